@@ -1,0 +1,202 @@
+//! The relay: passes every event of the log on to the bus, in order, and forgets none.
+//!
+//! The log is the outbox. The checkpoint moves over events whose messages were confirmed and over no others, so a
+//! crash repeats messages and never skips one.
+use std::{collections::BTreeMap, convert::Infallible, sync::Arc, time::Duration};
+
+use async_trait::async_trait;
+use deed_bus::{CloudEvent, CloudEventError, Message, PublishOutcome, Publisher, Requirement};
+use deed_store::{
+    Batch, Checkpoints, Clock, EventStore, Progress, RecordedEvent, Subscriber, SubscriberError,
+    SubscriptionConfig, SubscriptionError, run_subscription,
+};
+use prometheus::{IntCounter, IntGauge, Registry};
+use serde_json::Value;
+use tokio_util::sync::CancellationToken;
+
+/// The name of the relay's lease and checkpoint.
+pub const RELAY: &str = "relay";
+
+/// The events that are work: without a queue that takes them they would be lost.
+const WORK: [&str; 1] = ["verification.requested"];
+
+/// How often the distance to the end of the log is measured.
+const LAG_SAMPLE: Duration = Duration::from_secs(5);
+
+/// What the relay tells about itself.
+#[derive(Debug, Clone)]
+pub struct RelayMetrics {
+    published: IntCounter,
+    lag: IntGauge,
+}
+
+impl RelayMetrics {
+    /// Registers the relay's metrics.
+    ///
+    /// # Errors
+    /// When the registry has metrics of these names already.
+    pub fn register(registry: &Registry) -> prometheus::Result<Self> {
+        let metrics = Self {
+            published: IntCounter::new(
+                "deed_relay_published_total",
+                "Events passed on to the bus and confirmed; repeated ones count again.",
+            )?,
+            lag: IntGauge::new("deed_relay_lag_events", "Events of the log that the relay has not passed on.")?,
+        };
+        registry.register(Box::new(metrics.published.clone()))?;
+        registry.register(Box::new(metrics.lag.clone()))?;
+        Ok(metrics)
+    }
+}
+
+/// Why an event was not passed on; it is tried again.
+#[derive(Debug, thiserror::Error)]
+enum RelayError {
+    #[error("the event at position {position} cannot be put into a message")]
+    Unreadable {
+        position: u64,
+        #[source]
+        source: serde_json::Error,
+    },
+    #[error("the event at position {position} makes no CloudEvent")]
+    Envelope {
+        position: u64,
+        #[source]
+        source: CloudEventError,
+    },
+    #[error("the routing key of the event at position {position} is not one")]
+    Key {
+        position: u64,
+        #[source]
+        source: deed_bus::InvalidKey,
+    },
+    #[error("the event at position {position} was not confirmed: {outcome:?}")]
+    NotConfirmed { position: u64, outcome: PublishOutcome },
+}
+
+impl From<RelayError> for SubscriberError {
+    fn from(error: RelayError) -> Self {
+        Self::Retry(Box::new(error))
+    }
+}
+
+/// Passes events on as CloudEvents.
+pub struct Relay {
+    publisher: Arc<dyn Publisher>,
+    source: String,
+    metrics: RelayMetrics,
+}
+
+impl Relay {
+    /// A relay that publishes as `source`, a URI reference.
+    pub fn new(publisher: Arc<dyn Publisher>, source: String, metrics: RelayMetrics) -> Self {
+        Self { publisher, source, metrics }
+    }
+
+    fn message(&self, recorded: &RecordedEvent) -> Result<Message, RelayError> {
+        let position = recorded.position.0;
+        let event = &recorded.event;
+        let key = event.routing_key();
+        let data = event
+            .payload()
+            .and_then(|payload| serde_json::from_str(&payload))
+            .map_err(|source| RelayError::Unreadable { position, source })?;
+        let trace = &recorded.metadata.traceparent;
+        let mut extensions = BTreeMap::from([
+            ("position".to_owned(), Value::String(position.to_string())),
+            ("streamversion".to_owned(), Value::String(recorded.version.to_string())),
+        ]);
+        extensions.extend(trace.iter().map(|trace| ("traceparent".to_owned(), Value::String(trace.clone()))));
+        let envelope = CloudEvent {
+            id: format!("evt_{position}"),
+            source: self.source.clone(),
+            r#type: format!("deed.{key}.v{}", event.schema()),
+            subject: Some(recorded.stream.to_string()),
+            time: Some(recorded.recorded_at),
+            datacontenttype: Some(CloudEvent::JSON.to_owned()),
+            dataschema: None,
+            data,
+            extensions,
+        };
+        let body = envelope.to_json().map_err(|source| RelayError::Envelope { position, source })?;
+        Ok(Message {
+            id: envelope.id,
+            routing_key: key.parse().map_err(|source| RelayError::Key { position, source })?,
+            content_type: CloudEvent::CONTENT_TYPE.to_owned(),
+            body: body.into(),
+            headers: trace.iter().map(|trace| ("traceparent".to_owned(), trace.clone())).collect(),
+            delivery: if WORK.contains(&key) { Requirement::MustReachQueue } else { Requirement::WhoeverListens },
+        })
+    }
+}
+
+/// Whether the checkpoint may pass a message: news that nobody is bound to hear has arrived at everybody.
+fn arrived(requirement: Requirement, outcome: PublishOutcome) -> bool {
+    match outcome {
+        PublishOutcome::Confirmed => true,
+        PublishOutcome::Unroutable => requirement == Requirement::WhoeverListens,
+        PublishOutcome::Full | PublishOutcome::Rejected => false,
+    }
+}
+
+#[async_trait]
+impl Subscriber for Relay {
+    fn name(&self) -> &'static str {
+        RELAY
+    }
+
+    async fn consume(&mut self, batch: Batch<'_>) -> Result<Progress, SubscriberError> {
+        let messages: Vec<Message> =
+            batch.events.iter().map(|event| self.message(event)).collect::<Result<_, _>>()?;
+        let requirements: Vec<Requirement> = messages.iter().map(|message| message.delivery).collect();
+        let outcomes =
+            self.publisher.publish(messages).await.map_err(|error| SubscriberError::Retry(Box::new(error)))?;
+        let prefix = requirements.iter().zip(&outcomes).take_while(|(need, got)| arrived(**need, **got)).count();
+        self.metrics.published.inc_by(prefix as u64);
+        if prefix == batch.events.len() {
+            return Ok(Progress::Advance);
+        }
+        if let Some(last) = prefix.checked_sub(1).and_then(|last| batch.events.get(last)) {
+            return Ok(Progress::AdvanceTo(last.position));
+        }
+        let position = batch.events.first().map_or(batch.to.0, |event| event.position.0);
+        let outcome = outcomes.first().copied().unwrap_or(PublishOutcome::Rejected);
+        Err(RelayError::NotConfirmed { position, outcome }.into())
+    }
+}
+
+/// Runs the relay until `stop`: as the active one or, while another has the lease, in its shadow.
+///
+/// # Errors
+/// What ends the subscription for good.
+pub async fn run_relay(
+    store: Arc<dyn EventStore>,
+    checkpoints: Arc<dyn Checkpoints>,
+    clock: Arc<dyn Clock>,
+    mut relay: Relay,
+    config: &SubscriptionConfig,
+    stop: CancellationToken,
+) -> Result<(), SubscriptionError> {
+    let lag = relay.metrics.lag.clone();
+    let measure = measure_lag(Arc::clone(&store), Arc::clone(&checkpoints), &lag);
+    tokio::select! {
+        ended = run_subscription(store, checkpoints, clock, &mut relay, config, stop) => ended,
+        never = measure => match never {},
+    }
+}
+
+/// Keeps the gauge true on every replica, also while nothing moves.
+async fn measure_lag(store: Arc<dyn EventStore>, checkpoints: Arc<dyn Checkpoints>, lag: &IntGauge) -> Infallible {
+    loop {
+        let sample = async {
+            let done = checkpoints.checkpoint(RELAY).await?;
+            let head = store.last_position().await?;
+            Ok::<_, deed_store::Unavailable>(head.0.saturating_sub(done.0))
+        };
+        // A store that does not answer is reported by the subscription itself.
+        if let Ok(Ok(behind)) = tokio::time::timeout(LAG_SAMPLE, sample).await {
+            lag.set(i64::try_from(behind).unwrap_or(i64::MAX));
+        }
+        tokio::time::sleep(LAG_SAMPLE).await;
+    }
+}

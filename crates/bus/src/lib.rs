@@ -1,0 +1,27 @@
+//! Messages between roles: publish, consume, settle. Payloads are bytes; what they mean is the callers' business.
+//!
+//! - A message counts as published only when its outcome is [`PublishOutcome::Confirmed`].
+//! - A [`Delivery`] is settled by value, so nothing is settled twice; one that is dropped goes back to its queue.
+//! - Delivery is at least once: consumers must bear duplicates.
+//! - Every queue is bounded, every wait for room has a deadline, and closing the bus ends every wait.
+#![deny(missing_docs)]
+
+pub mod cloud_event;
+#[cfg(feature = "conformance")]
+pub mod conformance;
+mod delivery;
+mod error;
+mod in_process;
+mod message;
+mod port;
+mod routing;
+mod topology;
+
+pub use cloud_event::{CloudEvent, CloudEventError};
+pub use delivery::{DeadReason, Delivery, Settle, Settlement};
+pub use error::BusError;
+pub use in_process::{InProcess, InProcessConfig};
+pub use message::{Message, Requirement};
+pub use port::{Bus, Consumer, DeadLetter, DeadLetters, Depth, Limits, PublishOutcome, Publisher, Replay};
+pub use routing::{BindingPattern, InvalidKey, RoutingKey};
+pub use topology::{QueueSpec, Topology};

@@ -1,0 +1,305 @@
+//! Apps: whose they are, which hostnames they have, which of them is primary; and who has a slug.
+use std::{collections::BTreeMap, fmt, str::FromStr, sync::Arc};
+
+use chrono::{DateTime, Utc};
+use serde::{Deserialize, Serialize};
+
+use crate::id::text_serde;
+use crate::{AppId, WorkspaceId, name::DomainName};
+
+/// The short name of an app, part of its CNAME target: 1 to 63 lower-case letters, digits and inner hyphens.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Slug(Arc<str>);
+
+/// A text that is no slug.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("a slug is 1 to 63 lower-case letters, digits and inner hyphens")]
+pub struct SlugError;
+
+impl Slug {
+    /// The text.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    /// The nearest slug to an app's name; none when nothing of it can stand in one.
+    pub fn from_name(name: &str) -> Option<Self> {
+        let mut text = String::new();
+        for c in name.chars().map(|c| c.to_ascii_lowercase()) {
+            if c.is_ascii_alphanumeric() {
+                text.push(c);
+            } else if !text.ends_with('-') {
+                text.push('-');
+            }
+        }
+        let cut: String = text.trim_matches('-').chars().take(48).collect();
+        cut.trim_end_matches('-').parse().ok()
+    }
+
+    /// The same with a suffix of letters and digits, for a second app of the same name.
+    pub fn with_suffix(&self, suffix: &str) -> Option<Self> {
+        let room = 62_usize.saturating_sub(suffix.len());
+        let head: String = self.0.chars().take(room).collect();
+        format!("{head}-{suffix}").parse().ok()
+    }
+}
+
+impl fmt::Display for Slug {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl FromStr for Slug {
+    type Err = SlugError;
+    fn from_str(s: &str) -> Result<Self, SlugError> {
+        let fits = (1..=63).contains(&s.len())
+            && s.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-')
+            && !s.starts_with('-')
+            && !s.ends_with('-');
+        if fits { Ok(Self(s.into())) } else { Err(SlugError) }
+    }
+}
+text_serde!(Slug);
+
+/// An event in the stream of an app or a slug.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[expect(missing_docs, reason = "each variant is documented at the struct it carries")]
+pub enum AppEvent {
+    AppCreated(AppCreated),
+    AppDomainAdded(AppDomainAdded),
+    AppDomainRemoved(AppDomainRemoved),
+    AppDeleted(AppDeleted),
+    SlugTaken(SlugTaken),
+    SlugFreed(SlugFreed),
+}
+
+macro_rules! payloads {
+    ($($(#[$doc:meta])* $name:ident { $($(#[$fdoc:meta])* $field:ident: $ty:ty),* $(,)? })+) => {
+        $($(#[$doc])*
+        #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+        #[serde(rename_all = "camelCase")]
+        pub struct $name {
+            /// The app.
+            pub app_id: AppId,
+            $($(#[$fdoc])* pub $field: $ty,)*
+            /// When it happened.
+            pub at: DateTime<Utc>,
+        })+
+    };
+}
+
+payloads! {
+    /// A workspace made an app.
+    AppCreated {
+        /// The workspace.
+        workspace_id: WorkspaceId,
+        /// What people call it.
+        name: Arc<str>,
+        /// Its part of the CNAME target.
+        slug: Slug,
+    }
+    /// A hostname was added to the app, or made its primary one.
+    AppDomainAdded {
+        /// The hostname.
+        domain: DomainName,
+        /// Whether it is the app's primary one from now on.
+        primary: bool,
+    }
+    /// A hostname was taken off the app.
+    AppDomainRemoved {
+        /// The hostname.
+        domain: DomainName,
+    }
+    /// The app is gone.
+    AppDeleted {}
+    /// A slug is in use.
+    SlugTaken {
+        /// The slug.
+        slug: Slug,
+    }
+    /// A slug may be used again.
+    SlugFreed {
+        /// The slug.
+        slug: Slug,
+    }
+}
+
+/// An app as its stream tells it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct App {
+    /// The app.
+    pub app_id: AppId,
+    /// Whose it is.
+    pub workspace_id: WorkspaceId,
+    /// What people call it.
+    pub name: Arc<str>,
+    /// Its part of the CNAME target.
+    pub slug: Slug,
+    /// When it was made.
+    pub created_at: DateTime<Utc>,
+    /// Its hostnames and when each was added.
+    pub domains: BTreeMap<DomainName, DateTime<Utc>>,
+    /// The primary hostname: the newest that was asked to be.
+    pub primary: Option<DomainName>,
+    /// Whether the app is gone.
+    pub deleted: bool,
+}
+
+/// Why nothing is done.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum AppRejection {
+    /// No such app, or not this workspace's.
+    #[error("there is no such app")]
+    NotFound,
+    /// Another app has the slug.
+    #[error("the slug is in use")]
+    SlugInUse,
+    /// The app still has hostnames.
+    #[error("the app still has domains")]
+    StillHasDomains,
+}
+
+impl App {
+    /// Folds one event of an app's stream.
+    pub fn evolve(state: Option<Self>, event: &AppEvent) -> Option<Self> {
+        match (state, event) {
+            (None, AppEvent::AppCreated(e)) => Some(Self {
+                app_id: e.app_id.clone(),
+                workspace_id: e.workspace_id.clone(),
+                name: e.name.clone(),
+                slug: e.slug.clone(),
+                created_at: e.at,
+                domains: BTreeMap::new(),
+                primary: None,
+                deleted: false,
+            }),
+            (Some(mut app), AppEvent::AppDomainAdded(e)) => {
+                app.domains.entry(e.domain.clone()).or_insert(e.at);
+                if e.primary {
+                    app.primary = Some(e.domain.clone());
+                }
+                Some(app)
+            }
+            (Some(mut app), AppEvent::AppDomainRemoved(e)) => {
+                app.domains.remove(&e.domain);
+                app.primary = app.primary.filter(|p| *p != e.domain);
+                Some(app)
+            }
+            (Some(mut app), AppEvent::AppDeleted(_)) => {
+                app.deleted = true;
+                Some(app)
+            }
+            // Slugs have streams of their own; anything else says nothing new about the app.
+            (state, _) => state,
+        }
+    }
+
+    /// The events that add `domain`, or make it primary; none when nothing changes.
+    pub fn add_domain(&self, domain: &DomainName, primary: bool, at: DateTime<Utc>) -> Vec<AppEvent> {
+        let known = self.domains.contains_key(domain);
+        let already_primary = self.primary.as_ref() == Some(domain);
+        if known && (!primary || already_primary) {
+            return vec![];
+        }
+        vec![AppDomainAdded { app_id: self.app_id.clone(), domain: domain.clone(), primary, at }.into()]
+    }
+
+    /// The events that take `domain` off; none when it is not there.
+    pub fn remove_domain(&self, domain: &DomainName, at: DateTime<Utc>) -> Vec<AppEvent> {
+        if !self.domains.contains_key(domain) {
+            return vec![];
+        }
+        vec![AppDomainRemoved { app_id: self.app_id.clone(), domain: domain.clone(), at }.into()]
+    }
+
+    /// The event that ends the app, once it has no domains.
+    ///
+    /// # Errors
+    /// When the app is gone already or still has domains.
+    pub fn delete(&self, at: DateTime<Utc>) -> Result<AppEvent, AppRejection> {
+        if self.deleted {
+            return Err(AppRejection::NotFound);
+        }
+        if !self.domains.is_empty() {
+            return Err(AppRejection::StillHasDomains);
+        }
+        Ok(AppDeleted { app_id: self.app_id.clone(), at }.into())
+    }
+}
+
+/// Who has a slug, as its stream tells it.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct SlugOwner(pub Option<AppId>);
+
+impl SlugOwner {
+    /// Folds one event of a slug's stream.
+    pub fn evolve(self, event: &AppEvent) -> Self {
+        match event {
+            AppEvent::SlugTaken(e) => Self(Some(e.app_id.clone())),
+            AppEvent::SlugFreed(_) => Self(None),
+            _ => self,
+        }
+    }
+
+    /// The event that takes the slug.
+    ///
+    /// # Errors
+    /// When another app has it.
+    pub fn take(&self, slug: &Slug, app_id: &AppId, at: DateTime<Utc>) -> Result<AppEvent, AppRejection> {
+        match &self.0 {
+            Some(_) => Err(AppRejection::SlugInUse),
+            None => Ok(SlugTaken { app_id: app_id.clone(), slug: slug.clone(), at }.into()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at() -> DateTime<Utc> {
+        DateTime::from_timestamp(1_700_000_000, 0).unwrap()
+    }
+
+    fn app() -> App {
+        let event = AppCreated {
+            app_id: AppId::from_bytes([1; 10]),
+            workspace_id: "ws_1".parse().unwrap(),
+            name: "Docs".into(),
+            slug: "docs".parse().unwrap(),
+            at: at(),
+        };
+        App::evolve(None, &event.into()).unwrap()
+    }
+
+    fn after(app: App, events: &[AppEvent]) -> App {
+        events.iter().fold(Some(app), App::evolve).unwrap()
+    }
+
+    #[test]
+    fn the_newest_primary_wins_and_adding_again_changes_nothing() {
+        let (a, b): (DomainName, DomainName) = ("a.acme.com".parse().unwrap(), "b.acme.com".parse().unwrap());
+        let mut app = app();
+        for name in [&a, &b] {
+            let events = app.add_domain(name, true, at());
+            app = after(app, &events);
+        }
+        assert_eq!(app.primary, Some(b.clone()));
+        assert_eq!(app.add_domain(&b, true, at()), vec![]);
+        assert_eq!(app.add_domain(&a, false, at()), vec![]);
+        assert_eq!(app.delete(at()), Err(AppRejection::StillHasDomains));
+        let events = app.remove_domain(&b, at());
+        app = after(app, &events);
+        assert_eq!(app.primary, None);
+    }
+
+    #[test]
+    fn names_make_slugs() {
+        assert_eq!(Slug::from_name("  My Döcs! 2 ").unwrap().as_str(), "my-d-cs-2");
+        assert_eq!(Slug::from_name("日本"), None);
+        assert_eq!(Slug::from_name("docs").unwrap().with_suffix("x7").unwrap().as_str(), "docs-x7");
+        assert!("-a".parse::<Slug>().is_err() && "A".parse::<Slug>().is_err());
+    }
+}

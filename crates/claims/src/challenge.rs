@@ -1,0 +1,202 @@
+//! Tokens and the record that has to be published.
+use std::{fmt, str::FromStr, sync::Arc};
+
+use serde::{Deserialize, Serialize};
+
+use crate::id::{base32, text_serde};
+use crate::{Scope, name::DomainName};
+
+/// The random part of a validation record: 160 bits as 32 lower-case base32 letters.
+#[derive(Clone, PartialEq, Eq, Hash)]
+pub struct Token(Arc<str>);
+
+impl Token {
+    /// A token made of 20 random bytes.
+    pub fn from_bytes(bytes: [u8; 20]) -> Self {
+        Self(base32().encode(&bytes).into())
+    }
+
+    /// The letters of the token.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for Token {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl fmt::Debug for Token {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Token(…)")
+    }
+}
+
+/// A text that is not a token.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("a token is 32 lower-case base32 letters")]
+pub struct TokenError;
+
+impl FromStr for Token {
+    type Err = TokenError;
+    fn from_str(s: &str) -> Result<Self, TokenError> {
+        let fits = s.len() == 32 && base32().decode(s.as_bytes()).is_ok_and(|bytes| bytes.len() == 20);
+        if fits { Ok(Self(s.into())) } else { Err(TokenError) }
+    }
+}
+text_serde!(Token);
+
+/// What a claimant has to publish: one TXT record.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Challenge {
+    /// Owner name of the record, lower-case ASCII without the trailing dot.
+    pub record_name: Arc<str>,
+    /// The whole value, compared byte for byte.
+    pub record_value: Arc<str>,
+    /// The random part of the value.
+    pub token: Token,
+}
+
+/// A template that cannot make a record.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum TemplateError {
+    /// The label is not an underscore and letters, digits or hyphens.
+    #[error("a record label starts with `_` and goes on with 1 to 62 letters, digits, `-` or `_`: got `{0}`")]
+    Label(String),
+    /// The value has no place for the token, is not printable, or is too long.
+    #[error("a record value is printable ASCII, holds `{{token}}` once, and is at most 200 characters: got `{0}`")]
+    Value(String),
+}
+
+/// How records are named and worded in this deployment.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ChallengeTemplates {
+    apex_label: Arc<str>,
+    apex_value: Arc<str>,
+    host_label: Arc<str>,
+    host_value: Arc<str>,
+}
+
+impl Default for ChallengeTemplates {
+    fn default() -> Self {
+        Self::of_brand("deed")
+    }
+}
+
+impl ChallengeTemplates {
+    fn of_brand(brand: &str) -> Self {
+        Self {
+            apex_label: format!("_{brand}").into(),
+            apex_value: format!("{brand}-domain-claim={{token}}").into(),
+            host_label: format!("_{brand}-verify").into(),
+            host_value: format!("{brand}-site-verification={{token}}").into(),
+        }
+    }
+
+    /// The usual templates under the name of a brand.
+    ///
+    /// # Errors
+    /// When the brand does not make a valid label.
+    pub fn branded(brand: &str) -> Result<Self, TemplateError> {
+        Self::of_brand(brand).checked()
+    }
+
+    /// The same with some parts overridden; `None` keeps a part.
+    ///
+    /// # Errors
+    /// When an overridden part cannot make a record.
+    pub fn with(
+        mut self,
+        apex_label: Option<&str>,
+        apex_value: Option<&str>,
+        host_label: Option<&str>,
+        host_value: Option<&str>,
+    ) -> Result<Self, TemplateError> {
+        for (slot, part) in [
+            (&mut self.apex_label, apex_label),
+            (&mut self.apex_value, apex_value),
+            (&mut self.host_label, host_label),
+            (&mut self.host_value, host_value),
+        ] {
+            if let Some(part) = part {
+                *slot = part.into();
+            }
+        }
+        self.checked()
+    }
+
+    fn checked(self) -> Result<Self, TemplateError> {
+        for label in [&self.apex_label, &self.host_label] {
+            let fits = (2..=63).contains(&label.len())
+                && label.starts_with('_')
+                && label.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b"-_".contains(&b));
+            if !fits {
+                return Err(TemplateError::Label(label.to_string()));
+            }
+        }
+        for value in [&self.apex_value, &self.host_value] {
+            let fits = value.len() <= 200
+                && value.matches("{token}").count() == 1
+                && value.bytes().all(|b| b.is_ascii_graphic() || b == b' ');
+            if !fits {
+                return Err(TemplateError::Value(value.to_string()));
+            }
+        }
+        Ok(self)
+    }
+
+    /// Octets the longest label and its dot add to a name; what a claimable name has to leave free.
+    pub fn longest_prefix(&self) -> usize {
+        self.apex_label.len().max(self.host_label.len()) + 1
+    }
+
+    /// The record for one claim.
+    pub fn challenge(&self, scope: Scope, name: &DomainName, token: Token) -> Challenge {
+        let (label, value) = match scope {
+            Scope::Apex => (&self.apex_label, &self.apex_value),
+            Scope::Host => (&self.host_label, &self.host_value),
+        };
+        Challenge {
+            record_name: format!("{label}.{name}").into(),
+            record_value: value.replace("{token}", token.as_str()).into(),
+            token,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_record_follows_the_brand() {
+        let name: DomainName = "acme.com".parse().unwrap();
+        let token = Token::from_bytes([0; 20]);
+        let made = ChallengeTemplates::branded("migma").unwrap().challenge(Scope::Apex, &name, token.clone());
+        assert_eq!(&*made.record_name, "_migma.acme.com");
+        assert_eq!(&*made.record_value, format!("migma-domain-claim={token}"));
+        let made = ChallengeTemplates::default().challenge(Scope::Host, &name, token.clone());
+        assert_eq!(&*made.record_name, "_deed-verify.acme.com");
+        assert_eq!(&*made.record_value, format!("deed-site-verification={token}"));
+    }
+
+    #[test]
+    fn tokens_hold_160_bits_and_hide_themselves() {
+        let token = Token::from_bytes([0xff; 20]);
+        assert_eq!(token.as_str().len(), 32);
+        assert_eq!(token.as_str().parse(), Ok(token.clone()));
+        assert_eq!(format!("{token:?}"), "Token(…)");
+    }
+
+    #[test]
+    fn unusable_templates_are_refused() {
+        assert!(ChallengeTemplates::branded("Acme Corp").is_err());
+        let base = ChallengeTemplates::default;
+        assert!(base().with(Some("nounderscore"), None, None, None).is_err());
+        assert!(base().with(None, Some("no-place-for-it"), None, None).is_err());
+        assert!(base().with(None, Some("{token}{token}"), None, None).is_err());
+    }
+}

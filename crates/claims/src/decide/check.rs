@@ -1,0 +1,162 @@
+//! What a finished check means in each state of a claim.
+use super::{Case, Decision};
+use crate::command::Rejection;
+use crate::event::{
+    CheckCause, CheckOutcome, CheckRecorded, ClaimExpired, ClaimRefused, DomainVerified, EndReason, MissingCause,
+    OwnershipEvent, ProofMissing, ProofRestored,
+};
+use crate::{AtRisk, Class, Claim, ClaimState, Contest, Evidence, Held, Outcome, Pending, schedule};
+
+/// The finding in the words of the log; none for our own trouble, which is not the claim's business.
+fn found(outcome: &Outcome) -> Option<CheckOutcome> {
+    match outcome {
+        Outcome::Proven => Some(CheckOutcome::Proven),
+        Outcome::NotProven(diagnosis) => match diagnosis.class {
+            Class::Internal => None,
+            Class::Transient => Some(CheckOutcome::Unknown),
+            Class::Permanent => Some(CheckOutcome::Refused),
+            Class::Waiting if diagnosis.code.is_absence() => Some(CheckOutcome::Absent),
+            Class::Waiting => Some(CheckOutcome::Blocked),
+        },
+    }
+}
+
+/// One check about to be recorded.
+pub(super) struct Finding<'a> {
+    pub claim: &'a Claim,
+    pending: Pending,
+    pub outcome: CheckOutcome,
+    pub holder_record: Option<CheckOutcome>,
+    record: CheckRecorded,
+}
+
+impl Finding<'_> {
+    /// The record of the check, with the time of the next one.
+    pub fn recorded(self, next_check_at: Option<super::At>) -> OwnershipEvent {
+        CheckRecorded { next_check_at, ..self.record }.into()
+    }
+
+    pub fn attempt(&self) -> u32 {
+        self.pending.attempt
+    }
+
+    fn is_manual(&self) -> bool {
+        self.pending.cause == CheckCause::Manual
+    }
+}
+
+impl Case<'_> {
+    pub(super) fn record_check(
+        &self,
+        claim: &Claim,
+        attempt: u32,
+        outcome: &Outcome,
+        holder_outcome: Option<&Outcome>,
+        evidence: Evidence,
+    ) -> Decision {
+        let pending = claim.pending.filter(|p| p.attempt == attempt).ok_or(Rejection::StaleAttempt)?;
+        let Some(result) = found(outcome) else { return Ok(vec![]) };
+        let holder_record = holder_outcome.map(|o| found(o).unwrap_or(CheckOutcome::Unknown));
+        let diagnosis = match outcome {
+            Outcome::Proven => None,
+            Outcome::NotProven(diagnosis) => Some(diagnosis.clone()),
+        };
+        let refused_for = diagnosis.as_ref().map(|d| d.code);
+        let record = CheckRecorded {
+            claim_id: claim.id,
+            attempt,
+            cause: pending.cause,
+            outcome: result,
+            diagnosis,
+            evidence,
+            holder_record,
+            next_check_at: None,
+            at: self.at,
+        };
+        let finding = Finding { claim, pending, outcome: result, holder_record, record };
+        match (&claim.state, refused_for) {
+            (ClaimState::Held(held), _) => Ok(self.check_held(finding, *held)),
+            (ClaimState::AtRisk { risk, .. }, _) => Ok(self.check_at_risk(finding, *risk)),
+            (_, Some(code)) if result == CheckOutcome::Refused => {
+                let refused = ClaimRefused { claim_id: claim.id, code, at: self.at };
+                Ok(vec![finding.recorded(None), refused.into()])
+            }
+            (ClaimState::Contesting(contest), _) => Ok(self.check_contest(finding, *contest)),
+            _ => Ok(self.check_watched(finding)),
+        }
+    }
+
+    fn check_watched(&self, finding: Finding<'_>) -> Vec<OwnershipEvent> {
+        let (claim, attempt) = (finding.claim, finding.attempt());
+        if finding.outcome == CheckOutcome::Proven {
+            let holder_record = finding.holder_record;
+            let verified = DomainVerified { claim_id: claim.id, attempt, at: self.at };
+            let mut events = vec![finding.recorded(None), verified.into()];
+            events.extend(self.settle_proven(claim, attempt, holder_record));
+            return events;
+        }
+        if claim.is_overdue(self.at) {
+            return vec![finding.recorded(None), ClaimExpired { claim_id: claim.id, at: self.at }.into()];
+        }
+        let next = self.at + schedule::after_watch(self.policy, claim.id, attempt, claim.step);
+        let next = Some(next).filter(|next| claim.expires_at().is_none_or(|end| *next < end));
+        vec![finding.recorded(next)]
+    }
+
+    fn check_contest(&self, finding: Finding<'_>, contest: Contest) -> Vec<OwnershipEvent> {
+        let (claim, attempt, step) = (finding.claim, finding.attempt(), finding.claim.step);
+        if let Some((resolution, by)) = self.contest_verdict(&contest, finding.outcome, finding.holder_record) {
+            let mut events = vec![finding.recorded(None)];
+            events.extend(self.resolve_as(claim, attempt, resolution, by));
+            return events;
+        }
+        let pause = schedule::after_contest(self.policy, claim.id, attempt, step);
+        let next = self.at + pause;
+        let next = contest.ends_at.filter(|end| *end > self.at).map_or(next, |end| next.min(end));
+        vec![finding.recorded(Some(next))]
+    }
+
+    fn check_held(&self, finding: Finding<'_>, held: Held) -> Vec<OwnershipEvent> {
+        let (claim, attempt) = (finding.claim, finding.attempt());
+        let regular = self.at + schedule::after_held(self.policy, claim.id, attempt);
+        if finding.outcome == CheckOutcome::Proven || finding.is_manual() {
+            return vec![finding.recorded(Some(regular))];
+        }
+        let soon = self.at + schedule::after_missing(self.policy, claim.id, attempt, claim.step);
+        let missing = |cause, lapses_at| ProofMissing { claim_id: claim.id, cause, lapses_at, at: self.at }.into();
+        if finding.outcome == CheckOutcome::Absent {
+            let lapses_at = Some(self.at + self.policy.drift_grace);
+            return vec![finding.recorded(Some(soon)), missing(MissingCause::Absent, lapses_at)];
+        }
+        let mut events = vec![finding.recorded(Some(soon))];
+        if held.unreachable_since.is_some_and(|since| self.at - since >= self.policy.unreachable_after) {
+            events.push(missing(MissingCause::Unreachable, None));
+        }
+        events
+    }
+
+    fn check_at_risk(&self, finding: Finding<'_>, risk: AtRisk) -> Vec<OwnershipEvent> {
+        let (claim, attempt) = (finding.claim, finding.attempt());
+        if finding.outcome == CheckOutcome::Proven {
+            let regular = self.at + schedule::after_held(self.policy, claim.id, attempt);
+            return vec![finding.recorded(Some(regular)), ProofRestored { claim_id: claim.id, at: self.at }.into()];
+        }
+        let absent = finding.outcome == CheckOutcome::Absent && !finding.is_manual();
+        let soon = self.at + schedule::after_missing(self.policy, claim.id, attempt, claim.step);
+        match risk.lapses_at {
+            Some(end) if absent && self.at >= end => {
+                let mut events = vec![finding.recorded(None)];
+                events.extend(self.end_holding(claim, EndReason::Lapsed));
+                events
+            }
+            Some(end) if end > self.at => vec![finding.recorded(Some(soon.min(end)))],
+            None if absent => {
+                let lapses_at = Some(self.at + self.policy.drift_grace);
+                let cause = MissingCause::Absent;
+                let missing = ProofMissing { claim_id: claim.id, cause, lapses_at, at: self.at };
+                vec![finding.recorded(Some(soon)), missing.into()]
+            }
+            _ => vec![finding.recorded(Some(soon))],
+        }
+    }
+}

@@ -1,0 +1,184 @@
+//! When two holders want one name: the DNS decides, then the holder's word, then time.
+use super::{Case, Decision};
+use crate::command::Rejection;
+use crate::event::{
+    CheckOutcome, ContestAnswer, ContestAnswered, ContestCause, ContestOpened, ContestResolution, ContestResolved,
+    ContestResolvedBy, EndReason, OwnershipEnded, OwnershipEvent, OwnershipGranted,
+};
+use crate::policy::{Activation, ContestPolicy};
+use crate::{Claim, ClaimId, ClaimState, Contest, Scope, schedule};
+
+impl Case<'_> {
+    /// What becomes of a claim that has just been proven.
+    pub(super) fn settle_proven(
+        &self,
+        claim: &Claim,
+        attempt: u32,
+        holder_record: Option<CheckOutcome>,
+    ) -> Vec<OwnershipEvent> {
+        let Some(holder) = self.ownership.holder_claim() else {
+            return vec![self.grant(claim, attempt)];
+        };
+        let locked = holder.held().is_some_and(|held| held.locked);
+        let gone = holder_record == Some(CheckOutcome::Absent);
+        let (cause, grace) = match self.policy.contest {
+            _ if locked => (ContestCause::Locked, false),
+            ContestPolicy::Immediate => return self.transfer(claim, attempt),
+            ContestPolicy::Evidence if gone => return self.transfer(claim, attempt),
+            ContestPolicy::Evidence => (ContestCause::HolderRecordStands, true),
+            ContestPolicy::Grace => (ContestCause::Grace, true),
+            ContestPolicy::Review => (ContestCause::Review, false),
+        };
+        let next = self.at + schedule::after_contest(self.policy, claim.id, attempt, 0);
+        let ends_at = grace.then(|| self.at + self.policy.contest_grace);
+        let opened = ContestOpened {
+            claim_id: claim.id,
+            holder_claim_id: holder.id,
+            cause,
+            ends_at,
+            next_check_at: ends_at.map_or(next, |end| next.min(end)),
+            at: self.at,
+        };
+        vec![opened.into()]
+    }
+
+    /// Whether a check ends a contest, for whom and why.
+    pub(super) fn contest_verdict(
+        &self,
+        contest: &Contest,
+        own: CheckOutcome,
+        holder: Option<CheckOutcome>,
+    ) -> Option<(ContestResolution, ContestResolvedBy)> {
+        use ContestResolution::{Granted, Refused};
+        match own {
+            CheckOutcome::Absent => return Some((Refused, ContestResolvedBy::ChallengerRecordRemoved)),
+            CheckOutcome::Proven => {}
+            // Only a proven challenger gets anything; until then the contest waits.
+            CheckOutcome::Blocked | CheckOutcome::Unknown | CheckOutcome::Refused => return None,
+        }
+        if self.ownership.holding.is_none() {
+            return Some((Granted, ContestResolvedBy::HolderLeft));
+        }
+        if matches!(contest.cause, ContestCause::Locked | ContestCause::Review) {
+            return None;
+        }
+        let gone = holder == Some(CheckOutcome::Absent);
+        let over = contest.ends_at.is_some_and(|end| self.at >= end);
+        match contest.answer {
+            Some(ContestAnswer::Accept) => Some((Granted, ContestResolvedBy::HolderAccepted)),
+            _ if gone && (over || contest.cause == ContestCause::HolderRecordStands) => {
+                Some((Granted, ContestResolvedBy::HolderRecordRemoved))
+            }
+            Some(ContestAnswer::Dispute) if over => Some((Refused, ContestResolvedBy::Disputed)),
+            None if over => Some((Granted, ContestResolvedBy::GraceEnded)),
+            _ => None,
+        }
+    }
+
+    /// Ends one contest.
+    pub(super) fn resolve_as(
+        &self,
+        claim: &Claim,
+        attempt: u32,
+        resolution: ContestResolution,
+        by: ContestResolvedBy,
+    ) -> Vec<OwnershipEvent> {
+        let resolved = resolved(claim.id, resolution, by, self.at);
+        let mut events = vec![resolved];
+        if resolution == ContestResolution::Granted {
+            events.extend(self.transfer(claim, attempt));
+        }
+        events
+    }
+
+    /// Moves the name to `claim`; every other challenger loses.
+    fn transfer(&self, claim: &Claim, attempt: u32) -> Vec<OwnershipEvent> {
+        let mut events = vec![];
+        if let Some(holder) = self.ownership.holding {
+            events.push(OwnershipEnded { claim_id: holder, reason: EndReason::Transferred, at: self.at }.into());
+        }
+        events.push(self.grant(claim, attempt));
+        events.extend(self.supersede_all_but(claim.id));
+        events
+    }
+
+    fn supersede_all_but(&self, winner: ClaimId) -> Vec<OwnershipEvent> {
+        self.ownership
+            .contests()
+            .into_iter()
+            .filter(|(other, _)| other.id != winner)
+            .map(|(other, _)| resolved(other.id, ContestResolution::Refused, ContestResolvedBy::Superseded, self.at))
+            .collect()
+    }
+
+    fn grant(&self, claim: &Claim, attempt: u32) -> OwnershipEvent {
+        let external = self.policy.activation == Activation::External;
+        OwnershipGranted {
+            claim_id: claim.id,
+            holder: claim.holder.clone(),
+            awaits_activation: external && claim.holder.scope() == Scope::Host,
+            next_check_at: self.at + schedule::after_held(self.policy, claim.id, attempt),
+            at: self.at,
+        }
+        .into()
+    }
+
+    /// Ends a holding; a challenger whose record stood at its last check gets the name in the same breath.
+    pub(super) fn end_holding(&self, claim: &Claim, reason: EndReason) -> Vec<OwnershipEvent> {
+        let mut events = vec![OwnershipEnded { claim_id: claim.id, reason, at: self.at }.into()];
+        let heir = self.ownership.contests().into_iter().map(|(c, _)| c).find(|c| stands(c));
+        if let Some(heir) = heir {
+            events.push(resolved(heir.id, ContestResolution::Granted, ContestResolvedBy::HolderLeft, self.at));
+            events.push(self.grant(heir, heir.attempts));
+            events.extend(self.supersede_all_but(heir.id));
+        }
+        events
+    }
+
+    pub(super) fn answer(&self, claim: &Claim, answer: ContestAnswer) -> Decision {
+        if self.ownership.holding != Some(claim.id) {
+            return Err(Rejection::NotHeld);
+        }
+        let contests = self.ownership.contests();
+        if contests.is_empty() {
+            return Err(Rejection::NoContest);
+        }
+        let Some((challenger, contest)) = contests.into_iter().find(|(_, c)| c.answer != Some(answer)) else {
+            return Ok(vec![]);
+        };
+        let answered =
+            ContestAnswered { claim_id: challenger.id, holder_claim_id: claim.id, answer, at: self.at };
+        let mut events = vec![answered.into()];
+        let reviewed = matches!(contest.cause, ContestCause::Locked | ContestCause::Review);
+        if answer == ContestAnswer::Accept && !reviewed && stands(challenger) {
+            events.extend(self.resolve_as(
+                challenger,
+                challenger.attempts,
+                ContestResolution::Granted,
+                ContestResolvedBy::HolderAccepted,
+            ));
+        }
+        Ok(events)
+    }
+
+    pub(super) fn resolve(&self, claim: &Claim, resolution: ContestResolution) -> Decision {
+        if !matches!(claim.state, ClaimState::Contesting(_)) {
+            return Err(Rejection::NoContest);
+        }
+        Ok(self.resolve_as(claim, claim.attempts, resolution, ContestResolvedBy::Operator))
+    }
+}
+
+/// Whether the challenger's record stood when it was last looked at.
+fn stands(claim: &Claim) -> bool {
+    claim.last_check.as_ref().is_some_and(|check| check.outcome == CheckOutcome::Proven)
+}
+
+fn resolved(
+    claim_id: ClaimId,
+    resolution: ContestResolution,
+    by: ContestResolvedBy,
+    at: super::At,
+) -> OwnershipEvent {
+    ContestResolved { claim_id, resolution, by, at }.into()
+}

@@ -1,0 +1,149 @@
+//! From a command to events, or a reasoned refusal: total, synchronous, without a clock.
+mod check;
+mod contest;
+mod holding;
+
+use chrono::{DateTime, Utc};
+
+use crate::command::{Command, IfHeldByAnother, Rejection};
+use crate::event::{
+    CheckCause, ClaimCancelled, ClaimExpired, ClaimInitiated, OwnershipEvent, VerificationRequested,
+};
+use crate::{Claim, ClaimId, ClaimState, Holder, Ownership, Policy, Scope};
+
+type At = DateTime<Utc>;
+type Decision = Result<Vec<OwnershipEvent>, Rejection>;
+
+/// State, rules and time of one decision.
+struct Case<'a> {
+    ownership: &'a Ownership,
+    policy: &'a Policy,
+    at: At,
+}
+
+impl Ownership {
+    /// What happens when `command` is given at `at`: no events when nothing changes.
+    ///
+    /// # Errors
+    /// The reason why the command cannot be followed.
+    pub fn decide(&self, command: Command, policy: &Policy, at: At) -> Decision {
+        let case = Case { ownership: self, policy, at };
+        match command {
+            command @ Command::Initiate { .. } => case.initiate(command),
+            Command::RequestVerification { claim_id } => case.request_verification(case.open(claim_id)?),
+            Command::RecordCheck { claim_id, attempt, outcome, holder_outcome, evidence } => {
+                let claim = case.open(claim_id).map_err(|_| Rejection::StaleAttempt)?;
+                case.record_check(claim, attempt, &outcome, holder_outcome.as_ref(), evidence)
+            }
+            Command::Expire { claim_id } => case.expire(case.open(claim_id)?),
+            Command::Cancel { claim_id } => case.cancel(case.open(claim_id)?),
+            Command::Release { claim_id } => case.give_up(case.open(claim_id)?, crate::EndReason::Released),
+            Command::Revoke { claim_id } => case.give_up(case.open(claim_id)?, crate::EndReason::Revoked),
+            Command::Activate { claim_id } => case.activate(case.open(claim_id)?),
+            Command::AnswerContest { claim_id, answer } => case.answer(case.open(claim_id)?, answer),
+            Command::ResolveContest { claim_id, resolution } => {
+                case.resolve(case.open(claim_id)?, resolution)
+            }
+            Command::Lock { claim_id } => case.lock(case.open(claim_id)?, true),
+            Command::Unlock { claim_id } => case.lock(case.open(claim_id)?, false),
+        }
+    }
+}
+
+impl<'a> Case<'a> {
+    fn open(&self, claim_id: ClaimId) -> Result<&'a Claim, Rejection> {
+        let claim = self.ownership.claims.get(&claim_id).ok_or(Rejection::NoSuchClaim)?;
+        if claim.is_open() { Ok(claim) } else { Err(Rejection::Ended) }
+    }
+
+    fn deadline(&self, holder: &Holder) -> At {
+        let wait = match holder.scope() {
+            Scope::Apex => self.policy.apex_deadline,
+            Scope::Host => self.policy.host_deadline,
+        };
+        self.at + wait
+    }
+
+    fn initiate(&self, command: Command) -> Decision {
+        let Command::Initiate { claim_id, holder, name, requested, region, challenge, if_held_by_another } = command
+        else {
+            return Ok(vec![]);
+        };
+        let mut events = vec![];
+        if let Some(own) = self.ownership.claims.values().find(|c| c.is_open() && c.holder == holder) {
+            if !own.is_overdue(self.at) {
+                return Ok(vec![]);
+            }
+            events.push(ClaimExpired { claim_id: own.id, at: self.at }.into());
+        }
+        if self.ownership.holding.is_some() && if_held_by_another == IfHeldByAnother::Refuse {
+            return Err(Rejection::HeldByAnother);
+        }
+        let open = self.ownership.claims.values().filter(|c| c.is_open() && !c.is_overdue(self.at)).count();
+        if open >= self.policy.open_claims_per_name {
+            return Err(Rejection::TooManyClaims);
+        }
+        events.push(
+            ClaimInitiated {
+                claim_id,
+                scope: holder.scope(),
+                name,
+                requested,
+                region,
+                expires_at: self.deadline(&holder),
+                holder,
+                challenge,
+                at: self.at,
+            }
+            .into(),
+        );
+        Ok(events)
+    }
+
+    fn request_verification(&self, claim: &Claim) -> Decision {
+        if claim.is_overdue(self.at) {
+            return Ok(vec![ClaimExpired { claim_id: claim.id, at: self.at }.into()]);
+        }
+        let (cause, expires_at) = match &claim.state {
+            // A held name has nothing to prove now; asking never puts it at risk.
+            ClaimState::Held(_) => return Ok(vec![]),
+            ClaimState::Initiated { .. } => (CheckCause::First, Some(self.deadline(&claim.holder))),
+            _ => {
+                self.not_too_soon(claim)?;
+                (CheckCause::Manual, claim.expires_at())
+            }
+        };
+        let attempt = claim.attempts.saturating_add(1);
+        Ok(vec![VerificationRequested { claim_id: claim.id, attempt, cause, expires_at, at: self.at }.into()])
+    }
+
+    fn not_too_soon(&self, claim: &Claim) -> Result<(), Rejection> {
+        let last = claim.manual.last().copied().max(claim.last_check.as_ref().map(|c| c.at));
+        let hour_ago = self.at - chrono::Duration::hours(1);
+        let recent: Vec<At> = claim.manual.iter().copied().filter(|asked| *asked > hour_ago).collect();
+        let gap_ends = last.map(|last| last + self.policy.manual_gap);
+        let hour_ends = recent
+            .len()
+            .checked_sub(self.policy.manual_per_hour)
+            .and_then(|over| recent.get(over))
+            .map(|oldest| *oldest + chrono::Duration::hours(1));
+        match gap_ends.max(hour_ends) {
+            Some(again_at) if again_at > self.at => Err(Rejection::TooSoon { again_at }),
+            _ => Ok(()),
+        }
+    }
+
+    fn expire(&self, claim: &Claim) -> Decision {
+        if !claim.is_overdue(self.at) {
+            return Err(Rejection::NotDue);
+        }
+        Ok(vec![ClaimExpired { claim_id: claim.id, at: self.at }.into()])
+    }
+
+    fn cancel(&self, claim: &Claim) -> Decision {
+        if claim.is_held() {
+            return Err(Rejection::AlreadyHeld);
+        }
+        Ok(vec![ClaimCancelled { claim_id: claim.id, at: self.at }.into()])
+    }
+}

@@ -1,0 +1,177 @@
+//! Folds events into state: total, and deaf to what it does not know.
+use crate::event::{
+    CheckCause, CheckOutcome, CheckRecorded, ClaimInitiated, ContestOpened, ContestResolution, EndReason, OwnershipEvent,
+    OwnershipGranted, ProofMissing, VerificationRequested,
+};
+use crate::ownership::{AtRisk, Claim, ClaimState, Contest, Ended, Held, LastCheck, Ownership, Pending};
+
+/// Manual checks remembered per claim.
+const MANUAL_KEPT: usize = 32;
+
+impl Ownership {
+    /// The state after one more event.
+    #[must_use]
+    pub fn evolve(mut self, event: &OwnershipEvent) -> Self {
+        if let OwnershipEvent::ClaimInitiated(e) = event {
+            self.initiated(e);
+            return self;
+        }
+        match event {
+            OwnershipEvent::OwnershipGranted(e) => self.holding = Some(e.claim_id),
+            OwnershipEvent::OwnershipEnded(e) if self.holding == Some(e.claim_id) => self.holding = None,
+            _ => {}
+        }
+        if let Some(claim) = self.claims.get_mut(&event.claim_id())
+            && claim.is_open()
+        {
+            claim.evolve(event);
+            claim.updated_at = event.at();
+        }
+        self
+    }
+
+    fn initiated(&mut self, e: &ClaimInitiated) {
+        self.scope = Some(e.scope);
+        self.name = Some(e.name.clone());
+        self.claims.retain(|_, old| old.is_open() || old.holder != e.holder);
+        let claim = Claim {
+            id: e.claim_id,
+            holder: e.holder.clone(),
+            requested: e.requested.clone(),
+            region: e.region.clone(),
+            challenge: e.challenge.clone(),
+            initiated_at: e.at,
+            updated_at: e.at,
+            verified_at: None,
+            attempts: 0,
+            step: 0,
+            last_check: None,
+            pending: None,
+            manual: vec![],
+            state: ClaimState::Initiated { expires_at: e.expires_at },
+        };
+        self.claims.insert(e.claim_id, claim);
+    }
+}
+
+impl Claim {
+    fn evolve(&mut self, event: &OwnershipEvent) {
+        match event {
+            // Handled above, where the claim is made.
+            OwnershipEvent::ClaimInitiated(_) => {}
+            OwnershipEvent::VerificationRequested(e) => self.requested(e),
+            OwnershipEvent::CheckRecorded(e) => self.checked(e),
+            OwnershipEvent::DomainVerified(e) => {
+                self.verified_at = self.verified_at.or(Some(e.at));
+                self.state = ClaimState::Proven;
+            }
+            OwnershipEvent::ContestOpened(e) => self.contested(e),
+            OwnershipEvent::ContestAnswered(e) => {
+                if let ClaimState::Contesting(contest) = &mut self.state {
+                    contest.answer = Some(e.answer);
+                }
+            }
+            OwnershipEvent::ContestResolved(e) => match e.resolution {
+                ContestResolution::Granted => self.state = ClaimState::Proven,
+                ContestResolution::Refused => self.end(Ended::Refused, e.at),
+            },
+            OwnershipEvent::OwnershipGranted(e) => self.granted(e),
+            OwnershipEvent::OwnershipEnded(e) => {
+                let how = match e.reason {
+                    EndReason::Transferred => Ended::Transferred,
+                    EndReason::Released => Ended::Released,
+                    EndReason::Lapsed => Ended::Lapsed,
+                    EndReason::Revoked => Ended::Revoked,
+                };
+                self.end(how, e.at);
+            }
+            OwnershipEvent::ProofMissing(e) => self.missing(e),
+            OwnershipEvent::ProofRestored(_) => {
+                if let ClaimState::AtRisk { held, .. } = self.state {
+                    self.state = ClaimState::Held(held);
+                }
+            }
+            OwnershipEvent::ClaimExpired(e) => self.end(Ended::Expired, e.at),
+            OwnershipEvent::ClaimCancelled(e) => self.end(Ended::Cancelled, e.at),
+            OwnershipEvent::ClaimRefused(e) => self.end(Ended::Refused, e.at),
+            OwnershipEvent::DomainActivated(_) => self.change_held(|held| held.awaits_activation = false),
+            OwnershipEvent::HoldingLocked(_) => self.change_held(|held| held.locked = true),
+            OwnershipEvent::HoldingUnlocked(_) => self.change_held(|held| held.locked = false),
+        }
+    }
+
+    fn requested(&mut self, e: &VerificationRequested) {
+        if let (ClaimState::Initiated { .. }, Some(expires_at)) = (&self.state, e.expires_at) {
+            self.state = ClaimState::Verifying { expires_at };
+        }
+        self.pending = Some(Pending { attempt: e.attempt, cause: e.cause, due_at: e.at });
+        self.manual.push(e.at);
+        if self.manual.len() > MANUAL_KEPT {
+            self.manual.remove(0);
+        }
+    }
+
+    fn checked(&mut self, e: &CheckRecorded) {
+        self.attempts = e.attempt;
+        self.step = match (e.outcome, e.cause) {
+            (CheckOutcome::Proven, _) => 0,
+            (_, CheckCause::Manual) => self.step,
+            _ => self.step.saturating_add(1),
+        };
+        self.last_check = Some(LastCheck { at: e.at, outcome: e.outcome, diagnosis: e.diagnosis.clone() });
+        self.pending = e.next_check_at.map(|due_at| Pending {
+            attempt: e.attempt.saturating_add(1),
+            cause: CheckCause::Schedule,
+            due_at,
+        });
+        let learnt = matches!(e.outcome, CheckOutcome::Proven | CheckOutcome::Absent);
+        self.change_held(|held| {
+            held.unreachable_since = if learnt { None } else { held.unreachable_since.or(Some(e.at)) };
+        });
+    }
+
+    fn contested(&mut self, e: &ContestOpened) {
+        self.state = ClaimState::Contesting(Contest {
+            holder_claim_id: e.holder_claim_id,
+            cause: e.cause,
+            opened_at: e.at,
+            ends_at: e.ends_at,
+            answer: None,
+        });
+        self.next(e.next_check_at);
+    }
+
+    fn granted(&mut self, e: &OwnershipGranted) {
+        self.state = ClaimState::Held(Held {
+            since: e.at,
+            locked: false,
+            awaits_activation: e.awaits_activation,
+            unreachable_since: None,
+        });
+        self.step = 0;
+        self.next(e.next_check_at);
+    }
+
+    fn missing(&mut self, e: &ProofMissing) {
+        let Some(held) = self.held().copied() else { return };
+        let risk = AtRisk { cause: e.cause, since: e.at, lapses_at: e.lapses_at };
+        self.state = ClaimState::AtRisk { held, risk };
+    }
+
+    fn next(&mut self, due_at: chrono::DateTime<chrono::Utc>) {
+        self.pending =
+            Some(Pending { attempt: self.attempts.saturating_add(1), cause: CheckCause::Schedule, due_at });
+    }
+
+    fn end(&mut self, how: Ended, at: chrono::DateTime<chrono::Utc>) {
+        self.pending = None;
+        self.state = ClaimState::Ended { how, at };
+    }
+
+    fn change_held(&mut self, change: impl FnOnce(&mut Held)) {
+        match &mut self.state {
+            ClaimState::Held(held) | ClaimState::AtRisk { held, .. } => change(held),
+            _ => {}
+        }
+    }
+}

@@ -1,0 +1,159 @@
+//! Typed identifiers; each shows itself with a prefix that says what it names.
+use std::{fmt, str::FromStr, sync::Arc};
+
+use data_encoding::{Encoding, Specification};
+use uuid::Uuid;
+
+/// A text that is not an identifier of the wanted kind.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum IdError {
+    /// Not `clm_` and 32 hexadecimal digits.
+    #[error("a claim id is `clm_` followed by 32 hexadecimal digits")]
+    Claim,
+    /// Not 1 to 64 letters, digits, `_`, `-`, `.` or `:`.
+    #[error("a workspace id is 1 to 64 letters, digits, `_`, `-`, `.` or `:`")]
+    Workspace,
+    /// Not `app_` and 16 lower-case letters or digits.
+    #[error("an app id is `app_` followed by 16 lower-case letters or digits")]
+    App,
+}
+
+/// Lower-case base32 without padding (RFC 4648 §6): the alphabet of tokens and app ids.
+pub(crate) fn base32() -> Encoding {
+    let mut spec = Specification::new();
+    spec.symbols.push_str("abcdefghijklmnopqrstuvwxyz234567");
+    #[expect(clippy::expect_used, reason = "32 distinct ASCII symbols are a valid base32 alphabet")]
+    spec.encoding().expect("a valid alphabet")
+}
+
+macro_rules! text_serde {
+    ($t:ty) => {
+        impl serde::Serialize for $t {
+            fn serialize<S: serde::Serializer>(&self, s: S) -> Result<S::Ok, S::Error> {
+                s.collect_str(self)
+            }
+        }
+        impl<'de> serde::Deserialize<'de> for $t {
+            fn deserialize<D: serde::Deserializer<'de>>(d: D) -> Result<Self, D::Error> {
+                let text = <std::borrow::Cow<'de, str> as serde::Deserialize>::deserialize(d)?;
+                text.parse().map_err(serde::de::Error::custom)
+            }
+        }
+    };
+}
+pub(crate) use text_serde;
+
+/// One claim, for ever: `clm_` and a UUID in hexadecimal.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ClaimId(Uuid);
+
+impl ClaimId {
+    /// A claim id made of 16 random (or time-ordered) bytes.
+    pub const fn from_bytes(bytes: [u8; 16]) -> Self {
+        Self(Uuid::from_bytes(bytes))
+    }
+
+    /// The bytes behind the id; the seed of the schedule's jitter.
+    pub const fn as_bytes(&self) -> &[u8; 16] {
+        self.0.as_bytes()
+    }
+}
+
+impl fmt::Display for ClaimId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "clm_{}", self.0.simple())
+    }
+}
+
+impl FromStr for ClaimId {
+    type Err = IdError;
+    fn from_str(s: &str) -> Result<Self, IdError> {
+        let hex = s.strip_prefix("clm_").filter(|h| h.len() == 32).ok_or(IdError::Claim)?;
+        Uuid::try_parse(hex).map(Self).map_err(|_| IdError::Claim)
+    }
+}
+text_serde!(ClaimId);
+
+/// A tenant, named by the platform: 1 to 64 letters, digits, `_`, `-`, `.` or `:`.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct WorkspaceId(Arc<str>);
+
+impl WorkspaceId {
+    /// The id as the platform gave it.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for WorkspaceId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl FromStr for WorkspaceId {
+    type Err = IdError;
+    fn from_str(s: &str) -> Result<Self, IdError> {
+        let fits = (1..=64).contains(&s.len())
+            && s.bytes().all(|b| b.is_ascii_alphanumeric() || b"_-.:".contains(&b));
+        if fits { Ok(Self(s.into())) } else { Err(IdError::Workspace) }
+    }
+}
+text_serde!(WorkspaceId);
+
+/// An app of a workspace: `app_` and 16 lower-case letters or digits.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct AppId(Arc<str>);
+
+impl AppId {
+    /// An app id made of 10 random bytes.
+    pub fn from_bytes(bytes: [u8; 10]) -> Self {
+        Self(format!("app_{}", base32().encode(&bytes)).into())
+    }
+
+    /// The id with its prefix.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for AppId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl FromStr for AppId {
+    type Err = IdError;
+    fn from_str(s: &str) -> Result<Self, IdError> {
+        let fits = s.strip_prefix("app_").is_some_and(|rest| {
+            rest.len() == 16 && rest.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit())
+        });
+        if fits { Ok(Self(s.into())) } else { Err(IdError::App) }
+    }
+}
+text_serde!(AppId);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ids_survive_their_text() {
+        let claim = ClaimId::from_bytes([7; 16]);
+        assert_eq!(claim.to_string().parse(), Ok(claim));
+        let app = AppId::from_bytes([9; 10]);
+        assert_eq!(app.as_str().parse(), Ok(app.clone()));
+        assert_eq!(serde_json::to_string(&claim).unwrap(), format!("\"{claim}\""));
+    }
+
+    #[test]
+    fn foreign_texts_are_refused() {
+        for bad in ["", "clm_", "clm_1234", "CLM_00000000000000000000000000000000", "clm_{00000000-0000-0000-0000-00}"] {
+            assert_eq!(bad.parse::<ClaimId>(), Err(IdError::Claim), "{bad}");
+        }
+        assert_eq!("a b".parse::<WorkspaceId>(), Err(IdError::Workspace));
+        assert_eq!("".parse::<WorkspaceId>(), Err(IdError::Workspace));
+        assert_eq!("app_UPPERCASE0000000".parse::<AppId>(), Err(IdError::App));
+    }
+}

@@ -1,0 +1,48 @@
+//! The model of claims and ownership, pure: no I/O, no clock, no randomness.
+//!
+//! Commands go through [`decide`](Ownership::decide), which answers with events; [`evolve`](Ownership::evolve)
+//! folds events back into state. Time and random material are arguments everywhere.
+#![deny(missing_docs)]
+
+pub mod app;
+mod challenge;
+mod command;
+mod decide;
+mod diagnosis;
+mod event;
+mod evidence;
+mod evolve;
+mod holder;
+mod id;
+mod judge;
+pub mod name;
+mod observation;
+mod ownership;
+mod policy;
+pub mod schedule;
+mod status;
+mod stream;
+
+pub use challenge::{Challenge, ChallengeTemplates, TemplateError, Token};
+pub use command::{Command, IfHeldByAnother, Rejection};
+pub use diagnosis::{Class, Code, Diagnosis};
+pub use event::{
+    CheckCause, CheckOutcome, CheckRecorded, ClaimCancelled, ClaimExpired, ClaimInitiated, ClaimRefused,
+    ContestAnswer, ContestAnswered, ContestCause, ContestOpened, ContestResolution, ContestResolved,
+    ContestResolvedBy, DomainActivated, DomainVerified, EndReason, Event, EventError, HoldingLocked,
+    HoldingUnlocked, MissingCause, OwnershipEnded, OwnershipEvent, OwnershipGranted, ProofMissing,
+    ProofRestored, VerificationRequested,
+};
+pub use evidence::{Evidence, ServerEvidence, printable};
+pub use holder::{Holder, Scope};
+pub use id::{AppId, ClaimId, IdError, WorkspaceId};
+pub use judge::{Outcome, judge};
+pub use observation::{
+    Confirmation, NetworkFault, Observation, ProbeFailure, Reply, ServerAnswer, SoaSeen, Transport,
+};
+pub use ownership::{
+    AtRisk, Claim, ClaimState, Contest, Due, DueKind, Ended, Held, LastCheck, Ownership, Pending,
+};
+pub use policy::{Activation, ContestPolicy, Policy};
+pub use status::{Status, StatusError};
+pub use stream::{StreamId, StreamKind};

@@ -1,0 +1,149 @@
+//! From a text to the canonical form of a name, or to the rule it breaks.
+//!
+//! The order matters: what is plainly something else (a URL, a wildcard, an address) is told apart before the
+//! mapping of international names could make a name of it.
+use std::{borrow::Cow, net::Ipv6Addr};
+
+use idna::uts46::{AsciiDenyList, DnsLength, Hyphens, Uts46};
+
+use super::{Excerpt, LabelFault, MAX_NAME_LEN, NameError};
+
+/// Octets in a label (RFC 1035 §2.3.4).
+const MAX_LABEL_LEN: usize = 63;
+/// Bytes of text that are looked at. A name of 253 octets is never longer, however it is written, unless somebody
+/// pads it with characters that the mapping drops.
+const MAX_TEXT_LEN: usize = 4096;
+/// What UTS 46 takes for a dot (§4, the mapping of U+3002, U+FF0E and U+FF61).
+const DOTS: [char; 4] = ['.', '\u{3002}', '\u{ff0e}', '\u{ff61}'];
+
+/// The canonical form: lower-case A-labels, two or more, without a trailing dot.
+pub(super) fn canonical(text: &str) -> Result<String, NameError> {
+    let text = text.trim_ascii();
+    if text.is_empty() {
+        return Err(NameError::Empty);
+    }
+    if text.len() > MAX_TEXT_LEN {
+        return Err(NameError::TooLong { limit: MAX_NAME_LEN });
+    }
+    refuse_other_notations(text)?;
+    let name = text.strip_suffix(DOTS).unwrap_or(text);
+    if name.is_empty() {
+        return Err(NameError::Empty);
+    }
+    refuse_ipv4(name)?;
+    let ascii = to_ascii(name, DnsLength::Verify).ok_or_else(|| broken_rule(name))?;
+    // Digits in other scripts are plain digits only now.
+    refuse_ipv4(&ascii)?;
+    if !ascii.contains('.') {
+        return Err(NameError::SingleLabel {
+            name: Excerpt::of(&ascii),
+        });
+    }
+    Ok(ascii.into_owned())
+}
+
+/// Spaces, IPv6 addresses, URLs and wildcards: everything that its characters give away.
+fn refuse_other_notations(text: &str) -> Result<(), NameError> {
+    if text.chars().any(|c| c.is_control() || c.is_whitespace()) {
+        return Err(NameError::BadLabel {
+            label: Excerpt::of(text),
+            fault: LabelFault::Whitespace,
+        });
+    }
+    if is_ipv6(text) {
+        return Err(NameError::IpLiteral {
+            address: Excerpt::of(text),
+        });
+    }
+    if text.contains(['/', ':', '@', '%', '\\', '[', ']', '?', '#']) {
+        return Err(NameError::Url {
+            text: Excerpt::of(text),
+        });
+    }
+    if text.contains('*') {
+        return Err(NameError::Wildcard {
+            name: Excerpt::of(text),
+        });
+    }
+    Ok(())
+}
+
+/// An IPv6 address, bare or in brackets, with or without a zone (RFC 4007 §11).
+fn is_ipv6(text: &str) -> bool {
+    let bare = text
+        .strip_prefix('[')
+        .and_then(|inner| inner.strip_suffix(']'))
+        .unwrap_or(text);
+    let address = bare.split_once('%').map_or(bare, |(address, _zone)| address);
+    address.parse::<Ipv6Addr>().is_ok()
+}
+
+/// Whatever a browser would take for an IPv4 address: a last label of digits, or of `0x` and hexadecimal digits
+/// (URL Standard, "ends in a number"). No top-level domain is a number.
+fn refuse_ipv4(name: &str) -> Result<(), NameError> {
+    let last = name.rsplit('.').next().unwrap_or(name);
+    let digits = !last.is_empty() && last.bytes().all(|b| b.is_ascii_digit());
+    let hexadecimal = last
+        .strip_prefix("0x")
+        .or_else(|| last.strip_prefix("0X"))
+        .is_some_and(|rest| rest.bytes().all(|b| b.is_ascii_hexdigit()));
+    if digits || hexadecimal {
+        Err(NameError::IpLiteral {
+            address: Excerpt::of(name),
+        })
+    } else {
+        Ok(())
+    }
+}
+
+/// UTS 46 `ToASCII`. `CheckHyphens` looks at labels in decoded form too, so that a label which decodes to another
+/// `xn--` label is refused with them.
+fn to_ascii(name: &str, length: DnsLength) -> Option<Cow<'_, str>> {
+    Uts46::new()
+        .to_ascii(name.as_bytes(), AsciiDenyList::STD3, Hyphens::Check, length)
+        .ok()
+}
+
+/// Why `ToASCII` refused a name; it says no more than that it did.
+fn broken_rule(name: &str) -> NameError {
+    let bad = |label: &str, fault| NameError::BadLabel {
+        label: Excerpt::of(label),
+        fault,
+    };
+    if let Some(ascii) = to_ascii(name, DnsLength::Ignore) {
+        if ascii.is_empty() {
+            return NameError::Empty;
+        }
+        if ascii.split('.').any(str::is_empty) {
+            return bad(name, LabelFault::Empty);
+        }
+        return match ascii.split('.').find(|label| label.len() > MAX_LABEL_LEN) {
+            Some(label) => bad(label, LabelFault::TooLong),
+            None => NameError::TooLong { limit: MAX_NAME_LEN },
+        };
+    }
+    match name
+        .split(DOTS)
+        .find(|label| to_ascii(label, DnsLength::Ignore).is_none())
+    {
+        Some(label) => bad(label, label_fault(label)),
+        None => bad(name, LabelFault::Direction),
+    }
+}
+
+/// The rule that a single label breaks.
+fn label_fault(label: &str) -> LabelFault {
+    let bytes = label.as_bytes();
+    if bytes
+        .get(..4)
+        .is_some_and(|prefix| prefix.eq_ignore_ascii_case(b"xn--"))
+    {
+        LabelFault::Encoding
+    } else if label.contains('_') {
+        LabelFault::Underscore
+    } else if label.starts_with('-') || label.ends_with('-') || bytes.get(2..4) == Some(b"--") {
+        LabelFault::Hyphens
+    } else {
+        LabelFault::Characters
+    }
+}

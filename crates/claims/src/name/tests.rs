@@ -1,0 +1,351 @@
+//! Every refusal of a text, every canonical form.
+use super::*;
+
+mod policy;
+mod properties;
+
+fn parsed(text: &str) -> String {
+    match DomainName::parse(text) {
+        Ok(name) => name.to_string(),
+        Err(error) => panic!("{text:?} is refused: {error}"),
+    }
+}
+
+fn refused(text: &str) -> NameError {
+    match DomainName::parse(text) {
+        Ok(name) => panic!("{text:?} is taken for {name}"),
+        Err(error) => error,
+    }
+}
+
+/// A name of exactly `octets` octets below `.com`, all labels within the limit.
+fn name_of(octets: usize) -> String {
+    let below = octets - ".com".len();
+    let mut labels = "a".repeat(below).into_bytes();
+    for dot in (60..below - 1).step_by(60) {
+        labels[dot] = b'.';
+    }
+    String::from_utf8(labels).unwrap() + ".com"
+}
+
+#[test]
+fn names_have_one_canonical_form() {
+    for (text, canonical) in [
+        ("acme.com", "acme.com"),
+        ("ACME.Com", "acme.com"),
+        (" \tacme.com\r\n", "acme.com"),
+        ("acme.com.", "acme.com"),
+        ("acme.com。", "acme.com"),
+        ("acme。com", "acme.com"),
+        ("a-b.c-d.com", "a-b.c-d.com"),
+        ("1.2.3.com", "1.2.3.com"),
+        ("0x7f.com", "0x7f.com"),
+        ("4.0xyz", "4.0xyz"),
+        ("münchen.de", "xn--mnchen-3ya.de"),
+        ("MÜNCHEN.DE", "xn--mnchen-3ya.de"),
+        ("xn--mnchen-3ya.de", "xn--mnchen-3ya.de"),
+        ("XN--MNCHEN-3YA.de", "xn--mnchen-3ya.de"),
+        // The same letter, composed and as a letter and a mark.
+        ("mu\u{308}nchen.de", "xn--mnchen-3ya.de"),
+        // Not transitional: ß stays.
+        ("faß.de", "xn--fa-hia.de"),
+        // The mapping drops or folds these.
+        ("exa\u{ad}mple.de", "example.de"),
+        ("\u{200b}acme.com", "acme.com"),
+        ("ａｃｍｅ．ｃｏｍ", "acme.com"),
+        ("\u{212a}.com", "k.com"),
+        ("пример.рф", "xn--e1afmkfd.xn--p1ai"),
+    ] {
+        assert_eq!(parsed(text), canonical, "{text:?}");
+    }
+}
+
+#[test]
+fn international_names_are_shown_in_both_forms() {
+    for (text, unicode) in [
+        ("xn--mnchen-3ya.de", "münchen.de"),
+        ("FASS.de", "fass.de"),
+        ("faß.de", "faß.de"),
+        ("acme.com", "acme.com"),
+        ("www.xn--e1afmkfd.xn--p1ai", "www.пример.рф"),
+        ("אב.co.il", "אב.co.il"),
+    ] {
+        let name: DomainName = text.parse().unwrap();
+        assert_eq!(name.to_unicode(), unicode);
+        assert_eq!(name.to_unicode().parse(), Ok(name));
+    }
+}
+
+#[track_caller]
+fn all_refused(code: &str, texts: &[&str]) {
+    for text in texts {
+        assert_eq!(refused(text).code(), code, "{text:?}");
+    }
+}
+
+#[test]
+fn nothing_is_not_a_name() {
+    all_refused(
+        "name_empty",
+        &["", " ", "\t\n", ".", " . ", "。", "\u{ad}", "\u{200b}."],
+    );
+}
+
+#[test]
+fn addresses_are_refused_in_every_notation() {
+    all_refused(
+        "ip_literal",
+        &[
+            "192.0.2.1",
+            "192.0.2.1.",
+            "1.2.3",
+            "127.1",
+            "2130706433",
+            "acme.123",
+        ],
+    );
+    all_refused("ip_literal", &["0x7f.1", "0X7F000001", "0x7f.0X1", "a.0x"]);
+    // Addresses only after the mapping.
+    all_refused(
+        "ip_literal",
+        &["１９２.０.２.１", "192。0。2。1", "192.0.2.\u{ad}1"],
+    );
+    all_refused(
+        "ip_literal",
+        &[
+            "::1",
+            "[::1]",
+            "2001:db8::1",
+            "[2001:db8::1]",
+            "::ffff:192.0.2.1",
+            "fe80::1%eth0",
+        ],
+    );
+}
+
+#[test]
+fn urls_and_wildcards_are_refused() {
+    all_refused(
+        "url",
+        &[
+            "https://acme.com",
+            "acme.com/path",
+            "acme.com:443",
+            "me@acme.com",
+            "ex%41mple.com",
+        ],
+    );
+    all_refused(
+        "url",
+        &[
+            "a\\b.com",
+            "[acme.com]",
+            "[::1]:53",
+            "acme.com?q",
+            "acme.com#top",
+            "192.0.2.0/24",
+        ],
+    );
+    all_refused("url", &["https://*.acme.com"]);
+    all_refused("wildcard", &["*.acme.com", "*", "a*.com"]);
+}
+
+#[test]
+fn a_single_label_is_refused() {
+    all_refused("single_label", &["acme", "com.", "localhost", "XN--P1AI", "рф"]);
+}
+
+#[test]
+fn labels_that_are_no_host_names_are_refused() {
+    all_refused(
+        "bad_label",
+        &[
+            "a b.com",
+            "a\u{0}.com",
+            "a\n.com",
+            "a\u{a0}b.com",
+            "\u{3000}acme.com",
+            "a\u{7f}.com",
+        ],
+    );
+    all_refused(
+        "bad_label",
+        &[
+            "a..com",
+            ".acme.com",
+            "acme.com..",
+            "..",
+            "acme.com。.",
+            "\u{ad}.com",
+        ],
+    );
+    all_refused(
+        "bad_label",
+        &[
+            "-a.com",
+            "a-.com",
+            "ab--cd.com",
+            "_dmarc.acme.com",
+            "a_b.com",
+            "acme!.com",
+            "a,b.com",
+        ],
+    );
+    all_refused(
+        "bad_label",
+        &[
+            "xn--.com",
+            "xn--acme-.com",
+            "xn--a.com",
+            "xn--zn7c.com",
+            "XN--A.com",
+        ],
+    );
+    all_refused(
+        "bad_label",
+        &[
+            "a\u{200d}b.com",
+            "a\u{202e}b.com",
+            "0à.א",
+            "⒈com.de",
+            "☃\u{fffd}.com",
+            "＊.com",
+        ],
+    );
+}
+
+#[test]
+fn a_label_that_decodes_to_an_encoded_label_is_refused() {
+    for text in [
+        "xn--xn---epa.com",
+        "xn--Xn---epa.com",
+        "XN--XN---EPA.com",
+        "xn--xn--acme-xyz.com",
+    ] {
+        let label = Excerpt::of(text.strip_suffix(".com").unwrap());
+        assert_eq!(
+            refused(text),
+            NameError::BadLabel {
+                label,
+                fault: LabelFault::Encoding
+            }
+        );
+    }
+}
+
+#[test]
+fn the_label_and_its_fault_are_named() {
+    for (text, shown, rule) in [
+        ("acme..com", "acme..com", LabelFault::Empty),
+        ("www.-acme.com", "-acme", LabelFault::Hyphens),
+        ("www.ac--me.com", "ac--me", LabelFault::Hyphens),
+        ("_deed.acme.com", "_deed", LabelFault::Underscore),
+        ("ac me.com", "ac me.com", LabelFault::Whitespace),
+        ("www.xn--a.com", "xn--a", LabelFault::Encoding),
+        ("www.a!.com", "a!", LabelFault::Characters),
+        ("0à.א", "0\\u{e0}.\\u{5d0}", LabelFault::Direction),
+    ] {
+        let NameError::BadLabel { label, fault } = refused(text) else {
+            panic!("{text:?}")
+        };
+        assert_eq!((label.as_str(), fault), (shown, rule), "{text:?}");
+    }
+}
+
+#[test]
+fn labels_have_63_octets_and_names_253() {
+    let label = |octets: usize| format!("{}.com", "a".repeat(octets));
+    assert_eq!(parsed(&label(63)), label(63));
+    assert!(matches!(
+        refused(&label(64)),
+        NameError::BadLabel {
+            fault: LabelFault::TooLong,
+            ..
+        }
+    ));
+    // 58 letters in the text, 66 octets in the A-label.
+    assert!(matches!(
+        refused(&label(57).replacen('a', "ü", 2)),
+        NameError::BadLabel { .. }
+    ));
+
+    assert_eq!(name_of(253).len(), 253);
+    assert_eq!(parsed(&name_of(253)), name_of(253));
+    assert_eq!(parsed(&format!("{}.", name_of(253))), name_of(253));
+    assert_eq!(refused(&name_of(254)), NameError::TooLong { limit: 253 });
+    assert_eq!(refused(&"a.".repeat(5000)), NameError::TooLong { limit: 253 });
+}
+
+#[test]
+fn names_are_ordered_in_a_tree() {
+    let name = |text: &str| text.parse::<DomainName>().unwrap();
+    let host = name("a.b.acme.com");
+    assert_eq!(host.labels().collect::<Vec<_>>(), ["a", "b", "acme", "com"]);
+    assert_eq!(host.parent(), Some(name("b.acme.com")));
+    assert_eq!(name("acme.com").parent(), None);
+    assert!(host.is_within(&name("acme.com")));
+    assert!(host.is_within(&host));
+    assert!(!name("acme.com").is_within(&host));
+    assert!(!name("myacme.com").is_within(&name("acme.com")));
+    assert_eq!(host.registrable_domain(), Some(name("acme.com")));
+    assert_eq!(name("acme.com").registrable_domain(), Some(name("acme.com")));
+    assert_eq!(name("github.io").registrable_domain(), None);
+    assert_eq!(name("a.b.test").registrable_domain(), Some(name("b.test")));
+}
+
+#[test]
+fn a_name_is_a_checked_string_in_json() {
+    let name: DomainName = serde_json::from_str(r#""M\u00dcNCHEN.de.""#).unwrap();
+    assert_eq!(serde_json::to_string(&name).unwrap(), r#""xn--mnchen-3ya.de""#);
+    let error = serde_json::from_str::<DomainName>(r#""a b.com""#).unwrap_err();
+    assert!(error.to_string().contains("has a space"), "{error}");
+}
+
+#[test]
+fn every_refusal_has_its_sentence() {
+    let strict = NamePolicy::default();
+    let refusal = |text: &str| match text.parse() {
+        Err(error) => error,
+        Ok(name) => ClaimableName::new(name, &strict, 14).unwrap_err(),
+    };
+    let long = name_of(250);
+    for (text, sentence) in [
+        ("", "the domain name is empty"),
+        (
+            &*long,
+            "the domain name is too long: at most 239 characters can be verified",
+        ),
+        (
+            "a!.com",
+            "`a!` cannot be used in a domain name: it has a character that is not allowed in domain names",
+        ),
+        ("192.0.2.1", "`192.0.2.1` is an IP address, not a domain name"),
+        (
+            "acme",
+            "`acme` has a single part: give a full domain name such as `acme.com`",
+        ),
+        (
+            "*.acme.com",
+            "`*.acme.com` is a wildcard: give the domain name without the asterisk",
+        ),
+        (
+            "https://acme.com",
+            "`https://acme.com` is not a plain domain name: leave out the scheme, port, path and mailbox",
+        ),
+        (
+            "co.uk",
+            "`co.uk` is a public suffix, under which anybody can register names: nobody can claim it as a whole",
+        ),
+        (
+            "a.test",
+            "`a.test` lies in `test`, which is set aside for special use and is not in the public DNS",
+        ),
+        ("acme.nosuch", "`nosuch` is not a known top-level domain"),
+        (
+            "a.gmail.com",
+            "`gmail.com` belongs to a provider of public mailboxes and cannot be claimed",
+        ),
+    ] {
+        assert_eq!(refusal(text).to_string(), sentence);
+    }
+}

@@ -1,0 +1,101 @@
+//! What holds for every text whatever.
+use proptest::prelude::*;
+
+use super::*;
+
+/// Texts near the border between names and everything else, where arbitrary strings seldom come.
+fn near_names() -> impl Strategy<Value = String> {
+    let label = prop_oneof![
+        "[a-z0-9-]{0,12}",
+        "[A-Za-z0-9äßœéÀ-ž_*-]{0,10}",
+        "xn--[a-z0-9-]{0,12}",
+        "(xn--){1,3}[a-z0-9-]{0,8}",
+        "[а-я]{1,8}",
+        "[א-ת0-9]{1,6}",
+        "[ａ-ｚ０-９]{1,8}",
+        "[\u{ad}\u{200b}-\u{200f}\u{2024}\u{2488}-\u{249b}a-c]{0,6}",
+        "0x[0-9a-f]{0,3}",
+        "[a-z]{55,70}",
+    ];
+    let dot = prop_oneof![8 => Just("."), 1 => Just("。"), 1 => Just("｡")];
+    proptest::collection::vec((label, dot), 1..8).prop_map(|pieces| {
+        let mut text: String = pieces
+            .iter()
+            .flat_map(|(label, dot)| [label.as_str(), dot])
+            .collect();
+        // As often with a trailing dot as without.
+        if text.len().is_multiple_of(2) {
+            text.pop();
+        }
+        text
+    })
+}
+
+fn check_text(text: &str) -> Result<(), TestCaseError> {
+    let printable = |sentence: &str| sentence.bytes().all(|b| (0x20..=0x7e).contains(&b));
+    let name = match DomainName::parse(text) {
+        Ok(name) => name,
+        Err(error) => {
+            prop_assert!(printable(&error.to_string()), "{error}");
+            return Ok(());
+        }
+    };
+    let canonical = name.as_str();
+    prop_assert!(canonical.len() <= MAX_NAME_LEN);
+    prop_assert!(name.labels().count() >= 2);
+    for label in name.labels() {
+        prop_assert!((1..=63).contains(&label.len()));
+        prop_assert!(!label.starts_with('-') && !label.ends_with('-'));
+        prop_assert!(
+            label
+                .bytes()
+                .all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-')
+        );
+    }
+    prop_assert!(canonical.parse::<std::net::IpAddr>().is_err());
+    let unicode = name.to_unicode();
+    prop_assert!(!unicode.split('.').any(|label| label.starts_with("xn--")));
+    prop_assert_eq!(DomainName::parse(canonical), Ok(name.clone()));
+    prop_assert_eq!(DomainName::parse(&unicode), Ok(name.clone()));
+    if let Some(parent) = name.parent() {
+        prop_assert!(name.is_within(&parent));
+        prop_assert_eq!(DomainName::parse(parent.as_str()), Ok(parent));
+    }
+    for policy in [
+        NamePolicy::default(),
+        NamePolicy {
+            allow_special_use: true,
+            ..NamePolicy::default()
+        },
+    ] {
+        match ClaimableName::new(name.clone(), &policy, 14) {
+            Ok(claimable) => {
+                prop_assert!(claimable.name().is_within(claimable.apex()));
+                prop_assert_eq!(
+                    claimable.apex().registrable_domain(),
+                    Some(claimable.apex().clone())
+                );
+                prop_assert_eq!(
+                    DomainName::parse(claimable.apex().as_str()),
+                    Ok(claimable.apex().clone())
+                );
+            }
+            Err(error) => prop_assert!(printable(&error.to_string()), "{error}"),
+        }
+    }
+    Ok(())
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(2000) })]
+
+    #[test]
+    fn arbitrary_texts_keep_the_promises(text in any::<String>()) {
+        check_text(&text)?;
+    }
+
+    #[test]
+    fn texts_near_names_keep_the_promises(text in near_names()) {
+        check_text(&text)?;
+    }
+}

@@ -1,0 +1,81 @@
+//! What a deployment decides: contests, deadlines, intervals, caps.
+use chrono::Duration;
+use serde::{Deserialize, Serialize};
+
+/// What happens when a claim is proven while another holder has the name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ContestPolicy {
+    /// The holder's own record decides: gone, the name moves at once; still there, a contest with grace.
+    Evidence,
+    /// The name moves at once.
+    Immediate,
+    /// A contest with grace, whatever the holder's record says.
+    Grace,
+    /// An operator decides.
+    Review,
+}
+
+/// When a proven hostname goes into service.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Activation {
+    /// As soon as it is proven.
+    Immediate,
+    /// When the TLS side says so.
+    External,
+}
+
+/// The deployment's rules, given to every decision.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Policy {
+    /// What a contest does.
+    pub contest: ContestPolicy,
+    /// How long a holder may answer a contest.
+    pub contest_grace: Duration,
+    /// The longest pause between two checks of a contest.
+    pub contest_interval: Duration,
+    /// How long an apex claim waits, and is then watched.
+    pub apex_deadline: Duration,
+    /// How long a hostname claim waits, and is then watched.
+    pub host_deadline: Duration,
+    /// First pause between two checks of a watched claim.
+    pub watch_first: Duration,
+    /// Longest pause between two checks of a watched claim.
+    pub watch_longest: Duration,
+    /// Pause between two checks of a held name.
+    pub held_interval: Duration,
+    /// How long proof may be missing before a holding lapses.
+    pub drift_grace: Duration,
+    /// How long servers may be unreachable before a holding is at risk.
+    pub unreachable_after: Duration,
+    /// Least pause between two manual checks of a claim.
+    pub manual_gap: Duration,
+    /// Manual checks of a claim within one hour.
+    pub manual_per_hour: usize,
+    /// Open claims on one name.
+    pub open_claims_per_name: usize,
+    /// When proven hostnames go into service.
+    pub activation: Activation,
+}
+
+impl Default for Policy {
+    fn default() -> Self {
+        Self {
+            contest: ContestPolicy::Evidence,
+            contest_grace: Duration::hours(72),
+            contest_interval: Duration::minutes(10),
+            apex_deadline: Duration::days(7),
+            host_deadline: Duration::hours(72),
+            watch_first: Duration::seconds(30),
+            watch_longest: Duration::hours(4),
+            held_interval: Duration::days(7),
+            drift_grace: Duration::hours(72),
+            unreachable_after: Duration::days(14),
+            manual_gap: Duration::seconds(10),
+            manual_per_hour: 10,
+            open_claims_per_name: 50,
+            activation: Activation::Immediate,
+        }
+    }
+}

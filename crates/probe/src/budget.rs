@@ -1,0 +1,83 @@
+//! What one look may spend, counted in one place for everything it does at the same time.
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+/// The limits of questions and time, and what is left of them.
+#[derive(Debug)]
+pub(crate) struct Budget {
+    most: u32,
+    sent: AtomicU32,
+    deadline: Instant,
+    exhausted: AtomicBool,
+}
+
+/// Nothing is left.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Exhausted;
+
+impl Budget {
+    pub(crate) fn new(queries: u32, time: Duration) -> Self {
+        Self {
+            most: queries,
+            sent: AtomicU32::new(0),
+            deadline: Instant::now() + time,
+            exhausted: AtomicBool::new(false),
+        }
+    }
+
+    /// Pays for one question, before it is sent.
+    pub(crate) fn spend(&self) -> Result<(), Exhausted> {
+        let paid = Instant::now() < self.deadline
+            && self
+                .sent
+                .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |sent| (sent < self.most).then_some(sent + 1))
+                .is_ok();
+        if paid { Ok(()) } else { Err(self.exhaust()) }
+    }
+
+    /// Remembers that a limit was reached.
+    pub(crate) fn exhaust(&self) -> Exhausted {
+        self.exhausted.store(true, Ordering::Relaxed);
+        Exhausted
+    }
+
+    /// When the look ends.
+    pub(crate) fn deadline(&self) -> Instant {
+        self.deadline
+    }
+
+    /// Whether a limit has cut something short.
+    pub(crate) fn is_exhausted(&self) -> bool {
+        self.exhausted.load(Ordering::Relaxed) || Instant::now() >= self.deadline
+    }
+
+    pub(crate) fn sent(&self) -> u32 {
+        self.sent.load(Ordering::Relaxed)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn questions_are_paid_for_until_none_is_left() {
+        let budget = Budget::new(2, Duration::from_secs(1));
+        assert_eq!((budget.spend(), budget.spend()), (Ok(()), Ok(())));
+        assert!(!budget.is_exhausted());
+        assert_eq!(budget.spend(), Err(Exhausted));
+        assert!(budget.is_exhausted());
+        assert_eq!(budget.sent(), 2);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn nothing_is_paid_for_after_the_deadline() {
+        let budget = Budget::new(9, Duration::from_secs(1));
+        assert_eq!(budget.deadline(), Instant::now() + Duration::from_secs(1));
+        tokio::time::advance(Duration::from_secs(1)).await;
+        assert_eq!(budget.spend(), Err(Exhausted));
+        assert_eq!(budget.sent(), 0);
+    }
+}

@@ -1,0 +1,111 @@
+//! Remembers for a minute which zone encloses a name, so that a crowd of looks does not crowd the parents.
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use hickory_proto::rr::Name;
+use tokio::time::Instant;
+
+use crate::delegation::Delegation;
+use crate::inquiry::Mode;
+
+/// Names remembered at a time; claimants choose them.
+const NAMES: usize = 10_000;
+
+/// Which zone encloses which name, kept apart by how it was learned: what came in datagrams may be forged,
+/// so a confirmation must not build on it.
+#[derive(Debug)]
+pub(crate) struct Delegations {
+    ttl: Duration,
+    most: usize,
+    entries: Mutex<HashMap<(Mode, Name), Entry>>,
+}
+
+#[derive(Debug)]
+struct Entry {
+    delegation: Arc<Delegation>,
+    expires: Instant,
+}
+
+impl Delegations {
+    pub(crate) fn new(ttl: Duration) -> Self {
+        Self { ttl, most: NAMES, entries: Mutex::new(HashMap::new()) }
+    }
+
+    /// The longest name at or above `target` that is remembered, with its zone.
+    pub(crate) fn nearest(&self, mode: Mode, target: &Name) -> Option<(Name, Arc<Delegation>)> {
+        let now = Instant::now();
+        let entries = self.entries.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut key = (mode, target.clone());
+        while !key.1.is_root() {
+            if let Some(entry) = entries.get(&key).filter(|entry| entry.expires > now) {
+                return Some((key.1, Arc::clone(&entry.delegation)));
+            }
+            key.1 = key.1.base_name();
+        }
+        None
+    }
+
+    /// Remembers that `name` lies in the delegation's zone, or is its apex.
+    pub(crate) fn remember(&self, mode: Mode, name: Name, delegation: &Arc<Delegation>) {
+        if self.ttl.is_zero() || name.is_root() {
+            return;
+        }
+        let now = Instant::now();
+        let mut entries = self.entries.lock().unwrap_or_else(PoisonError::into_inner);
+        let key = (mode, name);
+        if entries.len() >= self.most && !entries.contains_key(&key) {
+            entries.retain(|_, entry| entry.expires > now);
+            if entries.len() >= self.most {
+                let any = entries.keys().next().cloned();
+                any.and_then(|any| entries.remove(&any));
+            }
+        }
+        entries.insert(key, Entry { delegation: Arc::clone(delegation), expires: now + self.ttl });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::delegation::Source;
+
+    fn name(text: &str) -> Name {
+        Name::from_ascii(text).unwrap()
+    }
+
+    fn zone(text: &str) -> Arc<Delegation> {
+        Arc::new(Delegation { zone: name(text), servers: vec![], source: Source::Dns })
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_nearest_name_above_is_found_until_it_expires() {
+        let cache = Delegations::new(Duration::from_secs(60));
+        cache.remember(Mode::Usual, name("test."), &zone("test."));
+        cache.remember(Mode::Usual, name("acme.test."), &zone("acme.test."));
+        let at = |target: &str| cache.nearest(Mode::Usual, &name(target)).map(|(n, d)| (n, d.zone.clone()));
+        assert_eq!(at("_x.ACME.test."), Some((name("acme.test."), name("acme.test."))));
+        assert_eq!(at("other.test."), Some((name("test."), name("test."))));
+        assert_eq!(at("other.example."), None);
+        tokio::time::advance(Duration::from_secs(60)).await;
+        assert_eq!(at("_x.acme.test."), None);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_confirmation_does_not_see_what_datagrams_taught() {
+        let cache = Delegations::new(Duration::from_secs(60));
+        cache.remember(Mode::Usual, name("acme.test."), &zone("acme.test."));
+        assert!(cache.nearest(Mode::Connected, &name("acme.test.")).is_none());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn it_never_grows_beyond_its_bound() {
+        let mut cache = Delegations::new(Duration::from_secs(60));
+        cache.most = 10;
+        for i in 0..50 {
+            cache.remember(Mode::Usual, name(&format!("n{i}.test.")), &zone("test."));
+        }
+        assert_eq!(cache.entries.lock().unwrap().len(), 10);
+        assert!(cache.nearest(Mode::Usual, &name("n49.test.")).is_some());
+    }
+}

@@ -1,0 +1,285 @@
+//! What a parent's servers say about a child: a cut with its name servers, no cut, or nothing of use.
+use std::net::IpAddr;
+
+use deed_claims::NetworkFault;
+use hickory_proto::rr::{Name, RData, Record};
+
+use crate::config::ProbeConfig;
+use crate::response::Response;
+
+/// A zone and the servers its parent names for it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Delegation {
+    pub(crate) zone: Name,
+    pub(crate) servers: Vec<NameServer>,
+    pub(crate) source: Source,
+}
+
+/// Who named the servers, which decides how far their addresses are trusted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Source {
+    /// The configuration: the root servers.
+    Configured,
+    /// The DNS.
+    Dns,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct NameServer {
+    pub(crate) name: Name,
+    pub(crate) addresses: Addresses,
+}
+
+/// What is known of a name server's addresses.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Addresses {
+    /// No glue came, and nobody has been asked.
+    Unknown,
+    /// At least one.
+    Known(Vec<IpAddr>),
+    /// Asked for, and there is none.
+    None,
+    /// Asked for, and no answer came.
+    Failed(NetworkFault),
+}
+
+/// Addresses kept of one name server.
+const ADDRESSES: usize = 4;
+
+impl Addresses {
+    pub(crate) fn of(mut found: Vec<IpAddr>) -> Self {
+        found.truncate(ADDRESSES);
+        if found.is_empty() { Self::None } else { Self::Known(found) }
+    }
+}
+
+impl Delegation {
+    /// The root with the configured servers.
+    pub(crate) fn root(config: &ProbeConfig, names: Vec<Name>) -> Self {
+        let mut servers: Vec<NameServer> = vec![];
+        for (name, hint) in names.into_iter().zip(&config.roots) {
+            match servers.iter_mut().find(|s| s.name == name) {
+                Some(NameServer { addresses: Addresses::Known(known), .. }) => known.push(hint.addr),
+                _ => servers.push(NameServer { name, addresses: Addresses::Known(vec![hint.addr]) }),
+            }
+        }
+        Self { zone: Name::root(), servers, source: Source::Configured }
+    }
+
+    /// Whether a server can be asked without asking somebody else first.
+    pub(crate) fn has_addresses(&self) -> bool {
+        self.servers.iter().any(|s| matches!(s.addresses, Addresses::Known(_)))
+    }
+}
+
+/// What an answer means for a walk that stands at `zone` and asks for the servers of `child`.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Step {
+    /// A zone below, known from a referral.
+    Referred(Delegation),
+    /// The child itself is a zone and on the same server: names come with authority, addresses perhaps not.
+    Shared(Delegation),
+    /// The child is a name of the zone.
+    NoCut,
+    /// Nothing lies below the child: it does not exist (RFC 8020), or it is an alias.
+    Ends,
+}
+
+/// Reads a step; none when the answer is of no use, for instance from a lame server.
+pub(crate) fn step(response: &Response, zone: &Name, child: &Name, most: usize) -> Option<Step> {
+    const NXDOMAIN: u16 = 3;
+    let authoritative = response.authoritative() && !response.truncated();
+    match response.rcode() {
+        0 => {}
+        NXDOMAIN if authoritative => return Some(Step::Ends),
+        _ => return None,
+    }
+    if authoritative {
+        let shared = servers(response, response.answers(), zone, child, most);
+        if !shared.is_empty() {
+            return Some(Step::Shared(Delegation { zone: child.clone(), servers: shared, source: Source::Dns }));
+        }
+        if response.answers().any(|r| r.name == *child && matches!(r.data, RData::CNAME(_))) {
+            return Some(Step::Ends);
+        }
+    }
+    match referral(response, zone, child, most) {
+        Some(below) => Some(Step::Referred(below)),
+        None => authoritative.then_some(Step::NoCut),
+    }
+}
+
+/// A referral to a zone that encloses `name` and lies strictly below `zone`; upward and sideways ones are none.
+///
+/// The aa bit is not looked at: some servers set it on referrals, and NS records below the zone without an SOA
+/// mean nothing else.
+pub(crate) fn referral(response: &Response, zone: &Name, name: &Name, most: usize) -> Option<Delegation> {
+    let mut owner = None;
+    for record in response.authorities() {
+        match &record.data {
+            RData::SOA(_) => return None,
+            RData::NS(_) if owner.is_none() && below(zone, &record.name) && record.name.zone_of(name) => {
+                owner = Some(&record.name);
+            }
+            _ => {}
+        }
+    }
+    let owner = owner?;
+    let servers = servers(response, response.authorities(), zone, owner, most);
+    Some(Delegation { zone: owner.to_lowercase(), servers, source: Source::Dns })
+}
+
+fn below(zone: &Name, name: &Name) -> bool {
+    zone.zone_of(name) && name.iter().len() > zone.iter().len()
+}
+
+/// The name servers of one owner, each once, with the glue that the answering zone may give.
+fn servers<'r>(
+    response: &Response,
+    section: impl Iterator<Item = &'r Record>,
+    zone: &Name,
+    owner: &Name,
+    most: usize,
+) -> Vec<NameServer> {
+    let mut servers: Vec<NameServer> = vec![];
+    for record in section.filter(|r| r.name == *owner) {
+        let RData::NS(target) = &record.data else { continue };
+        let name = target.0.to_lowercase();
+        if servers.len() == most {
+            break;
+        }
+        if !servers.iter().any(|s| s.name == name) {
+            let addresses = glue(response, zone, &name);
+            servers.push(NameServer { name, addresses });
+        }
+    }
+    servers
+}
+
+/// Glue counts inside the zone whose servers speak: elsewhere it would be hearsay.
+fn glue(response: &Response, zone: &Name, server: &Name) -> Addresses {
+    if !zone.zone_of(server) {
+        return Addresses::Unknown;
+    }
+    let found: Vec<IpAddr> =
+        response.additionals().filter(|r| r.name == *server).filter_map(|r| r.data.ip_addr()).collect();
+    match Addresses::of(found) {
+        Addresses::None => Addresses::Unknown,
+        known => known,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use hickory_proto::op::{Message, MessageType, OpCode, ResponseCode};
+    use hickory_proto::rr::rdata::{A, CNAME, NS, SOA};
+
+    use super::*;
+
+    fn name(text: &str) -> Name {
+        Name::from_ascii(text).unwrap()
+    }
+
+    fn ns(owner: &str, server: &str) -> Record {
+        Record::from_rdata(name(owner), 60, RData::NS(NS(name(server))))
+    }
+
+    fn a(owner: &str, last: u8) -> Record {
+        Record::from_rdata(name(owner), 60, RData::A(A::new(192, 0, 2, last)))
+    }
+
+    fn soa(owner: &str) -> Record {
+        let soa = SOA::new(name("ns."), name("h."), 1, 1, 1, 1, 1);
+        Record::from_rdata(name(owner), 60, RData::SOA(soa))
+    }
+
+    fn read(authoritative: bool, code: ResponseCode, change: impl FnOnce(&mut Message)) -> Option<Step> {
+        let mut message = Message::new(1, MessageType::Response, OpCode::Query);
+        message.metadata.authoritative = authoritative;
+        message.metadata.response_code = code;
+        change(&mut message);
+        let response = Response::read(&message.to_vec().unwrap()).unwrap();
+        step(&response, &name("test."), &name("acme.test."), 13)
+    }
+
+    fn known(last: u8) -> Addresses {
+        Addresses::Known(vec![IpAddr::from([192, 0, 2, last])])
+    }
+
+    const OK: ResponseCode = ResponseCode::NoError;
+
+    #[test]
+    fn a_referral_brings_names_and_the_glue_inside_the_zone() {
+        let step = read(false, OK, |m| {
+            m.add_authority(ns("Acme.test.", "NS1.acme.test."));
+            m.add_authority(ns("acme.test.", "ns1.ACME.test."));
+            m.add_authority(ns("acme.test.", "ns.sister.test."));
+            m.add_authority(ns("acme.test.", "ns.elsewhere."));
+            m.add_authority(ns("acme.test.", "ns2.acme.test."));
+            for (owner, last) in [("ns1.acme.test.", 1), ("ns.sister.test.", 2), ("ns.elsewhere.", 3)] {
+                m.add_additional(a(owner, last));
+            }
+        });
+        let Some(Step::Referred(cut)) = step else { panic!("{step:?}") };
+        assert_eq!(cut.zone, name("acme.test."));
+        let servers: Vec<_> = cut.servers.iter().map(|s| (s.name.to_ascii(), s.addresses.clone())).collect();
+        assert_eq!(
+            servers,
+            [
+                ("ns1.acme.test.".to_owned(), known(1)),
+                ("ns.sister.test.".to_owned(), known(2)),
+                ("ns.elsewhere.".to_owned(), Addresses::Unknown),
+                ("ns2.acme.test.".to_owned(), Addresses::Unknown),
+            ]
+        );
+    }
+
+    #[test]
+    fn referrals_that_do_not_lead_down_to_the_child_are_no_use() {
+        for owner in ["test.", ".", "other.test.", "x.acme.test.", "acme.example."] {
+            let step = read(false, OK, |m| {
+                m.add_authority(ns(owner, "ns.test."));
+                m.add_additional(a("ns.test.", 1));
+            });
+            assert_eq!(step, None, "{owner}");
+        }
+    }
+
+    #[test]
+    fn a_shared_server_answers_with_authority() {
+        let step = read(true, OK, |m| {
+            m.add_answer(ns("acme.test.", "ns.test."));
+            m.add_additional(a("ns.test.", 1));
+        });
+        let Some(Step::Shared(cut)) = step else { panic!("{step:?}") };
+        assert_eq!((cut.zone, cut.servers[0].addresses.clone()), (name("acme.test."), known(1)));
+        assert_eq!(read(false, OK, |m| drop(m.add_answer(ns("acme.test.", "ns.test.")))), None);
+    }
+
+    #[test]
+    fn denials_and_aliases_are_told_apart() {
+        assert_eq!(read(true, OK, |m| drop(m.add_authority(soa("test.")))), Some(Step::NoCut));
+        assert_eq!(read(true, ResponseCode::NXDomain, |m| drop(m.add_authority(soa("test.")))), Some(Step::Ends));
+        let alias = Record::from_rdata(name("acme.test."), 1, RData::CNAME(CNAME(name("x.test."))));
+        assert_eq!(read(true, OK, |m| drop(m.add_answer(alias))), Some(Step::Ends));
+    }
+
+    #[test]
+    fn lame_and_failing_servers_are_of_no_use() {
+        assert_eq!(read(false, OK, |_| {}), None);
+        assert_eq!(read(false, ResponseCode::NXDomain, |_| {}), None);
+        assert_eq!(read(true, ResponseCode::ServFail, |_| {}), None);
+        assert_eq!(read(true, ResponseCode::Refused, |_| {}), None);
+    }
+
+    #[test]
+    fn no_more_names_are_read_than_allowed() {
+        let step = read(false, OK, |m| {
+            for i in 0..40 {
+                m.add_authority(ns("acme.test.", &format!("ns{i}.elsewhere.")));
+            }
+        });
+        let Some(Step::Referred(cut)) = step else { panic!("{step:?}") };
+        assert_eq!(cut.servers.len(), 13);
+    }
+}

@@ -1,0 +1,133 @@
+//! A range of addresses in CIDR notation, as the configuration and the egress tables write it.
+use std::fmt;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::str::FromStr;
+
+/// A range of IPv4 or IPv6 addresses.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Network {
+    base: IpAddr,
+    prefix: u8,
+}
+
+/// Why a text is no [`Network`].
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum NetworkError {
+    /// The part before the slash is no address.
+    #[error("`{0}` does not start with an IP address")]
+    Address(String),
+    /// The part after the slash is no length that fits the family.
+    #[error("`{0}` has no prefix length that fits its address family")]
+    Prefix(String),
+    /// Bits behind the prefix are set, which is nearly always a slip.
+    #[error("`{0}` has bits set behind its prefix length")]
+    HostBits(String),
+    /// An IPv4 range written as IPv6 would never match, because addresses are made canonical first.
+    #[error("`{0}` is an IPv4 range written as IPv6: write it as IPv4")]
+    Mapped(String),
+}
+
+impl Network {
+    /// A range of the egress tables; the caller vouches for the prefix.
+    pub(crate) const fn v4(base: [u8; 4], prefix: u8) -> Self {
+        let [a, b, c, d] = base;
+        Self { base: IpAddr::V4(Ipv4Addr::new(a, b, c, d)), prefix }
+    }
+
+    /// A range of the egress tables; the caller vouches for the prefix.
+    pub(crate) const fn v6(base: [u16; 8], prefix: u8) -> Self {
+        let [a, b, c, d, e, f, g, h] = base;
+        Self { base: IpAddr::V6(Ipv6Addr::new(a, b, c, d, e, f, g, h)), prefix }
+    }
+
+    /// Whether the address lies in the range. IPv4-mapped addresses have to be made canonical before.
+    pub fn contains(&self, address: IpAddr) -> bool {
+        match (self.base, address) {
+            (IpAddr::V4(base), IpAddr::V4(address)) => {
+                let mask = u32::MAX.checked_shl(32 - u32::from(self.prefix)).unwrap_or(0);
+                base.to_bits() & mask == address.to_bits() & mask
+            }
+            (IpAddr::V6(base), IpAddr::V6(address)) => {
+                let mask = u128::MAX.checked_shl(128 - u32::from(self.prefix)).unwrap_or(0);
+                base.to_bits() & mask == address.to_bits() & mask
+            }
+            _ => false,
+        }
+    }
+
+    fn has_host_bits(&self) -> bool {
+        match self.base {
+            IpAddr::V4(base) => base.to_bits().checked_shl(u32::from(self.prefix)).unwrap_or(0) != 0,
+            IpAddr::V6(base) => base.to_bits().checked_shl(u32::from(self.prefix)).unwrap_or(0) != 0,
+        }
+    }
+}
+
+impl FromStr for Network {
+    type Err = NetworkError;
+
+    /// Reads `10.0.0.0/8`, `fd00::/8`, or a single address.
+    fn from_str(text: &str) -> Result<Self, NetworkError> {
+        let (address, length) = text.split_once('/').map_or((text, None), |(a, l)| (a, Some(l)));
+        let base: IpAddr = address.parse().map_err(|_| NetworkError::Address(text.to_owned()))?;
+        if base.to_canonical() != base {
+            return Err(NetworkError::Mapped(text.to_owned()));
+        }
+        let longest = if base.is_ipv4() { 32 } else { 128 };
+        let prefix = match length {
+            None => longest,
+            Some(length) => length
+                .parse()
+                .ok()
+                .filter(|p| *p <= longest)
+                .ok_or_else(|| NetworkError::Prefix(text.to_owned()))?,
+        };
+        let network = Self { base, prefix };
+        if network.has_host_bits() { Err(NetworkError::HostBits(text.to_owned())) } else { Ok(network) }
+    }
+}
+
+impl fmt::Display for Network {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{}", self.base, self.prefix)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn has(network: &str, address: &str) -> bool {
+        network.parse::<Network>().unwrap().contains(address.parse().unwrap())
+    }
+
+    #[test]
+    fn a_range_ends_where_its_prefix_says() {
+        assert!(has("10.0.0.0/8", "10.255.255.255"));
+        assert!(!has("10.0.0.0/8", "11.0.0.0"));
+        assert!(has("192.0.2.7", "192.0.2.7"));
+        assert!(!has("192.0.2.7", "192.0.2.6"));
+        assert!(has("0.0.0.0/0", "255.255.255.255"));
+        assert!(has("::/0", "ffff::1"));
+        assert!(has("fe80::/10", "febf::1"));
+        assert!(!has("fe80::/10", "fec0::1"));
+        assert!(!has("0.0.0.0/0", "::1"));
+    }
+
+    #[test]
+    fn slips_are_refused_and_named() {
+        let fault = |text: &str| text.parse::<Network>().unwrap_err();
+        assert_eq!(fault("ten/8"), NetworkError::Address("ten/8".into()));
+        assert_eq!(fault("10.0.0.0/33"), NetworkError::Prefix("10.0.0.0/33".into()));
+        assert_eq!(fault("10.0.0.0/"), NetworkError::Prefix("10.0.0.0/".into()));
+        assert_eq!(fault("10.0.0.1/8"), NetworkError::HostBits("10.0.0.1/8".into()));
+        assert_eq!(fault("::ffff:10.0.0.0/104"), NetworkError::Mapped("::ffff:10.0.0.0/104".into()));
+    }
+
+    #[test]
+    fn a_range_prints_as_it_is_written() {
+        for text in ["10.0.0.0/8", "fd00::/8", "192.0.2.7/32"] {
+            assert_eq!(text.parse::<Network>().unwrap().to_string(), text);
+        }
+    }
+}

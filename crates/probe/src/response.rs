@@ -1,0 +1,264 @@
+//! Reads from an answer what counts: its answer section, along its own aliases, within limits.
+use std::net::IpAddr;
+
+use deed_claims::SoaSeen;
+use hickory_proto::op::Message;
+use hickory_proto::rr::rdata::opt::{EdnsCode, EdnsOption};
+use hickory_proto::rr::{DNSClass, Name, RData, Record};
+use hickory_proto::serialize::binary::DecodeError;
+
+/// The code of the Extended DNS Errors option (RFC 8914 §2).
+const EXTENDED_ERROR: u16 = 15;
+
+/// A message recognised as the answer to our question.
+#[derive(Debug)]
+pub(crate) struct Response {
+    message: Message,
+}
+
+/// The aliases one message leads along.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub(crate) struct Chain {
+    /// The target of each CNAME in turn.
+    pub(crate) targets: Vec<Name>,
+    /// The last target has been passed before.
+    pub(crate) looped: bool,
+}
+
+/// The values of an answer.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Texts {
+    pub(crate) values: Vec<Vec<u8>>,
+    /// More records or bytes came than are read.
+    pub(crate) oversize: bool,
+}
+
+impl Response {
+    pub(crate) fn read(bytes: &[u8]) -> Result<Self, DecodeError> {
+        Ok(Self { message: Message::from_vec(bytes)? })
+    }
+
+    /// The response code with the upper bits from EDNS (RFC 6891 §6.1.3).
+    pub(crate) fn rcode(&self) -> u16 {
+        self.message.metadata.response_code.into()
+    }
+
+    pub(crate) fn authoritative(&self) -> bool {
+        self.message.metadata.authoritative
+    }
+
+    pub(crate) fn truncated(&self) -> bool {
+        self.message.metadata.truncation
+    }
+
+    pub(crate) fn has_edns(&self) -> bool {
+        self.message.edns.is_some()
+    }
+
+    /// The first Extended DNS Error.
+    pub(crate) fn ede(&self) -> Option<u16> {
+        match self.message.edns.as_ref()?.option(EdnsCode::Unknown(EXTENDED_ERROR))? {
+            EdnsOption::Unknown(_, bytes) => bytes.first_chunk().map(|code| u16::from_be_bytes(*code)),
+            _ => None,
+        }
+    }
+
+    pub(crate) fn answers(&self) -> impl Iterator<Item = &Record> {
+        self.message.answers.iter().filter(|r| r.dns_class == DNSClass::IN)
+    }
+
+    pub(crate) fn authorities(&self) -> impl Iterator<Item = &Record> {
+        self.message.authorities.iter().filter(|r| r.dns_class == DNSClass::IN)
+    }
+
+    pub(crate) fn additionals(&self) -> impl Iterator<Item = &Record> {
+        self.message.additionals.iter().filter(|r| r.dns_class == DNSClass::IN)
+    }
+
+    /// The aliases from the name on, at most `longest` of them.
+    pub(crate) fn chain(&self, name: &Name, longest: usize) -> Chain {
+        let mut chain = Chain::default();
+        let mut at = name;
+        while chain.targets.len() < longest && !chain.looped {
+            let next = self.answers().find_map(|record| match &record.data {
+                RData::CNAME(target) if record.name == *at => Some(&target.0),
+                _ => None,
+            });
+            let Some(target) = next else { break };
+            chain.looped = target == name || chain.targets.contains(target);
+            chain.targets.push(target.clone());
+            at = target;
+        }
+        chain
+    }
+
+    /// The TXT values at any of the owners, the strings of each record joined without a separator (RFC 7208 §3.3
+    /// reads them so, and every domain validation does).
+    pub(crate) fn texts(&self, owners: &[&Name], records: usize, bytes: usize) -> Texts {
+        let mut texts = Texts { values: vec![], oversize: false };
+        let mut size = 0;
+        for record in self.answers() {
+            let RData::TXT(text) = &record.data else { continue };
+            if !owners.contains(&&record.name) {
+                continue;
+            }
+            size += text.txt_data.iter().map(|part| part.len()).sum::<usize>();
+            if texts.values.len() == records || size > bytes {
+                texts.oversize = true;
+                break;
+            }
+            texts.values.push(text.txt_data.concat());
+        }
+        texts
+    }
+
+    /// The SOA that comes with a negative answer for a name: one of a zone around it.
+    pub(crate) fn soa(&self, name: &Name) -> Option<(Name, SoaSeen)> {
+        self.authorities().find_map(|record| match &record.data {
+            RData::SOA(soa) if record.name.zone_of(name) => Some((
+                record.name.clone(),
+                SoaSeen {
+                    owner: text_of(&record.name),
+                    serial: soa.serial,
+                    negative_ttl: record.ttl.min(soa.minimum),
+                },
+            )),
+            _ => None,
+        })
+    }
+
+    /// The addresses at a name or at the end of its aliases.
+    pub(crate) fn addresses(&self, name: &Name, longest: usize) -> Vec<IpAddr> {
+        let chain = self.chain(name, longest);
+        let end = chain.targets.last().unwrap_or(name);
+        self.answers().filter(|r| r.name == *end).filter_map(|r| r.data.ip_addr()).collect()
+    }
+}
+
+/// A name as it is reported: lower case, escaped to ASCII, without the trailing dot.
+pub(crate) fn text_of(name: &Name) -> String {
+    if name.is_root() {
+        return ".".to_owned();
+    }
+    let mut text = name.to_lowercase().to_ascii();
+    if text.ends_with('.') {
+        text.pop();
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use hickory_proto::op::{Edns, MessageType, OpCode, ResponseCode};
+    use hickory_proto::rr::rdata::{CNAME, SOA, TXT};
+
+    use super::*;
+
+    fn name(text: &str) -> Name {
+        Name::from_ascii(text).unwrap()
+    }
+
+    fn response(change: impl FnOnce(&mut Message)) -> Response {
+        let mut message = Message::new(1, MessageType::Response, OpCode::Query);
+        change(&mut message);
+        Response::read(&message.to_vec().unwrap()).unwrap()
+    }
+
+    fn txt(owner: &str, parts: Vec<&[u8]>) -> Record {
+        Record::from_rdata(name(owner), 60, RData::TXT(TXT::from_bytes(parts)))
+    }
+
+    fn cname(owner: &str, target: &str) -> Record {
+        Record::from_rdata(name(owner), 60, RData::CNAME(CNAME(name(target))))
+    }
+
+    #[test]
+    fn strings_of_a_record_are_joined_and_records_are_not() {
+        let seen = response(|m| {
+            m.add_answer(txt("a.test.", vec![b"one", b"two"]));
+            m.add_answer(txt("a.test.", vec![b"", b"\xff\x00", b""]));
+            m.add_answer(txt("a.test.", vec![b""]));
+            m.add_answer(txt("b.test.", vec![b"elsewhere"]));
+        });
+        let texts = seen.texts(&[&name("A.test.")], 64, 16_384);
+        assert_eq!(texts.values, [b"onetwo".to_vec(), b"\xff\x00".to_vec(), b"".to_vec()]);
+        assert!(!texts.oversize);
+    }
+
+    #[test]
+    fn only_the_answer_section_counts() {
+        let seen = response(|m| {
+            m.add_authority(txt("a.test.", vec![b"no"]));
+            m.add_additional(txt("a.test.", vec![b"no"]));
+        });
+        assert!(seen.texts(&[&name("a.test.")], 64, 16_384).values.is_empty());
+    }
+
+    #[test]
+    fn reading_stops_at_the_limits_and_says_so() {
+        let many = response(|m| {
+            for i in 0..65u8 {
+                m.add_answer(txt("a.test.", vec![&[i]]));
+            }
+        });
+        let texts = many.texts(&[&name("a.test.")], 64, 16_384);
+        assert_eq!((texts.values.len(), texts.oversize), (64, true));
+        assert!(!many.texts(&[&name("a.test.")], 65, 16_384).oversize);
+        let texts = many.texts(&[&name("a.test.")], 100, 10);
+        assert_eq!((texts.values.len(), texts.oversize), (10, true));
+    }
+
+    #[test]
+    fn aliases_are_followed_inside_the_message_until_they_end_or_return() {
+        let seen = response(|m| {
+            m.add_answer(cname("b.test.", "c.test."));
+            m.add_answer(cname("A.test.", "b.test."));
+        });
+        let chain = seen.chain(&name("a.test."), 9);
+        assert_eq!((chain.targets, chain.looped), (vec![name("b.test."), name("c.test.")], false));
+
+        let circle = response(|m| {
+            m.add_answer(cname("a.test.", "b.test."));
+            m.add_answer(cname("b.test.", "a.test."));
+        });
+        assert!(circle.chain(&name("a.test."), 9).looped);
+        assert_eq!(circle.chain(&name("a.test."), 1).targets.len(), 1);
+    }
+
+    #[test]
+    fn the_soa_of_a_denial_has_to_enclose_the_name() {
+        let soa = SOA::new(name("ns.test."), name("h.test."), 7, 1, 1, 1, 300);
+        let seen = response(|m| {
+            m.add_authority(Record::from_rdata(name("Test."), 900, RData::SOA(soa)));
+        });
+        let (_, found) = seen.soa(&name("a.test.")).unwrap();
+        assert_eq!(found, SoaSeen { owner: "test".into(), serial: 7, negative_ttl: 300 });
+        assert!(seen.soa(&name("a.other.")).is_none());
+    }
+
+    #[test]
+    fn extended_codes_and_errors_are_read_from_edns() {
+        let seen = response(|m| {
+            m.metadata.response_code = ResponseCode::BADVERS;
+            let mut edns = Edns::new();
+            edns.options_mut().insert(EdnsOption::Unknown(15, vec![0, 22, b'x']));
+            edns.options_mut().insert(EdnsOption::Unknown(15, vec![0, 23]));
+            m.set_edns(edns);
+        });
+        assert_eq!((seen.rcode(), seen.ede()), (16, Some(22)));
+        let short = response(|m| {
+            let mut edns = Edns::new();
+            edns.options_mut().insert(EdnsOption::Unknown(15, vec![0]));
+            m.set_edns(edns);
+        });
+        assert_eq!(short.ede(), None);
+    }
+
+    #[test]
+    fn names_are_reported_in_lower_case_and_escaped() {
+        assert_eq!(text_of(&name("_X.Example.")), "_x.example");
+        assert_eq!(text_of(&Name::root()), ".");
+        let odd = Name::from_labels([b"a\n\xff".as_slice(), b"test".as_slice()]).unwrap();
+        assert!(text_of(&odd).is_ascii() && !text_of(&odd).contains('\n'));
+    }
+}

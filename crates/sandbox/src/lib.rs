@@ -1,0 +1,26 @@
+//! A small but real authoritative DNS server for development and tests: zones, records and faults are set
+//! while it runs, in process through [`Zones`] or over HTTP through the control interface.
+//!
+//! One server plays every level: with `auto_zones` it answers authoritatively for the root, for every public
+//! suffix and for every registrable domain, so whoever walks down from the root finds each zone on the same
+//! address. It serves loopback and trusts whoever can reach it.
+
+mod answer;
+pub mod control;
+mod error;
+mod exchange;
+mod fault;
+mod name;
+mod namespace;
+mod query_log;
+mod rdata;
+mod server;
+mod tcp;
+mod udp;
+mod zone;
+mod zones;
+
+pub use control::types::{FaultKind, FaultTransport, PutFault, PutRecords, PutZone, QueryView, Transport};
+pub use error::{Invalid, SandboxError};
+pub use server::{Limits, Sandbox, SandboxConfig};
+pub use zones::Zones;
