@@ -36,6 +36,7 @@ macro_rules! events {
     ($($group:ident($inner:ident): $($name:ident = $route:literal),+;)+) => {
         /// Any event of the log.
         #[derive(Debug, Clone, PartialEq, Eq)]
+        #[expect(clippy::large_enum_variant, reason = "nearly every event is the large variant")]
         pub enum Event {
             /// About claims on one name and its holder.
             Ownership(OwnershipEvent),

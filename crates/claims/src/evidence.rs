@@ -117,7 +117,15 @@ impl From<&ServerAnswer> for ServerEvidence {
             ms: answer.ms,
         };
         match &answer.reply {
-            Reply::Message { rcode, authoritative, truncated, ede, values, soa, .. } => {
+            Reply::Message {
+                rcode,
+                authoritative,
+                truncated,
+                ede,
+                values,
+                soa,
+                ..
+            } => {
                 kept.result = rcode_name(*rcode);
                 kept.authoritative = *authoritative;
                 kept.truncated = *truncated;
@@ -126,14 +134,14 @@ impl From<&ServerAnswer> for ServerEvidence {
                 kept.soa_serial = soa.as_ref().map(|s| s.serial);
             }
             Reply::Fault(fault) => {
-                kept.result = match fault {
+                match fault {
                     NetworkFault::Timeout => "timeout",
                     NetworkFault::Unreachable => "unreachable",
                     NetworkFault::Malformed => "malformed",
                     NetworkFault::TruncatedNoTcp => "truncated_no_tcp",
                     NetworkFault::Internal => "internal",
                 }
-                .to_owned();
+                .clone_into(&mut kept.result);
             }
             Reply::Blocked => "blocked".clone_into(&mut kept.result),
         }

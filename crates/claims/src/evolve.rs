@@ -1,7 +1,7 @@
 //! Folds events into state: total, and deaf to what it does not know.
 use crate::event::{
-    CheckCause, CheckOutcome, CheckRecorded, ClaimInitiated, ContestOpened, ContestResolution, EndReason, OwnershipEvent,
-    OwnershipGranted, ProofMissing, VerificationRequested,
+    CheckCause, CheckOutcome, CheckRecorded, ClaimInitiated, ContestOpened, ContestResolution, EndReason,
+    OwnershipEvent, OwnershipGranted, ProofMissing, VerificationRequested,
 };
 use crate::ownership::{AtRisk, Claim, ClaimState, Contest, Ended, Held, LastCheck, Ownership, Pending};
 
@@ -33,7 +33,8 @@ impl Ownership {
     fn initiated(&mut self, e: &ClaimInitiated) {
         self.scope = Some(e.scope);
         self.name = Some(e.name.clone());
-        self.claims.retain(|_, old| old.is_open() || old.holder != e.holder);
+        self.claims
+            .retain(|_, old| old.is_open() || old.holder != e.holder);
         let claim = Claim {
             id: e.claim_id,
             holder: e.holder.clone(),
@@ -48,7 +49,9 @@ impl Ownership {
             last_check: None,
             pending: None,
             manual: vec![],
-            state: ClaimState::Initiated { expires_at: e.expires_at },
+            state: ClaimState::Initiated {
+                expires_at: e.expires_at,
+            },
         };
         self.claims.insert(e.claim_id, claim);
     }
@@ -104,7 +107,11 @@ impl Claim {
         if let (ClaimState::Initiated { .. }, Some(expires_at)) = (&self.state, e.expires_at) {
             self.state = ClaimState::Verifying { expires_at };
         }
-        self.pending = Some(Pending { attempt: e.attempt, cause: e.cause, due_at: e.at });
+        self.pending = Some(Pending {
+            attempt: e.attempt,
+            cause: e.cause,
+            due_at: e.at,
+        });
         self.manual.push(e.at);
         if self.manual.len() > MANUAL_KEPT {
             self.manual.remove(0);
@@ -113,12 +120,18 @@ impl Claim {
 
     fn checked(&mut self, e: &CheckRecorded) {
         self.attempts = e.attempt;
+        let contesting = matches!(self.state, ClaimState::Contesting(_));
         self.step = match (e.outcome, e.cause) {
-            (CheckOutcome::Proven, _) => 0,
+            // A contest is looked at less often the longer it lasts, whatever is seen.
+            (CheckOutcome::Proven, _) if !contesting => 0,
             (_, CheckCause::Manual) => self.step,
             _ => self.step.saturating_add(1),
         };
-        self.last_check = Some(LastCheck { at: e.at, outcome: e.outcome, diagnosis: e.diagnosis.clone() });
+        self.last_check = Some(LastCheck {
+            at: e.at,
+            outcome: e.outcome,
+            diagnosis: e.diagnosis.clone(),
+        });
         self.pending = e.next_check_at.map(|due_at| Pending {
             attempt: e.attempt.saturating_add(1),
             cause: CheckCause::Schedule,
@@ -126,7 +139,11 @@ impl Claim {
         });
         let learnt = matches!(e.outcome, CheckOutcome::Proven | CheckOutcome::Absent);
         self.change_held(|held| {
-            held.unreachable_since = if learnt { None } else { held.unreachable_since.or(Some(e.at)) };
+            held.unreachable_since = if learnt {
+                None
+            } else {
+                held.unreachable_since.or(Some(e.at))
+            };
         });
     }
 
@@ -154,13 +171,20 @@ impl Claim {
 
     fn missing(&mut self, e: &ProofMissing) {
         let Some(held) = self.held().copied() else { return };
-        let risk = AtRisk { cause: e.cause, since: e.at, lapses_at: e.lapses_at };
+        let risk = AtRisk {
+            cause: e.cause,
+            since: e.at,
+            lapses_at: e.lapses_at,
+        };
         self.state = ClaimState::AtRisk { held, risk };
     }
 
     fn next(&mut self, due_at: chrono::DateTime<chrono::Utc>) {
-        self.pending =
-            Some(Pending { attempt: self.attempts.saturating_add(1), cause: CheckCause::Schedule, due_at });
+        self.pending = Some(Pending {
+            attempt: self.attempts.saturating_add(1),
+            cause: CheckCause::Schedule,
+            due_at,
+        });
     }
 
     fn end(&mut self, how: Ended, at: chrono::DateTime<chrono::Utc>) {

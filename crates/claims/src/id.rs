@@ -22,7 +22,10 @@ pub enum IdError {
 pub(crate) fn base32() -> Encoding {
     let mut spec = Specification::new();
     spec.symbols.push_str("abcdefghijklmnopqrstuvwxyz234567");
-    #[expect(clippy::expect_used, reason = "32 distinct ASCII symbols are a valid base32 alphabet")]
+    #[expect(
+        clippy::expect_used,
+        reason = "32 distinct ASCII symbols are a valid base32 alphabet"
+    )]
     spec.encoding().expect("a valid alphabet")
 }
 
@@ -68,7 +71,10 @@ impl fmt::Display for ClaimId {
 impl FromStr for ClaimId {
     type Err = IdError;
     fn from_str(s: &str) -> Result<Self, IdError> {
-        let hex = s.strip_prefix("clm_").filter(|h| h.len() == 32).ok_or(IdError::Claim)?;
+        let hex = s
+            .strip_prefix("clm_")
+            .filter(|h| h.len() == 32)
+            .ok_or(IdError::Claim)?;
         Uuid::try_parse(hex).map(Self).map_err(|_| IdError::Claim)
     }
 }
@@ -95,8 +101,13 @@ impl FromStr for WorkspaceId {
     type Err = IdError;
     fn from_str(s: &str) -> Result<Self, IdError> {
         let fits = (1..=64).contains(&s.len())
-            && s.bytes().all(|b| b.is_ascii_alphanumeric() || b"_-.:".contains(&b));
-        if fits { Ok(Self(s.into())) } else { Err(IdError::Workspace) }
+            && s.bytes()
+                .all(|b| b.is_ascii_alphanumeric() || b"_-.:".contains(&b));
+        if fits {
+            Ok(Self(s.into()))
+        } else {
+            Err(IdError::Workspace)
+        }
     }
 }
 text_serde!(WorkspaceId);
@@ -129,7 +140,11 @@ impl FromStr for AppId {
         let fits = s.strip_prefix("app_").is_some_and(|rest| {
             rest.len() == 16 && rest.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit())
         });
-        if fits { Ok(Self(s.into())) } else { Err(IdError::App) }
+        if fits {
+            Ok(Self(s.into()))
+        } else {
+            Err(IdError::App)
+        }
     }
 }
 text_serde!(AppId);
@@ -149,7 +164,13 @@ mod tests {
 
     #[test]
     fn foreign_texts_are_refused() {
-        for bad in ["", "clm_", "clm_1234", "CLM_00000000000000000000000000000000", "clm_{00000000-0000-0000-0000-00}"] {
+        for bad in [
+            "",
+            "clm_",
+            "clm_1234",
+            "CLM_00000000000000000000000000000000",
+            "clm_{00000000-0000-0000-0000-00}",
+        ] {
             assert_eq!(bad.parse::<ClaimId>(), Err(IdError::Claim), "{bad}");
         }
         assert_eq!("a b".parse::<WorkspaceId>(), Err(IdError::Workspace));

@@ -36,18 +36,29 @@ struct Said<'a> {
 
 fn said(answer: &ServerAnswer) -> Option<Said<'_>> {
     match &answer.reply {
-        Reply::Message { rcode, authoritative: true, truncated: false, values, oversize, soa, .. }
-            if matches!(rcode, 0 | 3) && (!values.is_empty() || soa.is_some() || *oversize) =>
-        {
-            Some(Said { rcode: *rcode, values, oversize: *oversize })
-        }
+        Reply::Message {
+            rcode,
+            authoritative: true,
+            truncated: false,
+            values,
+            oversize,
+            soa,
+            ..
+        } if matches!(rcode, 0 | 3) && (!values.is_empty() || soa.is_some() || *oversize) => Some(Said {
+            rcode: *rcode,
+            values,
+            oversize: *oversize,
+        }),
         _ => None,
     }
 }
 
 fn majority(answers: &[ServerAnswer], wanted: &[u8]) -> (usize, usize) {
     let counted: Vec<_> = answers.iter().filter_map(said).collect();
-    let matching = counted.iter().filter(|s| s.values.iter().any(|v| v == wanted)).count();
+    let matching = counted
+        .iter()
+        .filter(|s| s.values.iter().any(|v| v == wanted))
+        .count();
     (matching, counted.len())
 }
 
@@ -100,7 +111,11 @@ fn cause(seen: &Observation, answering: usize) -> Code {
     } else if counted.iter().any(|s| !s.values.is_empty()) {
         Code::WrongValue
     } else if counted.iter().all(|s| s.rcode == 3) {
-        if seen.aliases.is_empty() { Code::RecordNotFound } else { Code::CnameDangling }
+        if seen.aliases.is_empty() {
+            Code::RecordNotFound
+        } else {
+            Code::CnameDangling
+        }
     } else {
         Code::NoTxtAtName
     }
@@ -132,9 +147,17 @@ fn silence(answers: &[ServerAnswer]) -> Option<Code> {
         return (!answers.is_empty()).then_some(Code::BlockedAddress);
     }
     // Servers that do not answer say something of the zone only where we are well ourselves.
-    let order =
-        [Code::Servfail, Code::Refused, Code::LameDelegation, Code::TruncatedNoTcp, Code::Timeout, Code::Internal];
-    order.into_iter().max_by_key(|code| (codes.iter().filter(|c| *c == code).count(), rank(*code)))
+    let order = [
+        Code::Servfail,
+        Code::Refused,
+        Code::LameDelegation,
+        Code::TruncatedNoTcp,
+        Code::Timeout,
+        Code::Internal,
+    ];
+    order
+        .into_iter()
+        .max_by_key(|code| (codes.iter().filter(|c| *c == code).count(), rank(*code)))
 }
 
 /// Breaks ties in favour of what says most.
@@ -162,12 +185,21 @@ impl Words<'_> {
 
     fn diagnosis(&self, code: Code) -> Diagnosis {
         let (message, fix) = self.sentences(code);
-        let observed = if matches!(code, Code::WrongValue | Code::OversizeAnswer | Code::InconsistentServers) {
+        let observed = if matches!(
+            code,
+            Code::WrongValue | Code::OversizeAnswer | Code::InconsistentServers
+        ) {
             self.observed()
         } else {
             vec![]
         };
-        Diagnosis { code, class: code.class(), message, fix, observed }
+        Diagnosis {
+            code,
+            class: code.class(),
+            message,
+            fix,
+            observed,
+        }
     }
 
     /// Distinct values seen, at most three.
@@ -183,8 +215,13 @@ impl Words<'_> {
     }
 
     fn servers(&self) -> String {
-        let mut names: Vec<String> =
-            self.seen.servers.iter().take(4).map(|s| printable(s.server.as_bytes())).collect();
+        let mut names: Vec<String> = self
+            .seen
+            .servers
+            .iter()
+            .take(4)
+            .map(|s| printable(s.server.as_bytes()))
+            .collect();
         names.dedup();
         match (names.len(), self.seen.servers.len()) {
             (0, _) => "no server".to_owned(),
@@ -198,51 +235,83 @@ impl Words<'_> {
         match self.seen.aliases.last() {
             None => format!("`{}`", self.challenge.record_name),
             Some(end) => {
-                format!("`{}`, an alias of `{}`,", self.challenge.record_name, printable(end.as_bytes()))
+                format!(
+                    "`{}`, an alias of `{}`,",
+                    self.challenge.record_name,
+                    printable(end.as_bytes())
+                )
             }
         }
     }
 
     fn add(&self) -> String {
-        format!("Add a TXT record `{}` with the value `{}`.", self.challenge.record_name, self.challenge.record_value)
+        format!(
+            "Add a TXT record `{}` with the value `{}`.",
+            self.challenge.record_name, self.challenge.record_value
+        )
     }
 
     fn sentences(&self, code: Code) -> (String, String) {
         let (place, servers) = (self.place(), self.servers());
         let wait = "Nothing to change for the record itself; Deed looks again by itself.".to_owned();
         match code {
-            Code::RecordNotFound => (format!("No record exists at {place}; asked: {servers}."), self.add()),
-            Code::NoTxtAtName => (format!("The name {place} exists but has no TXT record; asked: {servers}."), self.add()),
+            Code::RecordNotFound => (
+                format!("No record exists at {place}; asked: {servers}."),
+                self.add(),
+            ),
+            Code::NoTxtAtName => (
+                format!("The name {place} exists but has no TXT record; asked: {servers}."),
+                self.add(),
+            ),
             Code::WrongValue => (
                 format!("TXT records stand at {place} but none has the expected value; asked: {servers}."),
-                format!("Set the value to exactly `{}`; other TXT records at the name may stay.", self.challenge.record_value),
+                format!(
+                    "Set the value to exactly `{}`; other TXT records at the name may stay.",
+                    self.challenge.record_value
+                ),
             ),
             Code::CnameDangling => (
                 format!("The name {place} does not exist at the end of the alias; asked: {servers}."),
-                format!("Remove the CNAME at `{}` and add the TXT record there, or publish the record at the alias's target.", self.challenge.record_name),
+                format!(
+                    "Remove the CNAME at `{}` and add the TXT record there, or publish the record at the alias's target.",
+                    self.challenge.record_name
+                ),
             ),
             Code::CnameLoop => (
-                format!("The aliases from `{}` lead in a circle or are more than {}.", self.challenge.record_name, self.seen.aliases.len()),
-                format!("Remove the CNAME at `{}` and add the TXT record there.", self.challenge.record_name),
+                format!(
+                    "The aliases from `{}` lead in a circle or are more than {}.",
+                    self.challenge.record_name,
+                    self.seen.aliases.len()
+                ),
+                format!(
+                    "Remove the CNAME at `{}` and add the TXT record there.",
+                    self.challenge.record_name
+                ),
             ),
             Code::OversizeAnswer => (
                 format!("More TXT records than are read stand at {place}."),
                 "Remove old TXT records at the name.".to_owned(),
             ),
             Code::BlockedAddress => (
-                format!("The name servers of the zone ({servers}) have only addresses that are not public, which are not asked."),
+                format!(
+                    "The name servers of the zone ({servers}) have only addresses that are not public, which are not asked."
+                ),
                 "Delegate the domain to name servers with public addresses.".to_owned(),
             ),
             Code::DnssecBogus => (
                 format!("The answer for {place} does not pass DNSSEC validation."),
-                "Repair the zone's signatures at the DNS host, or remove the DS record at the registrar.".to_owned(),
+                "Repair the zone's signatures at the DNS host, or remove the DS record at the registrar."
+                    .to_owned(),
             ),
             _ => self.trouble(code, &place, &servers, wait),
         }
     }
 
     fn trouble(&self, code: Code, place: &str, servers: &str, wait: String) -> (String, String) {
-        let zone = self.seen.zone.as_deref().map_or_else(|| "the zone".to_owned(), |z| format!("`{}`", printable(z.as_bytes())));
+        let zone = self.seen.zone.as_deref().map_or_else(
+            || "the zone".to_owned(),
+            |z| format!("`{}`", printable(z.as_bytes())),
+        );
         match code {
             Code::NsWithoutAddress => (
                 format!("The name servers listed for {zone} have no address."),

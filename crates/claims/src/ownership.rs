@@ -6,7 +6,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::name::DomainName;
 use crate::{
-    Challenge, CheckCause, CheckOutcome, ClaimId, ContestAnswer, ContestCause, Diagnosis, Holder, MissingCause, Scope,
+    Challenge, CheckCause, CheckOutcome, ClaimId, ContestAnswer, ContestCause, Diagnosis, Holder,
+    MissingCause, Scope,
 };
 
 type At = DateTime<Utc>;
@@ -262,8 +263,12 @@ impl Claim {
             at: pending.due_at,
             announced: pending.cause != CheckCause::Schedule,
         });
-        let expire =
-            self.expires_at().map(|at| Due { kind: DueKind::Expire, attempt: 0, at, announced: false });
+        let expire = self.expires_at().map(|at| Due {
+            kind: DueKind::Expire,
+            attempt: 0,
+            at,
+            announced: false,
+        });
         check.into_iter().chain(expire).collect()
     }
 }
@@ -277,7 +282,8 @@ impl Ownership {
     /// The newest claim of a holder, open or ended.
     pub fn claim_of(&self, holder: &Holder) -> Option<&Claim> {
         let of = || self.claims.values().filter(|c| c.holder == *holder);
-        of().find(|c| c.is_open()).or_else(|| of().max_by_key(|c| (c.initiated_at, c.id)))
+        of().find(|c| c.is_open())
+            .or_else(|| of().max_by_key(|c| (c.initiated_at, c.id)))
     }
 
     /// Open contests against the present holder, the earliest first.

@@ -2,10 +2,10 @@
 use super::{Case, Decision};
 use crate::command::Rejection;
 use crate::event::{
-    CheckCause, CheckOutcome, CheckRecorded, ClaimExpired, ClaimRefused, DomainVerified, EndReason, MissingCause,
-    OwnershipEvent, ProofMissing, ProofRestored,
+    CheckCause, CheckOutcome, CheckRecorded, ClaimExpired, ClaimRefused, DomainVerified, EndReason,
+    MissingCause, OwnershipEvent, ProofMissing, ProofRestored,
 };
-use crate::{AtRisk, Class, Claim, ClaimState, Contest, Evidence, Held, Outcome, Pending, schedule};
+use crate::{AtRisk, Claim, ClaimState, Class, Contest, Evidence, Held, Outcome, Pending, schedule};
 
 /// The finding in the words of the log; none for our own trouble, which is not the claim's business.
 fn found(outcome: &Outcome) -> Option<CheckOutcome> {
@@ -33,7 +33,11 @@ pub(super) struct Finding<'a> {
 impl Finding<'_> {
     /// The record of the check, with the time of the next one.
     pub fn recorded(self, next_check_at: Option<super::At>) -> OwnershipEvent {
-        CheckRecorded { next_check_at, ..self.record }.into()
+        CheckRecorded {
+            next_check_at,
+            ..self.record
+        }
+        .into()
     }
 
     pub fn attempt(&self) -> u32 {
@@ -54,8 +58,13 @@ impl Case<'_> {
         holder_outcome: Option<&Outcome>,
         evidence: Evidence,
     ) -> Decision {
-        let pending = claim.pending.filter(|p| p.attempt == attempt).ok_or(Rejection::StaleAttempt)?;
-        let Some(result) = found(outcome) else { return Ok(vec![]) };
+        let pending = claim
+            .pending
+            .filter(|p| p.attempt == attempt)
+            .ok_or(Rejection::StaleAttempt)?;
+        let Some(result) = found(outcome) else {
+            return Ok(vec![]);
+        };
         let holder_record = holder_outcome.map(|o| found(o).unwrap_or(CheckOutcome::Unknown));
         let diagnosis = match outcome {
             Outcome::Proven => None,
@@ -73,12 +82,22 @@ impl Case<'_> {
             next_check_at: None,
             at: self.at,
         };
-        let finding = Finding { claim, pending, outcome: result, holder_record, record };
+        let finding = Finding {
+            claim,
+            pending,
+            outcome: result,
+            holder_record,
+            record,
+        };
         match (&claim.state, refused_for) {
             (ClaimState::Held(held), _) => Ok(self.check_held(finding, *held)),
             (ClaimState::AtRisk { risk, .. }, _) => Ok(self.check_at_risk(finding, *risk)),
             (_, Some(code)) if result == CheckOutcome::Refused => {
-                let refused = ClaimRefused { claim_id: claim.id, code, at: self.at };
+                let refused = ClaimRefused {
+                    claim_id: claim.id,
+                    code,
+                    at: self.at,
+                };
                 Ok(vec![finding.recorded(None), refused.into()])
             }
             (ClaimState::Contesting(contest), _) => Ok(self.check_contest(finding, *contest)),
@@ -90,13 +109,24 @@ impl Case<'_> {
         let (claim, attempt) = (finding.claim, finding.attempt());
         if finding.outcome == CheckOutcome::Proven {
             let holder_record = finding.holder_record;
-            let verified = DomainVerified { claim_id: claim.id, attempt, at: self.at };
+            let verified = DomainVerified {
+                claim_id: claim.id,
+                attempt,
+                at: self.at,
+            };
             let mut events = vec![finding.recorded(None), verified.into()];
             events.extend(self.settle_proven(claim, attempt, holder_record));
             return events;
         }
         if claim.is_overdue(self.at) {
-            return vec![finding.recorded(None), ClaimExpired { claim_id: claim.id, at: self.at }.into()];
+            return vec![
+                finding.recorded(None),
+                ClaimExpired {
+                    claim_id: claim.id,
+                    at: self.at,
+                }
+                .into(),
+            ];
         }
         let next = self.at + schedule::after_watch(self.policy, claim.id, attempt, claim.step);
         let next = Some(next).filter(|next| claim.expires_at().is_none_or(|end| *next < end));
@@ -105,14 +135,18 @@ impl Case<'_> {
 
     fn check_contest(&self, finding: Finding<'_>, contest: Contest) -> Vec<OwnershipEvent> {
         let (claim, attempt, step) = (finding.claim, finding.attempt(), finding.claim.step);
-        if let Some((resolution, by)) = self.contest_verdict(&contest, finding.outcome, finding.holder_record) {
+        if let Some((resolution, by)) = self.contest_verdict(&contest, finding.outcome, finding.holder_record)
+        {
             let mut events = vec![finding.recorded(None)];
             events.extend(self.resolve_as(claim, attempt, resolution, by));
             return events;
         }
         let pause = schedule::after_contest(self.policy, claim.id, attempt, step);
         let next = self.at + pause;
-        let next = contest.ends_at.filter(|end| *end > self.at).map_or(next, |end| next.min(end));
+        let next = contest
+            .ends_at
+            .filter(|end| *end > self.at)
+            .map_or(next, |end| next.min(end));
         vec![finding.recorded(Some(next))]
     }
 
@@ -123,13 +157,27 @@ impl Case<'_> {
             return vec![finding.recorded(Some(regular))];
         }
         let soon = self.at + schedule::after_missing(self.policy, claim.id, attempt, claim.step);
-        let missing = |cause, lapses_at| ProofMissing { claim_id: claim.id, cause, lapses_at, at: self.at }.into();
+        let missing = |cause, lapses_at| {
+            ProofMissing {
+                claim_id: claim.id,
+                cause,
+                lapses_at,
+                at: self.at,
+            }
+            .into()
+        };
         if finding.outcome == CheckOutcome::Absent {
             let lapses_at = Some(self.at + self.policy.drift_grace);
-            return vec![finding.recorded(Some(soon)), missing(MissingCause::Absent, lapses_at)];
+            return vec![
+                finding.recorded(Some(soon)),
+                missing(MissingCause::Absent, lapses_at),
+            ];
         }
         let mut events = vec![finding.recorded(Some(soon))];
-        if held.unreachable_since.is_some_and(|since| self.at - since >= self.policy.unreachable_after) {
+        if held
+            .unreachable_since
+            .is_some_and(|since| self.at - since >= self.policy.unreachable_after)
+        {
             events.push(missing(MissingCause::Unreachable, None));
         }
         events
@@ -139,7 +187,14 @@ impl Case<'_> {
         let (claim, attempt) = (finding.claim, finding.attempt());
         if finding.outcome == CheckOutcome::Proven {
             let regular = self.at + schedule::after_held(self.policy, claim.id, attempt);
-            return vec![finding.recorded(Some(regular)), ProofRestored { claim_id: claim.id, at: self.at }.into()];
+            return vec![
+                finding.recorded(Some(regular)),
+                ProofRestored {
+                    claim_id: claim.id,
+                    at: self.at,
+                }
+                .into(),
+            ];
         }
         let absent = finding.outcome == CheckOutcome::Absent && !finding.is_manual();
         let soon = self.at + schedule::after_missing(self.policy, claim.id, attempt, claim.step);
@@ -153,7 +208,12 @@ impl Case<'_> {
             None if absent => {
                 let lapses_at = Some(self.at + self.policy.drift_grace);
                 let cause = MissingCause::Absent;
-                let missing = ProofMissing { claim_id: claim.id, cause, lapses_at, at: self.at };
+                let missing = ProofMissing {
+                    claim_id: claim.id,
+                    cause,
+                    lapses_at,
+                    at: self.at,
+                };
                 vec![finding.recorded(Some(soon)), missing.into()]
             }
             _ => vec![finding.recorded(Some(soon))],

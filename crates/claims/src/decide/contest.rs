@@ -2,8 +2,8 @@
 use super::{Case, Decision};
 use crate::command::Rejection;
 use crate::event::{
-    CheckOutcome, ContestAnswer, ContestAnswered, ContestCause, ContestOpened, ContestResolution, ContestResolved,
-    ContestResolvedBy, EndReason, OwnershipEnded, OwnershipEvent, OwnershipGranted,
+    CheckOutcome, ContestAnswer, ContestAnswered, ContestCause, ContestOpened, ContestResolution,
+    ContestResolved, ContestResolvedBy, EndReason, OwnershipEnded, OwnershipEvent, OwnershipGranted,
 };
 use crate::policy::{Activation, ContestPolicy};
 use crate::{Claim, ClaimId, ClaimState, Contest, Scope, schedule};
@@ -95,7 +95,14 @@ impl Case<'_> {
     fn transfer(&self, claim: &Claim, attempt: u32) -> Vec<OwnershipEvent> {
         let mut events = vec![];
         if let Some(holder) = self.ownership.holding {
-            events.push(OwnershipEnded { claim_id: holder, reason: EndReason::Transferred, at: self.at }.into());
+            events.push(
+                OwnershipEnded {
+                    claim_id: holder,
+                    reason: EndReason::Transferred,
+                    at: self.at,
+                }
+                .into(),
+            );
         }
         events.push(self.grant(claim, attempt));
         events.extend(self.supersede_all_but(claim.id));
@@ -107,7 +114,14 @@ impl Case<'_> {
             .contests()
             .into_iter()
             .filter(|(other, _)| other.id != winner)
-            .map(|(other, _)| resolved(other.id, ContestResolution::Refused, ContestResolvedBy::Superseded, self.at))
+            .map(|(other, _)| {
+                resolved(
+                    other.id,
+                    ContestResolution::Refused,
+                    ContestResolvedBy::Superseded,
+                    self.at,
+                )
+            })
             .collect()
     }
 
@@ -125,10 +139,27 @@ impl Case<'_> {
 
     /// Ends a holding; a challenger whose record stood at its last check gets the name in the same breath.
     pub(super) fn end_holding(&self, claim: &Claim, reason: EndReason) -> Vec<OwnershipEvent> {
-        let mut events = vec![OwnershipEnded { claim_id: claim.id, reason, at: self.at }.into()];
-        let heir = self.ownership.contests().into_iter().map(|(c, _)| c).find(|c| stands(c));
+        let mut events = vec![
+            OwnershipEnded {
+                claim_id: claim.id,
+                reason,
+                at: self.at,
+            }
+            .into(),
+        ];
+        let heir = self
+            .ownership
+            .contests()
+            .into_iter()
+            .map(|(c, _)| c)
+            .find(|c| stands(c));
         if let Some(heir) = heir {
-            events.push(resolved(heir.id, ContestResolution::Granted, ContestResolvedBy::HolderLeft, self.at));
+            events.push(resolved(
+                heir.id,
+                ContestResolution::Granted,
+                ContestResolvedBy::HolderLeft,
+                self.at,
+            ));
             events.push(self.grant(heir, heir.attempts));
             events.extend(self.supersede_all_but(heir.id));
         }
@@ -146,8 +177,12 @@ impl Case<'_> {
         let Some((challenger, contest)) = contests.into_iter().find(|(_, c)| c.answer != Some(answer)) else {
             return Ok(vec![]);
         };
-        let answered =
-            ContestAnswered { claim_id: challenger.id, holder_claim_id: claim.id, answer, at: self.at };
+        let answered = ContestAnswered {
+            claim_id: challenger.id,
+            holder_claim_id: claim.id,
+            answer,
+            at: self.at,
+        };
         let mut events = vec![answered.into()];
         let reviewed = matches!(contest.cause, ContestCause::Locked | ContestCause::Review);
         if answer == ContestAnswer::Accept && !reviewed && stands(challenger) {
@@ -171,7 +206,10 @@ impl Case<'_> {
 
 /// Whether the challenger's record stood when it was last looked at.
 fn stands(claim: &Claim) -> bool {
-    claim.last_check.as_ref().is_some_and(|check| check.outcome == CheckOutcome::Proven)
+    claim
+        .last_check
+        .as_ref()
+        .is_some_and(|check| check.outcome == CheckOutcome::Proven)
 }
 
 fn resolved(
@@ -180,5 +218,11 @@ fn resolved(
     by: ContestResolvedBy,
     at: super::At,
 ) -> OwnershipEvent {
-    ContestResolved { claim_id, resolution, by, at }.into()
+    ContestResolved {
+        claim_id,
+        resolution,
+        by,
+        at,
+    }
+    .into()
 }

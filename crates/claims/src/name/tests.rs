@@ -105,6 +105,8 @@ fn addresses_are_refused_in_every_notation() {
         ],
     );
     all_refused("ip_literal", &["0x7f.1", "0X7F000001", "0x7f.0X1", "a.0x"]);
+    // Whatever else is wrong with them.
+    all_refused("ip_literal", &["1..2", "a_b.1", "-.0x7f"]);
     // Addresses only after the mapping.
     all_refused(
         "ip_literal",
@@ -274,6 +276,11 @@ fn labels_have_63_octets_and_names_253() {
     assert_eq!(parsed(&format!("{}.", name_of(253))), name_of(253));
     assert_eq!(refused(&name_of(254)), NameError::TooLong { limit: 253 });
     assert_eq!(refused(&"a.".repeat(5000)), NameError::TooLong { limit: 253 });
+
+    // Padding that the mapping drops counts for nothing, until there is too much of it to look at.
+    let padded = |count| "\u{ad}".repeat(count) + "acme.com";
+    assert_eq!(parsed(&padded(300)), "acme.com");
+    assert_eq!(refused(&padded(5000)), NameError::TooLong { limit: 253 });
 }
 
 #[test]

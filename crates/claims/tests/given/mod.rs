@@ -1,0 +1,186 @@
+//! A small language for scenarios: given a history, when a command, then events.
+#![expect(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    reason = "a story that cannot be told fails its test"
+)]
+#![allow(dead_code, reason = "each test binary uses a part of the language")]
+#![allow(
+    clippy::allow_attributes,
+    reason = "an expectation would be unfulfilled in the binary that uses all of it"
+)]
+
+use chrono::{DateTime, Duration, Utc};
+use deed_claims::{
+    Challenge, ChallengeTemplates, ClaimId, ClaimState, Class, Code, Command, Diagnosis, Evidence, Holder,
+    IfHeldByAnother, Outcome, Ownership, OwnershipEvent, Policy, Rejection, Scope, Token, name::DomainName,
+};
+
+pub fn start() -> DateTime<Utc> {
+    DateTime::from_timestamp(1_780_000_000, 0).unwrap()
+}
+
+pub fn workspace(name: &str) -> Holder {
+    Holder::Workspace {
+        workspace_id: name.parse().unwrap(),
+    }
+}
+
+pub fn domain() -> DomainName {
+    "acme.com".parse().unwrap()
+}
+
+pub fn claim(n: u8) -> ClaimId {
+    ClaimId::from_bytes([n; 16])
+}
+
+pub fn challenge(n: u8) -> Challenge {
+    ChallengeTemplates::default().challenge(Scope::Apex, &domain(), Token::from_bytes([n; 20]))
+}
+
+pub fn evidence() -> Evidence {
+    Evidence {
+        zone: Some("acme.com".into()),
+        aliases: vec![],
+        servers: vec![],
+        confirmation: "none".into(),
+        confirmed_by: vec![],
+        queries: 3,
+        took_ms: 12,
+        vantage: "test".into(),
+        suffix_list: "test".into(),
+    }
+}
+
+pub fn not_proven(code: Code) -> Outcome {
+    Outcome::NotProven(Diagnosis {
+        code,
+        class: code.class(),
+        message: "seen".into(),
+        fix: "do".into(),
+        observed: vec![],
+    })
+}
+
+pub fn absent() -> Outcome {
+    not_proven(Code::RecordNotFound)
+}
+
+pub fn unreachable() -> Outcome {
+    assert_eq!(Code::Timeout.class(), Class::Transient);
+    not_proven(Code::Timeout)
+}
+
+/// A story told command by command.
+#[derive(Clone)]
+pub struct Story {
+    pub ownership: Ownership,
+    pub policy: Policy,
+    pub now: DateTime<Utc>,
+    pub log: Vec<OwnershipEvent>,
+}
+
+impl Default for Story {
+    fn default() -> Self {
+        Self {
+            ownership: Ownership::default(),
+            policy: Policy::default(),
+            now: start(),
+            log: vec![],
+        }
+    }
+}
+
+impl Story {
+    pub fn with(policy: Policy) -> Self {
+        Self {
+            policy,
+            ..Self::default()
+        }
+    }
+
+    pub fn after(mut self, pause: Duration) -> Self {
+        self.now += pause;
+        self
+    }
+
+    /// Carries a command out and tells the kinds of events it made.
+    pub fn when(&mut self, command: Command) -> Result<Vec<&'static str>, Rejection> {
+        let events = self.ownership.decide(command, &self.policy, self.now)?;
+        for event in &events {
+            self.ownership = std::mem::take(&mut self.ownership).evolve(event);
+        }
+        self.log.extend(events.iter().cloned());
+        Ok(events
+            .into_iter()
+            .map(|e| deed_claims::Event::from(e).kind())
+            .collect())
+    }
+
+    pub fn initiate(&mut self, n: u8, holder: &str) -> Result<Vec<&'static str>, Rejection> {
+        self.when(initiate(n, workspace(holder), IfHeldByAnother::Challenge))
+    }
+
+    pub fn request(&mut self, n: u8) -> Result<Vec<&'static str>, Rejection> {
+        self.when(Command::RequestVerification { claim_id: claim(n) })
+    }
+
+    /// Settles the pending attempt of a claim.
+    pub fn check(&mut self, n: u8, outcome: Outcome) -> Result<Vec<&'static str>, Rejection> {
+        self.check_both(n, outcome, None)
+    }
+
+    pub fn check_both(
+        &mut self,
+        n: u8,
+        outcome: Outcome,
+        holder_outcome: Option<Outcome>,
+    ) -> Result<Vec<&'static str>, Rejection> {
+        let attempt = self.pending_attempt(n).unwrap_or(0);
+        let claim_id = claim(n);
+        self.when(Command::RecordCheck {
+            claim_id,
+            attempt,
+            outcome,
+            holder_outcome,
+            evidence: evidence(),
+        })
+    }
+
+    pub fn pending_attempt(&self, n: u8) -> Option<u32> {
+        self.ownership.claims.get(&claim(n))?.pending.map(|p| p.attempt)
+    }
+
+    /// Moves time to when the claim's next check is due.
+    pub fn until_next_check(mut self, n: u8) -> Self {
+        self.now = self.ownership.claims[&claim(n)]
+            .pending
+            .expect("a pending check")
+            .due_at;
+        self
+    }
+
+    pub fn state(&self, n: u8) -> &ClaimState {
+        &self.ownership.claims[&claim(n)].state
+    }
+
+    /// A name held by `holder` through claim `n`.
+    pub fn held_by(mut self, n: u8, holder: &str) -> Self {
+        self.initiate(n, holder).unwrap();
+        self.request(n).unwrap();
+        self.check(n, Outcome::Proven).unwrap();
+        self
+    }
+}
+
+pub fn initiate(n: u8, holder: Holder, if_held_by_another: IfHeldByAnother) -> Command {
+    Command::Initiate {
+        claim_id: claim(n),
+        holder,
+        name: domain(),
+        requested: "send.acme.com".parse().unwrap(),
+        region: None,
+        challenge: challenge(n),
+        if_held_by_another,
+    }
+}

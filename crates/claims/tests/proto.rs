@@ -1,0 +1,125 @@
+//! Golden events: what lies in logs can be read for ever, and is the proto3-JSON form of the published definitions.
+#![expect(
+    clippy::unwrap_used,
+    reason = "a golden file that cannot be read fails its test"
+)]
+
+use std::{collections::BTreeMap, path::PathBuf};
+
+use deed_claims::Event;
+use prost_reflect::{DescriptorPool, DynamicMessage};
+
+fn root() -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../..")
+}
+
+fn descriptors() -> DescriptorPool {
+    let set = protox::compile(["deed/events/v1/events.proto"], [root().join("proto")]).unwrap();
+    DescriptorPool::from_file_descriptor_set(set).unwrap()
+}
+
+fn golden() -> BTreeMap<String, String> {
+    let folder = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/golden");
+    std::fs::read_dir(folder)
+        .unwrap()
+        .map(|entry| entry.unwrap().path())
+        .filter(|path| path.extension().is_some_and(|e| e == "json"))
+        .map(|path| {
+            let name = path.file_stem().unwrap().to_str().unwrap().to_owned();
+            (name, std::fs::read_to_string(&path).unwrap())
+        })
+        .collect()
+}
+
+/// The kind of a golden file: `CheckRecorded.v1.absent` is a `CheckRecorded` of schema 1.
+fn kind_of(file: &str) -> (&str, u16) {
+    let mut parts = file.split('.');
+    let kind = parts.next().unwrap();
+    let schema = parts.next().unwrap().strip_prefix('v').unwrap().parse().unwrap();
+    (kind, schema)
+}
+
+#[test]
+fn every_golden_event_is_still_read_and_written_back_the_same() {
+    for (file, json) in golden() {
+        let (kind, schema) = kind_of(&file);
+        let event = Event::from_parts(kind, schema, &json).unwrap_or_else(|e| panic!("{file}: {e:?}"));
+        let again: serde_json::Value = serde_json::from_str(&event.payload().unwrap()).unwrap();
+        let stored: serde_json::Value = serde_json::from_str(&json).unwrap();
+        assert_eq!(again, stored, "{file}");
+    }
+}
+
+#[test]
+fn every_kind_of_event_has_a_golden_file() {
+    let files = golden();
+    for (kind, _) in Event::KINDS {
+        assert!(
+            files.keys().any(|file| kind_of(file).0 == *kind),
+            "no golden file of {kind}"
+        );
+    }
+}
+
+#[test]
+fn every_golden_event_decodes_through_the_descriptors() {
+    let pool = descriptors();
+    for (file, json) in golden() {
+        let (kind, schema) = kind_of(&file);
+        let name = format!("deed.events.v{schema}.{kind}");
+        let descriptor = pool
+            .get_message_by_name(&name)
+            .unwrap_or_else(|| panic!("no message {name}"));
+        let mut reader = serde_json::Deserializer::from_str(&json);
+        let message =
+            DynamicMessage::deserialize(descriptor, &mut reader).unwrap_or_else(|e| panic!("{file}: {e}"));
+        reader.end().unwrap();
+        assert!(message.fields().count() >= 2, "{file} decodes to nothing");
+    }
+}
+
+/// Every field of every message, one a line.
+fn shape(pool: &DescriptorPool) -> Vec<String> {
+    let mut lines: Vec<String> = pool
+        .all_messages()
+        .filter(|m| m.package_name() == "deed.events.v1")
+        .flat_map(|m| {
+            m.fields()
+                .map(|f| {
+                    format!(
+                        "{} {} {} {:?} {:?}",
+                        m.name(),
+                        f.number(),
+                        f.json_name(),
+                        f.kind(),
+                        f.cardinality()
+                    )
+                })
+                .collect::<Vec<_>>()
+        })
+        .collect();
+    lines.sort();
+    lines
+}
+
+#[test]
+fn nothing_that_shipped_is_changed_or_taken_away() {
+    let path = root().join("proto/deed/events/v1/shipped.txt");
+    let now = shape(&descriptors());
+    if std::env::var_os("DEED_GENERATE").is_some() {
+        std::fs::write(&path, now.join("\n") + "\n").unwrap();
+    }
+    let shipped = std::fs::read_to_string(&path).unwrap();
+    for line in shipped.lines() {
+        assert!(
+            now.iter().any(|n| n == line),
+            "shipped and now gone or different: {line}"
+        );
+    }
+    for line in &now {
+        assert!(
+            shipped.lines().any(|s| s == line),
+            "new and not in shipped.txt yet: {line} (run `make generate`)"
+        );
+    }
+}

@@ -1,0 +1,485 @@
+//! What happens to claims, told as stories.
+mod given;
+
+use chrono::Duration;
+use deed_claims::{
+    Activation, CheckCause, ClaimState, Code, Command, ContestAnswer, ContestPolicy, ContestResolution,
+    DueKind, Ended, IfHeldByAnother, MissingCause, Outcome, Policy, Rejection,
+};
+use given::{Story, absent, claim, initiate, not_proven, start, unreachable, workspace};
+
+fn ended(story: &Story, n: u8) -> Option<Ended> {
+    match story.state(n) {
+        ClaimState::Ended { how, .. } => Some(*how),
+        _ => None,
+    }
+}
+
+#[test]
+fn a_claim_is_initiated_watched_proven_and_held() {
+    let mut story = Story::default();
+    assert_eq!(story.initiate(1, "a").unwrap(), ["ClaimInitiated"]);
+    assert!(matches!(story.state(1), ClaimState::Initiated { .. }));
+    assert_eq!(story.request(1).unwrap(), ["VerificationRequested"]);
+    assert_eq!(story.check(1, absent()).unwrap(), ["CheckRecorded"]);
+    let mut story = story.until_next_check(1);
+    assert_eq!(
+        story.check(1, Outcome::Proven).unwrap(),
+        ["CheckRecorded", "DomainVerified", "OwnershipGranted"]
+    );
+    assert_eq!(story.ownership.holding, Some(claim(1)));
+    assert_eq!(story.ownership.claims[&claim(1)].verified_at, Some(story.now));
+}
+
+#[test]
+fn claiming_again_while_open_gives_the_same_challenge_and_appends_nothing() {
+    let mut story = Story::default();
+    story.initiate(1, "a").unwrap();
+    assert_eq!(story.initiate(2, "a").unwrap(), [] as [&str; 0]);
+    assert_eq!(story.ownership.claim_of(&workspace("a")).unwrap().id, claim(1));
+}
+
+#[test]
+fn a_claim_that_ended_is_followed_by_a_new_one_with_a_new_token() {
+    let mut story = Story::default();
+    story.initiate(1, "a").unwrap();
+    story.when(Command::Cancel { claim_id: claim(1) }).unwrap();
+    assert_eq!(ended(&story, 1), Some(Ended::Cancelled));
+    assert_eq!(story.initiate(2, "a").unwrap(), ["ClaimInitiated"]);
+    assert!(!story.ownership.claims.contains_key(&claim(1)));
+    assert_ne!(
+        given::challenge(1).token,
+        story.ownership.claims[&claim(2)].challenge.token
+    );
+}
+
+#[test]
+fn a_claim_nobody_asked_to_verify_ends_at_its_deadline() {
+    let mut story = Story::default();
+    story.initiate(1, "a").unwrap();
+    assert_eq!(
+        story.when(Command::Expire { claim_id: claim(1) }),
+        Err(Rejection::NotDue)
+    );
+    let mut story = story.after(Duration::days(7));
+    assert_eq!(
+        story.when(Command::Expire { claim_id: claim(1) }).unwrap(),
+        ["ClaimExpired"]
+    );
+}
+
+#[test]
+fn watching_ends_seven_days_after_it_began() {
+    let mut story = Story::default();
+    story.initiate(1, "a").unwrap();
+    let mut story = story.after(Duration::days(6));
+    story.request(1).unwrap();
+    let mut checks = 0;
+    while story.pending_attempt(1).is_some() {
+        story = story.until_next_check(1);
+        story.check(1, absent()).unwrap();
+        checks += 1;
+    }
+    assert!((50..=75).contains(&checks), "{checks}");
+    let due = story.ownership.claims[&claim(1)].due();
+    assert_eq!(due.iter().map(|d| d.kind).collect::<Vec<_>>(), [DueKind::Expire]);
+    assert_eq!(due[0].at, start() + Duration::days(13));
+}
+
+#[test]
+fn a_manual_check_is_refused_when_asked_too_soon_and_does_not_reset_the_schedule() {
+    let mut story = Story::default();
+    story.initiate(1, "a").unwrap();
+    story.request(1).unwrap();
+    story.check(1, absent()).unwrap();
+    let again_at = story.now + Duration::seconds(10);
+    assert_eq!(story.request(1), Err(Rejection::TooSoon { again_at }));
+    for _ in 0..5 {
+        story = story.until_next_check(1);
+        story.check(1, absent()).unwrap();
+    }
+    let step = story.ownership.claims[&claim(1)].step;
+    let mut story = story.after(Duration::seconds(11));
+    assert_eq!(story.request(1).unwrap(), ["VerificationRequested"]);
+    assert_eq!(
+        story.ownership.claims[&claim(1)].pending.unwrap().cause,
+        CheckCause::Manual
+    );
+    story.check(1, absent()).unwrap();
+    assert_eq!(story.ownership.claims[&claim(1)].step, step);
+}
+
+#[test]
+fn at_most_ten_manual_checks_an_hour() {
+    let mut story = Story::default();
+    story.initiate(1, "a").unwrap();
+    for _ in 0..10 {
+        story.request(1).unwrap();
+        story.check(1, absent()).unwrap();
+        story = story.after(Duration::seconds(30));
+    }
+    let again_at = start() + Duration::hours(1);
+    assert_eq!(story.request(1), Err(Rejection::TooSoon { again_at }));
+    let mut story = story.after(Duration::hours(1));
+    assert!(story.request(1).is_ok());
+}
+
+#[test]
+fn a_settled_attempt_cannot_be_settled_again() {
+    let mut story = Story::default();
+    story.initiate(1, "a").unwrap();
+    story.request(1).unwrap();
+    story.check(1, absent()).unwrap();
+    let stale = Command::RecordCheck {
+        claim_id: claim(1),
+        attempt: 1,
+        outcome: Outcome::Proven,
+        holder_outcome: None,
+        evidence: given::evidence(),
+    };
+    assert_eq!(story.when(stale), Err(Rejection::StaleAttempt));
+}
+
+#[test]
+fn our_own_trouble_leaves_no_trace() {
+    let mut story = Story::default();
+    story.initiate(1, "a").unwrap();
+    story.request(1).unwrap();
+    let before = story.ownership.clone();
+    assert_eq!(
+        story.check(1, not_proven(Code::Internal)).unwrap(),
+        [] as [&str; 0]
+    );
+    assert_eq!(story.ownership, before);
+}
+
+#[test]
+fn a_name_that_may_no_longer_be_claimed_refuses_the_claim() {
+    let mut story = Story::default();
+    story.initiate(1, "a").unwrap();
+    story.request(1).unwrap();
+    assert_eq!(
+        story.check(1, not_proven(Code::NameRefused)).unwrap(),
+        ["CheckRecorded", "ClaimRefused"]
+    );
+    assert_eq!(ended(&story, 1), Some(Ended::Refused));
+}
+
+#[test]
+fn a_held_name_is_offered_for_claiming_where_the_caller_wants_to_know() {
+    let mut story = Story::default().held_by(1, "a");
+    let ask = initiate(2, workspace("b"), IfHeldByAnother::Refuse);
+    assert_eq!(story.when(ask), Err(Rejection::HeldByAnother));
+    let own = initiate(3, workspace("a"), IfHeldByAnother::Refuse);
+    assert_eq!(story.when(own).unwrap(), [] as [&str; 0]);
+}
+
+#[test]
+fn a_proven_claim_takes_the_name_at_once_when_the_holders_record_is_gone() {
+    let mut story = Story::default().held_by(1, "a");
+    story.initiate(2, "b").unwrap();
+    story.request(2).unwrap();
+    assert_eq!(
+        story.check_both(2, Outcome::Proven, Some(absent())).unwrap(),
+        [
+            "CheckRecorded",
+            "DomainVerified",
+            "OwnershipEnded",
+            "OwnershipGranted"
+        ]
+    );
+    assert_eq!(story.ownership.holding, Some(claim(2)));
+    assert_eq!(ended(&story, 1), Some(Ended::Transferred));
+}
+
+#[test]
+fn a_proven_claim_meets_a_holder_whose_record_stands_and_waits() {
+    let mut story = Story::default().held_by(1, "a");
+    story.initiate(2, "b").unwrap();
+    story.request(2).unwrap();
+    assert_eq!(
+        story
+            .check_both(2, Outcome::Proven, Some(Outcome::Proven))
+            .unwrap(),
+        ["CheckRecorded", "DomainVerified", "ContestOpened"]
+    );
+    assert_eq!(story.ownership.holding, Some(claim(1)));
+    // The holder's record goes: the name moves without waiting.
+    let mut story = story.until_next_check(2);
+    assert_eq!(
+        story.check_both(2, Outcome::Proven, Some(absent())).unwrap(),
+        [
+            "CheckRecorded",
+            "ContestResolved",
+            "OwnershipEnded",
+            "OwnershipGranted"
+        ]
+    );
+}
+
+#[test]
+fn not_seeing_the_holders_record_for_trouble_is_not_its_absence() {
+    let mut story = Story::default().held_by(1, "a");
+    story.initiate(2, "b").unwrap();
+    story.request(2).unwrap();
+    let events = story.check_both(2, Outcome::Proven, Some(unreachable())).unwrap();
+    assert_eq!(events, ["CheckRecorded", "DomainVerified", "ContestOpened"]);
+}
+
+fn contested() -> Story {
+    let mut story = Story::default().held_by(1, "a");
+    story.initiate(2, "b").unwrap();
+    story.request(2).unwrap();
+    story
+        .check_both(2, Outcome::Proven, Some(Outcome::Proven))
+        .unwrap();
+    story
+}
+
+#[test]
+fn a_challenger_who_takes_the_record_away_loses() {
+    let mut story = contested().until_next_check(2);
+    assert_eq!(
+        story.check(2, absent()).unwrap(),
+        ["CheckRecorded", "ContestResolved"]
+    );
+    assert_eq!(ended(&story, 2), Some(Ended::Refused));
+    assert_eq!(story.ownership.holding, Some(claim(1)));
+}
+
+#[test]
+fn a_holder_may_accept() {
+    let mut story = contested();
+    let accept = Command::AnswerContest {
+        claim_id: claim(1),
+        answer: ContestAnswer::Accept,
+    };
+    assert_eq!(
+        story.when(accept).unwrap(),
+        [
+            "ContestAnswered",
+            "ContestResolved",
+            "OwnershipEnded",
+            "OwnershipGranted"
+        ]
+    );
+    assert_eq!(story.ownership.holding, Some(claim(2)));
+}
+
+#[test]
+fn a_disputed_contest_ends_with_the_grace_in_favour_of_the_holder_whose_record_stands() {
+    let mut story = contested();
+    let dispute = Command::AnswerContest {
+        claim_id: claim(1),
+        answer: ContestAnswer::Dispute,
+    };
+    assert_eq!(story.when(dispute.clone()).unwrap(), ["ContestAnswered"]);
+    assert_eq!(story.when(dispute).unwrap(), [] as [&str; 0]);
+    let mut story = story.after(Duration::hours(72));
+    let events = story
+        .check_both(2, Outcome::Proven, Some(Outcome::Proven))
+        .unwrap();
+    assert_eq!(events, ["CheckRecorded", "ContestResolved"]);
+    assert_eq!(story.ownership.holding, Some(claim(1)));
+}
+
+#[test]
+fn a_holder_who_says_nothing_loses_the_name_when_the_grace_ends() {
+    let mut story = contested();
+    let mut checks = 0;
+    while story.ownership.holding == Some(claim(1)) {
+        story = story.until_next_check(2);
+        story
+            .check_both(2, Outcome::Proven, Some(Outcome::Proven))
+            .unwrap();
+        checks += 1;
+        assert!(checks < 1000, "the contest never ends");
+    }
+    assert_eq!(story.now, start() + Duration::hours(72));
+}
+
+#[test]
+fn the_end_of_a_grace_waits_for_proof() {
+    let mut story = contested().after(Duration::hours(73));
+    assert_eq!(story.check(2, unreachable()).unwrap(), ["CheckRecorded"]);
+    assert_eq!(story.ownership.holding, Some(claim(1)));
+    let next = story.ownership.claims[&claim(2)].pending.unwrap().due_at;
+    assert!(next > story.now);
+}
+
+#[test]
+fn a_locked_holding_goes_to_review_whatever_the_policy() {
+    let policy = Policy {
+        contest: ContestPolicy::Immediate,
+        ..Policy::default()
+    };
+    let mut story = Story::with(policy).held_by(1, "a");
+    story.when(Command::Lock { claim_id: claim(1) }).unwrap();
+    story.initiate(2, "b").unwrap();
+    story.request(2).unwrap();
+    assert!(
+        story
+            .check(2, Outcome::Proven)
+            .unwrap()
+            .contains(&"ContestOpened")
+    );
+    let mut story = story.after(Duration::days(30));
+    assert_eq!(
+        story.check_both(2, Outcome::Proven, Some(absent())).unwrap(),
+        ["CheckRecorded"]
+    );
+    let decide = Command::ResolveContest {
+        claim_id: claim(2),
+        resolution: ContestResolution::Granted,
+    };
+    assert_eq!(
+        story.when(decide).unwrap(),
+        ["ContestResolved", "OwnershipEnded", "OwnershipGranted"]
+    );
+}
+
+#[test]
+fn only_one_of_several_challengers_gets_the_name() {
+    let mut story = contested();
+    story.initiate(3, "c").unwrap();
+    story.request(3).unwrap();
+    story
+        .check_both(3, Outcome::Proven, Some(Outcome::Proven))
+        .unwrap();
+    let mut story = story.until_next_check(3);
+    story.check_both(3, Outcome::Proven, Some(absent())).unwrap();
+    assert_eq!(story.ownership.holding, Some(claim(3)));
+    assert_eq!(ended(&story, 2), Some(Ended::Refused));
+}
+
+#[test]
+fn a_holder_who_leaves_hands_the_name_to_the_proven_challenger() {
+    let mut story = contested();
+    assert_eq!(
+        story.when(Command::Release { claim_id: claim(1) }).unwrap(),
+        ["OwnershipEnded", "ContestResolved", "OwnershipGranted"]
+    );
+    assert_eq!(story.ownership.holding, Some(claim(2)));
+}
+
+#[test]
+fn a_missing_record_puts_a_holding_at_risk_and_the_same_record_restores_it() {
+    let mut story = Story::default().held_by(1, "a").until_next_check(1);
+    assert_eq!(
+        story.check(1, absent()).unwrap(),
+        ["CheckRecorded", "ProofMissing"]
+    );
+    let next = story.ownership.claims[&claim(1)].pending.unwrap().due_at - story.now;
+    assert!((9..=11).contains(&next.num_minutes()), "{next}");
+    let mut story = story.until_next_check(1);
+    assert_eq!(
+        story.check(1, Outcome::Proven).unwrap(),
+        ["CheckRecorded", "ProofRestored"]
+    );
+    assert!(matches!(story.state(1), ClaimState::Held(_)));
+}
+
+#[test]
+fn a_record_that_stays_missing_lapses_the_holding_after_the_grace() {
+    let mut story = Story::default().held_by(1, "a").until_next_check(1);
+    story.check(1, absent()).unwrap();
+    let missing_since = story.now;
+    while story.ownership.holding.is_some() {
+        story = story.until_next_check(1);
+        story.check(1, absent()).unwrap();
+    }
+    assert_eq!(story.now, missing_since + Duration::hours(72));
+    assert_eq!(ended(&story, 1), Some(Ended::Lapsed));
+}
+
+#[test]
+fn trouble_on_the_way_never_lapses_a_holding() {
+    let mut story = Story::default().held_by(1, "a").until_next_check(1);
+    story.check(1, absent()).unwrap();
+    let mut story = story.after(Duration::days(100));
+    assert_eq!(story.check(1, unreachable()).unwrap(), ["CheckRecorded"]);
+    assert_eq!(story.ownership.holding, Some(claim(1)));
+}
+
+#[test]
+fn servers_unreachable_for_a_fortnight_are_said_to_be_a_risk_and_nothing_more() {
+    let mut story = Story::default().held_by(1, "a").until_next_check(1);
+    let begin = story.now;
+    let mut events = story.check(1, unreachable()).unwrap();
+    while !events.contains(&"ProofMissing") {
+        story = story.until_next_check(1);
+        events = story.check(1, unreachable()).unwrap();
+    }
+    assert!(story.now - begin >= Duration::days(14));
+    let ClaimState::AtRisk { risk, .. } = story.state(1) else {
+        panic!("not at risk")
+    };
+    assert_eq!((risk.cause, risk.lapses_at), (MissingCause::Unreachable, None));
+}
+
+#[test]
+fn asking_for_a_check_of_a_held_name_starts_nothing() {
+    let mut story = Story::default().held_by(1, "a");
+    assert_eq!(story.request(1).unwrap(), [] as [&str; 0]);
+}
+
+#[test]
+fn a_manual_check_never_demotes_a_holding_at_risk_but_may_restore_it() {
+    let mut story = Story::default().held_by(1, "a").until_next_check(1);
+    story.check(1, absent()).unwrap();
+    let mut story = story.after(Duration::days(4));
+    story.request(1).unwrap();
+    assert_eq!(story.check(1, absent()).unwrap(), ["CheckRecorded"]);
+    assert_eq!(story.ownership.holding, Some(claim(1)));
+    let mut story = story.after(Duration::minutes(1));
+    story.request(1).unwrap();
+    assert_eq!(
+        story.check(1, Outcome::Proven).unwrap(),
+        ["CheckRecorded", "ProofRestored"]
+    );
+}
+
+#[test]
+fn hostnames_wait_for_the_tls_side_where_the_deployment_says_so() {
+    let policy = Policy {
+        activation: Activation::External,
+        ..Policy::default()
+    };
+    let mut story = Story::with(policy);
+    let app = deed_claims::Holder::App {
+        workspace_id: "a".parse().unwrap(),
+        app_id: deed_claims::AppId::from_bytes([1; 10]),
+    };
+    story.when(initiate(1, app, IfHeldByAnother::Challenge)).unwrap();
+    story.request(1).unwrap();
+    story.check(1, Outcome::Proven).unwrap();
+    assert!(
+        story.ownership.claims[&claim(1)]
+            .held()
+            .unwrap()
+            .awaits_activation
+    );
+    assert_eq!(
+        story.when(Command::Activate { claim_id: claim(1) }).unwrap(),
+        ["DomainActivated"]
+    );
+    assert_eq!(
+        story.when(Command::Activate { claim_id: claim(1) }).unwrap(),
+        [] as [&str; 0]
+    );
+}
+
+#[test]
+fn open_claims_on_one_name_are_capped() {
+    let policy = Policy {
+        open_claims_per_name: 2,
+        ..Policy::default()
+    };
+    let mut story = Story::with(policy);
+    story.initiate(1, "a").unwrap();
+    story.initiate(2, "b").unwrap();
+    assert_eq!(story.initiate(3, "c"), Err(Rejection::TooManyClaims));
+    // Those whose time is over do not count, recorded or not.
+    let mut story = story.after(Duration::days(8));
+    assert!(story.initiate(3, "c").is_ok());
+}

@@ -1,0 +1,357 @@
+//! The kinds of values that keys have: how each is read, shown, and put into words.
+use std::collections::BTreeSet;
+use std::fmt;
+use std::net::SocketAddr;
+use std::num::NonZeroUsize;
+use std::ops::{RangeFrom, RangeInclusive};
+use std::path::PathBuf;
+use std::str::FromStr;
+use std::time::Duration;
+
+use deed_claims::name::DomainName;
+use deed_claims::{Activation, ContestPolicy};
+use deed_probe::{DelegationSource, Ipv6, Network};
+use toml::Value;
+
+use super::raw::Raw;
+
+/// A kind of value.
+pub(crate) trait Setting: Sized {
+    /// Whether the value must never be shown.
+    const SECRET: bool = false;
+
+    /// What is expected, to go after "expected".
+    fn expected() -> String;
+
+    /// The value, or what besides `expected` is to be said.
+    fn read(raw: &Raw) -> Result<Self, Option<String>>;
+
+    /// The value as a file would have it; none when it is not set.
+    fn show(&self) -> Option<Value>;
+}
+
+/// A range in which a value has to lie.
+pub(crate) trait Bounds<T> {
+    fn hold(&self, value: &T) -> bool;
+    fn words(&self) -> String;
+}
+
+fn shown<T: Setting>(value: &T) -> String {
+    value.show().map(|value| value.to_string()).unwrap_or_default()
+}
+
+impl<T: Setting + PartialOrd> Bounds<T> for RangeInclusive<T> {
+    fn hold(&self, value: &T) -> bool {
+        self.contains(value)
+    }
+    fn words(&self) -> String {
+        format!("between {} and {}", shown(self.start()), shown(self.end()))
+    }
+}
+
+impl<T: Setting + PartialOrd> Bounds<T> for RangeFrom<T> {
+    fn hold(&self, value: &T) -> bool {
+        self.contains(value)
+    }
+    fn words(&self) -> String {
+        format!("at least {}", shown(&self.start))
+    }
+}
+
+fn parsed<T: FromStr>(raw: &Raw) -> Result<T, Option<String>>
+where
+    T::Err: fmt::Display,
+{
+    let text = raw.as_text().ok_or(None)?;
+    text.trim().parse().map_err(|error: T::Err| Some(error.to_string()))
+}
+
+macro_rules! integers {
+    ($($t:ty),*) => {$(
+        impl Setting for $t {
+            fn expected() -> String {
+                "a whole number".to_owned()
+            }
+            fn read(raw: &Raw) -> Result<Self, Option<String>> {
+                match raw {
+                    Raw::Integer(number) => number.and_then(|n| n.try_into().ok()).ok_or(None),
+                    Raw::Word(word) => word.trim().parse().map_err(|_| None),
+                    _ => Err(None),
+                }
+            }
+            fn show(&self) -> Option<Value> {
+                i64::try_from(*self).ok().map(Value::Integer)
+            }
+        }
+    )*};
+}
+integers!(u8, u16, u32, u64, usize);
+
+impl Setting for NonZeroUsize {
+    fn expected() -> String {
+        "a whole number above 0".to_owned()
+    }
+    fn read(raw: &Raw) -> Result<Self, Option<String>> {
+        usize::read(raw).and_then(|number| Self::new(number).ok_or(None))
+    }
+    fn show(&self) -> Option<Value> {
+        self.get().show()
+    }
+}
+
+impl Setting for bool {
+    fn expected() -> String {
+        "true or false".to_owned()
+    }
+    fn read(raw: &Raw) -> Result<Self, Option<String>> {
+        match raw {
+            Raw::Boolean(truth) => Ok(*truth),
+            Raw::Word(word) => word.trim().parse().map_err(|_| None),
+            _ => Err(None),
+        }
+    }
+    fn show(&self) -> Option<Value> {
+        Some(Value::Boolean(*self))
+    }
+}
+
+impl Setting for Duration {
+    fn expected() -> String {
+        "a duration such as \"30s\" or \"7days\"".to_owned()
+    }
+    fn read(raw: &Raw) -> Result<Self, Option<String>> {
+        let text = raw.as_text().ok_or(None)?;
+        let duration = humantime::parse_duration(text.trim()).map_err(|_| None)?;
+        // Dates are counted on from now: what is far beyond them is a slip.
+        let longest = Self::from_secs(100 * 365 * 86_400);
+        if duration > longest { Err(Some("that is more than a hundred years".to_owned())) } else { Ok(duration) }
+    }
+    fn show(&self) -> Option<Value> {
+        Some(Value::String(humantime::format_duration(*self).to_string()))
+    }
+}
+
+macro_rules! texts {
+    ($($t:ty, $expected:literal;)*) => {$(
+        impl Setting for $t {
+            fn expected() -> String {
+                $expected.to_owned()
+            }
+            fn read(raw: &Raw) -> Result<Self, Option<String>> {
+                parsed(raw)
+            }
+            fn show(&self) -> Option<Value> {
+                Some(Value::String(self.to_string()))
+            }
+        }
+    )*};
+}
+texts! {
+    Text, "a text that is not empty";
+    SocketAddr, "an address with a port such as \"127.0.0.1:8080\"";
+    Network, "a network such as \"10.0.0.0/8\"";
+    DomainName, "a domain name";
+    BaseUrl, "an address that starts with http:// or https://, without a query";
+}
+
+impl Setting for PathBuf {
+    fn expected() -> String {
+        "a path".to_owned()
+    }
+    fn read(raw: &Raw) -> Result<Self, Option<String>> {
+        raw.as_text().filter(|text| !text.is_empty()).map(Self::from).ok_or(None)
+    }
+    fn show(&self) -> Option<Value> {
+        Some(Value::String(self.display().to_string()))
+    }
+}
+
+/// A text that is not empty.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Text(pub(crate) String);
+
+impl From<&str> for Text {
+    fn from(text: &str) -> Self {
+        Self(text.to_owned())
+    }
+}
+
+impl FromStr for Text {
+    type Err = &'static str;
+    fn from_str(s: &str) -> Result<Self, Self::Err> {
+        if s.is_empty() { Err("it is empty") } else { Ok(Self(s.to_owned())) }
+    }
+}
+
+impl fmt::Display for Text {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// Where clients reach the service, without a slash at the end.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct BaseUrl(String);
+
+impl BaseUrl {
+    pub(crate) fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl FromStr for BaseUrl {
+    type Err = String;
+    fn from_str(s: &str) -> Result<Self, String> {
+        let url = reqwest::Url::parse(s).map_err(|error| error.to_string())?;
+        let fits = matches!(url.scheme(), "http" | "https") && url.query().is_none() && url.fragment().is_none();
+        if !fits {
+            return Err("it is of another form".to_owned());
+        }
+        Ok(Self(s.trim_end_matches('/').to_owned()))
+    }
+}
+
+impl fmt::Display for BaseUrl {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// A value that may hold a password: neither shown nor quoted in a fault.
+#[derive(Clone, PartialEq, Eq)]
+pub(crate) struct Secret(String);
+
+impl Secret {
+    /// The part before `://`, which may be shown.
+    pub(crate) fn scheme(&self) -> Option<&str> {
+        self.0.split_once("://").map(|(scheme, _)| scheme)
+    }
+}
+
+impl fmt::Debug for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Secret(…)")
+    }
+}
+
+impl Setting for Secret {
+    const SECRET: bool = true;
+    fn expected() -> String {
+        "a text".to_owned()
+    }
+    fn read(raw: &Raw) -> Result<Self, Option<String>> {
+        raw.as_text().filter(|text| !text.is_empty()).map(|text| Self(text.to_owned())).ok_or(None)
+    }
+    fn show(&self) -> Option<Value> {
+        Some(Value::String("[redacted]".to_owned()))
+    }
+}
+
+impl<T: Setting> Setting for Option<T> {
+    const SECRET: bool = T::SECRET;
+    fn expected() -> String {
+        T::expected()
+    }
+    fn read(raw: &Raw) -> Result<Self, Option<String>> {
+        T::read(raw).map(Some)
+    }
+    fn show(&self) -> Option<Value> {
+        self.as_ref().and_then(Setting::show)
+    }
+}
+
+impl<T: Setting> Setting for Vec<T> {
+    const SECRET: bool = T::SECRET;
+    fn expected() -> String {
+        format!("a list, each of it {}", T::expected())
+    }
+    fn read(raw: &Raw) -> Result<Self, Option<String>> {
+        let items = match raw {
+            Raw::List(items) => items.clone(),
+            Raw::Word(words) if words.trim().is_empty() => vec![],
+            Raw::Word(words) => words.split(',').map(|word| Raw::Word(word.trim().to_owned())).collect(),
+            _ => return Err(None),
+        };
+        let read = |item: &Raw| {
+            T::read(item).map_err(|why| {
+                let why = why.map(|why| format!(": {why}")).unwrap_or_default();
+                Some(format!("{} is not{why}", item.excerpt()))
+            })
+        };
+        items.iter().map(read).collect()
+    }
+    fn show(&self) -> Option<Value> {
+        Some(Value::Array(self.iter().filter_map(Setting::show).collect()))
+    }
+}
+
+impl<T: Setting + Ord> Setting for BTreeSet<T> {
+    fn expected() -> String {
+        Vec::<T>::expected()
+    }
+    fn read(raw: &Raw) -> Result<Self, Option<String>> {
+        Vec::<T>::read(raw).map(|items| items.into_iter().collect())
+    }
+    fn show(&self) -> Option<Value> {
+        Some(Value::Array(self.iter().filter_map(Setting::show).collect()))
+    }
+}
+
+macro_rules! choices {
+    ($($t:ident { $($variant:ident = $word:literal),* $(,)? })*) => {$(
+        impl Setting for $t {
+            fn expected() -> String {
+                format!("one of {}", [$(concat!("\"", $word, "\"")),*].join(", "))
+            }
+            fn read(raw: &Raw) -> Result<Self, Option<String>> {
+                match raw.as_text().map(str::trim) {
+                    $(Some($word) => Ok(Self::$variant),)*
+                    _ => Err(None),
+                }
+            }
+            fn show(&self) -> Option<Value> {
+                let word = match self { $(Self::$variant => $word,)* };
+                Some(Value::String(word.to_owned()))
+            }
+        }
+    )*};
+}
+choices! {
+    Role { Api = "api", Verifier = "verifier", Projector = "projector" }
+    LogFormat { Json = "json", Human = "human" }
+    ContestPolicy { Evidence = "evidence", Immediate = "immediate", Grace = "grace", Review = "review" }
+    Activation { Immediate = "immediate", External = "external" }
+    DelegationSource { FromParent = "from_parent", FromResolver = "from_resolver" }
+    Ipv6 { Auto = "auto", On = "on", Off = "off" }
+}
+
+/// A part of the service that can run in a process of its own.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Role {
+    Api,
+    Verifier,
+    Projector,
+}
+
+impl Role {
+    pub(crate) const ALL: [Self; 3] = [Self::Api, Self::Verifier, Self::Projector];
+}
+
+impl fmt::Display for Role {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Api => "api",
+            Self::Verifier => "verifier",
+            Self::Projector => "projector",
+        })
+    }
+}
+
+/// How log lines look.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum LogFormat {
+    /// One JSON object a line.
+    Json,
+    /// For people.
+    Human,
+}
