@@ -60,10 +60,7 @@ fn text(value: &str) -> Option<&'static str> {
     if value.is_empty() {
         return Some("must not be empty");
     }
-    value
-        .chars()
-        .any(char::is_control)
-        .then_some("must not hold control characters")
+    value.chars().any(char::is_control).then_some("must not hold control characters")
 }
 
 /// RFC 3986 §2 leaves these characters and no others.
@@ -75,26 +72,15 @@ fn uri_reference(value: &str) -> Option<&'static str> {
 fn absolute_uri(value: &str) -> Option<&'static str> {
     let has_scheme = value.split_once(':').is_some_and(|(scheme, _)| {
         scheme.starts_with(|c: char| c.is_ascii_alphabetic())
-            && scheme
-                .bytes()
-                .all(|b| b.is_ascii_alphanumeric() || b"+-.".contains(&b))
+            && scheme.bytes().all(|b| b.is_ascii_alphanumeric() || b"+-.".contains(&b))
     });
-    if has_scheme {
-        uri_reference(value)
-    } else {
-        Some("must be an absolute URI")
-    }
+    if has_scheme { uri_reference(value) } else { Some("must be an absolute URI") }
 }
 
 fn media_type(value: &str) -> Option<&'static str> {
-    let has_two_parts = value
-        .split_once('/')
-        .is_some_and(|(kind, rest)| !kind.is_empty() && !rest.is_empty());
-    if has_two_parts {
-        text(value)
-    } else {
-        Some("must be a media type")
-    }
+    let has_two_parts =
+        value.split_once('/').is_some_and(|(kind, rest)| !kind.is_empty() && !rest.is_empty());
+    if has_two_parts { text(value) } else { Some("must be a media type") }
 }
 
 fn extension(name: &str, value: &Value) -> Option<&'static str> {
@@ -114,23 +100,11 @@ fn extension(name: &str, value: &Value) -> Option<&'static str> {
     }
 }
 
-const RESERVED: [&str; 9] = [
-    "specversion",
-    "id",
-    "source",
-    "type",
-    "subject",
-    "time",
-    "datacontenttype",
-    "dataschema",
-    "data",
-];
+const RESERVED: [&str; 9] =
+    ["specversion", "id", "source", "type", "subject", "time", "datacontenttype", "dataschema", "data"];
 
 fn invalid(field: &str, problem: &'static str) -> CloudEventError {
-    CloudEventError::Invalid {
-        field: field.to_owned(),
-        problem,
-    }
+    CloudEventError::Invalid { field: field.to_owned(), problem }
 }
 
 impl CloudEvent {
@@ -167,9 +141,7 @@ impl CloudEvent {
             source: required(&mut map, "source")?,
             r#type: required(&mut map, "type")?,
             subject: optional(&mut map, "subject")?,
-            time: optional(&mut map, "time")?
-                .map(|time| instant(&time))
-                .transpose()?,
+            time: optional(&mut map, "time")?.map(|time| instant(&time)).transpose()?,
             datacontenttype: optional(&mut map, "datacontenttype")?,
             dataschema: optional(&mut map, "dataschema")?,
             data: map.remove("data").unwrap_or_default(),
@@ -216,8 +188,7 @@ fn required(map: &mut Map<String, Value>, field: &'static str) -> Result<String,
 
 fn instant(time: &str) -> Result<DateTime<Utc>, CloudEventError> {
     let time = DateTime::parse_from_rfc3339(time);
-    time.map(|time| time.to_utc())
-        .map_err(|_| invalid("time", "must be a timestamp by RFC 3339"))
+    time.map(|time| time.to_utc()).map_err(|_| invalid("time", "must be a timestamp by RFC 3339"))
 }
 
 /// An event that keeps to the specification, on its way out.
@@ -231,9 +202,7 @@ impl Serialize for Checked<'_> {
         map.serialize_entry("id", &event.id)?;
         map.serialize_entry("source", &event.source)?;
         map.serialize_entry("type", &event.r#type)?;
-        let time = event
-            .time
-            .map(|time| time.to_rfc3339_opts(SecondsFormat::AutoSi, true));
+        let time = event.time.map(|time| time.to_rfc3339_opts(SecondsFormat::AutoSi, true));
         let optional = [
             ("subject", &event.subject),
             ("time", &time),
@@ -308,10 +277,7 @@ mod tests {
         }
         let event = read(&with_nulls).unwrap();
         assert_eq!(event, read(&bare).unwrap());
-        assert_eq!(
-            serde_json::from_slice::<Value>(&event.to_json().unwrap()).unwrap(),
-            bare
-        );
+        assert_eq!(serde_json::from_slice::<Value>(&event.to_json().unwrap()).unwrap(), bare);
     }
 
     #[test]
@@ -350,10 +316,7 @@ mod tests {
             assert!(error.starts_with(&format!("{field}: ")), "{field}: {error}");
         }
         for no_object in ["", "[]", "1", "{"] {
-            assert!(matches!(
-                CloudEvent::from_json(no_object.as_bytes()),
-                Err(CloudEventError::NotJson(_))
-            ));
+            assert!(matches!(CloudEvent::from_json(no_object.as_bytes()), Err(CloudEventError::NotJson(_))));
         }
     }
 
@@ -364,10 +327,7 @@ mod tests {
         assert_eq!(event.to_json().unwrap_err().to_string(), "id: is no extension");
         let mut event = example();
         event.source.clear();
-        assert_eq!(
-            event.to_json().unwrap_err().to_string(),
-            "source: must be a URI reference"
-        );
+        assert_eq!(event.to_json().unwrap_err().to_string(), "source: must be a URI reference");
     }
 
     #[test]

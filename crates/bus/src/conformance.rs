@@ -77,23 +77,13 @@ fn topology() -> Topology {
         };
         (name.to_owned(), spec)
     };
-    let queues = BTreeMap::from([
-        spec(WORK, &["work.requested", "work.due", "work.*"]),
-        spec(NEWS, &["news.#"]),
-    ]);
-    Topology {
-        exchange: "conformance".to_owned(),
-        queues,
-    }
+    let queues =
+        BTreeMap::from([spec(WORK, &["work.requested", "work.due", "work.*"]), spec(NEWS, &["news.#"])]);
+    Topology { exchange: "conformance".to_owned(), queues }
 }
 
 fn limits() -> Limits {
-    Limits {
-        capacity: 1_000,
-        publish_deadline: Duration::from_secs(10),
-        max_deliveries: 4,
-        prefetch: 8,
-    }
+    Limits { capacity: 1_000, publish_deadline: Duration::from_secs(10), max_deliveries: 4, prefetch: 8 }
 }
 
 fn message(id: &str, key: &str, delivery: Requirement) -> Message {
@@ -112,9 +102,7 @@ fn work(id: &impl ToString) -> Message {
 }
 
 async fn within<T>(wait: impl Future<Output = T>) -> T {
-    tokio::time::timeout(PATIENCE, wait)
-        .await
-        .unwrap_or_else(|_| panic!("nothing came within {PATIENCE:?}"))
+    tokio::time::timeout(PATIENCE, wait).await.unwrap_or_else(|_| panic!("nothing came within {PATIENCE:?}"))
 }
 
 async fn publish(bus: &dyn Bus, messages: Vec<Message>) {
@@ -124,10 +112,7 @@ async fn publish(bus: &dyn Bus, messages: Vec<Message>) {
 }
 
 async fn next(consumer: &mut Box<dyn Consumer>) -> Delivery {
-    within(consumer.next())
-        .await
-        .unwrap()
-        .unwrap_or_else(|| panic!("the bus ended early"))
+    within(consumer.next()).await.unwrap().unwrap_or_else(|| panic!("the bus ended early"))
 }
 
 async fn nothing_comes(consumer: &mut Box<dyn Consumer>) {

@@ -55,12 +55,7 @@ pub struct Delivery {
 impl Delivery {
     /// For backends: what the queue handed out. `attempt` counts from 1.
     pub fn new(message: Arc<Message>, attempt: u32, redelivered: bool, hold: Box<dyn Settle>) -> Self {
-        Self {
-            message,
-            attempt,
-            redelivered,
-            hold,
-        }
+        Self { message, attempt, redelivered, hold }
     }
 
     /// What was published.

@@ -43,15 +43,8 @@ impl InProcess {
             (name.clone(), Arc::new(queue))
         };
         let queues = topology.queues.keys().map(queue).collect();
-        let shared = Shared {
-            topology,
-            queues,
-            limits: config,
-            closed: CancellationToken::new(),
-        };
-        Self {
-            shared: Arc::new(shared),
-        }
+        let shared = Shared { topology, queues, limits: config, closed: CancellationToken::new() };
+        Self { shared: Arc::new(shared) }
     }
 }
 
@@ -85,27 +78,18 @@ impl Bus for InProcess {
 
 impl Shared {
     fn queue(&self, name: &str) -> Result<&Arc<Queue>, BusError> {
-        self.queues
-            .get(name)
-            .ok_or_else(|| BusError::UnknownQueue(name.to_owned()))
+        self.queues.get(name).ok_or_else(|| BusError::UnknownQueue(name.to_owned()))
     }
 
     async fn unless_closed<T>(&self, work: impl Future<Output = T>) -> Result<T, BusError> {
-        self.closed
-            .run_until_cancelled(work)
-            .await
-            .ok_or(BusError::Closed)
+        self.closed.run_until_cancelled(work).await.ok_or(BusError::Closed)
     }
 
     /// Takes a place in every queue first, so that the message reaches all of them or none. All publishers ask the
     /// queues in the order of their names, so none waits for another in a circle.
     async fn publish_one(&self, message: Message, started: Instant) -> PublishOutcome {
         let mut placed = Vec::new();
-        for queue in self
-            .topology
-            .route(&message.routing_key)
-            .filter_map(|name| self.queues.get(name))
-        {
+        for queue in self.topology.route(&message.routing_key).filter_map(|name| self.queues.get(name)) {
             let time_left = self.limits.publish_deadline.saturating_sub(started.elapsed());
             match timeout(time_left, queue.place()).await {
                 Ok(place) => placed.push((queue, place)),
@@ -199,11 +183,7 @@ impl QueueConsumer {
         let entry = self.queue.pop().await;
         let (message, attempt, redelivered) =
             (Arc::clone(&entry.message), entry.deliveries, entry.redelivered);
-        let hold = InHand {
-            queue: Arc::clone(&self.queue),
-            entry: Some(entry),
-            _hand: hand,
-        };
+        let hold = InHand { queue: Arc::clone(&self.queue), entry: Some(entry), _hand: hand };
         Some(Delivery::new(message, attempt, redelivered, Box::new(hold)))
     }
 }

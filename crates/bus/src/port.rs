@@ -116,12 +116,7 @@ pub struct Limits {
 
 impl Default for Limits {
     fn default() -> Self {
-        Self {
-            capacity: 10_000,
-            publish_deadline: Duration::from_secs(5),
-            max_deliveries: 20,
-            prefetch: 64,
-        }
+        Self { capacity: 10_000, publish_deadline: Duration::from_secs(5), max_deliveries: 20, prefetch: 64 }
     }
 }
 

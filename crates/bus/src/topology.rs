@@ -38,10 +38,8 @@ impl Topology {
     pub fn deed() -> Self {
         let bindings = ["verification.requested", "verification.due"]
             .map(|key| key.parse().expect("a literal made of dotted words"));
-        let work = QueueSpec {
-            bindings: bindings.into(),
-            dead_letter_queue: Self::VERIFICATION_DEAD.to_owned(),
-        };
+        let work =
+            QueueSpec { bindings: bindings.into(), dead_letter_queue: Self::VERIFICATION_DEAD.to_owned() };
         Self {
             exchange: Self::EVENTS.to_owned(),
             queues: BTreeMap::from([(Self::VERIFICATION.to_owned(), work)]),

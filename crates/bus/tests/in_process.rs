@@ -23,12 +23,7 @@ deed_bus::conformance_suite!(Embedded);
 const QUEUE: &str = Topology::VERIFICATION;
 
 fn small(capacity: usize, publish_deadline: Duration) -> InProcess {
-    let config = InProcessConfig {
-        capacity,
-        publish_deadline,
-        max_deliveries: 3,
-        prefetch: 10,
-    };
+    let config = InProcessConfig { capacity, publish_deadline, max_deliveries: 3, prefetch: 10 };
     InProcess::new(Topology::deed(), config)
 }
 
@@ -51,10 +46,7 @@ async fn next(consumer: &mut Box<dyn Consumer>) -> Delivery {
 async fn refuse(bus: &InProcess, ids: impl IntoIterator<Item = u32>) {
     let mut consumer = bus.consumer(QUEUE).await.unwrap();
     for id in ids {
-        assert_eq!(
-            bus.publisher().publish(vec![work(id)]).await.unwrap(),
-            [PublishOutcome::Confirmed]
-        );
+        assert_eq!(bus.publisher().publish(vec![work(id)]).await.unwrap(), [PublishOutcome::Confirmed]);
         next(&mut consumer).await.dead_letter("no").await.unwrap();
     }
 }
@@ -80,14 +72,7 @@ async fn a_waiting_publisher_goes_on_as_soon_as_there_is_room() {
     for id in 0..3 {
         let delivery = next(&mut consumer).await;
         assert_eq!(delivery.message().id, id.to_string());
-        assert_eq!(
-            bus.depth(QUEUE).await.unwrap(),
-            Depth {
-                ready: 0,
-                unsettled: 1,
-                dead: 0
-            }
-        );
+        assert_eq!(bus.depth(QUEUE).await.unwrap(), Depth { ready: 0, unsettled: 1, dead: 0 });
         delivery.done().await.unwrap();
     }
     assert_eq!(publishing.await.unwrap().unwrap(), [PublishOutcome::Confirmed; 3]);
@@ -98,11 +83,7 @@ async fn closing_wakes_a_waiting_publisher() {
     let bus = small(1, LONG);
     let publisher = bus.publisher();
     let publishing = tokio::spawn(async move { publisher.publish((0..2).map(work).collect()).await });
-    next(&mut bus.consumer(QUEUE).await.unwrap())
-        .await
-        .requeue()
-        .await
-        .unwrap();
+    next(&mut bus.consumer(QUEUE).await.unwrap()).await.requeue().await.unwrap();
     bus.close().await;
     assert!(matches!(publishing.await.unwrap(), Err(BusError::Closed)));
 }
@@ -117,10 +98,7 @@ async fn a_publisher_that_gives_up_waiting_leaves_no_trace() {
     let mut consumer = bus.consumer(QUEUE).await.unwrap();
     next(&mut consumer).await.done().await.unwrap();
     assert_eq!(bus.depth(QUEUE).await.unwrap(), Depth::default());
-    assert_eq!(
-        publisher.publish(vec![work(2)]).await.unwrap(),
-        [PublishOutcome::Confirmed]
-    );
+    assert_eq!(publisher.publish(vec![work(2)]).await.unwrap(), [PublishOutcome::Confirmed]);
 }
 
 #[tokio::test]
@@ -136,46 +114,20 @@ async fn a_poisonous_message_does_not_keep_the_others_waiting() {
 async fn dead_letters_beyond_the_capacity_take_up_room_and_none_is_lost() {
     let bus = small(2, Duration::from_secs(5));
     refuse(&bus, 0..4).await;
-    assert_eq!(
-        bus.depth(QUEUE).await.unwrap(),
-        Depth {
-            ready: 0,
-            unsettled: 0,
-            dead: 4
-        }
-    );
-    assert_eq!(
-        bus.publisher().publish(vec![work(4)]).await.unwrap(),
-        [PublishOutcome::Full]
-    );
+    assert_eq!(bus.depth(QUEUE).await.unwrap(), Depth { ready: 0, unsettled: 0, dead: 4 });
+    assert_eq!(bus.publisher().publish(vec![work(4)]).await.unwrap(), [PublishOutcome::Full]);
 
     assert_eq!(bus.dead_letters().purge("0").await.unwrap(), 1);
-    assert_eq!(
-        bus.publisher().publish(vec![work(4)]).await.unwrap(),
-        [PublishOutcome::Confirmed]
-    );
-    assert_eq!(
-        bus.publisher().publish(vec![work(5)]).await.unwrap(),
-        [PublishOutcome::Full]
-    );
+    assert_eq!(bus.publisher().publish(vec![work(4)]).await.unwrap(), [PublishOutcome::Confirmed]);
+    assert_eq!(bus.publisher().publish(vec![work(5)]).await.unwrap(), [PublishOutcome::Full]);
 }
 
 #[tokio::test(start_paused = true)]
 async fn replay_uses_the_room_that_dead_letters_take_up_and_then_waits_for_more() {
     let bus = small(2, Duration::from_secs(5));
     refuse(&bus, 0..4).await;
-    assert!(matches!(
-        bus.dead_letters().replay(Replay::All).await,
-        Err(BusError::Full(_))
-    ));
-    assert_eq!(
-        bus.depth(QUEUE).await.unwrap(),
-        Depth {
-            ready: 2,
-            unsettled: 0,
-            dead: 2
-        }
-    );
+    assert!(matches!(bus.dead_letters().replay(Replay::All).await, Err(BusError::Full(_))));
+    assert_eq!(bus.depth(QUEUE).await.unwrap(), Depth { ready: 2, unsettled: 0, dead: 2 });
 
     let replaying = tokio::spawn(async move {
         let mut consumer = bus.consumer(QUEUE).await.unwrap();
@@ -185,13 +137,7 @@ async fn replay_uses_the_room_that_dead_letters_take_up_and_then_waits_for_more(
             ids.push(delivery.message().id.clone());
             delivery.done().await.unwrap();
             if ids.len() == 1 {
-                assert_eq!(
-                    bus.dead_letters()
-                        .replay(Replay::Id("2".to_owned()))
-                        .await
-                        .unwrap(),
-                    1
-                );
+                assert_eq!(bus.dead_letters().replay(Replay::Id("2".to_owned())).await.unwrap(), 1);
             } else if ids.len() == 2 {
                 assert_eq!(bus.dead_letters().replay(Replay::All).await.unwrap(), 1);
             }
@@ -204,12 +150,7 @@ async fn replay_uses_the_room_that_dead_letters_take_up_and_then_waits_for_more(
 
 #[tokio::test]
 async fn limits_of_nothing_mean_one() {
-    let config = InProcessConfig {
-        capacity: 0,
-        publish_deadline: LONG,
-        max_deliveries: 0,
-        prefetch: 0,
-    };
+    let config = InProcessConfig { capacity: 0, publish_deadline: LONG, max_deliveries: 0, prefetch: 0 };
     let bus = InProcess::new(Topology::deed(), config);
     refuse(&bus, [1]).await;
     bus.publisher().publish(vec![work(2)]).await.unwrap();

@@ -54,8 +54,7 @@ impl FromStr for Slug {
     type Err = SlugError;
     fn from_str(s: &str) -> Result<Self, SlugError> {
         let fits = (1..=63).contains(&s.len())
-            && s.bytes()
-                .all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-')
+            && s.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-')
             && !s.starts_with('-')
             && !s.ends_with('-');
         if fits { Ok(Self(s.into())) } else { Err(SlugError) }
@@ -204,15 +203,7 @@ impl App {
         if known && (!primary || already_primary) {
             return vec![];
         }
-        vec![
-            AppDomainAdded {
-                app_id: self.app_id.clone(),
-                domain: domain.clone(),
-                primary,
-                at,
-            }
-            .into(),
-        ]
+        vec![AppDomainAdded { app_id: self.app_id.clone(), domain: domain.clone(), primary, at }.into()]
     }
 
     /// The events that take `domain` off; none when it is not there.
@@ -220,14 +211,7 @@ impl App {
         if !self.domains.contains_key(domain) {
             return vec![];
         }
-        vec![
-            AppDomainRemoved {
-                app_id: self.app_id.clone(),
-                domain: domain.clone(),
-                at,
-            }
-            .into(),
-        ]
+        vec![AppDomainRemoved { app_id: self.app_id.clone(), domain: domain.clone(), at }.into()]
     }
 
     /// The event that ends the app, once it has no domains.
@@ -241,11 +225,7 @@ impl App {
         if !self.domains.is_empty() {
             return Err(AppRejection::StillHasDomains);
         }
-        Ok(AppDeleted {
-            app_id: self.app_id.clone(),
-            at,
-        }
-        .into())
+        Ok(AppDeleted { app_id: self.app_id.clone(), at }.into())
     }
 }
 
@@ -271,12 +251,7 @@ impl SlugOwner {
     pub fn take(&self, slug: &Slug, app_id: &AppId, at: DateTime<Utc>) -> Result<AppEvent, AppRejection> {
         match &self.0 {
             Some(_) => Err(AppRejection::SlugInUse),
-            None => Ok(SlugTaken {
-                app_id: app_id.clone(),
-                slug: slug.clone(),
-                at,
-            }
-            .into()),
+            None => Ok(SlugTaken { app_id: app_id.clone(), slug: slug.clone(), at }.into()),
         }
     }
 }
@@ -325,14 +300,7 @@ mod tests {
     fn names_make_slugs() {
         assert_eq!(Slug::from_name("  My Döcs! 2 ").unwrap().as_str(), "my-d-cs-2");
         assert_eq!(Slug::from_name("日本"), None);
-        assert_eq!(
-            Slug::from_name("docs")
-                .unwrap()
-                .with_suffix("x7")
-                .unwrap()
-                .as_str(),
-            "docs-x7"
-        );
+        assert_eq!(Slug::from_name("docs").unwrap().with_suffix("x7").unwrap().as_str(), "docs-x7");
         assert!("-a".parse::<Slug>().is_err() && "A".parse::<Slug>().is_err());
     }
 }

@@ -134,9 +134,7 @@ impl ChallengeTemplates {
         for label in [&self.apex_label, &self.host_label] {
             let fits = (2..=63).contains(&label.len())
                 && label.starts_with('_')
-                && label
-                    .bytes()
-                    .all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b"-_".contains(&b));
+                && label.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b"-_".contains(&b));
             if !fits {
                 return Err(TemplateError::Label(label.to_string()));
             }
@@ -179,9 +177,7 @@ mod tests {
     fn the_record_follows_the_brand() {
         let name: DomainName = "acme.com".parse().unwrap();
         let token = Token::from_bytes([0; 20]);
-        let made = ChallengeTemplates::branded("migma")
-            .unwrap()
-            .challenge(Scope::Apex, &name, token.clone());
+        let made = ChallengeTemplates::branded("migma").unwrap().challenge(Scope::Apex, &name, token.clone());
         assert_eq!(&*made.record_name, "_migma.acme.com");
         assert_eq!(&*made.record_value, format!("migma-domain-claim={token}"));
         let made = ChallengeTemplates::default().challenge(Scope::Host, &name, token.clone());

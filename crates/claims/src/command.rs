@@ -17,10 +17,7 @@ pub enum IfHeldByAnother {
 
 /// Something asked of the claims on one name.
 #[derive(Debug, Clone)]
-#[expect(
-    clippy::large_enum_variant,
-    reason = "a command lives for one decision and is never stored"
-)]
+#[expect(clippy::large_enum_variant, reason = "a command lives for one decision and is never stored")]
 pub enum Command {
     /// Hand out a challenge.
     Initiate {

@@ -33,8 +33,7 @@ impl Ownership {
     fn initiated(&mut self, e: &ClaimInitiated) {
         self.scope = Some(e.scope);
         self.name = Some(e.name.clone());
-        self.claims
-            .retain(|_, old| old.is_open() || old.holder != e.holder);
+        self.claims.retain(|_, old| old.is_open() || old.holder != e.holder);
         let claim = Claim {
             id: e.claim_id,
             holder: e.holder.clone(),
@@ -49,9 +48,7 @@ impl Ownership {
             last_check: None,
             pending: None,
             manual: vec![],
-            state: ClaimState::Initiated {
-                expires_at: e.expires_at,
-            },
+            state: ClaimState::Initiated { expires_at: e.expires_at },
         };
         self.claims.insert(e.claim_id, claim);
     }
@@ -107,11 +104,7 @@ impl Claim {
         if let (ClaimState::Initiated { .. }, Some(expires_at)) = (&self.state, e.expires_at) {
             self.state = ClaimState::Verifying { expires_at };
         }
-        self.pending = Some(Pending {
-            attempt: e.attempt,
-            cause: e.cause,
-            due_at: e.at,
-        });
+        self.pending = Some(Pending { attempt: e.attempt, cause: e.cause, due_at: e.at });
         self.manual.push(e.at);
         if self.manual.len() > MANUAL_KEPT {
             self.manual.remove(0);
@@ -127,11 +120,7 @@ impl Claim {
             (_, CheckCause::Manual) => self.step,
             _ => self.step.saturating_add(1),
         };
-        self.last_check = Some(LastCheck {
-            at: e.at,
-            outcome: e.outcome,
-            diagnosis: e.diagnosis.clone(),
-        });
+        self.last_check = Some(LastCheck { at: e.at, outcome: e.outcome, diagnosis: e.diagnosis.clone() });
         self.pending = e.next_check_at.map(|due_at| Pending {
             attempt: e.attempt.saturating_add(1),
             cause: CheckCause::Schedule,
@@ -139,11 +128,7 @@ impl Claim {
         });
         let learnt = matches!(e.outcome, CheckOutcome::Proven | CheckOutcome::Absent);
         self.change_held(|held| {
-            held.unreachable_since = if learnt {
-                None
-            } else {
-                held.unreachable_since.or(Some(e.at))
-            };
+            held.unreachable_since = if learnt { None } else { held.unreachable_since.or(Some(e.at)) };
         });
     }
 
@@ -171,20 +156,13 @@ impl Claim {
 
     fn missing(&mut self, e: &ProofMissing) {
         let Some(held) = self.held().copied() else { return };
-        let risk = AtRisk {
-            cause: e.cause,
-            since: e.at,
-            lapses_at: e.lapses_at,
-        };
+        let risk = AtRisk { cause: e.cause, since: e.at, lapses_at: e.lapses_at };
         self.state = ClaimState::AtRisk { held, risk };
     }
 
     fn next(&mut self, due_at: chrono::DateTime<chrono::Utc>) {
-        self.pending = Some(Pending {
-            attempt: self.attempts.saturating_add(1),
-            cause: CheckCause::Schedule,
-            due_at,
-        });
+        self.pending =
+            Some(Pending { attempt: self.attempts.saturating_add(1), cause: CheckCause::Schedule, due_at });
     }
 
     fn end(&mut self, how: Ended, at: chrono::DateTime<chrono::Utc>) {

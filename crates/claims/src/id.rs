@@ -22,10 +22,7 @@ pub enum IdError {
 pub(crate) fn base32() -> Encoding {
     let mut spec = Specification::new();
     spec.symbols.push_str("abcdefghijklmnopqrstuvwxyz234567");
-    #[expect(
-        clippy::expect_used,
-        reason = "32 distinct ASCII symbols are a valid base32 alphabet"
-    )]
+    #[expect(clippy::expect_used, reason = "32 distinct ASCII symbols are a valid base32 alphabet")]
     spec.encoding().expect("a valid alphabet")
 }
 
@@ -71,10 +68,7 @@ impl fmt::Display for ClaimId {
 impl FromStr for ClaimId {
     type Err = IdError;
     fn from_str(s: &str) -> Result<Self, IdError> {
-        let hex = s
-            .strip_prefix("clm_")
-            .filter(|h| h.len() == 32)
-            .ok_or(IdError::Claim)?;
+        let hex = s.strip_prefix("clm_").filter(|h| h.len() == 32).ok_or(IdError::Claim)?;
         Uuid::try_parse(hex).map(Self).map_err(|_| IdError::Claim)
     }
 }
@@ -101,13 +95,8 @@ impl FromStr for WorkspaceId {
     type Err = IdError;
     fn from_str(s: &str) -> Result<Self, IdError> {
         let fits = (1..=64).contains(&s.len())
-            && s.bytes()
-                .all(|b| b.is_ascii_alphanumeric() || b"_-.:".contains(&b));
-        if fits {
-            Ok(Self(s.into()))
-        } else {
-            Err(IdError::Workspace)
-        }
+            && s.bytes().all(|b| b.is_ascii_alphanumeric() || b"_-.:".contains(&b));
+        if fits { Ok(Self(s.into())) } else { Err(IdError::Workspace) }
     }
 }
 text_serde!(WorkspaceId);
@@ -140,11 +129,7 @@ impl FromStr for AppId {
         let fits = s.strip_prefix("app_").is_some_and(|rest| {
             rest.len() == 16 && rest.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit())
         });
-        if fits {
-            Ok(Self(s.into()))
-        } else {
-            Err(IdError::App)
-        }
+        if fits { Ok(Self(s.into())) } else { Err(IdError::App) }
     }
 }
 text_serde!(AppId);

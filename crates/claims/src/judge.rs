@@ -36,29 +36,18 @@ struct Said<'a> {
 
 fn said(answer: &ServerAnswer) -> Option<Said<'_>> {
     match &answer.reply {
-        Reply::Message {
-            rcode,
-            authoritative: true,
-            truncated: false,
-            values,
-            oversize,
-            soa,
-            ..
-        } if matches!(rcode, 0 | 3) && (!values.is_empty() || soa.is_some() || *oversize) => Some(Said {
-            rcode: *rcode,
-            values,
-            oversize: *oversize,
-        }),
+        Reply::Message { rcode, authoritative: true, truncated: false, values, oversize, soa, .. }
+            if matches!(rcode, 0 | 3) && (!values.is_empty() || soa.is_some() || *oversize) =>
+        {
+            Some(Said { rcode: *rcode, values, oversize: *oversize })
+        }
         _ => None,
     }
 }
 
 fn majority(answers: &[ServerAnswer], wanted: &[u8]) -> (usize, usize) {
     let counted: Vec<_> = answers.iter().filter_map(said).collect();
-    let matching = counted
-        .iter()
-        .filter(|s| s.values.iter().any(|v| v == wanted))
-        .count();
+    let matching = counted.iter().filter(|s| s.values.iter().any(|v| v == wanted)).count();
     (matching, counted.len())
 }
 
@@ -111,11 +100,7 @@ fn cause(seen: &Observation, answering: usize) -> Code {
     } else if counted.iter().any(|s| !s.values.is_empty()) {
         Code::WrongValue
     } else if counted.iter().all(|s| s.rcode == 3) {
-        if seen.aliases.is_empty() {
-            Code::RecordNotFound
-        } else {
-            Code::CnameDangling
-        }
+        if seen.aliases.is_empty() { Code::RecordNotFound } else { Code::CnameDangling }
     } else {
         Code::NoTxtAtName
     }
@@ -155,9 +140,7 @@ fn silence(answers: &[ServerAnswer]) -> Option<Code> {
         Code::Timeout,
         Code::Internal,
     ];
-    order
-        .into_iter()
-        .max_by_key(|code| (codes.iter().filter(|c| *c == code).count(), rank(*code)))
+    order.into_iter().max_by_key(|code| (codes.iter().filter(|c| *c == code).count(), rank(*code)))
 }
 
 /// Breaks ties in favour of what says most.
@@ -185,21 +168,13 @@ impl Words<'_> {
 
     fn diagnosis(&self, code: Code) -> Diagnosis {
         let (message, fix) = self.sentences(code);
-        let observed = if matches!(
-            code,
-            Code::WrongValue | Code::OversizeAnswer | Code::InconsistentServers
-        ) {
+        let observed = if matches!(code, Code::WrongValue | Code::OversizeAnswer | Code::InconsistentServers)
+        {
             self.observed()
         } else {
             vec![]
         };
-        Diagnosis {
-            code,
-            class: code.class(),
-            message,
-            fix,
-            observed,
-        }
+        Diagnosis { code, class: code.class(), message, fix, observed }
     }
 
     /// Distinct values seen, at most three.
@@ -215,13 +190,8 @@ impl Words<'_> {
     }
 
     fn servers(&self) -> String {
-        let mut names: Vec<String> = self
-            .seen
-            .servers
-            .iter()
-            .take(4)
-            .map(|s| printable(s.server.as_bytes()))
-            .collect();
+        let mut names: Vec<String> =
+            self.seen.servers.iter().take(4).map(|s| printable(s.server.as_bytes())).collect();
         names.dedup();
         match (names.len(), self.seen.servers.len()) {
             (0, _) => "no server".to_owned(),
@@ -235,11 +205,7 @@ impl Words<'_> {
         match self.seen.aliases.last() {
             None => format!("`{}`", self.challenge.record_name),
             Some(end) => {
-                format!(
-                    "`{}`, an alias of `{}`,",
-                    self.challenge.record_name,
-                    printable(end.as_bytes())
-                )
+                format!("`{}`, an alias of `{}`,", self.challenge.record_name, printable(end.as_bytes()))
             }
         }
     }
@@ -255,14 +221,10 @@ impl Words<'_> {
         let (place, servers) = (self.place(), self.servers());
         let wait = "Nothing to change for the record itself; Deed looks again by itself.".to_owned();
         match code {
-            Code::RecordNotFound => (
-                format!("No record exists at {place}; asked: {servers}."),
-                self.add(),
-            ),
-            Code::NoTxtAtName => (
-                format!("The name {place} exists but has no TXT record; asked: {servers}."),
-                self.add(),
-            ),
+            Code::RecordNotFound => (format!("No record exists at {place}; asked: {servers}."), self.add()),
+            Code::NoTxtAtName => {
+                (format!("The name {place} exists but has no TXT record; asked: {servers}."), self.add())
+            }
             Code::WrongValue => (
                 format!("TXT records stand at {place} but none has the expected value; asked: {servers}."),
                 format!(
@@ -283,10 +245,7 @@ impl Words<'_> {
                     self.challenge.record_name,
                     self.seen.aliases.len()
                 ),
-                format!(
-                    "Remove the CNAME at `{}` and add the TXT record there.",
-                    self.challenge.record_name
-                ),
+                format!("Remove the CNAME at `{}` and add the TXT record there.", self.challenge.record_name),
             ),
             Code::OversizeAnswer => (
                 format!("More TXT records than are read stand at {place}."),
@@ -308,10 +267,11 @@ impl Words<'_> {
     }
 
     fn trouble(&self, code: Code, place: &str, servers: &str, wait: String) -> (String, String) {
-        let zone = self.seen.zone.as_deref().map_or_else(
-            || "the zone".to_owned(),
-            |z| format!("`{}`", printable(z.as_bytes())),
-        );
+        let zone = self
+            .seen
+            .zone
+            .as_deref()
+            .map_or_else(|| "the zone".to_owned(), |z| format!("`{}`", printable(z.as_bytes())));
         match code {
             Code::NsWithoutAddress => (
                 format!("The name servers listed for {zone} have no address."),

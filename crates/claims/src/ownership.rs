@@ -263,12 +263,8 @@ impl Claim {
             at: pending.due_at,
             announced: pending.cause != CheckCause::Schedule,
         });
-        let expire = self.expires_at().map(|at| Due {
-            kind: DueKind::Expire,
-            attempt: 0,
-            at,
-            announced: false,
-        });
+        let expire =
+            self.expires_at().map(|at| Due { kind: DueKind::Expire, attempt: 0, at, announced: false });
         check.into_iter().chain(expire).collect()
     }
 }
@@ -282,8 +278,7 @@ impl Ownership {
     /// The newest claim of a holder, open or ended.
     pub fn claim_of(&self, holder: &Holder) -> Option<&Claim> {
         let of = || self.claims.values().filter(|c| c.holder == *holder);
-        of().find(|c| c.is_open())
-            .or_else(|| of().max_by_key(|c| (c.initiated_at, c.id)))
+        of().find(|c| c.is_open()).or_else(|| of().max_by_key(|c| (c.initiated_at, c.id)))
     }
 
     /// Open contests against the present holder, the earliest first.

@@ -7,9 +7,7 @@ use crate::{ClaimId, Policy};
 fn jitter(claim: ClaimId, attempt: u32) -> f64 {
     let mut hash = u64::from(attempt).wrapping_add(0x9e37_79b9_7f4a_7c15);
     for chunk in claim.as_bytes().chunks_exact(8) {
-        let word = chunk
-            .iter()
-            .fold(0_u64, |acc, byte| (acc << 8) | u64::from(*byte));
+        let word = chunk.iter().fold(0_u64, |acc, byte| (acc << 8) | u64::from(*byte));
         hash = (hash ^ word).wrapping_mul(0xbf58_476d_1ce4_e5b9);
         hash ^= hash >> 29;
     }
@@ -18,15 +16,9 @@ fn jitter(claim: ClaimId, attempt: u32) -> f64 {
 }
 
 fn spread(base: Duration, share: f64, claim: ClaimId, attempt: u32) -> Duration {
-    #[expect(
-        clippy::cast_precision_loss,
-        reason = "pauses are far below 2^52 milliseconds"
-    )]
+    #[expect(clippy::cast_precision_loss, reason = "pauses are far below 2^52 milliseconds")]
     let base_ms = base.num_milliseconds() as f64;
-    #[expect(
-        clippy::cast_possible_truncation,
-        reason = "pauses are far below 2^52 milliseconds"
-    )]
+    #[expect(clippy::cast_possible_truncation, reason = "pauses are far below 2^52 milliseconds")]
     let ms = (base_ms * jitter(claim, attempt).mul_add(share, 1.0)) as i64;
     Duration::milliseconds(ms)
 }
@@ -51,12 +43,7 @@ pub fn after_watch(policy: &Policy, claim: ClaimId, attempt: u32, step: u32) -> 
 
 /// The pause while a contest runs: as for watching, but never long, since one removed record ends it.
 pub fn after_contest(policy: &Policy, claim: ClaimId, attempt: u32, step: u32) -> Duration {
-    spread(
-        watch_pause(policy, step).min(policy.contest_interval),
-        0.2,
-        claim,
-        attempt,
-    )
+    spread(watch_pause(policy, step).min(policy.contest_interval), 0.2, claim, attempt)
 }
 
 /// The pause until a held name is checked again, ± 10 %.

@@ -60,10 +60,7 @@ statuses! {
 impl Status {
     /// Whether nothing can happen to such a claim any more.
     pub const fn is_over(self) -> bool {
-        !matches!(
-            self,
-            Self::Pending | Self::Verifying | Self::Contested | Self::Verified | Self::AtRisk
-        )
+        !matches!(self, Self::Pending | Self::Verifying | Self::Contested | Self::Verified | Self::AtRisk)
     }
 }
 
@@ -76,11 +73,7 @@ impl fmt::Display for Status {
 impl FromStr for Status {
     type Err = StatusError;
     fn from_str(word: &str) -> Result<Self, StatusError> {
-        Self::ALL
-            .iter()
-            .copied()
-            .find(|status| status.as_str() == word)
-            .ok_or(StatusError)
+        Self::ALL.iter().copied().find(|status| status.as_str() == word).ok_or(StatusError)
     }
 }
 

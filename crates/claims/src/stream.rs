@@ -42,10 +42,7 @@ pub struct StreamIdError;
 
 impl StreamId {
     fn new(kind: StreamKind, rest: &str) -> Self {
-        Self {
-            kind,
-            text: format!("{}:{rest}", kind.prefix()).into(),
-        }
+        Self { kind, text: format!("{}:{rest}", kind.prefix()).into() }
     }
 
     /// The stream that holds every claim on `name` in `scope`.
@@ -93,21 +90,12 @@ impl FromStr for StreamId {
     type Err = StreamIdError;
     fn from_str(s: &str) -> Result<Self, StreamIdError> {
         let (prefix, rest) = s.split_once(':').ok_or(StreamIdError)?;
-        let kind = [
-            StreamKind::Apex,
-            StreamKind::Host,
-            StreamKind::App,
-            StreamKind::Slug,
-        ]
-        .into_iter()
-        .find(|k| k.prefix() == prefix)
-        .ok_or(StreamIdError)?;
+        let kind = [StreamKind::Apex, StreamKind::Host, StreamKind::App, StreamKind::Slug]
+            .into_iter()
+            .find(|k| k.prefix() == prefix)
+            .ok_or(StreamIdError)?;
         let fits = !rest.is_empty() && rest.len() <= 253 && rest.bytes().all(|b| b.is_ascii_graphic());
-        if fits {
-            Ok(Self { kind, text: s.into() })
-        } else {
-            Err(StreamIdError)
-        }
+        if fits { Ok(Self { kind, text: s.into() }) } else { Err(StreamIdError) }
     }
 }
 text_serde!(StreamId);

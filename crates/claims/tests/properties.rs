@@ -62,21 +62,13 @@ fn command(story: &Story, step: &Step) -> Option<Command> {
         // An id is used once, as entropy gives it.
         Step::Initiate(n, ..) if story.log.iter().any(|e| e.claim_id() == claim(n)) => return None,
         Step::Initiate(n, h, refuse) => {
-            let what = if refuse {
-                IfHeldByAnother::Refuse
-            } else {
-                IfHeldByAnother::Challenge
-            };
+            let what = if refuse { IfHeldByAnother::Refuse } else { IfHeldByAnother::Challenge };
             initiate(n, workspace(holders[usize::from(h)]), what)
         }
         Step::Request(n) => Command::RequestVerification { claim_id: claim(n) },
         Step::Check(n, own, holder, stale) => Command::RecordCheck {
             claim_id: claim(n),
-            attempt: if stale {
-                0
-            } else {
-                story.pending_attempt(n).unwrap_or(1)
-            },
+            attempt: if stale { 0 } else { story.pending_attempt(n).unwrap_or(1) },
             outcome: outcome(own),
             holder_outcome: holder.map(outcome),
             evidence: evidence(),
@@ -86,26 +78,12 @@ fn command(story: &Story, step: &Step) -> Option<Command> {
         Step::Release(n) => Command::Release { claim_id: claim(n) },
         Step::Revoke(n) => Command::Revoke { claim_id: claim(n) },
         Step::Answer(n, accept) => {
-            let answer = if accept {
-                ContestAnswer::Accept
-            } else {
-                ContestAnswer::Dispute
-            };
-            Command::AnswerContest {
-                claim_id: claim(n),
-                answer,
-            }
+            let answer = if accept { ContestAnswer::Accept } else { ContestAnswer::Dispute };
+            Command::AnswerContest { claim_id: claim(n), answer }
         }
         Step::Resolve(n, grant) => {
-            let resolution = if grant {
-                ContestResolution::Granted
-            } else {
-                ContestResolution::Refused
-            };
-            Command::ResolveContest {
-                claim_id: claim(n),
-                resolution,
-            }
+            let resolution = if grant { ContestResolution::Granted } else { ContestResolution::Refused };
+            Command::ResolveContest { claim_id: claim(n), resolution }
         }
         Step::Lock(n, true) => Command::Lock { claim_id: claim(n) },
         Step::Lock(n, false) => Command::Unlock { claim_id: claim(n) },
@@ -120,25 +98,16 @@ fn policy() -> impl Strategy<Value = Policy> {
         Just(ContestPolicy::Grace),
         Just(ContestPolicy::Review)
     ]
-    .prop_map(|contest| Policy {
-        contest,
-        ..Policy::default()
-    })
+    .prop_map(|contest| Policy { contest, ..Policy::default() })
 }
 
 fn held_claims(ownership: &Ownership) -> Vec<deed_claims::ClaimId> {
-    ownership
-        .claims
-        .values()
-        .filter(|c| c.is_held())
-        .map(|c| c.id)
-        .collect()
+    ownership.claims.values().filter(|c| c.is_held()).map(|c| c.id).collect()
 }
 
 /// Whether a claim was proven before it was granted, by a check of its own record.
 fn proven_before(log: &[OwnershipEvent], id: deed_claims::ClaimId) -> bool {
-    log.iter()
-        .any(|e| matches!(e, OwnershipEvent::DomainVerified(v) if v.claim_id == id))
+    log.iter().any(|e| matches!(e, OwnershipEvent::DomainVerified(v) if v.claim_id == id))
 }
 
 proptest! {

@@ -1,8 +1,5 @@
 //! Golden events: what lies in logs can be read for ever, and is the proto3-JSON form of the published definitions.
-#![expect(
-    clippy::unwrap_used,
-    reason = "a golden file that cannot be read fails its test"
-)]
+#![expect(clippy::unwrap_used, reason = "a golden file that cannot be read fails its test")]
 
 use std::{collections::BTreeMap, path::PathBuf};
 
@@ -54,10 +51,7 @@ fn every_golden_event_is_still_read_and_written_back_the_same() {
 fn every_kind_of_event_has_a_golden_file() {
     let files = golden();
     for (kind, _) in Event::KINDS {
-        assert!(
-            files.keys().any(|file| kind_of(file).0 == *kind),
-            "no golden file of {kind}"
-        );
+        assert!(files.keys().any(|file| kind_of(file).0 == *kind), "no golden file of {kind}");
     }
 }
 
@@ -67,9 +61,7 @@ fn every_golden_event_decodes_through_the_descriptors() {
     for (file, json) in golden() {
         let (kind, schema) = kind_of(&file);
         let name = format!("deed.events.v{schema}.{kind}");
-        let descriptor = pool
-            .get_message_by_name(&name)
-            .unwrap_or_else(|| panic!("no message {name}"));
+        let descriptor = pool.get_message_by_name(&name).unwrap_or_else(|| panic!("no message {name}"));
         let mut reader = serde_json::Deserializer::from_str(&json);
         let message =
             DynamicMessage::deserialize(descriptor, &mut reader).unwrap_or_else(|e| panic!("{file}: {e}"));
@@ -111,10 +103,7 @@ fn nothing_that_shipped_is_changed_or_taken_away() {
     }
     let shipped = std::fs::read_to_string(&path).unwrap();
     for line in shipped.lines() {
-        assert!(
-            now.iter().any(|n| n == line),
-            "shipped and now gone or different: {line}"
-        );
+        assert!(now.iter().any(|n| n == line), "shipped and now gone or different: {line}");
     }
     for line in &now {
         assert!(

@@ -1,4 +1,5 @@
 //! What happens to claims, told as stories.
+#![expect(clippy::unwrap_used, reason = "a story that cannot be told fails its test")]
 mod given;
 
 use chrono::Duration;
@@ -47,25 +48,16 @@ fn a_claim_that_ended_is_followed_by_a_new_one_with_a_new_token() {
     assert_eq!(ended(&story, 1), Some(Ended::Cancelled));
     assert_eq!(story.initiate(2, "a").unwrap(), ["ClaimInitiated"]);
     assert!(!story.ownership.claims.contains_key(&claim(1)));
-    assert_ne!(
-        given::challenge(1).token,
-        story.ownership.claims[&claim(2)].challenge.token
-    );
+    assert_ne!(given::challenge(1).token, story.ownership.claims[&claim(2)].challenge.token);
 }
 
 #[test]
 fn a_claim_nobody_asked_to_verify_ends_at_its_deadline() {
     let mut story = Story::default();
     story.initiate(1, "a").unwrap();
-    assert_eq!(
-        story.when(Command::Expire { claim_id: claim(1) }),
-        Err(Rejection::NotDue)
-    );
+    assert_eq!(story.when(Command::Expire { claim_id: claim(1) }), Err(Rejection::NotDue));
     let mut story = story.after(Duration::days(7));
-    assert_eq!(
-        story.when(Command::Expire { claim_id: claim(1) }).unwrap(),
-        ["ClaimExpired"]
-    );
+    assert_eq!(story.when(Command::Expire { claim_id: claim(1) }).unwrap(), ["ClaimExpired"]);
 }
 
 #[test]
@@ -101,10 +93,7 @@ fn a_manual_check_is_refused_when_asked_too_soon_and_does_not_reset_the_schedule
     let step = story.ownership.claims[&claim(1)].step;
     let mut story = story.after(Duration::seconds(11));
     assert_eq!(story.request(1).unwrap(), ["VerificationRequested"]);
-    assert_eq!(
-        story.ownership.claims[&claim(1)].pending.unwrap().cause,
-        CheckCause::Manual
-    );
+    assert_eq!(story.ownership.claims[&claim(1)].pending.unwrap().cause, CheckCause::Manual);
     story.check(1, absent()).unwrap();
     assert_eq!(story.ownership.claims[&claim(1)].step, step);
 }
@@ -146,10 +135,7 @@ fn our_own_trouble_leaves_no_trace() {
     story.initiate(1, "a").unwrap();
     story.request(1).unwrap();
     let before = story.ownership.clone();
-    assert_eq!(
-        story.check(1, not_proven(Code::Internal)).unwrap(),
-        [] as [&str; 0]
-    );
+    assert_eq!(story.check(1, not_proven(Code::Internal)).unwrap(), [] as [&str; 0]);
     assert_eq!(story.ownership, before);
 }
 
@@ -158,10 +144,7 @@ fn a_name_that_may_no_longer_be_claimed_refuses_the_claim() {
     let mut story = Story::default();
     story.initiate(1, "a").unwrap();
     story.request(1).unwrap();
-    assert_eq!(
-        story.check(1, not_proven(Code::NameRefused)).unwrap(),
-        ["CheckRecorded", "ClaimRefused"]
-    );
+    assert_eq!(story.check(1, not_proven(Code::NameRefused)).unwrap(), ["CheckRecorded", "ClaimRefused"]);
     assert_eq!(ended(&story, 1), Some(Ended::Refused));
 }
 
@@ -181,12 +164,7 @@ fn a_proven_claim_takes_the_name_at_once_when_the_holders_record_is_gone() {
     story.request(2).unwrap();
     assert_eq!(
         story.check_both(2, Outcome::Proven, Some(absent())).unwrap(),
-        [
-            "CheckRecorded",
-            "DomainVerified",
-            "OwnershipEnded",
-            "OwnershipGranted"
-        ]
+        ["CheckRecorded", "DomainVerified", "OwnershipEnded", "OwnershipGranted"]
     );
     assert_eq!(story.ownership.holding, Some(claim(2)));
     assert_eq!(ended(&story, 1), Some(Ended::Transferred));
@@ -198,9 +176,7 @@ fn a_proven_claim_meets_a_holder_whose_record_stands_and_waits() {
     story.initiate(2, "b").unwrap();
     story.request(2).unwrap();
     assert_eq!(
-        story
-            .check_both(2, Outcome::Proven, Some(Outcome::Proven))
-            .unwrap(),
+        story.check_both(2, Outcome::Proven, Some(Outcome::Proven)).unwrap(),
         ["CheckRecorded", "DomainVerified", "ContestOpened"]
     );
     assert_eq!(story.ownership.holding, Some(claim(1)));
@@ -208,12 +184,7 @@ fn a_proven_claim_meets_a_holder_whose_record_stands_and_waits() {
     let mut story = story.until_next_check(2);
     assert_eq!(
         story.check_both(2, Outcome::Proven, Some(absent())).unwrap(),
-        [
-            "CheckRecorded",
-            "ContestResolved",
-            "OwnershipEnded",
-            "OwnershipGranted"
-        ]
+        ["CheckRecorded", "ContestResolved", "OwnershipEnded", "OwnershipGranted"]
     );
 }
 
@@ -230,19 +201,14 @@ fn contested() -> Story {
     let mut story = Story::default().held_by(1, "a");
     story.initiate(2, "b").unwrap();
     story.request(2).unwrap();
-    story
-        .check_both(2, Outcome::Proven, Some(Outcome::Proven))
-        .unwrap();
+    story.check_both(2, Outcome::Proven, Some(Outcome::Proven)).unwrap();
     story
 }
 
 #[test]
 fn a_challenger_who_takes_the_record_away_loses() {
     let mut story = contested().until_next_check(2);
-    assert_eq!(
-        story.check(2, absent()).unwrap(),
-        ["CheckRecorded", "ContestResolved"]
-    );
+    assert_eq!(story.check(2, absent()).unwrap(), ["CheckRecorded", "ContestResolved"]);
     assert_eq!(ended(&story, 2), Some(Ended::Refused));
     assert_eq!(story.ownership.holding, Some(claim(1)));
 }
@@ -250,18 +216,10 @@ fn a_challenger_who_takes_the_record_away_loses() {
 #[test]
 fn a_holder_may_accept() {
     let mut story = contested();
-    let accept = Command::AnswerContest {
-        claim_id: claim(1),
-        answer: ContestAnswer::Accept,
-    };
+    let accept = Command::AnswerContest { claim_id: claim(1), answer: ContestAnswer::Accept };
     assert_eq!(
         story.when(accept).unwrap(),
-        [
-            "ContestAnswered",
-            "ContestResolved",
-            "OwnershipEnded",
-            "OwnershipGranted"
-        ]
+        ["ContestAnswered", "ContestResolved", "OwnershipEnded", "OwnershipGranted"]
     );
     assert_eq!(story.ownership.holding, Some(claim(2)));
 }
@@ -269,16 +227,11 @@ fn a_holder_may_accept() {
 #[test]
 fn a_disputed_contest_ends_with_the_grace_in_favour_of_the_holder_whose_record_stands() {
     let mut story = contested();
-    let dispute = Command::AnswerContest {
-        claim_id: claim(1),
-        answer: ContestAnswer::Dispute,
-    };
+    let dispute = Command::AnswerContest { claim_id: claim(1), answer: ContestAnswer::Dispute };
     assert_eq!(story.when(dispute.clone()).unwrap(), ["ContestAnswered"]);
     assert_eq!(story.when(dispute).unwrap(), [] as [&str; 0]);
     let mut story = story.after(Duration::hours(72));
-    let events = story
-        .check_both(2, Outcome::Proven, Some(Outcome::Proven))
-        .unwrap();
+    let events = story.check_both(2, Outcome::Proven, Some(Outcome::Proven)).unwrap();
     assert_eq!(events, ["CheckRecorded", "ContestResolved"]);
     assert_eq!(story.ownership.holding, Some(claim(1)));
 }
@@ -289,9 +242,7 @@ fn a_holder_who_says_nothing_loses_the_name_when_the_grace_ends() {
     let mut checks = 0;
     while story.ownership.holding == Some(claim(1)) {
         story = story.until_next_check(2);
-        story
-            .check_both(2, Outcome::Proven, Some(Outcome::Proven))
-            .unwrap();
+        story.check_both(2, Outcome::Proven, Some(Outcome::Proven)).unwrap();
         checks += 1;
         assert!(checks < 1000, "the contest never ends");
     }
@@ -309,33 +260,16 @@ fn the_end_of_a_grace_waits_for_proof() {
 
 #[test]
 fn a_locked_holding_goes_to_review_whatever_the_policy() {
-    let policy = Policy {
-        contest: ContestPolicy::Immediate,
-        ..Policy::default()
-    };
+    let policy = Policy { contest: ContestPolicy::Immediate, ..Policy::default() };
     let mut story = Story::with(policy).held_by(1, "a");
     story.when(Command::Lock { claim_id: claim(1) }).unwrap();
     story.initiate(2, "b").unwrap();
     story.request(2).unwrap();
-    assert!(
-        story
-            .check(2, Outcome::Proven)
-            .unwrap()
-            .contains(&"ContestOpened")
-    );
+    assert!(story.check(2, Outcome::Proven).unwrap().contains(&"ContestOpened"));
     let mut story = story.after(Duration::days(30));
-    assert_eq!(
-        story.check_both(2, Outcome::Proven, Some(absent())).unwrap(),
-        ["CheckRecorded"]
-    );
-    let decide = Command::ResolveContest {
-        claim_id: claim(2),
-        resolution: ContestResolution::Granted,
-    };
-    assert_eq!(
-        story.when(decide).unwrap(),
-        ["ContestResolved", "OwnershipEnded", "OwnershipGranted"]
-    );
+    assert_eq!(story.check_both(2, Outcome::Proven, Some(absent())).unwrap(), ["CheckRecorded"]);
+    let decide = Command::ResolveContest { claim_id: claim(2), resolution: ContestResolution::Granted };
+    assert_eq!(story.when(decide).unwrap(), ["ContestResolved", "OwnershipEnded", "OwnershipGranted"]);
 }
 
 #[test]
@@ -343,9 +277,7 @@ fn only_one_of_several_challengers_gets_the_name() {
     let mut story = contested();
     story.initiate(3, "c").unwrap();
     story.request(3).unwrap();
-    story
-        .check_both(3, Outcome::Proven, Some(Outcome::Proven))
-        .unwrap();
+    story.check_both(3, Outcome::Proven, Some(Outcome::Proven)).unwrap();
     let mut story = story.until_next_check(3);
     story.check_both(3, Outcome::Proven, Some(absent())).unwrap();
     assert_eq!(story.ownership.holding, Some(claim(3)));
@@ -365,17 +297,11 @@ fn a_holder_who_leaves_hands_the_name_to_the_proven_challenger() {
 #[test]
 fn a_missing_record_puts_a_holding_at_risk_and_the_same_record_restores_it() {
     let mut story = Story::default().held_by(1, "a").until_next_check(1);
-    assert_eq!(
-        story.check(1, absent()).unwrap(),
-        ["CheckRecorded", "ProofMissing"]
-    );
+    assert_eq!(story.check(1, absent()).unwrap(), ["CheckRecorded", "ProofMissing"]);
     let next = story.ownership.claims[&claim(1)].pending.unwrap().due_at - story.now;
     assert!((9..=11).contains(&next.num_minutes()), "{next}");
     let mut story = story.until_next_check(1);
-    assert_eq!(
-        story.check(1, Outcome::Proven).unwrap(),
-        ["CheckRecorded", "ProofRestored"]
-    );
+    assert_eq!(story.check(1, Outcome::Proven).unwrap(), ["CheckRecorded", "ProofRestored"]);
     assert!(matches!(story.state(1), ClaimState::Held(_)));
 }
 
@@ -411,9 +337,7 @@ fn servers_unreachable_for_a_fortnight_are_said_to_be_a_risk_and_nothing_more() 
         events = story.check(1, unreachable()).unwrap();
     }
     assert!(story.now - begin >= Duration::days(14));
-    let ClaimState::AtRisk { risk, .. } = story.state(1) else {
-        panic!("not at risk")
-    };
+    let ClaimState::AtRisk { risk, .. } = story.state(1) else { panic!("not at risk") };
     assert_eq!((risk.cause, risk.lapses_at), (MissingCause::Unreachable, None));
 }
 
@@ -433,18 +357,12 @@ fn a_manual_check_never_demotes_a_holding_at_risk_but_may_restore_it() {
     assert_eq!(story.ownership.holding, Some(claim(1)));
     let mut story = story.after(Duration::minutes(1));
     story.request(1).unwrap();
-    assert_eq!(
-        story.check(1, Outcome::Proven).unwrap(),
-        ["CheckRecorded", "ProofRestored"]
-    );
+    assert_eq!(story.check(1, Outcome::Proven).unwrap(), ["CheckRecorded", "ProofRestored"]);
 }
 
 #[test]
 fn hostnames_wait_for_the_tls_side_where_the_deployment_says_so() {
-    let policy = Policy {
-        activation: Activation::External,
-        ..Policy::default()
-    };
+    let policy = Policy { activation: Activation::External, ..Policy::default() };
     let mut story = Story::with(policy);
     let app = deed_claims::Holder::App {
         workspace_id: "a".parse().unwrap(),
@@ -453,28 +371,14 @@ fn hostnames_wait_for_the_tls_side_where_the_deployment_says_so() {
     story.when(initiate(1, app, IfHeldByAnother::Challenge)).unwrap();
     story.request(1).unwrap();
     story.check(1, Outcome::Proven).unwrap();
-    assert!(
-        story.ownership.claims[&claim(1)]
-            .held()
-            .unwrap()
-            .awaits_activation
-    );
-    assert_eq!(
-        story.when(Command::Activate { claim_id: claim(1) }).unwrap(),
-        ["DomainActivated"]
-    );
-    assert_eq!(
-        story.when(Command::Activate { claim_id: claim(1) }).unwrap(),
-        [] as [&str; 0]
-    );
+    assert!(story.ownership.claims[&claim(1)].held().unwrap().awaits_activation);
+    assert_eq!(story.when(Command::Activate { claim_id: claim(1) }).unwrap(), ["DomainActivated"]);
+    assert_eq!(story.when(Command::Activate { claim_id: claim(1) }).unwrap(), [] as [&str; 0]);
 }
 
 #[test]
 fn open_claims_on_one_name_are_capped() {
-    let policy = Policy {
-        open_claims_per_name: 2,
-        ..Policy::default()
-    };
+    let policy = Policy { open_claims_per_name: 2, ..Policy::default() };
     let mut story = Story::with(policy);
     story.initiate(1, "a").unwrap();
     story.initiate(2, "b").unwrap();

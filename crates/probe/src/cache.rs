@@ -1,5 +1,6 @@
 //! Remembers for a minute which zone encloses a name, so that a crowd of looks does not crowd the parents.
 use std::collections::HashMap;
+use std::mem;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -9,8 +10,8 @@ use tokio::time::Instant;
 use crate::delegation::Delegation;
 use crate::inquiry::Mode;
 
-/// Names remembered at a time; claimants choose them.
-const NAMES: usize = 10_000;
+/// Names of one generation; claimants choose them, so there has to be a bound.
+const NAMES: usize = 5_000;
 
 /// Which zone encloses which name, kept apart by how it was learned: what came in datagrams may be forged,
 /// so a confirmation must not build on it.
@@ -18,18 +19,21 @@ const NAMES: usize = 10_000;
 pub(crate) struct Delegations {
     ttl: Duration,
     most: usize,
-    entries: Mutex<HashMap<(Mode, Name), Entry>>,
+    entries: Mutex<Generations>,
 }
 
-#[derive(Debug)]
-struct Entry {
-    delegation: Arc<Delegation>,
-    expires: Instant,
+type Names = HashMap<(Mode, Name), Arc<Delegation>>;
+
+/// Forgetting a whole generation at a time needs no search for what is old.
+#[derive(Debug, Default)]
+struct Generations {
+    young: Names,
+    old: Names,
 }
 
 impl Delegations {
     pub(crate) fn new(ttl: Duration) -> Self {
-        Self { ttl, most: NAMES, entries: Mutex::new(HashMap::new()) }
+        Self { ttl, most: NAMES, entries: Mutex::default() }
     }
 
     /// The longest name at or above `target` that is remembered, with its zone.
@@ -38,30 +42,25 @@ impl Delegations {
         let entries = self.entries.lock().unwrap_or_else(PoisonError::into_inner);
         let mut key = (mode, target.clone());
         while !key.1.is_root() {
-            if let Some(entry) = entries.get(&key).filter(|entry| entry.expires > now) {
-                return Some((key.1, Arc::clone(&entry.delegation)));
+            let found = entries.young.get(&key).or_else(|| entries.old.get(&key));
+            if let Some(delegation) = found.filter(|d| d.learned + self.ttl > now) {
+                return Some((key.1, Arc::clone(delegation)));
             }
             key.1 = key.1.base_name();
         }
         None
     }
 
-    /// Remembers that `name` lies in the delegation's zone, or is its apex.
+    /// Remembers that `name` lies in the delegation's zone, or is its apex; never longer than the delegation.
     pub(crate) fn remember(&self, mode: Mode, name: Name, delegation: &Arc<Delegation>) {
         if self.ttl.is_zero() || name.is_root() {
             return;
         }
-        let now = Instant::now();
         let mut entries = self.entries.lock().unwrap_or_else(PoisonError::into_inner);
-        let key = (mode, name);
-        if entries.len() >= self.most && !entries.contains_key(&key) {
-            entries.retain(|_, entry| entry.expires > now);
-            if entries.len() >= self.most {
-                let any = entries.keys().next().cloned();
-                any.and_then(|any| entries.remove(&any));
-            }
+        if entries.young.len() >= self.most {
+            entries.old = mem::take(&mut entries.young);
         }
-        entries.insert(key, Entry { delegation: Arc::clone(delegation), expires: now + self.ttl });
+        entries.young.insert((mode, name), Arc::clone(delegation));
     }
 }
 
@@ -75,7 +74,7 @@ mod tests {
     }
 
     fn zone(text: &str) -> Arc<Delegation> {
-        Arc::new(Delegation { zone: name(text), servers: vec![], source: Source::Dns })
+        Arc::new(Delegation::new(name(text), vec![], Source::Dns))
     }
 
     #[tokio::test(start_paused = true)]
@@ -92,6 +91,17 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
+    async fn a_name_learned_late_does_not_prolong_its_zone() {
+        let cache = Delegations::new(Duration::from_secs(60));
+        let acme = zone("acme.test.");
+        tokio::time::advance(Duration::from_secs(59)).await;
+        cache.remember(Mode::Usual, name("www.acme.test."), &acme);
+        assert!(cache.nearest(Mode::Usual, &name("www.acme.test.")).is_some());
+        tokio::time::advance(Duration::from_secs(1)).await;
+        assert!(cache.nearest(Mode::Usual, &name("www.acme.test.")).is_none());
+    }
+
+    #[tokio::test(start_paused = true)]
     async fn a_confirmation_does_not_see_what_datagrams_taught() {
         let cache = Delegations::new(Duration::from_secs(60));
         cache.remember(Mode::Usual, name("acme.test."), &zone("acme.test."));
@@ -102,10 +112,13 @@ mod tests {
     async fn it_never_grows_beyond_its_bound() {
         let mut cache = Delegations::new(Duration::from_secs(60));
         cache.most = 10;
-        for i in 0..50 {
+        for i in 0..55 {
             cache.remember(Mode::Usual, name(&format!("n{i}.test.")), &zone("test."));
         }
-        assert_eq!(cache.entries.lock().unwrap().len(), 10);
-        assert!(cache.nearest(Mode::Usual, &name("n49.test.")).is_some());
+        let entries = cache.entries.lock().unwrap();
+        assert_eq!((entries.young.len(), entries.old.len()), (5, 10));
+        drop(entries);
+        assert!(cache.nearest(Mode::Usual, &name("n40.test.")).is_some());
+        assert!(cache.nearest(Mode::Usual, &name("n39.test.")).is_none());
     }
 }

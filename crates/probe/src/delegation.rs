@@ -3,9 +3,11 @@ use std::net::IpAddr;
 
 use deed_claims::NetworkFault;
 use hickory_proto::rr::{Name, RData, Record};
+use tokio::time::Instant;
 
-use crate::config::ProbeConfig;
+use crate::config::ConfigError;
 use crate::response::Response;
+use crate::roots::RootHint;
 
 /// A zone and the servers its parent names for it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -13,6 +15,9 @@ pub(crate) struct Delegation {
     pub(crate) zone: Name,
     pub(crate) servers: Vec<NameServer>,
     pub(crate) source: Source,
+    /// Whether names without glue have been asked for; they are once only.
+    pub(crate) resolved: bool,
+    pub(crate) learned: Instant,
 }
 
 /// Who named the servers, which decides how far their addresses are trusted.
@@ -54,16 +59,22 @@ impl Addresses {
 }
 
 impl Delegation {
+    pub(crate) fn new(zone: Name, servers: Vec<NameServer>, source: Source) -> Self {
+        Self { zone, servers, source, resolved: false, learned: Instant::now() }
+    }
+
     /// The root with the configured servers.
-    pub(crate) fn root(config: &ProbeConfig, names: Vec<Name>) -> Self {
+    pub(crate) fn root(hints: &[RootHint]) -> Result<Self, ConfigError> {
         let mut servers: Vec<NameServer> = vec![];
-        for (name, hint) in names.into_iter().zip(&config.roots) {
+        for hint in hints {
+            let mut name = Name::from_ascii(&hint.name).map_err(|_| ConfigError::RootName(hint.name.clone()))?;
+            name.set_fqdn(true);
             match servers.iter_mut().find(|s| s.name == name) {
                 Some(NameServer { addresses: Addresses::Known(known), .. }) => known.push(hint.addr),
                 _ => servers.push(NameServer { name, addresses: Addresses::Known(vec![hint.addr]) }),
             }
         }
-        Self { zone: Name::root(), servers, source: Source::Configured }
+        Ok(Self::new(Name::root(), servers, Source::Configured))
     }
 
     /// Whether a server can be asked without asking somebody else first.
@@ -97,7 +108,7 @@ pub(crate) fn step(response: &Response, zone: &Name, child: &Name, most: usize) 
     if authoritative {
         let shared = servers(response, response.answers(), zone, child, most);
         if !shared.is_empty() {
-            return Some(Step::Shared(Delegation { zone: child.clone(), servers: shared, source: Source::Dns }));
+            return Some(Step::Shared(Delegation::new(child.to_lowercase(), shared, Source::Dns)));
         }
         if response.answers().any(|r| r.name == *child && matches!(r.data, RData::CNAME(_))) {
             return Some(Step::Ends);
@@ -126,11 +137,19 @@ pub(crate) fn referral(response: &Response, zone: &Name, name: &Name, most: usiz
     }
     let owner = owner?;
     let servers = servers(response, response.authorities(), zone, owner, most);
-    Some(Delegation { zone: owner.to_lowercase(), servers, source: Source::Dns })
+    Some(Delegation::new(owner.to_lowercase(), servers, Source::Dns))
 }
 
 fn below(zone: &Name, name: &Name) -> bool {
     zone.zone_of(name) && name.iter().len() > zone.iter().len()
+}
+
+/// The name servers that a trusted resolver names for a zone.
+pub(crate) fn resolved(response: &Response, zone: &Name, most: usize) -> Option<Delegation> {
+    // Glue from a resolver may come from its cache: the addresses get asked for.
+    let names = servers(response, response.answers(), zone, zone, most).into_iter();
+    let servers: Vec<_> = names.map(|s| NameServer { addresses: Addresses::Unknown, ..s }).collect();
+    (!servers.is_empty()).then(|| Delegation::new(zone.to_lowercase(), servers, Source::Dns))
 }
 
 /// The name servers of one owner, each once, with the glue that the answering zone may give.

@@ -39,10 +39,7 @@ pub(crate) fn answer(namespace: &Namespace, name: &Name, kind: RecordType) -> An
 
 /// What a name that does not exist would be answered; faults use it for names that do.
 pub(crate) fn denial(namespace: &Namespace, name: &Name) -> Answer {
-    let mut answer = Answer {
-        code: ResponseCode::NXDomain,
-        ..Answer::default()
-    };
+    let mut answer = Answer { code: ResponseCode::NXDomain, ..Answer::default() };
     if let Some(zone) = namespace.zone_for(name) {
         answer.authoritative = true;
         answer.authorities.push(zone.negative_soa());
@@ -98,9 +95,7 @@ fn from_node(
         answer.answers.extend(soa.records(owner));
     }
     if kind == RecordType::ANY {
-        answer
-            .answers
-            .extend(node.values().flat_map(|set| set.records(owner)));
+        answer.answers.extend(node.values().flat_map(|set| set.records(owner)));
     } else if let Some(set) = node.get(&kind) {
         answer.answers.extend(set.records(owner));
         add_addresses(namespace, set, answer);

@@ -40,12 +40,10 @@ pub(crate) fn respond(zones: &Zones, transport: Transport, request: &[u8]) -> Re
         return Reply::Silence;
     }
     let parsed = Message::from_vec(request).ok();
-    let question = parsed
-        .as_ref()
-        .and_then(|message| match message.queries.as_slice() {
-            [question] => Some(question),
-            _ => None,
-        });
+    let question = parsed.as_ref().and_then(|message| match message.queries.as_slice() {
+        [question] => Some(question),
+        _ => None,
+    });
     let mut reply = bare_reply(&header.metadata, parsed.as_ref());
     let mut fault = None;
     match (header.op_code, question) {
@@ -101,9 +99,8 @@ fn resolve(zones: &Zones, transport: Transport, question: &Query) -> (Answer, Op
         FaultKind::Formerr => Some(bare(ResponseCode::FormErr)),
         _ => None,
     });
-    let outcome = spoiled
-        .or_else(|| refusal(question))
-        .unwrap_or_else(|| answer(&served.namespace, name, kind));
+    let outcome =
+        spoiled.or_else(|| refusal(question)).unwrap_or_else(|| answer(&served.namespace, name, kind));
     (outcome, fault)
 }
 
@@ -115,10 +112,7 @@ fn refusal(question: &Query) -> Option<Answer> {
 }
 
 fn bare(code: ResponseCode) -> Answer {
-    Answer {
-        code,
-        ..Answer::default()
-    }
+    Answer { code, ..Answer::default() }
 }
 
 /// The most bytes that the client takes.
@@ -151,9 +145,7 @@ fn fill(reply: &mut Message, answer: Answer, limit: usize) {
 
 fn fits(reply: &Message, limit: usize) -> bool {
     // The encoder stops at 64 KiB by itself, and says so only in the header that it writes.
-    reply
-        .to_vec()
-        .is_ok_and(|bytes| bytes.len() <= limit && bytes.get(2).is_some_and(|flags| flags & 2 == 0))
+    reply.to_vec().is_ok_and(|bytes| bytes.len() <= limit && bytes.get(2).is_some_and(|flags| flags & 2 == 0))
 }
 
 fn truncate(reply: &mut Message) {

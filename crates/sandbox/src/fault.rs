@@ -67,10 +67,7 @@ impl Faults {
             (_, None) => Duration::ZERO,
         };
         if delay > MAX_DELAY {
-            return Err(Invalid::new(
-                "ms",
-                format!("must be at most {}", MAX_DELAY.as_millis()),
-            ));
+            return Err(Invalid::new("ms", format!("must be at most {}", MAX_DELAY.as_millis())));
         }
         let never = match request.fault {
             FaultKind::Truncate => Some(FaultTransport::Tcp),
@@ -80,19 +77,9 @@ impl Faults {
         if never == Some(request.transport) {
             return Err(Invalid::new("transport", "is one that this fault never strikes"));
         }
-        let kind = request
-            .kind
-            .as_deref()
-            .map(|text| parse_asked_type("type", text))
-            .transpose()?;
-        let condition = Condition {
-            transport: request.transport,
-            kind,
-        };
-        let fault = Fault {
-            kind: request.fault,
-            delay,
-        };
+        let kind = request.kind.as_deref().map(|text| parse_asked_type("type", text)).transpose()?;
+        let condition = Condition { transport: request.transport, kind };
+        let fault = Fault { kind: request.fault, delay };
         let view = view(&target, condition, fault);
         self.rules.entry(target).or_default().insert(condition, fault);
         Ok(view)
@@ -111,9 +98,7 @@ impl Faults {
         let rules = self.rules.iter();
         rules
             .flat_map(|(target, rules)| {
-                rules
-                    .iter()
-                    .map(|(condition, fault)| view(target, *condition, *fault))
+                rules.iter().map(|(condition, fault)| view(target, *condition, *fault))
             })
             .collect()
     }
@@ -135,9 +120,7 @@ impl Faults {
     pub(crate) fn refuses_tcp(&self) -> bool {
         self.rules.get(&Target::Below(Name::root())).is_some_and(|rules| {
             let general = rules.iter().filter(|(condition, _)| condition.kind.is_none());
-            general
-                .into_iter()
-                .any(|(_, fault)| fault.kind == FaultKind::TcpRefuse)
+            general.into_iter().any(|(_, fault)| fault.kind == FaultKind::TcpRefuse)
         })
     }
 }
@@ -147,15 +130,10 @@ fn best(rules: &BTreeMap<Condition, Fault>, transport: Transport, kind: RecordTy
         Transport::Udp => FaultTransport::Udp,
         Transport::Tcp => FaultTransport::Tcp,
     };
-    [
-        (this, Some(kind)),
-        (FaultTransport::Both, Some(kind)),
-        (this, None),
-        (FaultTransport::Both, None),
-    ]
-    .into_iter()
-    .filter_map(|(transport, kind)| rules.get(&Condition { transport, kind }).copied())
-    .find(|fault| strikes(fault.kind, transport))
+    [(this, Some(kind)), (FaultTransport::Both, Some(kind)), (this, None), (FaultTransport::Both, None)]
+        .into_iter()
+        .filter_map(|(transport, kind)| rules.get(&Condition { transport, kind }).copied())
+        .find(|fault| strikes(fault.kind, transport))
 }
 
 /// Some faults only make sense on one transport, also when they are set for both.
@@ -176,10 +154,7 @@ fn view(target: &Target, condition: Condition, fault: Fault) -> FaultView {
         transport: condition.transport,
         kind: condition.kind.map(show_type),
     };
-    FaultView {
-        name: target.show(),
-        fault: request,
-    }
+    FaultView { name: target.show(), fault: request }
 }
 
 #[cfg(test)]
@@ -190,9 +165,7 @@ mod tests {
     use super::*;
 
     fn struck(faults: &Faults, transport: Transport, name: &str, kind: RecordType) -> Option<FaultKind> {
-        faults
-            .strike(transport, &parse_name("name", name).unwrap(), kind)
-            .map(|fault| fault.kind)
+        faults.strike(transport, &parse_name("name", name).unwrap(), kind).map(|fault| fault.kind)
     }
 
     fn set(faults: &mut Faults, name: &str, request: &PutFault) {
@@ -203,22 +176,10 @@ mod tests {
     fn the_nearest_and_most_particular_fault_strikes() {
         let mut faults = Faults::default();
         set(&mut faults, "*.", &PutFault::new(FaultKind::Refused));
-        set(
-            &mut faults,
-            "*.com",
-            &PutFault::new(FaultKind::Drop).over(FaultTransport::Udp),
-        );
-        set(
-            &mut faults,
-            "*.acme.com",
-            &PutFault::new(FaultKind::Servfail).for_type("TXT"),
-        );
+        set(&mut faults, "*.com", &PutFault::new(FaultKind::Drop).over(FaultTransport::Udp));
+        set(&mut faults, "*.acme.com", &PutFault::new(FaultKind::Servfail).for_type("TXT"));
         set(&mut faults, "acme.com", &PutFault::new(FaultKind::Formerr));
-        set(
-            &mut faults,
-            "acme.com",
-            &PutFault::new(FaultKind::WrongId).over(FaultTransport::Tcp),
-        );
+        set(&mut faults, "acme.com", &PutFault::new(FaultKind::WrongId).over(FaultTransport::Tcp));
         let of = |transport, name, kind| struck(&faults, transport, name, kind);
         assert_eq!(of(Udp, "ACME.com", TXT), Some(FaultKind::Formerr));
         assert_eq!(of(Tcp, "acme.com", TXT), Some(FaultKind::WrongId));
@@ -244,29 +205,13 @@ mod tests {
     #[test]
     fn a_fault_that_can_never_strike_is_refused() {
         let mut faults = Faults::default();
-        let mut field = |request: &PutFault| {
-            faults
-                .set(Target::parse("a.x").unwrap(), request)
-                .unwrap_err()
-                .field
-        };
+        let mut field =
+            |request: &PutFault| faults.set(Target::parse("a.x").unwrap(), request).unwrap_err().field;
         assert_eq!(field(&PutFault::new(FaultKind::Delay)), "ms");
         assert_eq!(field(&PutFault::delay(60_001)), "ms");
-        assert_eq!(
-            field(&PutFault {
-                ms: Some(1),
-                ..PutFault::new(FaultKind::Drop)
-            }),
-            "ms"
-        );
-        assert_eq!(
-            field(&PutFault::new(FaultKind::Truncate).over(FaultTransport::Tcp)),
-            "transport"
-        );
-        assert_eq!(
-            field(&PutFault::new(FaultKind::TcpRefuse).over(FaultTransport::Udp)),
-            "transport"
-        );
+        assert_eq!(field(&PutFault { ms: Some(1), ..PutFault::new(FaultKind::Drop) }), "ms");
+        assert_eq!(field(&PutFault::new(FaultKind::Truncate).over(FaultTransport::Tcp)), "transport");
+        assert_eq!(field(&PutFault::new(FaultKind::TcpRefuse).over(FaultTransport::Udp)), "transport");
         assert_eq!(field(&PutFault::new(FaultKind::Drop).for_type("?")), "type");
     }
 }

@@ -17,10 +17,7 @@ pub(crate) fn parse_name(field: &str, text: &str) -> Result<Name, Invalid> {
     }
     let labels = split_labels(text).map_err(|problem| Invalid::new(field, problem))?;
     Name::from_labels(labels).map_err(|_| {
-        Invalid::new(
-            field,
-            "is not a domain name: labels have 1 to 63 bytes, the whole at most 255",
-        )
+        Invalid::new(field, "is not a domain name: labels have 1 to 63 bytes, the whole at most 255")
     })
 }
 
@@ -51,9 +48,7 @@ fn split_labels(text: &str) -> Result<Vec<Vec<u8>>, &'static str> {
 pub(crate) fn unescape(rest: &[u8]) -> Result<(u8, &[u8]), &'static str> {
     match rest {
         [a, b, c, tail @ ..] if [a, b, c].into_iter().all(u8::is_ascii_digit) => {
-            let value = [a, b, c]
-                .into_iter()
-                .fold(0_u16, |sum, digit| sum * 10 + u16::from(digit - b'0'));
+            let value = [a, b, c].into_iter().fold(0_u16, |sum, digit| sum * 10 + u16::from(digit - b'0'));
             let byte = u8::try_from(value).map_err(|_| "has an escape \\DDD above \\255")?;
             Ok((byte, tail))
         }
@@ -123,12 +118,7 @@ pub(crate) fn is_customary_cut(name: &Name) -> bool {
     let labels: Vec<Vec<u8>> = name
         .iter()
         // A dot inside a label must not look like a label boundary to the suffix list.
-        .map(|label| {
-            label
-                .iter()
-                .map(|b| if *b == b'.' { b'_' } else { b.to_ascii_lowercase() })
-                .collect()
-        })
+        .map(|label| label.iter().map(|b| if *b == b'.' { b'_' } else { b.to_ascii_lowercase() }).collect())
         .collect();
     let text = labels.join(&b'.');
     let Some(suffix) = psl::suffix(&text) else {
@@ -168,9 +158,7 @@ mod tests {
     fn what_is_no_name_is_refused() {
         let long = "a".repeat(64);
         let whole = ["abcdefgh"; 32].join(".");
-        for text in [
-            "", "..", "a..b", ".a", "ä.com", "a b.com", "a\\25", "a\\", "a\\256.b", &long, &whole,
-        ] {
+        for text in ["", "..", "a..b", ".a", "ä.com", "a b.com", "a\\25", "a\\", "a\\256.b", &long, &whole] {
             assert!(parse_name("name", text).is_err(), "{text:?} was taken");
         }
     }
@@ -183,29 +171,14 @@ mod tests {
 
     #[test]
     fn customary_cuts_follow_the_suffix_list() {
-        for text in [
-            ".",
-            "com",
-            "acme.com",
-            "co.uk",
-            "uk",
-            "acme.co.uk",
-            "github.io",
-            "me.github.io",
-            "lan",
-            "x.lan",
-        ] {
+        for text in
+            [".", "com", "acme.com", "co.uk", "uk", "acme.co.uk", "github.io", "me.github.io", "lan", "x.lan"]
+        {
             assert!(is_customary_cut(&name(text)), "{text}");
         }
-        for text in [
-            "www.acme.com",
-            "_deed.acme.co.uk",
-            "a.me.github.io",
-            "a.x.lan",
-            "a\\.co.acme.uk",
-            "*.com",
-            "*",
-        ] {
+        for text in
+            ["www.acme.com", "_deed.acme.co.uk", "a.me.github.io", "a.x.lan", "a\\.co.acme.uk", "*.com", "*"]
+        {
             assert!(!is_customary_cut(&name(text)), "{text}");
         }
     }

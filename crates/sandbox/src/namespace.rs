@@ -50,14 +50,7 @@ impl Namespace {
             IpAddr::V4(address) => (RecordType::A, RData::A(A(address))),
             IpAddr::V6(address) => (RecordType::AAAA, RData::AAAA(AAAA(address))),
         };
-        zone.put(
-            &self.server,
-            kind,
-            RecordSet {
-                ttl: DEFAULT_TTL,
-                data: vec![data],
-            },
-        );
+        zone.put(&self.server, kind, RecordSet { ttl: DEFAULT_TTL, data: vec![data] });
         self.zones.insert(home, zone);
     }
 
@@ -83,10 +76,7 @@ impl Namespace {
     /// Whether a stored zone is at `name` or below it, which makes the name exist in its parent.
     pub(crate) fn is_above_zone(&self, name: &Name) -> bool {
         let from = (Bound::Included(name), Bound::Unbounded);
-        self.zones
-            .range::<Name, _>(from)
-            .next()
-            .is_some_and(|(origin, _)| name.zone_of(origin))
+        self.zones.range::<Name, _>(from).next().is_some_and(|(origin, _)| name.zone_of(origin))
     }
 
     /// Addresses of a host in any zone here, also below a delegation, where they are glue.
@@ -145,24 +135,12 @@ impl Namespace {
         change: Change,
     ) -> Result<RecordSet, Invalid> {
         let origin = self.origin_for_change(name).ok_or_else(|| {
-            Invalid::new(
-                "name",
-                "lies in no zone of this server (make one with PUT /zones/{zone})",
-            )
+            Invalid::new("name", "lies in no zone of this server (make one with PUT /zones/{zone})")
         })?;
-        let existing = self
-            .zones
-            .get(&origin)
-            .and_then(|zone| zone.node(name)?.get(&kind));
+        let existing = self.zones.get(&origin).and_then(|zone| zone.node(name)?.get(&kind));
         let set = match (change, existing) {
             (Change::Add, Some(existing)) if kind != RecordType::SOA => joined(existing, set),
-            _ => joined(
-                &RecordSet {
-                    ttl: set.ttl,
-                    data: Vec::new(),
-                },
-                set,
-            ),
+            _ => joined(&RecordSet { ttl: set.ttl, data: Vec::new() }, set),
         };
         match self.zones.get(&origin) {
             Some(zone) => zone.check(name, kind, &set.data)?,
@@ -217,10 +195,7 @@ fn joined(existing: &RecordSet, added: RecordSet) -> RecordSet {
     RecordSet { ttl: added.ttl, data }
 }
 
-#[expect(
-    clippy::expect_used,
-    reason = "three short fixed labels always fit into a name"
-)]
+#[expect(clippy::expect_used, reason = "three short fixed labels always fit into a name")]
 fn label(parent: &Name, label: &[u8]) -> Name {
     parent.prepend_label(label).expect("a short label fits")
 }

@@ -14,11 +14,7 @@ pub(crate) struct QueryLog {
 
 impl QueryLog {
     pub(crate) fn new(capacity: usize) -> Self {
-        Self {
-            capacity,
-            last: 0,
-            entries: VecDeque::new(),
-        }
+        Self { capacity, last: 0, entries: VecDeque::new() }
     }
 
     /// Keeps the question under the next number, which it returns.
@@ -36,12 +32,7 @@ impl QueryLog {
     pub(crate) fn list(&self, name: Option<&str>, after: u64) -> Vec<QueryView> {
         let wanted = |entry: &&QueryView| {
             entry.seq > after
-                && name.is_none_or(|name| {
-                    entry
-                        .name
-                        .as_deref()
-                        .is_some_and(|n| n.eq_ignore_ascii_case(name))
-                })
+                && name.is_none_or(|name| entry.name.as_deref().is_some_and(|n| n.eq_ignore_ascii_case(name)))
         };
         self.entries.iter().filter(wanted).cloned().collect()
     }
@@ -74,10 +65,7 @@ mod tests {
         for name in ["a.x", "B.x", "c.x"] {
             log.push(entry(name));
         }
-        assert_eq!(
-            log.list(None, 0).iter().map(|e| e.seq).collect::<Vec<_>>(),
-            [2, 3]
-        );
+        assert_eq!(log.list(None, 0).iter().map(|e| e.seq).collect::<Vec<_>>(), [2, 3]);
         assert_eq!(log.list(Some("b.X"), 0).len(), 1);
         assert_eq!(log.list(Some("b.x"), 2).len(), 0);
         log.clear();

@@ -35,9 +35,7 @@ pub(crate) fn parse_served_type(field: &str, text: &str) -> Result<RecordType, I
 /// Reads any type that can be asked for: a mnemonic or `TYPE123` (RFC 3597).
 pub(crate) fn parse_asked_type(field: &str, text: &str) -> Result<RecordType, Invalid> {
     let upper = text.to_ascii_uppercase();
-    let numbered = upper
-        .strip_prefix("TYPE")
-        .and_then(|number| number.parse::<u16>().ok());
+    let numbered = upper.strip_prefix("TYPE").and_then(|number| number.parse::<u16>().ok());
     match numbered {
         Some(number) => Ok(RecordType::from(number)),
         None => RecordType::from_str(&upper).map_err(|_| Invalid::new(field, "is not a record type")),
@@ -57,11 +55,8 @@ pub(crate) fn parse_value(field: &str, kind: RecordType, text: &str) -> Result<R
     match kind {
         RecordType::TXT => {
             let bytes = parse_text(field, text)?;
-            let parts: Vec<&[u8]> = if bytes.is_empty() {
-                vec![&[]]
-            } else {
-                bytes.chunks(MAX_STRING).collect()
-            };
+            let parts: Vec<&[u8]> =
+                if bytes.is_empty() { vec![&[]] } else { bytes.chunks(MAX_STRING).collect() };
             txt(field, parts)
         }
         RecordType::A => Ipv4Addr::from_str(text)
@@ -127,10 +122,7 @@ fn parse_mx(field: &str, text: &str) -> Result<RData, Invalid> {
     let shape = || Invalid::new(field, "must look like `10 mail.acme.com`");
     let (preference, exchange) = text.split_once(' ').ok_or_else(shape)?;
     let preference = preference.parse().map_err(|_| shape())?;
-    Ok(RData::MX(MX::new(
-        preference,
-        parse_name(field, exchange.trim())?,
-    )))
+    Ok(RData::MX(MX::new(preference, parse_name(field, exchange.trim())?)))
 }
 
 fn parse_soa(field: &str, text: &str) -> Result<SOA, Invalid> {
@@ -144,12 +136,7 @@ fn parse_soa(field: &str, text: &str) -> Result<SOA, Invalid> {
     let &[mname, rname, serial, refresh, retry, expire, minimum] = parts.as_slice() else {
         return Err(shape());
     };
-    let seconds = |part: &str| {
-        part.parse::<i32>()
-            .ok()
-            .filter(|value| *value >= 0)
-            .ok_or_else(shape)
-    };
+    let seconds = |part: &str| part.parse::<i32>().ok().filter(|value| *value >= 0).ok_or_else(shape);
     Ok(SOA::new(
         parse_name(field, mname)?,
         parse_name(field, rname)?,
@@ -169,16 +156,10 @@ fn parse_caa(field: &str, text: &str) -> Result<RData, Invalid> {
     };
     let flags: u8 = flags.parse().map_err(|_| shape())?;
     if tag.is_empty() || tag.len() > 15 || !tag.bytes().all(|byte| byte.is_ascii_alphanumeric()) {
-        return Err(Invalid::new(
-            field,
-            "has a tag that is not 1 to 15 letters and digits",
-        ));
+        return Err(Invalid::new(field, "has a tag that is not 1 to 15 letters and digits"));
     }
     let value = value.trim();
-    let bare = value
-        .strip_prefix('"')
-        .and_then(|inner| inner.strip_suffix('"'))
-        .unwrap_or(value);
+    let bare = value.strip_prefix('"').and_then(|inner| inner.strip_suffix('"')).unwrap_or(value);
     let mut caa = CAA::new_issue(flags & 0x80 != 0, None, Vec::new());
     caa.reserved_flags = flags & 0x7f;
     tag.clone_into(&mut caa.tag);
@@ -191,10 +172,7 @@ pub(crate) fn show_value(data: &RData) -> String {
     match data {
         RData::TXT(strings) => {
             let mut text = String::new();
-            strings
-                .txt_data
-                .iter()
-                .for_each(|part| escape_into(&mut text, part, b"\\"));
+            strings.txt_data.iter().for_each(|part| escape_into(&mut text, part, b"\\"));
             text
         }
         RData::A(A(address)) => address.to_string(),
@@ -257,13 +235,8 @@ mod tests {
 
     #[test]
     fn long_text_is_split_every_255_bytes() {
-        let RData::TXT(txt) = parse_value("v", RecordType::TXT, &"x".repeat(600)).unwrap() else {
-            panic!()
-        };
-        assert_eq!(
-            txt.txt_data.iter().map(|part| part.len()).collect::<Vec<_>>(),
-            [255, 255, 90]
-        );
+        let RData::TXT(txt) = parse_value("v", RecordType::TXT, &"x".repeat(600)).unwrap() else { panic!() };
+        assert_eq!(txt.txt_data.iter().map(|part| part.len()).collect::<Vec<_>>(), [255, 255, 90]);
     }
 
     #[test]
@@ -280,11 +253,7 @@ mod tests {
             (RecordType::CAA, "0 is-sue \"x\""),
             (RecordType::TXT, "half an escape \\1"),
         ] {
-            assert_eq!(
-                parse_value("values[0]", kind, text).unwrap_err().field,
-                "values[0]",
-                "{kind} {text}"
-            );
+            assert_eq!(parse_value("values[0]", kind, text).unwrap_err().field, "values[0]", "{kind} {text}");
         }
         assert!(parse_strings("strings[0]", &[]).is_err());
         let long = parse_strings("strings[0]", &["ok".into(), "x".repeat(256)]).unwrap_err();

@@ -41,11 +41,7 @@ pub struct Limits {
 
 impl Default for Limits {
     fn default() -> Self {
-        Self {
-            tcp_idle: Duration::from_secs(10),
-            tcp_connections: 256,
-            query_log: 4096,
-        }
+        Self { tcp_idle: Duration::from_secs(10), tcp_connections: 256, query_log: 4096 }
     }
 }
 
@@ -71,17 +67,11 @@ impl Sandbox {
         limits: Limits,
         cancel: CancellationToken,
     ) -> Result<Self, SandboxError> {
-        let (datagrams, connections) =
-            bind_dns(config.dns)
-                .await
-                .map_err(|source| SandboxError::BindDns {
-                    address: config.dns,
-                    source,
-                })?;
-        let dns = datagrams.local_addr().map_err(|source| SandboxError::BindDns {
-            address: config.dns,
-            source,
-        })?;
+        let (datagrams, connections) = bind_dns(config.dns)
+            .await
+            .map_err(|source| SandboxError::BindDns { address: config.dns, source })?;
+        let dns =
+            datagrams.local_addr().map_err(|source| SandboxError::BindDns { address: config.dns, source })?;
         let control = match config.control {
             Some(address) => Some(
                 bind_control(address)
@@ -93,13 +83,8 @@ impl Sandbox {
         let zones = Zones::new(config.auto_zones, reachable(dns.ip()), limits.query_log);
         // A child: one task's failure ends the others without ending the caller's.
         let cancel = cancel.child_token();
-        let mut sandbox = Self {
-            dns,
-            control: control.as_ref().map(|(_, at)| *at),
-            zones,
-            cancel,
-            tasks: JoinSet::new(),
-        };
+        let mut sandbox =
+            Self { dns, control: control.as_ref().map(|(_, at)| *at), zones, cancel, tasks: JoinSet::new() };
         let (zones, cancel) = (&sandbox.zones, &sandbox.cancel);
         let udp = udp::serve(Arc::new(datagrams), zones.clone(), cancel.clone());
         let tcp = tcp::serve(connections, zones.clone(), limits, cancel.clone());
@@ -115,8 +100,7 @@ impl Sandbox {
     }
 
     fn supervise(&mut self, task: &'static str, work: impl Future<Output = io::Result<()>> + Send + 'static) {
-        self.tasks
-            .spawn(async move { work.await.map_err(|source| SandboxError::Socket { task, source }) });
+        self.tasks.spawn(async move { work.await.map_err(|source| SandboxError::Socket { task, source }) });
     }
 
     /// Where questions are answered, over UDP and TCP.

@@ -52,8 +52,5 @@ async fn send(socket: &UdpSocket, bytes: &[u8], client: std::net::SocketAddr) {
 }
 
 fn is_about_a_client(error: &io::Error) -> bool {
-    matches!(
-        error.kind(),
-        io::ErrorKind::ConnectionReset | io::ErrorKind::ConnectionRefused
-    )
+    matches!(error.kind(), io::ErrorKind::ConnectionReset | io::ErrorKind::ConnectionRefused)
 }

@@ -24,9 +24,7 @@ pub(crate) struct RecordSet {
 impl RecordSet {
     /// The set as records of `owner`.
     pub(crate) fn records(&self, owner: &Name) -> impl Iterator<Item = Record> {
-        self.data
-            .iter()
-            .map(|data| Record::from_rdata(owner.clone(), self.ttl, data.clone()))
+        self.data.iter().map(|data| Record::from_rdata(owner.clone(), self.ttl, data.clone()))
     }
 }
 
@@ -54,12 +52,7 @@ impl Zone {
     /// An empty zone that is served by `server`.
     pub(crate) fn new(origin: Name, server: &Name, contact: &Name) -> Self {
         let soa = SOA::new(server.clone(), contact.clone(), 1, 3600, 600, 86_400, DEFAULT_TTL);
-        let mut zone = Self {
-            origin,
-            soa,
-            soa_ttl: DEFAULT_TTL,
-            nodes: BTreeMap::new(),
-        };
+        let mut zone = Self { origin, soa, soa_ttl: DEFAULT_TTL, nodes: BTreeMap::new() };
         zone.replace_servers(vec![server.clone()]);
         zone
     }
@@ -73,10 +66,7 @@ impl Zone {
     }
 
     pub(crate) fn soa_set(&self) -> RecordSet {
-        RecordSet {
-            ttl: self.soa_ttl,
-            data: vec![RData::SOA(self.soa.clone())],
-        }
+        RecordSet { ttl: self.soa_ttl, data: vec![RData::SOA(self.soa.clone())] }
     }
 
     /// The SOA as it accompanies a negative answer: RFC 2308 §3 caps its TTL at the minimum.
@@ -95,19 +85,13 @@ impl Zone {
 
     /// Names of the servers at the apex.
     pub(crate) fn servers(&self) -> Vec<Name> {
-        let set = self
-            .nodes
-            .get(&self.origin)
-            .and_then(|node| node.get(&RecordType::NS));
-        set.map(|set| set.data.iter().filter_map(ns_target).cloned().collect())
-            .unwrap_or_default()
+        let set = self.nodes.get(&self.origin).and_then(|node| node.get(&RecordType::NS));
+        set.map(|set| set.data.iter().filter_map(ns_target).cloned().collect()).unwrap_or_default()
     }
 
     /// The delegation at or above `name`, topmost first, not counting the apex.
     pub(crate) fn delegation(&self, name: &Name) -> Option<(&Name, &RecordSet)> {
-        let mut path: Vec<Name> = lineage(name)
-            .take_while(|ancestor| *ancestor != self.origin)
-            .collect();
+        let mut path: Vec<Name> = lineage(name).take_while(|ancestor| *ancestor != self.origin).collect();
         path.reverse();
         path.iter().find_map(|ancestor| {
             let (owner, node) = self.nodes.get_key_value(ancestor)?;
@@ -144,10 +128,7 @@ impl Zone {
 
     fn has_below(&self, name: &Name) -> bool {
         let after = (Bound::Excluded(name), Bound::Unbounded);
-        self.nodes
-            .range::<Name, _>(after)
-            .next()
-            .is_some_and(|(next, _)| name.zone_of(next))
+        self.nodes.range::<Name, _>(after).next().is_some_and(|(next, _)| name.zone_of(next))
     }
 
     /// Whether `data` may stand at `name`, beside or instead of what is there.
@@ -162,22 +143,19 @@ impl Zone {
             RecordType::SOA | RecordType::CNAME if data.len() != 1 => {
                 Err(Invalid::new("values", "must be exactly one for this type"))
             }
-            RecordType::CNAME if at_apex => Err(Invalid::new(
-                "name",
-                "is a zone's own name, where no CNAME can be",
-            )),
-            RecordType::CNAME if !others.is_empty() => Err(Invalid::new(
-                "name",
-                "has other records, beside which no CNAME can be",
-            )),
+            RecordType::CNAME if at_apex => {
+                Err(Invalid::new("name", "is a zone's own name, where no CNAME can be"))
+            }
+            RecordType::CNAME if !others.is_empty() => {
+                Err(Invalid::new("name", "has other records, beside which no CNAME can be"))
+            }
             RecordType::NS if is_wildcard(name) => {
                 Err(Invalid::new("name", "is a wildcard, which cannot be delegated"))
             }
             RecordType::CNAME | RecordType::SOA => Ok(()),
-            _ if others.contains(&RecordType::CNAME) => Err(Invalid::new(
-                "name",
-                "has a CNAME, beside which nothing else can be",
-            )),
+            _ if others.contains(&RecordType::CNAME) => {
+                Err(Invalid::new("name", "has a CNAME, beside which nothing else can be"))
+            }
             _ => Ok(()),
         }
     }
@@ -215,14 +193,8 @@ impl Zone {
 
     pub(crate) fn replace_servers(&mut self, servers: Vec<Name>) {
         let data = servers.into_iter().map(|server| RData::NS(NS(server))).collect();
-        let set = RecordSet {
-            ttl: DEFAULT_TTL,
-            data,
-        };
-        self.nodes
-            .entry(self.origin.clone())
-            .or_default()
-            .insert(RecordType::NS, set);
+        let set = RecordSet { ttl: DEFAULT_TTL, data };
+        self.nodes.entry(self.origin.clone()).or_default().insert(RecordType::NS, set);
     }
 
     /// RFC 1982: serials wrap; zero is left out because some software takes it for "none".

@@ -40,10 +40,7 @@ pub(crate) struct Served {
 impl Zones {
     pub(crate) fn new(auto_zones: bool, address: IpAddr, query_log: usize) -> Self {
         let namespace = Namespace::new(auto_zones, address);
-        let served = Served {
-            namespace,
-            faults: Faults::default(),
-        };
+        let served = Served { namespace, faults: Faults::default() };
         Self {
             contents: Arc::new(Contents {
                 served: RwLock::new(served),
@@ -69,10 +66,7 @@ impl Zones {
             ),
             None => None,
         };
-        self.write()
-            .namespace
-            .put_zone(&origin, request.soa_minimum, servers)
-            .map(zone_view)
+        self.write().namespace.put_zone(&origin, request.soa_minimum, servers).map(zone_view)
     }
 
     /// Removes a zone and its records; says whether there was one. A zone that stands by itself
@@ -184,17 +178,11 @@ impl Zones {
 
     // A panic elsewhere leaves whole values behind: every change is one assignment.
     pub(crate) fn read(&self) -> RwLockReadGuard<'_, Served> {
-        self.contents
-            .served
-            .read()
-            .unwrap_or_else(PoisonError::into_inner)
+        self.contents.served.read().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn write(&self) -> RwLockWriteGuard<'_, Served> {
-        self.contents
-            .served
-            .write()
-            .unwrap_or_else(PoisonError::into_inner)
+        self.contents.served.write().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn log(&self) -> MutexGuard<'_, QueryLog> {
@@ -203,11 +191,7 @@ impl Zones {
 }
 
 fn without_final_dot(name: &str) -> &str {
-    if name == "." {
-        name
-    } else {
-        name.strip_suffix('.').unwrap_or(name)
-    }
+    if name == "." { name } else { name.strip_suffix('.').unwrap_or(name) }
 }
 
 fn lower_name(field: &str, text: &str) -> Result<Name, Invalid> {
@@ -233,10 +217,7 @@ fn parse_set(kind: RecordType, request: &PutRecords) -> Result<RecordSet, Invali
         (None, None) => return Err(Invalid::new("values", "is missing")),
     };
     if data.is_empty() {
-        return Err(Invalid::new(
-            "values",
-            "must not be empty (DELETE removes records)",
-        ));
+        return Err(Invalid::new("values", "must not be empty (DELETE removes records)"));
     }
     Ok(RecordSet { ttl, data })
 }
@@ -255,10 +236,7 @@ fn records_of(zone: &Zone) -> Vec<RecordView> {
     let origin = zone.origin();
     let mut views = vec![record_view(origin, origin, RecordType::SOA, &zone.soa_set())];
     for (name, node) in zone.nodes() {
-        views.extend(
-            node.iter()
-                .map(|(kind, set)| record_view(origin, name, *kind, set)),
-        );
+        views.extend(node.iter().map(|(kind, set)| record_view(origin, name, *kind, set)));
     }
     views
 }

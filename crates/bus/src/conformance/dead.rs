@@ -9,31 +9,15 @@ async fn refuse_all(bus: &dyn Bus, ids: &[&str]) -> Box<dyn Consumer> {
     publish(bus, ids.iter().map(work).collect()).await;
     let mut consumer = bus.consumer(WORK).await.unwrap();
     for id in ids {
-        next(&mut consumer)
-            .await
-            .dead_letter(format!("cannot read {id}"))
-            .await
-            .unwrap();
+        next(&mut consumer).await.dead_letter(format!("cannot read {id}")).await.unwrap();
     }
-    depth_becomes(
-        bus,
-        WORK,
-        Depth {
-            ready: 0,
-            unsettled: 0,
-            dead: ids.len(),
-        },
-    )
-    .await;
+    depth_becomes(bus, WORK, Depth { ready: 0, unsettled: 0, dead: ids.len() }).await;
     consumer
 }
 
 async fn ids_of_the_dead(bus: &dyn Bus, limit: usize) -> Vec<String> {
     let letters = within(bus.dead_letters().list(limit)).await.unwrap();
-    letters
-        .into_iter()
-        .map(|letter| letter.message.id.clone())
-        .collect()
+    letters.into_iter().map(|letter| letter.message.id.clone()).collect()
 }
 
 /// Dead letters are listed with their reason, stay when listed, and come back whole when replayed, in their order.
@@ -53,11 +37,7 @@ pub async fn dead_letters_are_listed_and_replayed(under_test: &impl BusUnderTest
     for id in ["1", "2", "3"] {
         let again = next(&mut consumer).await;
         assert_eq!(*again.message(), work(&id));
-        assert_eq!(
-            again.attempt(),
-            1,
-            "a replayed message has all its deliveries before it"
-        );
+        assert_eq!(again.attempt(), 1, "a replayed message has all its deliveries before it");
         again.done().await.unwrap();
     }
     depth_becomes(&*bus, WORK, Depth::default()).await;
@@ -68,23 +48,13 @@ pub async fn dead_letters_are_listed_and_replayed(under_test: &impl BusUnderTest
 pub async fn dead_letters_are_replayed_by_id(under_test: &impl BusUnderTest) {
     let bus = under_test.start(topology(), limits()).await;
     let mut consumer = refuse_all(&*bus, &["1", "2", "3"]).await;
-    assert_eq!(
-        within(bus.dead_letters().replay(Replay::Id("2".to_owned())))
-            .await
-            .unwrap(),
-        1
-    );
+    assert_eq!(within(bus.dead_letters().replay(Replay::Id("2".to_owned()))).await.unwrap(), 1);
     let again = next(&mut consumer).await;
     assert_eq!(again.message().id, "2");
     again.done().await.unwrap();
     nothing_comes(&mut consumer).await;
     assert_eq!(ids_of_the_dead(&*bus, 10).await, ["1", "3"]);
-    assert_eq!(
-        within(bus.dead_letters().replay(Replay::Id("2".to_owned())))
-            .await
-            .unwrap(),
-        0
-    );
+    assert_eq!(within(bus.dead_letters().replay(Replay::Id("2".to_owned()))).await.unwrap(), 0);
 }
 
 /// What is purged is gone for good.
@@ -94,16 +64,7 @@ pub async fn dead_letters_are_purged_by_id(under_test: &impl BusUnderTest) {
     assert_eq!(within(bus.dead_letters().purge("2")).await.unwrap(), 1);
     assert_eq!(within(bus.dead_letters().purge("2")).await.unwrap(), 0);
     assert_eq!(ids_of_the_dead(&*bus, 10).await, ["1", "3"]);
-    depth_becomes(
-        &*bus,
-        WORK,
-        Depth {
-            ready: 0,
-            unsettled: 0,
-            dead: 2,
-        },
-    )
-    .await;
+    depth_becomes(&*bus, WORK, Depth { ready: 0, unsettled: 0, dead: 2 }).await;
     nothing_comes(&mut consumer).await;
 }
 
@@ -122,16 +83,7 @@ pub async fn the_delivery_limit_makes_dead_letters(under_test: &impl BusUnderTes
         }
     }
     nothing_comes(&mut consumer).await;
-    depth_becomes(
-        &*bus,
-        WORK,
-        Depth {
-            ready: 0,
-            unsettled: 0,
-            dead: 1,
-        },
-    )
-    .await;
+    depth_becomes(&*bus, WORK, Depth { ready: 0, unsettled: 0, dead: 1 }).await;
     let letters = within(bus.dead_letters().list(10)).await.unwrap();
     assert_eq!(letters[0].reason, DeadReason::DeliveryLimit);
     assert_eq!(letters[0].deliveries, limits().max_deliveries);

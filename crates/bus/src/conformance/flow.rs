@@ -29,17 +29,8 @@ pub async fn tells_what_is_unroutable(under_test: &impl BusUnderTest) {
     let bus = under_test.start(topology(), limits()).await;
     let lost = message("1", "nobody.hears", Requirement::MustReachQueue);
     let unheard = message("2", "nobody.hears", Requirement::WhoeverListens);
-    let outcomes = within(bus.publisher().publish(vec![lost, work(&"3"), unheard]))
-        .await
-        .unwrap();
-    assert_eq!(
-        outcomes,
-        [
-            PublishOutcome::Unroutable,
-            PublishOutcome::Confirmed,
-            PublishOutcome::Confirmed
-        ]
-    );
+    let outcomes = within(bus.publisher().publish(vec![lost, work(&"3"), unheard])).await.unwrap();
+    assert_eq!(outcomes, [PublishOutcome::Unroutable, PublishOutcome::Confirmed, PublishOutcome::Confirmed]);
 }
 
 /// Every message of a batch has its outcome, and none of nothing is nothing.
@@ -47,16 +38,7 @@ pub async fn confirms_a_batch_one_by_one(under_test: &impl BusUnderTest) {
     let bus = under_test.start(topology(), limits()).await;
     publish(&*bus, vec![]).await;
     publish(&*bus, (0..250).map(|id| work(&id)).collect()).await;
-    depth_becomes(
-        &*bus,
-        WORK,
-        Depth {
-            ready: 250,
-            unsettled: 0,
-            dead: 0,
-        },
-    )
-    .await;
+    depth_becomes(&*bus, WORK, Depth { ready: 250, unsettled: 0, dead: 0 }).await;
 }
 
 /// One consumer gets messages in the order they were published in.
@@ -79,8 +61,7 @@ pub async fn carries_a_message_unchanged(under_test: &impl BusUnderTest) {
     let mut sent = work(&"1");
     sent.body = vec![0, 159, 255, b'\n'].into();
     sent.content_type = CloudEvent::CONTENT_TYPE.into();
-    sent.headers
-        .insert("traceparent".to_owned(), "00-1-2-01".to_owned());
+    sent.headers.insert("traceparent".to_owned(), "00-1-2-01".to_owned());
     publish(&*bus, vec![sent.clone()]).await;
     let mut consumer = bus.consumer(WORK).await.unwrap();
     let delivery = next(&mut consumer).await;
@@ -91,19 +72,8 @@ pub async fn carries_a_message_unchanged(under_test: &impl BusUnderTest) {
 
 /// Two consumers on one queue get different messages, and all of them between them.
 pub async fn competing_consumers_share(under_test: &impl BusUnderTest) {
-    let bus = under_test
-        .start(
-            topology(),
-            Limits {
-                prefetch: 5,
-                ..limits()
-            },
-        )
-        .await;
-    let mut consumers = [
-        bus.consumer(WORK).await.unwrap(),
-        bus.consumer(WORK).await.unwrap(),
-    ];
+    let bus = under_test.start(topology(), Limits { prefetch: 5, ..limits() }).await;
+    let mut consumers = [bus.consumer(WORK).await.unwrap(), bus.consumer(WORK).await.unwrap()];
     publish(&*bus, (0..10).map(|id| work(&id)).collect()).await;
     let mut held = Vec::new();
     for consumer in &mut consumers {
@@ -111,10 +81,7 @@ pub async fn competing_consumers_share(under_test: &impl BusUnderTest) {
             held.push(next(consumer).await);
         }
     }
-    let ids: HashSet<String> = held
-        .iter()
-        .map(|delivery| delivery.message().id.clone())
-        .collect();
+    let ids: HashSet<String> = held.iter().map(|delivery| delivery.message().id.clone()).collect();
     assert_eq!(ids.len(), 10);
     for delivery in held {
         delivery.done().await.unwrap();
@@ -129,10 +96,7 @@ pub async fn requeued_comes_back_marked(under_test: &impl BusUnderTest) {
     let mut consumer = bus.consumer(WORK).await.unwrap();
     next(&mut consumer).await.requeue().await.unwrap();
     let again = next(&mut consumer).await;
-    assert_eq!(
-        (again.message().id.as_str(), again.attempt(), again.redelivered()),
-        ("1", 2, true)
-    );
+    assert_eq!((again.message().id.as_str(), again.attempt(), again.redelivered()), ("1", 2, true));
     again.done().await.unwrap();
 }
 
@@ -145,10 +109,7 @@ pub async fn dropped_comes_back_marked(under_test: &impl BusUnderTest) {
     drop(next(&mut first).await.done());
     drop(first);
     let again = next(&mut bus.consumer(WORK).await.unwrap()).await;
-    assert_eq!(
-        (again.message().id.as_str(), again.attempt(), again.redelivered()),
-        ("1", 3, true)
-    );
+    assert_eq!((again.message().id.as_str(), again.attempt(), again.redelivered()), ("1", 3, true));
     again.done().await.unwrap();
 }
 
@@ -165,29 +126,12 @@ pub async fn done_is_gone(under_test: &impl BusUnderTest) {
 
 /// A consumer holds no more than its prefetch, however many wait; settling one lets the next one come.
 pub async fn prefetch_bounds_what_is_in_hand(under_test: &impl BusUnderTest) {
-    let bus = under_test
-        .start(
-            topology(),
-            Limits {
-                prefetch: 2,
-                ..limits()
-            },
-        )
-        .await;
+    let bus = under_test.start(topology(), Limits { prefetch: 2, ..limits() }).await;
     publish(&*bus, (0..5).map(|id| work(&id)).collect()).await;
     let mut consumer = bus.consumer(WORK).await.unwrap();
     let (one, two) = (next(&mut consumer).await, next(&mut consumer).await);
     nothing_comes(&mut consumer).await;
-    depth_becomes(
-        &*bus,
-        WORK,
-        Depth {
-            ready: 3,
-            unsettled: 2,
-            dead: 0,
-        },
-    )
-    .await;
+    depth_becomes(&*bus, WORK, Depth { ready: 3, unsettled: 2, dead: 0 }).await;
     one.done().await.unwrap();
     let three = next(&mut consumer).await;
     nothing_comes(&mut consumer).await;
@@ -207,11 +151,7 @@ pub async fn a_cancelled_wait_loses_nothing(under_test: &impl BusUnderTest) {
 
 /// A full queue refuses after the deadline, loses nothing it confirmed, and takes more once there is room.
 pub async fn a_full_queue_pushes_back_and_recovers(under_test: &impl BusUnderTest) {
-    let limits = Limits {
-        capacity: 10,
-        publish_deadline: QUIET,
-        ..limits()
-    };
+    let limits = Limits { capacity: 10, publish_deadline: QUIET, ..limits() };
     let bus = under_test.start(topology(), limits).await;
     let publisher = bus.publisher();
     let mut confirmed = 0;
@@ -223,10 +163,7 @@ pub async fn a_full_queue_pushes_back_and_recovers(under_test: &impl BusUnderTes
             _ => panic!("one message has one outcome"),
         }
     };
-    assert!(
-        matches!(refused, PublishOutcome::Full | PublishOutcome::Rejected),
-        "{refused:?}"
-    );
+    assert!(matches!(refused, PublishOutcome::Full | PublishOutcome::Rejected), "{refused:?}");
     assert!(confirmed >= 10, "the queue was full after {confirmed}");
 
     let mut consumer = bus.consumer(WORK).await.unwrap();
@@ -261,21 +198,14 @@ pub async fn unknown_queues_are_refused(under_test: &impl BusUnderTest) {
     let bus = under_test.start(topology(), limits()).await;
     let refused = bus.consumer("conformance.typo").await.err();
     assert!(matches!(refused, Some(BusError::UnknownQueue(_))), "{refused:?}");
-    assert!(matches!(
-        bus.depth("conformance.typo").await,
-        Err(BusError::UnknownQueue(_))
-    ));
+    assert!(matches!(bus.depth("conformance.typo").await, Err(BusError::UnknownQueue(_))));
 }
 
 /// Ten thousand messages, four publishers, four consumers, a queue a tenth as long; some are requeued, some dropped.
 pub async fn settles_ten_thousand_exactly_once(under_test: &impl BusUnderTest) {
     const PUBLISHERS: usize = 4;
     const EACH: usize = 2_500;
-    let limits = Limits {
-        publish_deadline: PATIENCE,
-        max_deliveries: 50,
-        ..limits()
-    };
+    let limits = Limits { publish_deadline: PATIENCE, max_deliveries: 50, ..limits() };
     let bus = under_test.start(topology(), limits).await;
     let (settled, mut log) = mpsc::channel(100);
     let mut tasks = JoinSet::new();
@@ -286,19 +216,14 @@ pub async fn settles_ten_thousand_exactly_once(under_test: &impl BusUnderTest) {
     for publisher in 0..PUBLISHERS {
         tasks.spawn(publish_all(
             Arc::clone(&bus),
-            (publisher * EACH..(publisher + 1) * EACH)
-                .map(|id| work(&id))
-                .collect(),
+            (publisher * EACH..(publisher + 1) * EACH).map(|id| work(&id)).collect(),
         ));
     }
 
     let mut seen = HashSet::new();
     within(async {
         while seen.len() < PUBLISHERS * EACH {
-            let id = log
-                .recv()
-                .await
-                .unwrap_or_else(|| panic!("all consumers ended after {}", seen.len()));
+            let id = log.recv().await.unwrap_or_else(|| panic!("all consumers ended after {}", seen.len()));
             assert!(seen.insert(id), "one was settled twice");
         }
     })

@@ -47,10 +47,7 @@ impl Inner {
     fn exhume(&mut self, number: u64) -> Option<(Dead, Option<OwnedSemaphorePermit>)> {
         let at = self.dead.iter().position(|dead| dead.number == number)?;
         let mut dead = self.dead.remove(at)?;
-        let place = dead
-            .place
-            .take()
-            .or_else(|| self.dead.iter_mut().find_map(|other| other.place.take()));
+        let place = dead.place.take().or_else(|| self.dead.iter_mut().find_map(|other| other.place.take()));
         Some((dead, place))
     }
 }
@@ -94,15 +91,7 @@ impl Queue {
     }
 
     pub fn push(&self, message: Arc<Message>, place: OwnedSemaphorePermit) {
-        self.make_ready(
-            &mut self.lock(),
-            Entry {
-                message,
-                deliveries: 0,
-                redelivered: false,
-                place,
-            },
-        );
+        self.make_ready(&mut self.lock(), Entry { message, deliveries: 0, redelivered: false, place });
     }
 
     fn make_ready(&self, inner: &mut Inner, entry: Entry) {
@@ -149,31 +138,17 @@ impl Queue {
     }
 
     pub fn bury(&self, entry: Entry, reason: DeadReason) {
-        let Entry {
-            message,
-            deliveries,
-            place,
-            ..
-        } = entry;
+        let Entry { message, deliveries, place, .. } = entry;
         let mut inner = self.lock();
         inner.unsettled -= 1;
         let place = (inner.dead.len() >= self.capacity).then_some(place);
         let keeps_its_place = place.is_some();
         inner.buried += 1;
         let number = inner.buried;
-        inner.dead.push_back(Dead {
-            number,
-            message,
-            deliveries,
-            reason,
-            place,
-        });
+        inner.dead.push_back(Dead { number, message, deliveries, reason, place });
         drop(inner);
         if keeps_its_place {
-            tracing::warn!(
-                queue = self.name,
-                "too many dead letters: the latest takes up room for work"
-            );
+            tracing::warn!(queue = self.name, "too many dead letters: the latest takes up room for work");
         }
     }
 
@@ -191,12 +166,7 @@ impl Queue {
     /// The numbers of the dead letters that are chosen, oldest first.
     pub fn dead_numbers(&self, chosen: impl Fn(&Message) -> bool) -> Vec<u64> {
         let inner = self.lock();
-        inner
-            .dead
-            .iter()
-            .filter(|dead| chosen(&dead.message))
-            .map(|dead| dead.number)
-            .collect()
+        inner.dead.iter().filter(|dead| chosen(&dead.message)).map(|dead| dead.number).collect()
     }
 
     /// Whether there was such a dead letter to remove.
@@ -214,12 +184,7 @@ impl Queue {
             return Revived::Gone;
         };
         if let Some(place) = freed.or(place) {
-            let entry = Entry {
-                message: dead.message,
-                deliveries: 0,
-                redelivered: false,
-                place,
-            };
+            let entry = Entry { message: dead.message, deliveries: 0, redelivered: false, place };
             self.make_ready(&mut inner, entry);
         }
         Revived::Ready
@@ -227,10 +192,6 @@ impl Queue {
 
     pub fn depth(&self) -> Depth {
         let inner = self.lock();
-        Depth {
-            ready: inner.ready.len(),
-            unsettled: inner.unsettled,
-            dead: inner.dead.len(),
-        }
+        Depth { ready: inner.ready.len(), unsettled: inner.unsettled, dead: inner.dead.len() }
     }
 }

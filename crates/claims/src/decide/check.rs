@@ -33,11 +33,7 @@ pub(super) struct Finding<'a> {
 impl Finding<'_> {
     /// The record of the check, with the time of the next one.
     pub fn recorded(self, next_check_at: Option<super::At>) -> OwnershipEvent {
-        CheckRecorded {
-            next_check_at,
-            ..self.record
-        }
-        .into()
+        CheckRecorded { next_check_at, ..self.record }.into()
     }
 
     pub fn attempt(&self) -> u32 {
@@ -58,10 +54,7 @@ impl Case<'_> {
         holder_outcome: Option<&Outcome>,
         evidence: Evidence,
     ) -> Decision {
-        let pending = claim
-            .pending
-            .filter(|p| p.attempt == attempt)
-            .ok_or(Rejection::StaleAttempt)?;
+        let pending = claim.pending.filter(|p| p.attempt == attempt).ok_or(Rejection::StaleAttempt)?;
         let Some(result) = found(outcome) else {
             return Ok(vec![]);
         };
@@ -82,22 +75,12 @@ impl Case<'_> {
             next_check_at: None,
             at: self.at,
         };
-        let finding = Finding {
-            claim,
-            pending,
-            outcome: result,
-            holder_record,
-            record,
-        };
+        let finding = Finding { claim, pending, outcome: result, holder_record, record };
         match (&claim.state, refused_for) {
             (ClaimState::Held(held), _) => Ok(self.check_held(finding, *held)),
             (ClaimState::AtRisk { risk, .. }, _) => Ok(self.check_at_risk(finding, *risk)),
             (_, Some(code)) if result == CheckOutcome::Refused => {
-                let refused = ClaimRefused {
-                    claim_id: claim.id,
-                    code,
-                    at: self.at,
-                };
+                let refused = ClaimRefused { claim_id: claim.id, code, at: self.at };
                 Ok(vec![finding.recorded(None), refused.into()])
             }
             (ClaimState::Contesting(contest), _) => Ok(self.check_contest(finding, *contest)),
@@ -109,24 +92,13 @@ impl Case<'_> {
         let (claim, attempt) = (finding.claim, finding.attempt());
         if finding.outcome == CheckOutcome::Proven {
             let holder_record = finding.holder_record;
-            let verified = DomainVerified {
-                claim_id: claim.id,
-                attempt,
-                at: self.at,
-            };
+            let verified = DomainVerified { claim_id: claim.id, attempt, at: self.at };
             let mut events = vec![finding.recorded(None), verified.into()];
             events.extend(self.settle_proven(claim, attempt, holder_record));
             return events;
         }
         if claim.is_overdue(self.at) {
-            return vec![
-                finding.recorded(None),
-                ClaimExpired {
-                    claim_id: claim.id,
-                    at: self.at,
-                }
-                .into(),
-            ];
+            return vec![finding.recorded(None), ClaimExpired { claim_id: claim.id, at: self.at }.into()];
         }
         let next = self.at + schedule::after_watch(self.policy, claim.id, attempt, claim.step);
         let next = Some(next).filter(|next| claim.expires_at().is_none_or(|end| *next < end));
@@ -143,10 +115,7 @@ impl Case<'_> {
         }
         let pause = schedule::after_contest(self.policy, claim.id, attempt, step);
         let next = self.at + pause;
-        let next = contest
-            .ends_at
-            .filter(|end| *end > self.at)
-            .map_or(next, |end| next.min(end));
+        let next = contest.ends_at.filter(|end| *end > self.at).map_or(next, |end| next.min(end));
         vec![finding.recorded(Some(next))]
     }
 
@@ -157,27 +126,14 @@ impl Case<'_> {
             return vec![finding.recorded(Some(regular))];
         }
         let soon = self.at + schedule::after_missing(self.policy, claim.id, attempt, claim.step);
-        let missing = |cause, lapses_at| {
-            ProofMissing {
-                claim_id: claim.id,
-                cause,
-                lapses_at,
-                at: self.at,
-            }
-            .into()
-        };
+        let missing =
+            |cause, lapses_at| ProofMissing { claim_id: claim.id, cause, lapses_at, at: self.at }.into();
         if finding.outcome == CheckOutcome::Absent {
             let lapses_at = Some(self.at + self.policy.drift_grace);
-            return vec![
-                finding.recorded(Some(soon)),
-                missing(MissingCause::Absent, lapses_at),
-            ];
+            return vec![finding.recorded(Some(soon)), missing(MissingCause::Absent, lapses_at)];
         }
         let mut events = vec![finding.recorded(Some(soon))];
-        if held
-            .unreachable_since
-            .is_some_and(|since| self.at - since >= self.policy.unreachable_after)
-        {
+        if held.unreachable_since.is_some_and(|since| self.at - since >= self.policy.unreachable_after) {
             events.push(missing(MissingCause::Unreachable, None));
         }
         events
@@ -189,11 +145,7 @@ impl Case<'_> {
             let regular = self.at + schedule::after_held(self.policy, claim.id, attempt);
             return vec![
                 finding.recorded(Some(regular)),
-                ProofRestored {
-                    claim_id: claim.id,
-                    at: self.at,
-                }
-                .into(),
+                ProofRestored { claim_id: claim.id, at: self.at }.into(),
             ];
         }
         let absent = finding.outcome == CheckOutcome::Absent && !finding.is_manual();
@@ -208,12 +160,7 @@ impl Case<'_> {
             None if absent => {
                 let lapses_at = Some(self.at + self.policy.drift_grace);
                 let cause = MissingCause::Absent;
-                let missing = ProofMissing {
-                    claim_id: claim.id,
-                    cause,
-                    lapses_at,
-                    at: self.at,
-                };
+                let missing = ProofMissing { claim_id: claim.id, cause, lapses_at, at: self.at };
                 vec![finding.recorded(Some(soon)), missing.into()]
             }
             _ => vec![finding.recorded(Some(soon))],

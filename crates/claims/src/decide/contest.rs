@@ -96,12 +96,7 @@ impl Case<'_> {
         let mut events = vec![];
         if let Some(holder) = self.ownership.holding {
             events.push(
-                OwnershipEnded {
-                    claim_id: holder,
-                    reason: EndReason::Transferred,
-                    at: self.at,
-                }
-                .into(),
+                OwnershipEnded { claim_id: holder, reason: EndReason::Transferred, at: self.at }.into(),
             );
         }
         events.push(self.grant(claim, attempt));
@@ -115,12 +110,7 @@ impl Case<'_> {
             .into_iter()
             .filter(|(other, _)| other.id != winner)
             .map(|(other, _)| {
-                resolved(
-                    other.id,
-                    ContestResolution::Refused,
-                    ContestResolvedBy::Superseded,
-                    self.at,
-                )
+                resolved(other.id, ContestResolution::Refused, ContestResolvedBy::Superseded, self.at)
             })
             .collect()
     }
@@ -139,20 +129,8 @@ impl Case<'_> {
 
     /// Ends a holding; a challenger whose record stood at its last check gets the name in the same breath.
     pub(super) fn end_holding(&self, claim: &Claim, reason: EndReason) -> Vec<OwnershipEvent> {
-        let mut events = vec![
-            OwnershipEnded {
-                claim_id: claim.id,
-                reason,
-                at: self.at,
-            }
-            .into(),
-        ];
-        let heir = self
-            .ownership
-            .contests()
-            .into_iter()
-            .map(|(c, _)| c)
-            .find(|c| stands(c));
+        let mut events = vec![OwnershipEnded { claim_id: claim.id, reason, at: self.at }.into()];
+        let heir = self.ownership.contests().into_iter().map(|(c, _)| c).find(|c| stands(c));
         if let Some(heir) = heir {
             events.push(resolved(
                 heir.id,
@@ -177,12 +155,8 @@ impl Case<'_> {
         let Some((challenger, contest)) = contests.into_iter().find(|(_, c)| c.answer != Some(answer)) else {
             return Ok(vec![]);
         };
-        let answered = ContestAnswered {
-            claim_id: challenger.id,
-            holder_claim_id: claim.id,
-            answer,
-            at: self.at,
-        };
+        let answered =
+            ContestAnswered { claim_id: challenger.id, holder_claim_id: claim.id, answer, at: self.at };
         let mut events = vec![answered.into()];
         let reviewed = matches!(contest.cause, ContestCause::Locked | ContestCause::Review);
         if answer == ContestAnswer::Accept && !reviewed && stands(challenger) {
@@ -206,10 +180,7 @@ impl Case<'_> {
 
 /// Whether the challenger's record stood when it was last looked at.
 fn stands(claim: &Claim) -> bool {
-    claim
-        .last_check
-        .as_ref()
-        .is_some_and(|check| check.outcome == CheckOutcome::Proven)
+    claim.last_check.as_ref().is_some_and(|check| check.outcome == CheckOutcome::Proven)
 }
 
 fn resolved(
@@ -218,11 +189,5 @@ fn resolved(
     by: ContestResolvedBy,
     at: super::At,
 ) -> OwnershipEvent {
-    ContestResolved {
-        claim_id,
-        resolution,
-        by,
-        at,
-    }
-    .into()
+    ContestResolved { claim_id, resolution, by, at }.into()
 }

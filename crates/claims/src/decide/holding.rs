@@ -18,13 +18,7 @@ impl Case<'_> {
         if !Self::held(claim)?.awaits_activation {
             return Ok(vec![]);
         }
-        Ok(vec![
-            DomainActivated {
-                claim_id: claim.id,
-                at: self.at,
-            }
-            .into(),
-        ])
+        Ok(vec![DomainActivated { claim_id: claim.id, at: self.at }.into()])
     }
 
     pub(super) fn lock(&self, claim: &Claim, locked: bool) -> Decision {

@@ -27,21 +27,11 @@ impl Ownership {
     /// # Errors
     /// The reason why the command cannot be followed.
     pub fn decide(&self, command: Command, policy: &Policy, at: At) -> Decision {
-        let case = Case {
-            ownership: self,
-            policy,
-            at,
-        };
+        let case = Case { ownership: self, policy, at };
         match command {
             command @ Command::Initiate { .. } => case.initiate(command),
             Command::RequestVerification { claim_id } => case.request_verification(case.open(claim_id)?),
-            Command::RecordCheck {
-                claim_id,
-                attempt,
-                outcome,
-                holder_outcome,
-                evidence,
-            } => {
+            Command::RecordCheck { claim_id, attempt, outcome, holder_outcome, evidence } => {
                 let claim = case.open(claim_id).map_err(|_| Rejection::StaleAttempt)?;
                 case.record_check(claim, attempt, &outcome, holder_outcome.as_ref(), evidence)
             }
@@ -62,16 +52,8 @@ impl Ownership {
 
 impl<'a> Case<'a> {
     fn open(&self, claim_id: ClaimId) -> Result<&'a Claim, Rejection> {
-        let claim = self
-            .ownership
-            .claims
-            .get(&claim_id)
-            .ok_or(Rejection::NoSuchClaim)?;
-        if claim.is_open() {
-            Ok(claim)
-        } else {
-            Err(Rejection::Ended)
-        }
+        let claim = self.ownership.claims.get(&claim_id).ok_or(Rejection::NoSuchClaim)?;
+        if claim.is_open() { Ok(claim) } else { Err(Rejection::Ended) }
     }
 
     fn deadline(&self, holder: &Holder) -> At {
@@ -83,45 +65,22 @@ impl<'a> Case<'a> {
     }
 
     fn initiate(&self, command: Command) -> Decision {
-        let Command::Initiate {
-            claim_id,
-            holder,
-            name,
-            requested,
-            region,
-            challenge,
-            if_held_by_another,
-        } = command
+        let Command::Initiate { claim_id, holder, name, requested, region, challenge, if_held_by_another } =
+            command
         else {
             return Ok(vec![]);
         };
         let mut events = vec![];
-        if let Some(own) = self
-            .ownership
-            .claims
-            .values()
-            .find(|c| c.is_open() && c.holder == holder)
-        {
+        if let Some(own) = self.ownership.claims.values().find(|c| c.is_open() && c.holder == holder) {
             if !own.is_overdue(self.at) {
                 return Ok(vec![]);
             }
-            events.push(
-                ClaimExpired {
-                    claim_id: own.id,
-                    at: self.at,
-                }
-                .into(),
-            );
+            events.push(ClaimExpired { claim_id: own.id, at: self.at }.into());
         }
         if self.ownership.holding.is_some() && if_held_by_another == IfHeldByAnother::Refuse {
             return Err(Rejection::HeldByAnother);
         }
-        let open = self
-            .ownership
-            .claims
-            .values()
-            .filter(|c| c.is_open() && !c.is_overdue(self.at))
-            .count();
+        let open = self.ownership.claims.values().filter(|c| c.is_open() && !c.is_overdue(self.at)).count();
         if open >= self.policy.open_claims_per_name {
             return Err(Rejection::TooManyClaims);
         }
@@ -144,13 +103,7 @@ impl<'a> Case<'a> {
 
     fn request_verification(&self, claim: &Claim) -> Decision {
         if claim.is_overdue(self.at) {
-            return Ok(vec![
-                ClaimExpired {
-                    claim_id: claim.id,
-                    at: self.at,
-                }
-                .into(),
-            ]);
+            return Ok(vec![ClaimExpired { claim_id: claim.id, at: self.at }.into()]);
         }
         let (cause, expires_at) = match &claim.state {
             // A held name has nothing to prove now; asking never puts it at risk.
@@ -162,31 +115,13 @@ impl<'a> Case<'a> {
             }
         };
         let attempt = claim.attempts.saturating_add(1);
-        Ok(vec![
-            VerificationRequested {
-                claim_id: claim.id,
-                attempt,
-                cause,
-                expires_at,
-                at: self.at,
-            }
-            .into(),
-        ])
+        Ok(vec![VerificationRequested { claim_id: claim.id, attempt, cause, expires_at, at: self.at }.into()])
     }
 
     fn not_too_soon(&self, claim: &Claim) -> Result<(), Rejection> {
-        let last = claim
-            .manual
-            .last()
-            .copied()
-            .max(claim.last_check.as_ref().map(|c| c.at));
+        let last = claim.manual.last().copied().max(claim.last_check.as_ref().map(|c| c.at));
         let hour_ago = self.at - chrono::Duration::hours(1);
-        let recent: Vec<At> = claim
-            .manual
-            .iter()
-            .copied()
-            .filter(|asked| *asked > hour_ago)
-            .collect();
+        let recent: Vec<At> = claim.manual.iter().copied().filter(|asked| *asked > hour_ago).collect();
         let gap_ends = last.map(|last| last + self.policy.manual_gap);
         let hour_ends = recent
             .len()
@@ -203,25 +138,13 @@ impl<'a> Case<'a> {
         if !claim.is_overdue(self.at) {
             return Err(Rejection::NotDue);
         }
-        Ok(vec![
-            ClaimExpired {
-                claim_id: claim.id,
-                at: self.at,
-            }
-            .into(),
-        ])
+        Ok(vec![ClaimExpired { claim_id: claim.id, at: self.at }.into()])
     }
 
     fn cancel(&self, claim: &Claim) -> Decision {
         if claim.is_held() {
             return Err(Rejection::AlreadyHeld);
         }
-        Ok(vec![
-            ClaimCancelled {
-                claim_id: claim.id,
-                at: self.at,
-            }
-            .into(),
-        ])
+        Ok(vec![ClaimCancelled { claim_id: claim.id, at: self.at }.into()])
     }
 }

@@ -46,34 +46,25 @@ impl ClaimableName {
     /// # Errors
     /// When the name leaves no room for that label, or the policy does not let anybody claim it.
     pub fn new(name: DomainName, policy: &NamePolicy, longest_prefix_len: usize) -> Result<Self, NameError> {
-        let limit = policy
-            .max_name_len
-            .min(MAX_NAME_LEN.saturating_sub(longest_prefix_len));
+        let limit = policy.max_name_len.min(MAX_NAME_LEN.saturating_sub(longest_prefix_len));
         if name.as_str().len() > limit {
             return Err(NameError::TooLong { limit });
         }
         if !policy.allow_special_use
             && let Some(zone) = special_use::zone_of(&name)
         {
-            return Err(NameError::SpecialUse {
-                name: Excerpt::of(name.as_str()),
-                zone,
-            });
+            return Err(NameError::SpecialUse { name: Excerpt::of(name.as_str()), zone });
         }
         let (apex, section) = match standing(&name) {
             Standing::Registrable { apex, section } => (apex, Some(section)),
             Standing::PublicSuffix(Section::Private) if policy.allow_private_suffix => (name.clone(), None),
             Standing::PublicSuffix(_) => {
-                return Err(NameError::PublicSuffix {
-                    suffix: Excerpt::of(name.as_str()),
-                });
+                return Err(NameError::PublicSuffix { suffix: Excerpt::of(name.as_str()) });
             }
             Standing::Unlisted { apex } if policy.allow_special_use => (apex, None),
             Standing::Unlisted { .. } => {
                 let tld = name.labels().next_back().unwrap_or_default();
-                return Err(NameError::UnlistedTld {
-                    tld: Excerpt::of(tld),
-                });
+                return Err(NameError::UnlistedTld { tld: Excerpt::of(tld) });
             }
         };
         if !policy.allow_consumer_mail {
@@ -112,15 +103,9 @@ fn refuse_consumer_mail(
     extra: &[DomainName],
 ) -> Result<(), NameError> {
     let listed = section.is_some_and(|section| consumer_mail::is_providers(apex, section));
-    let provider = if listed {
-        Some(apex)
-    } else {
-        extra.iter().find(|domain| name.is_within(domain))
-    };
+    let provider = if listed { Some(apex) } else { extra.iter().find(|domain| name.is_within(domain)) };
     match provider {
-        Some(domain) => Err(NameError::ConsumerMail {
-            domain: Excerpt::of(domain.as_str()),
-        }),
+        Some(domain) => Err(NameError::ConsumerMail { domain: Excerpt::of(domain.as_str()) }),
         None => Ok(()),
     }
 }

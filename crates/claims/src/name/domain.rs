@@ -49,9 +49,7 @@ impl DomainName {
     ///
     /// A proof at `other` covers fewer names: those whose [`registrable_domain`](Self::registrable_domain) is `other`.
     pub fn is_within(&self, other: &Self) -> bool {
-        self.0
-            .strip_suffix(&*other.0)
-            .is_some_and(|below| below.is_empty() || below.ends_with('.'))
+        self.0.strip_suffix(&*other.0).is_some_and(|below| below.is_empty() || below.ends_with('.'))
     }
 
     /// The registrable domain by the full Public Suffix List, the PRIVATE section included; `None` for a public

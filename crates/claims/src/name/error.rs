@@ -171,19 +171,10 @@ mod tests {
     #[test]
     fn an_excerpt_is_printable_and_cut_between_escapes() {
         assert_eq!(Excerpt::of("acme.com").as_str(), "acme.com");
-        assert_eq!(
-            Excerpt::of("a\u{1b}[2J\n\u{202e}ü").as_str(),
-            "a\\u{1b}[2J\\n\\u{202e}\\u{fc}"
-        );
+        assert_eq!(Excerpt::of("a\u{1b}[2J\n\u{202e}ü").as_str(), "a\\u{1b}[2J\\n\\u{202e}\\u{fc}");
         assert_eq!(Excerpt::of(&"a".repeat(100)).as_str(), "a".repeat(100));
-        assert_eq!(
-            Excerpt::of(&"a".repeat(101)).as_str(),
-            format!("{}...", "a".repeat(97))
-        );
+        assert_eq!(Excerpt::of(&"a".repeat(101)).as_str(), format!("{}...", "a".repeat(97)));
         // Six characters an escape: sixteen of them make 96.
-        assert_eq!(
-            Excerpt::of(&"ü".repeat(40)).as_str(),
-            format!("{}...", "\\u{fc}".repeat(16))
-        );
+        assert_eq!(Excerpt::of(&"ü".repeat(40)).as_str(), format!("{}...", "\\u{fc}".repeat(16)));
     }
 }

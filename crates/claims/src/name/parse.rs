@@ -35,9 +35,7 @@ pub(super) fn canonical(text: &str) -> Result<String, NameError> {
     // Digits in other scripts are plain digits only now.
     refuse_ipv4(&ascii)?;
     if !ascii.contains('.') {
-        return Err(NameError::SingleLabel {
-            name: Excerpt::of(&ascii),
-        });
+        return Err(NameError::SingleLabel { name: Excerpt::of(&ascii) });
     }
     Ok(ascii.into_owned())
 }
@@ -45,35 +43,23 @@ pub(super) fn canonical(text: &str) -> Result<String, NameError> {
 /// Spaces, IPv6 addresses, URLs and wildcards: everything that its characters give away.
 fn refuse_other_notations(text: &str) -> Result<(), NameError> {
     if text.chars().any(|c| c.is_control() || c.is_whitespace()) {
-        return Err(NameError::BadLabel {
-            label: Excerpt::of(text),
-            fault: LabelFault::Whitespace,
-        });
+        return Err(NameError::BadLabel { label: Excerpt::of(text), fault: LabelFault::Whitespace });
     }
     if is_ipv6(text) {
-        return Err(NameError::IpLiteral {
-            address: Excerpt::of(text),
-        });
+        return Err(NameError::IpLiteral { address: Excerpt::of(text) });
     }
     if text.contains(['/', ':', '@', '%', '\\', '[', ']', '?', '#']) {
-        return Err(NameError::Url {
-            text: Excerpt::of(text),
-        });
+        return Err(NameError::Url { text: Excerpt::of(text) });
     }
     if text.contains('*') {
-        return Err(NameError::Wildcard {
-            name: Excerpt::of(text),
-        });
+        return Err(NameError::Wildcard { name: Excerpt::of(text) });
     }
     Ok(())
 }
 
 /// An IPv6 address, bare or in brackets, with or without a zone (RFC 4007 §11).
 fn is_ipv6(text: &str) -> bool {
-    let bare = text
-        .strip_prefix('[')
-        .and_then(|inner| inner.strip_suffix(']'))
-        .unwrap_or(text);
+    let bare = text.strip_prefix('[').and_then(|inner| inner.strip_suffix(']')).unwrap_or(text);
     let address = bare.split_once('%').map_or(bare, |(address, _zone)| address);
     address.parse::<Ipv6Addr>().is_ok()
 }
@@ -87,29 +73,18 @@ fn refuse_ipv4(name: &str) -> Result<(), NameError> {
         .strip_prefix("0x")
         .or_else(|| last.strip_prefix("0X"))
         .is_some_and(|rest| rest.bytes().all(|b| b.is_ascii_hexdigit()));
-    if digits || hexadecimal {
-        Err(NameError::IpLiteral {
-            address: Excerpt::of(name),
-        })
-    } else {
-        Ok(())
-    }
+    if digits || hexadecimal { Err(NameError::IpLiteral { address: Excerpt::of(name) }) } else { Ok(()) }
 }
 
 /// UTS 46 `ToASCII`. `CheckHyphens` looks at labels in decoded form too, so that a label which decodes to another
 /// `xn--` label is refused with them.
 fn to_ascii(name: &str, length: DnsLength) -> Option<Cow<'_, str>> {
-    Uts46::new()
-        .to_ascii(name.as_bytes(), AsciiDenyList::STD3, Hyphens::Check, length)
-        .ok()
+    Uts46::new().to_ascii(name.as_bytes(), AsciiDenyList::STD3, Hyphens::Check, length).ok()
 }
 
 /// Why `ToASCII` refused a name; it says no more than that it did.
 fn broken_rule(name: &str) -> NameError {
-    let bad = |label: &str, fault| NameError::BadLabel {
-        label: Excerpt::of(label),
-        fault,
-    };
+    let bad = |label: &str, fault| NameError::BadLabel { label: Excerpt::of(label), fault };
     if let Some(ascii) = to_ascii(name, DnsLength::Ignore) {
         if ascii.is_empty() {
             return NameError::Empty;
@@ -122,10 +97,7 @@ fn broken_rule(name: &str) -> NameError {
             None => NameError::TooLong { limit: MAX_NAME_LEN },
         };
     }
-    match name
-        .split(DOTS)
-        .find(|label| to_ascii(label, DnsLength::Ignore).is_none())
-    {
+    match name.split(DOTS).find(|label| to_ascii(label, DnsLength::Ignore).is_none()) {
         Some(label) => bad(label, label_fault(label)),
         None => bad(name, LabelFault::Direction),
     }
@@ -134,10 +106,7 @@ fn broken_rule(name: &str) -> NameError {
 /// The rule that a single label breaks.
 fn label_fault(label: &str) -> LabelFault {
     let bytes = label.as_bytes();
-    if bytes
-        .get(..4)
-        .is_some_and(|prefix| prefix.eq_ignore_ascii_case(b"xn--"))
-    {
+    if bytes.get(..4).is_some_and(|prefix| prefix.eq_ignore_ascii_case(b"xn--")) {
         LabelFault::Encoding
     } else if label.contains('_') {
         LabelFault::Underscore

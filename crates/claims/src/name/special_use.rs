@@ -30,9 +30,7 @@ const ZONES: &[&str] = &[
 /// The zone set aside in which a name lies.
 pub(super) fn zone_of(name: &DomainName) -> Option<&'static str> {
     ZONES.iter().copied().find(|zone| {
-        name.as_str()
-            .strip_suffix(zone)
-            .is_some_and(|below| below.is_empty() || below.ends_with('.'))
+        name.as_str().strip_suffix(zone).is_some_and(|below| below.is_empty() || below.ends_with('.'))
     })
 }
 

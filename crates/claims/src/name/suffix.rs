@@ -73,29 +73,16 @@ mod tests {
         let lock = std::fs::read_to_string(lock).unwrap();
         let (_, entry) = lock.split_once("name = \"psl\"\n").expect("psl is a dependency");
         let version = entry.lines().next().unwrap();
-        assert_eq!(
-            version,
-            format!(
-                "version = \"{}\"",
-                suffix_list_version().strip_prefix("psl-").unwrap()
-            )
-        );
+        assert_eq!(version, format!("version = \"{}\"", suffix_list_version().strip_prefix("psl-").unwrap()));
     }
 
     #[test]
     fn the_list_decides() {
         use Section::{Icann, Private};
         let found = |name: &str| standing(&name.parse().unwrap());
-        let of = |section| {
-            move |name: &str| Standing::Registrable {
-                apex: name.parse().unwrap(),
-                section,
-            }
-        };
+        let of = |section| move |name: &str| Standing::Registrable { apex: name.parse().unwrap(), section };
         let (apex, private) = (of(Icann), of(Private));
-        let unlisted = |name: &str| Standing::Unlisted {
-            apex: name.parse().unwrap(),
-        };
+        let unlisted = |name: &str| Standing::Unlisted { apex: name.parse().unwrap() };
         for (name, expected) in [
             ("acme.com", apex("acme.com")),
             ("a.b.acme.com", apex("acme.com")),

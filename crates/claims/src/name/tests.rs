@@ -85,43 +85,20 @@ fn all_refused(code: &str, texts: &[&str]) {
 
 #[test]
 fn nothing_is_not_a_name() {
-    all_refused(
-        "name_empty",
-        &["", " ", "\t\n", ".", " . ", "。", "\u{ad}", "\u{200b}."],
-    );
+    all_refused("name_empty", &["", " ", "\t\n", ".", " . ", "。", "\u{ad}", "\u{200b}."]);
 }
 
 #[test]
 fn addresses_are_refused_in_every_notation() {
-    all_refused(
-        "ip_literal",
-        &[
-            "192.0.2.1",
-            "192.0.2.1.",
-            "1.2.3",
-            "127.1",
-            "2130706433",
-            "acme.123",
-        ],
-    );
+    all_refused("ip_literal", &["192.0.2.1", "192.0.2.1.", "1.2.3", "127.1", "2130706433", "acme.123"]);
     all_refused("ip_literal", &["0x7f.1", "0X7F000001", "0x7f.0X1", "a.0x"]);
     // Whatever else is wrong with them.
     all_refused("ip_literal", &["1..2", "a_b.1", "-.0x7f"]);
     // Addresses only after the mapping.
+    all_refused("ip_literal", &["１９２.０.２.１", "192。0。2。1", "192.0.2.\u{ad}1"]);
     all_refused(
         "ip_literal",
-        &["１９２.０.２.１", "192。0。2。1", "192.0.2.\u{ad}1"],
-    );
-    all_refused(
-        "ip_literal",
-        &[
-            "::1",
-            "[::1]",
-            "2001:db8::1",
-            "[2001:db8::1]",
-            "::ffff:192.0.2.1",
-            "fe80::1%eth0",
-        ],
+        &["::1", "[::1]", "2001:db8::1", "[2001:db8::1]", "::ffff:192.0.2.1", "fe80::1%eth0"],
     );
 }
 
@@ -129,25 +106,9 @@ fn addresses_are_refused_in_every_notation() {
 fn urls_and_wildcards_are_refused() {
     all_refused(
         "url",
-        &[
-            "https://acme.com",
-            "acme.com/path",
-            "acme.com:443",
-            "me@acme.com",
-            "ex%41mple.com",
-        ],
+        &["https://acme.com", "acme.com/path", "acme.com:443", "me@acme.com", "ex%41mple.com"],
     );
-    all_refused(
-        "url",
-        &[
-            "a\\b.com",
-            "[acme.com]",
-            "[::1]:53",
-            "acme.com?q",
-            "acme.com#top",
-            "192.0.2.0/24",
-        ],
-    );
+    all_refused("url", &["a\\b.com", "[acme.com]", "[::1]:53", "acme.com?q", "acme.com#top", "192.0.2.0/24"]);
     all_refused("url", &["https://*.acme.com"]);
     all_refused("wildcard", &["*.acme.com", "*", "a*.com"]);
 }
@@ -161,77 +122,25 @@ fn a_single_label_is_refused() {
 fn labels_that_are_no_host_names_are_refused() {
     all_refused(
         "bad_label",
-        &[
-            "a b.com",
-            "a\u{0}.com",
-            "a\n.com",
-            "a\u{a0}b.com",
-            "\u{3000}acme.com",
-            "a\u{7f}.com",
-        ],
+        &["a b.com", "a\u{0}.com", "a\n.com", "a\u{a0}b.com", "\u{3000}acme.com", "a\u{7f}.com"],
     );
+    all_refused("bad_label", &["a..com", ".acme.com", "acme.com..", "..", "acme.com。.", "\u{ad}.com"]);
     all_refused(
         "bad_label",
-        &[
-            "a..com",
-            ".acme.com",
-            "acme.com..",
-            "..",
-            "acme.com。.",
-            "\u{ad}.com",
-        ],
+        &["-a.com", "a-.com", "ab--cd.com", "_dmarc.acme.com", "a_b.com", "acme!.com", "a,b.com"],
     );
+    all_refused("bad_label", &["xn--.com", "xn--acme-.com", "xn--a.com", "xn--zn7c.com", "XN--A.com"]);
     all_refused(
         "bad_label",
-        &[
-            "-a.com",
-            "a-.com",
-            "ab--cd.com",
-            "_dmarc.acme.com",
-            "a_b.com",
-            "acme!.com",
-            "a,b.com",
-        ],
-    );
-    all_refused(
-        "bad_label",
-        &[
-            "xn--.com",
-            "xn--acme-.com",
-            "xn--a.com",
-            "xn--zn7c.com",
-            "XN--A.com",
-        ],
-    );
-    all_refused(
-        "bad_label",
-        &[
-            "a\u{200d}b.com",
-            "a\u{202e}b.com",
-            "0à.א",
-            "⒈com.de",
-            "☃\u{fffd}.com",
-            "＊.com",
-        ],
+        &["a\u{200d}b.com", "a\u{202e}b.com", "0à.א", "⒈com.de", "☃\u{fffd}.com", "＊.com"],
     );
 }
 
 #[test]
 fn a_label_that_decodes_to_an_encoded_label_is_refused() {
-    for text in [
-        "xn--xn---epa.com",
-        "xn--Xn---epa.com",
-        "XN--XN---EPA.com",
-        "xn--xn--acme-xyz.com",
-    ] {
+    for text in ["xn--xn---epa.com", "xn--Xn---epa.com", "XN--XN---EPA.com", "xn--xn--acme-xyz.com"] {
         let label = Excerpt::of(text.strip_suffix(".com").unwrap());
-        assert_eq!(
-            refused(text),
-            NameError::BadLabel {
-                label,
-                fault: LabelFault::Encoding
-            }
-        );
+        assert_eq!(refused(text), NameError::BadLabel { label, fault: LabelFault::Encoding });
     }
 }
 
@@ -247,9 +156,7 @@ fn the_label_and_its_fault_are_named() {
         ("www.a!.com", "a!", LabelFault::Characters),
         ("0à.א", "0\\u{e0}.\\u{5d0}", LabelFault::Direction),
     ] {
-        let NameError::BadLabel { label, fault } = refused(text) else {
-            panic!("{text:?}")
-        };
+        let NameError::BadLabel { label, fault } = refused(text) else { panic!("{text:?}") };
         assert_eq!((label.as_str(), fault), (shown, rule), "{text:?}");
     }
 }
@@ -258,18 +165,9 @@ fn the_label_and_its_fault_are_named() {
 fn labels_have_63_octets_and_names_253() {
     let label = |octets: usize| format!("{}.com", "a".repeat(octets));
     assert_eq!(parsed(&label(63)), label(63));
-    assert!(matches!(
-        refused(&label(64)),
-        NameError::BadLabel {
-            fault: LabelFault::TooLong,
-            ..
-        }
-    ));
+    assert!(matches!(refused(&label(64)), NameError::BadLabel { fault: LabelFault::TooLong, .. }));
     // 58 letters in the text, 66 octets in the A-label.
-    assert!(matches!(
-        refused(&label(57).replacen('a', "ü", 2)),
-        NameError::BadLabel { .. }
-    ));
+    assert!(matches!(refused(&label(57).replacen('a', "ü", 2)), NameError::BadLabel { .. }));
 
     assert_eq!(name_of(253).len(), 253);
     assert_eq!(parsed(&name_of(253)), name_of(253));
@@ -318,23 +216,14 @@ fn every_refusal_has_its_sentence() {
     let long = name_of(250);
     for (text, sentence) in [
         ("", "the domain name is empty"),
-        (
-            &*long,
-            "the domain name is too long: at most 239 characters can be verified",
-        ),
+        (&*long, "the domain name is too long: at most 239 characters can be verified"),
         (
             "a!.com",
             "`a!` cannot be used in a domain name: it has a character that is not allowed in domain names",
         ),
         ("192.0.2.1", "`192.0.2.1` is an IP address, not a domain name"),
-        (
-            "acme",
-            "`acme` has a single part: give a full domain name such as `acme.com`",
-        ),
-        (
-            "*.acme.com",
-            "`*.acme.com` is a wildcard: give the domain name without the asterisk",
-        ),
+        ("acme", "`acme` has a single part: give a full domain name such as `acme.com`"),
+        ("*.acme.com", "`*.acme.com` is a wildcard: give the domain name without the asterisk"),
         (
             "https://acme.com",
             "`https://acme.com` is not a plain domain name: leave out the scheme, port, path and mailbox",
@@ -348,10 +237,7 @@ fn every_refusal_has_its_sentence() {
             "`a.test` lies in `test`, which is set aside for special use and is not in the public DNS",
         ),
         ("acme.nosuch", "`nosuch` is not a known top-level domain"),
-        (
-            "a.gmail.com",
-            "`gmail.com` belongs to a provider of public mailboxes and cannot be claimed",
-        ),
+        ("a.gmail.com", "`gmail.com` belongs to a provider of public mailboxes and cannot be claimed"),
     ] {
         assert_eq!(refusal(text).to_string(), sentence);
     }

@@ -1,9 +1,5 @@
 //! A small language for scenarios: given a history, when a command, then events.
-#![expect(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    reason = "a story that cannot be told fails its test"
-)]
+#![expect(clippy::unwrap_used, clippy::expect_used, reason = "a story that cannot be told fails its test")]
 #![allow(dead_code, reason = "each test binary uses a part of the language")]
 #![allow(
     clippy::allow_attributes,
@@ -21,9 +17,7 @@ pub fn start() -> DateTime<Utc> {
 }
 
 pub fn workspace(name: &str) -> Holder {
-    Holder::Workspace {
-        workspace_id: name.parse().unwrap(),
-    }
+    Holder::Workspace { workspace_id: name.parse().unwrap() }
 }
 
 pub fn domain() -> DomainName {
@@ -82,21 +76,13 @@ pub struct Story {
 
 impl Default for Story {
     fn default() -> Self {
-        Self {
-            ownership: Ownership::default(),
-            policy: Policy::default(),
-            now: start(),
-            log: vec![],
-        }
+        Self { ownership: Ownership::default(), policy: Policy::default(), now: start(), log: vec![] }
     }
 }
 
 impl Story {
     pub fn with(policy: Policy) -> Self {
-        Self {
-            policy,
-            ..Self::default()
-        }
+        Self { policy, ..Self::default() }
     }
 
     pub fn after(mut self, pause: Duration) -> Self {
@@ -111,10 +97,7 @@ impl Story {
             self.ownership = std::mem::take(&mut self.ownership).evolve(event);
         }
         self.log.extend(events.iter().cloned());
-        Ok(events
-            .into_iter()
-            .map(|e| deed_claims::Event::from(e).kind())
-            .collect())
+        Ok(events.into_iter().map(|e| deed_claims::Event::from(e).kind()).collect())
     }
 
     pub fn initiate(&mut self, n: u8, holder: &str) -> Result<Vec<&'static str>, Rejection> {
@@ -138,13 +121,7 @@ impl Story {
     ) -> Result<Vec<&'static str>, Rejection> {
         let attempt = self.pending_attempt(n).unwrap_or(0);
         let claim_id = claim(n);
-        self.when(Command::RecordCheck {
-            claim_id,
-            attempt,
-            outcome,
-            holder_outcome,
-            evidence: evidence(),
-        })
+        self.when(Command::RecordCheck { claim_id, attempt, outcome, holder_outcome, evidence: evidence() })
     }
 
     pub fn pending_attempt(&self, n: u8) -> Option<u32> {
@@ -153,10 +130,7 @@ impl Story {
 
     /// Moves time to when the claim's next check is due.
     pub fn until_next_check(mut self, n: u8) -> Self {
-        self.now = self.ownership.claims[&claim(n)]
-            .pending
-            .expect("a pending check")
-            .due_at;
+        self.now = self.ownership.claims[&claim(n)].pending.expect("a pending check").due_at;
         self
     }
 

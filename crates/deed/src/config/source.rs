@@ -24,15 +24,14 @@ pub(crate) struct Sources {
 impl Sources {
     /// Lays a file over what was said before.
     pub(crate) fn file(&mut self, path: &Path, text: &str, sections: &[&str]) {
-        match DeTable::parse(text) {
-            Ok(table) => {
-                let file = File { path, text, sections };
-                file.walk(self, "", table.get_ref());
-            }
-            Err(error) => {
-                let line = error.span().map_or(1, |span| line_of(text, span.start));
-                self.fault(None, Origin::File(path.to_owned(), line), error.message().to_owned());
-            }
+        let (table, errors) = DeTable::parse_recoverable(text);
+        // What was guessed around a slip would bring faults that are none.
+        if errors.is_empty() {
+            File { path, text, sections }.walk(self, "", table.get_ref());
+        }
+        for error in errors {
+            let line = error.span().map_or(1, |span| line_of(text, span.start));
+            self.fault(None, Origin::File(path.to_owned(), line), error.message().to_owned());
         }
     }
 

@@ -25,26 +25,14 @@ pub(super) struct Refusal {
 
 impl Refusal {
     pub(super) fn new(status: StatusCode, error: impl Into<String>) -> Self {
-        Self {
-            status,
-            body: ErrorBody {
-                error: error.into(),
-                field: None,
-            },
-        }
+        Self { status, body: ErrorBody { error: error.into(), field: None } }
     }
 }
 
 impl From<Invalid> for Refusal {
     fn from(invalid: Invalid) -> Self {
-        let body = ErrorBody {
-            error: invalid.to_string(),
-            field: Some(invalid.field),
-        };
-        Self {
-            status: StatusCode::BAD_REQUEST,
-            body,
-        }
+        let body = ErrorBody { error: invalid.to_string(), field: Some(invalid.field) };
+        Self { status: StatusCode::BAD_REQUEST, body }
     }
 }
 
@@ -69,18 +57,12 @@ pub(super) struct QueryFilter {
 impl QueryFilter {
     pub(super) fn parse(query: Option<&str>) -> Result<Self, Refusal> {
         let mut filter = Self::default();
-        for pair in query
-            .unwrap_or_default()
-            .split('&')
-            .filter(|pair| !pair.is_empty())
-        {
+        for pair in query.unwrap_or_default().split('&').filter(|pair| !pair.is_empty()) {
             let (key, value) = pair.split_once('=').unwrap_or((pair, ""));
             match key {
                 "name" => filter.name = Some(decode("name", value)?),
                 "after" => {
-                    filter.after = value
-                        .parse()
-                        .map_err(|_| Invalid::new("after", "must be a number"))?;
+                    filter.after = value.parse().map_err(|_| Invalid::new("after", "must be a number"))?;
                 }
                 _ => return Err(Invalid::new("query", "knows `name` and `after` only").into()),
             }
@@ -91,9 +73,7 @@ impl QueryFilter {
 
 fn decode(field: &str, text: &str) -> Result<String, Refusal> {
     let decoded = percent_decode_str(text).decode_utf8();
-    decoded
-        .map(Into::into)
-        .map_err(|_| Invalid::new(field, "is not UTF-8").into())
+    decoded.map(Into::into).map_err(|_| Invalid::new(field, "is not UTF-8").into())
 }
 
 /// Reads a JSON body within the cap and the deadline.
@@ -106,16 +86,10 @@ pub(super) async fn body<T: DeserializeOwned>(incoming: Incoming) -> Result<T, R
             return Err(Refusal::new(StatusCode::PAYLOAD_TOO_LARGE, problem));
         }
         Ok(Err(_)) => {
-            return Err(Refusal::new(
-                StatusCode::BAD_REQUEST,
-                "the body could not be read",
-            ));
+            return Err(Refusal::new(StatusCode::BAD_REQUEST, "the body could not be read"));
         }
         Err(_) => {
-            return Err(Refusal::new(
-                StatusCode::REQUEST_TIMEOUT,
-                "the body took too long",
-            ));
+            return Err(Refusal::new(StatusCode::REQUEST_TIMEOUT, "the body took too long"));
         }
     };
     let mut json = serde_json::Deserializer::from_slice(&bytes);
@@ -124,7 +98,6 @@ pub(super) async fn body<T: DeserializeOwned>(incoming: Incoming) -> Result<T, R
         let field = if path == "." { "body".to_owned() } else { path };
         Invalid::new(field, error.inner().to_string())
     })?;
-    json.end()
-        .map_err(|error| Invalid::new("body", error.to_string()))?;
+    json.end().map_err(|error| Invalid::new("body", error.to_string()))?;
     Ok(value)
 }

@@ -70,14 +70,10 @@ fn other(method: &Method, path: &[&str]) -> Result<Answer, Refusal> {
             ));
         }
     };
-    let refusal = Refusal::new(
-        StatusCode::METHOD_NOT_ALLOWED,
-        format!("{method} is not possible here, but {allow}"),
-    );
+    let refusal =
+        Refusal::new(StatusCode::METHOD_NOT_ALLOWED, format!("{method} is not possible here, but {allow}"));
     let mut answer = json(refusal.status, &refusal.body);
-    answer
-        .headers_mut()
-        .insert(ALLOW, HeaderValue::from_static(allow));
+    answer.headers_mut().insert(ALLOW, HeaderValue::from_static(allow));
     Ok(answer)
 }
 
@@ -94,38 +90,18 @@ fn index(dns: SocketAddr) -> Index {
     );
     let endpoints = vec![
         endpoint("GET /zones", None, "the zones that are stored"),
-        endpoint(
-            "PUT /zones/{zone}",
-            zone,
-            "makes or changes a zone; in paths @ is the root",
-        ),
+        endpoint("PUT /zones/{zone}", zone, "makes or changes a zone; in paths @ is the root"),
         endpoint("DELETE /zones/{zone}", None, "removes a zone and its records"),
         endpoint("GET /records", None, "all record sets"),
         endpoint("PUT /records/{name}/{type}", records, "replaces a record set"),
         endpoint("POST /records/{name}/{type}", records, "adds to a record set"),
         endpoint("DELETE /records/{name}/{type}", None, "removes a record set"),
         endpoint("GET /faults", None, "the faults that are set"),
-        endpoint(
-            "PUT /faults/{name}",
-            fault,
-            "spoils answers; *.name is everything below, *. everything",
-        ),
-        endpoint(
-            "DELETE /faults/{name}",
-            None,
-            "ends the faults set for this name or pattern",
-        ),
+        endpoint("PUT /faults/{name}", fault, "spoils answers; *.name is everything below, *. everything"),
+        endpoint("DELETE /faults/{name}", None, "ends the faults set for this name or pattern"),
         endpoint("DELETE /faults", None, "ends all faults"),
-        endpoint(
-            "GET /queries?name=&after=",
-            None,
-            "the latest questions, oldest first",
-        ),
-        endpoint(
-            "POST /reset",
-            None,
-            "forgets zones, records, faults and questions",
-        ),
+        endpoint("GET /queries?name=&after=", None, "the latest questions, oldest first"),
+        endpoint("POST /reset", None, "forgets zones, records, faults and questions"),
     ];
     Index { dns, endpoints }
 }
@@ -147,9 +123,7 @@ fn json<T: Serialize>(status: StatusCode, value: &T) -> Answer {
     };
     let mut answer = Response::new(Full::new(Bytes::from(text)));
     *answer.status_mut() = status;
-    answer
-        .headers_mut()
-        .insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    answer.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
     answer
 }
 

@@ -61,26 +61,17 @@ pub struct PutRecords {
 impl PutRecords {
     /// Records given by their values.
     pub fn values<T: Into<String>>(values: impl IntoIterator<Item = T>) -> Self {
-        Self {
-            values: Some(values.into_iter().map(Into::into).collect()),
-            ..Self::default()
-        }
+        Self { values: Some(values.into_iter().map(Into::into).collect()), ..Self::default() }
     }
 
     /// One TXT record given by its character-strings.
     pub fn strings<T: Into<String>>(strings: impl IntoIterator<Item = T>) -> Self {
-        Self {
-            strings: Some(vec![strings.into_iter().map(Into::into).collect()]),
-            ..Self::default()
-        }
+        Self { strings: Some(vec![strings.into_iter().map(Into::into).collect()]), ..Self::default() }
     }
 
     #[must_use]
     pub fn with_ttl(self, seconds: u32) -> Self {
-        Self {
-            ttl: Some(seconds),
-            ..self
-        }
+        Self { ttl: Some(seconds), ..self }
     }
 }
 
@@ -151,20 +142,12 @@ pub struct PutFault {
 impl PutFault {
     /// The fault on both transports and for all types.
     pub fn new(fault: FaultKind) -> Self {
-        Self {
-            fault,
-            ms: None,
-            transport: FaultTransport::Both,
-            kind: None,
-        }
+        Self { fault, ms: None, transport: FaultTransport::Both, kind: None }
     }
 
     /// The true answer, late.
     pub fn delay(ms: u64) -> Self {
-        Self {
-            ms: Some(ms),
-            ..Self::new(FaultKind::Delay)
-        }
+        Self { ms: Some(ms), ..Self::new(FaultKind::Delay) }
     }
 
     #[must_use]
@@ -174,10 +157,7 @@ impl PutFault {
 
     #[must_use]
     pub fn for_type(self, kind: impl Into<String>) -> Self {
-        Self {
-            kind: Some(kind.into()),
-            ..self
-        }
+        Self { kind: Some(kind.into()), ..self }
     }
 }
 

@@ -38,20 +38,12 @@ impl Lab {
             control: Some("127.0.0.1:0".parse().unwrap()),
             auto_zones,
         };
-        let sandbox = Sandbox::start_with(config, limits, CancellationToken::new())
-            .await
-            .unwrap();
-        Self {
-            zones: sandbox.zones(),
-            dns: sandbox.dns_addr(),
-            sandbox,
-        }
+        let sandbox = Sandbox::start_with(config, limits, CancellationToken::new()).await.unwrap();
+        Self { zones: sandbox.zones(), dns: sandbox.dns_addr(), sandbox }
     }
 
     pub fn set(&self, name: &str, kind: &str, values: &[&str]) {
-        self.zones
-            .put_records(name, kind, &PutRecords::values(values.iter().copied()))
-            .unwrap();
+        self.zones.put_records(name, kind, &PutRecords::values(values.iter().copied())).unwrap();
     }
 
     /// Asks over UDP with EDNS.
@@ -88,12 +80,7 @@ impl Lab {
 }
 
 pub fn name(text: &str) -> Name {
-    Name::from_labels(
-        text.split('.')
-            .filter(|label| !label.is_empty())
-            .map(str::as_bytes),
-    )
-    .unwrap()
+    Name::from_labels(text.split('.').filter(|label| !label.is_empty()).map(str::as_bytes)).unwrap()
 }
 
 /// A question with EDNS as most clients send it.
@@ -114,20 +101,14 @@ pub fn plain_question(text: &str, kind: RecordType) -> Message {
 
 pub async fn receive(socket: &UdpSocket) -> Vec<u8> {
     let mut buffer = vec![0; 65_535];
-    let length = tokio::time::timeout(PATIENCE, socket.recv(&mut buffer))
-        .await
-        .unwrap()
-        .unwrap();
+    let length = tokio::time::timeout(PATIENCE, socket.recv(&mut buffer)).await.unwrap().unwrap();
     buffer.truncate(length);
     buffer
 }
 
 pub async fn write_tcp(stream: &mut TcpStream, message: &Message) {
     let bytes = message.to_vec().unwrap();
-    stream
-        .write_u16(u16::try_from(bytes.len()).unwrap())
-        .await
-        .unwrap();
+    stream.write_u16(u16::try_from(bytes.len()).unwrap()).await.unwrap();
     stream.write_all(&bytes).await.unwrap();
 }
 
@@ -167,9 +148,7 @@ pub fn assert_negative(message: &Message, code: ResponseCode, zone: &str) {
     assert_eq!(message.response_code, code);
     assert!(message.authoritative);
     assert_eq!(answers(message), Vec::<String>::new());
-    let [soa] = message.authorities.as_slice() else {
-        panic!("authority: {:?}", message.authorities)
-    };
+    let [soa] = message.authorities.as_slice() else { panic!("authority: {:?}", message.authorities) };
     assert_eq!(soa.record_type(), RecordType::SOA);
     assert_eq!(soa.name, name(zone));
 }

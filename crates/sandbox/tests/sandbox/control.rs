@@ -23,18 +23,12 @@ impl Control {
     async fn start() -> Self {
         let lab = Lab::automatic().await;
         let address = lab.sandbox.control_addr().unwrap();
-        Self {
-            lab,
-            address,
-            http: Client::builder().timeout(PATIENCE).build().unwrap(),
-        }
+        Self { lab, address, http: Client::builder().timeout(PATIENCE).build().unwrap() }
     }
 
     async fn send(&self, method: &str, path: &str, body: &str) -> reqwest::Response {
         let method = Method::from_bytes(method.as_bytes()).unwrap();
-        let request = self
-            .http
-            .request(method, format!("http://{}{path}", self.address));
+        let request = self.http.request(method, format!("http://{}{path}", self.address));
         request.body(body.to_owned()).send().await.unwrap()
     }
 
@@ -70,10 +64,7 @@ async fn the_index_lists_what_there_is() {
     for endpoint in &index.endpoints {
         let (method, path) = endpoint.request.split_once(' ').unwrap();
         let path = path.split('?').next().unwrap();
-        let path = path
-            .replace("{zone}", "a.com")
-            .replace("{name}", "a.com")
-            .replace("{type}", "TXT");
+        let path = path.replace("{zone}", "a.com").replace("{name}", "a.com").replace("{type}", "TXT");
         let status = control.send(method, &path, "").await.status();
         assert_ne!(status, StatusCode::METHOD_NOT_ALLOWED, "{}", endpoint.request);
         let known_path = !matches!(status, StatusCode::NOT_FOUND) || method == "DELETE";
@@ -98,33 +89,13 @@ async fn records_are_set_added_listed_and_removed() {
     let added: RecordView = control.ok("POST", path, r#"{"strings": [["t", "wo"]]}"#).await;
     assert_eq!(added.values, ["one", "two"]);
     let reply = control.lab.ask("_deed.acme.com", RecordType::TXT).await;
-    assert_eq!(
-        answers(&reply),
-        ["_deed.acme.com. TXT one", "_deed.acme.com. TXT two"]
-    );
+    assert_eq!(answers(&reply), ["_deed.acme.com. TXT one", "_deed.acme.com. TXT two"]);
     let all: Vec<RecordView> = control.get("/records").await;
     assert!(all.contains(&added), "{all:?}");
-    control
-        .ok::<RecordView>("PUT", path, r#"{"values": ["three"]}"#)
-        .await;
-    assert_eq!(
-        control
-            .lab
-            .ask("_deed.acme.com", RecordType::TXT)
-            .await
-            .answers
-            .len(),
-        1
-    );
+    control.ok::<RecordView>("PUT", path, r#"{"values": ["three"]}"#).await;
+    assert_eq!(control.lab.ask("_deed.acme.com", RecordType::TXT).await.answers.len(), 1);
     control.empty("DELETE", path).await;
-    assert_eq!(
-        control
-            .lab
-            .ask("_deed.acme.com", RecordType::TXT)
-            .await
-            .response_code,
-        NXDomain
-    );
+    assert_eq!(control.lab.ask("_deed.acme.com", RecordType::TXT).await.response_code, NXDomain);
     control.refused(StatusCode::NOT_FOUND, "DELETE", path, "").await;
 }
 
@@ -132,55 +103,31 @@ async fn records_are_set_added_listed_and_removed() {
 async fn the_request_types_fit_the_interface() {
     let control = Control::start().await;
     let records = serde_json::to_string(&PutRecords::values(["a"]).with_ttl(1)).unwrap();
-    control
-        .ok::<RecordView>("PUT", "/records/a.com/TXT", &records)
-        .await;
-    let wanted = PutFault::new(FaultKind::TcpRefuse)
-        .over(FaultTransport::Tcp)
-        .for_type("TXT");
+    control.ok::<RecordView>("PUT", "/records/a.com/TXT", &records).await;
+    let wanted = PutFault::new(FaultKind::TcpRefuse).over(FaultTransport::Tcp).for_type("TXT");
     let fault = serde_json::to_string(&wanted).unwrap();
     let set: FaultView = control.ok("PUT", "/faults/a.com", &fault).await;
-    assert_eq!(
-        set,
-        FaultView {
-            name: "a.com".into(),
-            fault: wanted
-        }
-    );
+    assert_eq!(set, FaultView { name: "a.com".into(), fault: wanted });
 }
 
 #[tokio::test]
 async fn names_in_paths_are_decoded() {
     let control = Control::start().await;
-    let set: RecordView = control
-        .ok("PUT", "/records/%2A.a%5C.b.acme.com/TXT", r#"{"values": ["x"]}"#)
-        .await;
+    let set: RecordView = control.ok("PUT", "/records/%2A.a%5C.b.acme.com/TXT", r#"{"values": ["x"]}"#).await;
     assert_eq!(set.name, "*.a\\.b.acme.com");
-    let root: RecordView = control
-        .ok("PUT", "/records/@/TXT", r#"{"values": ["root"]}"#)
-        .await;
+    let root: RecordView = control.ok("PUT", "/records/@/TXT", r#"{"values": ["root"]}"#).await;
     assert_eq!((root.zone.as_str(), root.name.as_str()), (".", "."));
-    assert_eq!(
-        answers(&control.lab.ask(".", RecordType::TXT).await),
-        [". TXT root"]
-    );
+    assert_eq!(answers(&control.lab.ask(".", RecordType::TXT).await), [". TXT root"]);
 }
 
 #[tokio::test]
 async fn zones_are_made_changed_listed_and_removed() {
     let control = Control::start().await;
-    let made: ZoneView = control
-        .ok(
-            "PUT",
-            "/zones/Dev.Acme.com",
-            r#"{"soa_minimum": 60, "ns": ["ns1.dev.acme.com"]}"#,
-        )
-        .await;
+    let made: ZoneView =
+        control.ok("PUT", "/zones/Dev.Acme.com", r#"{"soa_minimum": 60, "ns": ["ns1.dev.acme.com"]}"#).await;
     assert_eq!((made.zone.as_str(), made.soa_minimum), ("dev.acme.com", 60));
     assert_eq!(made.ns, ["ns1.dev.acme.com"]);
-    let changed: ZoneView = control
-        .ok("PUT", "/zones/dev.acme.com", r#"{"soa_minimum": 7}"#)
-        .await;
+    let changed: ZoneView = control.ok("PUT", "/zones/dev.acme.com", r#"{"soa_minimum": 7}"#).await;
     assert_eq!((changed.soa_minimum, &changed.ns), (7, &made.ns));
     assert!(changed.serial > made.serial);
     let zones: Vec<ZoneView> = control.get("/zones").await;
@@ -188,75 +135,42 @@ async fn zones_are_made_changed_listed_and_removed() {
     let denied = control.lab.ask("x.dev.acme.com", RecordType::A).await;
     assert_eq!(denied.authorities[0].ttl, 7);
     control.empty("DELETE", "/zones/dev.acme.com").await;
-    control
-        .refused(StatusCode::NOT_FOUND, "DELETE", "/zones/dev.acme.com", "")
-        .await;
+    control.refused(StatusCode::NOT_FOUND, "DELETE", "/zones/dev.acme.com", "").await;
 }
 
 #[tokio::test]
 async fn faults_are_set_listed_and_ended() {
     let control = Control::start().await;
-    let set: FaultView = control
-        .ok(
-            "PUT",
-            "/faults/*.acme.com",
-            r#"{"fault": "servfail", "transport": "udp"}"#,
-        )
-        .await;
+    let set: FaultView =
+        control.ok("PUT", "/faults/*.acme.com", r#"{"fault": "servfail", "transport": "udp"}"#).await;
     assert_eq!(set.name, "*.acme.com");
     assert_eq!(control.get::<Vec<FaultView>>("/faults").await, [set]);
-    assert_eq!(
-        control.lab.ask("x.acme.com", RecordType::A).await.response_code,
-        ServFail
-    );
+    assert_eq!(control.lab.ask("x.acme.com", RecordType::A).await.response_code, ServFail);
     control.empty("DELETE", "/faults/*.acme.com").await;
-    control
-        .refused(StatusCode::NOT_FOUND, "DELETE", "/faults/*.acme.com", "")
-        .await;
-    control
-        .ok::<FaultView>("PUT", "/faults/*.", r#"{"fault": "refused"}"#)
-        .await;
-    assert_eq!(
-        control.lab.ask("x.acme.com", RecordType::A).await.response_code,
-        Refused
-    );
+    control.refused(StatusCode::NOT_FOUND, "DELETE", "/faults/*.acme.com", "").await;
+    control.ok::<FaultView>("PUT", "/faults/*.", r#"{"fault": "refused"}"#).await;
+    assert_eq!(control.lab.ask("x.acme.com", RecordType::A).await.response_code, Refused);
     control.empty("DELETE", "/faults").await;
-    control
-        .ok::<FaultView>("PUT", "/faults/x.acme.com", r#"{"fault": "delay", "ms": 1}"#)
-        .await;
-    assert_eq!(
-        control.lab.ask("x.acme.com", RecordType::A).await.response_code,
-        NXDomain
-    );
+    control.ok::<FaultView>("PUT", "/faults/x.acme.com", r#"{"fault": "delay", "ms": 1}"#).await;
+    assert_eq!(control.lab.ask("x.acme.com", RecordType::A).await.response_code, NXDomain);
 }
 
 #[tokio::test]
 async fn questions_are_listed_and_reset_forgets_everything() {
     let control = Control::start().await;
-    control
-        .ok::<RecordView>("PUT", "/records/acme.com/TXT", r#"{"values": ["x"]}"#)
-        .await;
-    control
-        .ok::<FaultView>("PUT", "/faults/acme.com", r#"{"fault": "servfail"}"#)
-        .await;
+    control.ok::<RecordView>("PUT", "/records/acme.com/TXT", r#"{"values": ["x"]}"#).await;
+    control.ok::<FaultView>("PUT", "/faults/acme.com", r#"{"fault": "servfail"}"#).await;
     control.lab.ask("acme.com", RecordType::TXT).await;
     control.lab.ask("other.com", RecordType::TXT).await;
     let asked: Vec<QueryView> = control.get("/queries?name=acme.com").await;
     assert_eq!(asked.len(), 1);
-    assert_eq!(
-        (asked[0].rcode.as_deref(), asked[0].fault),
-        (Some("SERVFAIL"), Some(FaultKind::Servfail))
-    );
+    assert_eq!((asked[0].rcode.as_deref(), asked[0].fault), (Some("SERVFAIL"), Some(FaultKind::Servfail)));
     assert_eq!(control.get::<Vec<QueryView>>("/queries?after=1").await.len(), 1);
     assert_eq!(control.get::<Vec<QueryView>>("/queries").await.len(), 2);
     control.empty("POST", "/reset").await;
     assert_eq!(control.get::<Vec<QueryView>>("/queries").await, []);
     assert_eq!(control.get::<Vec<FaultView>>("/faults").await, []);
-    assert_eq!(
-        control.get::<Vec<ZoneView>>("/zones").await.len(),
-        1,
-        "only the server's own zone is left"
-    );
+    assert_eq!(control.get::<Vec<ZoneView>>("/zones").await.len(), 1, "only the server's own zone is left");
     assert_eq!(control.lab.ask("acme.com", RecordType::TXT).await.answers, []);
     assert_eq!(control.get::<Vec<QueryView>>("/queries").await[0].seq, 3);
 }
@@ -264,111 +178,47 @@ async fn questions_are_listed_and_reset_forgets_everything() {
 #[tokio::test]
 async fn what_is_wrong_with_a_request_is_named() {
     let control = Control::start().await;
-    control
-        .ok::<RecordView>("PUT", "/records/alias.a.com/CNAME", r#"{"values": ["b.com"]}"#)
-        .await;
-    control
-        .ok::<RecordView>("PUT", "/records/plain.a.com/TXT", r#"{"values": ["b"]}"#)
-        .await;
+    control.ok::<RecordView>("PUT", "/records/alias.a.com/CNAME", r#"{"values": ["b.com"]}"#).await;
+    control.ok::<RecordView>("PUT", "/records/plain.a.com/TXT", r#"{"values": ["b"]}"#).await;
     let too_many = format!(r#"{{"strings": [["{}"]]}}"#, "x".repeat(256));
     for (method, path, body, field) in [
         ("PUT", "/records/a..com/TXT", r#"{"values": ["x"]}"#, "name"),
         ("PUT", "/records/a.com/SRV", r#"{"values": ["x"]}"#, "type"),
-        (
-            "PUT",
-            "/records/a.com/A",
-            r#"{"values": ["127.0.0.1", "x"]}"#,
-            "values[1]",
-        ),
+        ("PUT", "/records/a.com/A", r#"{"values": ["127.0.0.1", "x"]}"#, "values[1]"),
         ("PUT", "/records/a.com/TXT", r#"{"values": "x"}"#, "values"),
-        (
-            "PUT",
-            "/records/a.com/TXT",
-            r#"{"values": ["x", 1]}"#,
-            "values[1]",
-        ),
+        ("PUT", "/records/a.com/TXT", r#"{"values": ["x", 1]}"#, "values[1]"),
         ("PUT", "/records/a.com/TXT", r#"{"values": []}"#, "values"),
         ("PUT", "/records/a.com/TXT", r"{}", "values"),
-        (
-            "PUT",
-            "/records/a.com/TXT",
-            r#"{"values": ["x"], "strings": [["x"]]}"#,
-            "strings",
-        ),
-        (
-            "PUT",
-            "/records/a.com/A",
-            r#"{"strings": [["127.0.0.1"]]}"#,
-            "strings",
-        ),
+        ("PUT", "/records/a.com/TXT", r#"{"values": ["x"], "strings": [["x"]]}"#, "strings"),
+        ("PUT", "/records/a.com/A", r#"{"strings": [["127.0.0.1"]]}"#, "strings"),
         ("PUT", "/records/a.com/TXT", &too_many, "strings[0][0]"),
-        (
-            "PUT",
-            "/records/a.com/TXT",
-            r#"{"values": ["x"], "ttl": -1}"#,
-            "ttl",
-        ),
-        (
-            "PUT",
-            "/records/a.com/TXT",
-            r#"{"values": ["x"], "ttl": 4294967295}"#,
-            "ttl",
-        ),
+        ("PUT", "/records/a.com/TXT", r#"{"values": ["x"], "ttl": -1}"#, "ttl"),
+        ("PUT", "/records/a.com/TXT", r#"{"values": ["x"], "ttl": 4294967295}"#, "ttl"),
         ("PUT", "/records/a.com/TXT", r#"{"value": ["x"]}"#, "value"),
         ("PUT", "/records/a.com/TXT", "not json", "body"),
         ("PUT", "/records/a.com/TXT", "", "body"),
         ("PUT", "/records/a.com/TXT", r#"{"values": ["x"]} more"#, "body"),
         ("PUT", "/records/a.com/CNAME", r#"{"values": ["b.com"]}"#, "name"),
-        (
-            "PUT",
-            "/records/plain.a.com/CNAME",
-            r#"{"values": ["b.com"]}"#,
-            "name",
-        ),
-        (
-            "POST",
-            "/records/alias.a.com/CNAME",
-            r#"{"values": ["c.com"]}"#,
-            "values",
-        ),
+        ("PUT", "/records/plain.a.com/CNAME", r#"{"values": ["b.com"]}"#, "name"),
+        ("POST", "/records/alias.a.com/CNAME", r#"{"values": ["c.com"]}"#, "values"),
         ("PUT", "/records/alias.a.com/TXT", r#"{"values": ["x"]}"#, "name"),
         ("PUT", "/records/*.a.com/NS", r#"{"values": ["b.com"]}"#, "name"),
-        (
-            "PUT",
-            "/records/x.a.com/SOA",
-            r#"{"values": ["a b 1 2 3 4 5"]}"#,
-            "name",
-        ),
+        ("PUT", "/records/x.a.com/SOA", r#"{"values": ["a b 1 2 3 4 5"]}"#, "name"),
         ("DELETE", "/records/a.com/SOA", "", "type"),
         ("PUT", "/zones/*.com", "{}", "zone"),
         ("PUT", "/zones/a.com", r#"{"ns": ["ok.com", "a..b"]}"#, "ns[1]"),
         ("PUT", "/zones/a.com", r#"{"ns": []}"#, "ns"),
-        (
-            "PUT",
-            "/zones/a.com",
-            r#"{"soa_minimum": 4294967295}"#,
-            "soa_minimum",
-        ),
+        ("PUT", "/zones/a.com", r#"{"soa_minimum": 4294967295}"#, "soa_minimum"),
         ("PUT", "/faults/a.com", r#"{"fault": "explode"}"#, "fault"),
         ("PUT", "/faults/a.com", r#"{"fault": "delay"}"#, "ms"),
-        (
-            "PUT",
-            "/faults/a.com",
-            r#"{"fault": "drop", "transport": "quic"}"#,
-            "transport",
-        ),
+        ("PUT", "/faults/a.com", r#"{"fault": "drop", "transport": "quic"}"#, "transport"),
         ("PUT", "/faults/*.a..com", r#"{"fault": "drop"}"#, "name"),
         ("GET", "/queries?after=x", "", "after"),
         ("GET", "/queries?nmae=x", "", "query"),
         ("PUT", "/records/%ff/TXT", "{}", "path"),
     ] {
         let error = control.refused(StatusCode::BAD_REQUEST, method, path, body).await;
-        assert_eq!(
-            error.field.as_deref(),
-            Some(field),
-            "{method} {path} {body}: {}",
-            error.error
-        );
+        assert_eq!(error.field.as_deref(), Some(field), "{method} {path} {body}: {}", error.error);
         assert!(error.error.starts_with(field), "{}", error.error);
     }
     assert_eq!(control.lab.zones.faults(), []);
@@ -378,62 +228,35 @@ async fn what_is_wrong_with_a_request_is_named() {
 async fn without_auto_zones_records_need_a_zone() {
     let lab = Lab::with_acme().await;
     let records = PutRecords::values(["x"]);
-    assert_eq!(
-        lab.zones
-            .put_records("other.com", "TXT", &records)
-            .unwrap_err()
-            .field,
-        "name"
-    );
+    assert_eq!(lab.zones.put_records("other.com", "TXT", &records).unwrap_err().field, "name");
     lab.zones.put_records("a.acme.com", "TXT", &records).unwrap();
 }
 
 #[tokio::test]
 async fn unknown_paths_and_methods_are_told_apart() {
     let control = Control::start().await;
-    for path in [
-        "/nothing",
-        "/zones/a/b",
-        "/records/a.com",
-        "/records/a.com/TXT/more",
-    ] {
+    for path in ["/nothing", "/zones/a/b", "/records/a.com", "/records/a.com/TXT/more"] {
         control.refused(StatusCode::NOT_FOUND, "GET", path, "").await;
     }
     let response = control.send("PATCH", "/records/a.com/TXT", "").await;
     assert_eq!(response.status(), StatusCode::METHOD_NOT_ALLOWED);
     assert_eq!(response.headers()["allow"], "PUT, POST, DELETE");
-    control
-        .refused(StatusCode::METHOD_NOT_ALLOWED, "GET", "/reset", "")
-        .await;
+    control.refused(StatusCode::METHOD_NOT_ALLOWED, "GET", "/reset", "").await;
 }
 
 #[tokio::test]
 async fn bodies_over_64_kib_are_refused() {
     let control = Control::start().await;
     let body = |length: usize| format!(r#"{{"values": ["{}"]}}"#, "x".repeat(length));
-    control
-        .refused(
-            StatusCode::PAYLOAD_TOO_LARGE,
-            "PUT",
-            "/records/a.com/TXT",
-            &body(65_536),
-        )
-        .await;
-    control
-        .ok::<RecordView>("PUT", "/records/a.com/TXT", &body(60_000))
-        .await;
+    control.refused(StatusCode::PAYLOAD_TOO_LARGE, "PUT", "/records/a.com/TXT", &body(65_536)).await;
+    control.ok::<RecordView>("PUT", "/records/a.com/TXT", &body(60_000)).await;
 }
 
 #[tokio::test]
 async fn an_open_connection_does_not_keep_the_sandbox_alive() {
     let control = Control::start().await;
     let mut open = TcpStream::connect(control.address).await.unwrap();
-    open.write_all(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
-        .await
-        .unwrap();
+    open.write_all(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n").await.unwrap();
     open.read_u8().await.unwrap();
-    tokio::time::timeout(PATIENCE, control.lab.sandbox.stop())
-        .await
-        .unwrap()
-        .unwrap();
+    tokio::time::timeout(PATIENCE, control.lab.sandbox.stop()).await.unwrap().unwrap();
 }

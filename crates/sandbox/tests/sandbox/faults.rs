@@ -26,36 +26,22 @@ async fn lab_with(fault: &PutFault) -> Lab {
 /// The true answer.
 #[track_caller]
 fn assert_proof(reply: &Message) {
-    assert_eq!(
-        (reply.response_code, reply.authoritative, reply.truncation),
-        (NoError, true, false)
-    );
+    assert_eq!((reply.response_code, reply.authoritative, reply.truncation), (NoError, true, false));
     assert_eq!(answers(reply), ["_deed.acme.com. TXT proof"]);
 }
 
 async fn assert_other_is_well(lab: &Lab) {
-    assert_eq!(
-        answers(&lab.ask("other.acme.com", RecordType::TXT).await),
-        ["other.acme.com. TXT other"]
-    );
-    assert_eq!(
-        answers(&lab.ask_tcp("other.acme.com", RecordType::TXT).await),
-        ["other.acme.com. TXT other"]
-    );
+    assert_eq!(answers(&lab.ask("other.acme.com", RecordType::TXT).await), ["other.acme.com. TXT other"]);
+    assert_eq!(answers(&lab.ask_tcp("other.acme.com", RecordType::TXT).await), ["other.acme.com. TXT other"]);
 }
 
 #[tokio::test]
 async fn error_codes_come_without_records() {
-    for (kind, code) in [
-        (FaultKind::Servfail, ServFail),
-        (FaultKind::Refused, Refused),
-        (FaultKind::Formerr, FormErr),
-    ] {
+    for (kind, code) in
+        [(FaultKind::Servfail, ServFail), (FaultKind::Refused, Refused), (FaultKind::Formerr, FormErr)]
+    {
         let lab = lab_with(&PutFault::new(kind)).await;
-        for reply in [
-            lab.ask(NAME, RecordType::TXT).await,
-            lab.ask_tcp(NAME, RecordType::TXT).await,
-        ] {
+        for reply in [lab.ask(NAME, RecordType::TXT).await, lab.ask_tcp(NAME, RecordType::TXT).await] {
             assert_eq!(reply.response_code, code);
             assert!(!reply.authoritative && reply.all_sections().next().is_none());
             assert!(reply.edns.is_some());
@@ -81,10 +67,7 @@ async fn dropped_questions_are_seen_but_never_answered() {
     let lab = lab_with(&PutFault::new(FaultKind::Drop)).await;
     let other = question("other.acme.com", RecordType::TXT);
     let socket = lab.socket().await;
-    socket
-        .send(&question(NAME, RecordType::TXT).to_vec().unwrap())
-        .await
-        .unwrap();
+    socket.send(&question(NAME, RecordType::TXT).to_vec().unwrap()).await.unwrap();
     let seen = lab.zones.wait_for_query(NAME, 0, PATIENCE).await.unwrap();
     assert_eq!((seen.rcode, seen.fault), (None, Some(FaultKind::Drop)));
     socket.send(&other.to_vec().unwrap()).await.unwrap();
@@ -102,10 +85,7 @@ async fn dropped_questions_are_seen_but_never_answered() {
 #[tokio::test]
 async fn delayed_answers_come_late_and_hold_up_nobody_over_udp() {
     let lab = lab_with(&PutFault::delay(400)).await;
-    let (slow, fast) = (
-        question(NAME, RecordType::TXT),
-        question("other.acme.com", RecordType::TXT),
-    );
+    let (slow, fast) = (question(NAME, RecordType::TXT), question("other.acme.com", RecordType::TXT));
     let socket = lab.socket().await;
     let asked = Instant::now();
     socket.send(&slow.to_vec().unwrap()).await.unwrap();
@@ -125,13 +105,8 @@ async fn truncation_sends_clients_to_tcp() {
     assert!(reply.truncation && reply.answers.is_empty() && reply.response_code == NoError);
     assert_eq!(reply.queries.len(), 1);
     assert_proof(&lab.ask_tcp(NAME, RecordType::TXT).await);
-    lab.zones
-        .put_fault(NAME, &PutFault::new(FaultKind::TruncateAlways))
-        .unwrap();
-    for reply in [
-        lab.ask(NAME, RecordType::TXT).await,
-        lab.ask_tcp(NAME, RecordType::TXT).await,
-    ] {
+    lab.zones.put_fault(NAME, &PutFault::new(FaultKind::TruncateAlways)).unwrap();
+    for reply in [lab.ask(NAME, RecordType::TXT).await, lab.ask_tcp(NAME, RecordType::TXT).await] {
         assert!(reply.truncation && reply.answers.is_empty());
     }
     assert_other_is_well(&lab).await;
@@ -149,10 +124,7 @@ async fn a_wrong_id_spoils_nothing_else() {
 #[tokio::test]
 async fn a_lame_server_answers_without_aa() {
     let lab = lab_with(&PutFault::new(FaultKind::NotAuthoritative)).await;
-    for reply in [
-        lab.ask(NAME, RecordType::TXT).await,
-        lab.ask_tcp(NAME, RecordType::TXT).await,
-    ] {
+    for reply in [lab.ask(NAME, RecordType::TXT).await, lab.ask_tcp(NAME, RecordType::TXT).await] {
         assert!(!reply.authoritative);
         assert_eq!(answers(&reply), ["_deed.acme.com. TXT proof"]);
     }
@@ -167,10 +139,7 @@ async fn tcp_is_reset_once_the_question_is_known() {
     let ended = tokio::time::timeout(PATIENCE, stream.read_u16()).await.unwrap();
     assert_eq!(ended.unwrap_err().kind(), ErrorKind::ConnectionReset);
     let seen = lab.zones.queries(Some(NAME), 0);
-    assert_eq!(
-        (seen[0].transport, seen[0].rcode.as_deref()),
-        (Transport::Tcp, None)
-    );
+    assert_eq!((seen[0].transport, seen[0].rcode.as_deref()), (Transport::Tcp, None));
     assert_proof(&lab.ask(NAME, RecordType::TXT).await);
     assert_other_is_well(&lab).await;
 }
@@ -178,9 +147,7 @@ async fn tcp_is_reset_once_the_question_is_known() {
 #[tokio::test]
 async fn tcp_is_refused_outright_for_everything() {
     let lab = Lab::automatic().await;
-    lab.zones
-        .put_fault("*.", &PutFault::new(FaultKind::TcpRefuse))
-        .unwrap();
+    lab.zones.put_fault("*.", &PutFault::new(FaultKind::TcpRefuse)).unwrap();
     let mut stream = lab.connect().await;
     let ended = tokio::time::timeout(PATIENCE, stream.read_u16()).await.unwrap();
     assert_eq!(ended.unwrap_err().kind(), ErrorKind::ConnectionReset);
@@ -193,42 +160,21 @@ async fn faults_keep_to_their_transport_type_and_names() {
     assert_eq!(lab.ask(NAME, RecordType::TXT).await.response_code, ServFail);
     assert_proof(&lab.ask_tcp(NAME, RecordType::TXT).await);
     lab.zones.delete_faults();
-    lab.zones
-        .put_fault(
-            NAME,
-            &PutFault::new(FaultKind::Servfail).over(FaultTransport::Tcp),
-        )
-        .unwrap();
+    lab.zones.put_fault(NAME, &PutFault::new(FaultKind::Servfail).over(FaultTransport::Tcp)).unwrap();
     assert_proof(&lab.ask(NAME, RecordType::TXT).await);
     assert_eq!(lab.ask_tcp(NAME, RecordType::TXT).await.response_code, ServFail);
     lab.zones.delete_faults();
-    lab.zones
-        .put_fault("*.acme.com", &PutFault::new(FaultKind::Refused).for_type("txt"))
-        .unwrap();
+    lab.zones.put_fault("*.acme.com", &PutFault::new(FaultKind::Refused).for_type("txt")).unwrap();
     assert_eq!(lab.ask(NAME, RecordType::TXT).await.response_code, Refused);
-    assert_eq!(
-        lab.ask("a.b.acme.com", RecordType::TXT).await.response_code,
-        Refused
-    );
+    assert_eq!(lab.ask("a.b.acme.com", RecordType::TXT).await.response_code, Refused);
     assert_eq!(lab.ask(NAME, RecordType::A).await.response_code, NoError);
     assert_eq!(lab.ask("acme.com", RecordType::TXT).await.response_code, NoError);
-    assert_eq!(
-        lab.ask("notacme.com", RecordType::TXT).await.response_code,
-        NoError
-    );
+    assert_eq!(lab.ask("notacme.com", RecordType::TXT).await.response_code, NoError);
 }
 
 #[tokio::test]
 async fn faults_strike_whatever_case_is_asked_in() {
     let lab = lab_with(&PutFault::new(FaultKind::Servfail)).await;
-    assert_eq!(
-        lab.send(&plain_question("_DEED.aCMe.COM", RecordType::TXT))
-            .await
-            .response_code,
-        ServFail
-    );
-    assert_eq!(
-        lab.zones.queries(Some(NAME), 0)[0].name.as_deref(),
-        Some("_DEED.aCMe.COM")
-    );
+    assert_eq!(lab.send(&plain_question("_DEED.aCMe.COM", RecordType::TXT)).await.response_code, ServFail);
+    assert_eq!(lab.zones.queries(Some(NAME), 0)[0].name.as_deref(), Some("_DEED.aCMe.COM"));
 }

@@ -14,18 +14,13 @@ use crate::client::{Lab, PATIENCE, answers, name, plain_question, question, read
 async fn the_question_comes_back_letter_by_letter() {
     let lab = Lab::with_acme().await;
     lab.set("_deed.acme.com", "TXT", &["proof"]);
-    let asked = plain_question("_DeEd.AcMe.cOm", RecordType::TXT)
-        .to_vec()
-        .unwrap();
+    let asked = plain_question("_DeEd.AcMe.cOm", RecordType::TXT).to_vec().unwrap();
     let reply = lab.send_bytes(&asked).await;
     assert_eq!(reply[..2], asked[..2]);
     assert_eq!(reply[12..asked.len()], asked[12..]);
     let reply = Message::from_vec(&reply).unwrap();
     assert!(reply.answers[0].name.eq_case(&name("_DeEd.AcMe.cOm")));
-    assert_eq!(
-        lab.zones.queries(None, 0)[0].name.as_deref(),
-        Some("_DeEd.AcMe.cOm")
-    );
+    assert_eq!(lab.zones.queries(None, 0)[0].name.as_deref(), Some("_DeEd.AcMe.cOm"));
 }
 
 #[tokio::test]
@@ -34,14 +29,8 @@ async fn edns_is_answered_with_edns_only_where_it_was_used() {
     let mut asked = question("acme.com", RecordType::SOA);
     asked.edns.as_mut().unwrap().set_dnssec_ok(true);
     let edns = lab.send(&asked).await.edns.unwrap();
-    assert_eq!(
-        (edns.version(), edns.max_payload(), edns.flags().dnssec_ok),
-        (0, 1232, true)
-    );
-    assert_eq!(
-        lab.send(&plain_question("acme.com", RecordType::SOA)).await.edns,
-        None
-    );
+    assert_eq!((edns.version(), edns.max_payload(), edns.flags().dnssec_ok), (0, 1232, true));
+    assert_eq!(lab.send(&plain_question("acme.com", RecordType::SOA)).await.edns, None);
 }
 
 #[tokio::test]
@@ -51,13 +40,7 @@ async fn unknown_edns_versions_are_told_so() {
     asked.edns.as_mut().unwrap().set_version(1);
     let reply = lab.send(&asked).await;
     // BADVERS and BADSIG share the number.
-    assert_eq!(
-        (
-            u16::from(reply.response_code),
-            reply.edns.as_ref().map(Edns::version)
-        ),
-        (16, Some(0))
-    );
+    assert_eq!((u16::from(reply.response_code), reply.edns.as_ref().map(Edns::version)), (16, Some(0)));
     assert_eq!(reply.answers, []);
     assert_eq!(lab.zones.queries(None, 0)[0].rcode.as_deref(), Some("BADVERS"));
 }
@@ -81,10 +64,7 @@ async fn answers_over_the_clients_limit_are_truncated() {
             bytes.len()
         );
         let reply = Message::from_vec(&bytes).unwrap();
-        assert_eq!(
-            (reply.response_code, reply.edns.is_some()),
-            (NoError, payload.is_some())
-        );
+        assert_eq!((reply.response_code, reply.edns.is_some()), (NoError, payload.is_some()));
         assert_eq!(reply.truncation, reply.answers.is_empty());
         reply.truncation
     };
@@ -102,9 +82,7 @@ async fn an_answer_close_to_64_kib_passes_over_tcp_and_a_larger_one_is_truncated
     let lab = Lab::with_acme().await;
     lab.set("acme.com", "TXT", &[&"x".repeat(60_000)]);
     assert_eq!(lab.ask_tcp("acme.com", RecordType::TXT).await.answers.len(), 1);
-    lab.zones
-        .add_records("acme.com", "TXT", &PutRecords::values(["y".repeat(60_000)]))
-        .unwrap();
+    lab.zones.add_records("acme.com", "TXT", &PutRecords::values(["y".repeat(60_000)])).unwrap();
     let reply = lab.ask_tcp("acme.com", RecordType::TXT).await;
     assert!(reply.truncation && reply.answers.is_empty());
 }
@@ -114,38 +92,15 @@ async fn helpful_addresses_are_left_out_before_anything_is_truncated() {
     let lab = Lab::with_acme().await;
     let servers: Vec<String> = (0..13).map(|index| format!("n{index}.acme.com")).collect();
     for server in &servers {
-        lab.zones
-            .put_records(
-                server,
-                "AAAA",
-                &PutRecords::values(["2001:db8::1", "2001:db8::2"]),
-            )
-            .unwrap();
+        lab.zones.put_records(server, "AAAA", &PutRecords::values(["2001:db8::1", "2001:db8::2"])).unwrap();
     }
-    lab.zones
-        .put_zone(
-            "acme.com",
-            &PutZone {
-                soa_minimum: None,
-                ns: Some(servers.clone()),
-            },
-        )
-        .unwrap();
+    lab.zones.put_zone("acme.com", &PutZone { soa_minimum: None, ns: Some(servers.clone()) }).unwrap();
     let reply = lab.send(&plain_question("acme.com", RecordType::NS)).await;
-    assert_eq!(
-        (reply.truncation, reply.answers.len(), reply.additionals.len()),
-        (false, 13, 0)
-    );
+    assert_eq!((reply.truncation, reply.answers.len(), reply.additionals.len()), (false, 13, 0));
     assert_eq!(lab.ask("acme.com", RecordType::NS).await.additionals.len(), 26);
     // RFC 9471: in a referral they are needed.
-    lab.zones
-        .put_records("child.acme.com", "NS", &PutRecords::values(servers))
-        .unwrap();
-    assert!(
-        lab.send(&plain_question("www.child.acme.com", RecordType::TXT))
-            .await
-            .truncation
-    );
+    lab.zones.put_records("child.acme.com", "NS", &PutRecords::values(servers)).unwrap();
+    assert!(lab.send(&plain_question("www.child.acme.com", RecordType::TXT)).await.truncation);
 }
 
 #[tokio::test]
@@ -155,10 +110,7 @@ async fn other_opcodes_are_not_implemented() {
         let mut asked = plain_question("acme.com", RecordType::SOA);
         asked.metadata.op_code = op_code;
         let reply = lab.send(&asked).await;
-        assert_eq!(
-            (reply.response_code, reply.op_code, reply.id),
-            (NotImp, op_code, asked.id)
-        );
+        assert_eq!((reply.response_code, reply.op_code, reply.id), (NotImp, op_code, asked.id));
     }
 }
 
@@ -234,10 +186,7 @@ async fn one_connection_carries_several_questions_in_any_portions() {
         write_tcp(&mut stream, &question(name, RecordType::TXT)).await;
     }
     for value in ["a", "b"] {
-        assert_eq!(
-            answers(&read_tcp(&mut stream).await),
-            [format!("{value}.acme.com. TXT {value}")]
-        );
+        assert_eq!(answers(&read_tcp(&mut stream).await), [format!("{value}.acme.com. TXT {value}")]);
     }
     let bytes = question("a.acme.com", RecordType::TXT).to_vec().unwrap();
     let framed = [&u16::try_from(bytes.len()).unwrap().to_be_bytes()[..], &bytes].concat();
@@ -250,33 +199,21 @@ async fn one_connection_carries_several_questions_in_any_portions() {
 
 #[tokio::test]
 async fn silent_and_half_sent_connections_are_closed() {
-    let limits = Limits {
-        tcp_idle: Duration::from_millis(100),
-        ..Limits::default()
-    };
+    let limits = Limits { tcp_idle: Duration::from_millis(100), ..Limits::default() };
     let lab = Lab::start(true, limits).await;
     for portion in [&b""[..], b"\x00", b"\x00\x40half a message"] {
         let mut stream = lab.connect().await;
         stream.write_all(portion).await.unwrap();
         let mut rest = Vec::new();
         // With unread bytes in hand the system ends the connection with a reset.
-        let ended = tokio::time::timeout(PATIENCE, stream.read_to_end(&mut rest))
-            .await
-            .unwrap();
+        let ended = tokio::time::timeout(PATIENCE, stream.read_to_end(&mut rest)).await.unwrap();
         assert!(rest.is_empty(), "{ended:?}");
     }
 }
 
 #[tokio::test]
 async fn connections_above_the_cap_are_closed_and_the_others_go_on() {
-    let lab = Lab::start(
-        true,
-        Limits {
-            tcp_connections: 1,
-            ..Limits::default()
-        },
-    )
-    .await;
+    let lab = Lab::start(true, Limits { tcp_connections: 1, ..Limits::default() }).await;
     let mut first = lab.connect().await;
     write_tcp(&mut first, &question("com", RecordType::NS)).await;
     read_tcp(&mut first).await;

@@ -3,9 +3,7 @@ use super::*;
 
 fn claimed(text: &str, policy: &NamePolicy) -> Result<String, &'static str> {
     let name = text.parse().unwrap();
-    ClaimableName::new(name, policy, 14)
-        .map(|name| name.apex().to_string())
-        .map_err(|error| error.code())
+    ClaimableName::new(name, policy, 14).map(|name| name.apex().to_string()).map_err(|error| error.code())
 }
 
 #[test]
@@ -19,10 +17,7 @@ fn a_claimable_name_leaves_room_for_the_records_label() {
     assert_eq!(claim(240, &policy, 14), Err(NameError::TooLong { limit: 239 }));
     assert_eq!(claim(253, &policy, 0), Ok(253));
     assert_eq!(claim(20, &policy, 400), Err(NameError::TooLong { limit: 0 }));
-    let shorter = NamePolicy {
-        max_name_len: 100,
-        ..policy
-    };
+    let shorter = NamePolicy { max_name_len: 100, ..policy };
     assert_eq!(claim(100, &shorter, 14), Ok(100));
     assert_eq!(claim(101, &shorter, 14), Err(NameError::TooLong { limit: 100 }));
 }
@@ -31,32 +26,14 @@ fn a_claimable_name_leaves_room_for_the_records_label() {
 fn the_strict_policy_refuses_what_nobody_owns() {
     let strict = NamePolicy::default();
     for (code, names) in [
-        (
-            "public_suffix",
-            "co.uk github.io pages.dev s3.amazonaws.com foo.ck 公司.cn",
-        ),
-        (
-            "special_use_name",
-            "example.com www.example.net example.org a.example a.test a.invalid",
-        ),
-        (
-            "special_use_name",
-            "a.local a.localhost a.onion a.alt home.arpa x.home.arpa",
-        ),
-        (
-            "special_use_name",
-            "6tisch.arpa eap-noob.arpa ipv4only.arpa resolver.arpa service.arpa",
-        ),
+        ("public_suffix", "co.uk github.io pages.dev s3.amazonaws.com foo.ck 公司.cn"),
+        ("special_use_name", "example.com www.example.net example.org a.example a.test a.invalid"),
+        ("special_use_name", "a.local a.localhost a.onion a.alt home.arpa x.home.arpa"),
+        ("special_use_name", "6tisch.arpa eap-noob.arpa ipv4only.arpa resolver.arpa service.arpa"),
         ("special_use_name", "10.in-addr.arpa 8.e.f.ip6.arpa as112.arpa"),
-        (
-            "special_use_name",
-            "a.internal a.corp a.home a.mail a.lan a.intranet a.private",
-        ),
+        ("special_use_name", "a.internal a.corp a.home a.mail a.lan a.intranet a.private"),
         ("unlisted_tld", "acme.notatld a.b.c.nosuch"),
-        (
-            "consumer_mail_domain",
-            "gmail.com GMAIL.com. a.b.gmail.com outlook.com yahoo.co.jp qq.com",
-        ),
+        ("consumer_mail_domain", "gmail.com GMAIL.com. a.b.gmail.com outlook.com yahoo.co.jp qq.com"),
     ] {
         for name in names.split(' ') {
             assert_eq!(claimed(name, &strict), Err(code), "{name}");
@@ -87,10 +64,7 @@ fn the_registrable_domain_follows_the_full_list() {
 fn each_switch_opens_its_own_door_only() {
     let strict = NamePolicy::default();
 
-    let special = NamePolicy {
-        allow_special_use: true,
-        ..strict.clone()
-    };
+    let special = NamePolicy { allow_special_use: true, ..strict.clone() };
     for (name, apex) in [
         ("www.example.com", "example.com"),
         ("a.b.test", "b.test"),
@@ -104,40 +78,22 @@ fn each_switch_opens_its_own_door_only() {
     assert_eq!(claimed("home.arpa", &special), Err("public_suffix"));
     assert_eq!(claimed("gmail.com", &special), Err("consumer_mail_domain"));
 
-    let private = NamePolicy {
-        allow_private_suffix: true,
-        ..strict.clone()
-    };
+    let private = NamePolicy { allow_private_suffix: true, ..strict.clone() };
     assert_eq!(claimed("github.io", &private).as_deref(), Ok("github.io"));
     assert_eq!(claimed("foo.github.io", &private).as_deref(), Ok("foo.github.io"));
     assert_eq!(claimed("co.uk", &private), Err("public_suffix"));
     assert_eq!(claimed("a.test", &private), Err("special_use_name"));
 
-    let consumer = NamePolicy {
-        allow_consumer_mail: true,
-        ..strict.clone()
-    };
+    let consumer = NamePolicy { allow_consumer_mail: true, ..strict.clone() };
     assert_eq!(claimed("mx.gmail.com", &consumer).as_deref(), Ok("gmail.com"));
     assert_eq!(claimed("a.test", &consumer), Err("special_use_name"));
 
     let extra = vec!["students.acme.edu".parse().unwrap()];
-    let stricter = NamePolicy {
-        extra_consumer_mail: extra,
-        ..strict
-    };
-    assert_eq!(
-        claimed("a.students.acme.edu", &stricter),
-        Err("consumer_mail_domain")
-    );
-    assert_eq!(
-        claimed("mystudents.acme.edu", &stricter).as_deref(),
-        Ok("acme.edu")
-    );
+    let stricter = NamePolicy { extra_consumer_mail: extra, ..strict };
+    assert_eq!(claimed("a.students.acme.edu", &stricter), Err("consumer_mail_domain"));
+    assert_eq!(claimed("mystudents.acme.edu", &stricter).as_deref(), Ok("acme.edu"));
     assert_eq!(claimed("acme.edu", &stricter).as_deref(), Ok("acme.edu"));
-    let open = NamePolicy {
-        allow_consumer_mail: true,
-        ..stricter
-    };
+    let open = NamePolicy { allow_consumer_mail: true, ..stricter };
     assert_eq!(claimed("a.students.acme.edu", &open).as_deref(), Ok("acme.edu"));
 }
 

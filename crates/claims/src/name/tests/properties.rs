@@ -19,10 +19,7 @@ fn near_names() -> impl Strategy<Value = String> {
     ];
     let dot = prop_oneof![8 => Just("."), 1 => Just("。"), 1 => Just("｡")];
     proptest::collection::vec((label, dot), 1..8).prop_map(|pieces| {
-        let mut text: String = pieces
-            .iter()
-            .flat_map(|(label, dot)| [label.as_str(), dot])
-            .collect();
+        let mut text: String = pieces.iter().flat_map(|(label, dot)| [label.as_str(), dot]).collect();
         // As often with a trailing dot as without.
         if text.len().is_multiple_of(2) {
             text.pop();
@@ -46,11 +43,7 @@ fn check_text(text: &str) -> Result<(), TestCaseError> {
     for label in name.labels() {
         prop_assert!((1..=63).contains(&label.len()));
         prop_assert!(!label.starts_with('-') && !label.ends_with('-'));
-        prop_assert!(
-            label
-                .bytes()
-                .all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-')
-        );
+        prop_assert!(label.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-'));
     }
     prop_assert!(canonical.parse::<std::net::IpAddr>().is_err());
     let unicode = name.to_unicode();
@@ -61,24 +54,12 @@ fn check_text(text: &str) -> Result<(), TestCaseError> {
         prop_assert!(name.is_within(&parent));
         prop_assert_eq!(DomainName::parse(parent.as_str()), Ok(parent));
     }
-    for policy in [
-        NamePolicy::default(),
-        NamePolicy {
-            allow_special_use: true,
-            ..NamePolicy::default()
-        },
-    ] {
+    for policy in [NamePolicy::default(), NamePolicy { allow_special_use: true, ..NamePolicy::default() }] {
         match ClaimableName::new(name.clone(), &policy, 14) {
             Ok(claimable) => {
                 prop_assert!(claimable.name().is_within(claimable.apex()));
-                prop_assert_eq!(
-                    claimable.apex().registrable_domain(),
-                    Some(claimable.apex().clone())
-                );
-                prop_assert_eq!(
-                    DomainName::parse(claimable.apex().as_str()),
-                    Ok(claimable.apex().clone())
-                );
+                prop_assert_eq!(claimable.apex().registrable_domain(), Some(claimable.apex().clone()));
+                prop_assert_eq!(DomainName::parse(claimable.apex().as_str()), Ok(claimable.apex().clone()));
             }
             Err(error) => prop_assert!(printable(&error.to_string()), "{error}"),
         }

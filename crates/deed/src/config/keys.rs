@@ -1,0 +1,325 @@
+//! Every key of the configuration, with its kind, its default, its bounds and what it is for.
+use std::collections::BTreeSet;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::num::NonZeroUsize;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use deed_claims::name::DomainName;
+use deed_claims::{Activation, ContestPolicy};
+use deed_probe::{DelegationSource, Ipv6, Network};
+
+use super::setting::{BaseUrl, Bounds, LogFormat, Role, Secret, Setting, Text};
+use super::source::Sources;
+
+/// One key as it stands.
+#[derive(Debug, Clone)]
+pub(crate) struct Shown {
+    /// The section, such as `dns.budgets`.
+    pub(crate) section: &'static str,
+    /// What the section is for.
+    pub(crate) about: &'static [&'static str],
+    /// The key within it.
+    pub(crate) key: &'static str,
+    /// What the key is for.
+    pub(crate) doc: &'static [&'static str],
+    /// Its value; none when it is not set.
+    pub(crate) value: Option<toml::Value>,
+    /// What it has to be.
+    pub(crate) expected: String,
+}
+
+impl Shown {
+    /// `section.key`
+    pub(crate) fn path(&self) -> String {
+        format!("{}.{}", self.section, self.key)
+    }
+}
+
+fn secs(seconds: u64) -> Duration {
+    Duration::from_secs(seconds)
+}
+
+fn hours(hours: u64) -> Duration {
+    secs(hours * 3600)
+}
+
+fn days(days: u64) -> Duration {
+    hours(days * 24)
+}
+
+fn local(port: u16) -> SocketAddr {
+    (Ipv4Addr::LOCALHOST, port).into()
+}
+
+macro_rules! sections {
+    ($(
+        $(#[doc = $about:literal])+
+        $field:ident: $name:ident = $path:literal {
+            $( $(#[doc = $doc:literal])+ $key:ident: $ty:ty = $default:expr $(, $range:expr)?; )*
+        }
+    )*) => {
+        $(
+            $(#[doc = $about])+
+            #[derive(Debug, Clone, PartialEq)]
+            pub(crate) struct $name { $( $(#[doc = $doc])+ pub(crate) $key: $ty, )* }
+
+            impl Default for $name {
+                fn default() -> Self {
+                    Self { $( $key: $default, )* }
+                }
+            }
+
+            impl $name {
+                fn read(&mut self, sources: &mut Sources) {
+                    $( sources.take(
+                        concat!($path, ".", stringify!($key)),
+                        &mut self.$key,
+                        bounds!($ty $(, $range)?),
+                    ); )*
+                }
+
+                fn show(&self) -> Vec<Shown> {
+                    vec![$( Shown {
+                        section: $path,
+                        about: &[$($about),+],
+                        key: stringify!($key),
+                        doc: &[$($doc),+],
+                        value: self.$key.show(),
+                        expected: <$ty as Setting>::expected(),
+                    }, )*]
+                }
+            }
+        )*
+
+        /// Every section.
+        #[derive(Debug, Clone, Default, PartialEq)]
+        pub(crate) struct Config { $( $(#[doc = $about])+ pub(crate) $field: $name, )* }
+
+        impl Config {
+            /// The paths of all sections.
+            pub(crate) const SECTIONS: &'static [&'static str] = &[$($path),*];
+
+            /// Takes over whatever the sources say of known keys.
+            pub(crate) fn read(&mut self, sources: &mut Sources) {
+                $( self.$field.read(sources); )*
+            }
+
+            /// Every key as it stands, secrets redacted.
+            pub(crate) fn show(&self) -> Vec<Shown> {
+                let mut keys = vec![];
+                $( keys.extend(self.$field.show()); )*
+                keys
+            }
+        }
+    };
+}
+
+macro_rules! bounds {
+    ($ty:ty) => {
+        None
+    };
+    ($ty:ty, $range:expr) => {
+        Some(&$range as &dyn Bounds<$ty>)
+    };
+}
+
+sections! {
+    /// Where the service listens and what runs in this process.
+    server: Server = "server" {
+        /// The address of the HTTP interface.
+        listen: SocketAddr = local(8080);
+        /// The address of the operations port: /livez, /readyz, /metrics, /v1/tls/ask. Not for the public.
+        ops_listen: SocketAddr = local(8081);
+        /// Where clients reach the HTTP interface; goes into the OpenAPI document. Default: the listening address.
+        base_url: Option<BaseUrl> = None;
+        /// What runs in this process. With the bus in the process, all three have to.
+        roles: BTreeSet<Role> = Role::ALL.into();
+        /// How long work in hand may take after a signal to stop.
+        shutdown_deadline: Duration = secs(30), secs(1)..=hours(1);
+    }
+
+    /// Where the log and everything derived from it is kept.
+    store: Store = "store" {
+        /// The folder of the service's files.
+        data_dir: PathBuf = ".".into();
+        /// The SQLite file, within `data_dir` unless it is absolute.
+        path: PathBuf = "deed.db".into();
+        /// The address of a database server. This build has SQLite only, so it has to stay unset.
+        url: Option<Secret> = None;
+    }
+
+    /// How work travels between the roles.
+    bus: Bus = "bus" {
+        /// How many messages a queue holds before publishers have to wait.
+        capacity: usize = 10_000, 1..=10_000_000;
+        /// How long publishing waits for room.
+        publish_deadline: Duration = secs(5), Duration::from_millis(100)..=secs(60);
+        /// How often a message is delivered before it becomes a dead letter.
+        max_deliveries: u32 = 20, 1..=1000;
+        /// How many unsettled messages the verifier holds at most.
+        prefetch: usize = 64, 1..=10_000;
+        /// The address of a broker. This build has the bus within the process only, so it has to stay unset.
+        url: Option<Secret> = None;
+    }
+
+    /// How the DNS is asked.
+    dns: Dns = "dns" {
+        /// Our name in the evidence of checks.
+        vantage: Text = "default".into();
+        /// The port at which name servers are asked; anything but 53 is for private zones and tests.
+        port: u16 = 53, 1..=65_535;
+        /// Networks that may be asked although they are not public.
+        allow_networks: Vec<Network> = vec![];
+        /// Networks that may not be asked although they are public; stronger than `allow_networks`.
+        refuse_networks: Vec<Network> = vec![];
+        /// A file of root hints in the form of `named.root`. Default: the thirteen public root servers.
+        roots: Option<PathBuf> = None;
+        /// Trusted recursive resolvers, which find the addresses of name servers that come without glue.
+        resolvers: Vec<SocketAddr> = vec![];
+        /// Who tells which servers a zone has: the parent zones, or (in networks without a way to them) the resolvers.
+        delegation: DelegationSource = DelegationSource::FromParent;
+        /// Whether name servers are asked over IPv6; "auto": where the host has a route.
+        ipv6: Ipv6 = Ipv6::Auto;
+        /// How long a datagram is waited for.
+        udp_timeout: Duration = Duration::from_millis(1500), Duration::from_millis(10)..=secs(10);
+        /// How often a question is sent as a datagram before a connection is tried.
+        udp_tries: u8 = 2, 1..=3;
+        /// How long a connection, its question and its answer may take together.
+        tcp_timeout: Duration = secs(3), Duration::from_millis(10)..=secs(30);
+        /// Sockets open at a time. Default: a quarter of the process's limit on descriptors, less a reserve.
+        in_flight: Option<NonZeroUsize> = None;
+        /// How long a delegation is remembered; "0s" remembers nothing.
+        delegation_cache_ttl: Duration = secs(60), secs(0)..=secs(60);
+    }
+
+    /// What one check may spend.
+    budgets: Budgets = "dns.budgets" {
+        /// Questions sent, repetitions and confirmation included.
+        queries: u32 = 60, 1..=1000;
+        /// Time, confirmation included.
+        time: Duration = secs(20), secs(1)..=secs(300);
+        /// Referrals followed.
+        referrals: u8 = 12, 1..=64;
+        /// Aliases followed.
+        aliases: usize = 8, 0..=32;
+        /// Name server names read from one delegation.
+        ns_read: usize = 13, 1..=64;
+        /// Of those without glue, how many are resolved.
+        ns_resolved: usize = 4, 0..=64;
+        /// Servers of one zone asked.
+        servers: usize = 8, 1..=32;
+        /// TXT records read from one answer.
+        txt_records: usize = 64, 1..=1000;
+        /// Bytes of TXT values read from one answer.
+        txt_bytes: usize = 16_384, 255..=65_535;
+    }
+
+    /// Which names can be claimed, and how their records are called.
+    names: Names = "names" {
+        /// The word that validation records are named after: `_{brand}.acme.com`.
+        brand: Text = "deed".into();
+        /// Whether private and special zones (`.test`, `.internal`, `example.com`) and unlisted top-level domains can
+        /// be claimed; for tests and the sandbox.
+        allow_special_use: bool = false;
+        /// Whether a suffix such as `github.io` can be claimed as a whole.
+        allow_private_suffix: bool = false;
+        /// Whether domains of providers of public mailboxes, such as `gmail.com`, can be claimed.
+        allow_consumer_mail: bool = false;
+        /// More domains that are refused like those of mail providers.
+        consumer_mail: Vec<DomainName> = vec![];
+    }
+
+    /// Other names and values for validation records than the brand gives; `{token}` stands for the random part.
+    templates: Templates = "names.templates" {
+        /// The label of a registrable domain's record. Default: `_{brand}`.
+        apex_label: Option<Text> = None;
+        /// The value of a registrable domain's record. Default: `{brand}-domain-claim={token}`.
+        apex_value: Option<Text> = None;
+        /// The label of a hostname's record. Default: `_{brand}-verify`.
+        host_label: Option<Text> = None;
+        /// The value of a hostname's record. Default: `{brand}-site-verification={token}`.
+        host_value: Option<Text> = None;
+    }
+
+    /// Deadlines, intervals and what a contest does.
+    policy: Policy = "policy" {
+        /// What happens when a claim is proven while another has the name: the holder's own record decides (and where it
+        /// still stands, a grace period), the name moves at once, always a grace period, or an operator decides.
+        contest: ContestPolicy = ContestPolicy::Evidence;
+        /// How long a holder may answer a contest.
+        contest_grace: Duration = hours(72), secs(1)..;
+        /// The longest pause between two checks of a contest.
+        contest_interval: Duration = secs(600), secs(1)..;
+        /// How long the claim of a registrable domain waits, and is then watched.
+        apex_deadline: Duration = days(7), secs(1)..;
+        /// How long the claim of a hostname waits, and is then watched.
+        host_deadline: Duration = hours(72), secs(1)..;
+        /// The first pause between two checks of a watched claim.
+        watch_first: Duration = secs(30), Duration::from_millis(100)..;
+        /// The longest pause between two checks of a watched claim.
+        watch_longest: Duration = hours(4), Duration::from_millis(100)..;
+        /// The pause between two checks of a held name.
+        held_interval: Duration = days(7), secs(1)..;
+        /// How long proof may be missing before a holding lapses.
+        drift_grace: Duration = hours(72), secs(1)..;
+        /// How long servers may be unreachable before a holding is at risk.
+        unreachable_after: Duration = days(14), secs(1)..;
+        /// The least pause between two checks of a claim that a client asks for.
+        manual_gap: Duration = secs(10);
+        /// Checks of a claim that clients may ask for within an hour.
+        manual_per_hour: usize = 10, 1..;
+        /// Open claims on one name, over all workspaces.
+        open_claims_per_name: usize = 50, 1..;
+    }
+
+    /// What one client may take.
+    limits: Limits = "limits" {
+        /// Requests a second of one key, in the long run.
+        rate: u32 = 50, 1..;
+        /// Requests of one key at once.
+        burst: u32 = 200, 1..;
+        /// Claims of one workspace, those of its apps included, that are open and not held.
+        open_claims_per_workspace: u64 = 1000, 1..;
+    }
+
+    /// Hostnames of apps.
+    apps: Apps = "apps" {
+        /// The domain below which every app has its CNAME target, `{slug}.{cname_base}`.
+        cname_base: Option<DomainName> = None;
+        /// When a proven hostname goes into service: at once, or when the TLS side says so.
+        activation: Activation = Activation::Immediate;
+    }
+
+    /// The role that checks.
+    verifier: Verifier = "verifier" {
+        /// Checks that run at a time.
+        in_flight: usize = 32, 1..=10_000;
+    }
+
+    /// The role that folds the log into lists and due work.
+    projector: Projector = "projector" {
+        /// Events folded at a time.
+        batch: usize = 256, 1..=10_000;
+        /// How long the right to fold is held without a sign of life.
+        lease_ttl: Duration = secs(10), secs(1)..=secs(300);
+    }
+
+    /// The part that sends due work to the verifier.
+    dispatcher: Dispatcher = "dispatcher" {
+        /// How long work that was sent stays hidden; what is not done by then is sent again.
+        visibility: Duration = secs(60), secs(1)..=hours(1);
+        /// How often is looked for due work when nothing announces it.
+        poll: Duration = secs(1), Duration::from_millis(10)..=secs(60);
+        /// Pieces of work sent at a time.
+        batch: usize = 256, 1..=10_000;
+    }
+
+    /// What is written to standard error while the service runs.
+    log: Log = "log" {
+        /// One JSON object a line, or lines for people.
+        format: LogFormat = LogFormat::Json;
+        /// Which lines: a level, or `target=level` pairs.
+        filter: Text = "info".into();
+    }
+}

@@ -1,0 +1,140 @@
+//! One round of dispatch: rows that are due become messages, and rows whose message did not arrive become due again.
+use std::{collections::BTreeMap, sync::Arc};
+
+use chrono::{DateTime, Duration, Utc};
+use deed_bus::{
+    Bus, BusError, CloudEvent, CloudEventError, InvalidKey, Message, PublishOutcome, Publisher, Requirement, Topology,
+};
+use deed_store::{Clock, DueItem, DueWork, Unavailable};
+use serde_json::json;
+
+use crate::metrics::DispatcherMetrics;
+
+const KEY: &str = "verification.due";
+const TYPE: &str = "deed.verification.due.v1";
+
+/// Why a round came to nothing; the rows are due again, at once or when they become visible.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum DispatchError {
+    #[error(transparent)]
+    Store(#[from] Unavailable),
+    #[error("the bus did not take the work")]
+    Bus(#[from] BusError),
+    #[error("due work makes no message")]
+    Envelope(#[from] CloudEventError),
+    #[error("due work has no routing key")]
+    Key(#[from] InvalidKey),
+}
+
+/// How a round ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Round {
+    /// Nothing is due; when the next row will be, where there is one.
+    Idle(Option<DateTime<Utc>>),
+    /// Everything that was due is on the bus.
+    Done,
+    /// As much as one round takes is on the bus, and more may be due.
+    More,
+    /// The queue has enough to do already.
+    Crowded,
+    /// The bus did not take so many rows, which were given back.
+    Refused(usize),
+}
+
+/// What a round works with.
+pub(crate) struct Dispatch {
+    pub due: Arc<dyn DueWork>,
+    pub bus: Arc<dyn Bus>,
+    pub publisher: Arc<dyn Publisher>,
+    pub clock: Arc<dyn Clock>,
+    /// Rows a round takes at most.
+    pub limit: usize,
+    /// Messages that may wait in the queue.
+    pub window: usize,
+    pub visibility: Duration,
+    pub source: String,
+    pub metrics: DispatcherMetrics,
+}
+
+impl Dispatch {
+    pub(crate) async fn round(&self) -> Result<Round, DispatchError> {
+        let now = self.clock.now();
+        match self.due.next_due_at().await? {
+            Some(at) if at <= now => {}
+            next => return Ok(Round::Idle(next)),
+        }
+        // While nobody works, rows would be asked for again and again: the queue must not fill up with repetitions.
+        let waiting = self.bus.depth(Topology::VERIFICATION).await?.ready;
+        let room = self.window.saturating_sub(waiting).min(self.limit);
+        if room == 0 {
+            return Ok(Round::Crowded);
+        }
+        let items = self.due.claim_due(now, room, now + self.visibility).await?;
+        let refused = self.publish(&items, now).await?;
+        Ok(match refused {
+            0 if items.is_empty() => Round::Idle(None),
+            0 if items.len() < room => Round::Done,
+            0 => Round::More,
+            refused => Round::Refused(refused),
+        })
+    }
+
+    /// Publishes all rows at once; how many did not arrive and were given back.
+    async fn publish(&self, items: &[DueItem], now: DateTime<Utc>) -> Result<usize, DispatchError> {
+        if items.is_empty() {
+            return Ok(0);
+        }
+        let messages = items.iter().map(|item| self.message(item, now)).collect::<Result<Vec<_>, _>>()?;
+        let outcomes = match self.publisher.publish(messages).await {
+            Ok(outcomes) => outcomes,
+            Err(error) => {
+                self.give_back(items).await?;
+                return Err(error.into());
+            }
+        };
+        let done = self.clock.now();
+        let mut refused = vec![];
+        for (index, item) in items.iter().enumerate() {
+            if outcomes.get(index).copied().is_some_and(PublishOutcome::is_confirmed) {
+                self.metrics.dispatched.with_label_values(&[item.kind.as_str()]).inc();
+                self.metrics.lateness.observe((done - item.due_at).as_seconds_f64().max(0.0));
+            } else {
+                refused.push(item.clone());
+            }
+        }
+        if !refused.is_empty() {
+            self.give_back(&refused).await?;
+        }
+        Ok(refused.len())
+    }
+
+    async fn give_back(&self, items: &[DueItem]) -> Result<(), Unavailable> {
+        self.metrics.given_back.inc_by(items.len() as u64);
+        self.due.give_back(items).await
+    }
+
+    fn message(&self, item: &DueItem, now: DateTime<Utc>) -> Result<Message, DispatchError> {
+        let (claim, kind, attempt) = (item.claim_id, item.kind.as_str(), item.attempt);
+        let envelope = CloudEvent {
+            // The same row is asked for again under another id, hence the time.
+            id: format!("due_{claim}_{kind}_{attempt}_{}", now.timestamp_millis()),
+            source: self.source.clone(),
+            r#type: TYPE.to_owned(),
+            subject: Some(item.stream.to_string()),
+            time: Some(now),
+            datacontenttype: Some(CloudEvent::JSON.to_owned()),
+            dataschema: None,
+            data: json!({"claimId": claim, "kind": kind, "attempt": attempt}),
+            extensions: BTreeMap::new(),
+        };
+        let body = envelope.to_json()?;
+        Ok(Message {
+            id: envelope.id,
+            routing_key: KEY.parse()?,
+            content_type: CloudEvent::CONTENT_TYPE.to_owned(),
+            body: body.into(),
+            headers: BTreeMap::new(),
+            delivery: Requirement::MustReachQueue,
+        })
+    }
+}
