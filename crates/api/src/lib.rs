@@ -6,6 +6,7 @@ mod apps;
 mod auth;
 mod body;
 mod call;
+mod cap;
 mod docs;
 mod domains;
 mod error_a;

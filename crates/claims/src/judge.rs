@@ -71,25 +71,32 @@ fn confirmed(talk: &Words<'_>, wanted: &[u8]) -> Outcome {
         Confirmation::Bogus => talk.says(Code::DnssecBogus),
         Confirmation::NotNeeded => talk.says(Code::InconsistentServers),
         Confirmation::Repeated(again) => match majority(again, wanted) {
-            (_, 0) => talk.says(silence(again).unwrap_or(Code::Timeout)),
+            (_, 0) => talk.says(ended_by(talk.seen).or_else(|| silence(again)).unwrap_or(Code::Timeout)),
             (matching, answering) if matching * 2 > answering => Outcome::Proven,
             _ => talk.says(Code::InconsistentServers),
         },
     }
 }
 
+/// What ended the look, where something did.
+fn ended_by(seen: &Observation) -> Option<Code> {
+    Some(match seen.failure.as_ref()? {
+        ProbeFailure::Internal(_) => Code::Internal,
+        ProbeFailure::NameRefused(_) => Code::NameRefused,
+        ProbeFailure::AliasLoop | ProbeFailure::AliasTooLong => Code::CnameLoop,
+        ProbeFailure::BudgetExhausted => Code::BudgetExhausted,
+        ProbeFailure::NoAddress => Code::NsWithoutAddress,
+        ProbeFailure::ParentRefused(5) => Code::Refused,
+        ProbeFailure::ParentRefused(0 | 3) => Code::LameDelegation,
+        ProbeFailure::ParentRefused(_) => Code::Servfail,
+        ProbeFailure::NoDelegation(fault) => of_fault(*fault),
+    })
+}
+
 /// The one cause when no server showed the value.
 fn cause(seen: &Observation, answering: usize) -> Code {
-    match &seen.failure {
-        Some(ProbeFailure::Internal(_)) => return Code::Internal,
-        Some(ProbeFailure::NameRefused(_)) => return Code::NameRefused,
-        Some(ProbeFailure::AliasLoop | ProbeFailure::AliasTooLong) => return Code::CnameLoop,
-        Some(ProbeFailure::BudgetExhausted) => return Code::BudgetExhausted,
-        Some(ProbeFailure::NoAddress) => return Code::NsWithoutAddress,
-        Some(ProbeFailure::ParentRefused(5)) => return Code::Refused,
-        Some(ProbeFailure::ParentRefused(_)) => return Code::Servfail,
-        Some(ProbeFailure::NoDelegation(fault)) => return of_fault(*fault),
-        None => {}
+    if let Some(code) = ended_by(seen) {
+        return code;
     }
     if answering == 0 {
         return silence(&seen.servers).unwrap_or(Code::Timeout);

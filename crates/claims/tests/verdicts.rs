@@ -73,6 +73,9 @@ fn a_second_look_that_disagrees_or_fails_is_not_proof() {
     assert_eq!(code(&denied), Some(Code::InconsistentServers));
     let silent = confirmed(first(), vec![server(1, Reply::Fault(NetworkFault::Timeout))]);
     assert_eq!(code(&silent), Some(Code::Timeout));
+    let out_of_descriptors = Some(ProbeFailure::Internal("no descriptors".into()));
+    let ours = Observation { failure: out_of_descriptors, ..confirmed(first(), vec![]) };
+    assert_eq!(code(&ours), Some(Code::Internal));
     assert_eq!(
         code(&Observation { confirmation: Confirmation::Bogus, ..seen(first()) }),
         Some(Code::DnssecBogus)

@@ -1,1 +1,37 @@
-fn main() {}
+//! The `deed` executable: reads the command line and ends with a documented code.
+mod cli;
+mod client;
+mod config;
+mod dev;
+mod exit;
+mod output;
+mod run;
+mod telemetry;
+
+use std::process::ExitCode;
+
+use clap::Parser as _;
+
+use crate::exit::{Exit, Failure};
+
+fn main() -> ExitCode {
+    let cli = cli::Cli::parse();
+    let json = cli.json;
+    let ended = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+        Ok(runtime) => runtime.block_on(cli.run()),
+        Err(error) => Err(Failure::because("the runtime cannot start", error)),
+    };
+    match ended {
+        Ok(exit) => exit.into(),
+        Err(Failure::Failed { source: Some(error), .. }) if is_closed_pipe(&*error) => Exit::Success.into(),
+        Err(failure) => {
+            eprintln!("{}", failure.report(json));
+            failure.exit().into()
+        }
+    }
+}
+
+/// Whoever reads our answers, `head` for one, has read enough.
+fn is_closed_pipe(error: &(dyn std::error::Error + Send + Sync + 'static)) -> bool {
+    error.downcast_ref::<std::io::Error>().is_some_and(|error| error.kind() == std::io::ErrorKind::BrokenPipe)
+}

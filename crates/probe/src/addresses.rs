@@ -3,8 +3,8 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use deed_claims::NetworkFault;
-use futures::future::{BoxFuture, join, join_all};
 use futures::FutureExt;
+use futures::future::{BoxFuture, join, join_all};
 use hickory_proto::rr::{Name, RecordType};
 
 use crate::config::Ipv6;
@@ -102,7 +102,8 @@ impl Inquiry<'_> {
             let cut = &cut;
             let found = self.both_families(server, Recursion::No, |wanted| {
                 async move {
-                    let (response, _) = self.first_of(cut, &wanted, |r| settled_by_authority(&r).then_some(r)).await.ok()?;
+                    let (response, _) =
+                        self.first_of(cut, &wanted, |r| Some(r).filter(settled_by_authority)).await.ok()?;
                     Some(response)
                 }
                 .boxed()

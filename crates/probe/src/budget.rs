@@ -32,7 +32,9 @@ impl Budget {
         let paid = Instant::now() < self.deadline
             && self
                 .sent
-                .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |sent| (sent < self.most).then_some(sent + 1))
+                .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |sent| {
+                    (sent < self.most).then_some(sent + 1)
+                })
                 .is_ok();
         if paid { Ok(()) } else { Err(self.exhaust()) }
     }

@@ -79,20 +79,20 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn the_nearest_name_above_is_found_until_it_expires() {
-        let cache = Delegations::new(Duration::from_secs(60));
+        let cache = Delegations::new(Duration::from_mins(1));
         cache.remember(Mode::Usual, name("test."), &zone("test."));
         cache.remember(Mode::Usual, name("acme.test."), &zone("acme.test."));
         let at = |target: &str| cache.nearest(Mode::Usual, &name(target)).map(|(n, d)| (n, d.zone.clone()));
         assert_eq!(at("_x.ACME.test."), Some((name("acme.test."), name("acme.test."))));
         assert_eq!(at("other.test."), Some((name("test."), name("test."))));
         assert_eq!(at("other.example."), None);
-        tokio::time::advance(Duration::from_secs(60)).await;
+        tokio::time::advance(Duration::from_mins(1)).await;
         assert_eq!(at("_x.acme.test."), None);
     }
 
     #[tokio::test(start_paused = true)]
     async fn a_name_learned_late_does_not_prolong_its_zone() {
-        let cache = Delegations::new(Duration::from_secs(60));
+        let cache = Delegations::new(Duration::from_mins(1));
         let acme = zone("acme.test.");
         tokio::time::advance(Duration::from_secs(59)).await;
         cache.remember(Mode::Usual, name("www.acme.test."), &acme);
@@ -103,14 +103,14 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_confirmation_does_not_see_what_datagrams_taught() {
-        let cache = Delegations::new(Duration::from_secs(60));
+        let cache = Delegations::new(Duration::from_mins(1));
         cache.remember(Mode::Usual, name("acme.test."), &zone("acme.test."));
         assert!(cache.nearest(Mode::Connected, &name("acme.test.")).is_none());
     }
 
     #[tokio::test(start_paused = true)]
     async fn it_never_grows_beyond_its_bound() {
-        let mut cache = Delegations::new(Duration::from_secs(60));
+        let mut cache = Delegations::new(Duration::from_mins(1));
         cache.most = 10;
         for i in 0..55 {
             cache.remember(Mode::Usual, name(&format!("n{i}.test.")), &zone("test."));

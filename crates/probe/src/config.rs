@@ -112,7 +112,7 @@ impl Default for ProbeConfig {
             udp_tries: 2,
             tcp_timeout: Duration::from_secs(3),
             in_flight: None,
-            delegation_cache_ttl: Duration::from_secs(60),
+            delegation_cache_ttl: Duration::from_mins(1),
             ipv6: Ipv6::Auto,
         }
     }
@@ -142,14 +142,16 @@ pub enum ConfigError {
 }
 
 /// The longest a delegation may be remembered.
-const MEMORY: Duration = Duration::from_secs(60);
+const MEMORY: Duration = Duration::from_mins(1);
 
 impl ProbeConfig {
     /// Finds the first fault.
     pub(crate) fn check(&self) -> Result<(), ConfigError> {
         match self.delegation {
             DelegationSource::FromParent if self.roots.is_empty() => return Err(ConfigError::NoRoots),
-            DelegationSource::FromResolver if self.resolvers.is_empty() => return Err(ConfigError::NoResolvers),
+            DelegationSource::FromResolver if self.resolvers.is_empty() => {
+                return Err(ConfigError::NoResolvers);
+            }
             _ => {}
         }
         let b = &self.budgets;

@@ -122,7 +122,9 @@ impl Errand<'_> {
                 Came::Answer(response) => return Ok(Ok(response)),
                 Came::Cut => return Err(Datagrams::Cut),
                 Came::Unpaid => {
-                    return Ok(Err(last.map_or(Silence::Exhausted, |trouble| Silence::Fault(fault_of(trouble)))));
+                    return Ok(Err(
+                        last.map_or(Silence::Exhausted, |trouble| Silence::Fault(fault_of(trouble)))
+                    ));
                 }
                 Came::Nothing(Trouble::Internal) => return Ok(Err(Silence::Fault(NetworkFault::Internal))),
                 Came::Nothing(Trouble::Timeout) => last = Some(Trouble::Timeout),

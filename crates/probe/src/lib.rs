@@ -1,1 +1,29 @@
-//! placeholder
+//! Asks the DNS about one name and reports what every server said, without judging it.
+//!
+//! The zone's own servers are asked, found from the root downwards, so that a fresh record is seen at once and no
+//! cache learns of it too early. Nothing here decides who owns a name.
+#![deny(missing_docs)]
+
+mod addresses;
+mod budget;
+mod cache;
+mod config;
+mod delegation;
+mod descriptors;
+mod egress;
+mod exchange;
+mod inquiry;
+mod network;
+mod prober;
+mod response;
+mod roots;
+mod round;
+mod servers;
+mod transport;
+mod walk;
+mod wire;
+
+pub use config::{Budgets, ConfigError, DelegationSource, Ipv6, ProbeConfig};
+pub use network::{Network, NetworkError};
+pub use prober::{Look, Prober, Question};
+pub use roots::{HintsError, RootHint, iana_roots, roots_from_hints};

@@ -30,14 +30,13 @@ pub enum NetworkError {
 impl Network {
     /// A range of the egress tables; the caller vouches for the prefix.
     pub(crate) const fn v4(base: [u8; 4], prefix: u8) -> Self {
-        let [a, b, c, d] = base;
-        Self { base: IpAddr::V4(Ipv4Addr::new(a, b, c, d)), prefix }
+        Self { base: IpAddr::V4(Ipv4Addr::new(base[0], base[1], base[2], base[3])), prefix }
     }
 
     /// A range of the egress tables; the caller vouches for the prefix.
     pub(crate) const fn v6(base: [u16; 8], prefix: u8) -> Self {
-        let [a, b, c, d, e, f, g, h] = base;
-        Self { base: IpAddr::V6(Ipv6Addr::new(a, b, c, d, e, f, g, h)), prefix }
+        let base = Ipv6Addr::new(base[0], base[1], base[2], base[3], base[4], base[5], base[6], base[7]);
+        Self { base: IpAddr::V6(base), prefix }
     }
 
     /// Whether the address lies in the range. IPv4-mapped addresses have to be made canonical before.

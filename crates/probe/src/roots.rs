@@ -65,7 +65,8 @@ pub fn roots_from_hints(text: &str) -> Result<Vec<RootHint>, HintsError> {
     for (index, line) in text.lines().enumerate() {
         let record = line.split(';').next().unwrap_or_default();
         let fields: Vec<&str> = record.split_whitespace().collect();
-        let Some(at) = fields.iter().position(|f| f.eq_ignore_ascii_case("A") || f.eq_ignore_ascii_case("AAAA"))
+        let Some(at) =
+            fields.iter().position(|f| f.eq_ignore_ascii_case("A") || f.eq_ignore_ascii_case("AAAA"))
         else {
             continue;
         };

@@ -1,5 +1,6 @@
 //! Finds the zone around a name from the parents' side: from the root downwards, a label at a time.
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use deed_claims::{NetworkFault, ProbeFailure};
 use futures::StreamExt;
@@ -12,7 +13,7 @@ use crate::addresses::{Need, settled};
 use crate::config::DelegationSource;
 use crate::delegation::{Delegation, Step, resolved, step};
 use crate::egress::Peer;
-use crate::exchange::{Heard, Silence};
+use crate::exchange::Silence;
 use crate::inquiry::Inquiry;
 use crate::response::Response;
 use crate::wire::{Recursion, Wanted};
@@ -43,7 +44,21 @@ pub(crate) enum Dead {
     Exhausted,
     /// Every address is refused by the egress filter.
     Blocked,
-    Heard(Vec<Heard>),
+    Useless(Vec<Useless>),
+}
+
+/// What one server said that leads nowhere.
+#[derive(Debug)]
+pub(crate) enum Useless {
+    Rcode(u16),
+    Fault(NetworkFault),
+}
+
+/// Why a walk takes no further step.
+enum Halt {
+    /// Nothing lies below.
+    Ends,
+    Dead(Dead),
 }
 
 impl Inquiry<'_> {
@@ -84,7 +99,7 @@ impl Inquiry<'_> {
                 // Below the top-level domains the zone itself may be meant, and asking all of its servers
                 // tells more about each than one failed step.
                 Err(Halt::Dead(Dead::Blocked)) => break,
-                Err(Halt::Dead(Dead::Heard(_))) if cut.zone.iter().len() > 1 => break,
+                Err(Halt::Dead(Dead::Useless(_))) if cut.zone.iter().len() > 1 => break,
                 Err(Halt::Dead(dead)) => return Err(failure(&dead, &cut.zone)),
             }
         }
@@ -98,7 +113,7 @@ impl Inquiry<'_> {
         }
         match self.shared.config.delegation {
             DelegationSource::FromParent => Ok((0, Arc::clone(&self.shared.root))),
-            DelegationSource::FromResolver => Ok((last, self.from_resolver(target, last).await?)),
+            DelegationSource::FromResolver => Ok((last, self.ask_for_zone(target, last).await?)),
         }
     }
 
@@ -127,43 +142,154 @@ impl Inquiry<'_> {
         wanted: &Wanted,
         read: impl Fn(Response) -> Option<T>,
     ) -> Result<(T, Peer), Dead> {
-        let mut waiting = self.in_turn(cut).into_iter();
+        let mut waiting = self.in_turn(cut, IN_TURN).into_iter();
         if waiting.len() == 0 {
             return Err(Dead::Blocked);
         }
         let patience = self.shared.config.udp_timeout / 3;
         let mut running = FuturesUnordered::new();
-        let mut heard = vec![];
+        let mut useless = vec![];
         let mut next = Instant::now();
         loop {
             if running.is_empty() || Instant::now() >= next {
-                if let Some(peer) = waiting.next() {
-                    running.push(async move { (peer, self.ask(peer, wanted).await) });
-                    next = Instant::now() + patience;
-                } else if running.is_empty() {
-                    return Err(Dead::Heard(heard));
+                match waiting.next() {
+                    Some(peer) => running.push(async move { (peer, self.ask(peer, wanted).await.result) }),
+                    None if running.is_empty() => return Err(Dead::Useless(useless)),
+                    None => {}
                 }
+                next = Instant::now() + patience;
             }
             let answered = tokio::select! {
                 answered = running.next() => answered,
                 () = sleep_until(next), if waiting.len() > 0 => None,
             };
-            let Some((peer, mut answer)) = answered else { continue };
-            match answer.result {
+            let Some((peer, result)) = answered else { continue };
+            match result {
                 Ok(response) => {
                     let rcode = response.rcode();
-                    if let Some(usable) = read(response) {
-                        return Ok((usable, peer));
+                    match read(response) {
+                        Some(usable) => return Ok((usable, peer)),
+                        None => useless.push(Useless::Rcode(rcode)),
                     }
-                    heard.push(Unusable::Rcode(rcode));
                 }
                 Err(Silence::Exhausted) => return Err(Dead::Exhausted),
-                Err(silence) => {
-                    answer.result = Err(silence);
-                    heard.push(answer);
-                }
+                Err(Silence::Fault(fault)) => useless.push(Useless::Fault(fault)),
+                Err(Silence::Blocked) => {}
             }
             next = Instant::now();
         }
+    }
+
+    /// Counts a referral of the outer walk; the inner ones are bounded by the questions they may send.
+    pub(crate) fn refer(&self, nesting: Nesting) -> Result<(), ProbeFailure> {
+        if nesting == Nesting::Inner {
+            return Ok(());
+        }
+        let before = self.referrals.fetch_add(1, Ordering::Relaxed);
+        if before < self.shared.config.budgets.referrals {
+            Ok(())
+        } else {
+            Err(ProbeFailure::BudgetExhausted)
+        }
+    }
+
+    /// The zone around the name's parent as trusted resolvers tell it. Never asked for the name itself: what a
+    /// resolver learns of a name too early it keeps.
+    async fn ask_for_zone(&self, target: &Name, last: usize) -> Result<Arc<Delegation>, ProbeFailure> {
+        let mut cut = Arc::clone(&self.shared.root);
+        for labels in 1..=last {
+            let child = target.trim_to(labels);
+            let wanted = Wanted { name: child.clone(), rtype: RecordType::NS, recursion: Recursion::Desired };
+            let response = match self.ask_resolvers(&wanted).await {
+                Some(response) if settled(&response) => response,
+                Some(response) => return Err(ProbeFailure::ParentRefused(response.rcode())),
+                None if self.budget.is_exhausted() => return Err(ProbeFailure::BudgetExhausted),
+                None => return Err(ProbeFailure::Internal("no trusted resolver answered".to_owned())),
+            };
+            if let Some(below) = resolved(&response, &child, self.shared.config.budgets.ns_read) {
+                cut = Arc::new(below);
+            } else if response.rcode() != 0 || response.answers().next().is_some() {
+                // It does not exist, or it is an alias: nothing lies below.
+                break;
+            }
+        }
+        self.shared.cache.remember(self.mode, target.trim_to(last), &cut);
+        Ok(cut)
+    }
+}
+
+impl Step {
+    fn kind(&self) -> &'static str {
+        match self {
+            Self::Referred(_) => "referred",
+            Self::Shared(_) => "shared",
+            Self::NoCut => "no cut",
+            Self::Ends => "ends",
+        }
+    }
+}
+
+/// What the dead servers of a parent zone mean for the look.
+fn failure(dead: &Dead, zone: &Name) -> ProbeFailure {
+    let useless = match dead {
+        Dead::Exhausted => return ProbeFailure::BudgetExhausted,
+        Dead::Blocked => return ProbeFailure::NoAddress,
+        Dead::Useless(useless) => useless,
+    };
+    let rcodes = useless.iter().filter_map(|u| match u {
+        Useless::Rcode(rcode) => Some(*rcode),
+        Useless::Fault(_) => None,
+    });
+    let faults = useless.iter().filter_map(|u| match u {
+        Useless::Fault(fault) => Some(*fault),
+        Useless::Rcode(_) => None,
+    });
+    if let Some(rcode) = prevailing(rcodes) {
+        return ProbeFailure::ParentRefused(rcode);
+    }
+    match prevailing(faults) {
+        Some(NetworkFault::Internal) => {
+            ProbeFailure::Internal("no way to the servers of a parent zone".to_owned())
+        }
+        // Not one of the root servers: it is our network that is down.
+        Some(_) if zone.is_root() => ProbeFailure::Internal("no root server answered".to_owned()),
+        Some(fault) => ProbeFailure::NoDelegation(fault),
+        None => ProbeFailure::NoAddress,
+    }
+}
+
+/// The most frequent one; the earliest among equals.
+pub(crate) fn prevailing<T: PartialEq>(items: impl Iterator<Item = T>) -> Option<T> {
+    let mut counts: Vec<(T, usize)> = vec![];
+    for item in items {
+        match counts.iter_mut().find(|(seen, _)| *seen == item) {
+            Some((_, count)) => *count += 1,
+            None => counts.push((item, 1)),
+        }
+    }
+    let most = counts.iter().map(|(_, count)| *count).max()?;
+    counts.into_iter().find(|(_, count)| *count == most).map(|(item, _)| item)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_most_frequent_prevails_and_the_earliest_among_equals() {
+        assert_eq!(prevailing([5, 2, 2].into_iter()), Some(2));
+        assert_eq!(prevailing([5, 2].into_iter()), Some(5));
+        assert_eq!(prevailing(std::iter::empty::<u8>()), None);
+    }
+
+    #[test]
+    fn dead_parents_are_told_from_our_own_dead_network() {
+        let com = Name::from_ascii("com.").unwrap();
+        let of = |useless: Vec<Useless>, zone: &Name| failure(&Dead::Useless(useless), zone);
+        let timeout = || Useless::Fault(NetworkFault::Timeout);
+        assert_eq!(of(vec![timeout()], &com), ProbeFailure::NoDelegation(NetworkFault::Timeout));
+        assert!(matches!(of(vec![timeout()], &Name::root()), ProbeFailure::Internal(_)));
+        assert_eq!(of(vec![timeout(), Useless::Rcode(5)], &com), ProbeFailure::ParentRefused(5));
+        assert!(matches!(of(vec![Useless::Fault(NetworkFault::Internal)], &com), ProbeFailure::Internal(_)));
     }
 }

@@ -63,6 +63,9 @@ pub(crate) enum WireError {
 
 impl Outgoing {
     /// Writes the question with an unpredictable id and unpredictable letter case (RFC 5452 §9.2, 0x20).
+    ///
+    /// The randomness comes straight from the operating system and is no parameter: whoever could choose it
+    /// could forge answers.
     pub(crate) fn new(wanted: &Wanted, extended: Extended) -> Result<Self, WireError> {
         let id = (getrandom::u32()? >> 16) as u16;
         let name = with_random_case(&wanted.name)?;
@@ -93,27 +96,26 @@ impl Outgoing {
         match u16::from_be_bytes([questions_high, questions_low]) {
             // Servers that cannot parse a question answer with an error and without it.
             0 if !matches!(low & 0x0f, 0 | 3) => ours,
-            1 => match self.compare(bytes) {
-                Some(verdict) => verdict.map_or(ours, |echo| echo),
+            1 => match question(bytes) {
                 None => Echo::Garbled,
+                Some(query) if !self.asks(&query) => Echo::Foreign,
+                Some(query) if !query.name.eq_case(&self.name) => Echo::CaseDiffers,
+                Some(_) => ours,
             },
             _ => Echo::Garbled,
         }
     }
 
-    /// `None` when the question cannot be read, `Some(None)` when it is ours.
-    fn compare(&self, bytes: &[u8]) -> Option<Option<Echo>> {
-        let mut decoder = BinDecoder::new(bytes);
-        decoder.read_slice(HEADER).ok()?;
-        let query = Query::read(&mut decoder).ok()?;
-        Some(if query.query_type != self.rtype || query.query_class != DNSClass::IN || query.name != self.name {
-            Some(Echo::Foreign)
-        } else if !query.name.eq_case(&self.name) {
-            Some(Echo::CaseDiffers)
-        } else {
-            None
-        })
+    fn asks(&self, query: &Query) -> bool {
+        query.query_type == self.rtype && query.query_class == DNSClass::IN && query.name == self.name
     }
+}
+
+/// The first question of a message.
+fn question(bytes: &[u8]) -> Option<Query> {
+    let mut decoder = BinDecoder::new(bytes);
+    decoder.read_slice(HEADER).ok()?;
+    Query::read(&mut decoder).ok()
 }
 
 /// One random bit for each letter.
@@ -121,7 +123,7 @@ fn with_random_case(name: &Name) -> Result<Name, WireError> {
     let mut bits = 0u64;
     let mut left = 0;
     let mut labels: Vec<Vec<u8>> = vec![];
-    for label in name.iter() {
+    for label in name {
         let mut cased = label.to_vec();
         for letter in cased.iter_mut().filter(|byte| byte.is_ascii_alphabetic()) {
             if left == 0 {
@@ -137,6 +139,8 @@ fn with_random_case(name: &Name) -> Result<Name, WireError> {
 
 #[cfg(test)]
 mod tests {
+    use hickory_proto::op::ResponseCode;
+
     use super::*;
 
     fn wanted() -> Wanted {
@@ -197,9 +201,27 @@ mod tests {
     #[test]
     fn another_letter_case_is_told_apart() {
         let asked = asked();
-        let flipped = Name::from_labels(asked.name.iter().map(|label| {
-            label.iter().map(|b| if b.is_ascii_uppercase() { b.to_ascii_lowercase() } else { b.to_ascii_uppercase() }).collect::<Vec<u8>>()
-        }).collect::<Vec<_>>().iter().map(Vec::as_slice)).unwrap();
+        let flipped = Name::from_labels(
+            asked
+                .name
+                .iter()
+                .map(|label| {
+                    label
+                        .iter()
+                        .map(|b| {
+                            if b.is_ascii_uppercase() {
+                                b.to_ascii_lowercase()
+                            } else {
+                                b.to_ascii_uppercase()
+                            }
+                        })
+                        .collect::<Vec<u8>>()
+                })
+                .collect::<Vec<_>>()
+                .iter()
+                .map(Vec::as_slice),
+        )
+        .unwrap();
         assert_eq!(asked.echo(&answer(&asked, |m| m.queries[0].name = flipped)), Echo::CaseDiffers);
     }
 
@@ -212,7 +234,6 @@ mod tests {
                 m.metadata.response_code = code;
             })
         };
-        use hickory_proto::op::ResponseCode;
         assert_eq!(asked.echo(&without(ResponseCode::FormErr)), Echo::Ours { truncated: false });
         assert_eq!(asked.echo(&without(ResponseCode::NoError)), Echo::Garbled);
         assert_eq!(asked.echo(&without(ResponseCode::NXDomain)), Echo::Garbled);

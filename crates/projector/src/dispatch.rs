@@ -138,3 +138,6 @@ impl Dispatch {
         })
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -11,8 +11,10 @@ mod metrics;
 mod projector;
 mod rebuild;
 mod run;
+#[cfg(test)]
+mod testing;
 
-pub use dispatcher::{DISPATCHER, DispatcherConfig, run_dispatcher};
+pub use dispatcher::{DISPATCHER, DispatcherConfig, DispatcherPorts, run_dispatcher};
 pub use fold::FoldError;
 pub use metrics::{DispatcherMetrics, ProjectorMetrics};
 pub use projector::{Projector, READ_MODELS};

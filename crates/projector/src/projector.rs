@@ -60,3 +60,6 @@ impl Subscriber for Projector {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

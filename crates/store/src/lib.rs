@@ -11,6 +11,7 @@ mod execute;
 mod group_commit;
 mod idempotency;
 mod keys;
+mod lease_keeper;
 mod read_models;
 mod record;
 mod subscription;
@@ -23,12 +24,15 @@ pub use append::{Append, AppendBackend, AppendError, Appended, StreamWrite};
 pub use checkpoints::{Checkpoints, Lease, LeaseError};
 pub use due_work::{DueItem, DueWork, Overdue};
 pub use event_store::{EventStore, Unavailable};
-pub use execute::{Executed, ExecuteError, Loaded, Plan, execute, load};
-pub use group_commit::{GroupCommit, GroupCommitLimits};
+pub use execute::{ExecuteError, Executed, Loaded, Plan, execute, load};
+pub use group_commit::{GroupCommit, GroupCommitLimits, GroupCommitStats};
 pub use idempotency::{Begin, Idempotency, Receipt, RequestKey, StoredResponse};
 pub use keys::{ApiKey, KeyHash, KeyId, KeyOwner, KeyScope, Keys, NewKey};
+pub use lease_keeper::LeaseKeeper;
 pub use read_models::{
     AppPage, AppRow, Changes, ClaimPage, ClaimQuery, ClaimRow, Cursor, DueRow, OwnershipRow, ReadModels,
 };
 pub use record::{Metadata, Position, RecordedEvent, Version};
-pub use subscription::{Batch, Progress, Subscriber, SubscriberError, SubscriptionConfig, run_subscription};
+pub use subscription::{
+    Batch, Progress, Subscriber, SubscriberError, SubscriptionConfig, SubscriptionError, run_subscription,
+};

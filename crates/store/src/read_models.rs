@@ -2,7 +2,9 @@
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
 use deed_claims::app::App;
-use deed_claims::{AppId, Claim, ClaimId, DueKind, Ownership, Scope, StreamId, WorkspaceId, name::DomainName};
+use deed_claims::{
+    AppId, Claim, ClaimId, DueKind, Ownership, Scope, StreamId, WorkspaceId, name::DomainName,
+};
 
 use crate::{Lease, LeaseError, Position, Unavailable, Version};
 

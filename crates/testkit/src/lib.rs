@@ -1,1 +1,16 @@
-//! placeholder
+//! Fixtures, a fake clock and private services for tests.
+#![expect(
+    clippy::expect_used,
+    clippy::missing_panics_doc,
+    reason = "a fixture that cannot be made fails its test, and says why"
+)]
+
+mod clock;
+mod condition;
+mod knot;
+mod ports;
+
+pub use clock::FakeClock;
+pub use condition::eventually;
+pub use knot::{Knot, ZoneText};
+pub use ports::free_port;

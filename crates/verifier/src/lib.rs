@@ -1,1 +1,18 @@
-//! placeholder
+//! Does verification work: takes a message, looks at the DNS, records what the look means for the claim.
+//!
+//! - A message is a hint that work may be due; what is to be done is read from the claim's stream.
+//! - A failed check is recorded as data. Trouble of our own records nothing: the claim's due work asks again.
+//! - A message is settled after what it led to is durable, so a crash repeats work and never loses it.
+mod check;
+mod config;
+mod in_hand;
+mod metrics;
+mod run;
+mod sight;
+#[cfg(test)]
+mod testing;
+mod work;
+
+pub use config::VerifierConfig;
+pub use metrics::VerifierMetrics;
+pub use run::{Verifier, run_verifier};

@@ -9,7 +9,7 @@ use deed_claims::name::DomainName;
 use deed_claims::{Activation, ContestPolicy};
 use deed_probe::{DelegationSource, Ipv6, Network};
 
-use super::setting::{BaseUrl, Bounds, LogFormat, Role, Secret, Setting, Text};
+use super::setting::{Bounds, LogFormat, Role, Secret, Setting, Text};
 use super::source::Sources;
 
 /// One key as it stands.
@@ -52,6 +52,11 @@ fn local(port: u16) -> SocketAddr {
     (Ipv4Addr::LOCALHOST, port).into()
 }
 
+#[expect(clippy::expect_used, reason = "a literal, parsed by every test of the defaults")]
+fn localhost() -> DomainName {
+    "apps.localhost".parse().expect("a valid name")
+}
+
 macro_rules! sections {
     ($(
         $(#[doc = $about:literal])+
@@ -71,6 +76,8 @@ macro_rules! sections {
             }
 
             impl $name {
+                const ABOUT: &'static [&'static str] = &[$($about),+];
+
                 fn read(&mut self, sources: &mut Sources) {
                     $( sources.take(
                         concat!($path, ".", stringify!($key)),
@@ -82,11 +89,11 @@ macro_rules! sections {
                 fn show(&self) -> Vec<Shown> {
                     vec![$( Shown {
                         section: $path,
-                        about: &[$($about),+],
+                        about: Self::ABOUT,
                         key: stringify!($key),
                         doc: &[$($doc),+],
                         value: self.$key.show(),
-                        expected: <$ty as Setting>::expected(),
+                        expected: expected::<$ty>(bounds!($ty $(, $range)?)),
                     }, )*]
                 }
             }
@@ -115,12 +122,25 @@ macro_rules! sections {
     };
 }
 
+/// Tells the compiler of which type a range's numbers are.
+fn within<'a, T, B: Bounds<T> + 'a>(bounds: &'a B) -> &'a dyn Bounds<T> {
+    bounds
+}
+
+/// What a key has to be, its bounds included.
+fn expected<T: Setting>(bounds: Option<&dyn Bounds<T>>) -> String {
+    match bounds {
+        Some(bounds) => format!("{}, {}", T::expected(), bounds.words()),
+        None => T::expected(),
+    }
+}
+
 macro_rules! bounds {
     ($ty:ty) => {
         None
     };
     ($ty:ty, $range:expr) => {
-        Some(&$range as &dyn Bounds<$ty>)
+        Some(within::<$ty, _>(&$range))
     };
 }
 
@@ -131,10 +151,10 @@ sections! {
         listen: SocketAddr = local(8080);
         /// The address of the operations port: /livez, /readyz, /metrics, /v1/tls/ask. Not for the public.
         ops_listen: SocketAddr = local(8081);
-        /// Where clients reach the HTTP interface; goes into the OpenAPI document. Default: the listening address.
-        base_url: Option<BaseUrl> = None;
         /// What runs in this process. With the bus in the process, all three have to.
         roles: BTreeSet<Role> = Role::ALL.into();
+        /// Threads that serve HTTP. Default: one for each processor.
+        workers: Option<NonZeroUsize> = None;
         /// How long work in hand may take after a signal to stop.
         shutdown_deadline: Duration = secs(30), secs(1)..=hours(1);
     }
@@ -159,6 +179,8 @@ sections! {
         max_deliveries: u32 = 20, 1..=1000;
         /// How many unsettled messages the verifier holds at most.
         prefetch: usize = 64, 1..=10_000;
+        /// The `source` of the CloudEvents on the bus, a URI reference.
+        source: Text = "/deed".into();
         /// The address of a broker. This build has the bus within the process only, so it has to stay unset.
         url: Option<Secret> = None;
     }
@@ -281,12 +303,14 @@ sections! {
         burst: u32 = 200, 1..;
         /// Claims of one workspace, those of its apps included, that are open and not held.
         open_claims_per_workspace: u64 = 1000, 1..;
+        /// How long a key that was looked up is remembered: a revoked key is refused after so long at the latest.
+        key_memory: Duration = secs(5), secs(0)..=secs(300);
     }
 
     /// Hostnames of apps.
     apps: Apps = "apps" {
-        /// The domain below which every app has its CNAME target, `{slug}.{cname_base}`.
-        cname_base: Option<DomainName> = None;
+        /// The domain below which every app has its CNAME target, `{slug}.{cname_base}`: one of your own.
+        cname_base: DomainName = localhost();
         /// When a proven hostname goes into service: at once, or when the TLS side says so.
         activation: Activation = Activation::Immediate;
     }
@@ -294,25 +318,36 @@ sections! {
     /// The role that checks.
     verifier: Verifier = "verifier" {
         /// Checks that run at a time.
-        in_flight: usize = 32, 1..=10_000;
+        in_flight: usize = 64, 1..=10_000;
+        /// How much earlier than due a check may be made, for clocks that differ.
+        early: Duration = secs(2), secs(0)..=secs(60);
+        /// The first pause before work that the store had no answer for is given back; it doubles each time.
+        pause: Duration = secs(1), Duration::from_millis(10)..=secs(60);
     }
 
-    /// The role that folds the log into lists and due work.
-    projector: Projector = "projector" {
-        /// Events folded at a time.
-        batch: usize = 256, 1..=10_000;
-        /// How long the right to fold is held without a sign of life.
-        lease_ttl: Duration = secs(10), secs(1)..=secs(300);
+    /// How the log is followed, by the projector (lists, due work) and the relay (log to bus), and how the right to be
+    /// the only one is kept.
+    subscriptions: Subscriptions = "subscriptions" {
+        /// Events taken at a time.
+        batch: usize = 500, 1..=10_000;
+        /// How often the log is read when nothing announces an event.
+        poll: Duration = Duration::from_millis(500), Duration::from_millis(10)..=secs(60);
+        /// How long a process that died keeps its standbys waiting.
+        lease_ttl: Duration = secs(15), secs(1)..=secs(300);
+        /// The longest pause after something went wrong.
+        backoff_max: Duration = secs(5), Duration::from_millis(50)..=secs(300);
     }
 
     /// The part that sends due work to the verifier.
     dispatcher: Dispatcher = "dispatcher" {
         /// How long work that was sent stays hidden; what is not done by then is sent again.
-        visibility: Duration = secs(60), secs(1)..=hours(1);
-        /// How often is looked for due work when nothing announces it.
-        poll: Duration = secs(1), Duration::from_millis(10)..=secs(60);
+        visibility: Duration = secs(30), secs(1)..=hours(1);
+        /// How often due work is looked for when nothing announces it.
+        poll: Duration = Duration::from_millis(500), Duration::from_millis(10)..=secs(60);
         /// Pieces of work sent at a time.
-        batch: usize = 256, 1..=10_000;
+        batch: usize = 500, 1..=10_000;
+        /// Messages that may wait for the verifier; while there are as many, no due work is sent.
+        window: usize = 2000, 1..=1_000_000;
     }
 
     /// What is written to standard error while the service runs.

@@ -56,7 +56,8 @@ impl Raw {
                 for c in text.chars().take(EXCERPT) {
                     let escape = c.is_control() || !(c.is_ascii() || c.is_alphanumeric());
                     // Writing to a string cannot fail.
-                    let _ = if escape { write!(shown, "{}", c.escape_default()) } else { write!(shown, "{c}") };
+                    let _ =
+                        if escape { write!(shown, "{}", c.escape_default()) } else { write!(shown, "{c}") };
                 }
                 shown.push_str(if text.chars().nth(EXCERPT).is_some() { "…`" } else { "`" });
                 shown

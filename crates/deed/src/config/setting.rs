@@ -124,7 +124,11 @@ impl Setting for Duration {
         let duration = humantime::parse_duration(text.trim()).map_err(|_| None)?;
         // Dates are counted on from now: what is far beyond them is a slip.
         let longest = Self::from_secs(100 * 365 * 86_400);
-        if duration > longest { Err(Some("that is more than a hundred years".to_owned())) } else { Ok(duration) }
+        if duration > longest {
+            Err(Some("that is more than a hundred years".to_owned()))
+        } else {
+            Ok(duration)
+        }
     }
     fn show(&self) -> Option<Value> {
         Some(Value::String(humantime::format_duration(*self).to_string()))
@@ -151,7 +155,6 @@ texts! {
     SocketAddr, "an address with a port such as \"127.0.0.1:8080\"";
     Network, "a network such as \"10.0.0.0/8\"";
     DomainName, "a domain name";
-    BaseUrl, "an address that starts with http:// or https://, without a query";
 }
 
 impl Setting for PathBuf {
@@ -184,34 +187,6 @@ impl FromStr for Text {
 }
 
 impl fmt::Display for Text {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
-    }
-}
-
-/// Where clients reach the service, without a slash at the end.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct BaseUrl(String);
-
-impl BaseUrl {
-    pub(crate) fn as_str(&self) -> &str {
-        &self.0
-    }
-}
-
-impl FromStr for BaseUrl {
-    type Err = String;
-    fn from_str(s: &str) -> Result<Self, String> {
-        let url = reqwest::Url::parse(s).map_err(|error| error.to_string())?;
-        let fits = matches!(url.scheme(), "http" | "https") && url.query().is_none() && url.fragment().is_none();
-        if !fits {
-            return Err("it is of another form".to_owned());
-        }
-        Ok(Self(s.trim_end_matches('/').to_owned()))
-    }
-}
-
-impl fmt::Display for BaseUrl {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.0)
     }

@@ -92,7 +92,8 @@ impl Sources {
                 .filter(|rest| !rest.contains('.'))
                 .collect();
             let hint = if siblings.is_empty() {
-                let mut sections: Vec<_> = known.iter().filter_map(|k| k.rsplit_once('.').map(|k| k.0)).collect();
+                let mut sections: Vec<_> =
+                    known.iter().filter_map(|k| k.rsplit_once('.').map(|k| k.0)).collect();
                 sections.dedup();
                 format!("the sections are {}", sections.join(", "))
             } else {
@@ -139,7 +140,11 @@ struct File<'a> {
 impl File<'_> {
     fn walk(&self, sources: &mut Sources, above: &str, table: &DeTable<'_>) {
         for (name, value) in table {
-            let key = if above.is_empty() { name.get_ref().to_string() } else { format!("{above}.{}", name.get_ref()) };
+            let key = if above.is_empty() {
+                name.get_ref().to_string()
+            } else {
+                format!("{above}.{}", name.get_ref())
+            };
             let origin = || Origin::File(self.path.to_owned(), line_of(self.text, name.span().start));
             let is_section = self.sections.contains(&key.as_str());
             match (value.get_ref(), is_section) {

@@ -1,0 +1,71 @@
+# The only task runner: `make` prints what it can do.
+.DEFAULT_GOAL := help
+SHELL := /bin/bash -o pipefail -c
+CARGO ?= cargo
+NEXTEST := $(shell $(CARGO) nextest --version >/dev/null 2>&1 && echo yes)
+TOOLS := target/tools
+DENY := $(TOOLS)/bin/cargo-deny
+
+.PHONY: help
+help: ## print the targets
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
+
+.PHONY: dev
+dev: toolchain ## build and run everything in one process, with a sandbox DNS and a printed walk-through
+	$(CARGO) run --quiet --package deed -- dev $(ARGS)
+
+.PHONY: test
+test: services ## run every test
+ifeq ($(NEXTEST),yes)
+	$(CARGO) nextest run --workspace --no-fail-fast
+else
+	$(CARGO) test --workspace --no-fail-fast
+endif
+	$(CARGO) test --workspace --doc --quiet
+
+.PHONY: services
+services: toolchain ## install the servers that tests start as private instances (Debian packages)
+	@deploy/scripts/services.sh
+
+.PHONY: toolchain
+toolchain:
+	@deploy/scripts/toolchain.sh
+
+.PHONY: check
+check: toolchain $(DENY) ## formatting, lints, docs, dependency rules, generated files
+	$(CARGO) fmt --all --check
+	$(CARGO) clippy --workspace --all-targets --quiet -- -D warnings
+	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --workspace --no-deps --quiet
+	$(DENY) --offline --log-level error check bans licenses sources
+	crates/store-sqlite/prepare.sh --check
+	$(CARGO) test --quiet --package deed-api --test openapi_file
+	$(CARGO) test --quiet --package deed-claims --test proto
+	$(CARGO) test --quiet --package deed --test arrows
+
+.PHONY: generate
+generate: toolchain ## renew generated files: proto/openapi.json, shipped events, checked SQL
+	crates/store-sqlite/prepare.sh
+	UPDATE_OPENAPI=1 $(CARGO) test --quiet --package deed-api --test openapi_file
+	DEED_GENERATE=1 $(CARGO) test --quiet --package deed-claims --test proto
+
+.PHONY: fmt
+fmt: ## format everything
+	$(CARGO) fmt --all
+
+.PHONY: bench
+bench: toolchain ## measure against plain references in the same run (ROW=append-sqlite for one row)
+	$(CARGO) build --release --quiet --package deed
+	$(CARGO) run --release --quiet --manifest-path crates/bench/Cargo.toml --target-dir target/bench-build -- $(ROW)
+
+.PHONY: kill-test
+kill-test: toolchain ## kill -9 the service at ten random moments under load and check what is left
+	$(CARGO) build --quiet --package deed
+	deploy/scripts/kill-test.sh
+
+.PHONY: fuzz-api
+fuzz-api: toolchain ## fire a property-based tester at a running server for two minutes, with our OpenAPI
+	$(CARGO) build --quiet --package deed
+	deploy/scripts/fuzz-api.sh
+
+$(DENY):
+	$(CARGO) install cargo-deny --locked --quiet --root $(TOOLS)

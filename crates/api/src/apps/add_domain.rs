@@ -1,0 +1,250 @@
+//! Adding a hostname to an app: a claim on it, or the one that the app has already.
+use std::sync::Arc;
+
+use chrono::{DateTime, Utc};
+use deed_claims::{Challenge, ClaimId, Command, IfHeldByAnother, Policy, Scope};
+use serde::Deserialize;
+use utoipa::ToSchema;
+
+use super::site::{Site, app_id, holder};
+use super::view::DomainResponse;
+use crate::call::{Call, Decided};
+use crate::cap;
+use crate::error_b::{ErrorB, ErrorResponse};
+use crate::reply::Reply;
+
+/// A hostname for an app.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct AddDomainRequest {
+    /// The hostname.
+    #[schema(example = "search.acme.com")]
+    domain: String,
+    /// Make it the app's primary domain. The newest that was asked to be is.
+    #[serde(default)]
+    #[schema(default = false)]
+    is_primary: bool,
+}
+
+/// Add a custom domain
+///
+/// Publish `verification_token` in a TXT record, then ask for verification with
+/// `POST /v1/apps/{app_id}/domains/{domain}/verify`. Under the default brand the record is
+/// `_deed-verify.{domain}  TXT  "deed-site-verification={verification_token}"`.
+///
+/// A domain that the app has is answered as it stands, and nothing changes but which one is primary. A domain that
+/// another app has can be added all the same, with a token of its own: the DNS decides whose it is. A domain whose
+/// verification has `failed` gets a new token.
+#[utoipa::path(
+    post,
+    path = "/v1/apps/{app_id}/domains",
+    operation_id = "AddCustomDomain",
+    tag = "Apps",
+    params(("app_id" = String, Path, description = "The app's id")),
+    request_body = AddDomainRequest,
+    responses(
+        (status = 200, description = "The domain", body = DomainResponse),
+        (status = 400, description = "Too many open claims", body = ErrorResponse),
+        (status = 404, description = "No such app", body = ErrorResponse),
+    ),
+)]
+pub async fn add_domain(call: Arc<Call>) -> Result<Reply, ErrorB> {
+    let body: AddDomainRequest = call.json()?;
+    let (name, _) = call.state.claimable(&body.domain)?.into_parts();
+    let app_id = app_id(&call)?;
+    let state = &call.state;
+    let claim = NewClaim {
+        claim_id: state.new_claim_id()?,
+        challenge: state.templates.challenge(Scope::Host, &name, state.new_token()?),
+        cap_reached: cap::reached(&call).await?,
+    };
+    call.answer(&Site::streams(&app_id, &name), |loaded, at| {
+        let mut site = Site::load(loaded, &call.caller.workspace, &name)?;
+        add(&mut site, &claim, body.is_primary, &state.policy, at)?;
+        Ok(Decided { reply: Reply::ok(&site.response(&state.cname_base))?, writes: site.into_writes() })
+    })
+    .await
+}
+
+/// What a claim is made of if one has to be made.
+struct NewClaim {
+    claim_id: ClaimId,
+    challenge: Challenge,
+    /// The cap on the workspace's open claims, if no more may be made.
+    cap_reached: Option<u64>,
+}
+
+fn add(
+    site: &mut Site,
+    new: &NewClaim,
+    primary: bool,
+    policy: &Policy,
+    at: DateTime<Utc>,
+) -> Result<(), ErrorB> {
+    let name = site.name().clone();
+    let command = Command::Initiate {
+        claim_id: new.claim_id,
+        holder: holder(&site.app),
+        name: name.clone(),
+        requested: name.clone(),
+        region: None,
+        challenge: new.challenge.clone(),
+        if_held_by_another: IfHeldByAnother::Challenge,
+    };
+    site.decide(command, policy, at).map_err(|why| ErrorB::of_rejection(why, &name))?;
+    let made = site.claim().is_some_and(|claim| claim.id == new.claim_id);
+    if let Some(limit) = new.cap_reached.filter(|_| made) {
+        return Err(ErrorB::TooManyClaims { limit });
+    }
+    site.changed(site.app.add_domain(&name, primary, at));
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use actix_web::test::TestRequest;
+    use serde_json::json;
+
+    use super::*;
+    use crate::apps::testing::{HOST, Tenant, app, host, idempotent};
+    use crate::testing::{Harness, Setup};
+
+    #[actix_web::test]
+    async fn a_hostname_comes_with_a_token_and_a_target() {
+        let harness = Harness::start().await;
+        let tenant = Tenant::new(&harness, "ws_a").await;
+        let answer = tenant.post(&harness, &tenant.domains(), json!({ "domain": HOST })).await;
+        insta::assert_json_snapshot!("added", answer.shown());
+        let token = answer.body["verification_token"].as_str().unwrap().to_owned();
+        let ownership = harness.ownership(&host(HOST)).await;
+        let challenge = &ownership.claims.values().next().unwrap().challenge;
+        assert_eq!(*challenge.record_name, *format!("_deed-verify.{HOST}"));
+        assert_eq!(*challenge.record_value, *format!("deed-site-verification={token}"));
+        // The claim and the app's part in it are one append: the last two events.
+        let (claim, app) =
+            (harness.load(&host(HOST)).await.events, harness.load(&tenant.app_stream()).await.events);
+        let (claimed, added) = (claim.last().unwrap().position, app.last().unwrap().position);
+        assert_eq!((claimed.0 + 1, added), (added.0, harness.last_position().await));
+    }
+
+    #[actix_web::test]
+    async fn adding_again_changes_nothing_but_which_one_is_primary() {
+        let harness = Harness::start().await;
+        let tenant = Tenant::new(&harness, "ws_a").await;
+        let first = tenant.add(&harness, HOST).await;
+        let before = harness.last_position().await;
+        assert_eq!(tenant.add(&harness, &format!(" {}. ", HOST.to_uppercase())).await, first);
+        assert_eq!(harness.last_position().await, before);
+        let (harness, tenant) = (&harness, &tenant);
+        let primary = async |name: &str| {
+            let body = json!({ "domain": name, "is_primary": true });
+            tenant.post(harness, &tenant.domains(), body).await.body["is_primary"].clone()
+        };
+        assert_eq!(primary(HOST).await, true);
+        assert_eq!(primary("www.acme.com").await, true);
+        assert_eq!(tenant.shown(harness, HOST).await["is_primary"], false);
+        assert_eq!(tenant.shown(harness, "www.acme.com").await["is_primary"], true);
+        // Without asking for it nothing is taken from the primary one.
+        assert_eq!(tenant.add(harness, "www.acme.com").await["is_primary"], true);
+    }
+
+    #[actix_web::test]
+    async fn a_hostname_that_another_app_has_is_pending_with_a_token_of_its_own() {
+        let harness = Harness::start().await;
+        let (a, b) = (Tenant::new(&harness, "ws_a").await, Tenant::new(&harness, "ws_b").await);
+        let held = a.add(&harness, HOST).await;
+        a.prove(&harness, HOST).await;
+        let theirs = b.add(&harness, HOST).await;
+        assert_eq!(theirs["status"], "pending");
+        assert_ne!(theirs["verification_token"], held["verification_token"]);
+        // A second app of the same workspace is another app.
+        let second = app(&harness, &a.key, json!({ "name": "Second" })).await;
+        let body = json!({ "domain": HOST });
+        let answer = harness.post(&format!("{second}/domains"), &a.key, body).await;
+        assert_eq!((answer.status.as_u16(), &answer.body["status"]), (200, &json!("pending")));
+        assert_eq!(a.shown(&harness, HOST).await["status"], "active");
+    }
+
+    #[actix_web::test]
+    async fn a_hostname_whose_verification_ended_gets_a_new_token() {
+        let harness = Harness::start().await;
+        let tenant = Tenant::new(&harness, "ws_a").await;
+        let first = tenant.add(&harness, HOST).await;
+        harness.clock.advance(chrono::Duration::hours(73));
+        let again = tenant.add(&harness, HOST).await;
+        assert_eq!(again["status"], "pending");
+        assert_ne!(again["verification_token"], first["verification_token"]);
+    }
+
+    #[actix_web::test]
+    async fn what_cannot_be_claimed_is_refused_in_both_shapes() {
+        let harness = Harness::start().await;
+        let tenant = Tenant::new(&harness, "ws_a").await;
+        let before = harness.last_position().await;
+        let mut shown = vec![];
+        for body in [
+            json!({ "domain": "" }),
+            json!({ "domain": "co.uk" }),
+            json!({ "domain": "https://acme.com/x" }),
+            json!({ "domain": "search.example.com" }),
+            json!({ "domain": "192.0.2.1" }),
+            json!({ "domain": 7 }),
+            json!({ "is_primary": true }),
+            json!({ "domain": HOST, "is_primary": "yes" }),
+            json!({ "domain": HOST, "primary": true }),
+            json!([]),
+        ] {
+            shown.push(tenant.post(&harness, &tenant.domains(), body).await.shown());
+        }
+        insta::assert_json_snapshot!("add_refusals", shown);
+        assert_eq!(harness.last_position().await, before);
+        // The body is looked at before the app.
+        let nowhere = "/v1/apps/app_aaaaaaaaaaaaaaaa/domains";
+        assert_eq!(tenant.post(&harness, nowhere, json!({ "domain": "" })).await.status, 422);
+        assert_eq!(tenant.post(&harness, nowhere, json!({ "domain": HOST })).await.status, 404);
+    }
+
+    #[actix_web::test]
+    async fn international_names_are_shown_as_the_dns_has_them() {
+        let harness = Harness::start().await;
+        let tenant = Tenant::new(&harness, "ws_a").await;
+        assert_eq!(tenant.add(&harness, "Suche.Bücher.de").await["domain"], "suche.xn--bcher-kva.de");
+    }
+
+    #[actix_web::test]
+    async fn caps_hold_for_new_claims_only() {
+        let mut setup = Setup::default();
+        setup.caps.open_claims_per_workspace = 1;
+        setup.policy.open_claims_per_name = 2;
+        let harness = Harness::with(setup).await;
+        let a = Tenant::new(&harness, "ws_a").await;
+        a.add(&harness, HOST).await;
+        harness.project().await;
+        let more = a.post(&harness, &a.domains(), json!({ "domain": "www.acme.com" })).await;
+        insta::assert_json_snapshot!("workspace_cap", more.shown());
+        a.add(&harness, HOST).await;
+        Tenant::new(&harness, "ws_b").await.add(&harness, HOST).await;
+        let c = Tenant::new(&harness, "ws_c").await;
+        let crowded = c.post(&harness, &c.domains(), json!({ "domain": HOST })).await;
+        insta::assert_json_snapshot!("name_cap", crowded.shown());
+        assert_eq!(c.shown(&harness, HOST).await, json!(null));
+    }
+
+    #[actix_web::test]
+    async fn a_repetition_is_answered_as_before_even_after_a_change() {
+        let harness = Harness::start().await;
+        let tenant = Tenant::new(&harness, "ws_a").await;
+        let path = tenant.domains();
+        let add = |body| {
+            let request = TestRequest::post().uri(&path).set_json(body);
+            harness.request(idempotent(request, &tenant.key, "once"))
+        };
+        let first = add(json!({ "domain": HOST })).await;
+        tenant.tell(&harness, HOST, "verify").await;
+        let second = add(json!({ "domain": HOST })).await;
+        assert_eq!((second.status, &second.text), (first.status, &first.text));
+        assert_eq!(second.header("idempotency-replayed"), Some("true"));
+        let other = add(json!({ "domain": "www.acme.com" })).await;
+        insta::assert_json_snapshot!("other_body", other.shown());
+    }
+}

@@ -1,0 +1,230 @@
+//! Making an app: whose it is, what it is called, and a slug that no other app has.
+use std::sync::Arc;
+
+use deed_claims::app::{App, AppCreated, AppEvent, AppRejection, Slug};
+use deed_claims::name::Excerpt;
+use deed_claims::{AppId, Event, StreamId};
+use serde::Deserialize;
+use utoipa::ToSchema;
+
+use super::view::AppResponse;
+use crate::call::{Call, Decided};
+use crate::error_b::{ErrorB, ErrorResponse};
+use crate::fault::Fault;
+use crate::reply::Reply;
+
+/// Characters a name may have.
+const MAX_NAME: usize = 100;
+/// Letters of the app's id that tell its slug from another's.
+const SUFFIX: usize = 6;
+
+/// What an app is made of.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct CreateAppRequest {
+    /// What people call it: 1 to 100 printable characters, not counting spaces around them.
+    #[schema(example = "Search", min_length = 1)]
+    name: String,
+    /// Its part of the CNAME target: 1 to 63 lower-case letters, digits and inner hyphens. Made from the name
+    /// when absent.
+    #[serde(default)]
+    #[schema(example = "search", min_length = 1, max_length = 63)]
+    slug: Option<String>,
+}
+
+/// Create an app
+///
+/// The app belongs to the workspace of the key. A slug is in use by one app at a time, whatever its workspace.
+#[utoipa::path(
+    post,
+    path = "/v1/apps",
+    operation_id = "CreateApp",
+    tag = "Apps",
+    request_body = CreateAppRequest,
+    responses(
+        (status = 200, description = "The app", body = AppResponse),
+        (status = 409, description = "The slug is in use", body = ErrorResponse),
+    ),
+)]
+pub async fn create_app(call: Arc<Call>) -> Result<Reply, ErrorB> {
+    let body: CreateAppRequest = call.json()?;
+    let name = name(&body.name)?;
+    let given = body.slug.as_deref().map(slug).transpose()?;
+    let app_id = AppId::from_bytes(call.state.random()?);
+    if let Some(slug) = given {
+        return take(&call, &app_id, &name, &slug).await;
+    }
+    let (last, others) = slugs_for(&name, &app_id)?;
+    for slug in others {
+        match take(&call, &app_id, &name, &slug).await {
+            Err(ErrorB::SlugInUse(_)) => {}
+            done => return done,
+        }
+    }
+    take(&call, &app_id, &name, &last).await
+}
+
+/// Makes the app under a slug: both streams in one append.
+async fn take(call: &Call, app_id: &AppId, name: &Arc<str>, slug: &Slug) -> Result<Reply, ErrorB> {
+    let streams = [StreamId::app(app_id), StreamId::slug(slug)];
+    call.answer(&streams, |loaded, at| {
+        let owner = loaded.get(1).map(deed_store::Loaded::slug_owner).unwrap_or_default();
+        let taken = owner.take(slug, app_id, at).map_err(|why| refused(why, slug))?;
+        let created = AppEvent::from(AppCreated {
+            app_id: app_id.clone(),
+            workspace_id: call.caller.workspace.clone(),
+            name: name.clone(),
+            slug: slug.clone(),
+            at,
+        });
+        let app = App::evolve(None, &created)
+            .ok_or_else(|| Fault::internal("making an app", "its first event makes none"))?;
+        let [app_stream, slug_stream] = streams.clone();
+        let writes = vec![(app_stream, vec![Event::from(created)]), (slug_stream, vec![Event::from(taken)])];
+        Ok(Decided { writes, reply: Reply::ok(&AppResponse::of(&app))? })
+    })
+    .await
+}
+
+fn refused(why: AppRejection, slug: &Slug) -> ErrorB {
+    match why {
+        AppRejection::SlugInUse => ErrorB::SlugInUse(Excerpt::of(slug.as_str())),
+        AppRejection::NotFound | AppRejection::StillHasDomains => {
+            Fault::internal("taking a slug", why).into()
+        }
+    }
+}
+
+fn name(text: &str) -> Result<Arc<str>, ErrorB> {
+    let text = text.trim();
+    let wrong = |rule: &str| ErrorB::Field { field: "name", code: "invalid_name", rule: rule.to_owned() };
+    if text.is_empty() {
+        return Err(wrong("The name is empty"));
+    }
+    if text.chars().count() > MAX_NAME {
+        return Err(wrong("The name is longer than 100 characters"));
+    }
+    if !text.chars().all(is_printable) {
+        return Err(wrong("The name has a character that cannot be shown"));
+    }
+    Ok(text.into())
+}
+
+/// Whether a character shows as itself: no control character, no line break, nothing that changes the direction
+/// of what stands around it.
+fn is_printable(c: char) -> bool {
+    let hidden =
+        matches!(c, '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{206f}' | '\u{fff9}'..='\u{fffb}' | '\u{feff}');
+    !c.is_control() && !hidden
+}
+
+fn slug(text: &str) -> Result<Slug, ErrorB> {
+    text.parse().map_err(|why: deed_claims::app::SlugError| {
+        let rule = format!("The slug cannot be used: {why}");
+        ErrorB::Field { field: "slug", code: "invalid_slug", rule }
+    })
+}
+
+/// Slugs for an app that asks for none: the last resort, which is its alone, and what is tried before it.
+fn slugs_for(name: &str, app_id: &AppId) -> Result<(Slug, Vec<Slug>), ErrorB> {
+    // The id is random, so its letters serve as the suffix.
+    let letters = app_id.as_str().rsplit('_').next().unwrap_or_default();
+    let of_name = Slug::from_name(name);
+    let made_up = || "app".parse().ok();
+    let stem = of_name.clone().or_else(made_up);
+    let with = |suffix: &str| stem.as_ref().and_then(|stem| stem.with_suffix(suffix));
+    let last = with(letters).ok_or_else(|| Fault::internal("making a slug", "the id makes none"))?;
+    let short = letters.get(..SUFFIX).and_then(with);
+    Ok((last, of_name.into_iter().chain(short).collect()))
+}
+
+#[cfg(test)]
+mod tests {
+    use actix_web::test::TestRequest;
+    use deed_store::KeyScope;
+    use serde_json::json;
+
+    use super::*;
+    use crate::apps::testing::{app, idempotent};
+    use crate::testing::Harness;
+
+    async fn slug_of(harness: &Harness, key: &str, name: &str) -> String {
+        let path = app(harness, key, json!({ "name": name })).await;
+        harness.get(&path, key).await.body["slug"].as_str().unwrap().to_owned()
+    }
+
+    #[actix_web::test]
+    async fn an_app_has_an_id_and_a_slug_of_its_name() {
+        let harness = Harness::start().await;
+        let key = harness.workspace_key("ws_a", &KeyScope::ALL).await;
+        let answer = harness.post("/v1/apps", &key, json!({ "name": "  Acme Search " })).await;
+        insta::assert_json_snapshot!("created", answer.shown());
+        // The app and its slug, in one append.
+        assert_eq!(answer.header("deed-position"), Some("2"));
+    }
+
+    #[actix_web::test]
+    async fn a_slug_belongs_to_one_app_whatever_its_workspace() {
+        let harness = Harness::start().await;
+        let (a, b) = (
+            harness.workspace_key("ws_a", &KeyScope::ALL).await,
+            harness.workspace_key("ws_b", &KeyScope::ALL).await,
+        );
+        app(&harness, &a, json!({ "name": "One", "slug": "docs" })).await;
+        let before = harness.last_position().await;
+        let taken = harness.post("/v1/apps", &b, json!({ "name": "Two", "slug": "docs" })).await;
+        insta::assert_json_snapshot!("slug_in_use", taken.shown());
+        assert_eq!(harness.last_position().await, before);
+        // Nobody asked for this one, so another is found.
+        let other = slug_of(&harness, &b, "Docs").await;
+        assert!(other.starts_with("docs-") && other.len() == "docs-".len() + SUFFIX, "{other}");
+        // Null is as good as nothing.
+        let third = app(&harness, &b, json!({ "name": "docs", "slug": null })).await;
+        assert_ne!(harness.get(&third, &b).await.body["slug"], other);
+    }
+
+    #[actix_web::test]
+    async fn a_name_that_makes_no_slug_gets_one_all_the_same() {
+        let harness = Harness::start().await;
+        let key = harness.workspace_key("ws_a", &KeyScope::ALL).await;
+        let (one, two) = (slug_of(&harness, &key, "日本").await, slug_of(&harness, &key, "日本").await);
+        assert!(one.starts_with("app-") && two.starts_with("app-") && one != two, "{one} {two}");
+    }
+
+    #[actix_web::test]
+    async fn what_is_wrong_with_a_body_is_said_in_both_shapes() {
+        let harness = Harness::start().await;
+        let key = harness.workspace_key("ws_a", &KeyScope::ALL).await;
+        let mut shown = vec![];
+        for body in [
+            json!({}),
+            json!({ "name": "" }),
+            json!({ "name": "x".repeat(101) }),
+            json!({ "name": "a\u{202e}b" }),
+            json!({ "name": "a\nb" }),
+            json!({ "name": "ok", "slug": "-no-" }),
+            json!({ "name": "ok", "slug": 7 }),
+            json!({ "name": "ok", "domain": "acme.com" }),
+        ] {
+            shown.push(harness.post("/v1/apps", &key, body).await.shown());
+        }
+        insta::assert_json_snapshot!("create_refusals", shown);
+        assert_eq!(harness.last_position().await.0, 0);
+        let long = "ü".repeat(100);
+        assert_eq!(harness.post("/v1/apps", &key, json!({ "name": long })).await.body["name"], long);
+    }
+
+    #[actix_web::test]
+    async fn a_repetition_makes_no_second_app() {
+        let harness = Harness::start().await;
+        let key = harness.workspace_key("ws_a", &KeyScope::ALL).await;
+        let create = || {
+            let request = TestRequest::post().uri("/v1/apps").set_json(json!({ "name": "Docs" }));
+            harness.request(idempotent(request, &key, "make-docs"))
+        };
+        let (first, second) = (create().await, create().await);
+        assert_eq!((first.status, &first.text), (second.status, &second.text));
+        assert_eq!(second.header("idempotency-replayed"), Some("true"));
+        assert_eq!(harness.last_position().await.0, 2);
+    }
+}

@@ -1,0 +1,195 @@
+//! Deleting an app: first its hostnames become free, then its slug.
+use std::sync::Arc;
+
+use deed_claims::app::{AppRejection, SlugFreed};
+use deed_claims::name::{DomainName, Excerpt};
+use deed_claims::{AppId, Event, Scope, StreamId};
+
+use super::site::{app_id, app_of, give_up, holder};
+use super::view::DeletedResponse;
+use crate::call::{Call, Decided, Writes};
+use crate::error_b::{ErrorB, ErrorResponse};
+use crate::fault::Fault;
+use crate::reply::Reply;
+
+/// Hostnames given up in one append.
+const AT_ONCE: usize = 16;
+/// Appends before an app that gets new hostnames all the while is left alone.
+const ROUNDS: usize = 1_000;
+/// How often others may get in the way before the caller is told to try again.
+const PATIENCE: usize = 32;
+
+/// Delete an app
+///
+/// Every domain of the app is given up: its pending verification is cancelled, or the domain is released.
+#[utoipa::path(
+    delete,
+    path = "/v1/apps/{app_id}",
+    operation_id = "DeleteApp",
+    tag = "Apps",
+    params(("app_id" = String, Path, description = "The app's id")),
+    responses(
+        (status = 200, description = "The app is gone", body = DeletedResponse),
+        (status = 404, description = "No such app", body = ErrorResponse),
+    ),
+)]
+pub async fn delete_app(call: Arc<Call>) -> Result<Reply, ErrorB> {
+    let app_id = app_id(&call)?;
+    let mut left = PATIENCE;
+    for _ in 0..ROUNDS {
+        match step(&call, &app_id).await {
+            Ok(Step::Freed) => {}
+            Ok(Step::Gone(reply)) => return Ok(reply),
+            // Hostnames were added or settled meanwhile. What is done stays done: go on from there.
+            Err(ErrorB::Fault(Fault::Contended)) if left > 0 => left -= 1,
+            Err(other) => return Err(other),
+        }
+    }
+    Err(Fault::Contended.into())
+}
+
+/// What one append towards the end of an app did.
+enum Step {
+    /// Some hostnames are free.
+    Freed,
+    /// The app is gone.
+    Gone(Reply),
+}
+
+/// Every append leaves fewer hostnames or no app.
+async fn step(call: &Call, app_id: &AppId) -> Result<Step, ErrorB> {
+    let app = app_of(&call.load(&StreamId::app(app_id)).await?, &call.caller.workspace)?;
+    let some: Vec<DomainName> = app.domains.keys().take(AT_ONCE).cloned().collect();
+    if some.is_empty() {
+        return end(call, app_id, &StreamId::slug(&app.slug)).await.map(Step::Gone);
+    }
+    free_names(call, app_id, &some).await?;
+    Ok(Step::Freed)
+}
+
+/// Ends the app's claims on some of its hostnames, with the app knowing of it.
+async fn free_names(call: &Call, app_id: &AppId, names: &[DomainName]) -> Result<(), ErrorB> {
+    let hosts = names.iter().map(|name| StreamId::ownership(Scope::Host, name));
+    let streams: Vec<StreamId> = std::iter::once(StreamId::app(app_id)).chain(hosts).collect();
+    call.append(&streams, |loaded, at| {
+        let [app, hosts @ ..] = loaded else { return Err(no_streams()) };
+        let (stream, app) = (app.stream.clone(), app_of(app, &call.caller.workspace)?);
+        let holder = holder(&app);
+        let (mut writes, mut removed): (Writes, Vec<Event>) = (vec![], vec![]);
+        for (name, host) in names.iter().zip(hosts) {
+            let given_up = give_up(&host.ownership(), &holder, &call.state.policy, at)
+                .map_err(|why| ErrorB::of_rejection(why, name))?;
+            writes.push((host.stream.clone(), given_up.into_iter().map(Event::from).collect()));
+            removed.extend(app.remove_domain(name, at).into_iter().map(Event::from));
+        }
+        writes.push((stream, removed));
+        Ok((writes, ()))
+    })
+    .await?;
+    Ok(())
+}
+
+/// Ends the app and frees its slug.
+async fn end(call: &Call, app_id: &AppId, slug_stream: &StreamId) -> Result<Reply, ErrorB> {
+    let stream = StreamId::app(app_id);
+    let streams = [stream.clone(), slug_stream.clone()];
+    call.answer(&streams, |loaded, at| {
+        let [app, _] = loaded else { return Err(no_streams()) };
+        let app = app_of(app, &call.caller.workspace)?;
+        let deleted = app.delete(at).map_err(|why| match why {
+            AppRejection::StillHasDomains => Fault::Contended.into(),
+            AppRejection::NotFound => ErrorB::NoSuchApp(Excerpt::of(app_id.as_str())),
+            AppRejection::SlugInUse => Fault::internal("deleting an app", why).into(),
+        })?;
+        let freed = SlugFreed { app_id: app_id.clone(), slug: app.slug, at };
+        let writes = vec![(stream.clone(), vec![deleted.into()]), (slug_stream.clone(), vec![freed.into()])];
+        Ok(Decided { writes, reply: Reply::ok(&DeletedResponse::DONE)? })
+    })
+    .await
+}
+
+fn no_streams() -> ErrorB {
+    Fault::internal("deleting an app", "these are not its streams").into()
+}
+
+#[cfg(test)]
+mod tests {
+    use actix_web::test::TestRequest;
+    use deed_claims::Status;
+    use futures::future::join;
+    use serde_json::json;
+
+    use super::*;
+    use crate::apps::testing::{HOST, Tenant, app, host, idempotent};
+    use crate::testing::Harness;
+
+    async fn status(harness: &Harness, name: &str, tenant: &Tenant) -> Status {
+        let claim_id = harness.claim_id(&host(name), tenant.workspace).await;
+        harness.ownership(&host(name)).await.claims[&claim_id].status()
+    }
+
+    #[actix_web::test]
+    async fn an_app_leaves_its_hostnames_and_its_slug_free() {
+        let harness = Harness::start().await;
+        let tenant = Tenant::new(&harness, "ws_a").await;
+        // More than one append takes.
+        for i in 0..=AT_ONCE {
+            tenant.add(&harness, &format!("h{i}.acme.com")).await;
+        }
+        tenant.add(&harness, HOST).await;
+        tenant.prove(&harness, HOST).await;
+        let gone = harness.delete(&tenant.app, &tenant.key).await;
+        insta::assert_json_snapshot!("deleted", gone.shown());
+        let position = harness.last_position().await.to_string();
+        assert_eq!(gone.header("deed-position"), Some(position.as_str()));
+        assert_eq!(status(&harness, HOST, &tenant).await, Status::Released);
+        for i in 0..=AT_ONCE {
+            assert_eq!(status(&harness, &format!("h{i}.acme.com"), &tenant).await, Status::Cancelled);
+        }
+        let left = harness.load(&tenant.app_stream()).await.app().unwrap();
+        assert!(left.deleted && left.domains.is_empty());
+        assert_eq!(harness.get(&tenant.app, &tenant.key).await.status, 404);
+        assert_eq!(harness.delete(&tenant.app, &tenant.key).await.status, 404);
+        app(&harness, &tenant.key, json!({ "name": "Another", "slug": left.slug })).await;
+    }
+
+    #[actix_web::test]
+    async fn no_claim_outlives_its_app() {
+        let harness = Harness::start().await;
+        let tenant = Tenant::new(&harness, "ws_a").await;
+        // Hostnames are added before, while and after the app goes.
+        let adds = async {
+            let mut added = vec![];
+            for i in 0..40 {
+                let name = format!("h{i}.acme.com");
+                let body = json!({ "domain": name });
+                let answer = tenant.post(&harness, &tenant.domains(), body).await;
+                match answer.status.as_u16() {
+                    200 => added.push(name),
+                    // The adding side may lose as well.
+                    status => assert!(matches!(status, 404 | 503), "{}", answer.text),
+                }
+            }
+            added
+        };
+        let (added, deleted) = join(adds, harness.delete(&tenant.app, &tenant.key)).await;
+        assert_eq!(deleted.status, 200, "{}", deleted.text);
+        for name in added {
+            assert!(status(&harness, &name, &tenant).await.is_over(), "{name}");
+        }
+        let left = harness.load(&tenant.app_stream()).await.app().unwrap();
+        assert!(left.deleted && left.domains.is_empty());
+    }
+
+    #[actix_web::test]
+    async fn a_repetition_is_answered_as_before() {
+        let harness = Harness::start().await;
+        let tenant = Tenant::new(&harness, "ws_a").await;
+        tenant.add(&harness, HOST).await;
+        let delete =
+            || harness.request(idempotent(TestRequest::delete().uri(&tenant.app), &tenant.key, "bye"));
+        let (first, second) = (delete().await, delete().await);
+        assert_eq!((first.status.as_u16(), &first.text), (200, &second.text));
+        assert_eq!(second.header("idempotency-replayed"), Some("true"));
+    }
+}

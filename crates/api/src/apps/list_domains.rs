@@ -1,0 +1,168 @@
+//! Every hostname of an app: which ones from its stream, where each stands from the read model.
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use deed_claims::app::App;
+use deed_claims::{Ownership, Scope, StreamId};
+use futures::{StreamExt, TryStreamExt, stream};
+use serde::Serialize;
+use utoipa::ToSchema;
+
+use super::page::at_least;
+use super::site::{app_id, app_of, holder};
+use super::view::DomainResponse;
+use crate::call::Call;
+use crate::error_b::{ErrorB, ErrorResponse};
+use crate::fault::Fault;
+use crate::reply::Reply;
+use crate::wait::READ_MODELS;
+
+/// Streams read at a time where the read model lags behind.
+const READS: usize = 16;
+
+/// The hostnames of an app.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct DomainList {
+    /// By name.
+    domains: Vec<DomainResponse>,
+    /// How many there are.
+    total: usize,
+}
+
+/// List custom domains
+///
+/// Every domain of the app, by name. A domain just added or removed is there or not at once; with `at_least` also
+/// every status is at least as new. The header `Deed-Position` says how much of the log the list tells of.
+#[utoipa::path(
+    get,
+    path = "/v1/apps/{app_id}/domains",
+    operation_id = "ListCustomDomains",
+    tag = "Apps",
+    params(
+        ("app_id" = String, Path, description = "The app's id"),
+        (
+            "at_least" = Option<u64>,
+            Query,
+            description = "The `Deed-Position` of an earlier answer, which the list has to have reached",
+            maximum = 9_007_199_254_740_991_u64,
+        ),
+    ),
+    responses(
+        (status = 200, description = "The app's domains", body = DomainList),
+        (status = 404, description = "No such app", body = ErrorResponse),
+    ),
+)]
+pub async fn list_domains(call: Arc<Call>) -> Result<Reply, ErrorB> {
+    let position = at_least(&call.query)?;
+    let app = app_of(&call.load(&StreamId::app(&app_id(&call)?)).await?, &call.caller.workspace)?;
+    call.state.caught_up(position).await?;
+    let position = call.state.checkpoints.checkpoint(READ_MODELS).await.map_err(Fault::from)?;
+    let ownerships = ownerships(&call, &app).await?;
+    let holder = holder(&app);
+    let domains: Vec<DomainResponse> = app
+        .domains
+        .keys()
+        .zip(&ownerships)
+        .map(|(name, ownership)| {
+            DomainResponse::of(&app, name, ownership.claim_of(&holder), &call.state.cname_base)
+        })
+        .collect();
+    Ok(Reply::ok(&DomainList { total: domains.len(), domains })?.at(Some(position)))
+}
+
+/// The ownership of every hostname of the app, in their order. What the read model does not know of yet is read
+/// from the log.
+async fn ownerships(call: &Call, app: &App) -> Result<Vec<Ownership>, Fault> {
+    let streams: Vec<StreamId> =
+        app.domains.keys().map(|name| StreamId::ownership(Scope::Host, name)).collect();
+    let rows = call.state.read_models.ownerships(&streams).await?;
+    let holder = holder(app);
+    let mut known: HashMap<StreamId, Ownership> = rows
+        .into_iter()
+        .filter(|row| row.state.claim_of(&holder).is_some())
+        .map(|row| (row.stream, row.state))
+        .collect();
+    let reads = streams.into_iter().map(|stream| {
+        let known = known.remove(&stream);
+        async move {
+            match known {
+                Some(ownership) => Ok::<_, Fault>(ownership),
+                None => Ok(call.load(&stream).await?.ownership()),
+            }
+        }
+    });
+    let reads: Vec<_> = reads.collect();
+    stream::iter(reads).buffered(READS).try_collect().await
+}
+
+#[cfg(test)]
+mod tests {
+    use deed_claims::Outcome;
+    use serde_json::json;
+
+    use crate::apps::testing::{HOST, Tenant, host};
+    use crate::testing::{Harness, absent};
+
+    #[actix_web::test]
+    async fn every_hostname_is_listed_as_it_stands() {
+        let harness = Harness::start().await;
+        let tenant = Tenant::new(&harness, "ws_a").await;
+        let body = json!({ "domain": HOST, "is_primary": true });
+        tenant.post(&harness, &tenant.domains(), body).await;
+        tenant.prove(&harness, HOST).await;
+        tenant.add(&harness, "late.acme.com").await;
+        tenant.tell(&harness, "late.acme.com", "verify").await;
+        harness.clock.advance(chrono::Duration::hours(73));
+        harness.record_check("host:late.acme.com", "ws_a", absent()).await;
+        tenant.add(&harness, "new.acme.com").await;
+        tenant.add(&harness, "watched.acme.com").await;
+        tenant.tell(&harness, "watched.acme.com", "verify").await;
+        let from_log = harness.get(&tenant.domains(), &tenant.key).await;
+        insta::assert_json_snapshot!("domains", from_log.shown());
+        harness.project().await;
+        assert_eq!(harness.get(&tenant.domains(), &tenant.key).await.body, from_log.body);
+    }
+
+    #[actix_web::test]
+    async fn statuses_come_from_the_read_model_and_what_it_does_not_know_from_the_log() {
+        let harness = Harness::start().await;
+        let tenant = Tenant::new(&harness, "ws_a").await;
+        tenant.add(&harness, HOST).await;
+        harness.project().await;
+        let verified = tenant.tell(&harness, HOST, "verify").await;
+        tenant.add(&harness, "new.acme.com").await;
+        assert_eq!(tenant.shown(&harness, HOST).await["status"], "pending");
+        assert_eq!(tenant.shown(&harness, "new.acme.com").await["status"], "pending");
+        let path = format!("{}?at_least={}", tenant.domains(), verified.header("deed-position").unwrap());
+        // A service that stops does not wait, so neither does this test.
+        harness.state.stop.cancel();
+        assert_eq!(harness.get(&path, &tenant.key).await.status, 503);
+        harness.project().await;
+        let list = harness.get(&path, &tenant.key).await;
+        assert_eq!(
+            (&list.body["total"], &list.body["domains"][1]["status"]),
+            (&json!(2), &json!("verifying"))
+        );
+    }
+
+    #[actix_web::test]
+    async fn a_contest_is_verifying_for_one_and_active_for_the_other_until_it_is_decided() {
+        let harness = Harness::start().await;
+        let (a, b) = (Tenant::new(&harness, "ws_a").await, Tenant::new(&harness, "ws_b").await);
+        a.add(&harness, HOST).await;
+        a.prove(&harness, HOST).await;
+        b.add(&harness, HOST).await;
+        b.tell(&harness, HOST, "verify").await;
+        let found =
+            |holder| harness.record_contested_check("host:search.acme.com", "ws_b", Outcome::Proven, holder);
+        assert_eq!(host(HOST), "host:search.acme.com");
+        found(Some(Outcome::Proven)).await;
+        let challenger = b.shown(&harness, HOST).await;
+        assert_eq!((&challenger["status"], &challenger["verified_at"]), (&json!("verifying"), &json!(null)));
+        assert_eq!(a.shown(&harness, HOST).await["status"], "active");
+        found(Some(absent())).await;
+        let (loser, winner) = (a.shown(&harness, HOST).await, b.shown(&harness, HOST).await);
+        assert_eq!((&loser["status"], &loser["verified_at"]), (&json!("failed"), &json!(null)));
+        assert!(winner["status"] == "active" && winner["verified_at"].is_string());
+    }
+}

@@ -1,0 +1,105 @@
+//! Taking a hostname off an app: its claim is withdrawn, or the hostname is given up.
+use std::sync::Arc;
+
+use super::site::{Site, app_id, path_name};
+use super::view::DeletedResponse;
+use crate::call::{Call, Decided};
+use crate::error_b::{ErrorB, ErrorResponse};
+use crate::reply::Reply;
+
+/// Remove a custom domain
+///
+/// A pending verification is cancelled; a domain that the app has is released.
+#[utoipa::path(
+    delete,
+    path = "/v1/apps/{app_id}/domains/{domain}",
+    operation_id = "RemoveCustomDomain",
+    tag = "Apps",
+    params(
+        ("app_id" = String, Path, description = "The app's id"),
+        ("domain" = String, Path, description = "The domain; Unicode is possible"),
+    ),
+    responses(
+        (status = 200, description = "The domain is gone from the app", body = DeletedResponse),
+        (status = 404, description = "No such app or domain", body = ErrorResponse),
+    ),
+)]
+pub async fn remove_domain(call: Arc<Call>) -> Result<Reply, ErrorB> {
+    let name = path_name(&call)?;
+    let app_id = app_id(&call)?;
+    call.answer(&Site::streams(&app_id, &name), |loaded, at| {
+        let mut site = Site::load(loaded, &call.caller.workspace, &name)?;
+        site.present()?;
+        site.leave(&call.state.policy, at).map_err(|why| ErrorB::of_rejection(why, &name))?;
+        Ok(Decided { reply: Reply::ok(&DeletedResponse::DONE)?, writes: site.into_writes() })
+    })
+    .await
+}
+
+#[cfg(test)]
+mod tests {
+    use actix_web::test::TestRequest;
+    use deed_claims::{Outcome, Status};
+    use serde_json::json;
+
+    use crate::apps::testing::{HOST, Tenant, host, idempotent};
+    use crate::testing::{Harness, absent};
+
+    #[actix_web::test]
+    async fn a_pending_hostname_is_withdrawn_and_can_be_added_again() {
+        let harness = Harness::start().await;
+        let tenant = Tenant::new(&harness, "ws_a").await;
+        let body = json!({ "domain": HOST, "is_primary": true });
+        let first = tenant.post(&harness, &tenant.domains(), body).await.body;
+        let before = harness.last_position().await;
+        let answer = harness.delete(&tenant.domain(HOST), &tenant.key).await;
+        insta::assert_json_snapshot!("removed", answer.shown());
+        assert_eq!(harness.last_position().await.0, before.0 + 2);
+        let ownership = harness.ownership(&host(HOST)).await;
+        assert_eq!(ownership.claims.values().next().unwrap().status(), Status::Cancelled);
+        assert_eq!(tenant.shown(&harness, HOST).await, json!(null));
+        assert_eq!(harness.delete(&tenant.domain(HOST), &tenant.key).await.status, 404);
+        let again = tenant.add(&harness, HOST).await;
+        assert_eq!((&again["status"], &again["is_primary"]), (&json!("pending"), &json!(false)));
+        assert_ne!(again["verification_token"], first["verification_token"]);
+    }
+
+    #[actix_web::test]
+    async fn a_hostname_given_up_goes_to_the_challenger_who_proved_it() {
+        let harness = Harness::start().await;
+        let (a, b) = (Tenant::new(&harness, "ws_a").await, Tenant::new(&harness, "ws_b").await);
+        a.add(&harness, HOST).await;
+        a.prove(&harness, HOST).await;
+        b.add(&harness, HOST).await;
+        b.tell(&harness, HOST, "verify").await;
+        harness.record_contested_check(&host(HOST), "ws_b", Outcome::Proven, Some(Outcome::Proven)).await;
+        assert_eq!(harness.delete(&a.domain(HOST), &a.key).await.status, 200);
+        assert_eq!(b.shown(&harness, HOST).await["status"], "active");
+    }
+
+    #[actix_web::test]
+    async fn what_has_failed_can_be_removed() {
+        let harness = Harness::start().await;
+        let tenant = Tenant::new(&harness, "ws_a").await;
+        tenant.add(&harness, HOST).await;
+        tenant.tell(&harness, HOST, "verify").await;
+        harness.clock.advance(chrono::Duration::hours(73));
+        harness.record_check(&host(HOST), "ws_a", absent()).await;
+        let before = harness.last_position().await;
+        assert_eq!(harness.delete(&tenant.domain(HOST), &tenant.key).await.status, 200);
+        // The claim was over: only the app has news.
+        assert_eq!(harness.last_position().await.0, before.0 + 1);
+    }
+
+    #[actix_web::test]
+    async fn a_repetition_is_answered_as_before() {
+        let harness = Harness::start().await;
+        let tenant = Tenant::new(&harness, "ws_a").await;
+        tenant.add(&harness, HOST).await;
+        let path = tenant.domain(HOST);
+        let remove = || harness.request(idempotent(TestRequest::delete().uri(&path), &tenant.key, "off"));
+        assert_eq!(remove().await.status, 200);
+        let again = remove().await;
+        assert_eq!((again.status.as_u16(), again.header("idempotency-replayed")), (200, Some("true")));
+    }
+}

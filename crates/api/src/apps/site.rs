@@ -1,0 +1,157 @@
+//! One hostname of one app: what its two streams say, and what a decision adds to them.
+use chrono::{DateTime, Utc};
+use deed_claims::app::{App, AppEvent};
+use deed_claims::name::{DomainName, Excerpt};
+use deed_claims::{
+    AppId, Claim, Command, Event, Holder, Ownership, OwnershipEvent, Policy, Rejection, Scope, StreamId,
+    WorkspaceId,
+};
+use deed_store::Loaded;
+
+use super::view::DomainResponse;
+use crate::call::{Call, Writes};
+use crate::error_b::ErrorB;
+use crate::fault::Fault;
+
+/// The app that a path names. What is no id of an app is the id of none.
+pub fn app_id(call: &Call) -> Result<AppId, ErrorB> {
+    let text = call.param("app_id");
+    text.parse().map_err(|_| ErrorB::NoSuchApp(Excerpt::of(text)))
+}
+
+/// The hostname that a path names.
+pub fn path_name(call: &Call) -> Result<DomainName, ErrorB> {
+    DomainName::parse(call.param("domain")).map_err(ErrorB::PathName)
+}
+
+/// The app of a stream as `workspace` may see it: another workspace's app is no app, nor is one that is gone.
+pub fn app_of(loaded: &Loaded, workspace: &WorkspaceId) -> Result<App, ErrorB> {
+    loaded
+        .app()
+        .filter(|app| app.workspace_id == *workspace && !app.deleted)
+        .ok_or_else(|| ErrorB::NoSuchApp(Excerpt::of(loaded.stream.rest())))
+}
+
+/// The app as a claimant.
+pub fn holder(app: &App) -> Holder {
+    Holder::App { workspace_id: app.workspace_id.clone(), app_id: app.app_id.clone() }
+}
+
+/// The events that end whatever `holder` has or claims; none when there is nothing to end.
+pub fn give_up(
+    ownership: &Ownership,
+    holder: &Holder,
+    policy: &Policy,
+    at: DateTime<Utc>,
+) -> Result<Vec<OwnershipEvent>, Rejection> {
+    let Some(claim) = ownership.claim_of(holder).filter(|claim| claim.is_open()) else {
+        return Ok(vec![]);
+    };
+    let claim_id = claim.id;
+    let command = if claim.is_held() { Command::Release { claim_id } } else { Command::Cancel { claim_id } };
+    ownership.decide(command, policy, at)
+}
+
+/// A hostname of an app, within one decision.
+#[derive(Debug, Clone)]
+pub struct Site {
+    /// The app as it is after everything decided so far.
+    pub app: App,
+    ownership: Ownership,
+    name: DomainName,
+    app_events: Vec<AppEvent>,
+    claim_events: Vec<OwnershipEvent>,
+}
+
+impl Site {
+    /// The streams that a decision on a hostname of an app needs, in the order of [`Site::load`].
+    pub fn streams(app: &AppId, name: &DomainName) -> [StreamId; 2] {
+        [StreamId::app(app), StreamId::ownership(Scope::Host, name)]
+    }
+
+    /// What the streams say.
+    ///
+    /// # Errors
+    /// When the workspace has no such app.
+    pub fn load(loaded: &[Loaded], workspace: &WorkspaceId, name: &DomainName) -> Result<Self, ErrorB> {
+        let [app, host] = loaded else {
+            return Err(Fault::internal("reading a hostname of an app", "these are not its streams").into());
+        };
+        Ok(Self::new(app_of(app, workspace)?, host.ownership(), name.clone()))
+    }
+
+    /// A hostname of an app, nothing decided yet.
+    pub fn new(app: App, ownership: Ownership, name: DomainName) -> Self {
+        Self { app, ownership, name, app_events: vec![], claim_events: vec![] }
+    }
+
+    /// The name, which the app may or may not have.
+    pub fn name(&self) -> &DomainName {
+        &self.name
+    }
+
+    /// The app's newest claim on the name.
+    pub fn claim(&self) -> Option<&Claim> {
+        self.ownership.claim_of(&holder(&self.app))
+    }
+
+    /// The app's newest claim on a name that it has.
+    ///
+    /// # Errors
+    /// When the app does not have the name.
+    pub fn present(&self) -> Result<&Claim, ErrorB> {
+        let has = self.app.domains.contains_key(&self.name);
+        self.claim().filter(|_| has).ok_or_else(|| ErrorB::NoSuchDomain(Excerpt::of(self.name.as_str())))
+    }
+
+    /// Decides a command on the claims, and goes on from what it changes.
+    ///
+    /// # Errors
+    /// The refusal of the rules.
+    pub fn decide(&mut self, command: Command, policy: &Policy, at: DateTime<Utc>) -> Result<(), Rejection> {
+        let events = self.ownership.decide(command, policy, at)?;
+        self.claimed(events);
+        Ok(())
+    }
+
+    /// Ends whatever the app has or claims of the name, and takes it off the app.
+    ///
+    /// # Errors
+    /// The refusal of the rules.
+    pub fn leave(&mut self, policy: &Policy, at: DateTime<Utc>) -> Result<(), Rejection> {
+        let events = give_up(&self.ownership, &holder(&self.app), policy, at)?;
+        self.claimed(events);
+        self.changed(self.app.remove_domain(&self.name, at));
+        Ok(())
+    }
+
+    fn claimed(&mut self, events: Vec<OwnershipEvent>) {
+        self.ownership = events.iter().fold(std::mem::take(&mut self.ownership), Ownership::evolve);
+        self.claim_events.extend(events);
+    }
+
+    /// Goes on from what happened to the app.
+    pub fn changed(&mut self, events: Vec<AppEvent>) {
+        for event in &events {
+            // An app that is there stays there: its end is an event in it.
+            if let Some(app) = App::evolve(Some(self.app.clone()), event) {
+                self.app = app;
+            }
+        }
+        self.app_events.extend(events);
+    }
+
+    /// The hostname after everything decided so far.
+    pub fn response(&self, cname_base: &str) -> DomainResponse {
+        DomainResponse::of(&self.app, &self.name, self.claim(), cname_base)
+    }
+
+    /// Everything decided, for one append.
+    pub fn into_writes(self) -> Writes {
+        let [app, host] = Self::streams(&self.app.app_id, &self.name);
+        vec![
+            (host, self.claim_events.into_iter().map(Event::from).collect()),
+            (app, self.app_events.into_iter().map(Event::from).collect()),
+        ]
+    }
+}

@@ -1,0 +1,145 @@
+//! Apps and their hostnames as contract B shows them.
+use chrono::{DateTime, Utc};
+use deed_claims::app::{App, Slug};
+use deed_claims::name::DomainName;
+use deed_claims::{AppId, Claim, ClaimState};
+use serde::Serialize;
+use utoipa::ToSchema;
+
+/// An app.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
+pub struct AppResponse {
+    /// The app's id.
+    #[schema(value_type = String, example = "app_abcdefghijklmnop")]
+    pub app_id: AppId,
+    /// What people call it.
+    #[schema(example = "Search")]
+    pub name: String,
+    /// Its part of the CNAME target.
+    #[schema(value_type = String, example = "search")]
+    pub slug: Slug,
+    /// When it was made.
+    pub created_at: DateTime<Utc>,
+}
+
+impl AppResponse {
+    /// An app as its stream tells it.
+    pub fn of(app: &App) -> Self {
+        Self {
+            app_id: app.app_id.clone(),
+            name: app.name.as_ref().to_owned(),
+            slug: app.slug.clone(),
+            created_at: app.created_at,
+        }
+    }
+}
+
+/// Where a hostname of an app stands.
+///
+/// `pending`: the record is handed out, nobody watches yet. `verifying`: the DNS is watched, or another app has the
+/// hostname and the DNS decides. `provisioning_tls`: proven, waits for the TLS side. `active`: in service.
+/// `failed`: over, because the time ran out or the app lost the hostname; added again it gets a new token.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum DomainStatus {
+    Pending,
+    Verifying,
+    ProvisioningTls,
+    Active,
+    Failed,
+}
+
+impl DomainStatus {
+    /// The status of a claim. An app without a claim on its hostname can only add it again.
+    pub fn of(claim: Option<&Claim>) -> Self {
+        let Some(claim) = claim else { return Self::Failed };
+        match &claim.state {
+            ClaimState::Initiated { .. } => Self::Pending,
+            // What is proven is nobody's before it is granted.
+            ClaimState::Verifying { .. } | ClaimState::Proven | ClaimState::Contesting(_) => Self::Verifying,
+            ClaimState::Held(held) | ClaimState::AtRisk { held, .. } if held.awaits_activation => {
+                Self::ProvisioningTls
+            }
+            ClaimState::Held(_) | ClaimState::AtRisk { .. } => Self::Active,
+            ClaimState::Ended { .. } => Self::Failed,
+        }
+    }
+}
+
+/// A hostname of an app.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
+pub struct DomainResponse {
+    /// The hostname, in A-labels.
+    #[schema(value_type = String, example = "search.acme.com")]
+    pub domain: DomainName,
+    /// Where it stands.
+    pub status: DomainStatus,
+    /// The random part of the TXT record to publish.
+    #[schema(required = false)]
+    pub verification_token: Option<String>,
+    /// Where the hostname's CNAME record has to point.
+    #[schema(required = false)]
+    pub cname_target: Option<String>,
+    /// Whether it is the app's primary hostname.
+    pub is_primary: bool,
+    /// When it was proven, in RFC 3339; null unless the app has the hostname.
+    #[schema(required = false)]
+    pub verified_at: Option<DateTime<Utc>>,
+}
+
+impl DomainResponse {
+    /// A hostname of `app` with the app's newest claim on it. Without a base there is no CNAME target.
+    pub fn of(app: &App, domain: &DomainName, claim: Option<&Claim>, cname_base: &str) -> Self {
+        Self {
+            domain: domain.clone(),
+            status: DomainStatus::of(claim),
+            verification_token: claim.map(|claim| claim.challenge.token.as_str().to_owned()),
+            cname_target: (!cname_base.is_empty()).then(|| format!("{}.{cname_base}", app.slug)),
+            is_primary: app.primary.as_ref() == Some(domain),
+            // A proof that did not win the hostname, or has lost it, must not look like one that did.
+            verified_at: claim.filter(|claim| claim.is_held()).and_then(|claim| claim.verified_at),
+        }
+    }
+}
+
+/// Something is gone.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, ToSchema)]
+pub struct DeletedResponse {
+    /// Says so.
+    #[schema(value_type = String, example = "Successfully deleted")]
+    message: &'static str,
+    /// Always true.
+    success: bool,
+}
+
+impl DeletedResponse {
+    /// The one answer to whatever was deleted.
+    pub const DONE: Self = Self { message: "Successfully deleted", success: true };
+}
+
+#[cfg(test)]
+mod tests {
+    use deed_claims::Status;
+    use serde_json::json;
+
+    use crate::apps::testing::{HOST, Tenant, host};
+    use crate::testing::{Harness, absent};
+
+    #[actix_web::test]
+    async fn a_hostname_at_risk_is_in_service_until_it_lapses() {
+        let harness = Harness::start().await;
+        let tenant = Tenant::new(&harness, "ws_a").await;
+        tenant.add(&harness, HOST).await;
+        tenant.prove(&harness, HOST).await;
+        harness.record_check(&host(HOST), "ws_a", absent()).await;
+        let held = harness.ownership(&host(HOST)).await;
+        assert_eq!(held.holder_claim().unwrap().status(), Status::AtRisk);
+        let at_risk = tenant.shown(&harness, HOST).await;
+        assert_eq!(at_risk["status"], "active");
+        assert!(at_risk["verified_at"].is_string());
+        harness.clock.advance(chrono::Duration::hours(73));
+        harness.record_check(&host(HOST), "ws_a", absent()).await;
+        let lapsed = tenant.shown(&harness, HOST).await;
+        assert_eq!((&lapsed["status"], &lapsed["verified_at"]), (&json!("failed"), &json!(null)));
+    }
+}

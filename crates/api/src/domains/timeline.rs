@@ -1,0 +1,251 @@
+//! What happened to a claim, event by event, as its own workspace may see it.
+use std::collections::BTreeSet;
+
+use chrono::{DateTime, Utc};
+use deed_claims::{
+    CheckCause, CheckOutcome, CheckRecorded, ClaimId, ContestAnswer, ContestResolution, EndReason, Event, Evidence,
+    MissingCause, OwnershipEvent, ServerEvidence, Transport,
+};
+use deed_store::RecordedEvent;
+use serde::Serialize;
+use utoipa::ToSchema;
+
+use super::view::DiagnosisBody;
+use super::words::{CauseWord, OutcomeWord, TransportWord};
+
+/// One thing that happened.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct TimelineEntry {
+    /// Its place in the history of the name; grows, with gaps.
+    pub version: u64,
+    at: DateTime<Utc>,
+    /// What happened, for programs, such as `check.recorded`.
+    #[serde(rename = "type")]
+    pub kind: &'static str,
+    /// What happened, in a sentence.
+    message: String,
+    /// With `check.recorded`: the check.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    check: Option<CheckBody>,
+    /// Until when, where what happened runs out: a deadline, the end of a grace.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    until: Option<DateTime<Utc>>,
+}
+
+/// A check of the DNS.
+#[derive(Debug, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+#[schema(as = Check)]
+pub struct CheckBody {
+    attempt: u32,
+    #[schema(value_type = CauseWord)]
+    cause: CheckCause,
+    #[schema(value_type = OutcomeWord)]
+    outcome: CheckOutcome,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    diagnosis: Option<DiagnosisBody>,
+    evidence: EvidenceBody,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    next_check_at: Option<DateTime<Utc>>,
+}
+
+/// What a check saw.
+#[derive(Debug, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+#[schema(as = Evidence)]
+pub struct EvidenceBody {
+    /// The zone whose servers were asked.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    zone: Option<String>,
+    /// Aliases that were followed.
+    aliases: Vec<String>,
+    servers: Vec<ServerBody>,
+    /// The second look: `none`, `repeated`, `secure` or `bogus`.
+    confirmation: String,
+    /// The servers' second answers.
+    confirmed_by: Vec<ServerBody>,
+    /// Questions sent.
+    queries: u32,
+    took_ms: u32,
+    /// The place that looked.
+    vantage: String,
+    /// The Public Suffix List in force.
+    suffix_list: String,
+}
+
+/// What one server said.
+#[derive(Debug, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+#[schema(as = ServerAnswer)]
+pub struct ServerBody {
+    server: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    address: Option<String>,
+    #[schema(value_type = TransportWord)]
+    transport: Transport,
+    /// A response code such as `NXDOMAIN`, or why there was none.
+    result: String,
+    authoritative: bool,
+    truncated: bool,
+    /// The Extended DNS Error.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    ede: Option<u32>,
+    /// Values seen, escaped and cut.
+    values: Vec<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    soa_serial: Option<u32>,
+    ms: u32,
+}
+
+impl From<&ServerEvidence> for ServerBody {
+    fn from(e: &ServerEvidence) -> Self {
+        Self {
+            server: e.server.clone(),
+            address: e.address.clone(),
+            transport: e.transport,
+            result: e.result.clone(),
+            authoritative: e.authoritative,
+            truncated: e.truncated,
+            ede: e.ede,
+            values: e.values.clone(),
+            soa_serial: e.soa_serial,
+            ms: e.ms,
+        }
+    }
+}
+
+impl From<&Evidence> for EvidenceBody {
+    fn from(e: &Evidence) -> Self {
+        Self {
+            zone: e.zone.clone(),
+            aliases: e.aliases.clone(),
+            servers: e.servers.iter().map(Into::into).collect(),
+            confirmation: e.confirmation.clone(),
+            confirmed_by: e.confirmed_by.iter().map(Into::into).collect(),
+            queries: e.queries,
+            took_ms: e.took_ms,
+            vantage: e.vantage.clone(),
+            suffix_list: e.suffix_list.clone(),
+        }
+    }
+}
+
+impl From<&CheckRecorded> for CheckBody {
+    fn from(e: &CheckRecorded) -> Self {
+        Self {
+            attempt: e.attempt,
+            cause: e.cause,
+            outcome: e.outcome,
+            diagnosis: e.diagnosis.as_ref().map(Into::into),
+            evidence: (&e.evidence).into(),
+            next_check_at: e.next_check_at,
+        }
+    }
+}
+
+/// Reads a stream and picks what one claim may know.
+pub struct Timeline {
+    claim_id: ClaimId,
+    // Claims that contest this one: it is told when that ends, and nothing else of them.
+    challengers: BTreeSet<ClaimId>,
+}
+
+impl Timeline {
+    /// The timeline of one claim; to be fed with its stream from the beginning.
+    pub fn of(claim_id: ClaimId) -> Self {
+        Self { claim_id, challengers: BTreeSet::new() }
+    }
+
+    /// The entry for the next event of the stream; none when it is not this claim's business.
+    pub fn entry(&mut self, recorded: &RecordedEvent) -> Option<TimelineEntry> {
+        let Event::Ownership(event) = &recorded.event else { return None };
+        let message = if event.claim_id() == self.claim_id {
+            own_message(event)
+        } else {
+            self.challengers_message(event)?
+        };
+        let (check, until) = match event {
+            OwnershipEvent::CheckRecorded(e) => (Some(e.into()), None),
+            OwnershipEvent::ClaimInitiated(e) => (None, Some(e.expires_at)),
+            OwnershipEvent::VerificationRequested(e) => (None, e.expires_at),
+            OwnershipEvent::ContestOpened(e) => (None, e.ends_at),
+            OwnershipEvent::ProofMissing(e) => (None, e.lapses_at),
+            _ => (None, None),
+        };
+        let kind = recorded.event.routing_key();
+        Some(TimelineEntry { version: recorded.version.0, at: event.at(), kind, message, check, until })
+    }
+
+    /// What the holder is told of an event of another's claim.
+    fn challengers_message(&mut self, event: &OwnershipEvent) -> Option<String> {
+        let text = match event {
+            OwnershipEvent::ContestOpened(e) if e.holder_claim_id == self.claim_id => {
+                self.challengers.insert(e.claim_id);
+                "Another workspace has proven the name too. Answer the contest, or keep the record in place."
+            }
+            OwnershipEvent::ContestAnswered(e) if e.holder_claim_id == self.claim_id => match e.answer {
+                ContestAnswer::Accept => "This workspace accepted that the name moves.",
+                ContestAnswer::Dispute => "This workspace disputed the contest.",
+            },
+            OwnershipEvent::ContestResolved(e) if self.challengers.remove(&e.claim_id) => match e.resolution {
+                ContestResolution::Granted => "The contest ended for the other workspace.",
+                ContestResolution::Refused => "The contest ended, and this workspace keeps the name.",
+            },
+            _ => return None,
+        };
+        Some(text.to_owned())
+    }
+}
+
+/// What a workspace is told of an event of its own claim.
+fn own_message(event: &OwnershipEvent) -> String {
+    let text = match event {
+        OwnershipEvent::ClaimInitiated(e) => {
+            return format!("{} was claimed, with a record to publish at {}.", e.name, e.challenge.record_name);
+        }
+        OwnershipEvent::CheckRecorded(e) => {
+            return e.diagnosis.as_ref().map_or_else(|| "The record was found.".to_owned(), |d| d.message.clone());
+        }
+        OwnershipEvent::ClaimRefused(e) => return format!("The claim was refused: {}.", e.code.as_str()),
+        OwnershipEvent::VerificationRequested(e) => match e.cause {
+            CheckCause::First => "Verification was asked for; the DNS is watched from now on.",
+            CheckCause::Manual | CheckCause::Schedule => "A check was asked for.",
+        },
+        OwnershipEvent::DomainVerified(_) => "The record was proven.",
+        OwnershipEvent::ContestOpened(_) => "Another workspace has the name: a contest was opened.",
+        OwnershipEvent::ContestAnswered(e) => match e.answer {
+            ContestAnswer::Accept => "The present holder accepted that the name moves.",
+            ContestAnswer::Dispute => "The present holder disputed the contest.",
+        },
+        OwnershipEvent::ContestResolved(e) => match e.resolution {
+            ContestResolution::Granted => "The contest ended for this workspace.",
+            ContestResolution::Refused => "The contest ended for the other workspace.",
+        },
+        OwnershipEvent::OwnershipGranted(_) => "This workspace has the name.",
+        OwnershipEvent::DomainActivated(_) => "The name went into service.",
+        OwnershipEvent::OwnershipEnded(e) => match e.reason {
+            EndReason::Transferred => "The name moved to another workspace.",
+            EndReason::Released => "The name was given up.",
+            EndReason::Lapsed => "The record stayed missing, and the name was lost.",
+            EndReason::Revoked => "An operator took the name from this workspace.",
+        },
+        OwnershipEvent::ProofMissing(e) => match e.cause {
+            MissingCause::Absent => "The record is gone. Publish it again to keep the name.",
+            MissingCause::Unreachable => "The zone's servers have not been reachable for long.",
+        },
+        OwnershipEvent::ProofRestored(_) => "The record is back.",
+        OwnershipEvent::ClaimExpired(_) => "The record was not found in time; the claim has ended.",
+        OwnershipEvent::ClaimCancelled(_) => "The claim was cancelled.",
+        OwnershipEvent::HoldingLocked(_) => "The name was locked: contests go to an operator.",
+        OwnershipEvent::HoldingUnlocked(_) => "The name was unlocked.",
+    };
+    text.to_owned()
+}

@@ -1,0 +1,410 @@
+//! What contract A shows of a claim: to its own workspace, and nothing of anybody else's.
+use std::sync::Arc;
+
+use chrono::{DateTime, Utc};
+use deed_claims::name::DomainName;
+use deed_claims::{
+    CheckOutcome, Claim, ClaimId, ClaimState, Class, Code, Contest, ContestAnswer, ContestCause, Diagnosis, Ownership,
+    Status,
+};
+use serde::Serialize;
+use utoipa::ToSchema;
+
+use super::words::{AnswerWord, ClassWord, CodeWord, StatusWord};
+
+/// An answer with data.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct Success<T> {
+    /// Always `true`.
+    #[schema(default = true)]
+    success: bool,
+    data: T,
+}
+
+impl<T> Success<T> {
+    pub fn of(data: T) -> Self {
+        Self { success: true, data }
+    }
+}
+
+/// A page of a list.
+#[derive(Debug, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Page<T> {
+    /// Always `true`.
+    #[schema(default = true)]
+    success: bool,
+    data: Vec<T>,
+    /// The `cursor` of the next page; absent on the last.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    next_cursor: Option<String>,
+}
+
+impl<T> Page<T> {
+    pub fn of(data: Vec<T>, next_cursor: Option<String>) -> Self {
+        Self { success: true, data, next_cursor }
+    }
+}
+
+/// A DNS record to publish.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct DnsRecord {
+    #[serde(rename = "type")]
+    kind: RecordType,
+    /// The full name of the record.
+    #[schema(value_type = String)]
+    name: Arc<str>,
+    /// The whole value.
+    #[schema(value_type = String)]
+    value: Arc<str>,
+    /// `pending` while it is waited for, `verified` when it was seen, `failed` when it is missing or the claim ended without it.
+    status: RecordStatus,
+}
+
+#[derive(Debug, Serialize, ToSchema)]
+#[serde(rename_all = "UPPERCASE")]
+pub enum RecordType {
+    Txt,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, ToSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum RecordStatus {
+    Pending,
+    Verified,
+    Failed,
+}
+
+/// Why the last check did not prove the record.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = Diagnosis)]
+pub struct DiagnosisBody {
+    #[schema(value_type = CodeWord)]
+    code: Code,
+    #[schema(value_type = ClassWord)]
+    class: Class,
+    /// What was looked for, who was asked and what was seen.
+    message: String,
+    /// What to do.
+    fix: String,
+    /// Values seen, escaped and cut.
+    observed: Vec<String>,
+}
+
+impl From<&Diagnosis> for DiagnosisBody {
+    fn from(d: &Diagnosis) -> Self {
+        let Diagnosis { code, class, message, fix, observed } = d.clone();
+        Self { code, class, message, fix, observed }
+    }
+}
+
+/// Whether the record has to stay.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct KeepRecord {
+    /// The record is looked for, now or later.
+    keep: bool,
+    /// From when on it may be removed.
+    #[serde(rename = "safeToRemoveFrom", skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    safe_to_remove_from: Option<DateTime<Utc>>,
+}
+
+/// On which side of a contest this workspace is.
+#[derive(Debug, Serialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum ContestRole {
+    /// It has proven the name and waits for it.
+    Challenger,
+    /// It has the name.
+    Holder,
+}
+
+/// Why the name did not move at once.
+#[derive(Debug, Serialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum ContestReason {
+    /// The holder's record stands too.
+    HolderRecordStands,
+    /// Every holder is given a grace.
+    Grace,
+    /// An operator decides.
+    Review,
+}
+
+/// A contest: two workspaces have proven one name.
+#[derive(Debug, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+#[schema(as = Contest)]
+pub struct ContestBody {
+    role: ContestRole,
+    reason: ContestReason,
+    opened_at: DateTime<Utc>,
+    /// When it ends by itself; absent when an operator decides.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    ends_at: Option<DateTime<Utc>>,
+    /// What the present holder has said.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<AnswerWord>, nullable = false)]
+    answer: Option<ContestAnswer>,
+    /// For the challenger: the record whose removal ends the contest now.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    remove_record: Option<RecordToRemove>,
+}
+
+/// A record that stands in the way.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct RecordToRemove {
+    #[serde(rename = "type")]
+    kind: RecordType,
+    #[schema(value_type = String)]
+    name: Arc<str>,
+    #[schema(value_type = String)]
+    value: Arc<str>,
+}
+
+/// A claim.
+#[derive(Debug, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+#[schema(as = Claim)]
+pub struct ClaimBody {
+    #[schema(value_type = String, pattern = "^clm_[0-9a-f]{32}$")]
+    id: ClaimId,
+    /// The name as it was asked for.
+    #[schema(value_type = String)]
+    domain: DomainName,
+    /// The registrable domain that is proven, as an A-label.
+    #[schema(value_type = String)]
+    root_domain: DomainName,
+    #[schema(value_type = StatusWord)]
+    status: Status,
+    record: DnsRecord,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    diagnosis: Option<DiagnosisBody>,
+    /// Checks made so far.
+    attempts: u32,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    last_checked_at: Option<DateTime<Utc>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    next_check_at: Option<DateTime<Utc>>,
+    /// When the claim ends without proof; null once it is proven or over.
+    #[schema(required)]
+    expires_at: Option<DateTime<Utc>>,
+    keep_record: KeepRecord,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    contest: Option<ContestBody>,
+}
+
+/// A claim, and what to do next.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = ClaimChallenge)]
+pub struct ChallengeBody {
+    /// Where things stand and what to do, in a sentence.
+    message: String,
+    #[serde(flatten)]
+    claim: ClaimBody,
+}
+
+/// A domain: a workspace's claim on a name, seen as the thing it is after.
+#[derive(Debug, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+#[schema(as = Domain)]
+pub struct DomainBody {
+    /// The name as people write it.
+    unicode_domain: String,
+    /// As given when the domain was added.
+    #[schema(required, value_type = Option<String>)]
+    region: Option<Arc<str>>,
+    /// Whether this workspace has the name now.
+    is_verified: bool,
+    /// The records to publish.
+    dns_records: Vec<DnsRecord>,
+    created_at: DateTime<Utc>,
+    updated_at: DateTime<Utc>,
+    /// When it was first proven.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    verified_at: Option<DateTime<Utc>>,
+    #[serde(flatten)]
+    claim: ClaimBody,
+}
+
+/// A domain, and what to do next.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = DomainChallenge)]
+pub struct DomainChallengeBody {
+    /// Where things stand and what to do, in a sentence.
+    message: String,
+    #[serde(flatten)]
+    domain: DomainBody,
+}
+
+/// A claim as its own workspace may see it.
+#[derive(Clone, Copy)]
+pub struct Seen<'a> {
+    /// The registrable domain.
+    pub root: &'a DomainName,
+    /// The claim.
+    pub claim: &'a Claim,
+    /// Every claim on the name, where a contest has to be told of.
+    pub ownership: Option<&'a Ownership>,
+    /// When a check may be asked for again, after one was asked for too soon.
+    pub again_at: Option<DateTime<Utc>>,
+}
+
+impl Seen<'_> {
+    /// The claim.
+    pub fn claim(self) -> ClaimBody {
+        let claim = self.claim;
+        ClaimBody {
+            id: claim.id,
+            domain: claim.requested.clone(),
+            root_domain: self.root.clone(),
+            status: claim.status(),
+            record: self.record(),
+            diagnosis: self.diagnosis().map(Into::into),
+            attempts: claim.attempts,
+            last_checked_at: claim.last_check.as_ref().map(|check| check.at),
+            next_check_at: claim.pending.map(|pending| pending.due_at).or(self.again_at),
+            expires_at: claim.expires_at(),
+            keep_record: match claim.state {
+                ClaimState::Ended { at, .. } => KeepRecord { keep: false, safe_to_remove_from: Some(at) },
+                _ => KeepRecord { keep: true, safe_to_remove_from: None },
+            },
+            contest: self.contest(),
+        }
+    }
+
+    /// The claim with a sentence.
+    pub fn challenge(self) -> ChallengeBody {
+        ChallengeBody { message: self.message(), claim: self.claim() }
+    }
+
+    /// The claim as a domain.
+    pub fn domain(self) -> DomainBody {
+        let claim = self.claim;
+        DomainBody {
+            unicode_domain: claim.requested.to_unicode(),
+            region: claim.region.clone(),
+            is_verified: claim.is_held(),
+            dns_records: vec![self.record()],
+            created_at: claim.initiated_at,
+            updated_at: claim.updated_at,
+            verified_at: claim.verified_at,
+            claim: self.claim(),
+        }
+    }
+
+    /// The claim as a domain, with a sentence.
+    pub fn domain_challenge(self) -> DomainChallengeBody {
+        DomainChallengeBody { message: self.message(), domain: self.domain() }
+    }
+
+    fn record(self) -> DnsRecord {
+        let challenge = &self.claim.challenge;
+        DnsRecord {
+            kind: RecordType::Txt,
+            name: challenge.record_name.clone(),
+            value: challenge.record_value.clone(),
+            status: record_status(self.claim),
+        }
+    }
+
+    fn diagnosis(&self) -> Option<&Diagnosis> {
+        self.claim.last_check.as_ref()?.diagnosis.as_ref()
+    }
+
+    fn contest(self) -> Option<ContestBody> {
+        if let ClaimState::Contesting(contest) = &self.claim.state {
+            return Some(contest_body(ContestRole::Challenger, contest, self.holders_record(contest)));
+        }
+        let ownership = self.ownership.filter(|ownership| ownership.holding == Some(self.claim.id))?;
+        let (_, contest) = ownership.contests().into_iter().next()?;
+        Some(contest_body(ContestRole::Holder, contest, None))
+    }
+
+    /// The record that keeps a challenger from the name; it stands in the public DNS, under the challenger's eyes.
+    fn holders_record(self, contest: &Contest) -> Option<RecordToRemove> {
+        if contest.cause != ContestCause::HolderRecordStands {
+            return None;
+        }
+        let challenge = &self.ownership?.holder_claim()?.challenge;
+        let (name, value) = (challenge.record_name.clone(), challenge.record_value.clone());
+        Some(RecordToRemove { kind: RecordType::Txt, name, value })
+    }
+
+    /// Where things stand and what to do, in a sentence.
+    fn message(self) -> String {
+        match self.again_at {
+            Some(again_at) => {
+                let again_at = again_at.to_rfc3339_opts(chrono::SecondsFormat::Secs, true);
+                format!("{} A check was asked for just now: ask again from {again_at} on.", self.standing())
+            }
+            None => self.standing(),
+        }
+    }
+
+    fn standing(self) -> String {
+        let (root, record) = (self.root, &self.claim.challenge);
+        match self.claim.status() {
+            Status::Pending => format!(
+                "Publish a TXT record at {} with the value {}, then call POST /v1/domains/claims/{root}/verify.",
+                record.record_name, record.record_value
+            ),
+            Status::Verifying => match self.diagnosis() {
+                Some(diagnosis) => format!("{} {}", diagnosis.message, diagnosis.fix),
+                None => format!("The TXT record at {} is being looked for.", record.record_name),
+            },
+            Status::Contested => format!(
+                "The record is proven, and another workspace has {root} at present: see `contest` for what ends this."
+            ),
+            Status::Verified => format!("{root} is verified for this workspace. Keep the TXT record in place."),
+            Status::AtRisk => format!(
+                "The TXT record at {} cannot be found any more: publish it again to keep {root}.",
+                record.record_name
+            ),
+            Status::Expired => format!("The record was not found in time. {AGAIN}"),
+            Status::Cancelled => format!("The claim was cancelled. {AGAIN}"),
+            Status::Refused => format!("The claim was refused. {AGAIN}"),
+            Status::Transferred => format!("Another workspace has proven {root} and has it now. {AGAIN}"),
+            Status::Released => format!("{root} was given up. {AGAIN}"),
+            Status::Lapsed => format!("The record stayed missing and {root} was lost. {AGAIN}"),
+            Status::Revoked => format!("An operator took {root} from this workspace."),
+        }
+    }
+}
+
+const AGAIN: &str = "Claim it again with POST /v1/domains/claims for a new record.";
+
+fn contest_body(role: ContestRole, contest: &Contest, remove_record: Option<RecordToRemove>) -> ContestBody {
+    ContestBody {
+        role,
+        reason: match contest.cause {
+            ContestCause::HolderRecordStands => ContestReason::HolderRecordStands,
+            ContestCause::Grace => ContestReason::Grace,
+            // That a holding is locked is its holder's business.
+            ContestCause::Review | ContestCause::Locked => ContestReason::Review,
+        },
+        opened_at: contest.opened_at,
+        ends_at: contest.ends_at,
+        answer: contest.answer,
+        remove_record,
+    }
+}
+
+fn record_status(claim: &Claim) -> RecordStatus {
+    let seen = claim.last_check.as_ref().is_some_and(|check| check.outcome == CheckOutcome::Proven);
+    match claim.state {
+        ClaimState::Initiated { .. } | ClaimState::Verifying { .. } => RecordStatus::Pending,
+        ClaimState::Proven | ClaimState::Contesting(_) | ClaimState::Held(_) => RecordStatus::Verified,
+        ClaimState::AtRisk { .. } => RecordStatus::Failed,
+        ClaimState::Ended { .. } if seen => RecordStatus::Verified,
+        ClaimState::Ended { .. } => RecordStatus::Failed,
+    }
+}

@@ -1,0 +1,90 @@
+//! Schemas of the model's stable words, made of the model's own lists.
+use std::borrow::Cow;
+
+use deed_claims::{Code, Status};
+use utoipa::openapi::schema::{ObjectBuilder, Schema, Type};
+use utoipa::openapi::RefOr;
+use utoipa::{PartialSchema, ToSchema};
+
+macro_rules! words {
+    ($($(#[$doc:meta])* $schema:ident named $name:literal about $text:literal: $words:expr;)*) => {$(
+        $(#[$doc])*
+        pub struct $schema;
+
+        impl PartialSchema for $schema {
+            fn schema() -> RefOr<Schema> {
+                let words: Vec<&str> = $words;
+                ObjectBuilder::new()
+                    .schema_type(Type::String)
+                    .description(Some($text))
+                    .enum_values(Some(words))
+                    .into()
+            }
+        }
+
+        impl ToSchema for $schema {
+            fn name() -> Cow<'static, str> {
+                $name.into()
+            }
+        }
+    )*};
+}
+
+words! {
+    /// [`Status`] in descriptions.
+    StatusWord named "Status" about "Where a claim stands":
+        Status::ALL.iter().map(|status| status.as_str()).collect();
+    /// [`Code`] in descriptions.
+    CodeWord named "DiagnosisCode" about "What is wrong, for programs":
+        Code::ALL.iter().map(|code| code.as_str()).collect();
+    /// [`deed_claims::Class`] in descriptions.
+    ClassWord named "DiagnosisClass"
+        about "Whether it waits for you, passes by itself, is for good, or is trouble of our own":
+        vec!["waiting", "transient", "permanent", "internal"];
+    /// [`deed_claims::CheckCause`] in descriptions.
+    CauseWord named "CheckCause" about "Why a check was made": vec!["first", "manual", "schedule"];
+    /// [`deed_claims::CheckOutcome`] in descriptions.
+    OutcomeWord named "CheckOutcome" about "What a check found":
+        vec!["proven", "absent", "blocked", "unknown", "refused"];
+    /// [`deed_claims::ContestAnswer`] in descriptions.
+    AnswerWord named "ContestAnswer" about "What the present holder says": vec!["accept", "dispute"];
+    /// [`deed_claims::Transport`] in descriptions.
+    TransportWord named "Transport" about "How a question travelled": vec!["udp", "tcp"];
+}
+
+#[cfg(test)]
+mod tests {
+    use deed_claims::{CheckCause, CheckOutcome, Class, ContestAnswer, Transport};
+    use serde::Serialize;
+    use serde_json::{Value, json};
+
+    use super::*;
+
+    fn listed<T: PartialSchema>() -> Value {
+        serde_json::to_value(T::schema()).unwrap()["enum"].clone()
+    }
+
+    fn written<T: Serialize>(values: &[T]) -> Value {
+        json!(values)
+    }
+
+    #[test]
+    fn the_lists_are_what_is_written() {
+        assert_eq!(listed::<StatusWord>(), written(Status::ALL));
+        assert_eq!(listed::<CodeWord>(), written(Code::ALL));
+        let classes = [Class::Waiting, Class::Transient, Class::Permanent, Class::Internal];
+        assert_eq!(listed::<ClassWord>(), written(&classes));
+        let causes = [CheckCause::First, CheckCause::Manual, CheckCause::Schedule];
+        assert_eq!(listed::<CauseWord>(), written(&causes));
+        let outcomes = [
+            CheckOutcome::Proven,
+            CheckOutcome::Absent,
+            CheckOutcome::Blocked,
+            CheckOutcome::Unknown,
+            CheckOutcome::Refused,
+        ];
+        assert_eq!(listed::<OutcomeWord>(), written(&outcomes));
+        assert_eq!(listed::<AnswerWord>(), written(&[ContestAnswer::Accept, ContestAnswer::Dispute]));
+        assert_eq!(listed::<TransportWord>(), written(&[Transport::Udp, Transport::Tcp]));
+    }
+}

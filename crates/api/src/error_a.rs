@@ -1,0 +1,156 @@
+//! Contract A's errors, and the one place that turns them into answers: `{success, error, code, data?}`.
+use actix_web::http::StatusCode;
+use actix_web::http::header::{HeaderName, HeaderValue};
+use deed_claims::name::{DomainName, Excerpt, NameError};
+use deed_claims::{Rejection, Status};
+use serde::Serialize;
+use serde_json::{Value, json};
+use utoipa::ToSchema;
+
+use crate::fault::{Fault, Problem};
+use crate::reply::Reply;
+use crate::request_id::RequestId;
+
+/// Everything an operation of contract A can refuse.
+#[derive(Debug, thiserror::Error)]
+pub enum ErrorA {
+    #[error(transparent)]
+    Fault(#[from] Fault),
+    #[error("{0}")]
+    Name(#[from] NameError),
+    /// Another workspace has the name; never says which.
+    #[error("{domain} is in use by another workspace: claim it with POST /v1/domains/claims")]
+    Claimable { domain: DomainName, root: DomainName },
+    #[error("this workspace has no domain {0}")]
+    NoSuchDomain(Excerpt),
+    #[error("this workspace has no claim on {0}")]
+    NoSuchClaim(Excerpt),
+    #[error("the claim on {domain} has ended ({status}): make a new one with POST /v1/domains/claims")]
+    ClaimEnded { domain: DomainName, status: Status },
+    #[error("{0} is verified and not merely claimed: give it up with DELETE /v1/domains/{0}")]
+    AlreadyHeld(DomainName),
+    #[error("{0} is not verified for this workspace")]
+    NotHeld(DomainName),
+    #[error("nobody contests {0}")]
+    NoContest(DomainName),
+    #[error("too many claims on {0} are open")]
+    TooManyClaimsOnName(DomainName),
+    #[error("this workspace has {limit} open claims: verify or cancel some first")]
+    TooManyClaims { limit: u64 },
+    #[error("{rule}")]
+    Field { field: &'static str, rule: String },
+}
+
+/// What every error answer looks like.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct ApiError {
+    /// Always `false`.
+    #[schema(default = false)]
+    success: bool,
+    /// What is wrong, in a sentence.
+    error: String,
+    /// What is wrong, for programs, such as `DOMAIN_CLAIMABLE`. Codes do not change.
+    code: String,
+    /// What more there is to say, such as the domain or the field concerned.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<std::collections::HashMap<String, Value>>, nullable = false)]
+    data: Option<Value>,
+}
+
+/// Status, code and data of an answer.
+type Parts = (StatusCode, String, Option<Value>);
+
+impl ErrorA {
+    /// A refusal of the rules for a claim that the caller may know of. Refusals that are answers of their own
+    /// (`TooSoon`) or belong to other roles (`StaleAttempt`, `NotDue`) are never asked about here.
+    pub fn of_rejection(rejection: Rejection, domain: &DomainName, root: &DomainName, status: Option<Status>) -> Self {
+        match rejection {
+            Rejection::NoSuchClaim => Self::NoSuchClaim(Excerpt::of(domain.as_str())),
+            Rejection::HeldByAnother => Self::Claimable { domain: domain.clone(), root: root.clone() },
+            Rejection::TooManyClaims => Self::TooManyClaimsOnName(root.clone()),
+            Rejection::Ended => match status {
+                Some(status) => Self::ClaimEnded { domain: domain.clone(), status },
+                None => Self::NoSuchClaim(Excerpt::of(domain.as_str())),
+            },
+            Rejection::AlreadyHeld => Self::AlreadyHeld(domain.clone()),
+            Rejection::NotHeld => Self::NotHeld(domain.clone()),
+            Rejection::NoContest => Self::NoContest(domain.clone()),
+            Rejection::StaleAttempt | Rejection::TooSoon { .. } | Rejection::NotDue => {
+                Self::Fault(Fault::internal("asking the rules", rejection))
+            }
+        }
+    }
+
+    /// The contract's one table of errors.
+    fn parts(&self, request: &RequestId) -> Parts {
+        let conflict = |code: &str, data| (StatusCode::CONFLICT, code.to_owned(), data);
+        match self {
+            Self::Fault(fault) => (fault.status(), fault.code().to_owned(), fault_data(fault, request)),
+            Self::Name(e) => {
+                (StatusCode::BAD_REQUEST, e.code().to_ascii_uppercase(), Some(json!({ "field": "domain" })))
+            }
+            Self::Claimable { domain, root } => conflict(
+                "DOMAIN_CLAIMABLE",
+                Some(json!({
+                    "domain": domain,
+                    "rootDomain": root,
+                    "claim": { "method": "POST", "path": "/v1/domains/claims" },
+                })),
+            ),
+            Self::NoSuchDomain(_) => (StatusCode::NOT_FOUND, "DOMAIN_NOT_FOUND".to_owned(), None),
+            Self::NoSuchClaim(_) => (StatusCode::NOT_FOUND, "CLAIM_NOT_FOUND".to_owned(), None),
+            Self::ClaimEnded { domain, status } => {
+                conflict("CLAIM_ENDED", Some(json!({ "domain": domain, "status": status })))
+            }
+            Self::AlreadyHeld(domain) => conflict("ALREADY_VERIFIED", Some(json!({ "domain": domain }))),
+            Self::NotHeld(domain) => conflict("NOT_VERIFIED", Some(json!({ "domain": domain }))),
+            Self::NoContest(domain) => conflict("NO_CONTEST", Some(json!({ "domain": domain }))),
+            Self::TooManyClaimsOnName(domain) => {
+                conflict("TOO_MANY_CLAIMS_ON_NAME", Some(json!({ "domain": domain })))
+            }
+            Self::TooManyClaims { limit } => conflict("TOO_MANY_CLAIMS", Some(json!({ "limit": limit }))),
+            Self::Field { field, .. } => {
+                (StatusCode::BAD_REQUEST, "INVALID_BODY".to_owned(), Some(json!({ "field": field })))
+            }
+        }
+    }
+
+    fn headers(&self) -> Vec<(HeaderName, HeaderValue)> {
+        match self {
+            Self::Fault(fault) => fault.headers(),
+            _ => vec![],
+        }
+    }
+
+    /// The error without status and headers, as one item of a bulk answer has it: status, code, sentence.
+    pub fn item(&self, request: &RequestId) -> (StatusCode, String, String) {
+        let (status, code, _) = self.parts(request);
+        (status, code, self.to_string())
+    }
+}
+
+/// What more there is to say about a fault.
+fn fault_data(fault: &Fault, request: &RequestId) -> Option<Value> {
+    match fault {
+        Fault::Internal { .. } => Some(json!({ "requestId": request.as_str() })),
+        Fault::ScopeMissing(scope) => Some(json!({ "scope": scope })),
+        Fault::Body(e) => e.field().map(|field| json!({ "field": field })),
+        Fault::Query { name, .. } => Some(json!({ "parameter": name })),
+        Fault::WorkspaceMissing | Fault::WorkspaceInvalid(_) | Fault::OtherWorkspace => {
+            Some(json!({ "header": "Deed-Workspace" }))
+        }
+        Fault::IdempotencyKeyInvalid => Some(json!({ "header": "Idempotency-Key" })),
+        Fault::RateLimited { retry_after } => Some(json!({ "retryAfter": retry_after })),
+        _ => None,
+    }
+}
+
+impl Problem for ErrorA {
+    fn reply(&self, request: &RequestId) -> Reply {
+        let (status, code, data) = self.parts(request);
+        let body = ApiError { success: false, error: self.to_string(), code, data };
+        // A body of texts and JSON values can always be written.
+        let body = serde_json::to_string(&body).unwrap_or_default();
+        Reply { status, headers: self.headers(), body }
+    }
+}

@@ -1,0 +1,231 @@
+//! Contract B's errors, and the one place that turns them into answers: `{success, status, error, detail?}`.
+use actix_web::http::StatusCode;
+use actix_web::http::header::{HeaderName, HeaderValue};
+use deed_claims::Rejection;
+use deed_claims::name::{DomainName, Excerpt, NameError};
+use serde::Serialize;
+use serde_json::{Value, json};
+use utoipa::ToSchema;
+
+use crate::fault::{Fault, Problem};
+use crate::reply::Reply;
+use crate::request_id::RequestId;
+
+/// Everything an operation of contract B can refuse.
+#[derive(Debug, thiserror::Error)]
+pub enum ErrorB {
+    #[error(transparent)]
+    Fault(#[from] Fault),
+    /// A name in the body that cannot be claimed.
+    #[error("{0}")]
+    Name(#[from] NameError),
+    /// A name in the path that is none.
+    #[error("{0}")]
+    PathName(NameError),
+    /// A field of the body whose value breaks a rule.
+    #[error("{rule}")]
+    Field { field: &'static str, code: &'static str, rule: String },
+    #[error("App not found: {0}")]
+    NoSuchApp(Excerpt),
+    #[error("Domain not found: {0}")]
+    NoSuchDomain(Excerpt),
+    #[error("The slug {0} is in use")]
+    SlugInUse(Excerpt),
+    #[error("The verification of {0} has ended: add the domain again for a new token")]
+    Ended(DomainName),
+    #[error("{0} is not verified yet")]
+    NotVerified(DomainName),
+    #[error("Activation is immediate in this deployment: a domain is active as soon as it is verified")]
+    ActivationIsImmediate,
+    #[error("Too many claims on {0} are open")]
+    TooManyClaimsOnName(DomainName),
+    #[error("This workspace has {limit} open claims: verify or remove some domains first")]
+    TooManyClaims { limit: u64 },
+}
+
+/// What every error answer looks like.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct ErrorResponse {
+    /// Always `false`.
+    #[schema(default = false)]
+    success: bool,
+    /// The HTTP status once more.
+    status: u16,
+    error: ErrorDetail,
+    /// Where the request is wrong; only with status 422.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[schema(required = false)]
+    detail: Vec<ValidationError>,
+}
+
+/// What is wrong.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct ErrorDetail {
+    /// In a sentence.
+    message: String,
+    /// For programs; follows from the status.
+    #[serde(rename = "type")]
+    kind: String,
+    /// For programs, finer. Codes do not change.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    code: Option<String>,
+    /// What more there is to say, such as the resource concerned.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<std::collections::HashMap<String, Value>>)]
+    details: Option<Value>,
+}
+
+/// One place where a request is wrong.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct ValidationError {
+    /// The way there: `["body", "domain"]`.
+    #[schema(value_type = Vec<LocationStep>)]
+    loc: Value,
+    msg: String,
+    #[serde(rename = "type")]
+    kind: String,
+}
+
+/// A name or an index on the way to a place in a request.
+#[derive(Debug, Serialize, ToSchema)]
+#[serde(untagged)]
+#[expect(dead_code, reason = "describes what is written as a JSON value")]
+pub enum LocationStep {
+    Name(String),
+    Index(u32),
+}
+
+/// Where a request is wrong: one entry of `detail`.
+struct Location {
+    loc: Value,
+    kind: &'static str,
+}
+
+/// Status, fine-grained code, structured details and the place in the request.
+struct Parts {
+    status: StatusCode,
+    code: Option<String>,
+    details: Option<Value>,
+    at: Option<Location>,
+}
+
+impl Parts {
+    fn of(status: StatusCode, code: impl Into<String>, details: Value) -> Self {
+        Self { status, code: Some(code.into()), details: Some(details), at: None }
+    }
+
+    fn invalid(code: impl Into<String>, loc: Value, kind: &'static str) -> Self {
+        let at = Some(Location { loc, kind });
+        Self { status: StatusCode::UNPROCESSABLE_ENTITY, code: Some(code.into()), details: None, at }
+    }
+}
+
+impl ErrorB {
+    /// A refusal of the rules for a hostname that the caller's app has or asks for.
+    ///
+    /// Refusals that are answers of their own (`TooSoon`) are handled before; what contract B never asks for is
+    /// trouble of our own.
+    pub fn of_rejection(rejection: Rejection, domain: &DomainName) -> Self {
+        match rejection {
+            Rejection::NoSuchClaim => Self::NoSuchDomain(Excerpt::of(domain.as_str())),
+            Rejection::TooManyClaims => Self::TooManyClaimsOnName(domain.clone()),
+            Rejection::Ended => Self::Ended(domain.clone()),
+            Rejection::NotHeld => Self::NotVerified(domain.clone()),
+            Rejection::HeldByAnother
+            | Rejection::StaleAttempt
+            | Rejection::TooSoon { .. }
+            | Rejection::AlreadyHeld
+            | Rejection::NoContest
+            | Rejection::NotDue => Self::Fault(Fault::internal("asking the rules", rejection)),
+        }
+    }
+
+    /// The contract's one table of errors.
+    fn parts(&self, request: &RequestId) -> Parts {
+        let not_found = StatusCode::NOT_FOUND;
+        // The published description knows no 409 for domains: what cannot be done now is a bad request.
+        let bad = StatusCode::BAD_REQUEST;
+        match self {
+            Self::Fault(fault) => fault_parts(fault, request),
+            Self::Name(e) => Parts::invalid(e.code(), json!(["body", "domain"]), "value_error"),
+            Self::PathName(e) => Parts::invalid(e.code(), json!(["path", "domain"]), "value_error"),
+            Self::Field { field, code, .. } => Parts::invalid(*code, json!(["body", field]), "value_error"),
+            Self::NoSuchApp(id) => {
+                Parts::of(not_found, "app_not_found", json!({ "resource": "app", "id": id.as_str() }))
+            }
+            Self::NoSuchDomain(id) => {
+                Parts::of(not_found, "domain_not_found", json!({ "resource": "domain", "id": id.as_str() }))
+            }
+            Self::SlugInUse(slug) => {
+                Parts::of(StatusCode::CONFLICT, "slug_in_use", json!({ "slug": slug.as_str() }))
+            }
+            Self::Ended(domain) => Parts::of(bad, "verification_ended", json!({ "domain": domain })),
+            Self::NotVerified(domain) => Parts::of(bad, "not_verified", json!({ "domain": domain })),
+            Self::ActivationIsImmediate => {
+                Parts::of(bad, "activation_is_immediate", json!({ "activation": "immediate" }))
+            }
+            Self::TooManyClaimsOnName(domain) => {
+                Parts::of(bad, "too_many_claims_on_name", json!({ "domain": domain }))
+            }
+            Self::TooManyClaims { limit } => Parts::of(bad, "too_many_claims", json!({ "limit": limit })),
+        }
+    }
+
+    fn headers(&self) -> Vec<(HeaderName, HeaderValue)> {
+        match self {
+            Self::Fault(fault) => fault.headers(),
+            _ => vec![],
+        }
+    }
+}
+
+fn fault_parts(fault: &Fault, request: &RequestId) -> Parts {
+    let code = fault.code().to_ascii_lowercase();
+    match fault {
+        Fault::Body(e) => Parts::invalid(code, e.location(), e.kind()),
+        Fault::Query { name, .. } => Parts::invalid(code, json!(["query", name]), "value_error"),
+        Fault::Internal { .. } => Parts::of(fault.status(), code, json!({ "request_id": request.as_str() })),
+        Fault::ScopeMissing(scope) => Parts::of(fault.status(), code, json!({ "scope": scope })),
+        Fault::WorkspaceMissing | Fault::WorkspaceInvalid(_) | Fault::OtherWorkspace => {
+            Parts::of(fault.status(), code, json!({ "header": "Deed-Workspace" }))
+        }
+        Fault::IdempotencyKeyInvalid => {
+            Parts::of(fault.status(), code, json!({ "header": "Idempotency-Key" }))
+        }
+        Fault::RateLimited { retry_after } => {
+            Parts::of(fault.status(), code, json!({ "retry_after": retry_after }))
+        }
+        _ => Parts { status: fault.status(), code: Some(code), details: None, at: None },
+    }
+}
+
+/// The stable type of an error; by status.
+fn type_of(status: StatusCode) -> &'static str {
+    match status.as_u16() {
+        401 => "UnauthorizedError",
+        403 => "ForbiddenError",
+        404 => "NotFoundError",
+        405 => "MethodNotAllowedError",
+        409 => "AlreadyExistsError",
+        413 => "PayloadTooLargeError",
+        422 => "ValidationError",
+        429 => "TooManyRequestsError",
+        503 => "ServiceUnavailableError",
+        500..=599 => "InternalServerError",
+        _ => "BadRequestError",
+    }
+}
+
+impl Problem for ErrorB {
+    fn reply(&self, request: &RequestId) -> Reply {
+        let Parts { status, code, details, at } = self.parts(request);
+        let message = self.to_string();
+        let place = |at: Location| ValidationError { loc: at.loc, msg: message.clone(), kind: at.kind.to_owned() };
+        let detail = at.map(place).into_iter().collect();
+        let error = ErrorDetail { message, kind: type_of(status).to_owned(), code, details };
+        let body = ErrorResponse { success: false, status: status.as_u16(), error, detail };
+        // A body of texts and JSON values can always be written.
+        let body = serde_json::to_string(&body).unwrap_or_default();
+        Reply { status, headers: self.headers(), body }
+    }
+}

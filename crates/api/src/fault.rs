@@ -1,0 +1,138 @@
+//! What can be wrong with any request, whatever it asks for; each contract words it in its own style.
+use actix_web::http::StatusCode;
+use actix_web::http::header::{self, HeaderName, HeaderValue};
+use deed_claims::name::Excerpt;
+use deed_store::{KeyScope, Position, Unavailable};
+
+use crate::body::BodyError;
+use crate::reply::Reply;
+use crate::request_id::RequestId;
+
+/// Seconds after which a client may try again when the trouble is ours.
+const SOON: u64 = 1;
+
+/// What is wrong with a request, or with us, before the rules of an operation are asked.
+#[derive(Debug, thiserror::Error)]
+pub enum Fault {
+    #[error("an API key is needed: send it as `Authorization: Bearer KEY` or `X-API-Key: KEY`")]
+    KeyMissing,
+    #[error("the API key is not known or has been revoked")]
+    KeyUnknown,
+    #[error("the API key lacks the scope {0}")]
+    ScopeMissing(KeyScope),
+    #[error("the API key acts for one workspace, and `Deed-Workspace` names another")]
+    OtherWorkspace,
+    #[error("a service key acts for any workspace: name it in the header `Deed-Workspace`")]
+    WorkspaceMissing,
+    #[error("the header `Deed-Workspace` is not a workspace id: {0}")]
+    WorkspaceInvalid(deed_claims::IdError),
+    #[error("the header `Idempotency-Key` has to have 1 to 100 characters")]
+    IdempotencyKeyInvalid,
+    #[error("the API key's rate limit is reached: try again in {retry_after} s")]
+    RateLimited { retry_after: u64 },
+    #[error("the body is larger than {limit} bytes")]
+    TooLarge { limit: usize },
+    #[error("{0}")]
+    Body(#[from] BodyError),
+    #[error("the query parameter `{name}` {rule}")]
+    Query { name: &'static str, rule: &'static str },
+    #[error("there is nothing at {0}")]
+    UnknownRoute(Excerpt),
+    #[error("{method} is not possible here: use {allow}")]
+    MethodNotAllowed { method: Excerpt, allow: String },
+    #[error("the Idempotency-Key was used for another request")]
+    IdempotencyConflict,
+    #[error("a request with this Idempotency-Key is still being carried out: try again in a moment")]
+    IdempotencyInProgress,
+    #[error("the service cannot answer at the moment: try again in a moment")]
+    Unavailable(#[source] Unavailable),
+    #[error("too many changes to the same name at the same time: try again in a moment")]
+    Contended,
+    #[error("the lists have not caught up with position {0} yet: try again in a moment")]
+    NotCaughtUp(Position),
+    #[error("something went wrong on our side")]
+    Internal {
+        /// What was tried.
+        what: &'static str,
+        #[source]
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
+}
+
+impl From<Unavailable> for Fault {
+    fn from(cause: Unavailable) -> Self {
+        Self::Unavailable(cause)
+    }
+}
+
+impl Fault {
+    /// Trouble of our own, with its cause.
+    pub fn internal(what: &'static str, source: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Self {
+        Self::Internal { what, source: source.into() }
+    }
+
+    /// The status in contract A; contract B differs for what is wrong with a request's own words.
+    pub fn status(&self) -> StatusCode {
+        match self {
+            Self::KeyMissing | Self::KeyUnknown => StatusCode::UNAUTHORIZED,
+            Self::ScopeMissing(_) | Self::OtherWorkspace => StatusCode::FORBIDDEN,
+            Self::WorkspaceMissing | Self::WorkspaceInvalid(_) | Self::IdempotencyKeyInvalid => {
+                StatusCode::BAD_REQUEST
+            }
+            Self::Body(_) | Self::Query { .. } => StatusCode::BAD_REQUEST,
+            Self::RateLimited { .. } => StatusCode::TOO_MANY_REQUESTS,
+            Self::TooLarge { .. } => StatusCode::PAYLOAD_TOO_LARGE,
+            Self::UnknownRoute(_) => StatusCode::NOT_FOUND,
+            Self::MethodNotAllowed { .. } => StatusCode::METHOD_NOT_ALLOWED,
+            Self::IdempotencyConflict | Self::IdempotencyInProgress => StatusCode::CONFLICT,
+            Self::Unavailable(_) | Self::Contended | Self::NotCaughtUp(_) => StatusCode::SERVICE_UNAVAILABLE,
+            Self::Internal { .. } => StatusCode::INTERNAL_SERVER_ERROR,
+        }
+    }
+
+    /// For programs; never changes once shipped.
+    pub fn code(&self) -> &'static str {
+        match self {
+            Self::KeyMissing | Self::KeyUnknown => "UNAUTHORIZED",
+            Self::ScopeMissing(_) | Self::OtherWorkspace => "FORBIDDEN",
+            Self::WorkspaceMissing => "WORKSPACE_REQUIRED",
+            Self::WorkspaceInvalid(_) => "WORKSPACE_INVALID",
+            Self::IdempotencyKeyInvalid => "IDEMPOTENCY_KEY_INVALID",
+            Self::RateLimited { .. } => "RATE_LIMITED",
+            Self::TooLarge { .. } => "BODY_TOO_LARGE",
+            Self::Body(_) => "INVALID_BODY",
+            Self::Query { .. } => "INVALID_QUERY",
+            Self::UnknownRoute(_) => "UNKNOWN_ROUTE",
+            Self::MethodNotAllowed { .. } => "METHOD_NOT_ALLOWED",
+            Self::IdempotencyConflict => "IDEMPOTENCY_CONFLICT",
+            Self::IdempotencyInProgress => "IDEMPOTENCY_IN_PROGRESS",
+            Self::Unavailable(_) | Self::Contended | Self::NotCaughtUp(_) => "SERVICE_UNAVAILABLE",
+            Self::Internal { .. } => "INTERNAL_ERROR",
+        }
+    }
+
+    /// Headers that belong to the answer.
+    pub fn headers(&self) -> Vec<(HeaderName, HeaderValue)> {
+        match self {
+            Self::KeyMissing => vec![(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer realm=\"deed\""))],
+            Self::KeyUnknown => {
+                let value = HeaderValue::from_static("Bearer realm=\"deed\", error=\"invalid_token\"");
+                vec![(header::WWW_AUTHENTICATE, value)]
+            }
+            Self::RateLimited { retry_after } => vec![(header::RETRY_AFTER, HeaderValue::from(*retry_after))],
+            Self::IdempotencyInProgress | Self::Unavailable(_) | Self::Contended | Self::NotCaughtUp(_) => {
+                vec![(header::RETRY_AFTER, HeaderValue::from(SOON))]
+            }
+            Self::MethodNotAllowed { allow, .. } => {
+                HeaderValue::from_str(allow).map(|allow| vec![(header::ALLOW, allow)]).unwrap_or_default()
+            }
+            _ => vec![],
+        }
+    }
+}
+
+/// An error of a contract: how it becomes an answer is decided in one place per contract.
+pub trait Problem: std::error::Error + From<Fault> + Send + Sync + 'static {
+    /// The answer. A failure of our own shows nothing but `request`.
+    fn reply(&self, request: &RequestId) -> Reply;
+}

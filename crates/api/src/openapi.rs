@@ -1,0 +1,251 @@
+//! The OpenAPI description, made of the table of operations: what every operation shares is added here, once.
+use deed_store::KeyScope;
+use utoipa::openapi::header::HeaderBuilder;
+use utoipa::openapi::path::{HttpMethod, Parameter, ParameterBuilder, ParameterIn, Paths};
+use utoipa::openapi::schema::{Object, ObjectBuilder, Type};
+use utoipa::openapi::security::{ApiKey, ApiKeyValue, HttpAuthScheme, HttpBuilder, SecurityRequirement, SecurityScheme};
+use utoipa::openapi::{
+    ComponentsBuilder, ContentBuilder, InfoBuilder, LicenseBuilder, OpenApi, OpenApiBuilder, Ref, RefOr, Required,
+    Response, ResponseBuilder,
+};
+use utoipa::ToSchema;
+
+use crate::error_a::ApiError;
+use crate::error_b::{ErrorDetail, ErrorResponse, LocationStep, ValidationError};
+use crate::operation::{Operation, Style};
+use crate::routes::operations;
+
+/// The description of every operation, as indented JSON with a line end.
+pub fn openapi() -> String {
+    describe(&operations())
+}
+
+/// The description of these operations.
+pub fn describe(operations: &[Operation]) -> String {
+    let mut json = document(operations).to_pretty_json().unwrap_or_default();
+    json.push('\n');
+    json
+}
+
+/// What any operation may answer: status, name in contract A, name in contract B, meaning.
+const SHARED: &[(u16, &str, &str, &str)] = &[
+    (400, "BadRequest", "AppBadRequest", "The request is not understood"),
+    (401, "Unauthorized", "AppUnauthorized", "The API key is missing, unknown or revoked"),
+    (403, "Forbidden", "AppForbidden", "The API key lacks a scope, or acts for another workspace"),
+    (404, "NotFound", "AppNotFound", "There is no such thing in this workspace"),
+    (405, "MethodNotAllowed", "AppMethodNotAllowed", "The path does not have this method"),
+    (409, "Conflict", "AppConflict", "The state of things does not allow it, or the Idempotency-Key was used before"),
+    (413, "TooLarge", "AppTooLarge", "The body is larger than 16 KiB"),
+    (422, "Invalid", "AppInvalid", "The request is understood and not valid"),
+    (429, "TooManyRequests", "AppTooManyRequests", "The API key's rate limit is reached"),
+    (500, "InternalError", "AppInternalError", "Something went wrong on our side"),
+    (503, "Unavailable", "AppUnavailable", "The service cannot answer at the moment"),
+];
+
+/// Which of them an operation may answer.
+fn answers(operation: &Operation, status: u16) -> bool {
+    match status {
+        409 => operation.changes(),
+        422 => operation.style == Style::B,
+        _ => true,
+    }
+}
+
+fn document(operations: &[Operation]) -> OpenApi {
+    let mut paths = Paths::new();
+    for operation in operations {
+        paths.add_path_operation(&operation.path, vec![method(operation)], documented(operation));
+    }
+    let info = InfoBuilder::new()
+        .title("Deed")
+        .version(env!("CARGO_PKG_VERSION"))
+        .description(Some("Proves who controls a domain name, and moves a name between tenants when the DNS says so."))
+        .license(Some(LicenseBuilder::new().name("Apache-2.0").identifier(Some("Apache-2.0")).build()))
+        .build();
+    let anyway = [SecurityRequirement::new("apiKeyAuth", none()), SecurityRequirement::new("apiKeyHeader", none())];
+    OpenApiBuilder::new()
+        .info(info)
+        .paths(paths)
+        .components(Some(components(operations)))
+        .security(Some(anyway))
+        .build()
+}
+
+fn none() -> [&'static str; 0] {
+    []
+}
+
+fn method(operation: &Operation) -> HttpMethod {
+    match operation.method.as_str() {
+        "POST" => HttpMethod::Post,
+        "PUT" => HttpMethod::Put,
+        "PATCH" => HttpMethod::Patch,
+        "DELETE" => HttpMethod::Delete,
+        _ => HttpMethod::Get,
+    }
+}
+
+/// An operation's own documentation with what it shares with all others.
+fn documented(operation: &Operation) -> utoipa::openapi::path::Operation {
+    let mut docs = operation.docs.clone();
+    let shared_headers = ["DeedWorkspace", "IdempotencyKey"];
+    let wanted = if operation.changes() { &shared_headers[..] } else { &shared_headers[..1] };
+    let references = wanted.iter().map(|name| RefOr::Ref(Ref::new(format!("#/components/parameters/{name}"))));
+    docs.parameters.get_or_insert_default().extend(references);
+    let scope = format!("Needs the scope `{}`.", operation.scope);
+    docs.description = Some(match docs.description.take() {
+        Some(text) if !text.is_empty() => format!("{text}\n\n{scope}"),
+        _ => scope,
+    });
+    for (status, a, b, _) in SHARED {
+        if answers(operation, *status) {
+            let name = if operation.style == Style::A { a } else { b };
+            let reference = RefOr::Ref(Ref::from_response_name(*name));
+            docs.responses.responses.entry(status.to_string()).or_insert(reference);
+        }
+    }
+    docs
+}
+
+fn components(operations: &[Operation]) -> utoipa::openapi::Components {
+    let mut builder = ComponentsBuilder::new()
+        .schema_from::<ApiError>()
+        .schema_from::<ErrorResponse>()
+        .schema_from::<ErrorDetail>()
+        .schema_from::<ValidationError>()
+        .schema_from::<LocationStep>();
+    for operation in operations {
+        builder = builder.schemas_from_iter(operation.schemas.clone());
+    }
+    for (status, a, b, meaning) in SHARED {
+        for (name, style) in [(a, Style::A), (b, Style::B)] {
+            if operations.iter().any(|operation| operation.style == style && answers(operation, *status)) {
+                builder = builder.response(*name, error_response(*status, style, meaning));
+            }
+        }
+    }
+    builder
+        .parameter("DeedWorkspace", workspace_header())
+        .parameter("IdempotencyKey", idempotency_header())
+        .security_scheme("apiKeyAuth", bearer())
+        .security_scheme("apiKeyHeader", SecurityScheme::ApiKey(ApiKey::Header(ApiKeyValue::new("X-API-Key"))))
+        .build()
+}
+
+fn bearer() -> SecurityScheme {
+    let scopes: Vec<_> = KeyScope::ALL.iter().map(|scope| format!("`{scope}`")).collect();
+    let text = format!("An API key: `Authorization: Bearer KEY`. A key has some of the scopes {}.", scopes.join(", "));
+    SecurityScheme::Http(HttpBuilder::new().scheme(HttpAuthScheme::Bearer).description(Some(text)).build())
+}
+
+fn error_response(status: u16, style: Style, meaning: &str) -> Response {
+    let schema = match style {
+        Style::A => Ref::from_schema_name(ApiError::name()),
+        Style::B => Ref::from_schema_name(ErrorResponse::name()),
+    };
+    let header = |text: &str, schema: Object| HeaderBuilder::new().schema(Some(schema)).description(Some(text)).build();
+    let string = || ObjectBuilder::new().schema_type(Type::String).build();
+    let seconds = || ObjectBuilder::new().schema_type(Type::Integer).minimum(Some(0)).maximum(Some(60)).build();
+    let response = ResponseBuilder::new()
+        .description(meaning)
+        .content("application/json", ContentBuilder::new().schema(Some(schema)).build());
+    match status {
+        401 => response.header("WWW-Authenticate", header("How to authenticate", string())),
+        405 => response.header("Allow", header("The methods there are", string())),
+        429 | 503 => response.header("Retry-After", header("Seconds to wait", seconds())),
+        _ => response,
+    }
+    .build()
+}
+
+fn workspace_header() -> Parameter {
+    let schema = ObjectBuilder::new()
+        .schema_type(Type::String)
+        .min_length(Some(1))
+        .max_length(Some(64))
+        .pattern(Some("^[A-Za-z0-9_.:-]+$"));
+    ParameterBuilder::new()
+        .name("Deed-Workspace")
+        .parameter_in(ParameterIn::Header)
+        .required(Required::False)
+        .description(Some("The workspace a service key acts for; a workspace key needs none."))
+        .schema(Some(schema))
+        .build()
+}
+
+fn idempotency_header() -> Parameter {
+    let schema = ObjectBuilder::new().schema_type(Type::String).min_length(Some(1)).max_length(Some(100));
+    let text = "Makes a repetition safe: the same key with the same request is answered as before for 24 hours, with \
+                the header `Idempotency-Replayed: true`. The same key with another request is refused with 409 \
+                `IDEMPOTENCY_CONFLICT`. Keys are told apart per API key.";
+    ParameterBuilder::new()
+        .name("Idempotency-Key")
+        .parameter_in(ParameterIn::Header)
+        .required(Required::False)
+        .description(Some(text))
+        .schema(Some(schema))
+        .build()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use serde_json::Value;
+
+    use super::*;
+
+    fn committed() -> std::path::PathBuf {
+        Path::new(env!("CARGO_MANIFEST_DIR")).join("../../proto/openapi.json")
+    }
+
+    #[test]
+    fn the_committed_description_is_the_one_the_code_makes() {
+        let made = openapi();
+        if std::env::var_os("UPDATE_OPENAPI").is_some() {
+            std::fs::write(committed(), &made).unwrap();
+        }
+        let kept = std::fs::read_to_string(committed()).unwrap_or_default();
+        assert!(kept == made, "proto/openapi.json is out of date: run `make generate`");
+    }
+
+    #[test]
+    fn every_operation_declares_what_any_request_may_meet() {
+        let document: Value = serde_json::from_str(&openapi()).unwrap();
+        let mut seen = 0;
+        for (path, item) in document["paths"].as_object().unwrap() {
+            for (method, operation) in item.as_object().unwrap() {
+                seen += 1;
+                for status in ["400", "401", "403", "404", "405", "413", "429", "500", "503"] {
+                    assert!(!operation["responses"][status].is_null(), "{method} {path} {status}");
+                }
+                assert!(operation["operationId"].is_string() && operation["summary"].is_string(), "{method} {path}");
+            }
+        }
+        assert_eq!(seen, operations().len());
+    }
+
+    #[test]
+    fn every_reference_leads_somewhere_and_ids_are_unique() {
+        let document: Value = serde_json::from_str(&openapi()).unwrap();
+        let mut stack = vec![&document];
+        while let Some(value) = stack.pop() {
+            match value {
+                Value::Object(fields) => {
+                    if let Some(Value::String(reference)) = fields.get("$ref") {
+                        let pointer = reference.strip_prefix('#').unwrap();
+                        assert!(document.pointer(pointer).is_some(), "{reference}");
+                    }
+                    stack.extend(fields.values());
+                }
+                Value::Array(items) => stack.extend(items),
+                _ => {}
+            }
+        }
+        let mut ids: Vec<_> = operations().into_iter().map(|operation| operation.id).collect();
+        let all = ids.len();
+        ids.sort_unstable();
+        ids.dedup();
+        assert_eq!(ids.len(), all);
+    }
+}

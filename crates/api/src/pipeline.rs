@@ -1,0 +1,228 @@
+//! Every request's way: name, key, limit, scope, headers, body, idempotency, operation, answer.
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use actix_web::http::header::{self, HeaderMap, HeaderName, HeaderValue};
+use actix_web::web::Payload;
+use actix_web::{HttpRequest, HttpResponse};
+use deed_claims::name::Excerpt;
+use deed_store::RequestKey;
+use percent_encoding::percent_decode_str;
+use tracing::Instrument;
+
+use crate::body;
+use crate::call::Call;
+use crate::fault::Fault;
+use crate::idempotency::{self, Entry};
+use crate::limits::Verdict;
+use crate::operation::{Operation, Style};
+use crate::query::Query;
+use crate::reply::Reply;
+use crate::request_id::{RequestId, TRACEPARENT, X_REQUEST_ID, traceparent};
+use crate::state::AppState;
+use crate::auth;
+
+const RATE_LIMIT: HeaderName = HeaderName::from_static("ratelimit");
+const RATE_LIMIT_POLICY: HeaderName = HeaderName::from_static("ratelimit-policy");
+const PREFER: HeaderName = HeaderName::from_static("prefer");
+
+/// A request before anything is known about it, and the answer on its way back.
+struct Exchange {
+    state: Arc<AppState>,
+    request: RequestId,
+    trace: Option<String>,
+    started: Instant,
+    verdict: Option<Verdict>,
+}
+
+impl Exchange {
+    fn begin(state: Arc<AppState>, headers: &HeaderMap) -> Self {
+        let request = RequestId::of(headers, &*state.entropy);
+        Self { state, request, trace: traceparent(headers), started: Instant::now(), verdict: None }
+    }
+
+    /// Makes an answer of `reply`.
+    fn end(&self, operation: &str, reply: Reply) -> HttpResponse {
+        self.state.metrics.record(operation, reply.status, self.started.elapsed());
+        let mut response = HttpResponse::build(reply.status);
+        response.insert_header((header::CONTENT_TYPE, HeaderValue::from_static("application/json")));
+        response.insert_header((header::CACHE_CONTROL, HeaderValue::from_static("no-store")));
+        response.insert_header((header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff")));
+        response.insert_header((X_REQUEST_ID, self.request.as_str()));
+        if let Some(trace) = &self.trace {
+            response.insert_header((TRACEPARENT, trace.as_str()));
+        }
+        if let Some(verdict) = self.verdict {
+            response.insert_header((RATE_LIMIT_POLICY, self.state.limiter.policy()));
+            response.insert_header((RATE_LIMIT, format!("\"key\";r={};t={}", verdict.remaining, verdict.full_in)));
+        }
+        for (name, value) in reply.headers {
+            response.insert_header((name, value));
+        }
+        response.body(reply.body)
+    }
+
+    /// The answer to a request that failed before its operation.
+    fn fail(&self, style: Style, fault: Fault) -> Reply {
+        log(&fault);
+        style.reply(fault, &self.request)
+    }
+
+    /// Every check that does not depend on what the request asks for, in their order.
+    async fn admit(
+        &mut self,
+        operation: &Operation,
+        req: &HttpRequest,
+        payload: &mut Payload,
+    ) -> Result<Call, Fault> {
+        let headers = req.headers();
+        let key = auth::key(&self.state, headers).await?;
+        let verdict = self.state.limiter.take(&key.id, self.state.clock.now());
+        self.verdict = Some(verdict);
+        if !verdict.allowed {
+            return Err(Fault::RateLimited { retry_after: verdict.retry_after });
+        }
+        let caller = auth::caller(key, headers, operation.scope)?;
+        let idempotency =
+            if operation.changes() { idempotency::key(headers, &caller.key.id)? } else { None };
+        let params = req.match_info().iter();
+        // What the router leaves encoded: `/`, `+` and `%` itself.
+        let decode = |value: &str| percent_decode_str(value).decode_utf8_lossy().into_owned();
+        Ok(Call {
+            state: self.state.clone(),
+            caller,
+            request: self.request.clone(),
+            traceparent: self.trace.clone(),
+            params: params.map(|(name, value)| (name.to_owned(), decode(value))).collect(),
+            query: Query::parse(req.query_string()),
+            wait: preferred_wait(headers),
+            body: body::read(payload).await?,
+            other_media: body::is_other_media(headers),
+            idempotency,
+            recorded: AtomicBool::new(false),
+        })
+    }
+}
+
+/// Carries out one request.
+pub async fn serve(
+    state: Arc<AppState>,
+    operation: Arc<Operation>,
+    req: HttpRequest,
+    mut payload: Payload,
+) -> HttpResponse {
+    let mut exchange = Exchange::begin(state, req.headers());
+    let span = tracing::info_span!("request.serve", request_id = exchange.request.as_str(), operation = operation.id);
+    let answered = async {
+        match exchange.admit(&operation, &req, &mut payload).await {
+            Ok(call) => {
+                let target = req.uri().path_and_query().map_or("/", |target| target.as_str());
+                carry_out(operation.clone(), Arc::new(call), target).await
+            }
+            Err(fault) => exchange.fail(operation.style, fault),
+        }
+    };
+    let reply = answered.instrument(span).await;
+    exchange.end(&operation.id, reply)
+}
+
+/// Carries out an admitted request, once even if it is asked twice.
+async fn carry_out(operation: Arc<Operation>, call: Arc<Call>, target: &str) -> Reply {
+    let Some(request) = call.idempotency.clone() else { return perform(&operation, call).await };
+    let print = idempotency::fingerprint(operation.method.as_str(), target, &call.caller.workspace, &call.body);
+    match call.state.enter(&request, print).await {
+        Err(fault) => {
+            log(&fault);
+            operation.style.reply(fault, &call.request)
+        }
+        Ok(Entry::Replay(stored)) => Reply::replayed(stored),
+        Ok(Entry::Run) => perform_once(operation, call, request).await,
+    }
+}
+
+/// Carries out a request that others may be waiting for: to the end, even when its own client has gone.
+async fn perform_once(operation: Arc<Operation>, call: Arc<Call>, request: RequestKey) -> Reply {
+    let (style, name) = (operation.style, call.request.clone());
+    let run = async move {
+        let reply = perform(&operation, call.clone()).await;
+        if !call.recorded.load(Ordering::Relaxed) {
+            call.state.leave(&request, &reply).await;
+        }
+        reply
+    };
+    tokio::spawn(run.in_current_span()).await.unwrap_or_else(|e| {
+        let fault = Fault::internal("carrying out an idempotent request", e);
+        log(&fault);
+        style.reply(fault, &name)
+    })
+}
+
+async fn perform(operation: &Operation, call: Arc<Call>) -> Reply {
+    (operation.run)(call).await.unwrap_or_else(|failure| {
+        if failure.reply.status.is_server_error() {
+            log(&*failure.error);
+        }
+        failure.reply
+    })
+}
+
+/// The answer where there is nothing.
+pub async fn unknown_route(state: Arc<AppState>, req: HttpRequest) -> HttpResponse {
+    let exchange = Exchange::begin(state, req.headers());
+    let reply = exchange.fail(Style::of(req.path()), Fault::UnknownRoute(Excerpt::of(req.path())));
+    exchange.end("unknown_route", reply)
+}
+
+/// The answer where there is something, but not for this method.
+pub async fn method_not_allowed(state: Arc<AppState>, req: HttpRequest, allow: String) -> HttpResponse {
+    let exchange = Exchange::begin(state, req.headers());
+    let fault = Fault::MethodNotAllowed { method: Excerpt::of(req.method().as_str()), allow };
+    let reply = exchange.fail(Style::of(req.path()), fault);
+    exchange.end("method_not_allowed", reply)
+}
+
+/// Writes trouble of our own, with its causes, to the log; what a client did wrong is its own business.
+fn log(error: &(dyn std::error::Error + 'static)) {
+    if let Some(fault) = error.downcast_ref::<Fault>()
+        && !fault.status().is_server_error()
+    {
+        return;
+    }
+    let mut causes = vec![];
+    let mut cause = error.source();
+    while let Some(inner) = cause {
+        causes.push(inner.to_string());
+        cause = inner.source();
+    }
+    tracing::error!(error = %error, causes = causes.join(": "), "a request failed");
+}
+
+/// `Prefer: wait=N` (RFC 7240 §4.3); what is not understood is ignored, as that standard wants it.
+fn preferred_wait(headers: &HeaderMap) -> Option<Duration> {
+    let values = headers.get_all(PREFER).filter_map(|value| value.to_str().ok());
+    let mut waits = values.flat_map(|value| value.split([',', ';'])).filter_map(|preference| {
+        let (name, seconds) = preference.split_once('=')?;
+        let seconds = seconds.trim().trim_matches('"').parse().ok()?;
+        name.trim().eq_ignore_ascii_case("wait").then(|| Duration::from_secs(seconds))
+    });
+    waits.next()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_preferred_wait_is_found_among_other_preferences() {
+        let wait = |value: &'static str| {
+            let mut headers = HeaderMap::new();
+            headers.insert(PREFER, HeaderValue::from_static(value));
+            preferred_wait(&headers)
+        };
+        assert_eq!(wait("wait=10"), Some(Duration::from_secs(10)));
+        assert_eq!(wait("respond-async, Wait = \"7\""), Some(Duration::from_secs(7)));
+        assert_eq!(wait("wait=-1"), None);
+        assert_eq!(wait("return=minimal"), None);
+    }
+}

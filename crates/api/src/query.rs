@@ -1,0 +1,168 @@
+//! Query parameters: unknown ones are tolerated, bad ones are refused by name.
+use data_encoding::BASE64URL_NOPAD;
+use deed_claims::Status;
+use deed_store::{Cursor, Position, Version};
+use percent_encoding::percent_decode_str;
+
+use crate::fault::Fault;
+
+/// Rows on a page unless the caller says otherwise; published clients never page.
+pub const DEFAULT_LIMIT: usize = 500;
+/// Rows on a page at most.
+pub const MAX_LIMIT: usize = 1000;
+
+/// The parameters of a query, decoded.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Query(Vec<(String, String)>);
+
+impl Query {
+    /// Reads `a=b&c=d` (URL Standard, `application/x-www-form-urlencoded`).
+    pub fn parse(text: &str) -> Self {
+        let decode = |part: &str| percent_decode_str(&part.replace('+', " ")).decode_utf8_lossy().into_owned();
+        let pairs = text.split('&').filter(|pair| !pair.is_empty()).map(|pair| {
+            let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
+            (decode(name), decode(value))
+        });
+        Self(pairs.collect())
+    }
+
+    /// Every value of a parameter.
+    pub fn all<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a str> {
+        self.0.iter().filter(move |(key, _)| key == name).map(|(_, value)| value.as_str())
+    }
+
+    /// A parameter that is given at most once.
+    ///
+    /// # Errors
+    /// When it is given twice.
+    pub fn one(&self, name: &'static str) -> Result<Option<&str>, Fault> {
+        let mut values = self.all(name);
+        let first = values.next();
+        if values.next().is_some() {
+            return Err(Fault::Query { name, rule: "may be given once" });
+        }
+        Ok(first)
+    }
+
+    /// How many rows a page has.
+    ///
+    /// # Errors
+    /// When it is not a number from 1 to 1000.
+    pub fn limit(&self) -> Result<usize, Fault> {
+        let rule = Fault::Query { name: "limit", rule: "is a number from 1 to 1000" };
+        match self.one("limit")? {
+            None => Ok(DEFAULT_LIMIT),
+            Some(text) => number(text)
+                .and_then(|n| usize::try_from(n).ok())
+                .filter(|n| (1..=MAX_LIMIT).contains(n))
+                .ok_or(rule),
+        }
+    }
+
+    /// The position a list has to have reached.
+    ///
+    /// # Errors
+    /// When it is not a number.
+    pub fn at_least(&self) -> Result<Option<Position>, Fault> {
+        let rule = "is a position: a number from 0 to 9007199254740991";
+        self.one("atLeast")?
+            .map(|text| {
+                number(text).filter(|n| *n < 1 << 53).map(Position).ok_or(Fault::Query { name: "atLeast", rule })
+            })
+            .transpose()
+    }
+
+    /// Where a page begins.
+    ///
+    /// # Errors
+    /// When it is not a cursor of ours.
+    pub fn cursor(&self) -> Result<Option<Cursor>, Fault> {
+        let fault = || Fault::Query { name: "cursor", rule: "is a `nextCursor` of an earlier page" };
+        self.one("cursor")?.map(|text| decode_cursor(text).ok_or_else(fault)).transpose()
+    }
+
+    /// Where a page of a history begins: after this version of the stream.
+    ///
+    /// # Errors
+    /// When it is not a cursor of ours.
+    pub fn version_cursor(&self) -> Result<Version, Fault> {
+        let fault = Fault::Query { name: "cursor", rule: "is a `nextCursor` of an earlier page" };
+        match self.one("cursor")? {
+            None => Ok(Version(0)),
+            Some(text) => number(text).map(Version).ok_or(fault),
+        }
+    }
+
+    /// The statuses wanted, given as `status=a,b` or `status=a&status=b`; none means all.
+    ///
+    /// # Errors
+    /// When a word is no status.
+    pub fn statuses(&self) -> Result<Vec<Status>, Fault> {
+        let rule = "is one of pending, verifying, contested, verified, at_risk, expired, cancelled, refused, \
+                    transferred, released, lapsed, revoked";
+        self.all("status")
+            .flat_map(|list| list.split(','))
+            .map(|word| word.trim().parse().map_err(|_| Fault::Query { name: "status", rule }))
+            .collect()
+    }
+}
+
+/// A number without sign, spaces or leading plus.
+fn number(text: &str) -> Option<u64> {
+    text.bytes().all(|b| b.is_ascii_digit()).then(|| text.parse().ok()).flatten()
+}
+
+/// The text of a cursor.
+pub fn encode_cursor(cursor: &Cursor) -> String {
+    let mut bytes = cursor.initiated_at.timestamp_micros().to_be_bytes().to_vec();
+    bytes.extend_from_slice(cursor.claim_id.as_bytes());
+    BASE64URL_NOPAD.encode(&bytes)
+}
+
+fn decode_cursor(text: &str) -> Option<Cursor> {
+    let bytes = BASE64URL_NOPAD.decode(text.as_bytes()).ok()?;
+    let (at, id) = bytes.split_at_checked(8)?;
+    let at = i64::from_be_bytes(at.try_into().ok()?);
+    Some(Cursor {
+        initiated_at: chrono::DateTime::from_timestamp_micros(at)?,
+        claim_id: deed_claims::ClaimId::from_bytes(id.try_into().ok()?),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use chrono::DateTime;
+    use deed_claims::ClaimId;
+
+    use super::*;
+
+    #[test]
+    fn values_are_decoded_and_named_when_bad() {
+        let query = Query::parse("limit=7&status=pending%2Cverified&status=at_risk&x=1&atLeast=9&a+b=%F0%9F%98%80");
+        assert_eq!(query.limit().unwrap(), 7);
+        assert_eq!(query.at_least().unwrap(), Some(Position(9)));
+        assert_eq!(query.statuses().unwrap(), [Status::Pending, Status::Verified, Status::AtRisk]);
+        assert_eq!(query.all("a b").next(), Some("😀"));
+        for bad in ["limit=0", "limit=1001", "limit=-1", "limit=+1", "limit=", "limit=1&limit=2", "limit=9e9"] {
+            let e = Query::parse(bad).limit().unwrap_err();
+            assert!(matches!(e, Fault::Query { name: "limit", .. }), "{bad}");
+        }
+        assert!(Query::parse("status=gone").statuses().is_err());
+        assert!(Query::parse("status=").statuses().is_err());
+        assert!(Query::parse("atLeast=99999999999999999999").at_least().is_err());
+    }
+
+    #[test]
+    fn a_cursor_survives_its_text_and_nothing_else_is_one() {
+        let cursor = Cursor {
+            initiated_at: DateTime::from_timestamp_micros(1_700_000_000_123_456).unwrap(),
+            claim_id: ClaimId::from_bytes([9; 16]),
+        };
+        let text = encode_cursor(&cursor);
+        let read = |text: &str| Query::parse(&format!("cursor={text}")).cursor();
+        assert_eq!(read(&text).unwrap(), Some(cursor));
+        for bad in ["", "x", "AAAA", &text[1..], &format!("{text}AAAA"), "%00"] {
+            assert!(read(bad).is_err(), "{bad}");
+        }
+    }
+}

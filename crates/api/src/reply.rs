@@ -1,0 +1,73 @@
+//! An answer before it becomes bytes on a connection: status, headers, JSON text.
+use actix_web::http::StatusCode;
+use actix_web::http::header::{HeaderName, HeaderValue};
+use deed_store::{Position, StoredResponse};
+use serde::Serialize;
+
+use crate::fault::Fault;
+
+/// How far the log had come when the answer was made; lists take it as `atLeast`.
+pub const DEED_POSITION: HeaderName = HeaderName::from_static("deed-position");
+/// Set when an answer is given again instead of being worked out.
+pub const IDEMPOTENCY_REPLAYED: HeaderName = HeaderName::from_static("idempotency-replayed");
+
+/// An answer. The body is always JSON.
+#[derive(Debug, Clone)]
+pub struct Reply {
+    /// HTTP status.
+    pub status: StatusCode,
+    /// Headers besides those that every answer has.
+    pub headers: Vec<(HeaderName, HeaderValue)>,
+    /// JSON text.
+    pub body: String,
+}
+
+impl Reply {
+    /// An answer with `body` as JSON.
+    ///
+    /// # Errors
+    /// When `body` cannot be written as JSON, which no type of this crate gives reason for.
+    pub fn json(status: StatusCode, body: &impl Serialize) -> Result<Self, Fault> {
+        let body = serde_json::to_string(body).map_err(|e| Fault::internal("writing an answer", e))?;
+        Ok(Self { status, headers: vec![], body })
+    }
+
+    /// `200` with `body` as JSON.
+    ///
+    /// # Errors
+    /// As [`Reply::json`].
+    pub fn ok(body: &impl Serialize) -> Result<Self, Fault> {
+        Self::json(StatusCode::OK, body)
+    }
+
+    /// The same with one more header.
+    #[must_use]
+    pub fn header(mut self, name: HeaderName, value: HeaderValue) -> Self {
+        self.headers.push((name, value));
+        self
+    }
+
+    /// The same, telling how far the log had come.
+    #[must_use]
+    pub fn at(self, position: Option<Position>) -> Self {
+        match position {
+            Some(position) => self.header(DEED_POSITION, HeaderValue::from(position.0)),
+            None => self,
+        }
+    }
+
+    /// What an idempotent request is answered with again.
+    pub fn stored(&self) -> StoredResponse {
+        StoredResponse { status: self.status.as_u16(), body: self.body.clone() }
+    }
+
+    /// An answer given before.
+    pub fn replayed(stored: StoredResponse) -> Self {
+        Self {
+            // Only statuses that were answered are stored.
+            status: StatusCode::from_u16(stored.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR),
+            headers: vec![(IDEMPOTENCY_REPLAYED, HeaderValue::from_static("true"))],
+            body: stored.body,
+        }
+    }
+}

@@ -1,0 +1,132 @@
+//! What every operation has at hand: the ports, the rules, the limits.
+use std::sync::Arc;
+
+use chrono::Duration;
+use deed_claims::name::NamePolicy;
+use deed_claims::{ChallengeTemplates, ClaimId, Policy, Token};
+use deed_store::{Checkpoints, Clock, Entropy, EventStore, Idempotency, Keys, ReadModels};
+use tokio_util::sync::CancellationToken;
+
+use crate::fault::Fault;
+use crate::key_cache::KeyCache;
+use crate::limits::{Limiter, Rate};
+use crate::metrics::HttpMetrics;
+
+/// Caps of a deployment on what its clients do.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Caps {
+    /// Requests per key.
+    pub rate: Rate,
+    /// Open claims of a workspace, its apps' included, that are not verified yet.
+    pub open_claims_per_workspace: u64,
+    /// How long a key that was looked up is remembered: revoking one takes so long to reach every replica.
+    pub key_memory: Duration,
+}
+
+impl Default for Caps {
+    fn default() -> Self {
+        Self {
+            rate: Rate::default(),
+            open_claims_per_workspace: 1000,
+            key_memory: Duration::seconds(5),
+        }
+    }
+}
+
+/// What the executable gives to the HTTP interface.
+pub struct AppStateParts {
+    /// The log.
+    pub store: Arc<dyn EventStore>,
+    /// Lists.
+    pub read_models: Arc<dyn ReadModels>,
+    /// How far lists have come.
+    pub checkpoints: Arc<dyn Checkpoints>,
+    /// API keys.
+    pub keys: Arc<dyn Keys>,
+    /// Answers to idempotent requests.
+    pub idempotency: Arc<dyn Idempotency>,
+    /// The time.
+    pub clock: Arc<dyn Clock>,
+    /// Ids and tokens.
+    pub entropy: Arc<dyn Entropy>,
+    /// What may be claimed.
+    pub names: NamePolicy,
+    /// The rules of claims.
+    pub policy: Policy,
+    /// How records are named and worded.
+    pub templates: ChallengeTemplates,
+    /// The domain under which apps have their CNAME targets: `{slug}.{base}`.
+    pub cname_base: Arc<str>,
+    /// Caps.
+    pub caps: Caps,
+    /// What is measured.
+    pub metrics: HttpMetrics,
+    /// Cancelled when the service stops: waits end early.
+    pub stop: CancellationToken,
+}
+
+/// What every operation has at hand.
+pub struct AppState {
+    pub(crate) store: Arc<dyn EventStore>,
+    pub(crate) read_models: Arc<dyn ReadModels>,
+    pub(crate) checkpoints: Arc<dyn Checkpoints>,
+    pub(crate) keys: Arc<dyn Keys>,
+    pub(crate) idempotency: Arc<dyn Idempotency>,
+    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) entropy: Arc<dyn Entropy>,
+    pub(crate) names: NamePolicy,
+    pub(crate) policy: Policy,
+    pub(crate) templates: ChallengeTemplates,
+    pub(crate) cname_base: Arc<str>,
+    pub(crate) caps: Caps,
+    pub(crate) metrics: HttpMetrics,
+    pub(crate) stop: CancellationToken,
+    pub(crate) limiter: Limiter,
+    pub(crate) key_cache: KeyCache,
+}
+
+impl AppState {
+    /// The state of one process.
+    pub fn new(parts: AppStateParts) -> Self {
+        Self {
+            limiter: Limiter::new(parts.caps.rate),
+            key_cache: KeyCache::new(parts.caps.key_memory),
+            store: parts.store,
+            read_models: parts.read_models,
+            checkpoints: parts.checkpoints,
+            keys: parts.keys,
+            idempotency: parts.idempotency,
+            clock: parts.clock,
+            entropy: parts.entropy,
+            names: parts.names,
+            policy: parts.policy,
+            templates: parts.templates,
+            cname_base: parts.cname_base,
+            caps: parts.caps,
+            metrics: parts.metrics,
+            stop: parts.stop,
+        }
+    }
+
+    /// A new claim id: a UUID of version 7 (RFC 9562 §5.7), so that new claims lie together in an index.
+    pub(crate) fn new_claim_id(&self) -> Result<ClaimId, Fault> {
+        let mut bytes: [u8; 16] = self.random()?;
+        let ms = u64::try_from(self.clock.now().timestamp_millis()).unwrap_or_default();
+        bytes[..6].copy_from_slice(&ms.to_be_bytes()[2..]);
+        bytes[6] = 0x70 | (bytes[6] & 0x0f);
+        bytes[8] = 0x80 | (bytes[8] & 0x3f);
+        Ok(ClaimId::from_bytes(bytes))
+    }
+
+    /// A new token.
+    pub(crate) fn new_token(&self) -> Result<Token, Fault> {
+        self.random().map(Token::from_bytes)
+    }
+
+    /// Random bytes.
+    pub(crate) fn random<const N: usize>(&self) -> Result<[u8; N], Fault> {
+        let mut bytes = [0; N];
+        self.entropy.fill(&mut bytes).map_err(|e| Fault::internal("asking for randomness", e))?;
+        Ok(bytes)
+    }
+}

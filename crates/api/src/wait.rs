@@ -1,0 +1,77 @@
+//! Bounded waits: for something to happen to a claim, and for lists to catch up with the log.
+use std::time::Duration;
+
+use deed_claims::Ownership;
+use deed_store::{Loaded, Position};
+use tokio::time::Instant;
+
+use crate::fault::Fault;
+use crate::state::AppState;
+
+/// The checkpoint of the projection that makes the lists.
+pub const READ_MODELS: &str = "read-models";
+/// How long a list waits for the projection.
+const CATCH_UP: Duration = Duration::from_secs(2);
+/// The head of the log is a hint; at least so often a wait looks by itself.
+const POLL: Duration = Duration::from_millis(250);
+/// The head of a busy log moves all the time; a wait looks no more often than this.
+const BREATH: Duration = Duration::from_millis(10);
+
+impl AppState {
+    /// Waits until `done` holds of a stream's ownership, at most for `patience`; answers with the newest state
+    /// either way.
+    ///
+    /// # Errors
+    /// When the store does not answer.
+    pub(crate) async fn wait_for(
+        &self,
+        mut loaded: Loaded,
+        patience: Duration,
+        done: impl Fn(&Ownership) -> bool + Send,
+    ) -> Result<Loaded, Fault> {
+        let deadline = Instant::now() + patience;
+        let mut head = self.store.head();
+        loop {
+            // What was appended before this line is seen by the read; what comes later wakes the wait.
+            head.borrow_and_update();
+            let tail = self.store.read_stream(&loaded.stream, loaded.version).await?;
+            if let Some(last) = tail.last() {
+                loaded.version = last.version;
+                loaded.events.extend(tail);
+            }
+            let now = Instant::now();
+            if done(&loaded.ownership()) || now >= deadline || self.stop.is_cancelled() {
+                break;
+            }
+            tokio::select! {
+                () = tokio::time::sleep_until(deadline.min(now + POLL)) => {}
+                () = self.stop.cancelled() => {}
+                changed = head.changed() => {
+                    let pause = if changed.is_ok() { BREATH } else { POLL };
+                    tokio::time::sleep_until(deadline.min(Instant::now() + pause)).await;
+                }
+            }
+        }
+        Ok(loaded)
+    }
+
+    /// Waits until lists tell of everything up to `position`.
+    ///
+    /// # Errors
+    /// When they have not caught up in time.
+    pub(crate) async fn caught_up(&self, position: Option<Position>) -> Result<(), Fault> {
+        let Some(position) = position else { return Ok(()) };
+        let deadline = Instant::now() + CATCH_UP;
+        let mut pause = Duration::from_millis(5);
+        loop {
+            if self.checkpoints.checkpoint(READ_MODELS).await? >= position {
+                return Ok(());
+            }
+            if Instant::now() >= deadline || self.stop.is_cancelled() {
+                return Err(Fault::NotCaughtUp(position));
+            }
+            tokio::time::sleep_until(deadline.min(Instant::now() + pause)).await;
+            pause = (pause * 2).min(Duration::from_millis(80));
+        }
+    }
+}

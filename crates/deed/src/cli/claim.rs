@@ -1,0 +1,132 @@
+//! `deed claim`: claims a domain at a running service and, with `--wait`, follows the claim until it is decided.
+use std::time::Duration;
+
+use clap::Args;
+use deed_claims::Status;
+use deed_store::{Clock as _, SystemClock};
+use reqwest::Method;
+use serde_json::{Value, json};
+use tokio::time::{Instant, sleep};
+
+use super::Context;
+use crate::client::{Answer, Remote};
+use crate::exit::{Exit, Failure};
+
+/// The pause between two looks at a claim that is watched.
+const PAUSE: Duration = Duration::from_secs(2);
+/// The longest pause, whatever the server asks for.
+const LONGEST_PAUSE: Duration = Duration::from_secs(60);
+
+/// Claim a domain at a running service
+///
+/// Prints the DNS record that has to be published. With --wait, verification is requested and followed: ends with 0
+/// when the name is verified, with 3 when the claim ended otherwise or time ran out.
+#[derive(Debug, Args)]
+pub(super) struct Claim {
+    /// The domain, or any name under it
+    domain: String,
+    /// Request verification and wait until the claim is decided
+    #[arg(long)]
+    wait: bool,
+    /// Wait at most so long, such as 10m; without it until the claim's own deadline
+    #[arg(long, value_parser = humantime::parse_duration, value_name = "DURATION", requires = "wait")]
+    timeout: Option<Duration>,
+    /// The service
+    #[arg(long, env = "DEED_URL", hide_env_values = true, default_value = "http://127.0.0.1:8080")]
+    url: String,
+    /// The API key of the workspace
+    #[arg(long, env = "DEED_KEY", hide_env_values = true)]
+    key: String,
+}
+
+impl Claim {
+    pub(super) async fn run(self, context: &Context) -> Result<Exit, Failure> {
+        let remote = Remote::new(&self.url, Some(self.key.clone()))?;
+        let body = json!({ "domain": self.domain });
+        let made = remote.send(Method::POST, &["v1", "domains", "claims"], &[], Some(&body)).await?;
+        let claim = claim_of(made)?;
+        // Programs get one answer, the last.
+        if !(self.wait && context.output.is_json()) {
+            context.output.answer(&claim, record)?;
+        }
+        if !self.wait {
+            return Ok(Exit::Success);
+        }
+        let ended = self.follow(&remote, &claim, context).await?;
+        context.output.answer(&ended, standing)?;
+        Ok(if ended["status"] == "verified" { Exit::Success } else { Exit::Negative })
+    }
+
+    async fn follow(&self, remote: &Remote, claim: &Value, context: &Context) -> Result<Value, Failure> {
+        let path = ["v1", "domains", "claims", self.domain.as_str()];
+        let until = Instant::now() + self.timeout.unwrap_or_else(|| time_left(claim));
+        let verify = [&path[..], &["verify"]].concat();
+        let mut asked = remote.send::<()>(Method::POST, &verify, &[], None).await?;
+        let mut said = String::new();
+        loop {
+            let pause = match asked.status.as_u16() {
+                // Too many at once, or a server that is being replaced: neither says anything of the claim.
+                429 | 503 => asked.retry_after.unwrap_or(PAUSE).clamp(PAUSE, LONGEST_PAUSE),
+                _ => {
+                    let seen = claim_of(asked)?;
+                    let status: Option<Status> = seen["status"].as_str().and_then(|s| s.parse().ok());
+                    let standing = standing(&seen);
+                    if !context.output.is_json() && standing != said {
+                        context.output.line(&standing)?;
+                        said = standing;
+                    }
+                    let decided = status.is_some_and(|s| s.is_over() || s == Status::Verified);
+                    if decided || Instant::now() >= until {
+                        return Ok(seen);
+                    }
+                    PAUSE
+                }
+            };
+            sleep(pause.min(until.saturating_duration_since(Instant::now()))).await;
+            asked = remote.send::<()>(Method::GET, &path, &[], None).await?;
+        }
+    }
+}
+
+/// The claim in an answer's envelope.
+fn claim_of(answer: Answer) -> Result<Value, Failure> {
+    let mut body = answer.success()?;
+    match body["data"].take() {
+        data @ Value::Object(_) => Ok(data),
+        _ => Err(Failure::failed("that is no Deed service: its answer holds no claim")),
+    }
+}
+
+/// How long until the claim's own deadline, and a little more, so that its end is seen.
+fn time_left(claim: &Value) -> Duration {
+    let expires = claim["expiresAt"].as_str().and_then(|at| chrono::DateTime::parse_from_rfc3339(at).ok());
+    let left = expires.and_then(|at| (at.to_utc() - SystemClock.now()).to_std().ok());
+    left.unwrap_or_default() + LONGEST_PAUSE
+}
+
+fn text<'a>(value: &'a Value, field: &str) -> &'a str {
+    value[field].as_str().unwrap_or_default()
+}
+
+fn record(claim: &Value) -> String {
+    let record = &claim["record"];
+    format!(
+        "{}\n\n  {}  {}  \"{}\"\n",
+        text(claim, "message"),
+        text(record, "name"),
+        text(record, "type"),
+        text(record, "value")
+    )
+}
+
+fn standing(claim: &Value) -> String {
+    let name = text(claim, "rootDomain");
+    let status = text(claim, "status");
+    match claim["diagnosis"].as_object() {
+        Some(d) if status != "verified" => {
+            let part = |field: &str| d.get(field).and_then(Value::as_str).unwrap_or_default();
+            format!("{name}: {status} ({}). {} {}", part("code"), part("message"), part("fix"))
+        }
+        _ => format!("{name}: {status}"),
+    }
+}

@@ -1,0 +1,123 @@
+//! `deed events`: reads the log of events in the store.
+use std::time::Duration;
+
+use clap::{Args, Subcommand};
+use deed_claims::StreamId;
+use deed_store::{EventStore as _, Position, RecordedEvent, Version};
+use deed_store_sqlite::SqliteStore;
+use serde_json::{Value, json};
+
+use super::Context;
+use crate::exit::{Exit, Failure};
+use crate::run::{open_store, stop_signal};
+
+/// Events read at a time.
+const BATCH: usize = 500;
+/// The pause between two looks at a log that another process writes.
+const POLL: Duration = Duration::from_millis(500);
+
+#[derive(Debug, Subcommand)]
+pub(super) enum Events {
+    /// The latest events of the log; one line each
+    Tail(Tail),
+    /// Every event of one stream, such as apex:acme.com or host:search.acme.com
+    Show {
+        /// The stream
+        stream: StreamId,
+    },
+}
+
+#[derive(Debug, Args)]
+pub(super) struct Tail {
+    /// Go on with what is written from now on, until interrupted
+    #[arg(long, short)]
+    follow: bool,
+    /// How many of the latest events to begin with
+    #[arg(long, short = 'n', default_value_t = 20, value_name = "COUNT")]
+    lines: u64,
+    /// Begin after this position instead
+    #[arg(long, value_name = "POSITION", conflicts_with = "lines")]
+    after: Option<u64>,
+}
+
+impl Events {
+    pub(super) async fn run(self, context: &Context) -> Result<Exit, Failure> {
+        let settings = context.settings()?;
+        let store = open_store(&settings).await?;
+        let done = match self {
+            Self::Tail(tail) => tail.run(context, &store).await,
+            Self::Show { stream } => show(context, &store, &stream).await,
+        };
+        store.close().await?;
+        done
+    }
+}
+
+async fn show(context: &Context, store: &SqliteStore, stream: &StreamId) -> Result<Exit, Failure> {
+    let events = store.read_stream(stream, Version(0)).await?;
+    if events.is_empty() {
+        return Err(Failure::NotFound(format!("there is no stream `{stream}`")));
+    }
+    for event in &events {
+        context.output.answer(&view(event)?, line)?;
+    }
+    Ok(Exit::Success)
+}
+
+impl Tail {
+    async fn run(self, context: &Context, store: &SqliteStore) -> Result<Exit, Failure> {
+        let last = store.last_position().await?.0;
+        let mut at = Position(self.after.unwrap_or_else(|| last.saturating_sub(self.lines)));
+        let stop = stop_signal()?;
+        loop {
+            let events = store.read_log(at, BATCH).await?;
+            for event in &events {
+                context.output.answer(&view(event)?, line)?;
+                at = event.position;
+            }
+            if events.is_empty() {
+                if !self.follow {
+                    return Ok(Exit::Success);
+                }
+                // Another process writes, so nothing announces what is new.
+                tokio::select! {
+                    () = stop.cancelled() => return Ok(Exit::Success),
+                    () = tokio::time::sleep(POLL) => {}
+                }
+            }
+        }
+    }
+}
+
+fn view(event: &RecordedEvent) -> Result<Value, Failure> {
+    let unreadable = |error| Failure::because(format!("event {} cannot be shown", event.position), error);
+    let payload: Value =
+        event.event.payload().and_then(|text| serde_json::from_str(&text)).map_err(unreadable)?;
+    Ok(json!({
+        "position": event.position,
+        "stream": event.stream,
+        "version": event.version,
+        "recordedAt": event.recorded_at,
+        "kind": event.event.kind(),
+        "schema": event.event.schema(),
+        "metadata": event.metadata,
+        "data": payload,
+    }))
+}
+
+/// Position, time, stream and version, kind, and the payload without what the others say.
+fn line(event: &Value) -> String {
+    let text = |field: &str| event[field].as_str().unwrap_or_default().to_owned();
+    let mut data = event["data"].clone();
+    if let Some(fields) = data.as_object_mut() {
+        fields.remove("at");
+    }
+    format!(
+        "{:>6}  {}  {}@{}  {}  {data}",
+        event["position"],
+        text("recordedAt"),
+        text("stream"),
+        event["version"],
+        text("kind")
+    )
+}

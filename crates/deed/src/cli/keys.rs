@@ -1,0 +1,141 @@
+//! `deed keys`: makes, lists and revokes API keys in the store, also while the service runs on it.
+use std::collections::BTreeSet;
+
+use clap::{Args, Subcommand};
+use deed_claims::WorkspaceId;
+use deed_store::{
+    ApiKey, Clock, KeyHash, KeyId, KeyOwner, KeyScope, Keys as _, NewKey, OsEntropy, SystemClock, Unavailable,
+};
+use serde_json::{Value, json};
+
+use super::Context;
+use crate::exit::{Exit, Failure};
+use crate::output::table;
+use crate::run::open_store;
+
+#[derive(Debug, Subcommand)]
+pub(super) enum Keys {
+    /// Make a key; its secret is shown this once
+    Create(Create),
+    /// Every key, revoked ones included, without secrets
+    List,
+    /// Revoke a key by its id (`key_…`)
+    Revoke {
+        /// The id, as `deed keys list` shows it
+        id: String,
+    },
+}
+
+#[derive(Debug, Args)]
+pub(super) struct Create {
+    #[command(flatten)]
+    owner: Owner,
+    /// What to call it
+    #[arg(long, default_value = "")]
+    name: String,
+    /// What it may do; without it everything
+    #[arg(long, value_delimiter = ',', value_name = "SCOPE")]
+    scopes: Vec<KeyScope>,
+}
+
+#[derive(Debug, Args)]
+#[group(required = true, multiple = false)]
+struct Owner {
+    /// The workspace it acts for
+    #[arg(long, value_name = "ID")]
+    workspace: Option<WorkspaceId>,
+    /// It acts for the platform: each request names its workspace in `Deed-Workspace`
+    #[arg(long)]
+    service: bool,
+}
+
+impl Keys {
+    pub(super) async fn run(self, context: &Context) -> Result<Exit, Failure> {
+        let settings = context.settings()?;
+        let store = open_store(&settings).await?;
+        let done = self.act(context, &store).await;
+        store.close().await?;
+        done
+    }
+
+    async fn act(self, context: &Context, store: &deed_store_sqlite::SqliteStore) -> Result<Exit, Failure> {
+        match self {
+            Self::Create(create) => {
+                let owner = create.owner.workspace.map_or(KeyOwner::Service, KeyOwner::Workspace);
+                let scopes = if create.scopes.is_empty() {
+                    KeyScope::ALL.into()
+                } else {
+                    create.scopes.into_iter().collect()
+                };
+                let made = new_key(store, create.name, owner, scopes).await?;
+                let mut shown = view(&made.key);
+                shown["secret"] = Value::from(made.secret.as_str());
+                let words = |_: &Value| {
+                    format!("{}\n\nThis is the key {}; it is not shown again.", made.secret, made.key.id)
+                };
+                context.output.answer(&shown, words)?;
+            }
+            Self::List => {
+                let keys = store.list().await?;
+                let shown: Vec<Value> = keys.iter().map(view).collect();
+                context.output.answer(&shown, |_| listing(&keys))?;
+            }
+            Self::Revoke { id } => {
+                if !store.revoke(&KeyId(id.clone()), SystemClock.now()).await? {
+                    return Err(Failure::NotFound(format!(
+                        "there is no key `{id}` that is not revoked already"
+                    )));
+                }
+                context
+                    .output
+                    .answer(&json!({ "id": id, "revoked": true }), |_| format!("{id} is revoked"))?;
+            }
+        }
+        Ok(Exit::Success)
+    }
+}
+
+/// Makes a key and keeps it.
+pub(crate) async fn new_key(
+    store: &deed_store_sqlite::SqliteStore,
+    name: String,
+    owner: KeyOwner,
+    scopes: BTreeSet<KeyScope>,
+) -> Result<NewKey, Failure> {
+    let made = NewKey::generate(name, owner, scopes, &OsEntropy, SystemClock.now())
+        .map_err(|error| Failure::because("there is no randomness to be had", error))?;
+    let kept: Result<(), Unavailable> = store.insert(&made.key, KeyHash::of(&made.secret)).await;
+    kept?;
+    Ok(made)
+}
+
+fn view(key: &ApiKey) -> Value {
+    let workspace = match &key.owner {
+        KeyOwner::Workspace(id) => Value::from(id.as_str()),
+        KeyOwner::Service => Value::Null,
+    };
+    json!({
+        "id": key.id,
+        "name": key.name,
+        "workspace": workspace,
+        "service": matches!(key.owner, KeyOwner::Service),
+        "scopes": key.scopes,
+        "createdAt": key.created_at,
+        "revokedAt": key.revoked_at,
+    })
+}
+
+fn listing(keys: &[ApiKey]) -> String {
+    let mut rows = vec![["ID", "ACTS FOR", "NAME", "SCOPES", "MADE", "REVOKED"].map(str::to_owned).to_vec()];
+    rows.extend(keys.iter().map(|key| {
+        let owner = match &key.owner {
+            KeyOwner::Workspace(id) => id.to_string(),
+            KeyOwner::Service => "(service)".to_owned(),
+        };
+        let scopes: Vec<&str> = key.scopes.iter().map(|scope| scope.as_str()).collect();
+        let day = |at: chrono::DateTime<chrono::Utc>| at.format("%Y-%m-%d %H:%M").to_string();
+        let revoked = key.revoked_at.map(day).unwrap_or_default();
+        vec![key.id.to_string(), owner, key.name.clone(), scopes.join(","), day(key.created_at), revoked]
+    }));
+    table(&rows)
+}

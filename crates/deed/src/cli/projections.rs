@@ -1,0 +1,96 @@
+//! `deed projections`: how far what is derived from the log is behind it, and folding it anew.
+use std::sync::Arc;
+
+use clap::Subcommand;
+use deed_api::relay::RELAY;
+use deed_projector::{IfHeld, Projector, ProjectorMetrics, READ_MODELS, RebuildConfig, rebuild};
+use deed_store::{Checkpoints, Clock, DueWork as _, EventStore as _, ReadModels, SystemClock};
+use deed_store_sqlite::SqliteStore;
+use serde_json::{Value, json};
+
+use super::Context;
+use crate::config::Settings;
+use crate::exit::{Exit, Failure};
+use crate::output::table;
+use crate::run::{open_store, owner, stop_signal};
+
+/// Events that a rebuild folds at a time.
+const BATCH: usize = 2000;
+
+#[derive(Debug, Subcommand)]
+pub(super) enum Projections {
+    /// How far each subscription has come, and how much work is due
+    Status,
+    /// Empty the lists and fold the log again, while the service runs
+    Rebuild,
+}
+
+impl Projections {
+    pub(super) async fn run(self, context: &Context) -> Result<Exit, Failure> {
+        let settings = context.settings()?;
+        let store = open_store(&settings).await?;
+        let done = match self {
+            Self::Status => status(context, &store).await,
+            Self::Rebuild => fold_again(context, &settings, &store).await,
+        };
+        store.close().await?;
+        done
+    }
+}
+
+async fn status(context: &Context, store: &SqliteStore) -> Result<Exit, Failure> {
+    let last = store.last_position().await?;
+    let mut subscriptions = vec![];
+    for name in [READ_MODELS, RELAY] {
+        let at = store.checkpoint(name).await?;
+        subscriptions.push(json!({ "name": name, "checkpoint": at, "behind": last.0.saturating_sub(at.0) }));
+    }
+    let due = store.overdue(SystemClock.now()).await?;
+    let answer = json!({
+        "lastPosition": last,
+        "subscriptions": subscriptions,
+        "dueWork": { "waiting": due.waiting, "overdue": due.overdue, "oldest": due.oldest },
+    });
+    context.output.answer(&answer, words)?;
+    Ok(Exit::Success)
+}
+
+fn words(answer: &Value) -> String {
+    let mut rows = vec![["SUBSCRIPTION", "CHECKPOINT", "BEHIND"].map(str::to_owned).to_vec()];
+    rows.extend(answer["subscriptions"].as_array().into_iter().flatten().map(|s| {
+        let name = s["name"].as_str().unwrap_or_default().to_owned();
+        vec![name, s["checkpoint"].to_string(), s["behind"].to_string()]
+    }));
+    let due = &answer["dueWork"];
+    let oldest = due["oldest"].as_str().map(|at| format!(", the oldest since {at}")).unwrap_or_default();
+    format!(
+        "the log ends at position {}\n\n{}\n\ndue work: {} rows, {} overdue{oldest}",
+        answer["lastPosition"],
+        table(&rows),
+        due["waiting"],
+        due["overdue"]
+    )
+}
+
+async fn fold_again(context: &Context, settings: &Settings, store: &SqliteStore) -> Result<Exit, Failure> {
+    let registry = prometheus::Registry::new();
+    let metrics = ProjectorMetrics::register(&registry).map_err(|e| Failure::because("metrics clash", e))?;
+    let models: Arc<dyn ReadModels> = Arc::new(store.clone());
+    let checkpoints: Arc<dyn Checkpoints> = Arc::new(store.clone());
+    let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+    let mut projector = Projector::new(models, settings.config.dispatcher.visibility, metrics);
+    let how = RebuildConfig {
+        owner: owner(),
+        batch: BATCH,
+        lease_ttl: settings.config.subscriptions.lease_ttl,
+        if_held: IfHeld::TakeOver,
+    };
+    let stop = stop_signal()?;
+    let rebuilt = rebuild(store, &checkpoints, &clock, &mut projector, &how, &stop)
+        .await
+        .map_err(|error| Failure::because("the rebuild was broken off", error))?;
+    let digest = store.digest().await?;
+    let answer = json!({ "foldedTo": rebuilt.to, "digest": digest });
+    context.output.answer(&answer, |_| format!("folded anew up to position {}", rebuilt.to))?;
+    Ok(Exit::Success)
+}

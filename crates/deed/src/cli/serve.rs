@@ -1,0 +1,33 @@
+//! `deed serve`: runs the service.
+use std::net::SocketAddr;
+
+use clap::Args;
+
+use super::Context;
+use crate::config::load;
+use crate::exit::{Exit, Failure};
+use crate::run;
+
+#[derive(Debug, Args)]
+pub(super) struct Serve {
+    /// What runs in this process: api, verifier, projector
+    #[arg(long, value_name = "ROLES")]
+    roles: Option<String>,
+    /// The address of the HTTP interface
+    #[arg(long, value_name = "ADDRESS")]
+    listen: Option<SocketAddr>,
+    /// The address of the operations port
+    #[arg(long, value_name = "ADDRESS")]
+    ops_listen: Option<SocketAddr>,
+}
+
+impl Serve {
+    pub(super) async fn run(self, context: &Context) -> Result<Exit, Failure> {
+        let mut inputs = context.inputs();
+        inputs.flag("--roles", "server.roles", self.roles);
+        inputs.flag("--listen", "server.listen", self.listen);
+        inputs.flag("--ops-listen", "server.ops_listen", self.ops_listen);
+        let settings = load(inputs).settings?;
+        run::serve(settings).await
+    }
+}

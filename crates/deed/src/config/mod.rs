@@ -1,0 +1,83 @@
+//! The configuration: defaults, a file, the environment and flags, laid over each other and checked as a whole.
+mod fault;
+mod keys;
+mod print;
+mod raw;
+mod setting;
+mod settings;
+mod source;
+#[cfg(test)]
+mod tests;
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+
+pub(crate) use fault::Faults;
+#[cfg(test)]
+use fault::Origin;
+pub(crate) use keys::{Config, Shown};
+pub(crate) use print::{as_json, as_toml, sample};
+pub(crate) use setting::LogFormat;
+pub(crate) use settings::Settings;
+use source::Sources;
+
+/// The file that is read when none is named and it is there.
+const USUAL_FILE: &str = "deed.toml";
+
+/// Where a configuration comes from besides the defaults.
+#[derive(Debug, Default)]
+pub(crate) struct Inputs {
+    /// The file that was named, by flag or `DEED_CONFIG`.
+    pub(crate) file: Option<PathBuf>,
+    /// The environment.
+    pub(crate) variables: Vec<(OsString, OsString)>,
+    /// Keys set by flags: the flag, the key, the value.
+    pub(crate) flags: Vec<(&'static str, &'static str, String)>,
+}
+
+impl Inputs {
+    /// The file that was named, and the environment of this process.
+    pub(crate) fn of_process(file: Option<PathBuf>) -> Self {
+        Self { file, variables: std::env::vars_os().collect(), flags: vec![] }
+    }
+
+    /// Sets a key by a flag, when the flag was given.
+    pub(crate) fn flag(&mut self, flag: &'static str, key: &'static str, value: Option<impl ToString>) {
+        self.flags.extend(value.map(|value| (flag, key, value.to_string())));
+    }
+}
+
+/// A configuration as it was read, sound or not.
+#[derive(Debug)]
+pub(crate) struct Loaded {
+    pub(crate) config: Config,
+    pub(crate) sources: Sources,
+    pub(crate) settings: Result<Settings, Faults>,
+}
+
+/// Reads and checks everything; every fault is found at once.
+pub(crate) fn load(inputs: Inputs) -> Loaded {
+    let mut sources = Sources::default();
+    let usual = PathBuf::from(USUAL_FILE);
+    let file = inputs.file.or_else(|| usual.is_file().then_some(usual));
+    if let Some(path) = file {
+        match std::fs::read_to_string(&path) {
+            Ok(text) => sources.file(&path, &text, Config::SECTIONS),
+            Err(error) => sources.unreadable(path, &error),
+        }
+    }
+    sources.environment(inputs.variables);
+    for (flag, key, value) in inputs.flags {
+        sources.flag(flag, key, value);
+    }
+    let mut config = Config::default();
+    config.read(&mut sources);
+    let known: Vec<String> = config.show().iter().map(Shown::path).collect();
+    sources.refuse_unknown(&known);
+    let settings = Settings::of(&config, &mut sources);
+    let settings = match sources.faults() {
+        [] => settings.ok_or_else(|| Faults(vec![])),
+        faults => Err(Faults(faults.to_vec())),
+    };
+    Loaded { config, sources, settings }
+}

@@ -1,0 +1,238 @@
+//! The configuration in the terms of those who work by it; making it finds what no single key can tell.
+use std::path::PathBuf;
+
+use chrono::TimeDelta;
+use deed_bus::InProcessConfig;
+use deed_claims::name::NamePolicy;
+use deed_claims::{ChallengeTemplates, Policy};
+use deed_probe::{Budgets, DelegationSource, ProbeConfig, roots_from_hints};
+
+use super::keys::Config;
+use super::setting::{Role, Text};
+use super::source::Sources;
+
+/// A sound configuration.
+#[derive(Debug, Clone)]
+pub(crate) struct Settings {
+    /// Every key.
+    pub(crate) config: Config,
+    /// The SQLite file.
+    pub(crate) database: PathBuf,
+    /// Limits of the bus.
+    pub(crate) bus: InProcessConfig,
+    /// How the DNS is asked.
+    pub(crate) probe: ProbeConfig,
+    /// Which names can be claimed.
+    pub(crate) names: NamePolicy,
+    /// How records are called.
+    pub(crate) templates: ChallengeTemplates,
+    /// The deployment's rules.
+    pub(crate) policy: Policy,
+}
+
+impl Settings {
+    /// None when `sources` got a fault that leaves nothing to work by.
+    pub(super) fn of(config: &Config, sources: &mut Sources) -> Option<Self> {
+        services_of_this_build(config, sources);
+        roles(config, sources);
+        orders(config, sources);
+        filter(config, sources);
+        // Each is made before any is missed, so that the faults of all are found.
+        let probe = probe(config, sources);
+        let templates = templates(config, sources);
+        Some(Self {
+            database: config.store.data_dir.join(&config.store.path),
+            bus: bus(config),
+            probe: probe?,
+            names: names(config),
+            templates: templates?,
+            policy: policy(config),
+            config: config.clone(),
+        })
+    }
+}
+
+fn services_of_this_build(config: &Config, sources: &mut Sources) {
+    for (key, url, what) in [
+        (
+            "store.url",
+            &config.store.url,
+            "this build keeps its log in SQLite only, in `store.path`, and cannot use a database server",
+        ),
+        (
+            "bus.url",
+            &config.bus.url,
+            "this build has its bus within the process only and cannot use a broker",
+        ),
+    ] {
+        if let Some(url) = url {
+            let scheme = url.scheme().filter(|s| s.bytes().all(|b| b.is_ascii_alphanumeric()));
+            let scheme = scheme.map(|scheme| format!(" (`{scheme}://…`)")).unwrap_or_default();
+            sources.fault_of(key, format!("{what}{scheme}: leave it unset"));
+        }
+    }
+}
+
+/// With the bus within the process, a role that runs alone talks to nobody.
+fn roles(config: &Config, sources: &mut Sources) {
+    let roles = &config.server.roles;
+    if roles.is_empty() {
+        return sources.fault_of("server.roles", "expected at least one role");
+    }
+    let missing: Vec<String> =
+        Role::ALL.iter().filter(|r| !roles.contains(r)).map(|r| format!("`{r}`")).collect();
+    if missing.is_empty() {
+        return;
+    }
+    let missing = missing.join(" and ");
+    let why = if roles.contains(&Role::Verifier) {
+        "the bus lives within one process, so a `verifier` here would never be sent any work: its work comes \
+         from `api` (what clients ask for) and `projector` (what falls due)"
+    } else {
+        "the bus lives within one process, so the work that is sent here would reach no `verifier`, and no claim \
+         would ever be checked"
+    };
+    sources.fault_of("server.roles", format!("{missing} missing: {why}. Run all three in this process"));
+}
+
+fn orders(config: &Config, sources: &mut Sources) {
+    let policy = &config.policy;
+    if policy.watch_first > policy.watch_longest {
+        sources.fault_of("policy.watch_first", "has to be at most `policy.watch_longest`");
+    }
+    if config.verifier.in_flight > config.bus.prefetch {
+        sources.fault_of(
+            "verifier.in_flight",
+            "has to be at most `bus.prefetch`: what is not fetched is not worked on",
+        );
+    }
+    if config.dispatcher.window > config.bus.capacity {
+        sources.fault_of("dispatcher.window", "has to be at most `bus.capacity`");
+    }
+    if config.server.listen == config.server.ops_listen && config.server.listen.port() != 0 {
+        sources.fault_of("server.ops_listen", "has to differ from `server.listen`: it is not for the public");
+    }
+}
+
+fn filter(config: &Config, sources: &mut Sources) {
+    if let Err(error) = crate::telemetry::filter(&config.log.filter.0) {
+        sources.fault_of("log.filter", format!("expected a level or `target=level` pairs: {error}"));
+    }
+}
+
+fn bus(config: &Config) -> InProcessConfig {
+    let bus = &config.bus;
+    InProcessConfig {
+        capacity: bus.capacity,
+        publish_deadline: bus.publish_deadline,
+        max_deliveries: bus.max_deliveries,
+        prefetch: bus.prefetch,
+    }
+}
+
+fn names(config: &Config) -> NamePolicy {
+    let names = &config.names;
+    NamePolicy {
+        allow_special_use: names.allow_special_use,
+        allow_private_suffix: names.allow_private_suffix,
+        allow_consumer_mail: names.allow_consumer_mail,
+        extra_consumer_mail: names.consumer_mail.clone(),
+        ..NamePolicy::default()
+    }
+}
+
+fn templates(config: &Config, sources: &mut Sources) -> Option<ChallengeTemplates> {
+    let made = match ChallengeTemplates::branded(&config.names.brand.0) {
+        Ok(made) => made,
+        Err(error) => {
+            sources.fault_of("names.brand", error.to_string());
+            // The overrides are still looked at, on sound ground.
+            ChallengeTemplates::default()
+        }
+    };
+    let t = &config.templates;
+    let text = |part: &'_ Option<Text>| part.as_ref().map(|text| text.0.clone());
+    let parts = [text(&t.apex_label), text(&t.apex_value), text(&t.host_label), text(&t.host_value)];
+    let keys = ["apex_label", "apex_value", "host_label", "host_value"];
+    for (index, key) in keys.into_iter().enumerate() {
+        let alone = |at| parts[index].as_deref().filter(|_| at == index);
+        if let Err(error) = made.clone().with(alone(0), alone(1), alone(2), alone(3)) {
+            sources.fault_of(&format!("names.templates.{key}"), error.to_string());
+        }
+    }
+    let [apex_label, apex_value, host_label, host_value] = &parts;
+    made.with(apex_label.as_deref(), apex_value.as_deref(), host_label.as_deref(), host_value.as_deref()).ok()
+}
+
+fn policy(config: &Config) -> Policy {
+    let p = &config.policy;
+    // Every duration is far below what a time delta holds: the keys are bounded at a hundred years.
+    let delta = |duration| TimeDelta::from_std(duration).unwrap_or(TimeDelta::MAX);
+    Policy {
+        contest: p.contest,
+        contest_grace: delta(p.contest_grace),
+        contest_interval: delta(p.contest_interval),
+        apex_deadline: delta(p.apex_deadline),
+        host_deadline: delta(p.host_deadline),
+        watch_first: delta(p.watch_first),
+        watch_longest: delta(p.watch_longest),
+        held_interval: delta(p.held_interval),
+        drift_grace: delta(p.drift_grace),
+        unreachable_after: delta(p.unreachable_after),
+        manual_gap: delta(p.manual_gap),
+        manual_per_hour: p.manual_per_hour,
+        open_claims_per_name: p.open_claims_per_name,
+        activation: config.apps.activation,
+    }
+}
+
+fn probe(config: &Config, sources: &mut Sources) -> Option<ProbeConfig> {
+    let dns = &config.dns;
+    if dns.delegation == DelegationSource::FromResolver && dns.resolvers.is_empty() {
+        sources.fault_of("dns.delegation", "\"from_resolver\" needs at least one of `dns.resolvers`");
+    }
+    let roots = match &dns.roots {
+        None => deed_probe::iana_roots(),
+        Some(path) => {
+            let read = std::fs::read_to_string(path).map_err(|error| format!("cannot be read: {error}"));
+            match read.and_then(|text| roots_from_hints(&text).map_err(|error| error.to_string())) {
+                Ok(roots) => roots,
+                Err(problem) => {
+                    sources.fault_of("dns.roots", problem);
+                    return None;
+                }
+            }
+        }
+    };
+    Some(ProbeConfig {
+        vantage: dns.vantage.0.clone(),
+        port: dns.port,
+        allow_networks: dns.allow_networks.clone(),
+        refuse_networks: dns.refuse_networks.clone(),
+        roots,
+        resolvers: dns.resolvers.clone(),
+        delegation: dns.delegation,
+        budgets: budgets(config),
+        udp_timeout: dns.udp_timeout,
+        udp_tries: dns.udp_tries,
+        tcp_timeout: dns.tcp_timeout,
+        in_flight: dns.in_flight.map(std::num::NonZeroUsize::get),
+        delegation_cache_ttl: dns.delegation_cache_ttl,
+        ipv6: dns.ipv6,
+    })
+}
+
+fn budgets(config: &Config) -> Budgets {
+    let b = &config.budgets;
+    Budgets {
+        queries: b.queries,
+        time: b.time,
+        referrals: b.referrals,
+        aliases: b.aliases,
+        ns_read: b.ns_read,
+        ns_resolved: b.ns_resolved,
+        servers: b.servers,
+        txt_records: b.txt_records,
+        txt_bytes: b.txt_bytes,
+    }
+}

@@ -1,0 +1,199 @@
+//! What a configuration is made of, what it refuses, and that the sample tells the truth.
+use std::ffi::OsString;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use super::*;
+
+const SAMPLE: &str = include_str!("../../sample.toml");
+
+fn from(file: &str, variables: &[(&str, &str)], flags: &[(&'static str, &'static str, &str)]) -> Loaded {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("deed.toml");
+    std::fs::write(&path, file).unwrap();
+    let os = |text: &str| OsString::from(text);
+    load(Inputs {
+        file: Some(path),
+        variables: variables.iter().map(|(name, value)| (os(name), os(value))).collect(),
+        flags: flags.iter().map(|(flag, key, value)| (*flag, *key, (*value).to_owned())).collect(),
+    })
+}
+
+/// Every fault as `key: problem`, without the folder that differs each time.
+fn faults(loaded: Loaded) -> Vec<String> {
+    let Faults(faults) = loaded.settings.unwrap_err();
+    let origin = |origin: &Origin| match origin {
+        Origin::File(_, line) => format!("file:{line}"),
+        other => other.to_string(),
+    };
+    faults
+        .iter()
+        .map(|f| format!("{} ({}): {}", f.key.as_deref().unwrap_or("-"), origin(&f.origin), f.problem))
+        .collect()
+}
+
+#[test]
+fn nothing_said_is_sound() {
+    let loaded = from("", &[], &[]);
+    assert_eq!(loaded.config, Config::default());
+    let settings = loaded.settings.unwrap();
+    assert_eq!(settings.policy, deed_claims::Policy::default());
+    assert_eq!(settings.names, deed_claims::name::NamePolicy::default());
+    assert_eq!(settings.templates, deed_claims::ChallengeTemplates::default());
+    assert_eq!(settings.bus, deed_bus::InProcessConfig::default());
+    assert_eq!(format!("{:?}", settings.probe), format!("{:?}", deed_probe::ProbeConfig::default()));
+    assert_eq!(settings.database, PathBuf::from("./deed.db"));
+}
+
+#[test]
+fn the_sample_tells_every_key_and_its_default() {
+    let loaded = from(SAMPLE, &[], &[]);
+    assert_eq!(loaded.config, Config::default());
+    assert!(loaded.settings.is_ok());
+    if std::env::var_os("UPDATE_SAMPLE").is_some() {
+        std::fs::write(
+            concat!(env!("CARGO_MANIFEST_DIR"), "/sample.toml"),
+            print::sample(&Config::default()),
+        )
+        .unwrap();
+    } else {
+        assert_eq!(
+            SAMPLE,
+            print::sample(&Config::default()),
+            "write it anew: UPDATE_SAMPLE=1 cargo test -p deed sample"
+        );
+    }
+}
+
+#[test]
+fn flags_go_over_variables_over_the_file_over_defaults() {
+    let file = "[server]\nlisten = \"127.0.0.1:1\"\nops_listen = \"127.0.0.1:2\"\n[names]\nbrand = \"acme\"\n\
+                [policy]\nwatch_first = \"5s\"\n[dns.budgets]\nqueries = 30\n";
+    let variables = [
+        ("DEED__SERVER__LISTEN", "127.0.0.1:3"),
+        ("DEED__SERVER__OPS_LISTEN", "127.0.0.1:4"),
+        ("DEED__DNS__BUDGETS__QUERIES", "40"),
+        ("DEED__DNS__ALLOW_NETWORKS", "10.0.0.0/8, fd00::/8"),
+        ("DEED__NAMES__ALLOW_SPECIAL_USE", "true"),
+        ("DEED_CONFIG", "not ours"),
+        ("PATH", "/bin"),
+    ];
+    let loaded = from(file, &variables, &[("--listen", "server.listen", "127.0.0.1:5")]);
+    let config = &loaded.config;
+    assert_eq!(config.server.listen.port(), 5);
+    assert_eq!(config.server.ops_listen.port(), 4);
+    assert_eq!(config.budgets.queries, 40);
+    assert_eq!(config.policy.watch_first, Duration::from_secs(5));
+    assert_eq!(config.dns.allow_networks.len(), 2);
+    assert!(config.names.allow_special_use);
+    assert_eq!(loaded.sources.origin("server.listen"), Origin::Flag("--listen"));
+    assert_eq!(
+        loaded.sources.origin("server.ops_listen").to_string(),
+        "environment DEED__SERVER__OPS_LISTEN"
+    );
+    assert!(matches!(loaded.sources.origin("names.brand"), Origin::File(_, 5)));
+    assert_eq!(loaded.sources.origin("names.allow_consumer_mail"), Origin::Default);
+    let name = "acme.com".parse().unwrap();
+    let made = loaded.settings.unwrap().templates.challenge(
+        deed_claims::Scope::Apex,
+        &name,
+        deed_claims::Token::from_bytes([0; 20]),
+    );
+    assert_eq!(&*made.record_name, "_acme.acme.com");
+}
+
+#[test]
+fn every_fault_is_found_at_once_with_its_key_its_place_and_what_is_expected() {
+    let file = r#"
+[server]
+listen = "here"
+roles = ["api", "cook"]
+[dns]
+port = 70000
+udp_tries = 4
+allow_networks = ["10.0.0.0/8", "10.0.0.1/8"]
+roots = "/nowhere/root.hints"
+delegation = "from_resolver"
+delegation_cache_ttl = "61s"
+in_flight = 0
+[dns.budgets]
+queries = "many"
+[names]
+brand = "Acme Corp"
+consumer_mail = ["mail.acme.com", "no domain"]
+[names.templates]
+apex_value = "no place for it"
+[policy]
+contest = "coin"
+contest_grace = "soon"
+watch_first = "5h"
+watch_longest = "1h"
+manual_per_hour = 1.5
+[log]
+filter = "deed=loud"
+"#;
+    let variables = [
+        ("DEED__LIMITS__RATE", "0"),
+        ("DEED__STORE__PATH", ""),
+        ("DEED__POLICY__HELD_INTERVAL", "9999years"),
+        ("DEED__VERIFIER__IN_FLIGHT", "65"),
+    ];
+    insta::assert_snapshot!(faults(from(file, &variables, &[])).join("\n"));
+}
+
+#[test]
+fn unknown_keys_are_refused_wherever_they_come_from() {
+    let file = "name = 1\nserver = 3\n[server]\n";
+    // A key twice is a slip of the file as such.
+    assert_eq!(faults(from(file, &[], &[])).len(), 1);
+    let file = "name = 1\n[server]\nlisten = \"127.0.0.1:1\"\nlissten = 1\n[dns.budgets]\nspeed = 1\n[cache]\nsize = 3\n";
+    let variables =
+        [("DEED__SERVER__LISTEN__PORT", "1"), ("DEED__DNS__BUDGET", "1"), ("DEED__server__listen", "x")];
+    insta::assert_snapshot!(faults(from(file, &variables, &[])).join("\n"));
+    assert_eq!(faults(from("server = 3", &[], &[])), ["server (file:1): is a section, written [server]"]);
+}
+
+#[test]
+fn a_file_that_is_not_toml_or_not_there_is_said() {
+    let found = faults(from("[server]\nlisten = \n", &[], &[]));
+    assert_eq!(found.len(), 1);
+    assert!(found[0].starts_with("- (file:2): "), "{found:?}");
+    let loaded = load(Inputs { file: Some("/nowhere/deed.toml".into()), ..Inputs::default() });
+    assert!(faults(loaded)[0].contains("cannot be read"));
+}
+
+#[test]
+fn services_that_this_build_does_not_have_are_refused_without_showing_their_passwords() {
+    let file =
+        "[store]\nurl = \"postgres://deed:hunter2@db/deed\"\n[bus]\nurl = \"amqp://deed:hunter2@mq\"\n";
+    let loaded = from(file, &[], &[]);
+    let shown = print::as_toml(&loaded.config, &loaded.sources)
+        + &print::as_json(&loaded.config, &loaded.sources).to_string();
+    assert!(shown.contains("url = \"[redacted]\"") && !shown.contains("hunter2"), "{shown}");
+    assert!(!format!("{loaded:?}").contains("hunter2"));
+    let found = faults(loaded);
+    assert!(!found.join("").contains("hunter2"), "{found:?}");
+    insta::assert_snapshot!(found.join("\n"));
+    let found = faults(from("[store]\nurl = [\"hunter2\"]\n", &[], &[]));
+    assert_eq!(found, ["store.url (file:2): expected a text, got something else"]);
+}
+
+#[test]
+fn roles_need_what_they_need() {
+    let with = |roles: &str| from("", &[], &[("--roles", "server.roles", roles)]);
+    assert!(with("projector,verifier,api").settings.is_ok());
+    let all = ["verifier", "api", "api,projector", ""].map(|roles| faults(with(roles)).join("\n"));
+    insta::assert_snapshot!(all.join("\n"));
+}
+
+#[test]
+fn what_is_printed_gives_the_same_configuration_again() {
+    let file = "[server]\nlisten = \"127.0.0.1:9\"\n[names]\nconsumer_mail = [\"mail.acme.com\"]\n[names.templates]\n\
+                apex_label = \"_own\"\n[dns]\nin_flight = 7\ndelegation_cache_ttl = \"0s\"\n";
+    let loaded = from(file, &[("DEED__LOG__FORMAT", "human")], &[]);
+    let printed = print::as_toml(&loaded.config, &loaded.sources);
+    assert!(printed.contains("format = \"human\"  # environment DEED__LOG__FORMAT"), "{printed}");
+    let again = from(&printed, &[], &[]);
+    assert!(again.settings.is_ok(), "{:?}", again.settings);
+    assert_eq!(again.config, loaded.config);
+}

@@ -1,0 +1,191 @@
+//! `deed dev`: the whole service on one machine, with the sandbox for its DNS and keys at hand.
+mod folder;
+mod keys;
+mod places;
+pub(crate) mod walkthrough;
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use deed_claims::{Scope, Token};
+use deed_sandbox::{Sandbox, SandboxConfig};
+use serde::Serialize;
+use tokio_util::sync::CancellationToken;
+
+use crate::client::Remote;
+use crate::config::{Inputs, Settings, load};
+use crate::exit::{Exit, Failure};
+use crate::run::{Service, start_logging, stop_signal};
+use folder::Folder;
+use keys::DevKeys;
+pub(crate) use places::Place;
+
+/// How long the service may take to be ready.
+const READY: Duration = Duration::from_secs(30);
+/// The pause between two looks whether it is.
+const LOOK_AGAIN: Duration = Duration::from_millis(20);
+
+/// What was asked for on the command line.
+#[derive(Debug)]
+pub(crate) struct Wishes {
+    /// A folder to keep; without one a temporary one.
+    pub(crate) data: Option<PathBuf>,
+    pub(crate) listen: Place,
+    pub(crate) ops_listen: Place,
+    pub(crate) dns_listen: Place,
+    pub(crate) control_listen: Place,
+}
+
+/// Where everything is, for people and programs.
+#[derive(Debug, Clone, Serialize)]
+pub(crate) struct Running {
+    pub(crate) urls: Urls,
+    pub(crate) keys: DevKeys,
+    /// The configuration that other commands of `deed` take with `--config`.
+    pub(crate) config: PathBuf,
+    /// The folder of the service's files.
+    pub(crate) data: PathBuf,
+    /// Whether the folder goes away at the end.
+    pub(crate) temporary: bool,
+    /// For the walk-through.
+    #[serde(skip)]
+    host_record: HostRecord,
+}
+
+/// What the record of the walk-through's hostname is called, with a place for its token.
+#[derive(Debug, Clone)]
+struct HostRecord {
+    name: String,
+    value: String,
+}
+
+impl HostRecord {
+    fn of(settings: &Settings) -> Result<Self, Failure> {
+        let host = walkthrough::HOST
+            .parse()
+            .map_err(|error| Failure::because("the walk-through has no name", error))?;
+        let token = Token::from_bytes([0; 20]);
+        let made = settings.templates.challenge(Scope::Host, &host, token.clone());
+        let value = made.record_value.replace(token.as_str(), "$TOKEN");
+        Ok(Self { name: made.record_name.to_string(), value })
+    }
+}
+
+/// Where each part is reached.
+#[derive(Debug, Clone, Serialize)]
+pub(crate) struct Urls {
+    pub(crate) api: String,
+    pub(crate) ops: String,
+    /// Of the sandbox.
+    pub(crate) control: String,
+    /// Of the sandbox: address and port, UDP and TCP.
+    pub(crate) dns: SocketAddr,
+}
+
+/// Starts everything, says so through `announce`, and runs until a signal.
+pub(crate) async fn run(
+    wishes: Wishes,
+    announce: impl FnOnce(&Running) -> Result<(), Failure>,
+) -> Result<Exit, Failure> {
+    let stop = stop_signal()?;
+    let folder = Folder::open(wishes.data)?;
+    let sandbox = start_sandbox(wishes.dns_listen, wishes.control_listen).await?;
+    let dns = sandbox.dns_addr();
+    let (listen, ops_listen) = (wishes.listen.settle()?, wishes.ops_listen.settle()?);
+    let settings = settings(&folder, dns, listen, ops_listen)?;
+    start_logging(&settings)?;
+    let host_record = HostRecord::of(&settings)?;
+    let service = Service::start(settings).await?;
+    let running = Running {
+        urls: Urls {
+            api: format!("http://{}", service.api_at()),
+            ops: format!("http://{}", service.ops_at()),
+            control: sandbox.control_addr().map(|at| format!("http://{at}")).unwrap_or_default(),
+            dns,
+        },
+        keys: DevKeys::at_hand(&folder, service.store()).await?,
+        // Ports that were left open are known by now.
+        config: folder.write_config(dns, service.api_at(), service.ops_at())?,
+        data: folder.path().to_owned(),
+        temporary: folder.is_temporary(),
+        host_record,
+    };
+    let ended = supervise(service, sandbox, stop, &running, announce).await;
+    folder.close()?;
+    ended
+}
+
+/// The sandbox outlives the service, whose last checks ask it; when it dies first, the service ends too.
+async fn supervise(
+    service: Service,
+    sandbox: Sandbox,
+    stop: CancellationToken,
+    running: &Running,
+    announce: impl FnOnce(&Running) -> Result<(), Failure>,
+) -> Result<Exit, Failure> {
+    let (ending, ended) = (stop.child_token(), CancellationToken::new());
+    let serve = async {
+        let served = service.run(ending.clone()).await;
+        ended.cancel();
+        served
+    };
+    let answer_dns = async {
+        let died = tokio::select! {
+            joined = sandbox.join() => joined,
+            () = ended.cancelled() => return Ok(()),
+        };
+        ending.cancel();
+        Err(died.map_or_else(
+            |e| Failure::because("the sandbox died", e),
+            |()| Failure::failed("the sandbox ended"),
+        ))
+    };
+    let greet = async {
+        let greeted = match ended.run_until_cancelled(ready(&running.urls.ops)).await {
+            Some(Ok(())) => announce(running),
+            Some(Err(failure)) => Err(failure),
+            None => Ok(()),
+        };
+        if greeted.is_err() {
+            ending.cancel();
+        }
+        greeted
+    };
+    let (served, answered, greeted) = tokio::join!(serve, answer_dns, greet);
+    answered.and(greeted)?;
+    served
+}
+
+async fn ready(ops: &str) -> Result<(), Failure> {
+    let remote = Remote::new(ops, None)?;
+    let asking = async {
+        loop {
+            let answer = remote.send::<()>(reqwest::Method::GET, &["readyz"], &[], None).await?;
+            if answer.status.is_success() {
+                return Ok(());
+            }
+            tokio::time::sleep(LOOK_AGAIN).await;
+        }
+    };
+    let late = |_| Failure::failed("the service does not get ready");
+    tokio::time::timeout(READY, asking).await.map_err(late)?
+}
+
+async fn start_sandbox(dns: Place, control: Place) -> Result<Sandbox, Failure> {
+    let config = SandboxConfig { dns: dns.settle_dns()?, control: Some(control.settle()?), auto_zones: true };
+    // A token of its own: a signal ends the service first.
+    Sandbox::start(config, CancellationToken::new())
+        .await
+        .map_err(|error| Failure::because("the sandbox cannot start", error))
+}
+
+fn settings(
+    folder: &Folder,
+    dns: SocketAddr,
+    listen: SocketAddr,
+    ops: SocketAddr,
+) -> Result<Settings, Failure> {
+    let file = folder.write_config(dns, listen, ops)?;
+    Ok(load(Inputs::of_process(Some(file))).settings?)
+}

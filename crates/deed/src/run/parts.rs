@@ -1,0 +1,209 @@
+//! The parts of a service, made from the settings: who gets which port of whom.
+use std::num::NonZeroUsize;
+use std::sync::Arc;
+use std::time::Duration;
+
+use chrono::TimeDelta;
+use deed_api::ops::OpsParts;
+use deed_api::relay::{Relay, RelayMetrics, run_relay};
+use deed_api::{ApiConfig, AppState, AppStateParts, Caps, HttpMetrics, Readiness};
+use deed_bus::{Bus as _, InProcess, Topology};
+use deed_claims::Policy;
+use deed_probe::{Look, Prober};
+use deed_projector::{
+    DispatcherConfig, DispatcherMetrics, DispatcherPorts, Projector, ProjectorMetrics, rebuild_channel,
+    run_dispatcher, run_projector,
+};
+use deed_store::{Clock, OsEntropy, SubscriptionConfig, SystemClock};
+use deed_store_sqlite::SqliteStore;
+use deed_verifier::{Verifier, VerifierConfig, VerifierMetrics, run_verifier};
+use prometheus::Registry;
+use tokio_util::sync::CancellationToken;
+
+use super::tasks::{TaskError, Tasks};
+use super::{owner, purge};
+use crate::config::Settings;
+use crate::exit::Failure;
+use crate::telemetry;
+
+/// How much longer than its budget a look may take before it is given up.
+const BEYOND_BUDGET: Duration = Duration::from_secs(10);
+
+/// What the parts are made of.
+pub(super) struct Parts {
+    pub(super) settings: Settings,
+    pub(super) store: SqliteStore,
+    pub(super) bus: InProcess,
+    pub(super) readiness: Readiness,
+    clock: Arc<dyn Clock>,
+    registry: Registry,
+    owner: String,
+}
+
+fn metrics(error: prometheus::Error) -> Failure {
+    Failure::because("two metrics have the same name", error)
+}
+
+impl Parts {
+    pub(super) fn new(settings: Settings, store: SqliteStore) -> Result<Self, Failure> {
+        Ok(Self {
+            bus: InProcess::new(Topology::deed(), settings.bus),
+            readiness: Readiness::awaiting(["api", "relay", "projector", "dispatcher", "verifier"]),
+            clock: Arc::new(SystemClock),
+            registry: telemetry::registry().map_err(metrics)?,
+            owner: owner(),
+            settings,
+            store,
+        })
+    }
+
+    fn policy(&self) -> Policy {
+        self.settings.policy.clone()
+    }
+
+    pub(super) fn api_config(&self) -> ApiConfig {
+        let server = &self.settings.config.server;
+        let processors = || std::thread::available_parallelism().map_or(1, NonZeroUsize::get);
+        ApiConfig {
+            listen: server.listen,
+            workers: server.workers.map_or_else(processors, NonZeroUsize::get),
+            drain: server.shutdown_deadline / 3,
+        }
+    }
+
+    pub(super) fn app_state(&self, stop: CancellationToken) -> Result<Arc<AppState>, Failure> {
+        let config = &self.settings.config;
+        let key_memory = TimeDelta::from_std(config.limits.key_memory).unwrap_or_default();
+        let mut caps = Caps {
+            open_claims_per_workspace: config.limits.open_claims_per_workspace,
+            key_memory,
+            ..Caps::default()
+        };
+        caps.rate.per_second = f64::from(config.limits.rate);
+        caps.rate.burst = config.limits.burst;
+        Ok(Arc::new(AppState::new(AppStateParts {
+            store: Arc::new(self.store.clone()),
+            read_models: Arc::new(self.store.clone()),
+            checkpoints: Arc::new(self.store.clone()),
+            keys: Arc::new(self.store.clone()),
+            idempotency: Arc::new(self.store.clone()),
+            clock: self.clock.clone(),
+            entropy: Arc::new(OsEntropy),
+            names: self.settings.names.clone(),
+            policy: self.policy(),
+            templates: self.settings.templates.clone(),
+            cname_base: config.apps.cname_base.as_str().into(),
+            caps,
+            metrics: HttpMetrics::register(&self.registry).map_err(metrics)?,
+            stop,
+        })))
+    }
+
+    pub(super) fn ops(&self) -> OpsParts {
+        OpsParts {
+            store: Arc::new(self.store.clone()),
+            readiness: self.readiness.clone(),
+            registry: self.registry.clone(),
+        }
+    }
+
+    /// Starts everything behind the HTTP interface.
+    pub(super) fn start_roles(&self, tasks: &mut Tasks, stop: &CancellationToken) -> Result<(), Failure> {
+        self.start_projector(tasks, stop.clone())?;
+        self.start_verifier(tasks, stop.clone())?;
+        self.start_relay(tasks, stop.clone())?;
+        self.start_dispatcher(tasks, stop.clone())?;
+        tasks.spawn("purge", purge::run(Arc::new(self.store.clone()), self.clock.clone(), stop.clone()));
+        Ok(())
+    }
+
+    fn subscription(&self) -> SubscriptionConfig {
+        let config = &self.settings.config.subscriptions;
+        SubscriptionConfig {
+            owner: self.owner.clone(),
+            batch: config.batch,
+            lease_ttl: config.lease_ttl,
+            poll: config.poll,
+            backoff_max: config.backoff_max,
+        }
+    }
+
+    fn start_projector(&self, tasks: &mut Tasks, stop: CancellationToken) -> Result<(), Failure> {
+        let own = ProjectorMetrics::register(&self.registry).map_err(metrics)?;
+        let visibility = self.settings.config.dispatcher.visibility;
+        let projector = Projector::new(Arc::new(self.store.clone()), visibility, own);
+        let (store, clock, config) = (self.store.clone(), self.clock.clone(), self.subscription());
+        tasks.spawn("projector", async move {
+            // Rebuilds are asked for from other processes, by the command line; nobody asks within this one.
+            let (_rebuilder, requests) = rebuild_channel();
+            let (log, checkpoints) = (Arc::new(store.clone()), Arc::new(store));
+            run_projector(log, checkpoints, clock, projector, requests, &config, stop).await
+        });
+        self.readiness.ready("projector");
+        Ok(())
+    }
+
+    fn start_relay(&self, tasks: &mut Tasks, stop: CancellationToken) -> Result<(), Failure> {
+        let own = RelayMetrics::register(&self.registry).map_err(metrics)?;
+        let relay = Relay::new(self.bus.publisher(), self.settings.config.bus.source.0.clone(), own);
+        let (store, clock, config) = (self.store.clone(), self.clock.clone(), self.subscription());
+        tasks.spawn("relay", async move {
+            run_relay(Arc::new(store.clone()), Arc::new(store), clock, relay, &config, stop).await
+        });
+        self.readiness.ready("relay");
+        Ok(())
+    }
+
+    fn start_dispatcher(&self, tasks: &mut Tasks, stop: CancellationToken) -> Result<(), Failure> {
+        let own = DispatcherMetrics::register(&self.registry).map_err(metrics)?;
+        let (config, leases) = (&self.settings.config.dispatcher, &self.settings.config.subscriptions);
+        let config = DispatcherConfig {
+            owner: self.owner.clone(),
+            limit: config.batch,
+            window: config.window,
+            visibility: config.visibility,
+            poll: config.poll,
+            lease_ttl: leases.lease_ttl,
+            backoff_max: leases.backoff_max,
+            source: self.settings.config.bus.source.0.clone(),
+        };
+        let ports = DispatcherPorts {
+            store: Arc::new(self.store.clone()),
+            checkpoints: Arc::new(self.store.clone()),
+            due: Arc::new(self.store.clone()),
+            bus: Arc::new(self.bus.clone()),
+            clock: self.clock.clone(),
+        };
+        tasks.spawn("dispatcher", async move {
+            run_dispatcher(ports, &config, own, stop).await;
+            Ok::<_, TaskError>(())
+        });
+        self.readiness.ready("dispatcher");
+        Ok(())
+    }
+
+    fn start_verifier(&self, tasks: &mut Tasks, stop: CancellationToken) -> Result<(), Failure> {
+        let own = VerifierMetrics::register(&self.registry).map_err(metrics)?;
+        let settings = &self.settings;
+        let config = VerifierConfig {
+            policy: self.policy(),
+            names: settings.names.clone(),
+            longest_prefix_len: settings.templates.longest_prefix(),
+            vantage: settings.probe.vantage.clone(),
+            in_flight: settings.config.verifier.in_flight,
+            look_deadline: settings.probe.budgets.time + BEYOND_BUDGET,
+            early: settings.config.verifier.early,
+            pause: settings.config.verifier.pause,
+            drain: settings.config.server.shutdown_deadline / 2
+                - settings.config.server.shutdown_deadline / 10,
+        };
+        let prober = Prober::new(settings.probe.clone())
+            .map_err(|error| Failure::Usage(format!("the DNS cannot be asked so: {error}")))?;
+        let look: Arc<dyn Look> = Arc::new(prober);
+        let verifier = Verifier::new(Arc::new(self.store.clone()), look, self.clock.clone(), config, own);
+        let (bus, verifier) = (self.bus.clone(), Arc::new(verifier));
+        tasks.spawn("verifier", async move { run_verifier(&bus, verifier, stop).await });
+        self.readiness.ready("verifier");
+        Ok(())
+    }
+}

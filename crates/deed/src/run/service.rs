@@ -1,0 +1,171 @@
+//! One running service: which parts it has, in which order they start, and in which they end.
+use std::error::Error;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use deed_api::{Api, Ops, OpsConfig, Readiness};
+use deed_bus::{Bus as _, InProcess};
+use deed_store_sqlite::SqliteStore;
+use tokio::time::{Instant, timeout_at};
+use tokio_util::sync::CancellationToken;
+
+use super::open_store;
+use super::parts::Parts;
+use super::tasks::{Ended, Finish, Tasks, before};
+use crate::config::Settings;
+use crate::exit::{Exit, Failure};
+
+/// What is kept of the time to stop for letting go of the store.
+const RESERVE: Duration = Duration::from_secs(1);
+
+/// Parts that end together.
+#[derive(Default)]
+struct Group {
+    tasks: Tasks,
+    stop: CancellationToken,
+}
+
+/// A service that has been started.
+pub(crate) struct Service {
+    store: SqliteStore,
+    bus: InProcess,
+    readiness: Readiness,
+    /// Takes requests; ends first.
+    http: Group,
+    /// Does the work behind them.
+    roles: Group,
+    /// Tells how the service is; ends last.
+    ops: Group,
+    api_at: SocketAddr,
+    ops_at: SocketAddr,
+    deadline: Duration,
+}
+
+impl Service {
+    /// Opens the store and the ports and starts every part.
+    ///
+    /// # Errors
+    /// When one of them cannot start; then none runs.
+    pub(crate) async fn start(settings: Settings) -> Result<Self, Failure> {
+        let store = open_store(&settings).await?;
+        match Self::start_on(store.clone(), settings) {
+            Ok(service) => Ok(service),
+            Err(failure) => {
+                // What it says of the failure to start matters more than this.
+                let _ = store.close().await;
+                Err(failure)
+            }
+        }
+    }
+
+    fn start_on(store: SqliteStore, settings: Settings) -> Result<Self, Failure> {
+        let parts = Parts::new(settings, store)?;
+        let server = &parts.settings.config.server;
+        let (http, roles, ops) = (Group::default(), Group::default(), Group::default());
+        let api = Api::bind(&parts.api_config(), &parts.app_state(http.stop.child_token())?);
+        let api = api.map_err(|error| listening("server.listen", server.listen, error))?;
+        let ops_config = OpsConfig { listen: server.ops_listen };
+        let operations = Ops::bind(&ops_config, parts.ops())
+            .map_err(|error| listening("server.ops_listen", server.ops_listen, error))?;
+        let mut service = Self {
+            api_at: api.addresses().first().copied().unwrap_or(server.listen),
+            ops_at: operations.addresses().first().copied().unwrap_or(server.ops_listen),
+            deadline: server.shutdown_deadline,
+            store: parts.store.clone(),
+            bus: parts.bus.clone(),
+            readiness: parts.readiness.clone(),
+            http,
+            roles,
+            ops,
+        };
+        // A server cancels the token it is given when it ends by itself: that must not stop its neighbours unnoticed.
+        let stop = service.ops.stop.child_token();
+        service.ops.tasks.spawn("operations port", operations.run(stop));
+        parts.start_roles(&mut service.roles.tasks, &service.roles.stop)?;
+        let stop = service.http.stop.child_token();
+        service.http.tasks.spawn("HTTP interface", api.run(stop));
+        parts.readiness.ready("api");
+        tracing::info!(api = %service.api_at, ops = %service.ops_at, version = env!("CARGO_PKG_VERSION"), "deed is running");
+        Ok(service)
+    }
+
+    /// Where the HTTP interface listens.
+    pub(crate) fn api_at(&self) -> SocketAddr {
+        self.api_at
+    }
+
+    /// Where the operations port listens.
+    pub(crate) fn ops_at(&self) -> SocketAddr {
+        self.ops_at
+    }
+
+    /// The store, for whoever else works on it in this process.
+    pub(crate) fn store(&self) -> &SqliteStore {
+        &self.store
+    }
+
+    /// Runs until `stop` or until a part dies, then ends everything in order.
+    ///
+    /// # Errors
+    /// When a part died, or something had to be dropped.
+    pub(crate) async fn run(mut self, stop: CancellationToken) -> Result<Exit, Failure> {
+        let died = tokio::select! {
+            () = stop.cancelled() => None,
+            ended = self.http.tasks.next() => Some(ended),
+            ended = self.roles.tasks.next() => Some(ended),
+            ended = self.ops.tasks.next() => Some(ended),
+        };
+        match &died {
+            None => tracing::info!("stopping: what is in hand is finished"),
+            Some(ended) => log_death(ended),
+        }
+        let finish = self.end().await;
+        match (died, finish) {
+            (Some(Ended { name, result: Err(error) }), _) => {
+                Err(Failure::because(format!("the {name} died"), error))
+            }
+            (Some(ended), _) => Err(Failure::failed(ended.to_string())),
+            (None, Finish::Orderly) => {
+                tracing::info!("stopped");
+                Ok(Exit::Success)
+            }
+            (None, Finish::CutShort) => Err(Failure::failed("not everything in hand could be finished")),
+        }
+    }
+
+    /// Readiness false, no more requests, work finished, leases released, store closed.
+    async fn end(&mut self) -> Finish {
+        let deadline = Instant::now() + self.deadline;
+        self.readiness.unready("process", "stopping");
+        self.http.stop.cancel();
+        let finish = self.http.tasks.finish(before(deadline, self.deadline / 2)).await;
+        self.roles.stop.cancel();
+        let finish = finish.and(self.roles.tasks.finish(before(deadline, RESERVE)).await);
+        self.bus.close().await;
+        let closed = match timeout_at(deadline, self.store.close()).await {
+            Ok(Ok(())) => Finish::Orderly,
+            Ok(Err(error)) => {
+                // Nothing is lost by it: the next process to open the file finishes it.
+                tracing::warn!(error = &error as &dyn Error, "the store was not closed cleanly");
+                Finish::Orderly
+            }
+            Err(_) => {
+                tracing::error!("the store was not closed in time");
+                Finish::CutShort
+            }
+        };
+        self.ops.stop.cancel();
+        finish.and(closed).and(self.ops.tasks.finish(deadline + RESERVE).await)
+    }
+}
+
+fn log_death(ended: &Ended) {
+    match &ended.result {
+        Ok(()) => tracing::error!("{ended}; the process ends"),
+        Err(error) => tracing::error!(error = &**error as &dyn Error, "{ended}; the process ends"),
+    }
+}
+
+fn listening(key: &str, at: SocketAddr, error: std::io::Error) -> Failure {
+    Failure::because(format!("cannot listen on {at} (`{key}`)"), error)
+}

@@ -1,0 +1,165 @@
+//! The commands that look at a running service or work on its store, and the codes they end with.
+use serde_json::{Value, json};
+
+use crate::harness::{Dev, claim, json, run};
+
+#[tokio::test]
+async fn check_says_what_stands_and_what_is_wrong() {
+    let dev = Dev::start();
+    let check =
+        |more: &[&str]| json(&[&["check", "acme.com", "--json", "--config", dev.config()], more].concat());
+    let (code, report) = check(&[]);
+    assert_eq!((code, &report["verdict"]), (3, &json!("not_proven")), "{report}");
+    assert_eq!(report["diagnosis"]["code"], "record_not_found");
+    assert_eq!(report["recordName"], "_deed.acme.com");
+    dev.publish("_deed.acme.com", &["deed-domain-claim=abc", "other"]);
+    let (code, report) = check(&[]);
+    assert_eq!((code, &report["verdict"]), (0, &json!("records_found")), "{report}");
+    assert_eq!(report["evidence"]["servers"][0]["address"], "127.0.0.1");
+    let (code, report) = check(&["--expect", "deed-domain-claim=abc"]);
+    assert_eq!((code, &report["verdict"]), (0, &json!("proven")), "{report}");
+    let (code, report) = check(&["--expect", "deed-domain-claim=xyz"]);
+    assert_eq!((code, &report["diagnosis"]["code"]), (3, &json!("wrong_value")), "{report}");
+    let (code, report) = check(&["--record", "nothing.acme.com", "--expect", "x"]);
+    assert_eq!((code, &report["recordName"]), (3, &json!("nothing.acme.com")), "{report}");
+    let words = run(&["check", "acme.com", "--config", dev.config(), "--expect", "deed-domain-claim=abc"]);
+    let words = String::from_utf8(words.stdout).unwrap();
+    assert!(words.contains("PROVEN") && words.contains("127.0.0.1") && words.contains("ADDRESS"), "{words}");
+    assert_eq!(run(&["check", "co.uk"]).status.code(), Some(2));
+    dev.stop();
+}
+
+#[tokio::test]
+async fn claim_waits_until_the_name_is_verified() {
+    let dev = Dev::start();
+    let at = ["--url", dev.url("api"), "--key", dev.key("ws_acme")];
+    let (code, made) = json(&[&["claim", "acme.com", "--json"], &at[..]].concat());
+    assert_eq!((code, &made["rootDomain"]), (0, &json!("acme.com")), "{made}");
+    let (code, ended) =
+        json(&[&["claim", "acme.com", "--wait", "--timeout", "1s", "--json"], &at[..]].concat());
+    assert_eq!((code, &ended["status"]), (3, &json!("verifying")), "{ended}");
+    let record = &made["record"];
+    dev.publish(record["name"].as_str().unwrap(), &[record["value"].as_str().unwrap()]);
+    let (code, ended) =
+        json(&[&["claim", "acme.com", "--wait", "--timeout", "30s", "--json"], &at[..]].concat());
+    assert_eq!((code, &ended["status"]), (0, &json!("verified")), "{ended}");
+    let refused = run(&["claim", "acme.com", "--url", dev.url("api"), "--key", "deed_wrong"]);
+    assert_eq!(refused.status.code(), Some(1));
+    assert_eq!(
+        run(&["claim", "acme.com", "--url", "http://127.0.0.1:9", "--key", "x"]).status.code(),
+        Some(4)
+    );
+    dev.stop();
+}
+
+#[tokio::test]
+async fn keys_are_made_listed_and_revoked_while_the_service_runs() {
+    let dev = Dev::start_in(None, &[("DEED__LIMITS__KEY_MEMORY", "0s")]);
+    let keys = |more: &[&str]| json(&[&["keys"], more, &["--json", "--config", dev.config()]].concat());
+    let (code, made) = keys(&["create", "--workspace", "ws_third", "--scopes", "domain:read"]);
+    assert_eq!((code, &made["workspace"], &made["scopes"]), (0, &json!("ws_third"), &json!(["domain:read"])));
+    let ask = async || {
+        let url = format!("{}/v1/domains", dev.url("api"));
+        let secret = made["secret"].as_str().unwrap();
+        reqwest::Client::builder()
+            .no_proxy()
+            .build()
+            .unwrap()
+            .get(url)
+            .bearer_auth(secret)
+            .send()
+            .await
+            .unwrap()
+            .status()
+    };
+    assert_eq!(ask().await, 200);
+    let (_, listed) = keys(&["list"]);
+    let ids: Vec<&Value> = listed.as_array().unwrap().iter().map(|key| &key["id"]).collect();
+    assert!(ids.len() == 4 && ids.contains(&&made["id"]), "{listed}");
+    assert!(!listed.to_string().contains(made["secret"].as_str().unwrap()));
+    let id = made["id"].as_str().unwrap();
+    assert_eq!(keys(&["revoke", id]).0, 0);
+    assert_eq!(ask().await, 401);
+    assert_eq!(run(&["keys", "revoke", id, "--config", dev.config()]).status.code(), Some(3));
+    dev.stop();
+}
+
+#[tokio::test]
+async fn the_log_and_the_projections_can_be_looked_at_and_rebuilt() {
+    let dev = Dev::start();
+    let (name, value) = claim(&dev, "ws_acme", "acme.com").await;
+    dev.publish(&name, &[&value]);
+    dev.send("ws_acme", "POST", "/v1/domains/claims/acme.com/verify", None).await;
+    dev.until("ws_acme", "/v1/domains?status=verified", |_, body| body["data"][0]["status"] == "verified")
+        .await;
+    let with = |arguments: &[&str]| run(&[arguments, &["--json", "--config", dev.config()]].concat());
+    let kinds = |output: std::process::Output| -> Vec<String> {
+        let lines = String::from_utf8(output.stdout).unwrap();
+        let kind =
+            |line: &str| serde_json::from_str::<Value>(line).unwrap()["kind"].as_str().unwrap().to_owned();
+        lines.lines().map(kind).collect()
+    };
+    let shown = kinds(with(&["events", "show", "apex:acme.com"]));
+    assert_eq!(shown[0], "ClaimInitiated");
+    assert!(shown.contains(&"OwnershipGranted".to_owned()), "{shown:?}");
+    let last = kinds(with(&["events", "tail", "-n", "1"]));
+    assert_eq!(last, shown[shown.len() - 1..]);
+    assert_eq!(with(&["events", "show", "apex:nothing.com"]).status.code(), Some(3));
+
+    let (code, status) = json(&["projections", "status", "--json", "--config", dev.config()]);
+    assert_eq!((code, &status["lastPosition"]), (0, &json!(shown.len())), "{status}");
+    let (code, rebuilt) = json(&["projections", "rebuild", "--json", "--config", dev.config()]);
+    assert_eq!((code, &rebuilt["foldedTo"]), (0, &json!(shown.len())), "{rebuilt}");
+    // The running projector takes over again and goes on.
+    claim(&dev, "ws_acme", "another.com").await;
+    dev.until("ws_acme", "/v1/domains/claims", |_, body| {
+        body["data"].as_array().is_some_and(|all| all.len() == 2)
+    })
+    .await;
+    dev.stop();
+}
+
+#[tokio::test]
+async fn the_sandbox_can_be_scripted() {
+    let dev = Dev::start();
+    let sandbox =
+        |more: &[&str]| json(&[&["sandbox", "--control", dev.url("control"), "--json"], more].concat());
+    assert_eq!(sandbox(&["zone", "set", "acme.com", "--soa-minimum", "7"]).1["soa_minimum"], 7);
+    let (code, set) = sandbox(&["record", "set", "a.acme.com", "TXT", "one", "two", "--ttl", "9"]);
+    assert_eq!((code, &set["ttl"], set["values"].as_array().map(Vec::len)), (0, &json!(9), Some(2)), "{set}");
+    assert_eq!(sandbox(&["fault", "set", "a.acme.com", "delay", "--ms", "5"]).1["fault"], "delay");
+    assert_eq!(sandbox(&["fault", "list"]).1.as_array().map(Vec::len), Some(1));
+    assert_eq!(sandbox(&["fault", "clear"]).0, 0);
+    assert_eq!(sandbox(&["record", "clear", "a.acme.com", "TXT"]).0, 0);
+    let control = ["sandbox", "--control", dev.url("control")];
+    let code = |more: &[&str]| run(&[&control[..], more].concat()).status.code();
+    assert_eq!(code(&["record", "clear", "a.acme.com", "TXT"]), Some(3));
+    assert_eq!(code(&["record", "set", "a.acme.com", "NONSENSE", "x"]), Some(2));
+    assert_eq!(code(&["fault", "set", "a.acme.com", "earthquake"]), Some(2));
+    assert_eq!(run(&["sandbox", "--control", "http://127.0.0.1:9", "zone", "list"]).status.code(), Some(4));
+    dev.stop();
+}
+
+#[test]
+fn a_configuration_with_faults_is_refused_with_all_of_them_and_code_2() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("deed.toml");
+    std::fs::write(
+        &path,
+        "[server]\nlisten = 1\nroles = [\"verifier\"]\n[store]\nurl = \"postgres://u:hunter2@h/d\"\n",
+    )
+    .unwrap();
+    let path = path.to_str().unwrap();
+    let (code, answer) = json(&["config", "check", "--json", "--config", path]);
+    assert_eq!((code, answer["faults"].as_array().map(Vec::len)), (2, Some(3)), "{answer}");
+    let refused = run(&["serve", "--config", path]);
+    let said = String::from_utf8(refused.stderr).unwrap();
+    assert_eq!(refused.status.code(), Some(2), "{said}");
+    assert!(said.contains("server.listen") && said.contains("would never be sent any work"), "{said}");
+    let printed = run(&["config", "print", "--config", path]);
+    assert_eq!(printed.status.code(), Some(2));
+    assert!(!String::from_utf8_lossy(&printed.stdout).contains("hunter2"));
+    assert!(!said.contains("hunter2"));
+    assert_eq!(run(&["config", "check"]).status.code(), Some(0));
+    assert_eq!(run(&["nonsense"]).status.code(), Some(2));
+}

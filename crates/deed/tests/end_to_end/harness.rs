@@ -1,0 +1,213 @@
+//! Starts `deed dev` on free ports and asks it; whatever was started ends with the test.
+use std::io::{BufRead as _, BufReader, Read as _};
+use std::path::Path;
+use std::process::{Child, Command, ExitStatus, Output, Stdio};
+use std::time::{Duration, Instant};
+
+use reqwest::{Client, Method, StatusCode};
+use serde_json::{Value, json};
+
+/// How long anything may take before the test has failed.
+pub const PATIENCE: Duration = Duration::from_secs(30);
+/// The pause between two looks at something that is waited for.
+pub const GLANCE: Duration = Duration::from_millis(50);
+
+/// The executable, deaf to the environment of whoever runs the tests.
+pub fn deed() -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_deed"));
+    for (name, _) in std::env::vars_os() {
+        if name.to_str().is_some_and(|name| name.starts_with("DEED")) {
+            command.env_remove(name);
+        }
+    }
+    command
+}
+
+/// Runs a command of the executable to its end.
+pub fn run(arguments: &[&str]) -> Output {
+    deed().args(arguments).output().expect("the executable runs")
+}
+
+/// The exit code and the JSON on standard output.
+pub fn json(arguments: &[&str]) -> (i32, Value) {
+    let output = run(arguments);
+    let code = output.status.code().expect("it ended by itself");
+    let said = String::from_utf8_lossy(&output.stdout);
+    let body = serde_json::from_str(&said).unwrap_or_else(|_| {
+        panic!("{arguments:?} said {said:?} and {:?}", String::from_utf8_lossy(&output.stderr))
+    });
+    (code, body)
+}
+
+/// A running `deed dev`.
+pub struct Dev {
+    child: Child,
+    pub told: Value,
+    http: Client,
+}
+
+impl Dev {
+    pub fn start() -> Self {
+        Self::start_in(None, &[])
+    }
+
+    /// In a folder that is kept, with variables of the environment.
+    pub fn start_in(data: Option<&Path>, variables: &[(&str, &str)]) -> Self {
+        let mut command = deed();
+        command.args(["dev", "--json"]);
+        for place in ["--listen", "--ops-listen", "--dns-listen", "--control-listen"] {
+            command.args([place, "127.0.0.1:0"]);
+        }
+        if let Some(data) = data {
+            command.arg("--data").arg(data);
+        }
+        command.envs(variables.iter().copied());
+        let mut child =
+            command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("the executable starts");
+        let mut line = String::new();
+        let out = child.stdout.take().expect("standard output is a pipe");
+        BufReader::new(out).read_line(&mut line).expect("standard output can be read");
+        let told = serde_json::from_str(&line).unwrap_or_else(|_| {
+            let _ = child.kill();
+            panic!("`deed dev` said {line:?} and {:?}", errors(&mut child))
+        });
+        let http = Client::builder().timeout(PATIENCE).no_proxy().build().expect("a client");
+        Self { child, told, http }
+    }
+
+    fn text(&self, pointer: &str) -> &str {
+        self.told
+            .pointer(pointer)
+            .and_then(Value::as_str)
+            .unwrap_or_else(|| panic!("no {pointer} in {}", self.told))
+    }
+
+    /// The file that other commands take with `--config`.
+    pub fn config(&self) -> &str {
+        self.text("/config")
+    }
+
+    pub fn url(&self, part: &str) -> &str {
+        self.text(&format!("/urls/{part}"))
+    }
+
+    /// Of `ws_acme`, `ws_globex` or the service.
+    pub fn key(&self, whose: &str) -> &str {
+        self.text(&format!("/keys/{whose}"))
+    }
+
+    pub async fn send(&self, whose: &str, method: &str, path: &str, body: Option<Value>) -> (u16, Value) {
+        let method: Method = method.parse().expect("a method");
+        let url = format!("{}{path}", self.url("api"));
+        let mut request = self.http.request(method, url).bearer_auth(self.key(whose));
+        if let Some(body) = body {
+            request = request.json(&body);
+        }
+        let answer = request.send().await.expect("the service answers");
+        let status = answer.status().as_u16();
+        let body = answer.json().await.expect("every answer is JSON");
+        (status, body)
+    }
+
+    pub async fn get(&self, whose: &str, path: &str) -> (u16, Value) {
+        self.send(whose, "GET", path, None).await
+    }
+
+    pub async fn post(&self, whose: &str, path: &str, body: Value) -> (u16, Value) {
+        self.send(whose, "POST", path, Some(body)).await
+    }
+
+    /// Asks until the answer is as wanted.
+    pub async fn until(&self, whose: &str, path: &str, wanted: impl Fn(u16, &Value) -> bool) -> Value {
+        let begun = Instant::now();
+        loop {
+            let (status, body) = self.get(whose, path).await;
+            if wanted(status, &body) {
+                return body;
+            }
+            assert!(begun.elapsed() < PATIENCE, "{path} is still {status} {body}");
+            tokio::time::sleep(GLANCE).await;
+        }
+    }
+
+    /// Makes the TXT records at a name these, through the command line.
+    pub fn publish(&self, name: &str, values: &[&str]) {
+        let control = self.url("control");
+        let output =
+            run(&[&["sandbox", "--control", control, "record", "set", name, "TXT"], values].concat());
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    }
+
+    /// What the operations port says.
+    pub async fn ops(&self, path: &str) -> (StatusCode, String) {
+        let answer =
+            self.http.get(format!("{}{path}", self.url("ops"))).send().await.expect("the port answers");
+        (answer.status(), answer.text().await.expect("a text"))
+    }
+
+    pub fn id(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// Sends a signal, such as TERM.
+    pub fn signal(&self, name: &str) {
+        let sent =
+            Command::new("kill").args(["-s", name, &self.id().to_string()]).status().expect("`kill` runs");
+        assert!(sent.success());
+    }
+
+    /// Waits for the end: how it ended and what it said on standard error.
+    pub fn ended(mut self) -> (ExitStatus, String) {
+        ended(&mut self.child)
+    }
+
+    /// SIGTERM, and the end in good order.
+    pub fn stop(self) {
+        self.signal("TERM");
+        let (status, errors) = self.ended();
+        assert_eq!(status.code(), Some(0), "{errors}");
+    }
+}
+
+impl Drop for Dev {
+    fn drop(&mut self) {
+        // Only a test that failed leaves it running.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// Waits for a process to end, within the patience of a test.
+pub fn ended(child: &mut Child) -> (ExitStatus, String) {
+    let begun = Instant::now();
+    loop {
+        if let Some(status) = child.try_wait().expect("a child can be waited for") {
+            return (status, errors(child));
+        }
+        if begun.elapsed() > PATIENCE {
+            let _ = child.kill();
+            panic!("it does not end; it said {:?}", errors(child));
+        }
+        std::thread::sleep(GLANCE);
+    }
+}
+
+/// What a process that ended said on standard error.
+pub fn errors(child: &mut Child) -> String {
+    let mut said = String::new();
+    if let Some(mut pipe) = child.stderr.take() {
+        let _ = pipe.read_to_string(&mut said);
+    }
+    said
+}
+
+/// A claim on `domain`: the name and the value of its record.
+pub async fn claim(dev: &Dev, whose: &str, domain: &str) -> (String, String) {
+    let (status, body) = dev.post(whose, "/v1/domains/claims", json!({ "domain": domain })).await;
+    assert_eq!(status, 200, "{body}");
+    let record = &body["data"]["record"];
+    let text =
+        |field: &str| record[field].as_str().unwrap_or_else(|| panic!("no record in {body}")).to_owned();
+    assert_eq!(record["type"], "TXT");
+    (text("name"), text("value"))
+}

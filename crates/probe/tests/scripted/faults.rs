@@ -1,0 +1,263 @@
+//! Servers that fail each in its own way, addresses that may not be asked, and answers that are not ours.
+use std::net::IpAddr;
+
+use deed_claims::{NetworkFault, ProbeFailure, Reply, Transport};
+use deed_probe::Ipv6;
+use hickory_proto::op::{Message, ResponseCode};
+
+use crate::records::{a, ns};
+use crate::world::{Cast, ONE, Play, TWO, Tcp, look, server, values, with_value};
+
+const AT: &str = "_deed.acme.test";
+
+fn coded(asked: &Message, code: ResponseCode, authoritative: bool) -> Play {
+    let mut reply = asked.clone().into_response();
+    reply.metadata.response_code = code;
+    reply.metadata.authoritative = authoritative;
+    reply.into()
+}
+
+#[tokio::test]
+async fn every_server_is_reported_with_its_own_fault() {
+    let servers = [
+        ("fine.acme.test", "127.0.0.4"),
+        ("servfail.acme.test", "127.0.0.5"),
+        ("refused.acme.test", "127.0.0.6"),
+        ("lame.acme.test", "127.0.0.7"),
+        ("silent.acme.test", "127.0.0.8"),
+        ("closed.acme.test", "127.0.0.10"),
+        ("garbled.acme.test", "127.0.0.11"),
+    ];
+    let world = Cast::default()
+        .parents(&servers)
+        .zones("127.0.0.4", with_value("v"))
+        .with("127.0.0.5", |s| coded(&s.message, ResponseCode::ServFail, false))
+        .with("127.0.0.6", |s| coded(&s.message, ResponseCode::Refused, false))
+        .with("127.0.0.7", |s| coded(&s.message, ResponseCode::NoError, false))
+        .with("127.0.0.8", |_| Play::Silence)
+        .with("127.0.0.11", |s| {
+            let mut bytes = s.message.clone().into_response().to_vec().unwrap();
+            bytes.truncate(17);
+            Play::Raw(vec![bytes])
+        })
+        .listen()
+        .await;
+    let seen = look(&world.hasty(), AT).await;
+
+    assert_eq!((seen.servers.len(), seen.failure.clone()), (7, None));
+    assert_eq!(values(server(&seen, "fine.acme.test")), ["v"]);
+    let code = |name: &str| match &server(&seen, name).reply {
+        Reply::Message { rcode, authoritative, .. } => (*rcode, *authoritative),
+        other => panic!("{other:?}"),
+    };
+    assert_eq!(code("servfail.acme.test"), (2, false));
+    assert_eq!(code("refused.acme.test"), (5, false));
+    assert_eq!(code("lame.acme.test"), (0, false));
+    let fault = |name: &str| match &server(&seen, name).reply {
+        Reply::Fault(fault) => *fault,
+        other => panic!("{other:?}"),
+    };
+    assert_eq!(fault("silent.acme.test"), NetworkFault::Timeout);
+    assert_eq!(fault("closed.acme.test"), NetworkFault::Unreachable);
+    assert_eq!(fault("garbled.acme.test"), NetworkFault::Malformed);
+    assert_eq!(
+        server(&seen, "silent.acme.test").transport,
+        Transport::Tcp,
+        "the last attempt is a connection"
+    );
+    let silent: Vec<_> =
+        world.seen().into_iter().filter(|s| s.server == "127.0.0.8").map(|s| s.tcp).collect();
+    assert_eq!(silent, [false, false, true]);
+}
+
+#[tokio::test]
+async fn a_server_that_answers_connections_only_is_heard() {
+    let world = Cast::default()
+        .parents(ONE)
+        .with("127.0.0.4", |s| if s.tcp { with_value("v").answer(&s.message).into() } else { Play::Silence })
+        .listen()
+        .await;
+    let seen = look(&world.hasty(), AT).await;
+    assert_eq!((values(&seen.servers[0]), seen.servers[0].transport), (vec!["v".to_owned()], Transport::Tcp));
+}
+
+#[tokio::test]
+async fn nothing_is_sent_to_an_address_that_may_not_be_asked() {
+    let world = Cast::default()
+        .parents(TWO)
+        .zones("127.0.0.4", with_value("v"))
+        .zones("127.0.0.5", with_value("v"))
+        .listen()
+        .await;
+    let prober = world.prober_with(|c| c.refuse_networks = vec!["127.0.0.5".parse().unwrap()]);
+    let seen = look(&prober, AT).await;
+    assert_eq!(values(server(&seen, "ns1.acme.test")), ["v"]);
+    let blocked = server(&seen, "ns2.acme.test");
+    assert_eq!((&blocked.reply, blocked.address), (&Reply::Blocked, Some(IpAddr::from([127, 0, 0, 5]))));
+    assert_eq!((world.asked("127.0.0.5"), seen.queries), (0, 3), "and nothing is paid for");
+}
+
+#[tokio::test]
+async fn a_zone_with_private_servers_only_is_shown_as_blocked() {
+    // In between is a label, so that a step of the walk meets the filter too.
+    for name in [AT, "_deed.www.acme.test"] {
+        let test = vec![
+            ns("acme.test", "ns1.acme.test"),
+            a("ns1.acme.test", "10.0.0.5"),
+            a("ns1.acme.test", "169.254.169.254"),
+            a("ns1.acme.test", "::ffff:127.0.0.4"),
+            a("ns1.acme.test", "64:ff9b::7f00:4"),
+        ];
+        let world = Cast::default().parents_with(test).zones("127.0.0.4", with_value("v")).listen().await;
+        let prober = world.prober_with(|c| c.allow_networks = vec!["127.0.0.3".parse().unwrap()]);
+        let seen = look(&prober, name).await;
+        assert_eq!((seen.servers.len(), seen.failure.clone()), (4, None), "{seen:?}");
+        assert!(seen.servers.iter().all(|s| s.reply == Reply::Blocked));
+        assert_eq!((world.asked("127.0.0.4"), seen.queries), (0, 2));
+    }
+}
+
+#[tokio::test]
+async fn answers_that_are_not_ours_are_passed_over() {
+    let forged = || with_value("forged");
+    let world = Cast::default()
+        .parents(ONE)
+        .with("127.0.0.4", move |s| {
+            let mut wrong_id = forged().answer(&s.message);
+            wrong_id.metadata.id ^= 0x5555;
+            let mut wrong_question = forged().answer(&s.message);
+            wrong_question.queries[0].name = crate::records::name("_deed.evil.test");
+            let mut wrong_case = forged().answer(&s.message);
+            wrong_case.queries[0].name = swapped(&wrong_case.queries[0].name);
+            let right = with_value("right").answer(&s.message);
+            let all = [wrong_id, wrong_question, wrong_case, right];
+            Play::Raw(all.iter().map(|m| m.to_vec().unwrap()).collect())
+        })
+        .listen()
+        .await;
+    let seen = look(&world.prober(), AT).await;
+    assert_eq!(values(&seen.servers[0]), ["right"]);
+    assert_eq!((seen.servers[0].transport, world.asked("127.0.0.4")), (Transport::Udp, 1));
+}
+
+fn swapped(name: &hickory_proto::rr::Name) -> hickory_proto::rr::Name {
+    let swap = |b: &u8| if b.is_ascii_lowercase() { b.to_ascii_uppercase() } else { b.to_ascii_lowercase() };
+    let labels: Vec<Vec<u8>> = name.iter().map(|label| label.iter().map(swap).collect()).collect();
+    hickory_proto::rr::Name::from_labels(labels.iter().map(Vec::as_slice)).unwrap()
+}
+
+#[tokio::test]
+async fn a_server_that_changes_the_letter_case_is_asked_over_a_connection() {
+    let world = Cast::default()
+        .parents(ONE)
+        .with("127.0.0.4", |s| {
+            let mut reply = with_value("v").answer(&s.message);
+            reply.queries[0].name = swapped(&reply.queries[0].name);
+            reply.into()
+        })
+        .listen()
+        .await;
+    let seen = look(&world.hasty(), AT).await;
+    assert_eq!((values(&seen.servers[0]), seen.servers[0].transport), (vec!["v".to_owned()], Transport::Tcp));
+    assert_eq!(world.asked("127.0.0.4"), 2, "no second datagram");
+}
+
+#[tokio::test]
+async fn only_the_server_itself_is_heard() {
+    let world = Cast::default()
+        .parents(ONE)
+        .with("127.0.0.4", |s| {
+            let forged = with_value("forged").answer(&s.message).to_vec().unwrap();
+            Play::FromElsewhere(forged, Box::new(with_value("right").answer(&s.message)))
+        })
+        .listen()
+        .await;
+    let seen = look(&world.prober(), AT).await;
+    assert_eq!(values(&seen.servers[0]), ["right"]);
+}
+
+#[tokio::test]
+async fn a_flood_of_wrong_ids_moves_the_question_to_a_connection() {
+    let world = Cast::default()
+        .parents(ONE)
+        .with("127.0.0.4", |s| {
+            if s.tcp {
+                return with_value("v").answer(&s.message).into();
+            }
+            let mut reply = with_value("forged").answer(&s.message);
+            let wrong = (1..200).map(|i| {
+                reply.metadata.id = s.message.metadata.id ^ i;
+                reply.to_vec().unwrap()
+            });
+            Play::Raw(wrong.collect())
+        })
+        .listen()
+        .await;
+    let seen = look(&world.prober(), AT).await;
+    assert_eq!((values(&seen.servers[0]), seen.servers[0].transport), (vec!["v".to_owned()], Transport::Tcp));
+    assert_eq!(world.asked("127.0.0.4"), 2, "no second datagram");
+}
+
+#[tokio::test]
+async fn a_wrong_answer_over_a_connection_is_malformed() {
+    let world = Cast::default()
+        .parents(ONE)
+        .with("127.0.0.4", |s| {
+            if !s.tcp {
+                return Play::Silence;
+            }
+            let mut reply = with_value("v").answer(&s.message);
+            reply.metadata.id ^= 1;
+            reply.into()
+        })
+        .listen()
+        .await;
+    let seen = look(&world.hasty(), AT).await;
+    assert_eq!(seen.servers[0].reply, Reply::Fault(NetworkFault::Malformed));
+}
+
+#[tokio::test]
+async fn a_family_we_do_not_have_is_our_trouble_and_only_when_there_is_no_other() {
+    let both = vec![
+        ns("acme.test", "ns1.acme.test"),
+        a("ns1.acme.test", "2001:db8::4"),
+        a("ns1.acme.test", "127.0.0.4"),
+    ];
+    let only = vec![ns("acme.test", "ns1.acme.test"), a("ns1.acme.test", "2001:db8::4")];
+    for (test, has_v4) in [(both, true), (only, false)] {
+        let world = Cast::default().parents_with(test).zones("127.0.0.4", with_value("v")).listen().await;
+        let prober = world.prober_with(|c| {
+            c.ipv6 = Ipv6::Off;
+            c.allow_networks.push("2001:db8::/32".parse().unwrap());
+        });
+        let seen = look(&prober, AT).await;
+        assert_eq!(seen.servers.len(), 1);
+        if has_v4 {
+            assert_eq!((values(&seen.servers[0]), seen.failure), (vec!["v".to_owned()], None));
+        } else {
+            assert_eq!(seen.servers[0].reply, Reply::Fault(NetworkFault::Internal));
+            assert!(matches!(seen.failure, Some(ProbeFailure::Internal(_))));
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_server_without_tcp_is_still_heard() {
+    let world = Cast::default()
+        .parents(ONE)
+        .also("127.0.0.4", Tcp::Closed, |s| with_value("v").answer(&s.message).into())
+        .listen()
+        .await;
+    assert_eq!(values(&look(&world.prober(), AT).await.servers[0]), ["v"]);
+}
+
+#[tokio::test]
+async fn one_server_under_two_names_has_one_voice() {
+    let world = Cast::default()
+        .parents(&[("ns1.acme.test", "127.0.0.4"), ("ns2.acme.test", "127.0.0.4")])
+        .zones("127.0.0.4", with_value("v"))
+        .listen()
+        .await;
+    let seen = look(&world.prober(), AT).await;
+    assert_eq!((seen.servers.len(), world.asked("127.0.0.4")), (1, 1));
+}

@@ -1,0 +1,11 @@
+//! The prober against scripted name servers on loopback: what they say, and what is reported of it.
+#![expect(clippy::unwrap_used, reason = "a test may panic")]
+
+mod aliases;
+mod confirmation;
+mod delegations;
+mod faults;
+mod limits;
+mod records;
+mod values;
+mod world;

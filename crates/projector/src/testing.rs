@@ -1,0 +1,184 @@
+//! A store of its own for each test, and claims that live through commands.
+use std::{sync::Arc, time::Duration};
+
+use chrono::{DateTime, TimeDelta, Utc};
+use deed_claims::{
+    ChallengeTemplates, ClaimId, Class, Code, Command, Confirmation, Diagnosis, Event, Evidence, Holder,
+    IfHeldByAnother, Observation, Outcome, Policy, Rejection, Scope, StreamId, Token, name::DomainName,
+};
+use deed_store::{
+    Batch, Checkpoints, Clock, DueItem, DueWork, EventStore, ExecuteError, Lease, Loaded, Metadata, Plan, Position,
+    Progress, Subscriber, execute,
+};
+use deed_store_sqlite::{SqliteConfig, SqliteStore};
+use deed_testkit::FakeClock;
+use prometheus::Registry;
+use tempfile::TempDir;
+
+use crate::{Projector, ProjectorMetrics, READ_MODELS};
+
+pub const VISIBILITY: Duration = Duration::from_secs(30);
+pub const TTL: Duration = Duration::from_secs(15);
+pub const PATIENCE: Duration = Duration::from_secs(20);
+
+pub struct World {
+    _folder: TempDir,
+    pub store: SqliteStore,
+    pub clock: Arc<FakeClock>,
+    pub projector: Projector,
+}
+
+impl World {
+    pub async fn new() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let store = SqliteStore::open(SqliteConfig::new(folder.path().join("deed.db"))).await.unwrap();
+        let projector = projector_of(&store);
+        Self { _folder: folder, store, clock: Arc::default(), projector }
+    }
+
+    pub fn log(&self) -> Arc<dyn EventStore> {
+        Arc::new(self.store.clone())
+    }
+
+    pub fn checkpoints(&self) -> Arc<dyn Checkpoints> {
+        Arc::new(self.store.clone())
+    }
+
+    pub fn ticking(&self) -> Arc<dyn Clock> {
+        self.clock.clone()
+    }
+
+    pub async fn lease(&self) -> Lease {
+        self.store.acquire(READ_MODELS, "test", self.clock.now(), TTL).await.unwrap().expect("the lease is free")
+    }
+
+    /// Folds what is not folded yet, in batches of this size.
+    pub async fn fold(&mut self, batch: usize) {
+        self.fold_in(|| batch).await;
+    }
+
+    /// The same in batches of sizes that differ.
+    pub async fn fold_in(&mut self, mut batch: impl FnMut() -> usize) {
+        let lease = self.lease().await;
+        let mut from = self.store.checkpoint(READ_MODELS).await.unwrap();
+        loop {
+            let events = self.store.read_log(from, batch()).await.unwrap();
+            let Some(to) = events.last().map(|event| event.position) else { break };
+            let progress = self.projector.consume(Batch { lease: &lease, from, to, events: &events }).await;
+            assert!(matches!(progress, Ok(Progress::Advanced)), "{progress:?}");
+            from = to;
+        }
+        self.store.release(&lease).await.unwrap();
+    }
+
+    /// Every row of due work, the earliest first.
+    pub async fn due(&self) -> Vec<DueItem> {
+        let far = self.clock.now() + TimeDelta::days(1000);
+        let items = self.store.claim_due(far, 10_000, far + TimeDelta::days(1)).await.unwrap();
+        self.store.give_back(&items).await.unwrap();
+        items
+    }
+
+    pub async fn give(&self, stream: &StreamId, command: Command) -> Result<(), Rejection> {
+        let (streams, metadata) = ([stream.clone()], Metadata::default());
+        let done = execute(&self.store, &*self.clock, &streams, &metadata, |loaded: &[Loaded], at| {
+            let events = loaded[0].ownership().decide(command.clone(), &Policy::default(), at)?;
+            let events = events.into_iter().map(Event::from).collect();
+            Ok(Plan { writes: vec![(stream.clone(), events)], receipt: None, result: () })
+        });
+        match done.await {
+            Ok(_) => Ok(()),
+            Err(ExecuteError::Rejected(rejection)) => Err(rejection),
+            Err(error) => panic!("{error}"),
+        }
+    }
+
+    pub async fn initiate(&self, claim: u8, name: &str, workspace: u8) {
+        self.give(&apex(name), initiate(claim, name, workspace)).await.unwrap();
+    }
+
+    /// Claims a name and has it watched.
+    pub async fn watch(&self, claim: u8, name: &str, workspace: u8) {
+        self.initiate(claim, name, workspace).await;
+        self.give(&apex(name), Command::RequestVerification { claim_id: id(claim) }).await.unwrap();
+    }
+
+    pub async fn check(&self, claim: u8, name: &str, attempt: u32, found: Outcome, holder: Option<Outcome>) {
+        self.give(&apex(name), record(claim, attempt, found, holder)).await.unwrap();
+    }
+
+    pub async fn last(&self) -> Position {
+        self.store.last_position().await.unwrap()
+    }
+}
+
+pub fn projector_of(store: &SqliteStore) -> Projector {
+    let metrics = ProjectorMetrics::register(&Registry::new()).unwrap();
+    Projector::new(Arc::new(store.clone()), VISIBILITY, metrics)
+}
+
+pub fn id(claim: u8) -> ClaimId {
+    ClaimId::from_bytes([claim; 16])
+}
+
+pub fn apex(name: &str) -> StreamId {
+    StreamId::ownership(Scope::Apex, &name.parse().unwrap())
+}
+
+pub fn initiate(claim: u8, name: &str, workspace: u8) -> Command {
+    let name: DomainName = name.parse().unwrap();
+    Command::Initiate {
+        claim_id: id(claim),
+        holder: Holder::Workspace { workspace_id: format!("ws_{workspace}").parse().unwrap() },
+        requested: name.clone(),
+        region: None,
+        challenge: ChallengeTemplates::default().challenge(Scope::Apex, &name, Token::from_bytes([claim; 20])),
+        if_held_by_another: IfHeldByAnother::Challenge,
+        name,
+    }
+}
+
+pub fn record(claim: u8, attempt: u32, outcome: Outcome, holder_outcome: Option<Outcome>) -> Command {
+    let seen = Observation {
+        name: "_deed.acme.com".to_owned(),
+        zone: None,
+        aliases: vec![],
+        servers: vec![],
+        failure: None,
+        confirmation: Confirmation::NotNeeded,
+        queries: 1,
+        took_ms: 1,
+        vantage: "test".to_owned(),
+    };
+    Command::RecordCheck {
+        claim_id: id(claim),
+        attempt,
+        outcome,
+        holder_outcome,
+        evidence: Evidence::from(&seen),
+    }
+}
+
+pub fn not_proven(code: Code) -> Outcome {
+    Outcome::NotProven(Diagnosis {
+        code,
+        class: code.class(),
+        message: "seen".to_owned(),
+        fix: "mend".to_owned(),
+        observed: vec![],
+    })
+}
+
+pub fn absent() -> Outcome {
+    let absent = not_proven(Code::RecordNotFound);
+    assert_eq!(Code::RecordNotFound.class(), Class::Waiting);
+    absent
+}
+
+pub fn seconds(n: i64) -> TimeDelta {
+    TimeDelta::seconds(n)
+}
+
+pub fn start() -> DateTime<Utc> {
+    FakeClock::default().now()
+}

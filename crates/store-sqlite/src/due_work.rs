@@ -1,0 +1,127 @@
+//! Due work: handing out rows by hiding them for a while.
+use async_trait::async_trait;
+use chrono::{DateTime, Utc};
+use deed_claims::DueKind;
+use deed_store::{DueItem, DueWork, Overdue, Unavailable};
+use serde::Serialize;
+
+use crate::columns::{Reading, micros, rows, signed};
+use crate::open::SqliteStore;
+use crate::writer::Durability;
+
+/// A row as it lies in the table.
+struct DueColumns {
+    stream: String,
+    claim_id: String,
+    kind: String,
+    attempt: i64,
+    due_at: i64,
+}
+
+impl DueColumns {
+    fn decode(self, reading: Reading) -> Result<DueItem, Unavailable> {
+        let kind = [DueKind::Check, DueKind::Expire].into_iter().find(|k| k.as_str() == self.kind);
+        Ok(DueItem {
+            stream: reading.parsed("stream", &self.stream)?,
+            claim_id: reading.parsed("claim_id", &self.claim_id)?,
+            kind: kind.ok_or_else(|| reading.unreadable("kind", None))?,
+            attempt: reading.number("attempt", self.attempt)?,
+            due_at: reading.instant("due_at", self.due_at)?,
+        })
+    }
+}
+
+/// Stream, claim, kind, attempt, due time.
+#[derive(Serialize)]
+struct ItemRow<'a>(&'a str, String, &'static str, u32, i64);
+
+#[async_trait]
+impl DueWork for SqliteStore {
+    async fn claim_due(
+        &self,
+        now: DateTime<Utc>,
+        limit: usize,
+        visible_again: DateTime<Utc>,
+    ) -> Result<Vec<DueItem>, Unavailable> {
+        const WHAT: &str = "claim due work";
+        let (now, limit, visible_again) = (micros(now), signed(limit), micros(visible_again));
+        let mut turn = self.database.writer.turn(Durability::Ordered, WHAT).await?;
+        let mut tx = turn.begin().await?;
+        let claimed = sqlx::query_as!(
+            DueColumns,
+            r#"UPDATE due_work SET visible_at = ?1
+               WHERE (stream, claim_id, kind, attempt) IN (
+                   SELECT stream, claim_id, kind, attempt FROM due_work
+                   WHERE visible_at <= ?2 ORDER BY visible_at LIMIT ?3)
+               RETURNING stream AS "stream!: String", claim_id AS "claim_id!: String", kind AS "kind!: String",
+                         attempt AS "attempt!: i64", due_at AS "due_at!: i64""#,
+            visible_again,
+            now,
+            limit
+        )
+        .fetch_all(&mut *tx)
+        .await
+        .map_err(|e| Unavailable::new(WHAT, e))?;
+        tx.commit().await.map_err(|e| Unavailable::new(WHAT, e))?;
+        let items = claimed.into_iter().map(|row| row.decode(Reading(WHAT)));
+        let mut items = items.collect::<Result<Vec<_>, _>>()?;
+        items.sort_by_key(|item| (item.due_at, item.claim_id, item.kind));
+        Ok(items)
+    }
+
+    async fn give_back(&self, items: &[DueItem]) -> Result<(), Unavailable> {
+        const WHAT: &str = "give due work back";
+        if items.is_empty() {
+            return Ok(());
+        }
+        let given: Vec<_> = items
+            .iter()
+            .map(|i| {
+                let claim_id = i.claim_id.to_string();
+                ItemRow(i.stream.as_str(), claim_id, i.kind.as_str(), i.attempt, micros(i.due_at))
+            })
+            .collect();
+        let given = rows(WHAT, &given)?;
+        let mut turn = self.database.writer.turn(Durability::Ordered, WHAT).await?;
+        sqlx::query!(
+            "UPDATE due_work SET visible_at = due_at
+             FROM json_each(?) AS given
+             WHERE stream = given.value ->> 0 AND claim_id = given.value ->> 1 AND kind = given.value ->> 2
+               AND attempt = given.value ->> 3 AND due_at = given.value ->> 4",
+            given
+        )
+        .execute(turn.alone()?)
+        .await
+        .map(|_| ())
+        .map_err(|e| Unavailable::new(WHAT, e))
+    }
+
+    async fn next_due_at(&self) -> Result<Option<DateTime<Utc>>, Unavailable> {
+        const WHAT: &str = "look for due work";
+        let next = sqlx::query_scalar!(r#"SELECT min(visible_at) AS "next: i64" FROM due_work"#)
+            .fetch_one(&self.database.readers)
+            .await
+            .map_err(|e| Unavailable::new(WHAT, e))?;
+        next.map(|at| Reading(WHAT).instant("visible_at", at)).transpose()
+    }
+
+    async fn overdue(&self, now: DateTime<Utc>) -> Result<Overdue, Unavailable> {
+        const WHAT: &str = "count due work";
+        let now = micros(now);
+        let found = sqlx::query!(
+            r#"SELECT (SELECT count(*) FROM due_work) AS "waiting!: i64", count(*) AS "overdue!: i64",
+                      min(due_at) AS "oldest: i64"
+               FROM due_work WHERE visible_at <= ?"#,
+            now
+        )
+        .fetch_one(&self.database.readers)
+        .await
+        .map_err(|e| Unavailable::new(WHAT, e))?;
+        let reading = Reading(WHAT);
+        Ok(Overdue {
+            waiting: reading.number("waiting", found.waiting)?,
+            overdue: reading.number("overdue", found.overdue)?,
+            oldest: found.oldest.map(|at| reading.instant("due_at", at)).transpose()?,
+        })
+    }
+}

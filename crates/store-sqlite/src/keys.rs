@@ -1,0 +1,109 @@
+//! API keys.
+use std::collections::BTreeSet;
+
+use async_trait::async_trait;
+use chrono::{DateTime, Utc};
+use deed_store::{ApiKey, KeyHash, KeyId, KeyOwner, KeyScope, Keys, Unavailable};
+
+use crate::columns::{Reading, micros};
+use crate::open::SqliteStore;
+use crate::writer::Durability;
+
+/// A key as it lies in the table.
+struct KeyRow {
+    id: String,
+    name: String,
+    workspace: Option<String>,
+    scopes: String,
+    created_at: i64,
+    revoked_at: Option<i64>,
+}
+
+impl KeyRow {
+    fn decode(self, reading: Reading) -> Result<ApiKey, Unavailable> {
+        Ok(ApiKey {
+            id: KeyId(self.id),
+            name: self.name,
+            owner: match &self.workspace {
+                Some(workspace) => KeyOwner::Workspace(reading.parsed("workspace", workspace)?),
+                None => KeyOwner::Service,
+            },
+            scopes: reading.json::<BTreeSet<KeyScope>>("scopes", &self.scopes)?,
+            created_at: reading.instant("created_at", self.created_at)?,
+            revoked_at: self.revoked_at.map(|at| reading.instant("revoked_at", at)).transpose()?,
+        })
+    }
+}
+
+#[async_trait]
+impl Keys for SqliteStore {
+    async fn insert(&self, key: &ApiKey, hash: KeyHash) -> Result<(), Unavailable> {
+        const WHAT: &str = "keep an API key";
+        let failed = |e| Unavailable::new(WHAT, e);
+        let hash = hash.0.as_slice();
+        let workspace = match &key.owner {
+            KeyOwner::Workspace(workspace) => Some(workspace.as_str()),
+            KeyOwner::Service => None,
+        };
+        let scopes = serde_json::to_string(&key.scopes).map_err(|e| Unavailable::new(WHAT, e))?;
+        let (created_at, revoked_at) = (micros(key.created_at), key.revoked_at.map(micros));
+        let mut turn = self.database.writer.turn(Durability::Synced, WHAT).await?;
+        sqlx::query!(
+            "INSERT INTO api_keys (id, hash, name, workspace, scopes, created_at, revoked_at)
+             VALUES (?, ?, ?, ?, ?, ?, ?)",
+            key.id.0,
+            hash,
+            key.name,
+            workspace,
+            scopes,
+            created_at,
+            revoked_at
+        )
+        .execute(turn.alone()?)
+        .await
+        .map(|_| ())
+        .map_err(failed)
+    }
+
+    async fn find(&self, hash: KeyHash) -> Result<Option<ApiKey>, Unavailable> {
+        const WHAT: &str = "look an API key up";
+        let hash = hash.0.as_slice();
+        sqlx::query_as!(
+            KeyRow,
+            "SELECT id, name, workspace, scopes, created_at, revoked_at FROM api_keys WHERE hash = ?",
+            hash
+        )
+        .fetch_optional(&self.database.readers)
+        .await
+        .map_err(|e| Unavailable::new(WHAT, e))?
+        .map(|row| row.decode(Reading(WHAT)))
+        .transpose()
+    }
+
+    async fn list(&self) -> Result<Vec<ApiKey>, Unavailable> {
+        const WHAT: &str = "list API keys";
+        sqlx::query_as!(
+            KeyRow,
+            "SELECT id, name, workspace, scopes, created_at, revoked_at FROM api_keys ORDER BY created_at, id"
+        )
+        .fetch_all(&self.database.readers)
+        .await
+        .map_err(|e| Unavailable::new(WHAT, e))?
+        .into_iter()
+        .map(|row| row.decode(Reading(WHAT)))
+        .collect()
+    }
+
+    async fn revoke(&self, id: &KeyId, now: DateTime<Utc>) -> Result<bool, Unavailable> {
+        const WHAT: &str = "revoke an API key";
+        let failed = |e| Unavailable::new(WHAT, e);
+        let now = micros(now);
+        let mut turn = self.database.writer.turn(Durability::Synced, WHAT).await?;
+        let done =
+            sqlx::query!("UPDATE api_keys SET revoked_at = ? WHERE id = ? AND revoked_at IS NULL", now, id.0)
+                .execute(turn.alone()?)
+                .await
+                .map_err(failed)?;
+        Ok(done.rows_affected() == 1)
+    }
+}

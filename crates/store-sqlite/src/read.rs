@@ -1,0 +1,102 @@
+//! Reading the log.
+use async_trait::async_trait;
+use deed_claims::{Event, StreamId};
+use deed_store::{Append, AppendError, Appended, EventStore, Position, RecordedEvent, Unavailable, Version};
+use tokio::sync::watch;
+
+use crate::columns::{Reading, signed};
+use crate::open::SqliteStore;
+
+/// An event as it lies in the table.
+struct EventRow {
+    position: i64,
+    stream: String,
+    version: i64,
+    kind: String,
+    schema: i64,
+    payload: String,
+    metadata: String,
+    recorded_at: i64,
+}
+
+impl EventRow {
+    fn decode(self, reading: Reading) -> Result<RecordedEvent, Unavailable> {
+        let schema = reading.number("schema", self.schema)?;
+        Ok(RecordedEvent {
+            position: Position(reading.number("position", self.position)?),
+            stream: reading.parsed("stream", &self.stream)?,
+            version: Version(reading.number("version", self.version)?),
+            recorded_at: reading.instant("recorded_at", self.recorded_at)?,
+            metadata: reading.json("metadata", &self.metadata)?,
+            event: Event::from_parts(&self.kind, schema, &self.payload)
+                .map_err(|e| reading.unreadable("payload", Some(e.into())))?,
+        })
+    }
+}
+
+#[async_trait]
+impl EventStore for SqliteStore {
+    async fn append(&self, append: Append) -> Result<Appended, AppendError> {
+        self.commit.append(append).await
+    }
+
+    async fn read_stream(
+        &self,
+        stream: &StreamId,
+        after: Version,
+    ) -> Result<Vec<RecordedEvent>, Unavailable> {
+        const WHAT: &str = "read a stream";
+        let (stream, after) = (stream.as_str(), signed(after.0));
+        sqlx::query_as!(
+            EventRow,
+            "SELECT position, stream, version, kind, schema, payload, metadata, recorded_at FROM events
+             WHERE stream = ? AND version > ? ORDER BY version",
+            stream,
+            after
+        )
+        .fetch_all(&self.database.readers)
+        .await
+        .map_err(|e| Unavailable::new(WHAT, e))?
+        .into_iter()
+        .map(|row| row.decode(Reading(WHAT)))
+        .collect()
+    }
+
+    async fn read_log(&self, after: Position, limit: usize) -> Result<Vec<RecordedEvent>, Unavailable> {
+        const WHAT: &str = "read the log";
+        let (after, limit) = (signed(after.0), signed(limit));
+        let events = sqlx::query_as!(
+            EventRow,
+            "SELECT position, stream, version, kind, schema, payload, metadata, recorded_at FROM events
+             WHERE position > ? ORDER BY position LIMIT ?",
+            after,
+            limit
+        )
+        .fetch_all(&self.database.readers)
+        .await
+        .map_err(|e| Unavailable::new(WHAT, e))?
+        .into_iter()
+        .map(|row| row.decode(Reading(WHAT)))
+        .collect::<Result<Vec<_>, _>>()?;
+        // Another process may have written them.
+        if let Some(last) = events.last() {
+            self.database.saw(last.position);
+        }
+        Ok(events)
+    }
+
+    async fn last_position(&self) -> Result<Position, Unavailable> {
+        const WHAT: &str = "read the end of the log";
+        let last = sqlx::query_scalar!(r#"SELECT coalesce(max(position), 0) AS "last!: i64" FROM events"#)
+            .fetch_one(&self.database.readers)
+            .await
+            .map_err(|e| Unavailable::new(WHAT, e))?;
+        let last = Position(Reading(WHAT).number("position", last)?);
+        self.database.saw(last);
+        Ok(last)
+    }
+
+    fn head(&self) -> watch::Receiver<Position> {
+        self.database.head.subscribe()
+    }
+}

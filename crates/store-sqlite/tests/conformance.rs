@@ -1,0 +1,60 @@
+//! SQLite does what every backend must do.
+use std::sync::Arc;
+
+use deed_store::conformance::StoreUnderTest;
+use deed_store::{AppendBackend, Checkpoints, DueWork, EventStore, Idempotency, Keys, ReadModels};
+use deed_store_sqlite::{SqliteConfig, SqliteStore};
+use tempfile::TempDir;
+
+/// A file of its own; replicas open the same file with connections of their own.
+struct Sqlite {
+    folder: Arc<TempDir>,
+    store: Arc<SqliteStore>,
+}
+
+impl Sqlite {
+    async fn open(folder: Arc<TempDir>) -> Self {
+        let store = SqliteStore::open(SqliteConfig::new(folder.path().join("deed.db"))).await.unwrap();
+        Self { folder, store: Arc::new(store) }
+    }
+}
+
+impl StoreUnderTest for Sqlite {
+    async fn start() -> Self {
+        Self::open(Arc::new(tempfile::tempdir().unwrap())).await
+    }
+
+    async fn replica(&self) -> Option<Self> {
+        Some(Self::open(self.folder.clone()).await)
+    }
+
+    fn events(&self) -> Arc<dyn EventStore> {
+        self.store.clone()
+    }
+
+    fn append_backend(&self) -> Arc<dyn AppendBackend> {
+        self.store.append_backend()
+    }
+
+    fn checkpoints(&self) -> Arc<dyn Checkpoints> {
+        self.store.clone()
+    }
+
+    fn read_models(&self) -> Arc<dyn ReadModels> {
+        self.store.clone()
+    }
+
+    fn due_work(&self) -> Arc<dyn DueWork> {
+        self.store.clone()
+    }
+
+    fn keys(&self) -> Arc<dyn Keys> {
+        self.store.clone()
+    }
+
+    fn idempotency(&self) -> Arc<dyn Idempotency> {
+        self.store.clone()
+    }
+}
+
+deed_store::conformance_suite!(Sqlite);

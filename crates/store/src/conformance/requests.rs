@@ -1,0 +1,151 @@
+//! The suite: answers to requests with an idempotency key.
+use super::StoreUnderTest;
+use super::samples::{apex, append, at, request, requested};
+use crate::{AppendError, Begin, Idempotency, Position, Receipt, RequestKey, StoredResponse};
+
+const FINGERPRINT: [u8; 32] = [1; 32];
+
+fn receipt(request: &RequestKey, body: &str) -> Receipt {
+    Receipt { request: request.clone(), response: StoredResponse { status: 202, body: body.to_owned() } }
+}
+
+/// Begins at a second of the suite's clock; the run is dead a minute later, answers live a day.
+async fn begin_as(
+    store: &dyn Idempotency,
+    request: &RequestKey,
+    fingerprint: [u8; 32],
+    second: i64,
+) -> Begin {
+    store.begin(request, fingerprint, at(second), at(second + 60), at(second - 86_400)).await.unwrap()
+}
+
+async fn begin(store: &dyn Idempotency, request: &RequestKey, second: i64) -> Begin {
+    begin_as(store, request, FINGERPRINT, second).await
+}
+
+fn answered(body: &str) -> Begin {
+    Begin::Answered(StoredResponse { status: 202, body: body.to_owned() })
+}
+
+/// The answer is there as soon as the effect is.
+pub async fn a_receipt_is_written_with_its_append<S: StoreUnderTest>() {
+    let under_test = S::start().await;
+    let (store, request) = (under_test.idempotency(), request(1, "k"));
+    assert_eq!(begin(&*store, &request, 0).await, Begin::Started);
+    let mut effect = append(&apex("acme.com"), 0, vec![requested(1, 1, 0)]);
+    effect.receipt = Some(receipt(&request, r#"{"done":"ä"}"#));
+    under_test.events().append(effect).await.unwrap();
+    assert_eq!(begin(&*store, &request, 1).await, answered(r#"{"done":"ä"}"#));
+}
+
+/// Without the effect there is no answer, though others of the batch succeed.
+pub async fn a_receipt_is_not_written_when_its_append_conflicts<S: StoreUnderTest>() {
+    let under_test = S::start().await;
+    let store = under_test.idempotency();
+    let (stale, fresh) = (request(1, "stale"), request(1, "fresh"));
+    let mut batch = vec![];
+    for (request, expected) in [(&stale, 3), (&fresh, 0)] {
+        assert_eq!(begin(&*store, request, 0).await, Begin::Started);
+        let mut effect = append(&apex("acme.com"), expected, vec![requested(1, 1, 0)]);
+        effect.receipt = Some(receipt(request, "done"));
+        batch.push(effect);
+    }
+    let results = under_test.append_backend().append_batch(batch).await.unwrap();
+    assert!(matches!(results[..], [Err(AppendError::Conflict { .. }), Ok(_)]), "{results:?}");
+    assert_eq!(under_test.events().last_position().await.unwrap(), Position(1));
+    assert_eq!(begin(&*store, &stale, 1).await, Begin::Running);
+    assert_eq!(begin(&*store, &fresh, 1).await, answered("done"));
+}
+
+/// Started, running, answered; each API key has requests of its own.
+pub async fn a_request_is_started_once_and_then_answered<S: StoreUnderTest>() {
+    let under_test = S::start().await;
+    let (store, mine, theirs) = (under_test.idempotency(), request(1, "k"), request(2, "k"));
+    assert_eq!(begin(&*store, &mine, 0).await, Begin::Started);
+    assert_eq!(begin(&*store, &mine, 59).await, Begin::Running);
+    assert_eq!(begin(&*store, &theirs, 1).await, Begin::Started);
+    store.complete(&receipt(&mine, "mine")).await.unwrap();
+    assert_eq!(begin(&*store, &mine, 2).await, answered("mine"));
+    assert_eq!(begin(&*store, &mine, 3_600).await, answered("mine"));
+    assert_eq!(begin(&*store, &theirs, 2).await, Begin::Running);
+}
+
+/// While the first is carried out, and after it is answered.
+pub async fn a_key_used_for_another_request_is_a_mismatch<S: StoreUnderTest>() {
+    let under_test = S::start().await;
+    let (store, request) = (under_test.idempotency(), request(1, "k"));
+    assert_eq!(begin(&*store, &request, 0).await, Begin::Started);
+    assert_eq!(begin_as(&*store, &request, [2; 32], 1).await, Begin::Mismatch);
+    store.complete(&receipt(&request, "done")).await.unwrap();
+    assert_eq!(begin_as(&*store, &request, [2; 32], 2).await, Begin::Mismatch);
+    assert_eq!(begin(&*store, &request, 3).await, answered("done"));
+}
+
+/// From `locked_until` on; the second run has a lock of its own.
+pub async fn a_request_whose_run_died_is_started_again<S: StoreUnderTest>() {
+    let under_test = S::start().await;
+    let (store, request) = (under_test.idempotency(), request(1, "k"));
+    assert_eq!(begin(&*store, &request, 0).await, Begin::Started);
+    assert_eq!(begin(&*store, &request, 61).await, Begin::Started);
+    assert_eq!(begin(&*store, &request, 62).await, Begin::Running);
+    store.complete(&receipt(&request, "done")).await.unwrap();
+    assert_eq!(begin(&*store, &request, 200).await, answered("done"));
+}
+
+/// Two runs may end; what was answered first is the answer.
+pub async fn the_first_answer_stays<S: StoreUnderTest>() {
+    let under_test = S::start().await;
+    let (store, request) = (under_test.idempotency(), request(1, "k"));
+    assert_eq!(begin(&*store, &request, 0).await, Begin::Started);
+    store.complete(&receipt(&request, "first")).await.unwrap();
+    store.complete(&receipt(&request, "second")).await.unwrap();
+    assert_eq!(begin(&*store, &request, 1).await, answered("first"));
+}
+
+/// What is answered cannot be abandoned.
+pub async fn an_abandoned_request_is_started_again<S: StoreUnderTest>() {
+    let under_test = S::start().await;
+    let (store, request) = (under_test.idempotency(), request(1, "k"));
+    assert_eq!(begin(&*store, &request, 0).await, Begin::Started);
+    store.abandon(&request).await.unwrap();
+    assert_eq!(begin_as(&*store, &request, [2; 32], 1).await, Begin::Started);
+    store.complete(&receipt(&request, "done")).await.unwrap();
+    store.abandon(&request).await.unwrap();
+    assert_eq!(begin_as(&*store, &request, [2; 32], 2).await, answered("done"));
+}
+
+/// After a day the key may be used anew, for another request too.
+pub async fn an_old_answer_is_forgotten<S: StoreUnderTest>() {
+    let under_test = S::start().await;
+    let (store, request) = (under_test.idempotency(), request(1, "k"));
+    assert_eq!(begin(&*store, &request, 0).await, Begin::Started);
+    store.complete(&receipt(&request, "old")).await.unwrap();
+    assert_eq!(begin(&*store, &request, 86_000).await, answered("old"));
+    assert_eq!(begin_as(&*store, &request, [2; 32], 86_500).await, Begin::Started);
+    store.complete(&receipt(&request, "new")).await.unwrap();
+    assert_eq!(begin_as(&*store, &request, [2; 32], 86_501).await, answered("new"));
+}
+
+/// Answered or not, but only what was begun before the time.
+pub async fn purging_forgets_old_requests_up_to_a_limit<S: StoreUnderTest>() {
+    let under_test = S::start().await;
+    let store = under_test.idempotency();
+    for n in 0..5_i64 {
+        let request = request(1, &format!("old-{n}"));
+        assert_eq!(begin(&*store, &request, n).await, Begin::Started);
+        if n % 2 == 0 {
+            store.complete(&receipt(&request, "done")).await.unwrap();
+        }
+    }
+    let young = request(1, "young");
+    assert_eq!(begin(&*store, &young, 100).await, Begin::Started);
+    store.complete(&receipt(&young, "young")).await.unwrap();
+
+    let mut purged = vec![];
+    for _ in 0..4 {
+        purged.push(store.purge(at(50), 2).await.unwrap());
+    }
+    assert_eq!(purged, [2, 2, 1, 0]);
+    assert_eq!(begin(&*store, &young, 101).await, answered("young"));
+    assert_eq!(begin(&*store, &request(1, "old-0"), 101).await, Begin::Started);
+}

@@ -1,0 +1,49 @@
+//! The suite against the store in memory: that it can be passed, and says what the ports mean.
+use std::sync::Arc;
+
+use deed_store::{
+    AppendBackend, Checkpoints, DueWork, EventStore, Idempotency, Keys, ReadModels,
+    conformance::StoreUnderTest,
+};
+
+use crate::fake::Memory;
+
+impl StoreUnderTest for Memory {
+    async fn start() -> Self {
+        Self::new()
+    }
+
+    async fn replica(&self) -> Option<Self> {
+        Some(self.another_process())
+    }
+
+    fn events(&self) -> Arc<dyn EventStore> {
+        Arc::new(self.clone())
+    }
+
+    fn append_backend(&self) -> Arc<dyn AppendBackend> {
+        self.tables()
+    }
+
+    fn checkpoints(&self) -> Arc<dyn Checkpoints> {
+        self.tables()
+    }
+
+    fn read_models(&self) -> Arc<dyn ReadModels> {
+        self.tables()
+    }
+
+    fn due_work(&self) -> Arc<dyn DueWork> {
+        self.tables()
+    }
+
+    fn keys(&self) -> Arc<dyn Keys> {
+        self.tables()
+    }
+
+    fn idempotency(&self) -> Arc<dyn Idempotency> {
+        self.tables()
+    }
+}
+
+deed_store::conformance_suite!(Memory);

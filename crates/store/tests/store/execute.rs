@@ -1,0 +1,207 @@
+//! Executing commands.
+use std::{convert::Infallible, sync::Arc, time::Duration};
+
+use chrono::{DateTime, Utc};
+use deed_claims::{ClaimState, Event, StreamId, app::SlugTaken};
+use deed_store::conformance::samples::{
+    apex, app_created, app_id, append, at, by_workspace, initiated, metadata, request, requested,
+};
+use deed_store::{
+    Begin, EventStore, ExecuteError, Executed, Idempotency, Loaded, Plan, Position, Receipt, StoredResponse,
+    Version, execute, load,
+};
+use tokio::{task::JoinSet, time::Instant};
+
+use crate::fake::{Call, Fault, Memory, RuntimeClock};
+
+fn event() -> Event {
+    requested(1, 1, 0)
+}
+
+#[expect(clippy::unnecessary_wraps, reason = "decisions may be no, and this one is not")]
+fn yes(writes: Vec<(StreamId, Vec<Event>)>) -> Result<Plan<()>, Infallible> {
+    Ok(Plan { writes, receipt: None, result: () })
+}
+
+/// At the clock's beginning, with the suite's metadata.
+async fn run<R, E>(
+    store: &Memory,
+    streams: &[StreamId],
+    decide: impl FnMut(&[Loaded], DateTime<Utc>) -> Result<Plan<R>, E> + Send,
+) -> Result<Executed<R>, ExecuteError<E>> {
+    execute(store, &RuntimeClock::new(), streams, &metadata(), decide).await
+}
+
+async fn versions(store: &Memory) -> Vec<(String, u64)> {
+    let log = store.read_log(Position(0), 1_000).await.unwrap();
+    log.iter().map(|event| (event.stream.to_string(), event.version.0)).collect()
+}
+
+#[tokio::test(start_paused = true)]
+async fn streams_are_loaded_and_folded() {
+    let store = Memory::new();
+    let (name, app) = (apex("acme.com"), StreamId::app(&app_id(1)));
+    let slug: deed_claims::app::Slug = "docs".parse().unwrap();
+    let taken = SlugTaken { app_id: app_id(1), slug: slug.clone(), at: at(0) };
+    store.append_now(append(
+        &name,
+        0,
+        vec![initiated(1, "acme.com", by_workspace(1), 0), requested(1, 1, 1)],
+    ));
+    store.append_now(append(&app, 0, vec![app_created(1, 1, 0).into()]));
+    store.append_now(append(&StreamId::slug(&slug), 0, vec![taken.into()]));
+
+    let loaded = load(&store, &name).await.unwrap();
+    assert_eq!((loaded.version, loaded.events.len()), (Version(2), 2));
+    let ownership = loaded.ownership();
+    let claim = ownership.claims.values().next().unwrap();
+    assert!(matches!(claim.state, ClaimState::Verifying { .. }));
+    assert_eq!(load(&store, &app).await.unwrap().app().unwrap().app_id, app_id(1));
+    assert_eq!(load(&store, &StreamId::slug(&slug)).await.unwrap().slug_owner().0, Some(app_id(1)));
+
+    let none = load(&store, &apex("none.com")).await.unwrap();
+    assert_eq!((none.version, none.events.is_empty()), (Version(0), true));
+    assert!(none.app().is_none() && none.slug_owner().0.is_none() && none.ownership().claims.is_empty());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_decision_sees_its_streams_in_order_and_its_events_are_written() {
+    let store = Memory::new();
+    store.append_now(append(&apex("b.com"), 0, vec![event()]));
+    let streams = [apex("b.com"), apex("a.com")];
+    let executed = run(&store, &streams, |loaded, now| {
+        assert_eq!(now, at(0));
+        assert_eq!(
+            loaded.iter().map(|l| (&l.stream, l.version.0)).collect::<Vec<_>>(),
+            [(&streams[0], 1), (&streams[1], 0)]
+        );
+        let writes = vec![
+            (streams[1].clone(), vec![event()]),
+            (apex("c.com"), vec![]),
+            (streams[0].clone(), vec![event()]),
+            (streams[1].clone(), vec![event()]),
+        ];
+        Ok::<_, Infallible>(Plan { writes, receipt: None, result: "done" })
+    });
+    let expected = Executed { result: "done", position: Some(Position(4)) };
+    assert_eq!(executed.await.unwrap(), expected);
+    let written = [("b.com", 1), ("a.com", 1), ("a.com", 2), ("b.com", 2)];
+    assert_eq!(versions(&store).await, written.map(|(name, version)| (format!("apex:{name}"), version)));
+    let last = store.read_log(Position(3), 1).await.unwrap().remove(0);
+    assert_eq!((last.metadata, last.recorded_at), (metadata(), at(0)));
+}
+
+#[tokio::test(start_paused = true)]
+async fn without_events_nothing_is_appended_nor_is_the_answer_kept() {
+    let store = Memory::new();
+    let request = request(1, "k");
+    let begin = async |second| {
+        let tables = store.tables();
+        tables.begin(&request, [0; 32], at(second), at(second + 60), at(-60)).await.unwrap()
+    };
+    assert_eq!(begin(0).await, Begin::Started);
+    let receipt =
+        Receipt { request: request.clone(), response: StoredResponse { status: 200, body: "{}".to_owned() } };
+    let stream = apex("acme.com");
+    let write = async |writes: Vec<(StreamId, Vec<Event>)>| {
+        let decide = |_: &[Loaded], _| {
+            Ok::<_, Infallible>(Plan { writes: writes.clone(), receipt: Some(receipt.clone()), result: 1 })
+        };
+        run(&store, std::slice::from_ref(&stream), decide).await.unwrap()
+    };
+    for nothing in [vec![], vec![(stream.clone(), vec![])]] {
+        assert_eq!(write(nothing).await, Executed { result: 1, position: None });
+        assert_eq!(begin(1).await, Begin::Running);
+    }
+    assert_eq!(write(vec![(stream.clone(), vec![event()])]).await.position, Some(Position(1)));
+    assert_eq!(begin(2).await, Begin::Answered(receipt.response.clone()));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_decision_that_was_overtaken_is_made_again_on_what_is_new() {
+    let store = Memory::new();
+    let streams = [apex("acme.com")];
+    let stream = &streams[0];
+    let mut seen = vec![];
+    let executed = run(&store, &streams, |loaded, _| {
+        let version = loaded[0].version;
+        seen.push((version.0, loaded[0].events.iter().map(|event| event.version.0).collect::<Vec<_>>()));
+        if version.0 < 3 {
+            store.append_now(append(stream, version.0, vec![event()]));
+        }
+        yes(vec![(stream.clone(), vec![event()])])
+    });
+    assert_eq!(executed.await.unwrap().position, Some(Position(4)));
+    assert_eq!(seen, [(0, vec![]), (1, vec![1]), (2, vec![1, 2]), (3, vec![1, 2, 3])]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn after_eight_tries_the_streams_are_contended() {
+    let store = Memory::new();
+    let (streams, started) = ([apex("acme.com")], Instant::now());
+    let stream = &streams[0];
+    let mut tries = 0;
+    let executed = run(&store, &streams, |loaded, _| {
+        tries += 1;
+        store.append_now(append(stream, loaded[0].version.0, vec![event()]));
+        yes(vec![(stream.clone(), vec![event()])])
+    });
+    let refused = executed.await;
+    assert!(matches!(refused, Err(ExecuteError::Contended)), "{refused:?}");
+    assert_eq!(tries, 8);
+    assert!(started.elapsed() >= Duration::from_millis(7), "{:?}", started.elapsed());
+    assert!(started.elapsed() <= Duration::from_millis(7 * 20), "{:?}", started.elapsed());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_stream_that_was_not_loaded_has_to_be_new() {
+    let store = Memory::new();
+    let create = async || run(&store, &[], |_, _| yes(vec![(apex("acme.com"), vec![event()])])).await;
+    assert_eq!(create().await.unwrap().position, Some(Position(1)));
+    assert!(matches!(create().await, Err(ExecuteError::Contended)));
+    assert_eq!(versions(&store).await.len(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_rejection_is_passed_on_and_nothing_is_written() {
+    let store = Memory::new();
+    let streams = [apex("acme.com")];
+    let refused = run(&store, &streams, |_, _| Err::<Plan<()>, _>("no"));
+    assert!(matches!(refused.await, Err(ExecuteError::Rejected("no"))));
+    assert_eq!(versions(&store).await, []);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_append_whose_answer_is_lost_is_not_tried_again() {
+    let store = Memory::new();
+    store.breaks(Call::Append, [Fault::LoseAnswer]);
+    let streams = [apex("acme.com")];
+    let mut tries = 0;
+    let executed = run(&store, &streams, |_, _| {
+        tries += 1;
+        yes(vec![(apex("acme.com"), vec![event()])])
+    });
+    assert!(matches!(executed.await, Err(ExecuteError::Unavailable(_))));
+    assert_eq!((tries, versions(&store).await.len()), (1, 1));
+}
+
+/// Each round lets one through, so that nobody is overtaken more often than there are others.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn rivals_on_one_stream_all_come_through() {
+    let store = Memory::new();
+    let clock = Arc::new(RuntimeClock::new());
+    let mut rivals = JoinSet::new();
+    for rival in 0..7 {
+        let (store, clock) = (store.clone(), Arc::clone(&clock));
+        rivals.spawn(async move {
+            let metadata = deed_store::Metadata { request_id: Some(format!("req_{rival}")), ..metadata() };
+            let stream = apex("acme.com");
+            let decide = |_: &[Loaded], _| yes(vec![(stream.clone(), vec![event()])]);
+            execute(&store, &*clock, std::slice::from_ref(&stream), &metadata, decide).await.unwrap()
+        });
+    }
+    let mut positions: Vec<_> =
+        rivals.join_all().await.into_iter().map(|done| done.position.unwrap().0).collect();
+    positions.sort_unstable();
+    assert_eq!(positions, [1, 2, 3, 4, 5, 6, 7]);
+}

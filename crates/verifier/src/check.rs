@@ -1,0 +1,162 @@
+//! One piece of work from the claim's stream to the claim's stream.
+use std::sync::Arc;
+
+use deed_claims::{Class, Command, Event, Outcome, Ownership, Rejection};
+use deed_probe::Look;
+use deed_store::{Clock, EventStore, ExecuteError, Plan, Unavailable, execute, load};
+
+use crate::config::VerifierConfig;
+use crate::in_hand::InHand;
+use crate::metrics::{VerifierMetrics, words};
+use crate::sight::{Case, Verdict};
+use crate::work::{Task, Work};
+
+/// What became of a piece of work; each way its message is done with.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Settled {
+    /// It was done and recorded.
+    Recorded,
+    /// Somebody else did it, or the claim is over.
+    Stale,
+    /// It is not due; it will be asked for when it is.
+    Early,
+    /// This process is at it already.
+    InHand,
+    /// Our own trouble stood in the way; the claim's due work will ask again.
+    Internal,
+}
+
+impl Settled {
+    /// The word for labels.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Recorded => "recorded",
+            Self::Stale => "stale",
+            Self::Early => "early",
+            Self::InHand => "in_hand",
+            Self::Internal => "internal",
+        }
+    }
+}
+
+/// Why a piece of work could not be done now.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum Trouble {
+    #[error(transparent)]
+    Unavailable(#[from] Unavailable),
+    #[error("others kept writing to the stream")]
+    Contended,
+}
+
+/// Everything work is done with.
+pub struct Verifier {
+    pub(crate) store: Arc<dyn EventStore>,
+    pub(crate) look: Arc<dyn Look>,
+    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) config: VerifierConfig,
+    pub(crate) metrics: VerifierMetrics,
+    in_hand: InHand,
+}
+
+impl Verifier {
+    /// A verifier that looks with `look` and writes to `store`.
+    pub fn new(
+        store: Arc<dyn EventStore>,
+        look: Arc<dyn Look>,
+        clock: Arc<dyn Clock>,
+        config: VerifierConfig,
+        metrics: VerifierMetrics,
+    ) -> Self {
+        Self { store, look, clock, config, metrics, in_hand: InHand::default() }
+    }
+
+    pub(crate) async fn work(&self, work: &Work) -> Result<Settled, Trouble> {
+        match work.task {
+            Task::Expire => self.record(work, |_| Command::Expire { claim_id: work.claim_id }).await,
+            Task::Check { attempt } => match self.in_hand.take(work.claim_id, attempt) {
+                Some(_hold) => self.check(work, attempt).await,
+                None => Ok(Settled::InHand),
+            },
+        }
+    }
+
+    async fn check(&self, work: &Work, attempt: u32) -> Result<Settled, Trouble> {
+        let ownership = load(&*self.store, &work.stream).await?.ownership();
+        let case = match self.due(&ownership, work, attempt) {
+            Ok(case) => case,
+            Err(settled) => return Ok(settled),
+        };
+        let verdict = case.decide(&*self.look, &self.config).await;
+        self.tell(work, attempt, &verdict);
+        if is_internal(&verdict.own) || verdict.holder.as_ref().is_some_and(|(_, theirs)| is_internal(theirs)) {
+            return Ok(Settled::Internal);
+        }
+        let Verdict { own, holder, evidence, .. } = verdict;
+        self.record(work, |ownership| Command::RecordCheck {
+            claim_id: work.claim_id,
+            attempt,
+            outcome: own.clone(),
+            // What was seen of one holder's record says nothing about the next holder's.
+            holder_outcome: holder
+                .as_ref()
+                .filter(|(id, _)| ownership.holding == Some(*id))
+                .map(|(_, theirs)| theirs.clone()),
+            evidence: evidence.clone(),
+        })
+        .await
+    }
+
+    /// The case to look at, when this very check is due.
+    fn due(&self, ownership: &Ownership, work: &Work, attempt: u32) -> Result<Case, Settled> {
+        let claim = ownership.claims.get(&work.claim_id).filter(|claim| claim.is_open()).ok_or(Settled::Stale)?;
+        let pending = claim.pending.filter(|pending| pending.attempt == attempt).ok_or(Settled::Stale)?;
+        let early = chrono::Duration::from_std(self.config.early).unwrap_or_default();
+        if pending.due_at > self.clock.now() + early {
+            return Err(Settled::Early);
+        }
+        Case::of(ownership, claim).ok_or(Settled::Stale)
+    }
+
+    /// Gives a command to the newest state of the claim's stream.
+    async fn record(
+        &self,
+        work: &Work,
+        command: impl Fn(&Ownership) -> Command + Send + Sync,
+    ) -> Result<Settled, Trouble> {
+        let streams = [work.stream.clone()];
+        let policy = &self.config.policy;
+        let done = execute(&*self.store, &*self.clock, &streams, &work.metadata, |loaded, at| {
+            let ownership = loaded.first().map(deed_store::Loaded::ownership).unwrap_or_default();
+            let events = ownership.decide(command(&ownership), policy, at)?;
+            let events = events.into_iter().map(Event::from).collect();
+            Ok::<_, Rejection>(Plan { writes: vec![(work.stream.clone(), events)], receipt: None, result: () })
+        })
+        .await;
+        match done {
+            Ok(_) => Ok(Settled::Recorded),
+            Err(ExecuteError::Rejected(Rejection::NotDue)) => Ok(Settled::Early),
+            Err(ExecuteError::Rejected(rejection)) => {
+                tracing::debug!(claim = %work.claim_id, %rejection, "the work is not wanted any more");
+                Ok(Settled::Stale)
+            }
+            Err(ExecuteError::Contended) => Err(Trouble::Contended),
+            Err(ExecuteError::Unavailable(error)) => Err(Trouble::Unavailable(error)),
+        }
+    }
+
+    fn tell(&self, work: &Work, attempt: u32, verdict: &Verdict) {
+        self.metrics.judged(&verdict.own);
+        self.metrics.duration.observe(verdict.took.as_secs_f64());
+        let (outcome, class, code) = words(&verdict.own);
+        let holder = verdict.holder.as_ref().map(|(_, theirs)| words(theirs).2);
+        let took_ms = verdict.took.as_millis();
+        tracing::info!(claim = %work.claim_id, attempt, outcome, class, code, holder, took_ms, "claim.checked");
+    }
+}
+
+fn is_internal(outcome: &Outcome) -> bool {
+    outcome.code().is_some_and(|code| code.class() == Class::Internal)
+}
+
+#[cfg(test)]
+mod tests;

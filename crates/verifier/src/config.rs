@@ -1,0 +1,43 @@
+//! What a verifier is told.
+use std::time::Duration;
+
+use deed_claims::{Policy, name::NamePolicy};
+
+/// How a verifier works.
+#[derive(Debug, Clone)]
+pub struct VerifierConfig {
+    /// The rules that decisions follow.
+    pub policy: Policy,
+    /// Which names may be claimed.
+    pub names: NamePolicy,
+    /// Octets the longest label of a validation record, with its dot, adds to a name.
+    pub longest_prefix_len: usize,
+    /// Our name in the evidence of a check that asked nobody.
+    pub vantage: String,
+    /// Checks at a time.
+    pub in_flight: usize,
+    /// How long one look may take before it is given up as our own trouble; more than the prober's own budget.
+    pub look_deadline: Duration,
+    /// How much earlier than due a check may be made, for clocks that differ.
+    pub early: Duration,
+    /// The first pause before work that the store had no answer for is given back; it doubles each time.
+    pub pause: Duration,
+    /// How long a stopping verifier finishes what it has in hand.
+    pub drain: Duration,
+}
+
+impl Default for VerifierConfig {
+    fn default() -> Self {
+        Self {
+            policy: Policy::default(),
+            names: NamePolicy::default(),
+            longest_prefix_len: deed_claims::ChallengeTemplates::default().longest_prefix(),
+            vantage: "default".to_owned(),
+            in_flight: 64,
+            look_deadline: Duration::from_secs(30),
+            early: Duration::from_secs(2),
+            pause: Duration::from_secs(1),
+            drain: Duration::from_secs(25),
+        }
+    }
+}

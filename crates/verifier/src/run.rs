@@ -1,0 +1,167 @@
+//! The verifier's loop: a free hand first, then a message; stopping finishes what is in hand.
+use std::{sync::Arc, time::Duration};
+
+use deed_bus::{Bus, BusError, Consumer, Delivery, Topology};
+use prometheus::IntGauge;
+use tokio::{
+    sync::{OwnedSemaphorePermit, Semaphore},
+    task::{JoinError, JoinSet},
+};
+use tokio_util::sync::CancellationToken;
+
+pub use crate::check::Verifier;
+use crate::check::Trouble;
+use crate::work::Work;
+
+/// Deliveries after which work that the store has no answer for is left to the claim's due work, so that an outage
+/// makes no dead letters.
+const REQUEUES: u32 = 4;
+
+/// The longest pause before work is given back, or the bus is asked again.
+const LONGEST_PAUSE: Duration = Duration::from_secs(30);
+
+/// Does verification work until `stop`, then finishes what is in hand.
+///
+/// # Errors
+/// When the bus was closed while the verifier was to run, or has no such queue.
+pub async fn run_verifier(bus: &dyn Bus, verifier: Arc<Verifier>, stop: CancellationToken) -> Result<(), BusError> {
+    let mut consumer = bus.consumer(Topology::VERIFICATION).await?;
+    let mut tasks = JoinSet::new();
+    let ended = fetch(&mut *consumer, &verifier, &mut tasks, &stop).await;
+    // Only now may the consumer go: what is in hand is settled through it.
+    drain(&mut tasks, verifier.config.drain).await;
+    drop(consumer);
+    ended
+}
+
+async fn fetch(
+    consumer: &mut dyn Consumer,
+    verifier: &Arc<Verifier>,
+    tasks: &mut JoinSet<()>,
+    stop: &CancellationToken,
+) -> Result<(), BusError> {
+    let hands = Arc::new(Semaphore::new(verifier.config.in_flight.clamp(1, Semaphore::MAX_PERMITS)));
+    let mut faults = 0;
+    loop {
+        while let Some(ended) = tasks.try_join_next() {
+            report(ended);
+        }
+        let Some(Ok(hand)) = stop.run_until_cancelled(Arc::clone(&hands).acquire_owned()).await else {
+            return Ok(());
+        };
+        match stop.run_until_cancelled(consumer.next()).await {
+            None => return Ok(()),
+            Some(Ok(Some(delivery))) => {
+                faults = 0;
+                let (verifier, stop) = (Arc::clone(verifier), stop.clone());
+                tasks.spawn(async move { verifier.handle(delivery, hand, &stop).await });
+            }
+            Some(Ok(None)) if stop.is_cancelled() => return Ok(()),
+            Some(Ok(None)) => return Err(BusError::Closed),
+            Some(Err(error @ (BusError::Closed | BusError::UnknownQueue(_)))) => return Err(error),
+            Some(Err(error)) => {
+                tracing::warn!(error = &error as &dyn std::error::Error, "no verification work can be fetched");
+                faults += 1;
+                stop.run_until_cancelled(tokio::time::sleep(doubled(Duration::from_millis(250), faults))).await;
+            }
+        }
+    }
+}
+
+/// Waits for what is in hand. What is not finished by then goes back to the queue.
+async fn drain(tasks: &mut JoinSet<()>, deadline: Duration) {
+    let all = async {
+        while let Some(ended) = tasks.join_next().await {
+            report(ended);
+        }
+    };
+    if tokio::time::timeout(deadline, all).await.is_err() {
+        tracing::warn!(left = tasks.len(), "verification work was not finished in time and goes back");
+        tasks.shutdown().await;
+    }
+}
+
+fn report(ended: Result<(), JoinError>) {
+    if let Err(error) = ended
+        && error.is_panic()
+    {
+        tracing::error!(%error, "verification work panicked; its message goes back");
+    }
+}
+
+/// `first`, doubled for each time after the first, up to the longest pause.
+fn doubled(first: Duration, times: u32) -> Duration {
+    first.saturating_mul(1 << times.saturating_sub(1).min(16)).min(LONGEST_PAUSE)
+}
+
+impl Verifier {
+    /// Does what one delivery asks for and settles it, with one hand.
+    async fn handle(&self, delivery: Delivery, hand: OwnedSemaphorePermit, stop: &CancellationToken) {
+        self.metrics.in_flight.inc();
+        let busy = Busy { gauge: &self.metrics.in_flight, _hand: hand };
+        let result = self.settle(delivery, stop).await;
+        drop(busy);
+        if let Err(error) = result {
+            // The broker delivers the message again, which then is stale.
+            tracing::warn!(error = &error as &dyn std::error::Error, "a message could not be settled");
+        }
+    }
+
+    async fn settle(&self, delivery: Delivery, stop: &CancellationToken) -> Result<(), BusError> {
+        let work = match Work::of(delivery.message()) {
+            Ok(work) => work,
+            Err(poison) => {
+                tracing::warn!(reason = %poison, "a message is no verification work");
+                self.count("dead");
+                return delivery.dead_letter(poison.to_string()).await;
+            }
+        };
+        match self.work(&work).await {
+            Ok(settled) => {
+                self.count(settled.as_str());
+                delivery.done().await
+            }
+            Err(trouble) => self.give_back(delivery, &work, &trouble, stop).await,
+        }
+    }
+
+    async fn give_back(
+        &self,
+        delivery: Delivery,
+        work: &Work,
+        trouble: &Trouble,
+        stop: &CancellationToken,
+    ) -> Result<(), BusError> {
+        tracing::warn!(
+            claim = %work.claim_id, delivery = delivery.attempt(), error = trouble as &dyn std::error::Error,
+            "verification work has to wait"
+        );
+        // The hand is kept meanwhile: what cannot be recorded need not be fetched.
+        stop.run_until_cancelled(tokio::time::sleep(doubled(self.config.pause, delivery.attempt()))).await;
+        if delivery.attempt() > REQUEUES {
+            self.count("left");
+            return delivery.done().await;
+        }
+        self.count("requeued");
+        delivery.requeue().await
+    }
+
+    fn count(&self, result: &'static str) {
+        self.metrics.messages.with_label_values(&[result]).inc();
+    }
+}
+
+/// One hand at work.
+struct Busy<'a> {
+    gauge: &'a IntGauge,
+    _hand: OwnedSemaphorePermit,
+}
+
+impl Drop for Busy<'_> {
+    fn drop(&mut self) {
+        self.gauge.dec();
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,18 @@
+#!/usr/bin/env bash
+# Installs the servers that tests start as private instances on free loopback ports.
+# A service that a package would start by itself is kept from starting: nothing on this machine is touched.
+set -euo pipefail
+missing=()
+[ -x /usr/sbin/knotd ] || missing+=(knot)
+[ ${#missing[@]} -eq 0 ] && exit 0
+sudo=""; [ "$(id -u)" = 0 ] || sudo="sudo"
+policy=/usr/sbin/policy-rc.d
+made=""
+if [ ! -e "$policy" ]; then
+    printf '#!/bin/sh\nexit 101\n' | $sudo tee "$policy" >/dev/null
+    $sudo chmod 755 "$policy"
+    made=yes
+fi
+trap '[ -z "$made" ] || $sudo rm -f "$policy"' EXIT
+$sudo apt-get update --quiet=2
+DEBIAN_FRONTEND=noninteractive $sudo apt-get install --yes --quiet=2 --no-install-recommends "${missing[@]}"
