@@ -80,8 +80,12 @@ impl FieldPath {
         Self(steps.collect())
     }
 
+    /// The path to a field of what this path leads to; a key that was read is its last step already.
     fn then(mut self, key: &str) -> Self {
-        self.0.push(Step::Key(Excerpt::of(key)));
+        let step = Step::Key(Excerpt::of(key));
+        if self.0.last() != Some(&step) {
+            self.0.push(step);
+        }
         self
     }
 }

@@ -210,19 +210,4 @@ fn preferred_wait(headers: &HeaderMap) -> Option<Duration> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_preferred_wait_is_found_among_other_preferences() {
-        let wait = |value: &'static str| {
-            let mut headers = HeaderMap::new();
-            headers.insert(PREFER, HeaderValue::from_static(value));
-            preferred_wait(&headers)
-        };
-        assert_eq!(wait("wait=10"), Some(Duration::from_secs(10)));
-        assert_eq!(wait("respond-async, Wait = \"7\""), Some(Duration::from_secs(7)));
-        assert_eq!(wait("wait=-1"), None);
-        assert_eq!(wait("return=minimal"), None);
-    }
-}
+mod tests;

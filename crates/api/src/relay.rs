@@ -41,7 +41,10 @@ impl RelayMetrics {
                 "deed_relay_published_total",
                 "Events passed on to the bus and confirmed; repeated ones count again.",
             )?,
-            lag: IntGauge::new("deed_relay_lag_events", "Events of the log that the relay has not passed on.")?,
+            lag: IntGauge::new(
+                "deed_relay_lag_events",
+                "Events of the log that the relay has not passed on.",
+            )?,
         };
         registry.register(Box::new(metrics.published.clone()))?;
         registry.register(Box::new(metrics.lag.clone()))?;
@@ -125,7 +128,11 @@ impl Relay {
             content_type: CloudEvent::CONTENT_TYPE.to_owned(),
             body: body.into(),
             headers: trace.iter().map(|trace| ("traceparent".to_owned(), trace.clone())).collect(),
-            delivery: if WORK.contains(&key) { Requirement::MustReachQueue } else { Requirement::WhoeverListens },
+            delivery: if WORK.contains(&key) {
+                Requirement::MustReachQueue
+            } else {
+                Requirement::WhoeverListens
+            },
         })
     }
 }
@@ -149,9 +156,13 @@ impl Subscriber for Relay {
         let messages: Vec<Message> =
             batch.events.iter().map(|event| self.message(event)).collect::<Result<_, _>>()?;
         let requirements: Vec<Requirement> = messages.iter().map(|message| message.delivery).collect();
-        let outcomes =
-            self.publisher.publish(messages).await.map_err(|error| SubscriberError::Retry(Box::new(error)))?;
-        let prefix = requirements.iter().zip(&outcomes).take_while(|(need, got)| arrived(**need, **got)).count();
+        let outcomes = self
+            .publisher
+            .publish(messages)
+            .await
+            .map_err(|error| SubscriberError::Retry(Box::new(error)))?;
+        let prefix =
+            requirements.iter().zip(&outcomes).take_while(|(need, got)| arrived(**need, **got)).count();
         self.metrics.published.inc_by(prefix as u64);
         if prefix == batch.events.len() {
             return Ok(Progress::Advance);
@@ -186,7 +197,11 @@ pub async fn run_relay(
 }
 
 /// Keeps the gauge true on every replica, also while nothing moves.
-async fn measure_lag(store: Arc<dyn EventStore>, checkpoints: Arc<dyn Checkpoints>, lag: &IntGauge) -> Infallible {
+async fn measure_lag(
+    store: Arc<dyn EventStore>,
+    checkpoints: Arc<dyn Checkpoints>,
+    lag: &IntGauge,
+) -> Infallible {
     loop {
         let sample = async {
             let done = checkpoints.checkpoint(RELAY).await?;
@@ -200,3 +215,6 @@ async fn measure_lag(store: Arc<dyn EventStore>, checkpoints: Arc<dyn Checkpoint
         tokio::time::sleep(LAG_SAMPLE).await;
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -9,9 +9,8 @@ use actix_web::http::StatusCode;
 use actix_web::http::header::HeaderMap;
 use actix_web::test::{self, TestRequest};
 use actix_web::{App, body};
-use chrono::{DateTime, Utc};
 use deed_claims::{
-    ChallengeTemplates, ClaimId, Code, Command, Diagnosis, Event, Evidence, Holder, Outcome, Ownership,
+    ChallengeTemplates, ClaimId, Code, Command, Diagnosis, Event, Evidence, Outcome, Ownership,
     Policy, Rejection, StreamId, StreamKind, WorkspaceId,
 };
 use deed_claims::name::NamePolicy;
@@ -325,14 +324,4 @@ fn fold(changes: &mut Changes, loaded: Loaded) {
 
 pub fn with_key(request: TestRequest, key: &str) -> TestRequest {
     request.insert_header(("authorization", format!("Bearer {key}")))
-}
-
-/// The workspace as a holder of apex names.
-pub fn workspace(id: &str) -> Holder {
-    Holder::Workspace { workspace_id: id.parse().unwrap() }
-}
-
-/// An instant as answers show it.
-pub fn shown(at: DateTime<Utc>) -> String {
-    serde_json::to_value(at).unwrap().as_str().unwrap().to_owned()
 }

@@ -21,15 +21,15 @@ impl Output {
     /// Gives an answer: as one line of JSON, or in the words made of it.
     pub(crate) fn answer<T: Serialize>(self, value: &T, words: impl FnOnce(&T) -> String) -> io::Result<()> {
         let text = if self.json { serde_json::to_string(value)? } else { words(value) };
-        self.line(&text)
+        line(&text)
     }
+}
 
-    /// Writes a text and ends its line.
-    pub(crate) fn line(self, text: &str) -> io::Result<()> {
-        let mut out = io::stdout().lock();
-        writeln!(out, "{}", text.trim_end_matches('\n'))?;
-        out.flush()
-    }
+/// Writes a text and ends its line.
+pub(crate) fn line(text: &str) -> io::Result<()> {
+    let mut out = io::stdout().lock();
+    writeln!(out, "{}", text.trim_end_matches('\n'))?;
+    out.flush()
 }
 
 /// Columns side by side, as wide as their widest cell; the first row is the head.

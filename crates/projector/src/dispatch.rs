@@ -3,7 +3,8 @@ use std::{collections::BTreeMap, sync::Arc};
 
 use chrono::{DateTime, Duration, Utc};
 use deed_bus::{
-    Bus, BusError, CloudEvent, CloudEventError, InvalidKey, Message, PublishOutcome, Publisher, Requirement, Topology,
+    Bus, BusError, CloudEvent, CloudEventError, InvalidKey, Message, PublishOutcome, Publisher, Requirement,
+    Topology,
 };
 use deed_store::{Clock, DueItem, DueWork, Unavailable};
 use serde_json::json;

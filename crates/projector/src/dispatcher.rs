@@ -104,7 +104,8 @@ async fn lead(
     };
     loop {
         let (leases, clock) = (Arc::clone(&ports.checkpoints), Arc::clone(&ports.clock));
-        let Some(keeper) = LeaseKeeper::acquire(leases, clock, DISPATCHER, &config.owner, config.lease_ttl, stop).await
+        let Some(keeper) =
+            LeaseKeeper::acquire(leases, clock, DISPATCHER, &config.owner, config.lease_ttl, stop).await
         else {
             return;
         };
@@ -140,7 +141,8 @@ impl Turn<'_> {
                 head.mark_unchanged();
             }
             let round = tokio::time::timeout(self.config.lease_ttl, self.dispatch.round()).await;
-            let round = round.unwrap_or_else(|late| Err(Unavailable::new("finish a round of dispatch", late).into()));
+            let round =
+                round.unwrap_or_else(|late| Err(Unavailable::new("finish a round of dispatch", late).into()));
             // Stopping ends the wait, and the loop's condition sees it.
             let _ = stop.run_until_cancelled(self.rest(round)).await;
         }
@@ -189,7 +191,11 @@ impl Turn<'_> {
 }
 
 /// Keeps the gauge true on every replica, also while nothing can be dispatched.
-async fn measure_overdue(due: Arc<dyn DueWork>, clock: Arc<dyn Clock>, gauge: &prometheus::IntGauge) -> Infallible {
+async fn measure_overdue(
+    due: Arc<dyn DueWork>,
+    clock: Arc<dyn Clock>,
+    gauge: &prometheus::IntGauge,
+) -> Infallible {
     loop {
         if let Ok(Ok(behind)) = tokio::time::timeout(OVERDUE_SAMPLE, due.overdue(clock.now())).await {
             gauge.set(i64::try_from(behind.overdue).unwrap_or(i64::MAX));

@@ -17,8 +17,14 @@ impl ProjectorMetrics {
     pub fn register(registry: &Registry) -> prometheus::Result<Self> {
         let metrics = Self {
             events: IntCounter::new("deed_projected_events_total", "Events folded into the read models.")?,
-            lag: IntGauge::new("deed_projection_lag_events", "Events of the log that are not in the read models.")?,
-            rebuilds: IntCounter::new("deed_projection_rebuilds_total", "Rebuilds of the read models begun here.")?,
+            lag: IntGauge::new(
+                "deed_projection_lag_events",
+                "Events of the log that are not in the read models.",
+            )?,
+            rebuilds: IntCounter::new(
+                "deed_projection_rebuilds_total",
+                "Rebuilds of the read models begun here.",
+            )?,
         };
         registry.register(Box::new(metrics.events.clone()))?;
         registry.register(Box::new(metrics.lag.clone()))?;

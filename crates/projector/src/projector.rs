@@ -43,7 +43,11 @@ impl Subscriber for Projector {
     async fn consume(&mut self, batch: Batch<'_>) -> Result<Progress, SubscriberError> {
         let touched = Touched::of(batch.events);
         let (streams, apps) = (touched.ownership_streams(), touched.app_streams());
-        let ownerships = if streams.is_empty() { vec![] } else { self.models.ownerships(&streams).await.map_err(retry)? };
+        let ownerships = if streams.is_empty() {
+            vec![]
+        } else {
+            self.models.ownerships(&streams).await.map_err(retry)?
+        };
         let apps = if apps.is_empty() { vec![] } else { self.models.apps(&apps).await.map_err(retry)? };
         let changes = touched.fold(ownerships, apps, self.visibility).map_err(|gap| {
             tracing::error!(stream = %gap.stream, folded = %gap.folded, found = %gap.found,

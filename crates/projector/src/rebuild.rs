@@ -4,7 +4,8 @@
 use std::{sync::Arc, time::Duration};
 
 use deed_store::{
-    Batch, Checkpoints, Clock, EventStore, Lease, LeaseError, LeaseKeeper, Position, Subscriber, SubscriberError, Unavailable,
+    Batch, Checkpoints, Clock, EventStore, Lease, LeaseError, LeaseKeeper, Position, Subscriber,
+    SubscriberError, Unavailable,
 };
 use tokio_util::sync::CancellationToken;
 

@@ -106,7 +106,11 @@ async fn follow(
 }
 
 /// Keeps the gauge true on every replica, also while nothing moves.
-async fn measure_lag(store: Arc<dyn EventStore>, checkpoints: Arc<dyn Checkpoints>, lag: &IntGauge) -> Infallible {
+async fn measure_lag(
+    store: Arc<dyn EventStore>,
+    checkpoints: Arc<dyn Checkpoints>,
+    lag: &IntGauge,
+) -> Infallible {
     loop {
         let sample = async {
             let done = checkpoints.checkpoint(READ_MODELS).await?;

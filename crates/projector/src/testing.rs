@@ -7,8 +7,8 @@ use deed_claims::{
     IfHeldByAnother, Observation, Outcome, Policy, Rejection, Scope, StreamId, Token, name::DomainName,
 };
 use deed_store::{
-    Batch, Checkpoints, Clock, DueItem, DueWork, EventStore, ExecuteError, Lease, Loaded, Metadata, Plan, Position,
-    Progress, Subscriber, execute,
+    Batch, Checkpoints, Clock, DueItem, DueWork, EventStore, ExecuteError, Lease, Loaded, Metadata, Plan,
+    Position, Progress, Subscriber, execute,
 };
 use deed_store_sqlite::{SqliteConfig, SqliteStore};
 use deed_testkit::FakeClock;
@@ -49,7 +49,11 @@ impl World {
     }
 
     pub async fn lease(&self) -> Lease {
-        self.store.acquire(READ_MODELS, "test", self.clock.now(), TTL).await.unwrap().expect("the lease is free")
+        self.store
+            .acquire(READ_MODELS, "test", self.clock.now(), TTL)
+            .await
+            .unwrap()
+            .expect("the lease is free")
     }
 
     /// Folds what is not folded yet, in batches of this size.
@@ -132,7 +136,11 @@ pub fn initiate(claim: u8, name: &str, workspace: u8) -> Command {
         holder: Holder::Workspace { workspace_id: format!("ws_{workspace}").parse().unwrap() },
         requested: name.clone(),
         region: None,
-        challenge: ChallengeTemplates::default().challenge(Scope::Apex, &name, Token::from_bytes([claim; 20])),
+        challenge: ChallengeTemplates::default().challenge(
+            Scope::Apex,
+            &name,
+            Token::from_bytes([claim; 20]),
+        ),
         if_held_by_another: IfHeldByAnother::Challenge,
         name,
     }

@@ -14,7 +14,7 @@ fn expiry(now: DateTime<Utc>, ttl: Duration) -> i64 {
     micros(now).saturating_add(signed(ttl.as_micros()))
 }
 
-/// Moves the checkpoint of a lease's subscription as part of a transaction.
+/// Moves the checkpoint of a lease's subscription, in a transaction or as one.
 pub(crate) async fn advance(
     connection: &mut SqliteConnection,
     what: &'static str,
@@ -41,7 +41,7 @@ pub(crate) async fn advance(
     if done.rows_affected() == 1 { Ok(()) } else { Err(LeaseError::Lost) }
 }
 
-/// Sets the checkpoint of a lease's subscription to 0 as part of a transaction.
+/// Sets the checkpoint of a lease's subscription to 0, in a transaction or as one.
 pub(crate) async fn rewind(
     connection: &mut SqliteConnection,
     what: &'static str,

@@ -6,7 +6,7 @@ use deed_store::{AppendBackend, GroupCommit, GroupCommitLimits, Position, Unavai
 use sqlx::migrate::{MigrateError, Migrator};
 use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection, SqlitePool, SqlitePoolOptions};
 use sqlx::{ConnectOptions, Connection};
-use tokio::sync::watch;
+use tokio::{sync::watch, time::Instant};
 
 use crate::columns::Reading;
 use crate::writer::Writer;
@@ -15,10 +15,12 @@ static MIGRATIONS: Migrator = sqlx::migrate!("../../migrations/sqlite");
 
 /// How long SQLite waits for another process that writes.
 const BUSY: Duration = Duration::from_secs(5);
-/// How long a read waits for a free connection.
+/// How long a read waits for a free connection, and closing for the reads that are under way.
 const READER: Duration = Duration::from_secs(10);
 /// Pause between two tries to turn the write-ahead log on, which SQLite does not wait for by itself.
 const WAL_RETRY: Duration = Duration::from_millis(20);
+/// `SQLITE_BUSY`: another connection has the lock.
+const BUSY_CODE: u32 = 5;
 /// What the header of our files says: "Deed".
 const APPLICATION_ID: i64 = 0x4465_6564;
 
@@ -102,13 +104,17 @@ pub enum OpenError {
     },
 }
 
+/// SQLite's result code without its refinement, which is in the higher bytes.
+fn primary_code(error: &sqlx::Error) -> Option<u32> {
+    let code = error.as_database_error().and_then(sqlx::error::DatabaseError::code)?;
+    code.parse::<u32>().ok().map(|code| code & 0xff)
+}
+
 impl OpenError {
     fn of(path: &Path, source: sqlx::Error) -> Self {
         let path = path.to_path_buf();
-        let code = source.as_database_error().and_then(sqlx::error::DatabaseError::code);
-        // The low byte is the primary result code.
-        match code.and_then(|code| code.parse::<u32>().ok()).map(|code| code & 0xff) {
-            Some(5 | 6) => Self::Locked { path, source },
+        match primary_code(&source) {
+            Some(BUSY_CODE | 6) => Self::Locked { path, source },
             Some(3 | 8 | 14) => Self::NotWritable { path, source },
             Some(26) => Self::NotADatabase(path),
             _ => Self::Other { path, source: source.into() },
@@ -210,8 +216,9 @@ impl SqliteStore {
     /// When SQLite could not finish its write-ahead log; nothing is lost, the next one to open does it.
     pub async fn close(&self) -> Result<(), Unavailable> {
         self.commit.close().await;
-        self.database.readers.close().await;
-        self.database.writer.close().await.map_err(|e| Unavailable::new("close the store", e))
+        // Reads that take longer end by themselves; their connections close with them.
+        let _ = tokio::time::timeout(READER, self.database.readers.close()).await;
+        self.database.writer.close("close the store").await
     }
 }
 
@@ -253,17 +260,15 @@ async fn recognise(path: &Path, connection: &mut SqliteConnection) -> Result<(),
 
 /// The mode is kept in the file; SQLite does not wait for others when it changes it, so this does.
 async fn write_ahead(connection: &mut SqliteConnection) -> Result<(), sqlx::Error> {
-    let tries = async {
-        loop {
-            match sqlx::query("PRAGMA journal_mode = WAL").execute(&mut *connection).await {
-                Err(sqlx::Error::Database(e)) if e.code().as_deref() == Some("5") => {
-                    tokio::time::sleep(WAL_RETRY).await;
-                }
-                other => return other.map(|_| ()),
+    let until = Instant::now() + BUSY;
+    loop {
+        match sqlx::query("PRAGMA journal_mode = WAL").execute(&mut *connection).await {
+            Err(e) if primary_code(&e) == Some(BUSY_CODE) && Instant::now() < until => {
+                tokio::time::sleep(WAL_RETRY).await;
             }
+            other => return other.map(|_| ()),
         }
-    };
-    tokio::time::timeout(BUSY, tries).await.unwrap_or(Err(sqlx::Error::PoolTimedOut))
+    }
 }
 
 /// All migrations in one transaction that locks others out from its beginning: two processes that open a new file

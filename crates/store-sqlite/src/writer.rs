@@ -67,13 +67,17 @@ impl Writer {
         durability: Durability,
         what: &'static str,
     ) -> Result<Turn<'_>, Unavailable> {
-        let slot = tokio::time::timeout(TURN, self.slot.lock());
-        let mut slot = slot.await.map_err(|_| Unavailable::new(what, NoTurn::Deadline))?;
+        let mut slot = self.slot(what).await?;
         if slot.closed {
             return Err(Unavailable::new(what, NoTurn::Closed));
         }
         self.prepare(&mut slot, durability).await.map_err(|e| Unavailable::new(what, e))?;
         Ok(Turn { slot, what })
+    }
+
+    async fn slot(&self, what: &'static str) -> Result<MutexGuard<'_, Slot>, Unavailable> {
+        let slot = tokio::time::timeout(TURN, self.slot.lock());
+        slot.await.map_err(|_| Unavailable::new(what, NoTurn::Deadline))
     }
 
     async fn prepare(&self, slot: &mut Slot, durability: Durability) -> Result<(), sqlx::Error> {
@@ -128,11 +132,11 @@ impl Writer {
         Ok(())
     }
 
-    pub(crate) async fn close(&self) -> Result<(), sqlx::Error> {
-        let mut slot = self.slot.lock().await;
+    pub(crate) async fn close(&self, what: &'static str) -> Result<(), Unavailable> {
+        let mut slot = self.slot(what).await?;
         slot.closed = true;
         match slot.connection.take() {
-            Some(connection) => connection.close().await,
+            Some(connection) => connection.close().await.map_err(|e| Unavailable::new(what, e)),
             None => Ok(()),
         }
     }

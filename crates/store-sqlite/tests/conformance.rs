@@ -1,4 +1,5 @@
 //! SQLite does what every backend must do.
+#![expect(clippy::unwrap_used, reason = "these are tests: a panic is their verdict")]
 use std::sync::Arc;
 
 use deed_store::conformance::StoreUnderTest;

@@ -1,4 +1,5 @@
 //! What was acknowledged is there after the process was killed, and after the disk was full.
+#![expect(clippy::unwrap_used, reason = "these are tests: a panic is their verdict")]
 #![cfg(unix)]
 use std::collections::{BTreeSet, HashMap};
 use std::io::{BufRead, BufReader};
@@ -17,7 +18,7 @@ use tokio::task::JoinSet;
 
 /// Makes a test play the process that comes to harm, on the file it names.
 const VICTIM: &str = "DEED_TEST_VICTIM";
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_mins(1);
 const WRITERS: u32 = 32;
 /// Events of one append: one in the first stream, two in the second.
 const EVENTS: u64 = 3;

@@ -1,4 +1,5 @@
 //! What is particular to the file: it refuses tampering, keeps everything, and says what is wrong with it.
+#![expect(clippy::unwrap_used, reason = "these are tests: a panic is their verdict")]
 use std::time::Duration;
 
 use deed_store::conformance::samples::{
@@ -111,8 +112,8 @@ async fn reopening_keeps_everything() {
     };
     store.insert(&key, KeyHash([9; 32])).await.unwrap();
     let lease = store.acquire("projection", "here", at(0), TTL).await.unwrap().unwrap();
-    let folded = together([changes(&apex("acme.com"), &events), app_changes(&[app_created(1, 1, 0)])]);
-    store.apply(&lease, Position(0), Position(2), folded.clone()).await.unwrap();
+    let models = together([changes(&apex("acme.com"), &events), app_changes(&[app_created(1, 1, 0)])]);
+    store.apply(&lease, Position(0), Position(2), models.clone()).await.unwrap();
     let (log, digest) = (store.read_log(Position(0), 10).await.unwrap(), store.digest().await.unwrap());
     store.close().await.unwrap();
     assert!(!folder.path().join("deed.db-wal").exists(), "closing leaves one file");
@@ -121,7 +122,7 @@ async fn reopening_keeps_everything() {
     assert_eq!(*store.head().borrow(), Position(2));
     assert_eq!(store.read_log(Position(0), 10).await.unwrap(), log);
     assert_eq!(store.digest().await.unwrap(), digest);
-    assert_eq!(store.ownerships(&[apex("acme.com")]).await.unwrap(), folded.ownerships);
+    assert_eq!(store.ownerships(&[apex("acme.com")]).await.unwrap(), models.ownerships);
     assert_eq!(store.checkpoint("projection").await.unwrap(), Position(2));
     assert_eq!(store.acquire("projection", "there", at(1), TTL).await.unwrap(), None);
     store.renew(&lease, at(1), TTL).await.unwrap();

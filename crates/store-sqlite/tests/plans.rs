@@ -1,4 +1,5 @@
 //! Every query of the crate finds its rows by an index, unless it is about all rows.
+#![expect(clippy::unwrap_used, reason = "these are tests: a panic is their verdict")]
 use deed_store_sqlite::{SqliteConfig, SqliteStore};
 use sqlx::sqlite::SqliteConnectOptions;
 use sqlx::{AssertSqlSafe, ConnectOptions, Row};

@@ -142,11 +142,12 @@ fn config(folder: &Path, address: Ipv4Addr, port: u16, zones: &[ZoneText]) -> St
     );
     for zone in zones {
         let name = if zone.origin.is_empty() { "." } else { &zone.origin };
-        text.push_str(&format!(
+        let entry = format!(
             "  - domain: \"{name}\"\n    storage: \"{home}\"\n    file: \"{}\"\n    zonefile-sync: -1\n    \
              zonefile-load: difference\n    journal-content: changes\n",
             file_of(&zone.origin)
-        ));
+        );
+        text.push_str(&entry);
     }
     text
 }

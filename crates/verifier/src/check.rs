@@ -88,7 +88,8 @@ impl Verifier {
         };
         let verdict = case.decide(&*self.look, &self.config).await;
         self.tell(work, attempt, &verdict);
-        if is_internal(&verdict.own) || verdict.holder.as_ref().is_some_and(|(_, theirs)| is_internal(theirs)) {
+        if is_internal(&verdict.own) || verdict.holder.as_ref().is_some_and(|(_, theirs)| is_internal(theirs))
+        {
             return Ok(Settled::Internal);
         }
         let Verdict { own, holder, evidence, .. } = verdict;
@@ -108,7 +109,8 @@ impl Verifier {
 
     /// The case to look at, when this very check is due.
     fn due(&self, ownership: &Ownership, work: &Work, attempt: u32) -> Result<Case, Settled> {
-        let claim = ownership.claims.get(&work.claim_id).filter(|claim| claim.is_open()).ok_or(Settled::Stale)?;
+        let claim =
+            ownership.claims.get(&work.claim_id).filter(|claim| claim.is_open()).ok_or(Settled::Stale)?;
         let pending = claim.pending.filter(|pending| pending.attempt == attempt).ok_or(Settled::Stale)?;
         let early = chrono::Duration::from_std(self.config.early).unwrap_or_default();
         if pending.due_at > self.clock.now() + early {
@@ -129,7 +131,11 @@ impl Verifier {
             let ownership = loaded.first().map(deed_store::Loaded::ownership).unwrap_or_default();
             let events = ownership.decide(command(&ownership), policy, at)?;
             let events = events.into_iter().map(Event::from).collect();
-            Ok::<_, Rejection>(Plan { writes: vec![(work.stream.clone(), events)], receipt: None, result: () })
+            Ok::<_, Rejection>(Plan {
+                writes: vec![(work.stream.clone(), events)],
+                receipt: None,
+                result: (),
+            })
         })
         .await;
         match done {

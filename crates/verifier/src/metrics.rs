@@ -25,7 +25,10 @@ impl VerifierMetrics {
                 &["outcome", "class", "code"],
             )?,
             messages: IntCounterVec::new(
-                Opts::new("deed_verification_messages_total", "Messages of verification work, by what became of them."),
+                Opts::new(
+                    "deed_verification_messages_total",
+                    "Messages of verification work, by what became of them.",
+                ),
                 &["result"],
             )?,
             duration: Histogram::with_opts(duration)?,

@@ -9,8 +9,8 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 
-pub use crate::check::Verifier;
 use crate::check::Trouble;
+pub use crate::check::Verifier;
 use crate::work::Work;
 
 /// Deliveries after which work that the store has no answer for is left to the claim's due work, so that an outage
@@ -24,7 +24,11 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(30);
 ///
 /// # Errors
 /// When the bus was closed while the verifier was to run, or has no such queue.
-pub async fn run_verifier(bus: &dyn Bus, verifier: Arc<Verifier>, stop: CancellationToken) -> Result<(), BusError> {
+pub async fn run_verifier(
+    bus: &dyn Bus,
+    verifier: Arc<Verifier>,
+    stop: CancellationToken,
+) -> Result<(), BusError> {
     let mut consumer = bus.consumer(Topology::VERIFICATION).await?;
     let mut tasks = JoinSet::new();
     let ended = fetch(&mut *consumer, &verifier, &mut tasks, &stop).await;
@@ -60,9 +64,13 @@ async fn fetch(
             Some(Ok(None)) => return Err(BusError::Closed),
             Some(Err(error @ (BusError::Closed | BusError::UnknownQueue(_)))) => return Err(error),
             Some(Err(error)) => {
-                tracing::warn!(error = &error as &dyn std::error::Error, "no verification work can be fetched");
+                tracing::warn!(
+                    error = &error as &dyn std::error::Error,
+                    "no verification work can be fetched"
+                );
                 faults += 1;
-                stop.run_until_cancelled(tokio::time::sleep(doubled(Duration::from_millis(250), faults))).await;
+                stop.run_until_cancelled(tokio::time::sleep(doubled(Duration::from_millis(250), faults)))
+                    .await;
             }
         }
     }

@@ -66,7 +66,8 @@ impl Case {
 
     /// What is known without looking: the rules of names change, and nobody is asked about a name they refuse.
     fn refused(&self, config: &VerifierConfig) -> Option<Observation> {
-        let refused = ClaimableName::new(self.name.clone(), &config.names, config.longest_prefix_len).err()?;
+        let refused =
+            ClaimableName::new(self.name.clone(), &config.names, config.longest_prefix_len).err()?;
         Some(blind(&self.own, ProbeFailure::NameRefused(refused.to_string()), config))
     }
 

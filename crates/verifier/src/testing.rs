@@ -8,8 +8,9 @@ use std::{
 use async_trait::async_trait;
 use chrono::TimeDelta;
 use deed_claims::{
-    ChallengeTemplates, ClaimId, Command, Confirmation, Event, Evidence, Holder, IfHeldByAnother, Observation, Outcome,
-    Policy, ProbeFailure, Rejection, Reply, Scope, ServerAnswer, SoaSeen, StreamId, Token, Transport, name::DomainName,
+    ChallengeTemplates, ClaimId, Command, Confirmation, Event, Evidence, Holder, IfHeldByAnother,
+    Observation, Outcome, Policy, ProbeFailure, Rejection, Reply, Scope, ServerAnswer, SoaSeen, StreamId,
+    Token, Transport, name::DomainName,
 };
 use deed_probe::{Look, Question};
 use deed_store::{EventStore, ExecuteError, Loaded, Metadata, Plan, Version, execute, load};
@@ -95,7 +96,11 @@ impl Look for Dns {
             authoritative: true,
             truncated: false,
             ede: None,
-            soa: values.is_empty().then(|| SoaSeen { owner: "acme.com".to_owned(), serial: 1, negative_ttl: 60 }),
+            soa: values.is_empty().then(|| SoaSeen {
+                owner: "acme.com".to_owned(),
+                serial: 1,
+                negative_ttl: 60,
+            }),
             values,
             oversize: false,
         };

@@ -105,7 +105,6 @@ mod tests {
     use actix_web::test::TestRequest;
     use serde_json::json;
 
-    use super::*;
     use crate::apps::testing::{HOST, Tenant, app, host, idempotent};
     use crate::testing::{Harness, Setup};
 
@@ -120,7 +119,7 @@ mod tests {
         let challenge = &ownership.claims.values().next().unwrap().challenge;
         assert_eq!(*challenge.record_name, *format!("_deed-verify.{HOST}"));
         assert_eq!(*challenge.record_value, *format!("deed-site-verification={token}"));
-        // The claim and the app's part in it are one append: the last two events.
+        // The claim and the app's part in it stand together, the last two events.
         let (claim, app) =
             (harness.load(&host(HOST)).await.events, harness.load(&tenant.app_stream()).await.events);
         let (claimed, added) = (claim.last().unwrap().position, app.last().unwrap().position);
@@ -192,12 +191,12 @@ mod tests {
             json!({ "is_primary": true }),
             json!({ "domain": HOST, "is_primary": "yes" }),
             json!({ "domain": HOST, "primary": true }),
-            json!([]),
         ] {
             shown.push(tenant.post(&harness, &tenant.domains(), body).await.shown());
         }
         insta::assert_json_snapshot!("add_refusals", shown);
         assert_eq!(harness.last_position().await, before);
+        assert_eq!(tenant.post(&harness, &tenant.domains(), json!([])).await.status, 422);
         // The body is looked at before the app.
         let nowhere = "/v1/apps/app_aaaaaaaaaaaaaaaa/domains";
         assert_eq!(tenant.post(&harness, nowhere, json!({ "domain": "" })).await.status, 422);

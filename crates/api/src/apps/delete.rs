@@ -114,10 +114,18 @@ fn no_streams() -> ErrorB {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
     use actix_web::test::TestRequest;
+    use async_trait::async_trait;
     use deed_claims::Status;
+    use deed_claims::app::AppDomainAdded;
+    use deed_store::{
+        Append, AppendError, Appended, EventStore, Position, RecordedEvent, StreamWrite, Unavailable, Version,
+    };
     use futures::future::join;
     use serde_json::json;
+    use tokio::sync::watch;
 
     use super::*;
     use crate::apps::testing::{HOST, Tenant, app, host, idempotent};
@@ -177,6 +185,65 @@ mod tests {
         for name in added {
             assert!(status(&harness, &name, &tenant).await.is_over(), "{name}");
         }
+        let left = harness.load(&tenant.app_stream()).await.app().unwrap();
+        assert!(left.deleted && left.domains.is_empty());
+    }
+
+    /// Adds a hostname to the app whenever somebody is about to change the app, a number of times.
+    struct Meddler {
+        store: Arc<dyn EventStore>,
+        app: AppId,
+        left: AtomicUsize,
+    }
+
+    #[async_trait]
+    impl EventStore for Meddler {
+        async fn append(&self, append: Append) -> Result<Appended, AppendError> {
+            let stream = StreamId::app(&self.app);
+            let met = append.writes.iter().find(|write| write.stream == stream);
+            let take = |left: usize| left.checked_sub(1);
+            if let Some(met) = met
+                && let Ok(left) = self.left.fetch_update(Ordering::Relaxed, Ordering::Relaxed, take)
+            {
+                let domain: DomainName = format!("late{left}.acme.com").parse().unwrap();
+                let added =
+                    AppDomainAdded { app_id: self.app.clone(), domain, primary: false, at: append.at };
+                let write = StreamWrite { stream, expected: met.expected, events: vec![added.into()] };
+                let meddling = Append { writes: vec![write], receipt: None, ..append.clone() };
+                self.store.append(meddling).await?;
+            }
+            self.store.append(append).await
+        }
+        async fn read_stream(
+            &self,
+            stream: &StreamId,
+            after: Version,
+        ) -> Result<Vec<RecordedEvent>, Unavailable> {
+            self.store.read_stream(stream, after).await
+        }
+        async fn read_log(&self, after: Position, limit: usize) -> Result<Vec<RecordedEvent>, Unavailable> {
+            self.store.read_log(after, limit).await
+        }
+        async fn last_position(&self) -> Result<Position, Unavailable> {
+            self.store.last_position().await
+        }
+        fn head(&self) -> watch::Receiver<Position> {
+            self.store.head()
+        }
+    }
+
+    #[actix_web::test]
+    async fn an_app_that_keeps_changing_goes_all_the_same() {
+        let mut harness = Harness::start().await;
+        let tenant = Tenant::new(&harness, "ws_a").await;
+        tenant.add(&harness, HOST).await;
+        let app = harness.load(&tenant.app_stream()).await.app().unwrap().app_id;
+        let state = Arc::get_mut(&mut harness.state).unwrap();
+        // More often than one decision is made anew, so the whole step is, twice.
+        let meddler = Meddler { store: state.store.clone(), app, left: AtomicUsize::new(20) };
+        state.store = Arc::new(meddler);
+        let deleted = harness.delete(&tenant.app, &tenant.key).await;
+        assert_eq!(deleted.status, 200, "{}", deleted.text);
         let left = harness.load(&tenant.app_stream()).await.app().unwrap();
         assert!(left.deleted && left.domains.is_empty());
     }

@@ -55,3 +55,50 @@ pub async fn add_domain(call: Arc<Call>) -> Result<Reply, ErrorA> {
     };
     claim(&call, &wish, |seen| Reply::ok(&Success::of(seen.domain()))).await
 }
+
+#[cfg(test)]
+mod tests {
+    use deed_claims::Outcome;
+    use deed_store::KeyScope;
+    use insta::assert_json_snapshot;
+    use serde_json::json;
+
+    use crate::testing::Harness;
+
+    #[actix_web::test]
+    async fn a_domain_is_added_once_and_keeps_its_region() {
+        let harness = Harness::start().await;
+        let key = harness.workspace_key("ws_a", &KeyScope::ALL).await;
+        let first = harness.post("/v1/domains", &key, json!({ "domain": "acme.com", "region": "eu-west-1" })).await;
+        assert_json_snapshot!("domain", first.shown());
+        let again = harness.post("/v1/domains", &key, json!({ "domain": "acme.com" })).await;
+        assert_eq!(again.text, first.text);
+        let none = harness.post("/v1/domains", &key, json!({ "domain": "acme.org", "region": null })).await;
+        assert!(none.body["data"]["region"].is_null());
+    }
+
+    #[actix_web::test]
+    async fn a_name_that_another_workspace_has_can_be_claimed_and_its_holder_stays_unknown() {
+        let harness = Harness::start().await;
+        let holder = harness.workspace_key("ws_holder", &KeyScope::ALL).await;
+        let other = harness.workspace_key("ws_b", &KeyScope::ALL).await;
+        harness.post("/v1/domains", &holder, json!({ "domain": "acme.com" })).await;
+        harness.verify("/v1/domains/acme.com/verify", &holder).await;
+        harness.record_check("apex:acme.com", "ws_holder", Outcome::Proven).await;
+        let refused = harness.post("/v1/domains", &other, json!({ "domain": "send.acme.com" })).await;
+        assert_json_snapshot!("claimable", refused.shown());
+        assert!(!refused.text.contains("ws_holder"));
+        assert_eq!(harness.ownership("apex:acme.com").await.claims.len(), 1);
+        // Its holder finds its own.
+        let own = harness.post("/v1/domains", &holder, json!({ "domain": "acme.com" })).await;
+        assert_eq!((own.status.as_u16(), &own.body["data"]["isVerified"]), (200, &json!(true)));
+    }
+
+    #[actix_web::test]
+    async fn a_region_is_short() {
+        let harness = Harness::start().await;
+        let key = harness.workspace_key("ws_a", &KeyScope::ALL).await;
+        let body = json!({ "domain": "acme.com", "region": "x".repeat(65) });
+        assert_json_snapshot!("region_too_long", harness.post("/v1/domains", &key, body).await.shown());
+    }
+}

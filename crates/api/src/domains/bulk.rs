@@ -113,3 +113,40 @@ async fn item(call: &Call, domain: String, patience: Duration) -> Result<BulkVer
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use deed_store::KeyScope;
+    use insta::assert_json_snapshot;
+    use serde_json::{Value, json};
+
+    use crate::testing::Harness;
+
+    const BULK: &str = "/v1/domains/claims/verify";
+
+    #[actix_web::test]
+    async fn every_name_has_its_result_in_order() {
+        let harness = Harness::start().await;
+        let key = harness.workspace_key("ws_a", &KeyScope::ALL).await;
+        let other = harness.workspace_key("ws_b", &KeyScope::ALL).await;
+        harness.post("/v1/domains/claims", &key, json!({ "domain": "acme.com" })).await;
+        harness.post("/v1/domains/claims", &other, json!({ "domain": "theirs.com" })).await;
+        let body = json!({ "domains": ["acme.com", "theirs.com", "none.com", "not a name"] });
+        let answer = harness.post(BULK, &key, body).await;
+        assert_json_snapshot!("results", answer.shown());
+        assert!(harness.ownership("apex:acme.com").await.claims.values().all(|claim| claim.pending.is_some()));
+        assert!(harness.ownership("apex:theirs.com").await.claims.values().all(|claim| claim.pending.is_none()));
+    }
+
+    #[actix_web::test]
+    async fn from_one_to_fifty_names_are_taken() {
+        let harness = Harness::start().await;
+        let key = harness.workspace_key("ws_a", &KeyScope::ALL).await;
+        let names = |count: usize| -> Vec<Value> { (0..count).map(|i| json!(format!("n{i}.com"))).collect() };
+        assert_json_snapshot!("no_names", harness.post(BULK, &key, json!({ "domains": [] })).await.shown());
+        let over = harness.post(BULK, &key, json!({ "domains": names(51) })).await;
+        assert_eq!((over.status.as_u16(), &over.body["data"]["field"]), (400, &json!("domains")));
+        let full = harness.post(BULK, &key, json!({ "domains": names(50) })).await;
+        assert_eq!(full.body["data"]["results"].as_array().unwrap().len(), 50);
+    }
+}

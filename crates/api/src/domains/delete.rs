@@ -93,3 +93,61 @@ pub async fn cancel_claim(call: Arc<Call>) -> Result<Reply, ErrorA> {
     })
     .await
 }
+
+#[cfg(test)]
+mod tests {
+    use deed_claims::Outcome;
+    use deed_store::KeyScope;
+    use insta::assert_json_snapshot;
+    use serde_json::json;
+
+    use crate::testing::Harness;
+
+    const ACME: &str = "apex:acme.com";
+
+    #[actix_web::test]
+    async fn a_domain_that_was_given_up_is_not_found_again_and_its_claim_tells() {
+        let harness = Harness::start().await;
+        let key = harness.workspace_key("ws_a", &KeyScope::ALL).await;
+        harness.post("/v1/domains", &key, json!({ "domain": "acme.com" })).await;
+        harness.verify("/v1/domains/acme.com/verify", &key).await;
+        harness.record_check(ACME, "ws_a", Outcome::Proven).await;
+        let cancel = harness.delete("/v1/domains/claims/acme.com", &key).await;
+        assert_json_snapshot!("held", cancel.shown());
+        let deleted = harness.delete("/v1/domains/acme.com", &key).await;
+        assert_json_snapshot!("deleted", deleted.shown());
+        assert_eq!(harness.get("/v1/domains/acme.com", &key).await.status.as_u16(), 404);
+        assert_eq!(harness.delete("/v1/domains/acme.com", &key).await.status.as_u16(), 404);
+        let claim = harness.get("/v1/domains/claims/acme.com", &key).await;
+        assert_json_snapshot!("released", claim.shown());
+        // What is over can be claimed anew.
+        let anew = harness.post("/v1/domains", &key, json!({ "domain": "acme.com" })).await;
+        assert_eq!(anew.body["data"]["status"], "pending");
+    }
+
+    #[actix_web::test]
+    async fn a_claim_is_cancelled_once() {
+        let harness = Harness::start().await;
+        let key = harness.workspace_key("ws_a", &KeyScope::ALL).await;
+        harness.post("/v1/domains/claims", &key, json!({ "domain": "acme.com" })).await;
+        let cancelled = harness.delete("/v1/domains/claims/acme.com", &key).await;
+        assert_json_snapshot!("cancelled", cancelled.shown());
+        let again = harness.delete("/v1/domains/claims/www.acme.com", &key).await;
+        assert_eq!(again.text, cancelled.text);
+        assert_eq!(harness.load(ACME).await.events.len(), 2);
+        assert_eq!(harness.delete("/v1/domains/acme.com", &key).await.status.as_u16(), 404);
+    }
+
+    #[actix_web::test]
+    async fn a_claim_that_ended_in_another_way_cannot_be_deleted() {
+        let harness = Harness::start().await;
+        let key = harness.workspace_key("ws_a", &KeyScope::ALL).await;
+        harness.post("/v1/domains/claims", &key, json!({ "domain": "acme.com" })).await;
+        let claim_id = harness.claim_id(ACME, "ws_a").await;
+        harness.clock.advance(chrono::Duration::days(8));
+        harness.command(ACME, deed_claims::Command::Expire { claim_id }).await;
+        assert_json_snapshot!("ended", harness.delete("/v1/domains/acme.com", &key).await.shown());
+        assert_eq!(harness.delete("/v1/domains/claims/acme.com", &key).await.status.as_u16(), 409);
+        assert_eq!(harness.get("/v1/domains/acme.com", &key).await.body["data"]["status"], "expired");
+    }
+}

@@ -41,3 +41,57 @@ pub async fn claim_history(call: Arc<Call>) -> Result<Reply, ErrorA> {
     let next = page.last().filter(|_| more).map(|entry| entry.version.to_string());
     Ok(Reply::ok(&Page::of(page, next))?.at(position(&loaded)))
 }
+
+#[cfg(test)]
+mod tests {
+    use deed_claims::Outcome;
+    use deed_store::KeyScope;
+    use insta::assert_json_snapshot;
+    use serde_json::json;
+
+    use crate::testing::{Harness, absent};
+
+    const ACME: &str = "apex:acme.com";
+    const HISTORY: &str = "/v1/domains/claims/acme.com/history";
+
+    #[actix_web::test]
+    async fn a_history_tells_every_check_and_only_of_the_own_claim() {
+        let harness = Harness::start().await;
+        let (a, b) = (
+            harness.workspace_key("ws_a", &KeyScope::ALL).await,
+            harness.workspace_key("ws_b", &KeyScope::ALL).await,
+        );
+        for key in [&a, &b] {
+            harness.post("/v1/domains/claims", key, json!({ "domain": "acme.com" })).await;
+            harness.verify("/v1/domains/claims/acme.com/verify", key).await;
+        }
+        harness.record_check(ACME, "ws_a", absent()).await;
+        harness.clock.advance(chrono::Duration::minutes(1));
+        harness.record_check(ACME, "ws_a", Outcome::Proven).await;
+        harness.record_contested_check(ACME, "ws_b", Outcome::Proven, Some(Outcome::Proven)).await;
+        assert_json_snapshot!("holder", harness.get(HISTORY, &a).await.shown());
+        let challenger = harness.get(HISTORY, &b).await;
+        let kinds: Vec<_> =
+            challenger.body["data"].as_array().unwrap().iter().map(|e| e["type"].as_str().unwrap()).collect();
+        assert_eq!(
+            kinds,
+            ["claim.initiated", "verification.requested", "check.recorded", "domain.verified", "contest.opened"]
+        );
+        assert!(!challenger.text.contains("ws_a"));
+    }
+
+    #[actix_web::test]
+    async fn a_history_is_read_page_by_page() {
+        let harness = Harness::start().await;
+        let key = harness.workspace_key("ws_a", &KeyScope::ALL).await;
+        harness.post("/v1/domains/claims", &key, json!({ "domain": "acme.com" })).await;
+        harness.verify("/v1/domains/claims/acme.com/verify", &key).await;
+        let first = harness.get(&format!("{HISTORY}?limit=1"), &key).await;
+        assert_eq!(first.body["data"][0]["type"], "claim.initiated");
+        let cursor = first.body["nextCursor"].as_str().unwrap();
+        let last = harness.get(&format!("{HISTORY}?limit=1&cursor={cursor}"), &key).await;
+        assert_eq!(last.body["data"][0]["type"], "verification.requested");
+        assert_eq!(last.body.get("nextCursor"), None);
+        assert_eq!(harness.get(&format!("{HISTORY}?cursor=x"), &key).await.status.as_u16(), 400);
+    }
+}

@@ -86,3 +86,121 @@ pub async fn claim(
     })
     .await
 }
+
+#[cfg(test)]
+mod tests {
+    use actix_web::http::StatusCode;
+    use deed_claims::Outcome;
+    use deed_store::KeyScope;
+    use insta::assert_json_snapshot;
+    use serde_json::json;
+
+    use crate::testing::{Harness, Setup};
+
+    const CLAIMS: &str = "/v1/domains/claims";
+    const ACME: &str = "apex:acme.com";
+
+    #[actix_web::test]
+    async fn a_claim_is_answered_with_its_record_and_again_with_the_same() {
+        let harness = Harness::start().await;
+        let key = harness.workspace_key("ws_a", &KeyScope::ALL).await;
+        let first = harness.post(CLAIMS, &key, json!({ "domain": "Send.Acme.com." })).await;
+        assert_json_snapshot!("claim", first.shown());
+        assert_eq!(first.header("deed-position"), Some("1"));
+        let again = harness.post(CLAIMS, &key, json!({ "domain": "acme.com" })).await;
+        assert_eq!(again.text, first.text);
+        assert_eq!(again.header("deed-position"), None);
+        assert_eq!(harness.load(ACME).await.events.len(), 1);
+    }
+
+    #[actix_web::test]
+    async fn every_workspace_gets_a_record_of_its_own_whoever_has_the_name() {
+        let harness = Harness::start().await;
+        let (a, b) = (
+            harness.workspace_key("ws_a", &KeyScope::ALL).await,
+            harness.workspace_key("ws_b", &KeyScope::ALL).await,
+        );
+        let first = harness.post(CLAIMS, &a, json!({ "domain": "acme.com" })).await;
+        harness.verify("/v1/domains/claims/acme.com/verify", &a).await;
+        harness.record_check(ACME, "ws_a", Outcome::Proven).await;
+        let second = harness.post(CLAIMS, &b, json!({ "domain": "acme.com" })).await;
+        assert_eq!(second.status, StatusCode::OK);
+        let value = |answer: &crate::testing::Answer| answer.body["data"]["record"]["value"].clone();
+        assert_ne!(value(&first), value(&second));
+        assert_eq!(first.shown()["body"], second.shown()["body"], "nothing but the record tells them apart");
+    }
+
+    #[actix_web::test]
+    async fn an_international_name_is_shown_as_an_a_label() {
+        let harness = Harness::start().await;
+        let key = harness.workspace_key("ws_a", &KeyScope::ALL).await;
+        let answer = harness.post(CLAIMS, &key, json!({ "domain": "münchen.de" })).await;
+        assert_eq!(answer.body["data"]["rootDomain"], "xn--mnchen-3ya.de");
+        let found = harness.get("/v1/domains/claims/m%C3%BCnchen.de", &key).await;
+        assert_eq!(found.body["data"]["id"], answer.body["data"]["id"]);
+        let domain = harness.get("/v1/domains/www.xn--mnchen-3ya.de", &key).await;
+        assert_eq!(domain.body["data"]["unicodeDomain"], "münchen.de");
+    }
+
+    #[actix_web::test]
+    async fn names_that_cannot_be_claimed_are_refused_each_with_its_code() {
+        let harness = Harness::start().await;
+        let key = harness.workspace_key("ws_a", &KeyScope::ALL).await;
+        let mut answers = vec![];
+        for name in [
+            "",
+            &format!("{}.com", "a.".repeat(125)),
+            "-acme.com",
+            "192.0.2.1",
+            "localhost",
+            "*.acme.com",
+            "https://acme.com/x",
+            "co.uk",
+            "printer.local",
+            "acme.nosuchtld",
+            "gmail.com",
+        ] {
+            answers.push(harness.post(CLAIMS, &key, json!({ "domain": name })).await.shown());
+        }
+        assert_json_snapshot!("refused_names", answers);
+        assert_eq!(harness.last_position().await.0, 0);
+    }
+
+    #[actix_web::test]
+    async fn a_workspace_at_its_cap_opens_no_more_claims_but_keeps_those_it_has() {
+        let mut setup = Setup::default();
+        setup.caps.open_claims_per_workspace = 1;
+        let harness = Harness::with(setup).await;
+        let key = harness.workspace_key("ws_a", &KeyScope::ALL).await;
+        let first = harness.post(CLAIMS, &key, json!({ "domain": "acme.com" })).await;
+        harness.project().await;
+        let over = harness.post(CLAIMS, &key, json!({ "domain": "acme.org" })).await;
+        assert_json_snapshot!("too_many_claims", over.shown());
+        assert!(harness.load("apex:acme.org").await.events.is_empty());
+        let again = harness.post(CLAIMS, &key, json!({ "domain": "acme.com" })).await;
+        assert_eq!(again.text, first.text);
+    }
+
+    #[actix_web::test]
+    async fn a_name_at_its_cap_takes_no_more_claims() {
+        let mut setup = Setup::default();
+        setup.policy.open_claims_per_name = 1;
+        let harness = Harness::with(setup).await;
+        let a = harness.workspace_key("ws_a", &KeyScope::ALL).await;
+        let b = harness.workspace_key("ws_b", &KeyScope::ALL).await;
+        harness.post(CLAIMS, &a, json!({ "domain": "acme.com" })).await;
+        let over = harness.post(CLAIMS, &b, json!({ "domain": "acme.com" })).await;
+        assert_json_snapshot!("too_many_claims_on_name", over.shown());
+    }
+
+    #[actix_web::test]
+    async fn a_claim_that_ran_out_is_made_anew_with_a_new_record() {
+        let harness = Harness::start().await;
+        let key = harness.workspace_key("ws_a", &KeyScope::ALL).await;
+        let first = harness.post(CLAIMS, &key, json!({ "domain": "acme.com" })).await;
+        harness.clock.advance(chrono::Duration::days(8));
+        let second = harness.post(CLAIMS, &key, json!({ "domain": "acme.com" })).await;
+        assert_ne!(first.body["data"]["id"], second.body["data"]["id"]);
+        assert_ne!(first.body["data"]["record"]["value"], second.body["data"]["record"]["value"]);
+    }
+}

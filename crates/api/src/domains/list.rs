@@ -100,3 +100,80 @@ async fn contested(call: &Call, page: &ClaimPage) -> Result<HashMap<StreamId, Ow
     let rows = call.state.read_models.ownerships(&streams).await?;
     Ok(rows.into_iter().map(|row| (row.stream, row.state)).collect())
 }
+
+#[cfg(test)]
+mod tests {
+    use deed_store::KeyScope;
+    use insta::assert_json_snapshot;
+    use serde_json::{Value, json};
+
+    use crate::testing::{Answer, Harness};
+
+    fn names(answer: &Answer) -> Vec<&str> {
+        let rows = answer.body["data"].as_array().unwrap();
+        rows.iter().map(|row| row["rootDomain"].as_str().unwrap()).collect()
+    }
+
+    async fn three(harness: &Harness) -> String {
+        let key = harness.workspace_key("ws_a", &KeyScope::ALL).await;
+        for name in ["one.com", "two.com", "three.com"] {
+            harness.post("/v1/domains", &key, json!({ "domain": name })).await;
+            harness.clock.advance(chrono::Duration::seconds(1));
+        }
+        harness.delete("/v1/domains/one.com", &key).await;
+        harness.verify("/v1/domains/two.com/verify", &key).await;
+        harness.project().await;
+        key
+    }
+
+    #[actix_web::test]
+    async fn domains_leave_out_what_was_deleted_and_claims_do_not() {
+        let harness = Harness::start().await;
+        let key = three(&harness).await;
+        let domains = harness.get("/v1/domains", &key).await;
+        assert_json_snapshot!("domains", domains.shown());
+        assert_eq!(names(&harness.get("/v1/domains/claims", &key).await), ["three.com", "two.com", "one.com"]);
+        let some = harness.get("/v1/domains/claims?status=verifying,cancelled", &key).await;
+        assert_eq!(names(&some), ["two.com", "one.com"]);
+        assert_eq!(names(&harness.get("/v1/domains?status=cancelled", &key).await), [""; 0]);
+    }
+
+    #[actix_web::test]
+    async fn a_list_is_read_page_by_page() {
+        let harness = Harness::start().await;
+        let key = three(&harness).await;
+        let first = harness.get("/v1/domains/claims?limit=2", &key).await;
+        assert_eq!(names(&first), ["three.com", "two.com"]);
+        let cursor = first.body["nextCursor"].as_str().unwrap();
+        let last = harness.get(&format!("/v1/domains/claims?limit=2&cursor={cursor}"), &key).await;
+        assert_eq!(names(&last), ["one.com"]);
+        assert_eq!(last.body.get("nextCursor"), None);
+    }
+
+    #[actix_web::test]
+    async fn bad_parameters_are_named_and_unknown_ones_tolerated() {
+        let harness = Harness::start().await;
+        let key = harness.workspace_key("ws_a", &KeyScope::ALL).await;
+        let mut answers: Vec<Value> = vec![];
+        for query in ["limit=0", "cursor=x", "atLeast=x", "status=gone"] {
+            answers.push(harness.get(&format!("/v1/domains?{query}"), &key).await.shown());
+        }
+        assert_json_snapshot!("bad_parameters", answers);
+        assert_eq!(harness.get("/v1/domains?page=3", &key).await.status.as_u16(), 200);
+    }
+
+    #[actix_web::test]
+    async fn a_list_waits_for_the_position_it_is_to_tell_of() {
+        let harness = Harness::start().await;
+        let key = harness.workspace_key("ws_a", &KeyScope::ALL).await;
+        let added = harness.post("/v1/domains", &key, json!({ "domain": "acme.com" })).await;
+        let path = format!("/v1/domains?atLeast={}", added.header("deed-position").unwrap());
+        let (listed, ()) = futures::join!(harness.get(&path, &key), harness.project());
+        assert_eq!(names(&listed), ["acme.com"]);
+        // It does not wait for ever; a service that stops does not wait at all.
+        harness.state.stop.cancel();
+        let behind = harness.get("/v1/domains?atLeast=99", &key).await;
+        assert_json_snapshot!("not_caught_up", behind.shown());
+        assert_eq!(behind.header("retry-after"), Some("1"));
+    }
+}

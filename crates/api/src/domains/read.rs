@@ -67,3 +67,106 @@ pub fn is_deleted(status: Status) -> bool {
 pub fn position(loaded: &Loaded) -> Option<Position> {
     loaded.events.last().map(|event| event.position)
 }
+
+#[cfg(test)]
+mod tests {
+    use deed_claims::Outcome;
+    use deed_store::KeyScope;
+    use insta::assert_json_snapshot;
+    use serde_json::json;
+
+    use crate::testing::{Harness, absent};
+
+    const ACME: &str = "apex:acme.com";
+
+    #[actix_web::test]
+    async fn anothers_domain_looks_like_none() {
+        let harness = Harness::start().await;
+        let owner = harness.workspace_key("ws_a", &KeyScope::ALL).await;
+        let other = harness.workspace_key("ws_b", &KeyScope::ALL).await;
+        let before: Vec<_> = answers(&harness, &other).await;
+        harness.post("/v1/domains", &owner, json!({ "domain": "acme.com" })).await;
+        harness.verify("/v1/domains/acme.com/verify", &owner).await;
+        harness.record_check(ACME, "ws_a", Outcome::Proven).await;
+        harness.project().await;
+        let after = answers(&harness, &other).await;
+        assert_json_snapshot!("not_found", after);
+        assert_eq!(before, after);
+    }
+
+    /// What a workspace sees of acme.com, by every way to see it.
+    async fn answers(harness: &Harness, key: &str) -> Vec<serde_json::Value> {
+        vec![
+            harness.get("/v1/domains/acme.com", key).await.shown(),
+            harness.get("/v1/domains/claims/acme.com", key).await.shown(),
+            harness.get("/v1/domains/claims/acme.com/history", key).await.shown(),
+            harness.delete("/v1/domains/acme.com", key).await.shown(),
+            harness.delete("/v1/domains/claims/acme.com", key).await.shown(),
+            harness.verify("/v1/domains/acme.com/verify", key).await.shown(),
+            harness.verify("/v1/domains/claims/acme.com/verify", key).await.shown(),
+            harness.get("/v1/domains", key).await.shown(),
+            harness.get("/v1/domains/claims", key).await.shown(),
+        ]
+    }
+
+    #[actix_web::test]
+    async fn a_verified_domain_and_one_at_risk_say_so() {
+        let harness = Harness::start().await;
+        let key = harness.workspace_key("ws_a", &KeyScope::ALL).await;
+        harness.post("/v1/domains", &key, json!({ "domain": "acme.com" })).await;
+        harness.verify("/v1/domains/acme.com/verify", &key).await;
+        harness.record_check(ACME, "ws_a", Outcome::Proven).await;
+        let verified = harness.get("/v1/domains/acme.com", &key).await;
+        assert_json_snapshot!("verified", verified.shown());
+        assert_eq!(verified.header("deed-position"), Some("5"));
+        harness.clock.advance(chrono::Duration::days(8));
+        harness.record_check(ACME, "ws_a", absent()).await;
+        assert_json_snapshot!("at_risk", harness.get("/v1/domains/claims/acme.com", &key).await.shown());
+    }
+
+    #[actix_web::test]
+    async fn both_sides_of_a_contest_see_it_and_neither_sees_the_other() {
+        let harness = Harness::start().await;
+        let (holder, challenger) = (
+            harness.workspace_key("ws_holder", &KeyScope::ALL).await,
+            harness.workspace_key("ws_challenger", &KeyScope::ALL).await,
+        );
+        for (key, workspace, seen) in
+            [(&holder, "ws_holder", None), (&challenger, "ws_challenger", Some(Outcome::Proven))]
+        {
+            harness.post("/v1/domains/claims", key, json!({ "domain": "acme.com" })).await;
+            harness.verify("/v1/domains/claims/acme.com/verify", key).await;
+            harness.record_contested_check(ACME, workspace, Outcome::Proven, seen).await;
+        }
+        let theirs = harness.get("/v1/domains/claims/acme.com", &challenger).await;
+        assert_json_snapshot!("challenger", theirs.shown());
+        assert!(!theirs.text.contains("ws_holder"));
+        let own = harness.get("/v1/domains/claims/acme.com", &holder).await;
+        assert_json_snapshot!("holder", own.shown());
+        assert!(!own.text.contains("ws_challenger"));
+        let challenge = harness.ownership(ACME).await.claims.values().next().unwrap().challenge.clone();
+        assert_eq!(theirs.body["data"]["contest"]["removeRecord"]["value"], json!(challenge.record_value));
+        // Lists tell the same.
+        harness.project().await;
+        let listed = harness.get("/v1/domains", &holder).await;
+        assert_eq!(listed.body["data"][0]["contest"], own.body["data"]["contest"]);
+        let listed = harness.get("/v1/domains/claims", &challenger).await;
+        assert_eq!(listed.body["data"][0]["contest"], theirs.body["data"]["contest"]);
+    }
+
+    #[actix_web::test]
+    async fn a_text_that_is_no_name_is_refused_as_such() {
+        let harness = Harness::start().await;
+        let key = harness.workspace_key("ws_a", &KeyScope::ALL).await;
+        for (path, code) in [
+            ("/v1/domains/acme", "SINGLE_LABEL"),
+            ("/v1/domains/a%2Fb.com", "URL"),
+            ("/v1/domains/claims/%20", "NAME_EMPTY"),
+            ("/v1/domains/claims/%25.com", "URL"),
+            ("/v1/domains/%FF.com", "BAD_LABEL"),
+        ] {
+            let answer = harness.get(path, &key).await;
+            assert_eq!((answer.status.as_u16(), &answer.body["code"]), (400, &json!(code)), "{path}");
+        }
+    }
+}

@@ -179,3 +179,123 @@ impl Verified {
         Ok(reply)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use actix_web::test::TestRequest;
+    use deed_claims::{Class, Code, Diagnosis, Outcome};
+    use deed_store::KeyScope;
+    use insta::assert_json_snapshot;
+    use serde_json::json;
+
+    use crate::testing::{Answer, Harness, absent, with_key};
+
+    const ACME: &str = "apex:acme.com";
+    const VERIFY: &str = "/v1/domains/claims/acme.com/verify";
+
+    async fn claimed(harness: &Harness) -> String {
+        let key = harness.workspace_key("ws_a", &KeyScope::ALL).await;
+        harness.post("/v1/domains/claims", &key, json!({ "domain": "acme.com" })).await;
+        key
+    }
+
+    /// Asks, and settles the check while the answer waits for it.
+    async fn verify_while(harness: &Harness, key: &str, outcome: Outcome) -> Answer {
+        let request = TestRequest::post().uri(VERIFY).insert_header(("prefer", "wait=30"));
+        let asked = harness.ownership(ACME).await.claims.values().map(|claim| claim.attempts).max().unwrap();
+        let settle = async {
+            loop {
+                let ownership = harness.ownership(ACME).await;
+                let manual = ownership.claims.values().any(|claim| {
+                    claim.pending.is_some_and(|pending| {
+                        pending.attempt == asked + 1 && pending.cause != deed_claims::CheckCause::Schedule
+                    })
+                });
+                if manual {
+                    break;
+                }
+                tokio::task::yield_now().await;
+            }
+            harness.record_check(ACME, "ws_a", outcome).await;
+        };
+        let (answer, ()) = futures::join!(harness.request(with_key(request, key)), settle);
+        answer
+    }
+
+    #[actix_web::test]
+    async fn a_check_that_proves_the_record_is_waited_for() {
+        let harness = Harness::start().await;
+        let key = claimed(&harness).await;
+        let answer = verify_while(&harness, &key, Outcome::Proven).await;
+        assert_json_snapshot!("proven", answer.shown());
+        assert_eq!(answer.header("preference-applied"), Some("wait=30"));
+        // Held: nothing is asked again.
+        let before = harness.last_position().await;
+        let again = harness.post(VERIFY, &key, json!({})).await;
+        assert_eq!((again.status.as_u16(), harness.last_position().await), (200, before));
+        assert_eq!(again.body["data"]["status"], "verified");
+    }
+
+    #[actix_web::test]
+    async fn a_check_that_does_not_is_told_with_its_reason_and_the_next_look() {
+        let harness = Harness::start().await;
+        let key = claimed(&harness).await;
+        assert_json_snapshot!("absent", verify_while(&harness, &key, absent()).await.shown());
+        // Asked again at once: nothing is started.
+        let before = harness.last_position().await;
+        let soon = harness.post(VERIFY, &key, json!({})).await;
+        assert_json_snapshot!("too_soon", soon.shown());
+        assert_eq!(soon.header("retry-after"), Some("11"));
+        assert_eq!(harness.last_position().await, before);
+        harness.clock.advance(chrono::Duration::seconds(11));
+        let later = verify_while(&harness, &key, Outcome::Proven).await;
+        assert_eq!(later.status.as_u16(), 200);
+    }
+
+    #[actix_web::test]
+    async fn nobody_waits_longer_than_asked() {
+        let harness = Harness::start().await;
+        let key = claimed(&harness).await;
+        let answer = harness.verify("/v1/domains/acme.com/verify", &key).await;
+        assert_json_snapshot!("watched", answer.shown());
+        assert_eq!(answer.header("preference-applied"), Some("wait=0"));
+    }
+
+    #[actix_web::test]
+    async fn a_claim_that_is_over_is_not_verified() {
+        let harness = Harness::start().await;
+        let key = claimed(&harness).await;
+        let refused = Outcome::NotProven(Diagnosis {
+            code: Code::NameRefused,
+            class: Class::Permanent,
+            message: "The name may not be claimed.".into(),
+            fix: "Claim another.".into(),
+            observed: vec![],
+        });
+        assert_json_snapshot!("refused", verify_while(&harness, &key, refused).await.shown());
+        assert_eq!(harness.post(VERIFY, &key, json!({})).await.body["code"], "CLAIM_ENDED");
+        // One whose time ran out ends when it is asked about.
+        harness.post("/v1/domains/claims", &key, json!({ "domain": "acme.org" })).await;
+        harness.clock.advance(chrono::Duration::days(8));
+        let overdue = harness.verify("/v1/domains/claims/acme.org/verify", &key).await;
+        assert_json_snapshot!("expired", overdue.shown());
+    }
+
+    #[actix_web::test]
+    async fn a_verification_repeated_with_its_idempotency_key_is_one() {
+        let harness = Harness::start().await;
+        let key = claimed(&harness).await;
+        let ask = || {
+            let request = TestRequest::post()
+                .uri(VERIFY)
+                .insert_header(("prefer", "wait=0"))
+                .insert_header(("idempotency-key", "v1"));
+            with_key(request, &key)
+        };
+        let first = harness.request(ask()).await;
+        harness.record_check(ACME, "ws_a", Outcome::Proven).await;
+        let again = harness.request(ask()).await;
+        assert_eq!((again.status.as_u16(), &again.text), (202, &first.text));
+        assert_eq!(again.header("idempotency-replayed"), Some("true"));
+    }
+}

@@ -139,22 +139,24 @@ impl Check {
 
 fn words(report: &Report) -> String {
     let evidence = &report.evidence;
-    let mut text = format!("TXT records of {}", report.record_name);
-    if let Some(zone) = &evidence.zone {
-        text += &format!(" (zone {zone})");
-    }
-    text += "\n\n";
+    let zone = evidence.zone.as_ref().map(|zone| format!(" (zone {zone})")).unwrap_or_default();
+    let mut parts = vec![format!("TXT records of {}{zone}", report.record_name)];
     if !evidence.aliases.is_empty() {
-        text += &format!("alias of {}\n\n", evidence.aliases.join(" -> "));
+        parts.push(format!("alias of {}", evidence.aliases.join(" -> ")));
     }
     if !evidence.servers.is_empty() {
-        text += &servers(&evidence.servers);
+        parts.push(servers(&evidence.servers));
     }
     if !evidence.confirmed_by.is_empty() {
-        text += &format!("\nasked again, over connections:\n\n{}", servers(&evidence.confirmed_by));
+        parts.push(format!("asked again, over connections:\n\n{}", servers(&evidence.confirmed_by)));
     }
-    text += &format!("\n{} questions in {} ms\n\n", evidence.queries, evidence.took_ms);
-    text += &match (&report.verdict, &report.diagnosis) {
+    parts.push(format!("{} questions in {} ms", evidence.queries, evidence.took_ms));
+    parts.push(verdict(report));
+    parts.join("\n\n")
+}
+
+fn verdict(report: &Report) -> String {
+    match (report.verdict, &report.diagnosis) {
         (Verdict::Proven, _) => "PROVEN: the record stands and was confirmed.".to_owned(),
         (Verdict::RecordsFound, _) => {
             "FOUND: TXT records stand at the name. Give --expect VALUE to see whether one proves a claim."
@@ -164,8 +166,7 @@ fn words(report: &Report) -> String {
             format!("NOT PROVEN ({}): {}\nFix: {}", d.code.as_str(), d.message, d.fix)
         }
         (Verdict::NotProven, None) => "NOT PROVEN".to_owned(),
-    };
-    text
+    }
 }
 
 fn servers(answers: &[ServerEvidence]) -> String {
@@ -186,5 +187,5 @@ fn servers(answers: &[ServerEvidence]) -> String {
             values,
         ]
     }));
-    table(&rows) + "\n"
+    table(&rows)
 }

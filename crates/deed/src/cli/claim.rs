@@ -11,11 +11,12 @@ use tokio::time::{Instant, sleep};
 use super::Context;
 use crate::client::{Answer, Remote};
 use crate::exit::{Exit, Failure};
+use crate::output::line;
 
 /// The pause between two looks at a claim that is watched.
 const PAUSE: Duration = Duration::from_secs(2);
 /// The longest pause, whatever the server asks for.
-const LONGEST_PAUSE: Duration = Duration::from_secs(60);
+const LONGEST_PAUSE: Duration = Duration::from_mins(1);
 
 /// Claim a domain at a running service
 ///
@@ -72,7 +73,7 @@ impl Claim {
                     let status: Option<Status> = seen["status"].as_str().and_then(|s| s.parse().ok());
                     let standing = standing(&seen);
                     if !context.output.is_json() && standing != said {
-                        context.output.line(&standing)?;
+                        line(&standing)?;
                         said = standing;
                     }
                     let decided = status.is_some_and(|s| s.is_over() || s == Status::Verified);

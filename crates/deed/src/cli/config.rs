@@ -5,6 +5,7 @@ use serde_json::json;
 use super::Context;
 use crate::config::{self, Faults, as_json, as_toml, load, sample};
 use crate::exit::{Exit, Failure};
+use crate::output::line;
 
 #[derive(Debug, Subcommand)]
 pub(super) enum Config {
@@ -22,7 +23,7 @@ impl Config {
             Self::Check => check(context),
             Self::Print => print(context),
             Self::Sample => {
-                context.output.line(&sample(&config::Config::default()))?;
+                line(&sample(&config::Config::default()))?;
                 Ok(Exit::Success)
             }
         }

@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 
 use super::Context;
 use crate::exit::{Exit, Failure};
-use crate::run::{open_store, stop_signal};
+use crate::run::{open_existing_store, stop_signal};
 
 /// Events read at a time.
 const BATCH: usize = 500;
@@ -43,7 +43,7 @@ pub(super) struct Tail {
 impl Events {
     pub(super) async fn run(self, context: &Context) -> Result<Exit, Failure> {
         let settings = context.settings()?;
-        let store = open_store(&settings).await?;
+        let store = open_existing_store(&settings).await?;
         let done = match self {
             Self::Tail(tail) => tail.run(context, &store).await,
             Self::Show { stream } => show(context, &store, &stream).await,

@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use super::Context;
 use crate::exit::{Exit, Failure};
 use crate::output::table;
-use crate::run::open_store;
+use crate::run::{open_existing_store, open_store};
 
 #[derive(Debug, Subcommand)]
 pub(super) enum Keys {
@@ -52,7 +52,10 @@ struct Owner {
 impl Keys {
     pub(super) async fn run(self, context: &Context) -> Result<Exit, Failure> {
         let settings = context.settings()?;
-        let store = open_store(&settings).await?;
+        let store = match self {
+            Self::Create(_) => open_store(&settings).await?,
+            Self::List | Self::Revoke { .. } => open_existing_store(&settings).await?,
+        };
         let done = self.act(context, &store).await;
         store.close().await?;
         done

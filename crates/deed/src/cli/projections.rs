@@ -12,7 +12,7 @@ use super::Context;
 use crate::config::Settings;
 use crate::exit::{Exit, Failure};
 use crate::output::table;
-use crate::run::{open_store, owner, stop_signal};
+use crate::run::{open_existing_store, owner, stop_signal};
 
 /// Events that a rebuild folds at a time.
 const BATCH: usize = 2000;
@@ -28,7 +28,7 @@ pub(super) enum Projections {
 impl Projections {
     pub(super) async fn run(self, context: &Context) -> Result<Exit, Failure> {
         let settings = context.settings()?;
-        let store = open_store(&settings).await?;
+        let store = open_existing_store(&settings).await?;
         let done = match self {
             Self::Status => status(context, &store).await,
             Self::Rebuild => fold_again(context, &settings, &store).await,

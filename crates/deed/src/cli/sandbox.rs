@@ -89,8 +89,8 @@ enum Fault {
     Set {
         /// The name or pattern
         name: String,
-        /// nxdomain, servfail, refused, formerr, drop, delay, truncate, truncate_always, wrong_id,
-        /// not_authoritative or tcp_refuse
+        /// `nxdomain`, `servfail`, `refused`, `formerr`, `drop`, `delay`, `truncate`, `truncate_always`, `wrong_id`,
+        /// `not_authoritative` or `tcp_refuse`
         #[arg(value_parser = word::<FaultKind>)]
         fault: FaultKind,
         /// How late, for delay

@@ -57,7 +57,7 @@ impl fmt::Display for Fault {
 
 /// Everything that is wrong, never empty.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("the configuration has {}:{}", count(.0.len()), lines(.0))]
+#[error("the configuration has {}:\n  {}", count(.0.len()), lines(.0))]
 pub(crate) struct Faults(pub(crate) Vec<Fault>);
 
 fn count(faults: usize) -> String {
@@ -65,5 +65,5 @@ fn count(faults: usize) -> String {
 }
 
 fn lines(faults: &[Fault]) -> String {
-    faults.iter().map(|fault| format!("\n  {fault}")).collect()
+    faults.iter().map(Fault::to_string).collect::<Vec<_>>().join("\n  ")
 }

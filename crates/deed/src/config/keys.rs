@@ -355,6 +355,6 @@ sections! {
         /// One JSON object a line, or lines for people.
         format: LogFormat = LogFormat::Json;
         /// Which lines: a level, or `target=level` pairs.
-        filter: Text = "info".into();
+        filter: Text = "info,actix_server=warn".into();
     }
 }

@@ -123,7 +123,7 @@ impl Setting for Duration {
         let text = raw.as_text().ok_or(None)?;
         let duration = humantime::parse_duration(text.trim()).map_err(|_| None)?;
         // Dates are counted on from now: what is far beyond them is a slip.
-        let longest = Self::from_secs(100 * 365 * 86_400);
+        let longest = Self::from_hours(100 * 365 * 24);
         if duration > longest {
             Err(Some("that is more than a hundred years".to_owned()))
         } else {

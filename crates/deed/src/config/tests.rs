@@ -47,22 +47,15 @@ fn nothing_said_is_sound() {
 
 #[test]
 fn the_sample_tells_every_key_and_its_default() {
+    let wanted = print::sample(&Config::default());
+    if std::env::var_os("UPDATE_SAMPLE").is_some() {
+        std::fs::write(concat!(env!("CARGO_MANIFEST_DIR"), "/sample.toml"), wanted).unwrap();
+        return;
+    }
+    assert_eq!(SAMPLE, wanted, "write it anew: UPDATE_SAMPLE=1 cargo test -p deed sample");
     let loaded = from(SAMPLE, &[], &[]);
     assert_eq!(loaded.config, Config::default());
     assert!(loaded.settings.is_ok());
-    if std::env::var_os("UPDATE_SAMPLE").is_some() {
-        std::fs::write(
-            concat!(env!("CARGO_MANIFEST_DIR"), "/sample.toml"),
-            print::sample(&Config::default()),
-        )
-        .unwrap();
-    } else {
-        assert_eq!(
-            SAMPLE,
-            print::sample(&Config::default()),
-            "write it anew: UPDATE_SAMPLE=1 cargo test -p deed sample"
-        );
-    }
 }
 
 #[test]

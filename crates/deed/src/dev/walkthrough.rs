@@ -18,7 +18,7 @@ fn step(says: &'static str, command: impl Into<String>) -> Step {
 pub(crate) fn text(running: &Running) -> String {
     let urls = &running.urls;
     let kept = if running.temporary { "temporary, removed at the end" } else { "kept" };
-    let mut text = format!(
+    let head = format!(
         "Deed is running. Stop it with Ctrl-C.\n\n\
          \x20 HTTP interface   {}   (documentation: {}/docs)\n\
          \x20 operations       {}\n\
@@ -35,10 +35,10 @@ pub(crate) fn text(running: &Running) -> String {
         running.data.display(),
         running.config.display(),
     );
-    for (number, step) in steps(running).iter().enumerate() {
-        text += &format!("# {number}. {}\n{}\n\n", step.says, step.command);
-    }
-    text
+    let steps = steps(running).into_iter().enumerate();
+    let steps: Vec<String> =
+        steps.map(|(n, step)| format!("# {n}. {}\n{}", step.says, step.command)).collect();
+    head + &steps.join("\n\n")
 }
 
 fn steps(running: &Running) -> Vec<Step> {

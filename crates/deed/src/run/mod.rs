@@ -15,10 +15,20 @@ use crate::telemetry;
 pub(crate) use service::Service;
 pub(crate) use signals::stop_signal;
 
-/// Opens the store and brings its tables up to date.
+/// Opens the store, makes it where it is not there, and brings its tables up to date.
 pub(crate) async fn open_store(settings: &Settings) -> Result<SqliteStore, Failure> {
-    SqliteStore::open(SqliteConfig::new(&settings.database)).await.map_err(|error| match error {
+    open(SqliteConfig::new(&settings.database)).await
+}
+
+/// Opens the store that is there: whoever only looks must not make an empty one at a mistyped place.
+pub(crate) async fn open_existing_store(settings: &Settings) -> Result<SqliteStore, Failure> {
+    open(SqliteConfig { create: false, ..SqliteConfig::new(&settings.database) }).await
+}
+
+async fn open(config: SqliteConfig) -> Result<SqliteStore, Failure> {
+    SqliteStore::open(config).await.map_err(|error| match error {
         OpenError::Locked { .. } => Failure::unavailable("the store is in use", error),
+        OpenError::Missing(_) => Failure::NotFound(error.to_string()),
         _ => Failure::because("the store cannot be opened", error),
     })
 }

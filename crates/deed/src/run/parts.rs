@@ -194,8 +194,8 @@ impl Parts {
             look_deadline: settings.probe.budgets.time + BEYOND_BUDGET,
             early: settings.config.verifier.early,
             pause: settings.config.verifier.pause,
-            drain: settings.config.server.shutdown_deadline / 2
-                - settings.config.server.shutdown_deadline / 10,
+            // The HTTP interface may have taken half of the deadline before.
+            drain: settings.config.server.shutdown_deadline * 2 / 5,
         };
         let prober = Prober::new(settings.probe.clone())
             .map_err(|error| Failure::Usage(format!("the DNS cannot be asked so: {error}")))?;

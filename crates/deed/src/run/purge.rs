@@ -10,7 +10,7 @@ use tokio_util::sync::CancellationToken;
 /// How long an answer is kept.
 const KEPT: TimeDelta = TimeDelta::hours(24);
 /// The pause between two rounds.
-const EVERY: Duration = Duration::from_secs(600);
+const EVERY: Duration = Duration::from_mins(10);
 /// Rows forgotten at a time: short transactions, between which others write.
 const BATCH: usize = 500;
 

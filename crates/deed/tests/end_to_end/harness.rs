@@ -96,17 +96,27 @@ impl Dev {
         self.text(&format!("/keys/{whose}"))
     }
 
+    /// # Panics
+    /// When no answer comes.
     pub async fn send(&self, whose: &str, method: &str, path: &str, body: Option<Value>) -> (u16, Value) {
+        self.try_send(whose, method, path, body).await.expect("the service answers in JSON")
+    }
+
+    pub async fn try_send(
+        &self,
+        whose: &str,
+        method: &str,
+        path: &str,
+        body: Option<Value>,
+    ) -> reqwest::Result<(u16, Value)> {
         let method: Method = method.parse().expect("a method");
         let url = format!("{}{path}", self.url("api"));
         let mut request = self.http.request(method, url).bearer_auth(self.key(whose));
         if let Some(body) = body {
             request = request.json(&body);
         }
-        let answer = request.send().await.expect("the service answers");
-        let status = answer.status().as_u16();
-        let body = answer.json().await.expect("every answer is JSON");
-        (status, body)
+        let answer = request.send().await?;
+        Ok((answer.status().as_u16(), answer.json().await?))
     }
 
     pub async fn get(&self, whose: &str, path: &str) -> (u16, Value) {
@@ -174,6 +184,15 @@ impl Drop for Dev {
         // Only a test that failed leaves it running.
         let _ = self.child.kill();
         let _ = self.child.wait();
+    }
+}
+
+/// Asks until it is so.
+pub async fn eventually(what: &str, mut is_so: impl AsyncFnMut() -> bool) {
+    let begun = Instant::now();
+    while !is_so().await {
+        assert!(begun.elapsed() < PATIENCE, "it does not come to pass that {what}");
+        tokio::time::sleep(GLANCE).await;
     }
 }
 

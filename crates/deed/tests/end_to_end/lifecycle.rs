@@ -4,58 +4,69 @@ use std::time::Duration;
 
 use deed_store::{Checkpoints as _, Clock as _, Position, SystemClock};
 use deed_store_sqlite::{SqliteConfig, SqliteStore};
-use serde_json::json;
+use serde_json::{Value, json};
 
-use crate::harness::{Dev, claim, deed, ended, run};
+use crate::harness::{Dev, claim, deed, ended, eventually, json, run};
+
+/// Spoils every answer of the sandbox, has a check of `acme.com` begun, and waits until the DNS is asked for it.
+async fn check_begun(
+    dev: &Dev,
+    fault: &[&str],
+    once_begun: impl Future<Output = ()>,
+) -> Option<(u16, Value)> {
+    claim(dev, "ws_acme", "acme.com").await;
+    let control = dev.url("control");
+    let spoiled = run(&[&["sandbox", "--control", control, "fault", "set", "*."], fault].concat());
+    assert!(spoiled.status.success(), "{}", String::from_utf8_lossy(&spoiled.stderr));
+    let verify = dev.try_send("ws_acme", "POST", "/v1/domains/claims/acme.com/verify", None);
+    let begun = async {
+        let asked = || run(&["sandbox", "--control", control, "--json", "queries"]);
+        eventually("the DNS is asked", async || {
+            String::from_utf8_lossy(&asked().stdout).contains("\"name\"")
+        })
+        .await;
+        once_begun.await;
+    };
+    tokio::join!(verify, begun).0.ok()
+}
 
 #[tokio::test]
-async fn sigterm_finishes_the_request_in_hand_and_ends_with_0() {
-    let dev = Dev::start();
-    let (name, _) = claim(&dev, "ws_acme", "acme.com").await;
-    // The zone's server takes its time, so the request is in hand while the signal comes.
-    let control = dev.url("control");
-    let slow = run(&[
-        "sandbox",
-        "--control",
-        control,
-        "fault",
-        "set",
-        "*.",
-        "delay",
-        "--ms",
-        "900",
-        "--transport",
-        "udp",
-    ]);
-    assert!(slow.status.success(), "{}", String::from_utf8_lossy(&slow.stderr));
-    let verify = dev.send("ws_acme", "POST", "/v1/domains/claims/acme.com/verify", None);
-    let interrupt = async {
-        // In hand as soon as the DNS is asked about it.
-        let asked = || run(&["sandbox", "--control", control, "--json", "queries"]);
-        while !String::from_utf8_lossy(&asked().stdout).contains("\"name\"") {
-            tokio::time::sleep(Duration::from_millis(10)).await;
-        }
-        dev.signal("TERM");
-    };
-    let ((status, body), ()) = tokio::join!(verify, interrupt);
-    assert!(matches!(status, 200 | 202), "{status} {body}");
-    assert!(name.starts_with("_deed"));
+async fn sigterm_finishes_what_is_in_hand_and_ends_with_0() {
+    let folder = tempfile::tempdir().unwrap();
+    let dev = Dev::start_in(Some(folder.path()), &[]);
+    let delay = ["delay", "--ms", "700", "--transport", "udp"];
+    let (status, body) = check_begun(&dev, &delay, async { dev.signal("TERM") }).await.unwrap();
+    // The request does not wait for the check any longer, but it is answered.
+    assert_eq!(status, 202, "{body}");
     let (status, errors) = dev.ended();
     assert_eq!(status.code(), Some(0), "{errors}");
+    // The check that was in hand was finished and recorded before the end.
+    let (code, shown) = json(&[
+        "events",
+        "tail",
+        "-n",
+        "1",
+        "--json",
+        "--config",
+        folder.path().join("deed.toml").to_str().unwrap(),
+    ]);
+    assert_eq!(
+        (code, &shown["kind"], &shown["data"]["attempt"]),
+        (0, &json!("CheckRecorded"), &json!(1)),
+        "{shown}"
+    );
 }
 
 #[tokio::test]
 async fn a_second_signal_ends_it_at_once() {
     let dev = Dev::start();
-    claim(&dev, "ws_acme", "acme.com").await;
-    let control = dev.url("control");
-    assert!(run(&["sandbox", "--control", control, "fault", "set", "*.", "drop"]).status.success());
-    // A check that gets no answer keeps the verifier busy for seconds.
-    let verify = dev.send("ws_acme", "POST", "/v1/domains/claims/acme.com/verify", None);
-    let _ = tokio::time::timeout(Duration::from_millis(500), verify).await;
-    dev.signal("TERM");
-    tokio::time::sleep(Duration::from_millis(100)).await;
-    dev.signal("TERM");
+    // No answer comes, so the check stays in hand for seconds.
+    let twice = async {
+        dev.signal("TERM");
+        eventually("it is not ready any more", async || dev.ops("/readyz").await.0 == 503).await;
+        dev.signal("TERM");
+    };
+    check_begun(&dev, &["drop"], twice).await;
     let (status, errors) = dev.ended();
     assert_eq!(status.code(), Some(1), "{errors}");
     assert!(errors.contains("told again to stop"), "{errors}");
@@ -126,14 +137,9 @@ async fn readiness_and_metrics_are_told() {
     ] {
         assert!(metrics.contains(name), "{name} is missing from {metrics}");
     }
-    let (code, answer) = crate::harness::json(&["healthcheck", "--json", "--config", dev.config()]);
+    let (code, answer) = json(&["healthcheck", "--json", "--config", dev.config()]);
     assert_eq!((code, &answer["ready"]), (0, &json!(true)), "{answer}");
-    let config = dev.config().to_owned();
-    let folder = tempfile::tempdir().unwrap();
-    let copy = folder.path().join("deed.toml");
-    std::fs::copy(config, &copy).unwrap();
+    let url = dev.url("ops").to_owned();
     dev.stop();
-    // The root hints went with the temporary folder, so the address is given.
-    let gone = run(&["healthcheck", "--url", "http://127.0.0.1:9"]);
-    assert_eq!(gone.status.code(), Some(4));
+    assert_eq!(run(&["healthcheck", "--url", &url]).status.code(), Some(4));
 }

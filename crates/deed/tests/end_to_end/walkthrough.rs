@@ -16,7 +16,8 @@ fn the_printed_commands_do_what_they_say() {
     let mut script = String::new();
     // Commands begin at the first comment and end with the loop that waits for the hostname.
     for line in lines.by_ref().skip_while(|line| !line.starts_with("# ")) {
-        script += &format!("{line}\n");
+        script.push_str(&line);
+        script.push('\n');
         if line.contains("\"status\":\"active\"") {
             break;
         }

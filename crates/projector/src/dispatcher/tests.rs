@@ -36,7 +36,8 @@ impl World {
 }
 
 async fn next(consumer: &mut dyn deed_bus::Consumer) -> CloudEvent {
-    let delivery = tokio::time::timeout(PATIENCE, consumer.next()).await.expect("a message in time").unwrap().unwrap();
+    let delivery =
+        tokio::time::timeout(PATIENCE, consumer.next()).await.expect("a message in time").unwrap().unwrap();
     let event = CloudEvent::from_json(&delivery.message().body).unwrap();
     delivery.done().await.unwrap();
     event
@@ -61,7 +62,10 @@ async fn a_running_dispatcher_asks_until_the_work_is_done_and_then_stops() {
     world.fold(10).await;
     world.clock.advance(seconds(60));
     let event = next(&mut *consumer).await;
-    assert_eq!((event.data["attempt"].clone(), event.data["claimId"].clone()), (2.into(), id(1).to_string().into()));
+    assert_eq!(
+        (event.data["attempt"].clone(), event.data["claimId"].clone()),
+        (2.into(), id(1).to_string().into())
+    );
 
     stop.cancel();
     running.await.unwrap();

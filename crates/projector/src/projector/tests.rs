@@ -1,12 +1,12 @@
 use std::sync::Arc;
 
+use deed_claims::Outcome::Proven;
 use deed_claims::app::AppCreated;
 use deed_claims::{AppId, Command, DueKind, Event, StreamId, name::DomainName};
 use deed_store::{
-    Append, Batch, Checkpoints, ClaimQuery, DueItem, EventStore, Metadata, Position, Progress, ReadModels, StreamWrite,
-    Subscriber, SubscriberError, Version, load,
+    Append, Batch, Checkpoints, ClaimQuery, DueItem, EventStore, Metadata, Position, Progress, ReadModels,
+    StreamWrite, Subscriber, SubscriberError, Version, load,
 };
-use deed_claims::Outcome::Proven;
 
 use super::READ_MODELS;
 use crate::fold::FoldError;
@@ -64,9 +64,16 @@ async fn rows_follow_a_name_from_claim_to_transfer() {
     assert_eq!(statuses(&world, 2).await, ["verifying"]);
     world.check(2, "acme.com", 1, Proven, Some(absent())).await;
     world.fold(10).await;
-    assert_eq!((statuses(&world, 1).await, statuses(&world, 2).await), (vec!["transferred".into()], vec!["verified".into()]));
+    assert_eq!(
+        (statuses(&world, 1).await, statuses(&world, 2).await),
+        (vec!["transferred".into()], vec!["verified".into()])
+    );
     let due = world.due().await;
-    assert_eq!(due.iter().map(|item| item.claim_id).collect::<Vec<_>>(), [id(2)], "an ended claim has no work");
+    assert_eq!(
+        due.iter().map(|item| item.claim_id).collect::<Vec<_>>(),
+        [id(2)],
+        "an ended claim has no work"
+    );
 }
 
 #[tokio::test]
@@ -148,9 +155,15 @@ async fn apps_are_rows_and_slugs_are_not() {
         slug: "docs".parse().unwrap(),
         at: start(),
     };
-    let taken = deed_claims::app::SlugTaken { app_id: app_id.clone(), slug: "docs".parse().unwrap(), at: start() };
+    let taken =
+        deed_claims::app::SlugTaken { app_id: app_id.clone(), slug: "docs".parse().unwrap(), at: start() };
     let domain: DomainName = "docs.acme.com".parse().unwrap();
-    let added = deed_claims::app::AppDomainAdded { app_id: app_id.clone(), domain: domain.clone(), primary: true, at: start() };
+    let added = deed_claims::app::AppDomainAdded {
+        app_id: app_id.clone(),
+        domain: domain.clone(),
+        primary: true,
+        at: start(),
+    };
     let write = |stream: StreamId, events: Vec<Event>| StreamWrite { stream, expected: Version(0), events };
     let append = Append {
         writes: vec![

@@ -2,16 +2,16 @@ use std::time::Duration;
 
 use deed_claims::Outcome::Proven;
 use deed_claims::{ClaimState, Code, Command};
-use deed_store::{
-    Changes, Checkpoints, Clock, OwnershipRow, ReadModels, SubscriptionConfig, Version, load,
-};
+use deed_store::{Changes, Checkpoints, Clock, OwnershipRow, ReadModels, SubscriptionConfig, Version, load};
 use deed_testkit::eventually;
 use proptest::prelude::*;
 use proptest::test_runner::{Config, TestRunner};
 use tokio_util::sync::CancellationToken;
 
 use super::*;
-use crate::testing::{PATIENCE, TTL, World, absent, apex, id, initiate, not_proven, projector_of, record, seconds};
+use crate::testing::{
+    PATIENCE, TTL, World, absent, apex, id, initiate, not_proven, projector_of, record, seconds,
+};
 use crate::{RebuildRequests, rebuild_channel, run_projector};
 
 const SHORT_TTL: Duration = Duration::from_millis(600);
@@ -38,7 +38,12 @@ impl World {
         self.store.release(&lease).await.unwrap();
     }
 
-    fn run(&self, owner: &str, requests: RebuildRequests, stop: &CancellationToken) -> tokio::task::JoinHandle<()> {
+    fn run(
+        &self,
+        owner: &str,
+        requests: RebuildRequests,
+        stop: &CancellationToken,
+    ) -> tokio::task::JoinHandle<()> {
         let config = SubscriptionConfig {
             owner: owner.to_owned(),
             batch: 10,
@@ -127,15 +132,16 @@ async fn a_patient_rebuild_waits_for_the_lease() {
     let held = world.store.acquire(READ_MODELS, "service", now, TTL).await.unwrap().unwrap();
     let (checkpoints, clock, stop) = (world.checkpoints(), world.ticking(), CancellationToken::new());
     let config = config("command line", 100, IfHeld::Wait);
-    {
-        let store = world.store.clone();
-        let mut waiting =
-            std::pin::pin!(rebuild(&store, &checkpoints, &clock, &mut world.projector, &config, &stop));
-        let early = tokio::time::timeout(SHORT_TTL, &mut waiting).await;
-        assert!(early.is_err(), "it did not wait: {early:?}");
-        store.release(&held).await.unwrap();
-        waiting.await.unwrap();
-    }
+    let mut waiting = tokio::spawn({
+        let (store, mut projector) = (world.store.clone(), projector_of(&world.store));
+        let (checkpoints, clock, config, stop) =
+            (checkpoints.clone(), clock.clone(), config.clone(), stop.clone());
+        async move { rebuild(&store, &checkpoints, &clock, &mut projector, &config, &stop).await }
+    });
+    let early = tokio::time::timeout(SHORT_TTL, &mut waiting).await;
+    assert!(early.is_err(), "it did not wait: {early:?}");
+    world.store.release(&held).await.unwrap();
+    waiting.await.unwrap().unwrap();
     assert_eq!(world.store.checkpoint(READ_MODELS).await.unwrap(), world.last().await);
 
     world.store.acquire(READ_MODELS, "service", now, TTL).await.unwrap().unwrap();

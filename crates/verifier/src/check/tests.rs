@@ -36,12 +36,18 @@ async fn a_record_that_stands_proves_the_claim() {
     let settled = verifier.work(&work(1, ACME, Task::Check { attempt: 1 })).await.unwrap();
     assert_eq!(settled, Settled::Recorded);
     let stream = world.stream(ACME).await;
-    assert_eq!(world.kinds_after(ACME, Version(2)).await, ["CheckRecorded", "DomainVerified", "OwnershipGranted"]);
+    assert_eq!(
+        world.kinds_after(ACME, Version(2)).await,
+        ["CheckRecorded", "DomainVerified", "OwnershipGranted"]
+    );
     assert_eq!(stream.ownership().claims[&id(1)].status(), Status::Verified);
     let check = last_check(&stream);
     assert_eq!((check.attempt, check.outcome, check.evidence.queries), (1, CheckOutcome::Proven, 3));
     let metadata = &stream.events.last().unwrap().metadata;
-    assert_eq!((metadata.actor.as_deref(), metadata.request_id.as_deref()), (Some("verifier"), Some("evt_1")));
+    assert_eq!(
+        (metadata.actor.as_deref(), metadata.request_id.as_deref()),
+        (Some("verifier"), Some("evt_1"))
+    );
     assert_eq!(counted(&verifier, ["proven", "none", "none"]), 1);
     assert_eq!(world.dns.asked().len(), 1);
     assert_eq!(world.dns.asked()[0].name, RECORD);

@@ -83,7 +83,8 @@ impl Running {
 }
 
 async fn looks(world: &World, count: usize) {
-    eventually("looks to begin", PATIENCE, || async { (world.dns.asked().len() == count).then_some(()) }).await;
+    eventually("looks to begin", PATIENCE, || async { (world.dns.asked().len() == count).then_some(()) })
+        .await;
 }
 
 #[tokio::test]
@@ -183,7 +184,11 @@ impl EventStore for Moody {
         self.store.append(append).await
     }
 
-    async fn read_stream(&self, stream: &StreamId, after: Version) -> Result<Vec<RecordedEvent>, Unavailable> {
+    async fn read_stream(
+        &self,
+        stream: &StreamId,
+        after: Version,
+    ) -> Result<Vec<RecordedEvent>, Unavailable> {
         let mood = self.bad.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |left| left.checked_sub(1));
         if mood.is_ok() {
             return Err(Unavailable::new("read a stream", "it is in a mood"));
@@ -208,7 +213,8 @@ impl EventStore for Moody {
 async fn work_waits_for_a_store_that_does_not_answer() {
     let world = World::new(Dns::new()).await;
     world.watch(1, ACME).await;
-    let running = Running::start(world.verifier_on(Arc::new(Moody { store: world.store.clone(), bad: 2.into() })));
+    let running =
+        Running::start(world.verifier_on(Arc::new(Moody { store: world.store.clone(), bad: 2.into() })));
     running.ask(1, ACME, 1).await;
     running.quiet().await;
     assert_eq!((running.counted("requeued"), running.counted("recorded")), (2, 1));
@@ -219,7 +225,8 @@ async fn work_waits_for_a_store_that_does_not_answer() {
 async fn a_long_outage_makes_no_dead_letters() {
     let world = World::new(Dns::new()).await;
     world.watch(1, ACME).await;
-    let running = Running::start(world.verifier_on(Arc::new(Moody { store: world.store.clone(), bad: 1000.into() })));
+    let running =
+        Running::start(world.verifier_on(Arc::new(Moody { store: world.store.clone(), bad: 1000.into() })));
     running.ask(1, ACME, 1).await;
     running.quiet().await;
     assert_eq!((running.counted("left"), running.depth().await.dead), (1, 0));

@@ -1,0 +1,341 @@
+//! What every request meets, whatever it asks for.
+use actix_web::http::StatusCode;
+use actix_web::http::header::{HeaderMap, HeaderValue};
+use actix_web::test::TestRequest;
+use deed_store::{Begin, Clock as _, Idempotency as _, KeyHash, KeyScope, Keys as _};
+use insta::assert_json_snapshot;
+use serde_json::{Value, json};
+
+use super::{PREFER, preferred_wait};
+use crate::limits::Rate;
+use crate::testing::{Answer, Harness, Setup, with_key};
+
+const CLAIMS: &str = "/v1/domains/claims";
+const ACME: &str = "apex:acme.com";
+
+fn claim(name: &str) -> Value {
+    json!({ "domain": name })
+}
+
+fn code(answer: &Answer) -> (u16, &str) {
+    (answer.status.as_u16(), answer.body["code"].as_str().unwrap_or_default())
+}
+
+async fn post_with(harness: &Harness, path: &str, key: &str, idempotency: &str, body: &Value) -> Answer {
+    let request = TestRequest::post().uri(path).insert_header(("idempotency-key", idempotency)).set_json(body);
+    harness.request(with_key(request, key)).await
+}
+
+#[test]
+fn a_preferred_wait_is_found_among_other_preferences() {
+    let wait = |value: &'static str| {
+        let mut headers = HeaderMap::new();
+        headers.insert(PREFER, HeaderValue::from_static(value));
+        preferred_wait(&headers).map(|wait| wait.as_secs())
+    };
+    assert_eq!(wait("wait=10"), Some(10));
+    assert_eq!(wait("respond-async, Wait = \"7\""), Some(7));
+    assert_eq!(wait("wait=-1"), None);
+    assert_eq!(wait("return=minimal"), None);
+}
+
+#[actix_web::test]
+async fn a_key_is_taken_in_three_notations_and_no_other() {
+    let harness = Harness::start().await;
+    let key = harness.workspace_key("ws_a", &KeyScope::ALL).await;
+    let ask = async |name: &'static str, value: String| {
+        let request = TestRequest::get().uri("/v1/domains").insert_header((name, value));
+        harness.request(request).await.status.as_u16()
+    };
+    assert_eq!(ask("authorization", format!("Bearer {key}")).await, 200);
+    assert_eq!(ask("authorization", format!("apikey {key}")).await, 200);
+    assert_eq!(ask("x-api-key", key.clone()).await, 200);
+    assert_eq!(ask("authorization", format!("Basic {key}")).await, 401);
+    assert_eq!(ask("authorization", key.clone()).await, 401);
+    assert_eq!(ask("authorization", "Bearer ".into()).await, 401);
+    assert_eq!(ask("x-api-key", format!("{key}0")).await, 401);
+    assert_eq!(ask("x-api-key", "k".repeat(9000)).await, 401);
+}
+
+#[actix_web::test]
+async fn a_missing_an_unknown_and_a_revoked_key_are_told_how_to_authenticate() {
+    let harness = Harness::start().await;
+    let missing = harness.request(TestRequest::get().uri("/v1/domains")).await;
+    assert_json_snapshot!("key_missing", missing.shown());
+    assert_eq!(missing.header("www-authenticate"), Some("Bearer realm=\"deed\""));
+
+    let key = harness.workspace_key("ws_a", &KeyScope::ALL).await;
+    let found = harness.store.find(KeyHash::of(&key)).await.unwrap().unwrap();
+    harness.store.revoke(&found.id, harness.clock.now()).await.unwrap();
+    let revoked = harness.get("/v1/domains", &key).await;
+    let unknown = harness.get("/v1/domains", "deed_nobody").await;
+    assert_json_snapshot!("key_unknown", unknown.shown());
+    assert_eq!(revoked.text, unknown.text);
+    assert_eq!(unknown.header("www-authenticate"), Some("Bearer realm=\"deed\", error=\"invalid_token\""));
+}
+
+#[actix_web::test]
+async fn checks_come_in_their_order() {
+    let harness = Harness::start().await;
+    let reader = harness.workspace_key("ws_a", &[KeyScope::DomainRead]).await;
+    let writer = harness.workspace_key("ws_a", &[KeyScope::DomainWrite]).await;
+    let bad = || TestRequest::post().uri(CLAIMS).set_payload("{");
+    assert_eq!(code(&harness.request(bad()).await), (401, "UNAUTHORIZED"));
+    let forbidden = harness.request(with_key(bad(), &reader)).await;
+    assert_json_snapshot!("scope_missing", forbidden.shown());
+    assert_eq!(code(&harness.request(with_key(bad(), &writer)).await), (400, "INVALID_BODY"));
+    // A body that is too large comes before the question whether there is such a thing.
+    let large = TestRequest::delete().uri("/v1/domains/acme.com").set_payload(vec![b'x'; 16 * 1024 + 1]);
+    let large = harness.request(with_key(large, &writer)).await;
+    assert_json_snapshot!("too_large", large.shown());
+    let fits = TestRequest::delete().uri("/v1/domains/acme.com").set_payload(vec![b'x'; 16 * 1024]);
+    assert_eq!(code(&harness.request(with_key(fits, &writer)).await), (404, "DOMAIN_NOT_FOUND"));
+}
+
+#[actix_web::test]
+async fn a_service_key_names_its_workspace_and_a_workspace_key_needs_none() {
+    let harness = Harness::start().await;
+    let service = harness.service_key(&KeyScope::ALL).await;
+    let own = harness.workspace_key("ws_a", &KeyScope::ALL).await;
+    let ask = async |key: &str, workspace: &str| {
+        let request = TestRequest::post().uri(CLAIMS).insert_header(("deed-workspace", workspace));
+        harness.request(with_key(request.set_json(claim("acme.com")), key)).await
+    };
+    assert_json_snapshot!("workspace_required", harness.post(CLAIMS, &service, claim("acme.com")).await.shown());
+    assert_eq!(code(&ask(&service, "a b").await), (400, "WORKSPACE_INVALID"));
+    assert_eq!(code(&ask(&own, "ws_b").await), (403, "FORBIDDEN"));
+    let (by_service, by_own) = (ask(&service, "ws_a").await, ask(&own, "ws_a").await);
+    assert_eq!(by_service.status, StatusCode::OK);
+    assert_eq!(by_service.text, by_own.text);
+    assert_eq!(harness.ownership(ACME).await.claims.len(), 1);
+}
+
+#[actix_web::test]
+async fn nothing_there_and_not_this_way_are_answered_in_the_style_of_the_path() {
+    let harness = Harness::start().await;
+    let ask = async |request: TestRequest| harness.request(request).await;
+    assert_json_snapshot!("unknown_a", ask(TestRequest::get().uri("/v1/nothing")).await.shown());
+    assert_json_snapshot!("unknown_b", ask(TestRequest::get().uri("/v1/apps/x/y/z/%E2%80%AE")).await.shown());
+    let put = ask(TestRequest::put().uri("/v1/domains/acme.com")).await;
+    assert_json_snapshot!("not_allowed_a", put.shown());
+    assert_eq!(put.header("allow"), Some("DELETE, GET"));
+    let patch = ask(TestRequest::patch().uri("/v1/apps")).await;
+    assert_json_snapshot!("not_allowed_b", patch.shown());
+    assert_eq!(patch.header("allow"), Some("GET, POST"));
+    let options = ask(TestRequest::with_uri("/v1/domains").method(actix_web::http::Method::OPTIONS)).await;
+    assert_eq!((options.status.as_u16(), options.header("allow")), (405, Some("GET, POST")));
+    let head = ask(TestRequest::with_uri("/v1/domains").method(actix_web::http::Method::HEAD)).await;
+    assert_eq!((head.status.as_u16(), head.header("allow")), (405, Some("GET, POST")));
+    for answer in [put, patch, options] {
+        assert_eq!(answer.header("content-type"), Some("application/json"));
+        assert!(answer.header("x-request-id").is_some());
+    }
+}
+
+#[actix_web::test]
+async fn a_literal_part_of_a_path_is_not_taken_for_a_name() {
+    let harness = Harness::start().await;
+    let key = harness.workspace_key("ws_a", &KeyScope::ALL).await;
+    assert_eq!(code(&harness.post("/v1/domains/claims/verify", &key, json!({})).await), (400, "INVALID_BODY"));
+    assert_eq!(harness.get("/v1/domains/claims", &key).await.body["data"], json!([]));
+}
+
+#[actix_web::test]
+async fn the_callers_request_id_and_trace_come_back_and_reach_the_log() {
+    let harness = Harness::start().await;
+    let key = harness.workspace_key("ws_a", &KeyScope::ALL).await;
+    let trace = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
+    let request = TestRequest::post()
+        .uri(CLAIMS)
+        .insert_header(("x-request-id", "mine-1"))
+        .insert_header(("traceparent", trace))
+        .set_json(claim("acme.com"));
+    let answer = harness.request(with_key(request, &key)).await;
+    assert_eq!(answer.header("x-request-id"), Some("mine-1"));
+    assert_eq!(answer.header("traceparent"), Some(trace));
+    let metadata = &harness.load(ACME).await.events[0].metadata;
+    assert_eq!(metadata.request_id.as_deref(), Some("mine-1"));
+    assert_eq!(metadata.traceparent.as_deref(), Some(trace));
+    assert!(metadata.actor.as_deref().is_some_and(|actor| actor.starts_with("key_")));
+}
+
+#[actix_web::test]
+async fn going_over_the_limit_changes_nothing_and_says_when_to_come_back() {
+    let mut setup = Setup::default();
+    setup.caps.rate = Rate { per_second: 0.5, burst: 2 };
+    let harness = Harness::with(setup).await;
+    let key = harness.workspace_key("ws_a", &KeyScope::ALL).await;
+    let other = harness.workspace_key("ws_a", &KeyScope::ALL).await;
+    let first = harness.get("/v1/domains", &key).await;
+    assert_eq!(first.header("ratelimit-policy"), Some("\"key\";q=2;w=4"));
+    assert_eq!(first.header("ratelimit"), Some("\"key\";r=1;t=2"));
+    harness.get("/v1/domains", &key).await;
+    let over = post_with(&harness, CLAIMS, &key, "k1", &claim("acme.com")).await;
+    assert_json_snapshot!("rate_limited", over.shown());
+    assert_eq!(over.header("retry-after"), Some("2"));
+    assert!(harness.load(ACME).await.events.is_empty());
+    assert_eq!(harness.get("/v1/domains", &other).await.status, StatusCode::OK);
+    // What was refused for the limit is not kept: the same request goes through later.
+    harness.clock.advance(chrono::Duration::seconds(2));
+    let later = post_with(&harness, CLAIMS, &key, "k1", &claim("acme.com")).await;
+    assert_eq!((later.status.as_u16(), later.header("idempotency-replayed")), (200, None));
+}
+
+#[actix_web::test]
+async fn an_idempotent_request_is_answered_again_word_for_word() {
+    let harness = Harness::start().await;
+    let key = harness.workspace_key("ws_a", &KeyScope::ALL).await;
+    let first = post_with(&harness, CLAIMS, &key, "k1", &claim("acme.com")).await;
+    // Whatever happens in between.
+    harness.delete("/v1/domains/claims/acme.com", &key).await;
+    let again = post_with(&harness, CLAIMS, &key, "\"k1\"", &claim("acme.com")).await;
+    assert_eq!((again.status, &again.text), (first.status, &first.text));
+    assert_eq!(first.header("idempotency-replayed"), None);
+    assert_eq!(again.header("idempotency-replayed"), Some("true"));
+    assert_eq!(harness.load(ACME).await.events.len(), 2);
+    // A refusal is kept as well.
+    let refused = post_with(&harness, CLAIMS, &key, "k2", &claim("co.uk")).await;
+    let again = post_with(&harness, CLAIMS, &key, "k2", &claim("co.uk")).await;
+    assert_eq!((refused.status.as_u16(), &refused.text), (400, &again.text));
+    assert_eq!(again.header("idempotency-replayed"), Some("true"));
+    // After a day the key is new again.
+    harness.clock.advance(chrono::Duration::hours(25));
+    let new = post_with(&harness, CLAIMS, &key, "k1", &claim("acme.com")).await;
+    assert_eq!((new.status.as_u16(), new.header("idempotency-replayed")), (200, None));
+    assert_ne!(new.text, first.text);
+}
+
+#[actix_web::test]
+async fn an_idempotency_key_belongs_to_one_request_of_one_api_key() {
+    let harness = Harness::start().await;
+    let key = harness.workspace_key("ws_a", &KeyScope::ALL).await;
+    let other = harness.workspace_key("ws_b", &KeyScope::ALL).await;
+    post_with(&harness, CLAIMS, &key, "k1", &claim("acme.com")).await;
+    let body = post_with(&harness, CLAIMS, &key, "k1", &claim("acme.org")).await;
+    assert_json_snapshot!("idempotency_conflict", body.shown());
+    let path = post_with(&harness, "/v1/domains", &key, "k1", &claim("acme.com")).await;
+    assert_eq!(code(&path), (409, "IDEMPOTENCY_CONFLICT"));
+    let theirs = post_with(&harness, CLAIMS, &other, "k1", &claim("acme.com")).await;
+    assert_eq!((theirs.status.as_u16(), theirs.header("idempotency-replayed")), (200, None));
+    let long = post_with(&harness, CLAIMS, &key, &"k".repeat(101), &claim("acme.com")).await;
+    assert_json_snapshot!("idempotency_key_invalid", long.shown());
+}
+
+#[actix_web::test]
+async fn of_two_requests_at_once_one_is_carried_out_and_both_are_answered() {
+    let harness = Harness::start().await;
+    let key = harness.workspace_key("ws_a", &KeyScope::ALL).await;
+    let body = claim("acme.com");
+    let all = futures::future::join_all((0..8).map(|_| post_with(&harness, CLAIMS, &key, "k1", &body))).await;
+    let replayed = all.iter().filter(|answer| answer.header("idempotency-replayed").is_some()).count();
+    assert_eq!(replayed, 7);
+    assert!(all.iter().all(|answer| answer.status == StatusCode::OK && answer.text == all[0].text));
+    assert_eq!(harness.load(ACME).await.events.len(), 1);
+}
+
+#[actix_web::test]
+async fn a_request_that_is_still_running_is_not_carried_out_twice() {
+    let harness = Harness::start().await;
+    let key = harness.workspace_key("ws_a", &KeyScope::ALL).await;
+    let key_id = harness.store.find(KeyHash::of(&key)).await.unwrap().unwrap().id;
+    let (body, workspace) = (claim("acme.com"), "ws_a".parse().unwrap());
+    let print = crate::idempotency::fingerprint("POST", CLAIMS, &workspace, body.to_string().as_bytes());
+    let request = deed_store::RequestKey { key_id, idempotency_key: "k1".into() };
+    let now = harness.clock.now();
+    let begun = harness.store.begin(&request, print, now, now + chrono::Duration::seconds(60), now).await.unwrap();
+    assert_eq!(begun, Begin::Started);
+    // The service is about to stop, so nobody waits for the other run.
+    harness.state.stop.cancel();
+    let running = post_with(&harness, CLAIMS, &key, "k1", &body).await;
+    assert_json_snapshot!("idempotency_in_progress", running.shown());
+    assert_eq!(running.header("retry-after"), Some("1"));
+    // A run that has not answered in its time is taken for dead.
+    harness.clock.advance(chrono::Duration::seconds(61));
+    assert_eq!(post_with(&harness, CLAIMS, &key, "k1", &body).await.status, StatusCode::OK);
+}
+
+#[actix_web::test]
+async fn an_answer_is_kept_together_with_its_effect() {
+    let harness = Harness::start().await;
+    let key = harness.workspace_key("ws_a", &KeyScope::ALL).await;
+    let answer = post_with(&harness, CLAIMS, &key, "k1", &claim("acme.com")).await;
+    let key_id = harness.store.find(KeyHash::of(&key)).await.unwrap().unwrap().id;
+    let request = deed_store::RequestKey { key_id, idempotency_key: "k1".into() };
+    let print = crate::idempotency::fingerprint(
+        "POST",
+        CLAIMS,
+        &"ws_a".parse().unwrap(),
+        claim("acme.com").to_string().as_bytes(),
+    );
+    let now = harness.clock.now();
+    let kept = harness.store.begin(&request, print, now, now, now - chrono::Duration::hours(1)).await.unwrap();
+    let Begin::Answered(kept) = kept else { panic!("{kept:?}") };
+    assert_eq!((kept.status, kept.body), (200, answer.text));
+}
+
+#[actix_web::test]
+async fn a_store_that_does_not_answer_is_our_trouble_and_shows_nothing() {
+    let harness = Harness::start().await;
+    let key = harness.workspace_key("ws_a", &KeyScope::ALL).await;
+    harness.store.close().await.unwrap();
+    let answer = harness.get("/v1/domains/acme.com", &key).await;
+    assert_json_snapshot!("unavailable", answer.shown());
+    assert_eq!(answer.header("retry-after"), Some("1"));
+}
+
+#[actix_web::test]
+async fn bodies_that_are_not_understood_are_refused_by_field() {
+    let harness = Harness::start().await;
+    let key = harness.workspace_key("ws_a", &KeyScope::ALL).await;
+    let ask = async |content_type: &str, body: &str| {
+        let request = TestRequest::post().uri(CLAIMS).insert_header(("content-type", content_type));
+        harness.request(with_key(request.set_payload(body.to_owned()), &key)).await.shown()
+    };
+    let json = "application/json";
+    let answers = [
+        ask(json, "").await,
+        ask(json, "{").await,
+        ask(json, "[]").await,
+        ask(json, "{}").await,
+        ask(json, r#"{"domain": 7}"#).await,
+        ask(json, r#"{"domain": "acme.com", "tenant": "x"}"#).await,
+        ask("text/plain", r#"{"domain": "acme.com"}"#).await,
+    ];
+    assert_json_snapshot!("bad_bodies", answers);
+    assert!(harness.load(ACME).await.events.is_empty());
+}
+
+#[actix_web::test]
+async fn requests_are_counted_by_operation_and_status_class_only() {
+    let harness = Harness::start().await;
+    let key = harness.workspace_key("ws_a", &KeyScope::ALL).await;
+    harness.get("/v1/domains/acme.com", &key).await;
+    harness.get("/v1/secret-name.com", &key).await;
+    let text = prometheus::TextEncoder::new().encode_to_string(&harness.registry.gather()).unwrap();
+    let counted: Vec<_> = text.lines().filter(|line| line.starts_with("deed_http_requests_total")).collect();
+    assert_eq!(
+        counted,
+        [
+            "deed_http_requests_total{operation=\"GetDomain\",status_class=\"4xx\"} 1",
+            "deed_http_requests_total{operation=\"unknown_route\",status_class=\"4xx\"} 1",
+        ]
+    );
+    assert!(!text.contains("secret-name") && !text.contains("acme"));
+}
+
+#[actix_web::test]
+async fn the_description_and_its_pages_are_served_from_the_executable_alone() {
+    let harness = Harness::start().await;
+    let ask = async |path: &str| harness.request(TestRequest::get().uri(path)).await;
+    let json = ask("/openapi.json").await;
+    assert_eq!(json.body["openapi"], "3.1.0");
+    assert_eq!(json.text, crate::openapi());
+    let folder = ask("/docs").await;
+    assert_eq!((folder.status.as_u16(), folder.header("location")), (308, Some("/docs/")));
+    let page = ask("/docs/").await;
+    assert!(page.header("content-type").is_some_and(|kind| kind.starts_with("text/html")));
+    assert!(page.text.contains("swagger-ui") && !page.text.contains("http://") && !page.text.contains("https://"));
+    let script = ask("/docs/swagger-initializer.js").await;
+    assert!(script.text.contains("/openapi.json"), "{}", script.text);
+    assert_eq!(code(&ask("/docs/none").await), (404, "UNKNOWN_ROUTE"));
+}

@@ -1,0 +1,283 @@
+use std::{
+    collections::{BTreeSet, VecDeque},
+    sync::Mutex,
+};
+
+use chrono::TimeDelta;
+use deed_bus::{Bus, BusError, InProcess, Limits, Topology};
+use deed_claims::{
+    ChallengeTemplates, CheckCause, ClaimId, ClaimInitiated, Holder, Scope, StreamId, Token,
+    VerificationRequested, name::DomainName,
+};
+use deed_store::{Append, Lease, Metadata, Position, StreamWrite, Version};
+use deed_store_sqlite::{SqliteConfig, SqliteStore};
+use deed_testkit::{FakeClock, eventually};
+use serde_json::json;
+use tempfile::TempDir;
+use tokio::task::JoinHandle;
+
+use super::*;
+
+const PATIENCE: Duration = Duration::from_secs(20);
+const TRACE: &str = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
+
+/// A log in which claims are made and watched: one event of each, in turn.
+struct World {
+    _folder: TempDir,
+    store: SqliteStore,
+    clock: Arc<FakeClock>,
+}
+
+impl World {
+    async fn with_claims(claims: u8) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let store = SqliteStore::open(SqliteConfig::new(folder.path().join("deed.db"))).await.unwrap();
+        let world = Self { _folder: folder, store, clock: Arc::default() };
+        for claim in 1..=claims {
+            world.claim(claim).await;
+        }
+        world
+    }
+
+    async fn claim(&self, claim: u8) {
+        let (claim_id, at) = (ClaimId::from_bytes([claim; 16]), self.clock.now());
+        let name: DomainName = format!("n{claim}.com").parse().unwrap();
+        let expires_at = at + TimeDelta::days(7);
+        let initiated = ClaimInitiated {
+            claim_id,
+            scope: Scope::Apex,
+            requested: name.clone(),
+            region: None,
+            holder: Holder::Workspace { workspace_id: "ws_1".parse().unwrap() },
+            challenge: ChallengeTemplates::default().challenge(
+                Scope::Apex,
+                &name,
+                Token::from_bytes([claim; 20]),
+            ),
+            expires_at,
+            name: name.clone(),
+            at,
+        };
+        let requested = VerificationRequested {
+            claim_id,
+            attempt: 1,
+            cause: CheckCause::First,
+            expires_at: Some(expires_at),
+            at,
+        };
+        let write = StreamWrite {
+            stream: StreamId::ownership(Scope::Apex, &name),
+            expected: Version(0),
+            events: vec![initiated.into(), requested.into()],
+        };
+        let metadata = Metadata { traceparent: Some(TRACE.to_owned()), ..Metadata::default() };
+        self.store.append(Append { writes: vec![write], receipt: None, metadata, at }).await.unwrap();
+    }
+
+    async fn lease(&self) -> Lease {
+        let now = self.clock.now();
+        self.store
+            .acquire(RELAY, "test", now, Duration::from_secs(1))
+            .await
+            .unwrap()
+            .expect("the lease is free")
+    }
+
+    /// Hands the whole log to a relay as one batch.
+    async fn consume(&self, relay: &mut Relay) -> Result<Progress, SubscriberError> {
+        let events = self.store.read_log(Position(0), 1000).await.unwrap();
+        let lease = self.lease().await;
+        let to = events.last().unwrap().position;
+        let done = relay.consume(Batch { lease: &lease, from: Position(0), to, events: &events }).await;
+        self.store.release(&lease).await.unwrap();
+        done
+    }
+
+    fn run(&self, relay: Relay, stop: &CancellationToken) -> JoinHandle<Result<(), SubscriptionError>> {
+        let config = SubscriptionConfig {
+            owner: "relay".to_owned(),
+            batch: 4,
+            lease_ttl: Duration::from_secs(3),
+            poll: Duration::from_millis(20),
+            backoff_max: Duration::from_millis(50),
+        };
+        let store = Arc::new(self.store.clone());
+        let (clock, stop) = (self.clock.clone(), stop.clone());
+        tokio::spawn(async move { run_relay(store.clone(), store, clock, relay, &config, stop).await })
+    }
+
+    async fn relayed_to(&self, position: u64) {
+        eventually("the relay's checkpoint to move", PATIENCE, || async {
+            (self.store.checkpoint(RELAY).await.unwrap() == Position(position)).then_some(())
+        })
+        .await;
+    }
+}
+
+/// A publisher that keeps what it is given, and answers as scripted; then it confirms.
+#[derive(Default)]
+struct Script {
+    given: Mutex<Vec<Message>>,
+    answers: Mutex<VecDeque<Result<Vec<PublishOutcome>, BusError>>>,
+}
+
+impl Script {
+    fn of(answers: impl IntoIterator<Item = Result<Vec<PublishOutcome>, BusError>>) -> Arc<Self> {
+        Arc::new(Self { given: Mutex::default(), answers: Mutex::new(answers.into_iter().collect()) })
+    }
+
+    fn ids(&self) -> Vec<String> {
+        self.given.lock().unwrap().iter().map(|message| message.id.clone()).collect()
+    }
+}
+
+#[async_trait]
+impl Publisher for Script {
+    async fn publish(&self, messages: Vec<Message>) -> Result<Vec<PublishOutcome>, BusError> {
+        let confirmed = vec![PublishOutcome::Confirmed; messages.len()];
+        self.given.lock().unwrap().extend(messages);
+        self.answers.lock().unwrap().pop_front().unwrap_or(Ok(confirmed))
+    }
+}
+
+fn relay(publisher: Arc<dyn Publisher>) -> Relay {
+    Relay::new(publisher, "/deed".to_owned(), RelayMetrics::register(&Registry::new()).unwrap())
+}
+
+#[tokio::test]
+async fn an_event_becomes_a_cloud_event_of_its_kind() {
+    let world = World::with_claims(1).await;
+    let script = Script::of([]);
+    let mut relay = relay(script.clone());
+    assert!(matches!(world.consume(&mut relay).await, Ok(Progress::Advance)));
+    let given = script.given.lock().unwrap().clone();
+    let keys: Vec<_> = given.iter().map(|m| (m.id.as_str(), m.routing_key.as_str(), m.delivery)).collect();
+    assert_eq!(
+        keys,
+        [
+            ("evt_1", "claim.initiated", Requirement::WhoeverListens),
+            ("evt_2", "verification.requested", Requirement::MustReachQueue),
+        ]
+    );
+    let event = CloudEvent::from_json(&given[1].body).unwrap();
+    assert_eq!((event.id.as_str(), event.source.as_str()), ("evt_2", "/deed"));
+    assert_eq!(event.r#type, "deed.verification.requested.v1");
+    assert_eq!(event.subject.as_deref(), Some("apex:n1.com"));
+    assert_eq!(event.time, Some(world.clock.now()));
+    assert_eq!(event.data["attempt"], 1);
+    assert_eq!(event.data["claimId"], ClaimId::from_bytes([1; 16]).to_string());
+    let extensions = BTreeMap::from(
+        [("position", "2"), ("streamversion", "2"), ("traceparent", TRACE)]
+            .map(|(k, v)| (k.to_owned(), json!(v))),
+    );
+    assert_eq!(event.extensions, extensions);
+    assert_eq!(given[1].content_type, CloudEvent::CONTENT_TYPE);
+    assert_eq!(given[1].headers.get("traceparent").map(String::as_str), Some(TRACE));
+    assert_eq!(relay.metrics.published.get(), 2);
+}
+
+#[tokio::test]
+async fn the_checkpoint_may_pass_what_arrived_and_nothing_behind_it() {
+    use PublishOutcome::{Confirmed, Full, Rejected, Unroutable};
+    // In the log, news and work take turns.
+    let cases: [(&[PublishOutcome], Option<u64>); 7] = [
+        (&[Confirmed, Confirmed, Confirmed, Confirmed], Some(4)),
+        (&[Unroutable, Confirmed, Unroutable, Confirmed], Some(4)),
+        (&[Confirmed, Unroutable, Confirmed, Confirmed], Some(1)),
+        (&[Confirmed, Confirmed, Full, Confirmed], Some(2)),
+        (&[Confirmed, Confirmed, Confirmed, Rejected], Some(3)),
+        (&[Full, Confirmed, Confirmed, Confirmed], None),
+        (&[], None),
+    ];
+    for (answer, reached) in cases {
+        let world = World::with_claims(2).await;
+        let mut relay = relay(Script::of([Ok(answer.to_vec())]));
+        let progress = world.consume(&mut relay).await;
+        match (reached, &progress) {
+            (Some(4), Ok(Progress::Advance)) | (None, Err(SubscriberError::Retry(_))) => {}
+            (Some(reached), Ok(Progress::AdvanceTo(to))) if *to == Position(reached) => {}
+            _ => panic!("{answer:?}: {progress:?}"),
+        }
+        assert_eq!(relay.metrics.published.get(), reached.unwrap_or(0));
+    }
+}
+
+#[tokio::test]
+async fn a_broker_that_is_gone_is_asked_again() {
+    let world = World::with_claims(2).await;
+    let gone = || Err(BusError::Unavailable("gone".into()));
+    let script = Script::of([gone(), gone(), Ok(vec![PublishOutcome::Confirmed, PublishOutcome::Full])]);
+    let stop = CancellationToken::new();
+    let running = world.run(relay(script.clone()), &stop);
+    world.relayed_to(4).await;
+    stop.cancel();
+    running.await.unwrap().unwrap();
+    // Twice all, once again all, then from the first that was not confirmed.
+    let all = ["evt_1", "evt_2", "evt_3", "evt_4"];
+    assert_eq!(script.ids(), [&all[..], &all, &all, &all[1..]].concat());
+}
+
+#[tokio::test]
+async fn a_crash_between_publish_and_checkpoint_repeats_and_never_skips() {
+    let world = World::with_claims(3).await;
+    let before = Script::of([]);
+    // Published and confirmed, but the process ends before the checkpoint has moved.
+    assert!(matches!(world.consume(&mut relay(before.clone())).await, Ok(Progress::Advance)));
+    assert_eq!(world.store.checkpoint(RELAY).await.unwrap(), Position(0));
+
+    let after = Script::of([]);
+    let stop = CancellationToken::new();
+    let running = world.run(relay(after.clone()), &stop);
+    world.relayed_to(6).await;
+    world.claim(4).await;
+    world.relayed_to(8).await;
+    stop.cancel();
+    running.await.unwrap().unwrap();
+    let expected: Vec<_> = (1..=8).map(|position| format!("evt_{position}")).collect();
+    assert_eq!(before.ids(), expected[..6]);
+    assert_eq!(after.ids(), expected);
+
+    // Nothing is repeated after an orderly end.
+    let idle = Script::of([]);
+    let stop = CancellationToken::new();
+    let running = world.run(relay(idle.clone()), &stop);
+    world.claim(5).await;
+    world.relayed_to(10).await;
+    stop.cancel();
+    running.await.unwrap().unwrap();
+    assert_eq!(idle.ids(), ["evt_9", "evt_10"]);
+}
+
+#[tokio::test]
+async fn every_request_reaches_a_worker_through_a_queue_that_is_too_small() {
+    let world = World::with_claims(8).await;
+    let limits = Limits { capacity: 1, publish_deadline: Duration::from_millis(20), ..Limits::default() };
+    let bus = InProcess::new(Topology::deed(), limits);
+    let mut consumer = bus.consumer(Topology::VERIFICATION).await.unwrap();
+    let stop = CancellationToken::new();
+    let running = world.run(relay(bus.publisher()), &stop);
+    let requests: BTreeSet<_> = (1..=8).map(|claim| format!("evt_{}", claim * 2)).collect();
+    let mut seen = BTreeSet::new();
+    // A message may come twice, when another one had no room.
+    while seen != requests {
+        let delivery =
+            tokio::time::timeout(PATIENCE, consumer.next()).await.expect("in time").unwrap().unwrap();
+        seen.insert(delivery.message().id.clone());
+        delivery.done().await.unwrap();
+    }
+    stop.cancel();
+    running.await.unwrap().unwrap();
+}
+
+#[tokio::test]
+async fn the_lag_is_measured_while_nothing_moves() {
+    let world = World::with_claims(2).await;
+    let never = std::iter::repeat_with(|| Err(BusError::Unavailable("gone".into()))).take(10_000);
+    let relay = relay(Script::of(never));
+    let lag = relay.metrics.lag.clone();
+    let stop = CancellationToken::new();
+    let running = world.run(relay, &stop);
+    eventually("the lag to show", PATIENCE, || async { (lag.get() == 4).then_some(()) }).await;
+    stop.cancel();
+    running.await.unwrap().unwrap();
+}
