@@ -4,7 +4,7 @@ SHELL := /bin/bash -o pipefail -c
 CARGO ?= cargo
 NEXTEST := $(shell $(CARGO) nextest --version >/dev/null 2>&1 && echo yes)
 TOOLS := target/tools
-DENY := $(TOOLS)/bin/cargo-deny
+DENY := $(shell command -v cargo-deny || echo $(TOOLS)/bin/cargo-deny)
 
 .PHONY: help
 help: ## print the targets
@@ -38,14 +38,16 @@ check: toolchain $(DENY) ## formatting, lints, docs, dependency rules, generated
 	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --workspace --no-deps --quiet
 	$(DENY) --offline --log-level error check bans licenses sources
 	crates/store-sqlite/prepare.sh --check
-	$(CARGO) test --quiet --package deed-api --test openapi_file
+	$(CARGO) test --quiet --package deed-api --lib -- openapi
 	$(CARGO) test --quiet --package deed-claims --test proto
+	$(CARGO) test --quiet --package deed --bin deed -- sample
 	$(CARGO) test --quiet --package deed --test arrows
 
 .PHONY: generate
-generate: toolchain ## renew generated files: proto/openapi.json, shipped events, checked SQL
+generate: toolchain ## renew generated files: OpenAPI, sample configuration, shipped events, checked SQL
 	crates/store-sqlite/prepare.sh
-	UPDATE_OPENAPI=1 $(CARGO) test --quiet --package deed-api --test openapi_file
+	UPDATE_OPENAPI=1 $(CARGO) test --quiet --package deed-api --lib -- openapi
+	UPDATE_SAMPLE=1 $(CARGO) test --quiet --package deed --bin deed -- sample
 	DEED_GENERATE=1 $(CARGO) test --quiet --package deed-claims --test proto
 
 .PHONY: fmt
@@ -56,11 +58,6 @@ fmt: ## format everything
 bench: toolchain ## measure against plain references in the same run (ROW=append-sqlite for one row)
 	$(CARGO) build --release --quiet --package deed
 	$(CARGO) run --release --quiet --manifest-path crates/bench/Cargo.toml --target-dir target/bench-build -- $(ROW)
-
-.PHONY: kill-test
-kill-test: toolchain ## kill -9 the service at ten random moments under load and check what is left
-	$(CARGO) build --quiet --package deed
-	deploy/scripts/kill-test.sh
 
 .PHONY: fuzz-api
 fuzz-api: toolchain ## fire a property-based tester at a running server for two minutes, with our OpenAPI

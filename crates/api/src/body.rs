@@ -6,7 +6,7 @@ use actix_web::http::header::{self, HeaderMap};
 use actix_web::web::{Bytes, BytesMut, Payload};
 use deed_claims::name::Excerpt;
 use futures::StreamExt;
-use serde::de::DeserializeOwned;
+use serde::de::{DeserializeOwned, IgnoredAny};
 use serde_json::{Value, json};
 use serde_path_to_error::Segment;
 
@@ -28,6 +28,8 @@ pub enum BodyError {
     Empty,
     #[error("the body is not valid JSON: error in line {line}, column {column}")]
     Syntax { line: usize, column: usize },
+    #[error("the body has to be a JSON object")]
+    NotAnObject,
     #[error("the field `{field}` is missing")]
     Missing { field: FieldPath },
     #[error("there is no field `{field}`")]
@@ -93,7 +95,7 @@ impl FieldPath {
 impl BodyError {
     fn path(&self) -> Option<&FieldPath> {
         match self {
-            Self::Lost | Self::ContentType | Self::Empty | Self::Syntax { .. } => None,
+            Self::Lost | Self::ContentType | Self::Empty | Self::Syntax { .. } | Self::NotAnObject => None,
             Self::Missing { field }
             | Self::Unknown { field }
             | Self::Twice { field }
@@ -123,7 +125,7 @@ impl BodyError {
             Self::ContentType => "content_type",
             Self::Syntax { .. } => "json_invalid",
             Self::Unknown { .. } => "extra_forbidden",
-            Self::Twice { .. } | Self::Wrong { .. } => "type_error",
+            Self::NotAnObject | Self::Twice { .. } | Self::Wrong { .. } => "type_error",
         }
     }
 
@@ -138,7 +140,8 @@ impl BodyError {
         }
         let (field, text) = (FieldPath::of(e.path()), inner.to_string());
         // serde tells these three apart in words only.
-        let quoted = |prefix: &str| text.strip_prefix(prefix)?.split_once('`').map(|(name, _)| name.to_owned());
+        let quoted =
+            |prefix: &str| text.strip_prefix(prefix)?.split_once('`').map(|(name, _)| name.to_owned());
         if let Some(name) = quoted("missing field `") {
             return Self::Missing { field: field.then(&name) };
         }
@@ -184,9 +187,15 @@ pub fn parse<T: DeserializeOwned>(bytes: &[u8], other_media: bool) -> Result<T, 
     if other_media {
         return Err(BodyError::ContentType);
     }
+    let syntax = |e: &serde_json::Error| BodyError::Syntax { line: e.line(), column: e.column() };
+    if bytes.trim_ascii_start().first() != Some(&b'{') {
+        // A struct could be read from an array as well, which nobody has been promised.
+        let json = serde_json::from_slice::<IgnoredAny>(bytes);
+        return Err(json.map_or_else(|e| syntax(&e), |_| BodyError::NotAnObject));
+    }
     let mut json = serde_json::Deserializer::from_slice(bytes);
     let parsed = serde_path_to_error::deserialize(&mut json).map_err(|e| BodyError::of(&e))?;
-    json.end().map_err(|e| BodyError::Syntax { line: e.line(), column: e.column() })?;
+    json.end().map_err(|e| syntax(&e))?;
     Ok(parsed)
 }
 
@@ -215,7 +224,12 @@ mod tests {
         for (text, field, kind, message) in [
             ("{}", Some("domain"), "missing", "the field `domain` is missing"),
             (r#"{"domain":"a","x":1}"#, Some("x"), "extra_forbidden", "there is no field `x`"),
-            (r#"{"domain":"a","domain":"b"}"#, Some("domain"), "type_error", "the field `domain` is given twice"),
+            (
+                r#"{"domain":"a","domain":"b"}"#,
+                Some("domain"),
+                "type_error",
+                "the field `domain` is given twice",
+            ),
             (
                 r#"{"domain":7}"#,
                 Some("domain"),
@@ -228,13 +242,24 @@ mod tests {
                 "type_error",
                 "the field `names[1]`: invalid type: null, expected a string",
             ),
-            ("3", None, "type_error", "the body: invalid type: integer `3`, expected struct Wanted"),
+            ("3", None, "type_error", "the body has to be a JSON object"),
+            (r#"["acme.com"]"#, None, "type_error", "the body has to be a JSON object"),
+            ("nope", None, "json_invalid", "the body is not valid JSON: error in line 1, column 2"),
             ("{", None, "json_invalid", "the body is not valid JSON: error in line 1, column 1"),
-            (r#"{"domain":"a"} x"#, None, "json_invalid", "the body is not valid JSON: error in line 1, column 16"),
+            (
+                r#"{"domain":"a"} x"#,
+                None,
+                "json_invalid",
+                "the body is not valid JSON: error in line 1, column 16",
+            ),
             ("  ", None, "missing", "a JSON body is needed and there is none"),
         ] {
             let e = wrong(text);
-            assert_eq!((e.field().as_deref(), e.kind(), e.to_string().as_str()), (field, kind, message), "{text}");
+            assert_eq!(
+                (e.field().as_deref(), e.kind(), e.to_string().as_str()),
+                (field, kind, message),
+                "{text}"
+            );
         }
         assert_eq!(wrong(r#"{"domain":"a","names":[1]}"#).location(), json!(["body", "names", 0]));
     }

@@ -6,9 +6,7 @@ use std::time::Duration;
 use actix_web::web::Bytes;
 use chrono::{DateTime, Utc};
 use deed_claims::{Event, StreamId};
-use deed_store::{
-    Executed, ExecuteError, Loaded, Metadata, Plan, Position, Receipt, RequestKey,
-};
+use deed_store::{ExecuteError, Executed, Loaded, Metadata, Plan, Position, Receipt, RequestKey};
 use serde::de::DeserializeOwned;
 
 use crate::auth::Caller;

@@ -16,25 +16,29 @@ pub fn configure(config: &mut web::ServiceConfig, state: &Arc<AppState>, descrip
         let description = description.clone();
         async move { HttpResponse::Ok().content_type("application/json").body(description) }
     }));
-    let to_folder = || async { HttpResponse::PermanentRedirect().insert_header((header::LOCATION, "/docs/")).finish() };
+    let to_folder =
+        || async { HttpResponse::PermanentRedirect().insert_header((header::LOCATION, "/docs/")).finish() };
     let pages = Arc::new(Config::new(["/openapi.json"]));
     let pages_of = state.clone();
     let folder = web::resource("/docs/{file:.*}").route(web::get().to(move |req: HttpRequest| {
-        page(pages_of.clone(), pages.clone(), req)
+        let answer = page(pages_of.clone(), pages.clone(), &req);
+        async move { answer }
     }));
     config
         .service(json.default_service(not_allowed(state, "GET")))
-        .service(web::resource("/docs").route(web::get().to(to_folder)).default_service(not_allowed(state, "GET")))
+        .service(
+            web::resource("/docs").route(web::get().to(to_folder)).default_service(not_allowed(state, "GET")),
+        )
         .service(folder.default_service(not_allowed(state, "GET")));
 }
 
-async fn page(state: Arc<AppState>, pages: Arc<Config<'static>>, req: HttpRequest) -> HttpResponse {
+fn page(state: Arc<AppState>, pages: Arc<Config<'static>>, req: &HttpRequest) -> HttpResponse {
     let file = req.match_info().query("file");
     match utoipa_swagger_ui::serve(file, pages) {
         Ok(Some(file)) => HttpResponse::Ok()
             .content_type(file.content_type)
             .insert_header((header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff")))
             .body(file.bytes.into_owned()),
-        Ok(None) | Err(_) => pipeline::unknown_route(state, req).await,
+        Ok(None) | Err(_) => pipeline::unknown_route(state, req),
     }
 }

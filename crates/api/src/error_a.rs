@@ -35,7 +35,7 @@ pub enum ErrorA {
     NoContest(DomainName),
     #[error("too many claims on {0} are open")]
     TooManyClaimsOnName(DomainName),
-    #[error("this workspace has {limit} open claims: verify or cancel some first")]
+    #[error("this workspace has reached its limit of open claims ({limit}): verify or cancel some first")]
     TooManyClaims { limit: u64 },
     #[error("{rule}")]
     Field { field: &'static str, rule: String },
@@ -63,7 +63,12 @@ type Parts = (StatusCode, String, Option<Value>);
 impl ErrorA {
     /// A refusal of the rules for a claim that the caller may know of. Refusals that are answers of their own
     /// (`TooSoon`) or belong to other roles (`StaleAttempt`, `NotDue`) are never asked about here.
-    pub fn of_rejection(rejection: Rejection, domain: &DomainName, root: &DomainName, status: Option<Status>) -> Self {
+    pub fn of_rejection(
+        rejection: Rejection,
+        domain: &DomainName,
+        root: &DomainName,
+        status: Option<Status>,
+    ) -> Self {
         match rejection {
             Rejection::NoSuchClaim => Self::NoSuchClaim(Excerpt::of(domain.as_str())),
             Rejection::HeldByAnother => Self::Claimable { domain: domain.clone(), root: root.clone() },
@@ -136,6 +141,7 @@ fn fault_data(fault: &Fault, request: &RequestId) -> Option<Value> {
         Fault::ScopeMissing(scope) => Some(json!({ "scope": scope })),
         Fault::Body(e) => e.field().map(|field| json!({ "field": field })),
         Fault::Query { name, .. } => Some(json!({ "parameter": name })),
+        Fault::BeyondTheLog(_) => Some(json!({ "parameter": "atLeast" })),
         Fault::WorkspaceMissing | Fault::WorkspaceInvalid(_) | Fault::OtherWorkspace => {
             Some(json!({ "header": "Deed-Workspace" }))
         }

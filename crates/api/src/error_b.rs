@@ -184,6 +184,7 @@ fn fault_parts(fault: &Fault, request: &RequestId) -> Parts {
     match fault {
         Fault::Body(e) => Parts::invalid(code, e.location(), e.kind()),
         Fault::Query { name, .. } => Parts::invalid(code, json!(["query", name]), "value_error"),
+        Fault::BeyondTheLog(_) => Parts::invalid(code, json!(["query", "at_least"]), "value_error"),
         Fault::Internal { .. } => Parts::of(fault.status(), code, json!({ "request_id": request.as_str() })),
         Fault::ScopeMissing(scope) => Parts::of(fault.status(), code, json!({ "scope": scope })),
         Fault::WorkspaceMissing | Fault::WorkspaceInvalid(_) | Fault::OtherWorkspace => {
@@ -220,7 +221,8 @@ impl Problem for ErrorB {
     fn reply(&self, request: &RequestId) -> Reply {
         let Parts { status, code, details, at } = self.parts(request);
         let message = self.to_string();
-        let place = |at: Location| ValidationError { loc: at.loc, msg: message.clone(), kind: at.kind.to_owned() };
+        let place =
+            |at: Location| ValidationError { loc: at.loc, msg: message.clone(), kind: at.kind.to_owned() };
         let detail = at.map(place).into_iter().collect();
         let error = ErrorDetail { message, kind: type_of(status).to_owned(), code, details };
         let body = ErrorResponse { success: false, status: status.as_u16(), error, detail };

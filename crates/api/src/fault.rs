@@ -34,7 +34,7 @@ pub enum Fault {
     TooLarge { limit: usize },
     #[error("{0}")]
     Body(#[from] BodyError),
-    #[error("the query parameter `{name}` {rule}")]
+    #[error("the query parameter `{name}` is not valid: it {rule}")]
     Query { name: &'static str, rule: &'static str },
     #[error("there is nothing at {0}")]
     UnknownRoute(Excerpt),
@@ -48,6 +48,8 @@ pub enum Fault {
     Unavailable(#[source] Unavailable),
     #[error("too many changes to the same name at the same time: try again in a moment")]
     Contended,
+    #[error("the log has not come to position {0}")]
+    BeyondTheLog(Position),
     #[error("the lists have not caught up with position {0} yet: try again in a moment")]
     NotCaughtUp(Position),
     #[error("something went wrong on our side")]
@@ -79,7 +81,7 @@ impl Fault {
             Self::WorkspaceMissing | Self::WorkspaceInvalid(_) | Self::IdempotencyKeyInvalid => {
                 StatusCode::BAD_REQUEST
             }
-            Self::Body(_) | Self::Query { .. } => StatusCode::BAD_REQUEST,
+            Self::Body(_) | Self::Query { .. } | Self::BeyondTheLog(_) => StatusCode::BAD_REQUEST,
             Self::RateLimited { .. } => StatusCode::TOO_MANY_REQUESTS,
             Self::TooLarge { .. } => StatusCode::PAYLOAD_TOO_LARGE,
             Self::UnknownRoute(_) => StatusCode::NOT_FOUND,
@@ -101,7 +103,7 @@ impl Fault {
             Self::RateLimited { .. } => "RATE_LIMITED",
             Self::TooLarge { .. } => "BODY_TOO_LARGE",
             Self::Body(_) => "INVALID_BODY",
-            Self::Query { .. } => "INVALID_QUERY",
+            Self::Query { .. } | Self::BeyondTheLog(_) => "INVALID_QUERY",
             Self::UnknownRoute(_) => "UNKNOWN_ROUTE",
             Self::MethodNotAllowed { .. } => "METHOD_NOT_ALLOWED",
             Self::IdempotencyConflict => "IDEMPOTENCY_CONFLICT",
@@ -114,7 +116,9 @@ impl Fault {
     /// Headers that belong to the answer.
     pub fn headers(&self) -> Vec<(HeaderName, HeaderValue)> {
         match self {
-            Self::KeyMissing => vec![(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer realm=\"deed\""))],
+            Self::KeyMissing => {
+                vec![(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer realm=\"deed\""))]
+            }
             Self::KeyUnknown => {
                 let value = HeaderValue::from_static("Bearer realm=\"deed\", error=\"invalid_token\"");
                 vec![(header::WWW_AUTHENTICATE, value)]

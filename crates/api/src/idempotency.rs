@@ -63,8 +63,7 @@ impl AppState {
         let mut pause = StdDuration::from_millis(20);
         loop {
             let now = self.clock.now();
-            let begun =
-                self.idempotency.begin(request, fingerprint, now, now + RUN, now - KEPT).await?;
+            let begun = self.idempotency.begin(request, fingerprint, now, now + RUN, now - KEPT).await?;
             match begun {
                 Begin::Started => return Ok(Entry::Run),
                 Begin::Answered(response) => return Ok(Entry::Replay(response)),

@@ -8,11 +8,14 @@ use deed_store::{ApiKey, KeyHash, Keys, Unavailable};
 /// Keys remembered.
 const KEPT: usize = 10_000;
 
+/// A key and when it was looked up.
+type Known = (Arc<ApiKey>, DateTime<Utc>);
+
 /// Keys looked up a moment ago. Revoking a key takes this long to reach every replica, and no longer.
 #[derive(Debug)]
 pub struct KeyCache {
     keep: Duration,
-    known: Mutex<HashMap<KeyHash, (Arc<ApiKey>, DateTime<Utc>)>>,
+    known: Mutex<HashMap<KeyHash, Known>>,
 }
 
 impl KeyCache {

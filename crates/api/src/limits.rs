@@ -98,7 +98,11 @@ impl Limiter {
 
     /// Whole seconds in which so many tokens drip in.
     fn seconds(&self, tokens: f64) -> u64 {
-        #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "not negative; saturates")]
+        #[expect(
+            clippy::cast_possible_truncation,
+            clippy::cast_sign_loss,
+            reason = "not negative; saturates"
+        )]
         let seconds = (tokens.max(0.0) / self.rate.per_second).ceil() as u64;
         seconds
     }

@@ -21,9 +21,11 @@ impl HttpMetrics {
             Opts::new("deed_http_requests_total", "HTTP requests answered"),
             &["operation", "status_class"],
         )?;
-        let buckets = vec![0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0];
+        let buckets =
+            vec![0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0];
         let seconds = HistogramVec::new(
-            HistogramOpts::new("deed_http_request_duration_seconds", "Time to answer HTTP requests").buckets(buckets),
+            HistogramOpts::new("deed_http_request_duration_seconds", "Time to answer HTTP requests")
+                .buckets(buckets),
             &["operation"],
         )?;
         registry.register(Box::new(requests.clone()))?;

@@ -1,14 +1,16 @@
 //! The OpenAPI description, made of the table of operations: what every operation shares is added here, once.
 use deed_store::KeyScope;
+use utoipa::ToSchema;
 use utoipa::openapi::header::HeaderBuilder;
 use utoipa::openapi::path::{HttpMethod, Parameter, ParameterBuilder, ParameterIn, Paths};
 use utoipa::openapi::schema::{Object, ObjectBuilder, Type};
-use utoipa::openapi::security::{ApiKey, ApiKeyValue, HttpAuthScheme, HttpBuilder, SecurityRequirement, SecurityScheme};
-use utoipa::openapi::{
-    ComponentsBuilder, ContentBuilder, InfoBuilder, LicenseBuilder, OpenApi, OpenApiBuilder, Ref, RefOr, Required,
-    Response, ResponseBuilder,
+use utoipa::openapi::security::{
+    ApiKey, ApiKeyValue, HttpAuthScheme, HttpBuilder, SecurityRequirement, SecurityScheme,
 };
-use utoipa::ToSchema;
+use utoipa::openapi::{
+    ComponentsBuilder, ContentBuilder, InfoBuilder, LicenseBuilder, OpenApi, OpenApiBuilder, Ref, RefOr,
+    Required, Response, ResponseBuilder,
+};
 
 use crate::error_a::ApiError;
 use crate::error_b::{ErrorDetail, ErrorResponse, LocationStep, ValidationError};
@@ -34,7 +36,12 @@ const SHARED: &[(u16, &str, &str, &str)] = &[
     (403, "Forbidden", "AppForbidden", "The API key lacks a scope, or acts for another workspace"),
     (404, "NotFound", "AppNotFound", "There is no such thing in this workspace"),
     (405, "MethodNotAllowed", "AppMethodNotAllowed", "The path does not have this method"),
-    (409, "Conflict", "AppConflict", "The state of things does not allow it, or the Idempotency-Key was used before"),
+    (
+        409,
+        "Conflict",
+        "AppConflict",
+        "The state of things does not allow it, or the Idempotency-Key was used before",
+    ),
     (413, "TooLarge", "AppTooLarge", "The body is larger than 16 KiB"),
     (422, "Invalid", "AppInvalid", "The request is understood and not valid"),
     (429, "TooManyRequests", "AppTooManyRequests", "The API key's rate limit is reached"),
@@ -59,10 +66,13 @@ fn document(operations: &[Operation]) -> OpenApi {
     let info = InfoBuilder::new()
         .title("Deed")
         .version(env!("CARGO_PKG_VERSION"))
-        .description(Some("Proves who controls a domain name, and moves a name between tenants when the DNS says so."))
+        .description(Some(
+            "Proves who controls a domain name, and moves a name between tenants when the DNS says so.",
+        ))
         .license(Some(LicenseBuilder::new().name("Apache-2.0").identifier(Some("Apache-2.0")).build()))
         .build();
-    let anyway = [SecurityRequirement::new("apiKeyAuth", none()), SecurityRequirement::new("apiKeyHeader", none())];
+    let anyway =
+        [SecurityRequirement::new("apiKeyAuth", none()), SecurityRequirement::new("apiKeyHeader", none())];
     OpenApiBuilder::new()
         .info(info)
         .paths(paths)
@@ -90,7 +100,8 @@ fn documented(operation: &Operation) -> utoipa::openapi::path::Operation {
     let mut docs = operation.docs.clone();
     let shared_headers = ["DeedWorkspace", "IdempotencyKey"];
     let wanted = if operation.changes() { &shared_headers[..] } else { &shared_headers[..1] };
-    let references = wanted.iter().map(|name| RefOr::Ref(Ref::new(format!("#/components/parameters/{name}"))));
+    let references =
+        wanted.iter().map(|name| RefOr::Ref(Ref::new(format!("#/components/parameters/{name}"))));
     docs.parameters.get_or_insert_default().extend(references);
     let scope = format!("Needs the scope `{}`.", operation.scope);
     docs.description = Some(match docs.description.take() {
@@ -128,13 +139,19 @@ fn components(operations: &[Operation]) -> utoipa::openapi::Components {
         .parameter("DeedWorkspace", workspace_header())
         .parameter("IdempotencyKey", idempotency_header())
         .security_scheme("apiKeyAuth", bearer())
-        .security_scheme("apiKeyHeader", SecurityScheme::ApiKey(ApiKey::Header(ApiKeyValue::new("X-API-Key"))))
+        .security_scheme(
+            "apiKeyHeader",
+            SecurityScheme::ApiKey(ApiKey::Header(ApiKeyValue::new("X-API-Key"))),
+        )
         .build()
 }
 
 fn bearer() -> SecurityScheme {
     let scopes: Vec<_> = KeyScope::ALL.iter().map(|scope| format!("`{scope}`")).collect();
-    let text = format!("An API key: `Authorization: Bearer KEY`. A key has some of the scopes {}.", scopes.join(", "));
+    let text = format!(
+        "An API key: `Authorization: Bearer KEY`. A key has some of the scopes {}.",
+        scopes.join(", ")
+    );
     SecurityScheme::Http(HttpBuilder::new().scheme(HttpAuthScheme::Bearer).description(Some(text)).build())
 }
 
@@ -143,9 +160,12 @@ fn error_response(status: u16, style: Style, meaning: &str) -> Response {
         Style::A => Ref::from_schema_name(ApiError::name()),
         Style::B => Ref::from_schema_name(ErrorResponse::name()),
     };
-    let header = |text: &str, schema: Object| HeaderBuilder::new().schema(Some(schema)).description(Some(text)).build();
+    let header = |text: &str, schema: Object| {
+        HeaderBuilder::new().schema(Some(schema)).description(Some(text)).build()
+    };
     let string = || ObjectBuilder::new().schema_type(Type::String).build();
-    let seconds = || ObjectBuilder::new().schema_type(Type::Integer).minimum(Some(0)).maximum(Some(60)).build();
+    let seconds =
+        || ObjectBuilder::new().schema_type(Type::Integer).minimum(Some(0)).maximum(Some(60)).build();
     let response = ResponseBuilder::new()
         .description(meaning)
         .content("application/json", ContentBuilder::new().schema(Some(schema)).build());
@@ -219,7 +239,10 @@ mod tests {
                 for status in ["400", "401", "403", "404", "405", "413", "429", "500", "503"] {
                     assert!(!operation["responses"][status].is_null(), "{method} {path} {status}");
                 }
-                assert!(operation["operationId"].is_string() && operation["summary"].is_string(), "{method} {path}");
+                assert!(
+                    operation["operationId"].is_string() && operation["summary"].is_string(),
+                    "{method} {path}"
+                );
             }
         }
         assert_eq!(seen, operations().len());

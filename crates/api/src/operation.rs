@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use actix_web::http::Method;
 use deed_store::KeyScope;
-use futures::future::BoxFuture;
 use futures::FutureExt;
+use futures::future::BoxFuture;
 use utoipa::__dev::{SchemaReferences, Tags};
 use utoipa::openapi::path::HttpMethod;
 use utoipa::openapi::schema::Schema;
@@ -101,9 +101,7 @@ impl Operation {
             run: Box::new(move |call| {
                 let running = run(call.clone());
                 async move {
-                    running
-                        .await
-                        .map_err(|e| Failure { reply: e.reply(&call.request), error: Box::new(e) })
+                    running.await.map_err(|e| Failure { reply: e.reply(&call.request), error: Box::new(e) })
                 }
                 .boxed()
             }),

@@ -6,8 +6,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use actix_web::dev::Server;
-use actix_web::http::header::{self, HeaderValue};
 use actix_web::http::StatusCode;
+use actix_web::http::header::{self, HeaderValue};
 use actix_web::{App, HttpRequest, HttpResponse, HttpServer, web};
 use deed_claims::name::DomainName;
 use deed_claims::{Scope, StreamId};
@@ -115,7 +115,9 @@ pub(crate) fn configure(config: &mut web::ServiceConfig, parts: &OpsParts) {
         .service(get("/readyz").route(web::get().to(readyz)))
         .service(get("/metrics").route(web::get().to(metrics)))
         .service(get("/v1/tls/ask").route(web::get().to(tls_ask)))
-        .default_service(web::to(async || say(StatusCode::NOT_FOUND, &json!({ "error": "there is nothing here" }))));
+        .default_service(web::to(async || {
+            say(StatusCode::NOT_FOUND, &json!({ "error": "there is nothing here" }))
+        }));
 }
 
 fn say(status: StatusCode, body: &serde_json::Value) -> HttpResponse {
@@ -159,7 +161,9 @@ async fn metrics(parts: web::Data<OpsParts>) -> HttpResponse {
 async fn tls_ask(parts: web::Data<OpsParts>, req: HttpRequest) -> HttpResponse {
     let query = Query::parse(req.query_string());
     let no = || say(StatusCode::NOT_FOUND, &json!({ "allowed": false }));
-    let Some(name) = query.all("domain").next().and_then(|text| DomainName::parse(text).ok()) else { return no() };
+    let Some(name) = query.all("domain").next().and_then(|text| DomainName::parse(text).ok()) else {
+        return no();
+    };
     let stream = StreamId::ownership(Scope::Host, &name);
     match tokio::time::timeout(PATIENCE, deed_store::load(&*parts.store, &stream)).await {
         Ok(Ok(loaded)) => {
@@ -176,5 +180,107 @@ async fn tls_ask(parts: web::Data<OpsParts>, req: HttpRequest) -> HttpResponse {
             say(StatusCode::SERVICE_UNAVAILABLE, &json!({ "error": "the store does not answer" }))
         }
         Err(_) => say(StatusCode::SERVICE_UNAVAILABLE, &json!({ "error": "the store does not answer" })),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use actix_web::body::to_bytes;
+    use actix_web::test::{self, TestRequest};
+    use deed_claims::Outcome;
+    use deed_store::KeyScope;
+    use serde_json::{Value, json};
+
+    use super::*;
+    use crate::testing::{Harness, Setup, absent};
+
+    fn parts(harness: &Harness) -> OpsParts {
+        OpsParts {
+            store: Arc::new(harness.store.clone()),
+            readiness: Readiness::awaiting(["api"]),
+            registry: harness.registry.clone(),
+        }
+    }
+
+    async fn ask(parts: &OpsParts, request: TestRequest) -> (u16, String) {
+        let service = test::init_service(App::new().configure(|config| configure(config, parts))).await;
+        let response = test::call_service(&service, request.to_request()).await;
+        let status = response.status().as_u16();
+        (status, String::from_utf8(to_bytes(response.into_body()).await.unwrap().to_vec()).unwrap())
+    }
+
+    async fn get(parts: &OpsParts, path: &str) -> (u16, String) {
+        ask(parts, TestRequest::get().uri(path)).await
+    }
+
+    #[actix_web::test]
+    async fn readiness_follows_the_parts_and_the_store() {
+        let harness = Harness::start().await;
+        let parts = parts(&harness);
+        let (status, body) = get(&parts, "/readyz").await;
+        let body: Value = serde_json::from_str(&body).unwrap();
+        assert_eq!(
+            (status, body),
+            (503, json!({ "status": "unready", "waitingFor": { "api": "starting" } }))
+        );
+        parts.readiness.ready("api");
+        assert_eq!(get(&parts, "/readyz").await.0, 200);
+        parts.readiness.unready("api", "stopping");
+        assert_eq!(get(&parts, "/readyz").await.0, 503);
+        parts.readiness.ready("api");
+        harness.store.close().await.unwrap();
+        let (status, body) = get(&parts, "/readyz").await;
+        assert!(status == 503 && body.contains("\"store\""), "{body}");
+        // A process whose store is away is alive all the same.
+        assert_eq!(get(&parts, "/livez").await.0, 200);
+    }
+
+    #[actix_web::test]
+    async fn metrics_are_shown_as_prometheus_reads_them() {
+        let harness = Harness::start().await;
+        harness.request(TestRequest::get().uri("/v1/nothing")).await;
+        let (status, text) = get(&parts(&harness), "/metrics").await;
+        assert_eq!(status, 200);
+        assert!(text.contains("# TYPE deed_http_requests_total counter"), "{text}");
+    }
+
+    #[actix_web::test]
+    async fn what_is_not_there_is_said_in_json() {
+        let harness = Harness::start().await;
+        assert_eq!(
+            get(&parts(&harness), "/other").await,
+            (404, json!({ "error": "there is nothing here" }).to_string())
+        );
+        let (status, body) = ask(&parts(&harness), TestRequest::post().uri("/livez")).await;
+        assert_eq!((status, body), (405, json!({ "error": "use GET" }).to_string()));
+    }
+
+    #[actix_web::test]
+    async fn a_certificate_may_be_asked_for_where_a_hostname_is_in_service() {
+        let mut setup = Setup::default();
+        setup.policy.activation = deed_claims::Activation::External;
+        let harness = Harness::with(setup).await;
+        let (parts, stream) = (parts(&harness), "host:search.acme.com");
+        let asked = "/v1/tls/ask?domain=Search.acme.com";
+        let key = harness.workspace_key("ws_a", &KeyScope::ALL).await;
+        assert_eq!(get(&parts, asked).await.0, 404);
+        let app = harness.post("/v1/apps", &key, json!({ "name": "Docs" })).await;
+        let domains = format!("/v1/apps/{}/domains", app.body["app_id"].as_str().unwrap());
+        harness.post(&domains, &key, json!({ "domain": "search.acme.com" })).await;
+        harness.verify(&format!("{domains}/search.acme.com/verify"), &key).await;
+        harness.record_check(stream, "ws_a", Outcome::Proven).await;
+        assert_eq!(get(&parts, asked).await.0, 404, "proven, but the TLS side has not said its word");
+        harness.post(&format!("{domains}/search.acme.com/activate"), &key, json!({})).await;
+        assert_eq!(get(&parts, asked).await.0, 200);
+        harness.clock.advance(chrono::Duration::days(8));
+        harness.record_check(stream, "ws_a", absent()).await;
+        assert_eq!(get(&parts, asked).await.0, 200, "at risk is still in service");
+        harness.delete(&format!("{domains}/search.acme.com"), &key).await;
+        assert_eq!(get(&parts, asked).await.0, 404);
+        for bad in
+            ["/v1/tls/ask", "/v1/tls/ask?domain=", "/v1/tls/ask?domain=x", "/v1/tls/ask?domain=a%20b.com"]
+        {
+            assert_eq!(get(&parts, bad).await.0, 404, "{bad}");
+        }
     }
 }

@@ -11,6 +11,7 @@ use deed_store::RequestKey;
 use percent_encoding::percent_decode_str;
 use tracing::Instrument;
 
+use crate::auth;
 use crate::body;
 use crate::call::Call;
 use crate::fault::Fault;
@@ -21,7 +22,6 @@ use crate::query::Query;
 use crate::reply::Reply;
 use crate::request_id::{RequestId, TRACEPARENT, X_REQUEST_ID, traceparent};
 use crate::state::AppState;
-use crate::auth;
 
 const RATE_LIMIT: HeaderName = HeaderName::from_static("ratelimit");
 const RATE_LIMIT_POLICY: HeaderName = HeaderName::from_static("ratelimit-policy");
@@ -55,7 +55,10 @@ impl Exchange {
         }
         if let Some(verdict) = self.verdict {
             response.insert_header((RATE_LIMIT_POLICY, self.state.limiter.policy()));
-            response.insert_header((RATE_LIMIT, format!("\"key\";r={};t={}", verdict.remaining, verdict.full_in)));
+            response.insert_header((
+                RATE_LIMIT,
+                format!("\"key\";r={};t={}", verdict.remaining, verdict.full_in),
+            ));
         }
         for (name, value) in reply.headers {
             response.insert_header((name, value));
@@ -84,8 +87,7 @@ impl Exchange {
             return Err(Fault::RateLimited { retry_after: verdict.retry_after });
         }
         let caller = auth::caller(key, headers, operation.scope)?;
-        let idempotency =
-            if operation.changes() { idempotency::key(headers, &caller.key.id)? } else { None };
+        let idempotency = if operation.changes() { idempotency::key(headers, &caller.key.id)? } else { None };
         let params = req.match_info().iter();
         // What the router leaves encoded: `/`, `+` and `%` itself.
         let decode = |value: &str| percent_decode_str(value).decode_utf8_lossy().into_owned();
@@ -113,7 +115,11 @@ pub async fn serve(
     mut payload: Payload,
 ) -> HttpResponse {
     let mut exchange = Exchange::begin(state, req.headers());
-    let span = tracing::info_span!("request.serve", request_id = exchange.request.as_str(), operation = operation.id);
+    let span = tracing::info_span!(
+        "request.serve",
+        request_id = exchange.request.as_str(),
+        operation = operation.id
+    );
     let answered = async {
         match exchange.admit(&operation, &req, &mut payload).await {
             Ok(call) => {
@@ -130,7 +136,8 @@ pub async fn serve(
 /// Carries out an admitted request, once even if it is asked twice.
 async fn carry_out(operation: Arc<Operation>, call: Arc<Call>, target: &str) -> Reply {
     let Some(request) = call.idempotency.clone() else { return perform(&operation, call).await };
-    let print = idempotency::fingerprint(operation.method.as_str(), target, &call.caller.workspace, &call.body);
+    let print =
+        idempotency::fingerprint(operation.method.as_str(), target, &call.caller.workspace, &call.body);
     match call.state.enter(&request, print).await {
         Err(fault) => {
             log(&fault);
@@ -168,14 +175,14 @@ async fn perform(operation: &Operation, call: Arc<Call>) -> Reply {
 }
 
 /// The answer where there is nothing.
-pub async fn unknown_route(state: Arc<AppState>, req: HttpRequest) -> HttpResponse {
+pub fn unknown_route(state: Arc<AppState>, req: &HttpRequest) -> HttpResponse {
     let exchange = Exchange::begin(state, req.headers());
     let reply = exchange.fail(Style::of(req.path()), Fault::UnknownRoute(Excerpt::of(req.path())));
     exchange.end("unknown_route", reply)
 }
 
 /// The answer where there is something, but not for this method.
-pub async fn method_not_allowed(state: Arc<AppState>, req: HttpRequest, allow: String) -> HttpResponse {
+pub fn method_not_allowed(state: Arc<AppState>, req: &HttpRequest, allow: String) -> HttpResponse {
     let exchange = Exchange::begin(state, req.headers());
     let fault = Fault::MethodNotAllowed { method: Excerpt::of(req.method().as_str()), allow };
     let reply = exchange.fail(Style::of(req.path()), fault);

@@ -1,4 +1,5 @@
 //! Query parameters: unknown ones are tolerated, bad ones are refused by name.
+use chrono::{DateTime, Utc};
 use data_encoding::BASE64URL_NOPAD;
 use deed_claims::Status;
 use deed_store::{Cursor, Position, Version};
@@ -18,7 +19,8 @@ pub struct Query(Vec<(String, String)>);
 impl Query {
     /// Reads `a=b&c=d` (URL Standard, `application/x-www-form-urlencoded`).
     pub fn parse(text: &str) -> Self {
-        let decode = |part: &str| percent_decode_str(&part.replace('+', " ")).decode_utf8_lossy().into_owned();
+        let decode =
+            |part: &str| percent_decode_str(&part.replace('+', " ")).decode_utf8_lossy().into_owned();
         let pairs = text.split('&').filter(|pair| !pair.is_empty()).map(|pair| {
             let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
             (decode(name), decode(value))
@@ -67,7 +69,10 @@ impl Query {
         let rule = "is a position: a number from 0 to 9007199254740991";
         self.one("atLeast")?
             .map(|text| {
-                number(text).filter(|n| *n < 1 << 53).map(Position).ok_or(Fault::Query { name: "atLeast", rule })
+                number(text)
+                    .filter(|n| *n < 1 << 53)
+                    .map(Position)
+                    .ok_or(Fault::Query { name: "atLeast", rule })
             })
             .transpose()
     }
@@ -102,7 +107,9 @@ impl Query {
                     transferred, released, lapsed, revoked";
         self.all("status")
             .flat_map(|list| list.split(','))
-            .map(|word| word.trim().parse().map_err(|_| Fault::Query { name: "status", rule }))
+            // An empty list is written as `status=`.
+            .filter(|word| !word.is_empty())
+            .map(|word| word.parse().map_err(|_| Fault::Query { name: "status", rule }))
             .collect()
     }
 }
@@ -123,32 +130,35 @@ fn decode_cursor(text: &str) -> Option<Cursor> {
     let bytes = BASE64URL_NOPAD.decode(text.as_bytes()).ok()?;
     let (at, id) = bytes.split_at_checked(8)?;
     let at = i64::from_be_bytes(at.try_into().ok()?);
+    // No claim was made before or after the calendar.
+    let edge = if at < 0 { DateTime::<Utc>::MIN_UTC } else { DateTime::<Utc>::MAX_UTC };
     Some(Cursor {
-        initiated_at: chrono::DateTime::from_timestamp_micros(at)?,
+        initiated_at: DateTime::from_timestamp_micros(at).unwrap_or(edge),
         claim_id: deed_claims::ClaimId::from_bytes(id.try_into().ok()?),
     })
 }
 
 #[cfg(test)]
 mod tests {
-    use chrono::DateTime;
     use deed_claims::ClaimId;
 
     use super::*;
 
     #[test]
     fn values_are_decoded_and_named_when_bad() {
-        let query = Query::parse("limit=7&status=pending%2Cverified&status=at_risk&x=1&atLeast=9&a+b=%F0%9F%98%80");
+        let query =
+            Query::parse("limit=7&status=pending%2Cverified&status=at_risk&x=1&atLeast=9&a+b=%F0%9F%98%80");
         assert_eq!(query.limit().unwrap(), 7);
         assert_eq!(query.at_least().unwrap(), Some(Position(9)));
         assert_eq!(query.statuses().unwrap(), [Status::Pending, Status::Verified, Status::AtRisk]);
         assert_eq!(query.all("a b").next(), Some("😀"));
-        for bad in ["limit=0", "limit=1001", "limit=-1", "limit=+1", "limit=", "limit=1&limit=2", "limit=9e9"] {
+        for bad in ["limit=0", "limit=1001", "limit=-1", "limit=+1", "limit=", "limit=1&limit=2", "limit=9e9"]
+        {
             let e = Query::parse(bad).limit().unwrap_err();
             assert!(matches!(e, Fault::Query { name: "limit", .. }), "{bad}");
         }
         assert!(Query::parse("status=gone").statuses().is_err());
-        assert!(Query::parse("status=").statuses().is_err());
+        assert!(Query::parse("status=").statuses().unwrap().is_empty());
         assert!(Query::parse("atLeast=99999999999999999999").at_least().is_err());
     }
 

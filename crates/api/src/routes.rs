@@ -52,12 +52,18 @@ impl Routes {
             config.service(resource.default_service(not_allowed(state, &methods.join(", "))));
         }
         let state = state.clone();
-        config.default_service(web::to(move |req: HttpRequest| pipeline::unknown_route(state.clone(), req)));
+        config.default_service(web::to(move |req: HttpRequest| {
+            let answer = pipeline::unknown_route(state.clone(), &req);
+            async move { answer }
+        }));
     }
 }
 
 /// The answer to methods that a path does not have.
 pub fn not_allowed(state: &Arc<AppState>, allow: &str) -> actix_web::Route {
     let (state, allow) = (state.clone(), allow.to_owned());
-    web::to(move |req: HttpRequest| pipeline::method_not_allowed(state.clone(), req, allow.clone()))
+    web::to(move |req: HttpRequest| {
+        let answer = pipeline::method_not_allowed(state.clone(), &req, allow.clone());
+        async move { answer }
+    })
 }

@@ -66,14 +66,89 @@ pub async fn run_until(server: Server, stop: CancellationToken) -> io::Result<()
         stop.cancelled().await;
         handle.stop(true).await;
     };
-    let (served, ()) = tokio::join!(
-        async {
-            let served = server.await;
-            // A server that ended by itself must not leave the other half waiting.
+    let serving = async {
+        let end = server.await;
+        // A server that ended by itself must not leave the other half waiting.
+        stop.cancel();
+        end
+    };
+    let (end, ()) = tokio::join!(serving, stopping);
+    end
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::Ipv4Addr;
+
+    use deed_store::KeyScope;
+    use serde_json::json;
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    use tokio::net::TcpStream;
+
+    use super::*;
+    use crate::testing::Harness;
+
+    async fn exchange(address: SocketAddr, request: &str) -> String {
+        let mut stream = TcpStream::connect(address).await.unwrap();
+        stream.write_all(request.as_bytes()).await.unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).await.unwrap();
+        answer
+    }
+
+    fn bound(harness: &Harness) -> (Api, SocketAddr) {
+        let config =
+            ApiConfig { listen: (Ipv4Addr::LOCALHOST, 0).into(), workers: 1, drain: Duration::from_secs(10) };
+        let api = Api::bind(&config, &harness.state).unwrap();
+        let address = api.addresses()[0];
+        (api, address)
+    }
+
+    #[tokio::test]
+    async fn a_stop_lets_the_request_in_hand_finish_and_takes_no_new_one() {
+        let harness = Harness::start().await;
+        let key = harness.workspace_key("ws_a", &KeyScope::ALL).await;
+        harness.post("/v1/domains/claims", &key, json!({ "domain": "acme.com" })).await;
+        let (api, address) = bound(&harness);
+        let stop = harness.state.stop.clone();
+        let request = format!(
+            "POST /v1/domains/claims/acme.com/verify HTTP/1.1\r\nhost: x\r\nauthorization: Bearer {key}\r\n\
+             prefer: wait=30\r\nconnection: close\r\ncontent-length: 0\r\n\r\n"
+        );
+        let stop_when_it_waits = async {
+            while harness.load("apex:acme.com").await.events.len() < 2 {
+                tokio::task::yield_now().await;
+            }
             stop.cancel();
-            served
-        },
-        stopping
-    );
-    served
+        };
+        let (served, answer, ()) =
+            tokio::join!(api.run(stop.clone()), exchange(address, &request), stop_when_it_waits);
+        served.unwrap();
+        assert!(answer.starts_with("HTTP/1.1 202 "), "{answer}");
+        assert!(TcpStream::connect(address).await.is_err());
+    }
+
+    #[tokio::test]
+    async fn a_body_is_read_in_chunks_and_not_beyond_its_limit() {
+        let harness = Harness::start().await;
+        let key = harness.workspace_key("ws_a", &KeyScope::ALL).await;
+        let (api, address) = bound(&harness);
+        let stop = harness.state.stop.clone();
+        let head = format!(
+            "POST /v1/domains/claims HTTP/1.1\r\nhost: x\r\nauthorization: Bearer {key}\r\nconnection: close\r\n\
+             content-type: application/json\r\ntransfer-encoding: chunked\r\n\r\n"
+        );
+        let ask = async {
+            let small = format!("{head}9\r\n{{\"domain\"\r\nb\r\n:\"acme.com\"\r\n1\r\n}}\r\n0\r\n\r\n");
+            let small = exchange(address, &small).await;
+            let chunk = format!("2000\r\n{}\r\n", "x".repeat(0x2000));
+            let large = exchange(address, &format!("{head}{}0\r\n\r\n", chunk.repeat(3))).await;
+            stop.cancel();
+            (small, large)
+        };
+        let (served, (small, large)) = tokio::join!(api.run(stop.clone()), ask);
+        served.unwrap();
+        assert!(small.starts_with("HTTP/1.1 200 "), "{small}");
+        assert!(large.starts_with("HTTP/1.1 413 ") && large.contains("BODY_TOO_LARGE"), "{large}");
+    }
 }

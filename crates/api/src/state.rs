@@ -25,11 +25,7 @@ pub struct Caps {
 
 impl Default for Caps {
     fn default() -> Self {
-        Self {
-            rate: Rate::default(),
-            open_claims_per_workspace: 1000,
-            key_memory: Duration::seconds(5),
-        }
+        Self { rate: Rate::default(), open_claims_per_workspace: 1000, key_memory: Duration::seconds(5) }
     }
 }
 

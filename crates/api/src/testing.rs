@@ -9,14 +9,14 @@ use actix_web::http::StatusCode;
 use actix_web::http::header::HeaderMap;
 use actix_web::test::{self, TestRequest};
 use actix_web::{App, body};
-use deed_claims::{
-    ChallengeTemplates, ClaimId, Code, Command, Diagnosis, Event, Evidence, Outcome, Ownership,
-    Policy, Rejection, StreamId, StreamKind, WorkspaceId,
-};
 use deed_claims::name::NamePolicy;
+use deed_claims::{
+    ChallengeTemplates, ClaimId, Code, Command, Diagnosis, Event, Evidence, Outcome, Ownership, Policy,
+    Rejection, StreamId, StreamKind, WorkspaceId,
+};
 use deed_store::{
-    AppRow, Changes, Checkpoints, ClaimRow, Clock as _, Entropy, EventStore, KeyHash, KeyOwner, KeyScope, Keys, Loaded,
-    Metadata, NewKey, OwnershipRow, Plan, Position, ReadModels, Version,
+    AppRow, Changes, Checkpoints, ClaimRow, Clock as _, Entropy, EventStore, KeyHash, KeyOwner, KeyScope,
+    Keys, Loaded, Metadata, NewKey, OwnershipRow, Plan, Position, ReadModels, Version,
 };
 use deed_store_sqlite::{SqliteConfig, SqliteStore};
 use deed_testkit::FakeClock;
@@ -98,11 +98,11 @@ fn redacted(value: &Value) -> Value {
             for piece in text.split_inclusive(|c| !is_word(c)) {
                 let word = piece.trim_end_matches(|c| !is_word(c));
                 let base32 = |b: u8| b.is_ascii_lowercase() || (b'2'..=b'7').contains(&b);
-                let prefix = ["clm_", "app_", "req_", "key_"].into_iter().find(|prefix| {
-                    word.strip_prefix(prefix).is_some_and(|rest| rest.len() >= 16)
-                });
+                let prefix = ["clm_", "app_", "req_", "key_"]
+                    .into_iter()
+                    .find(|prefix| word.strip_prefix(prefix).is_some_and(|rest| rest.len() >= 16));
                 match prefix {
-                    Some(prefix) => out.push_str(&format!("[{prefix}id]")),
+                    Some(prefix) => out.extend(["[", prefix, "id]"]),
                     None if word.len() == 32 && word.bytes().all(base32) => out.push_str("[token]"),
                     None => out.push_str(word),
                 }
@@ -183,7 +183,8 @@ impl Harness {
 
     async fn key(&self, owner: KeyOwner, scopes: &[KeyScope]) -> String {
         let scopes = scopes.iter().copied().collect();
-        let new = NewKey::generate("test".into(), owner, scopes, &*self.state.entropy, self.clock.now()).unwrap();
+        let new =
+            NewKey::generate("test".into(), owner, scopes, &*self.state.entropy, self.clock.now()).unwrap();
         self.store.insert(&new.key, KeyHash::of(&new.secret)).await.unwrap();
         new.secret
     }
@@ -191,7 +192,8 @@ impl Harness {
     /// Sends a request through everything but the socket.
     pub async fn request(&self, request: TestRequest) -> Answer {
         let (routes, state) = (self.routes.clone(), self.state.clone());
-        let service = test::init_service(App::new().configure(|config| routes.configure(config, &state))).await;
+        let service =
+            test::init_service(App::new().configure(|config| routes.configure(config, &state))).await;
         let response = test::call_service(&service, request.to_request()).await;
         let (status, headers) = (response.status(), response.headers().clone());
         let bytes = body::to_bytes(response.into_body()).await.unwrap();
@@ -272,7 +274,8 @@ impl Harness {
     ) {
         let claim_id = self.claim_id(stream, workspace).await;
         let attempt = self.ownership(stream).await.claims[&claim_id].pending.unwrap().attempt;
-        let command = Command::RecordCheck { claim_id, attempt, outcome, holder_outcome, evidence: evidence() };
+        let command =
+            Command::RecordCheck { claim_id, attempt, outcome, holder_outcome, evidence: evidence() };
         self.command(stream, command).await;
     }
 
@@ -283,24 +286,26 @@ impl Harness {
         let mut streams = BTreeMap::<StreamId, Loaded>::new();
         for event in log {
             let stream = event.stream.clone();
-            let loaded = streams
-                .entry(stream.clone())
-                .or_insert(Loaded { stream, version: Version(0), events: vec![] });
+            let loaded = streams.entry(stream.clone()).or_insert(Loaded {
+                stream,
+                version: Version(0),
+                events: vec![],
+            });
             loaded.version = event.version;
             loaded.events.push(event);
         }
         let mut changes = Changes::default();
         for loaded in streams.into_values() {
-            fold(&mut changes, loaded);
+            fold(&mut changes, &loaded);
         }
-        let lease = self.store.acquire(READ_MODELS, "test", self.clock.now(), Duration::from_secs(60)).await;
+        let lease = self.store.acquire(READ_MODELS, "test", self.clock.now(), Duration::from_mins(1)).await;
         let lease = lease.unwrap().unwrap();
         let from = self.store.checkpoint(READ_MODELS).await.unwrap();
         self.store.apply(&lease, from, to, changes).await.unwrap();
     }
 }
 
-fn fold(changes: &mut Changes, loaded: Loaded) {
+fn fold(changes: &mut Changes, loaded: &Loaded) {
     let (stream, version) = (loaded.stream.clone(), loaded.version);
     match stream.kind() {
         StreamKind::Apex | StreamKind::Host => {

@@ -58,9 +58,12 @@ impl AppState {
     /// Waits until lists tell of everything up to `position`.
     ///
     /// # Errors
-    /// When they have not caught up in time.
+    /// When they have not caught up in time, or the log itself has not come so far.
     pub(crate) async fn caught_up(&self, position: Option<Position>) -> Result<(), Fault> {
         let Some(position) = position else { return Ok(()) };
+        if position > self.store.last_position().await? {
+            return Err(Fault::BeyondTheLog(position));
+        }
         let deadline = Instant::now() + CATCH_UP;
         let mut pause = Duration::from_millis(5);
         loop {

@@ -9,7 +9,8 @@ use std::{
 
 use chrono::{DateTime, Utc};
 use deed_store::{
-    Append, EventStore, KeyId, Metadata, Position, Receipt, RequestKey, StoredResponse, StreamWrite, Version,
+    Append, Begin, EventStore, Idempotency, KeyId, Metadata, Position, Receipt, RequestKey, StoredResponse,
+    StreamWrite, Version,
 };
 use deed_store_sqlite::{SqliteConfig, SqliteStore};
 
@@ -21,7 +22,9 @@ pub async fn row(name: &str, tasks: usize) -> rounds::Row {
     for _ in 0..rounds::rounds() {
         let folder = tempfile::tempdir().expect("a folder");
         let path = folder.path().join("reference.db");
-        let reference = tokio::task::spawn_blocking(move || reference::appends_per_second(&path)).await.expect("the loop");
+        let reference = tokio::task::spawn_blocking(move || reference::appends_per_second(&path))
+            .await
+            .expect("the loop");
         let (subject, missing) = subject(folder.path(), tasks).await;
         faults += missing;
         pairs.push((reference, subject));
@@ -58,17 +61,20 @@ async fn subject(folder: &std::path::Path, tasks: usize) -> (f64, u64) {
     let rate = acknowledged as f64 / begin.elapsed().as_secs_f64();
     let last = store.last_position().await.expect("the head");
     let missing = last.0.abs_diff(acknowledged * 2) + gaps(&store).await;
-    store.close().await;
+    store.close().await.expect("the store closes");
     (rate, missing)
 }
 
 async fn one(store: &SqliteStore, n: u64) {
     let at = DateTime::<Utc>::from_timestamp(1_780_000_000, 0).expect("a valid instant");
     let (stream, events) = sample::claim(n, at);
-    let receipt = Receipt {
-        request: RequestKey { key_id: KeyId("key_bench".into()), idempotency_key: format!("idem-{n}") },
-        response: StoredResponse { status: 200, body: "{\"success\":true}".into() },
-    };
+    let request = RequestKey { key_id: KeyId("key_bench".into()), idempotency_key: format!("idem-{n}") };
+    // The row that the receipt completes: two writes for us where the reference has one.
+    let begun =
+        store.begin(&request, [7; 32], at, at + chrono::Duration::seconds(60), at).await.expect("a request");
+    assert_eq!(begun, Begin::Started);
+    let receipt =
+        Receipt { request, response: StoredResponse { status: 200, body: "{\"success\":true}".into() } };
     let writes = vec![StreamWrite { stream, expected: Version(0), events }];
     let append = Append { writes, receipt: Some(receipt), metadata: Metadata::default(), at };
     store.append(append).await.expect("an append");

@@ -26,7 +26,9 @@ pub async fn row(name: &str, connections: usize) -> rounds::Row {
     for _ in 0..rounds::rounds() {
         let folder = tempfile::tempdir().expect("a folder");
         let path = folder.path().join("reference.db");
-        let reference = tokio::task::spawn_blocking(move || reference::appends_per_second(&path)).await.expect("the loop");
+        let reference = tokio::task::spawn_blocking(move || reference::appends_per_second(&path))
+            .await
+            .expect("the loop");
         let (subject, missing) = subject(folder.path(), connections).await;
         faults += missing;
         pairs.push((reference, subject));
@@ -74,10 +76,11 @@ fn deed(folder: &Path, listen: SocketAddr, words: &[&str]) -> Command {
 
 async fn subject(folder: &Path, connections: usize) -> (f64, u64) {
     let listen: SocketAddr = ([127, 0, 0, 1], port()).into();
-    let made = deed(folder, listen, &["keys", "create", "--name", "bench", "--workspace", "ws_bench", "--json"])
-        .output()
-        .await
-        .expect("a key");
+    let made =
+        deed(folder, listen, &["keys", "create", "--name", "bench", "--workspace", "ws_bench", "--json"])
+            .output()
+            .await
+            .expect("a key");
     let made: serde_json::Value = serde_json::from_slice(&made.stdout).expect("JSON with a key");
     let key = made["secret"].as_str().or(made["key"].as_str()).expect("a secret").to_owned();
     let mut server = deed(folder, listen, &["serve"]).stdout(Stdio::null()).spawn().expect("the server");
@@ -150,6 +153,6 @@ async fn lost(folder: &Path, acknowledged: u64) -> u64 {
             break;
         }
     }
-    store.close().await;
+    store.close().await.expect("the store closes");
     acknowledged.saturating_sub(claims) + gaps
 }

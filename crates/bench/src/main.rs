@@ -29,7 +29,9 @@ async fn main() -> ExitCode {
         }
     }
     if rows.is_empty() {
-        eprintln!("no such row; there are: append-sqlite-32 append-sqlite-256 http-sqlite-32 http-sqlite-256");
+        eprintln!(
+            "no such row; there are: append-sqlite-32 append-sqlite-256 http-sqlite-32 http-sqlite-256"
+        );
         return ExitCode::from(2);
     }
     rounds::report(&rows)

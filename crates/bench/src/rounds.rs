@@ -29,7 +29,8 @@ fn env<T: std::str::FromStr>(name: &str) -> Option<T> {
 impl Row {
     /// Ratios subject ÷ reference: least, middle, greatest.
     fn ratios(&self) -> (f64, f64, f64) {
-        let mut ratios: Vec<f64> = self.pairs.iter().map(|(reference, subject)| subject / reference).collect();
+        let mut ratios: Vec<f64> =
+            self.pairs.iter().map(|(reference, subject)| subject / reference).collect();
         ratios.sort_by(f64::total_cmp);
         (ratios[0], ratios[ratios.len() / 2], ratios[ratios.len() - 1])
     }

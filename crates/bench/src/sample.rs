@@ -1,7 +1,10 @@
 //! The events that an append of the measurement writes: a claim and the request to verify it.
 use chrono::{DateTime, Utc};
 use deed_claims::name::DomainName;
-use deed_claims::{ChallengeTemplates, CheckCause, ClaimId, ClaimInitiated, Event, Holder, Scope, StreamId, Token, VerificationRequested};
+use deed_claims::{
+    ChallengeTemplates, CheckCause, ClaimId, ClaimInitiated, Event, Holder, Scope, StreamId, Token,
+    VerificationRequested,
+};
 
 /// A stream of its own and two events for it.
 pub fn claim(n: u64, at: DateTime<Utc>) -> (StreamId, Vec<Event>) {
@@ -24,7 +27,12 @@ pub fn claim(n: u64, at: DateTime<Utc>) -> (StreamId, Vec<Event>) {
         expires_at,
         at,
     };
-    let requested =
-        VerificationRequested { claim_id, attempt: 1, cause: CheckCause::First, expires_at: Some(expires_at), at };
+    let requested = VerificationRequested {
+        claim_id,
+        attempt: 1,
+        cause: CheckCause::First,
+        expires_at: Some(expires_at),
+        at,
+    };
     (StreamId::ownership(Scope::Apex, &name), vec![initiated.into(), requested.into()])
 }

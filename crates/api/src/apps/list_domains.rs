@@ -143,6 +143,10 @@ mod tests {
             (&list.body["total"], &list.body["domains"][1]["status"]),
             (&json!(2), &json!("verifying"))
         );
+        // The read model knows the hostname, but not yet that this app claims it too.
+        let other = Tenant::new(&harness, "ws_b").await;
+        other.add(&harness, HOST).await;
+        assert_eq!(other.shown(&harness, HOST).await["status"], "pending");
     }
 
     #[actix_web::test]

@@ -19,6 +19,7 @@ const MAX_REGION: usize = 64;
 #[serde(deny_unknown_fields)]
 pub struct DomainAddRequest {
     /// The name, such as `acme.com` or `send.acme.com`.
+    #[schema(example = "acme.com")]
     domain: String,
     /// Kept and shown again, nothing more.
     #[serde(default)]
@@ -69,7 +70,8 @@ mod tests {
     async fn a_domain_is_added_once_and_keeps_its_region() {
         let harness = Harness::start().await;
         let key = harness.workspace_key("ws_a", &KeyScope::ALL).await;
-        let first = harness.post("/v1/domains", &key, json!({ "domain": "acme.com", "region": "eu-west-1" })).await;
+        let first =
+            harness.post("/v1/domains", &key, json!({ "domain": "acme.com", "region": "eu-west-1" })).await;
         assert_json_snapshot!("domain", first.shown());
         let again = harness.post("/v1/domains", &key, json!({ "domain": "acme.com" })).await;
         assert_eq!(again.text, first.text);

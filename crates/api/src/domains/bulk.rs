@@ -86,9 +86,7 @@ pub async fn verify_claims(call: Arc<Call>) -> Result<Reply, ErrorA> {
 async fn item(call: &Call, domain: String, patience: Duration) -> Result<BulkVerifyItem, Fault> {
     let verified = async {
         let asked = Asked::about(call, &domain)?;
-        verify(call, &asked, patience)
-            .await?
-            .outcome(&asked, |status, seen| Ok((status, seen.challenge())))
+        verify(call, &asked, patience).await?.outcome(&asked, |status, seen| Ok((status, seen.challenge())))
     };
     match verified.await {
         Ok((status, data)) => Ok(BulkVerifyItem {
@@ -134,8 +132,12 @@ mod tests {
         let body = json!({ "domains": ["acme.com", "theirs.com", "none.com", "not a name"] });
         let answer = harness.post(BULK, &key, body).await;
         assert_json_snapshot!("results", answer.shown());
-        assert!(harness.ownership("apex:acme.com").await.claims.values().all(|claim| claim.pending.is_some()));
-        assert!(harness.ownership("apex:theirs.com").await.claims.values().all(|claim| claim.pending.is_none()));
+        assert!(
+            harness.ownership("apex:acme.com").await.claims.values().all(|claim| claim.pending.is_some())
+        );
+        assert!(
+            harness.ownership("apex:theirs.com").await.claims.values().all(|claim| claim.pending.is_none())
+        );
     }
 
     #[actix_web::test]

@@ -31,7 +31,7 @@ pub struct DomainDeleted {
     path = "/v1/domains/{domain}",
     operation_id = "DeleteDomain",
     tag = "Domains",
-    params(("domain" = String, Path, description = "The domain or any name under it, also percent-encoded Unicode")),
+    params(("domain" = String, Path, example = "acme.com", description = "The domain or any name under it, also percent-encoded Unicode")),
     responses(
         (status = 200, description = "The domain is gone", body = Success<DomainDeleted>),
         (status = 404, description = "This workspace has no such domain", body = ApiError),
@@ -67,7 +67,7 @@ pub async fn delete_domain(call: Arc<Call>) -> Result<Reply, ErrorA> {
     path = "/v1/domains/claims/{domain}",
     operation_id = "CancelDomainClaim",
     tag = "Domains",
-    params(("domain" = String, Path, description = "The domain or any name under it, also percent-encoded Unicode")),
+    params(("domain" = String, Path, example = "acme.com", description = "The domain or any name under it, also percent-encoded Unicode")),
     responses(
         (status = 200, description = "The claim, cancelled", body = Success<ChallengeBody>),
         (status = 404, description = "This workspace has no claim on the name", body = ApiError),

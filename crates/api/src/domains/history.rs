@@ -19,9 +19,9 @@ use crate::reply::Reply;
     operation_id = "GetDomainClaimHistory",
     tag = "Domains",
     params(
-        ("domain" = String, Path, description = "The domain or any name under it, also percent-encoded Unicode"),
+        ("domain" = String, Path, example = "acme.com", description = "The domain or any name under it, also percent-encoded Unicode"),
         ("limit" = Option<u32>, Query, minimum = 1, maximum = 1000, description = "Entries on a page; 500 unless given"),
-        ("cursor" = Option<String>, Query, description = "The `nextCursor` of the page before"),
+        ("cursor" = Option<String>, Query, pattern = "^[0-9]{1,18}$", description = "The `nextCursor` of the page before"),
     ),
     responses(
         (status = 200, description = "A page of the timeline", body = Page<TimelineEntry>),
@@ -75,7 +75,13 @@ mod tests {
             challenger.body["data"].as_array().unwrap().iter().map(|e| e["type"].as_str().unwrap()).collect();
         assert_eq!(
             kinds,
-            ["claim.initiated", "verification.requested", "check.recorded", "domain.verified", "contest.opened"]
+            [
+                "claim.initiated",
+                "verification.requested",
+                "check.recorded",
+                "domain.verified",
+                "contest.opened"
+            ]
         );
         assert!(!challenger.text.contains("ws_a"));
     }

@@ -18,6 +18,7 @@ use crate::reply::Reply;
 #[serde(deny_unknown_fields)]
 pub struct DomainClaimInitiateRequest {
     /// The name, such as `acme.com` or `send.acme.com`. The registrable domain is found by itself.
+    #[schema(example = "send.acme.com")]
     pub domain: String,
 }
 
@@ -149,7 +150,7 @@ mod tests {
         let mut answers = vec![];
         for name in [
             "",
-            &format!("{}.com", "a.".repeat(125)),
+            &format!("{}com", "a.".repeat(125)),
             "-acme.com",
             "192.0.2.1",
             "localhost",

@@ -19,7 +19,7 @@ use crate::reply::Reply;
     path = "/v1/domains/{domain}",
     operation_id = "GetDomain",
     tag = "Domains",
-    params(("domain" = String, Path, description = "The domain or any name under it, also percent-encoded Unicode")),
+    params(("domain" = String, Path, example = "acme.com", description = "The domain or any name under it, also percent-encoded Unicode")),
     responses(
         (status = 200, description = "The domain", body = Success<DomainBody>),
         (status = 404, description = "This workspace has no such domain", body = ApiError),
@@ -44,7 +44,7 @@ pub async fn get_domain(call: Arc<Call>) -> Result<Reply, ErrorA> {
     path = "/v1/domains/claims/{domain}",
     operation_id = "GetDomainClaim",
     tag = "Domains",
-    params(("domain" = String, Path, description = "The domain or any name under it, also percent-encoded Unicode")),
+    params(("domain" = String, Path, example = "acme.com", description = "The domain or any name under it, also percent-encoded Unicode")),
     responses(
         (status = 200, description = "The claim", body = Success<ChallengeBody>),
         (status = 404, description = "This workspace has no claim on the name", body = ApiError),

@@ -3,8 +3,8 @@ use std::collections::BTreeSet;
 
 use chrono::{DateTime, Utc};
 use deed_claims::{
-    CheckCause, CheckOutcome, CheckRecorded, ClaimId, ContestAnswer, ContestResolution, EndReason, Event, Evidence,
-    MissingCause, OwnershipEvent, ServerEvidence, Transport,
+    CheckCause, CheckOutcome, CheckRecorded, ClaimId, ContestAnswer, ContestResolution, EndReason, Event,
+    Evidence, MissingCause, OwnershipEvent, ServerEvidence, Transport,
 };
 use deed_store::RecordedEvent;
 use serde::Serialize;
@@ -195,10 +195,12 @@ impl Timeline {
                 ContestAnswer::Accept => "This workspace accepted that the name moves.",
                 ContestAnswer::Dispute => "This workspace disputed the contest.",
             },
-            OwnershipEvent::ContestResolved(e) if self.challengers.remove(&e.claim_id) => match e.resolution {
-                ContestResolution::Granted => "The contest ended for the other workspace.",
-                ContestResolution::Refused => "The contest ended, and this workspace keeps the name.",
-            },
+            OwnershipEvent::ContestResolved(e) if self.challengers.remove(&e.claim_id) => {
+                match e.resolution {
+                    ContestResolution::Granted => "The contest ended for the other workspace.",
+                    ContestResolution::Refused => "The contest ended, and this workspace keeps the name.",
+                }
+            }
             _ => return None,
         };
         Some(text.to_owned())
@@ -209,10 +211,16 @@ impl Timeline {
 fn own_message(event: &OwnershipEvent) -> String {
     let text = match event {
         OwnershipEvent::ClaimInitiated(e) => {
-            return format!("{} was claimed, with a record to publish at {}.", e.name, e.challenge.record_name);
+            return format!(
+                "{} was claimed, with a record to publish at {}.",
+                e.name, e.challenge.record_name
+            );
         }
         OwnershipEvent::CheckRecorded(e) => {
-            return e.diagnosis.as_ref().map_or_else(|| "The record was found.".to_owned(), |d| d.message.clone());
+            return e
+                .diagnosis
+                .as_ref()
+                .map_or_else(|| "The record was found.".to_owned(), |d| d.message.clone());
         }
         OwnershipEvent::ClaimRefused(e) => return format!("The claim was refused: {}.", e.code.as_str()),
         OwnershipEvent::VerificationRequested(e) => match e.cause {

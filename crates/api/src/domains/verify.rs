@@ -36,7 +36,7 @@ const PREFERENCE_APPLIED: HeaderName = HeaderName::from_static("preference-appli
     operation_id = "VerifyDomainClaim",
     tag = "Domains",
     params(
-        ("domain" = String, Path, description = "The domain or any name under it, also percent-encoded Unicode"),
+        ("domain" = String, Path, example = "acme.com", description = "The domain or any name under it, also percent-encoded Unicode"),
         ("Prefer" = Option<String>, Header, description = "`wait=N`: wait up to N seconds for the outcome"),
     ),
     responses(
@@ -61,7 +61,7 @@ pub async fn verify_claim(call: Arc<Call>) -> Result<Reply, ErrorA> {
     operation_id = "VerifyDomain",
     tag = "Domains",
     params(
-        ("domain" = String, Path, description = "The domain or any name under it, also percent-encoded Unicode"),
+        ("domain" = String, Path, example = "acme.com", description = "The domain or any name under it, also percent-encoded Unicode"),
         ("Prefer" = Option<String>, Header, description = "`wait=N`: wait up to N seconds for the outcome"),
     ),
     responses(

@@ -4,8 +4,8 @@ use std::sync::Arc;
 use chrono::{DateTime, Utc};
 use deed_claims::name::DomainName;
 use deed_claims::{
-    CheckOutcome, Claim, ClaimId, ClaimState, Class, Code, Contest, ContestAnswer, ContestCause, Diagnosis, Ownership,
-    Status,
+    CheckOutcome, Claim, ClaimId, ClaimState, Class, Code, Contest, ContestAnswer, ContestCause, Diagnosis,
+    Ownership, Status,
 };
 use serde::Serialize;
 use utoipa::ToSchema;
@@ -364,7 +364,9 @@ impl Seen<'_> {
             Status::Contested => format!(
                 "The record is proven, and another workspace has {root} at present: see `contest` for what ends this."
             ),
-            Status::Verified => format!("{root} is verified for this workspace. Keep the TXT record in place."),
+            Status::Verified => {
+                format!("{root} is verified for this workspace. Keep the TXT record in place.")
+            }
             Status::AtRisk => format!(
                 "The TXT record at {} cannot be found any more: publish it again to keep {root}.",
                 record.record_name
@@ -403,8 +405,7 @@ fn record_status(claim: &Claim) -> RecordStatus {
     match claim.state {
         ClaimState::Initiated { .. } | ClaimState::Verifying { .. } => RecordStatus::Pending,
         ClaimState::Proven | ClaimState::Contesting(_) | ClaimState::Held(_) => RecordStatus::Verified,
-        ClaimState::AtRisk { .. } => RecordStatus::Failed,
         ClaimState::Ended { .. } if seen => RecordStatus::Verified,
-        ClaimState::Ended { .. } => RecordStatus::Failed,
+        ClaimState::AtRisk { .. } | ClaimState::Ended { .. } => RecordStatus::Failed,
     }
 }

@@ -7,7 +7,10 @@ use insta::assert_json_snapshot;
 use serde_json::{Value, json};
 
 use super::{PREFER, preferred_wait};
+use crate::fault::Fault;
 use crate::limits::Rate;
+use crate::operation::Style;
+use crate::request_id::RequestId;
 use crate::testing::{Answer, Harness, Setup, with_key};
 
 const CLAIMS: &str = "/v1/domains/claims";
@@ -22,7 +25,8 @@ fn code(answer: &Answer) -> (u16, &str) {
 }
 
 async fn post_with(harness: &Harness, path: &str, key: &str, idempotency: &str, body: &Value) -> Answer {
-    let request = TestRequest::post().uri(path).insert_header(("idempotency-key", idempotency)).set_json(body);
+    let request =
+        TestRequest::post().uri(path).insert_header(("idempotency-key", idempotency)).set_json(body);
     harness.request(with_key(request, key)).await
 }
 
@@ -101,7 +105,10 @@ async fn a_service_key_names_its_workspace_and_a_workspace_key_needs_none() {
         let request = TestRequest::post().uri(CLAIMS).insert_header(("deed-workspace", workspace));
         harness.request(with_key(request.set_json(claim("acme.com")), key)).await
     };
-    assert_json_snapshot!("workspace_required", harness.post(CLAIMS, &service, claim("acme.com")).await.shown());
+    assert_json_snapshot!(
+        "workspace_required",
+        harness.post(CLAIMS, &service, claim("acme.com")).await.shown()
+    );
     assert_eq!(code(&ask(&service, "a b").await), (400, "WORKSPACE_INVALID"));
     assert_eq!(code(&ask(&own, "ws_b").await), (403, "FORBIDDEN"));
     let (by_service, by_own) = (ask(&service, "ws_a").await, ask(&own, "ws_a").await);
@@ -136,7 +143,10 @@ async fn nothing_there_and_not_this_way_are_answered_in_the_style_of_the_path() 
 async fn a_literal_part_of_a_path_is_not_taken_for_a_name() {
     let harness = Harness::start().await;
     let key = harness.workspace_key("ws_a", &KeyScope::ALL).await;
-    assert_eq!(code(&harness.post("/v1/domains/claims/verify", &key, json!({})).await), (400, "INVALID_BODY"));
+    assert_eq!(
+        code(&harness.post("/v1/domains/claims/verify", &key, json!({})).await),
+        (400, "INVALID_BODY")
+    );
     assert_eq!(harness.get("/v1/domains/claims", &key).await.body["data"], json!([]));
 }
 
@@ -242,7 +252,8 @@ async fn a_request_that_is_still_running_is_not_carried_out_twice() {
     let print = crate::idempotency::fingerprint("POST", CLAIMS, &workspace, body.to_string().as_bytes());
     let request = deed_store::RequestKey { key_id, idempotency_key: "k1".into() };
     let now = harness.clock.now();
-    let begun = harness.store.begin(&request, print, now, now + chrono::Duration::seconds(60), now).await.unwrap();
+    let begun =
+        harness.store.begin(&request, print, now, now + chrono::Duration::seconds(60), now).await.unwrap();
     assert_eq!(begun, Begin::Started);
     // The service is about to stop, so nobody waits for the other run.
     harness.state.stop.cancel();
@@ -268,7 +279,8 @@ async fn an_answer_is_kept_together_with_its_effect() {
         claim("acme.com").to_string().as_bytes(),
     );
     let now = harness.clock.now();
-    let kept = harness.store.begin(&request, print, now, now, now - chrono::Duration::hours(1)).await.unwrap();
+    let kept =
+        harness.store.begin(&request, print, now, now, now - chrono::Duration::hours(1)).await.unwrap();
     let Begin::Answered(kept) = kept else { panic!("{kept:?}") };
     assert_eq!((kept.status, kept.body), (200, answer.text));
 }
@@ -281,6 +293,17 @@ async fn a_store_that_does_not_answer_is_our_trouble_and_shows_nothing() {
     let answer = harness.get("/v1/domains/acme.com", &key).await;
     assert_json_snapshot!("unavailable", answer.shown());
     assert_eq!(answer.header("retry-after"), Some("1"));
+}
+
+#[test]
+fn what_went_wrong_inside_stays_inside() {
+    let request = RequestId::of(&HeaderMap::new(), &deed_store::OsEntropy);
+    for style in [Style::A, Style::B] {
+        let reply = style.reply(Fault::internal("reading the vault", "the key is 1234"), &request);
+        assert_eq!(reply.status, StatusCode::INTERNAL_SERVER_ERROR);
+        assert!(reply.body.contains(request.as_str()), "{}", reply.body);
+        assert!(!reply.body.contains("vault") && !reply.body.contains("1234"), "{}", reply.body);
+    }
 }
 
 #[actix_web::test]
@@ -334,7 +357,9 @@ async fn the_description_and_its_pages_are_served_from_the_executable_alone() {
     assert_eq!((folder.status.as_u16(), folder.header("location")), (308, Some("/docs/")));
     let page = ask("/docs/").await;
     assert!(page.header("content-type").is_some_and(|kind| kind.starts_with("text/html")));
-    assert!(page.text.contains("swagger-ui") && !page.text.contains("http://") && !page.text.contains("https://"));
+    assert!(
+        page.text.contains("swagger-ui") && !page.text.contains("http://") && !page.text.contains("https://")
+    );
     let script = ask("/docs/swagger-initializer.js").await;
     assert!(script.text.contains("/openapi.json"), "{}", script.text);
     assert_eq!(code(&ask("/docs/none").await), (404, "UNKNOWN_ROUTE"));

@@ -333,7 +333,7 @@ sections! {
         /// How often the log is read when nothing announces an event.
         poll: Duration = Duration::from_millis(500), Duration::from_millis(10)..=secs(60);
         /// How long a process that died keeps its standbys waiting.
-        lease_ttl: Duration = secs(15), secs(1)..=secs(300);
+        lease_ttl: Duration = secs(4), secs(1)..=secs(300);
         /// The longest pause after something went wrong.
         backoff_max: Duration = secs(5), Duration::from_millis(50)..=secs(300);
     }
