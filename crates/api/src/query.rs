@@ -107,8 +107,6 @@ impl Query {
                     transferred, released, lapsed, revoked";
         self.all("status")
             .flat_map(|list| list.split(','))
-            // An empty list is written as `status=`.
-            .filter(|word| !word.is_empty())
             .map(|word| word.parse().map_err(|_| Fault::Query { name: "status", rule }))
             .collect()
     }
@@ -158,7 +156,7 @@ mod tests {
             assert!(matches!(e, Fault::Query { name: "limit", .. }), "{bad}");
         }
         assert!(Query::parse("status=gone").statuses().is_err());
-        assert!(Query::parse("status=").statuses().unwrap().is_empty());
+        assert!(Query::parse("status=").statuses().is_err());
         assert!(Query::parse("atLeast=99999999999999999999").at_least().is_err());
     }
 

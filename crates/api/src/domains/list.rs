@@ -23,7 +23,7 @@ use crate::reply::Reply;
     operation_id = "ListDomains",
     tag = "Domains",
     params(
-        ("status" = Option<Vec<StatusWord>>, Query, style = Form, explode = false, description = "Only domains with one of these statuses"),
+        ("status" = Option<Vec<StatusWord>>, Query, style = Form, explode = false, min_items = 1, description = "Only domains with one of these statuses"),
         ("limit" = Option<u32>, Query, minimum = 1, maximum = 1000, description = "Domains on a page; 500 unless given"),
         ("cursor" = Option<String>, Query, pattern = "^[A-Za-z0-9_-]{32}$", description = "The `nextCursor` of the page before"),
         ("atLeast" = Option<u64>, Query, minimum = 0, maximum = 9_007_199_254_740_991_u64, description = "Answers once the list tells of everything up to this `Deed-Position`"),
@@ -46,7 +46,7 @@ pub async fn list_domains(call: Arc<Call>) -> Result<Reply, ErrorA> {
     operation_id = "ListDomainClaims",
     tag = "Domains",
     params(
-        ("status" = Option<Vec<StatusWord>>, Query, style = Form, explode = false, description = "Only claims with one of these statuses"),
+        ("status" = Option<Vec<StatusWord>>, Query, style = Form, explode = false, min_items = 1, description = "Only claims with one of these statuses"),
         ("limit" = Option<u32>, Query, minimum = 1, maximum = 1000, description = "Claims on a page; 500 unless given"),
         ("cursor" = Option<String>, Query, pattern = "^[A-Za-z0-9_-]{32}$", description = "The `nextCursor` of the page before"),
         ("atLeast" = Option<u64>, Query, minimum = 0, maximum = 9_007_199_254_740_991_u64, description = "Answers once the list tells of everything up to this `Deed-Position`"),
