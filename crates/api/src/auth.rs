@@ -1,7 +1,7 @@
 //! Who asks: an API key, and the workspace it acts for.
 use std::sync::Arc;
 
-use actix_web::http::header::{self, HeaderMap, HeaderName};
+use actix_web::http::header::{self, HeaderMap, HeaderName, HeaderValue};
 use deed_claims::WorkspaceId;
 use deed_store::{ApiKey, KeyHash, KeyOwner, KeyScope};
 
@@ -23,16 +23,38 @@ pub struct Caller {
     pub workspace: WorkspaceId,
 }
 
+/// The only value of a header, where it is sent at all.
+///
+/// # Errors
+/// When it is sent more than once: which one counts would be a guess, and proxies guess differently.
+pub fn only(headers: &HeaderMap, name: HeaderName) -> Result<Option<&HeaderValue>, Repeated> {
+    let mut values = headers.get_all(name);
+    let value = values.next();
+    if values.next().is_some() { Err(Repeated) } else { Ok(value) }
+}
+
+/// A header was sent more than once.
+#[derive(Debug)]
+pub struct Repeated;
+
 /// The key as presented: `Authorization: Bearer KEY`, `Authorization: ApiKey KEY`, or `X-API-Key: KEY`.
 fn presented(headers: &HeaderMap) -> Result<&str, Fault> {
-    if let Some(value) = headers.get(header::AUTHORIZATION) {
-        let text = value.to_str().map_err(|_| Fault::KeyUnknown)?.trim();
-        let (scheme, key) = text.split_once(' ').ok_or(Fault::KeyUnknown)?;
-        let ours = scheme.eq_ignore_ascii_case("bearer") || scheme.eq_ignore_ascii_case("apikey");
-        return if ours { Ok(key.trim()) } else { Err(Fault::KeyUnknown) };
+    let one = |name| only(headers, name).map_err(|Repeated| Fault::KeyAmbiguous);
+    let authorization = one(header::AUTHORIZATION)?.map(authorized).transpose()?;
+    let bare = one(X_API_KEY)?.map(|value| value.to_str().map(str::trim)).transpose();
+    match (authorization, bare.map_err(|_| Fault::KeyUnknown)?) {
+        (Some(key), Some(other)) if key != other => Err(Fault::KeyAmbiguous),
+        (Some(key), _) | (None, Some(key)) => Ok(key),
+        (None, None) => Err(Fault::KeyMissing),
     }
-    let value = headers.get(X_API_KEY).ok_or(Fault::KeyMissing)?;
-    value.to_str().map(str::trim).map_err(|_| Fault::KeyUnknown)
+}
+
+/// The key in an `Authorization`.
+fn authorized(value: &HeaderValue) -> Result<&str, Fault> {
+    let text = value.to_str().map_err(|_| Fault::KeyUnknown)?.trim();
+    let (scheme, key) = text.split_once(' ').ok_or(Fault::KeyUnknown)?;
+    let ours = scheme.eq_ignore_ascii_case("bearer") || scheme.eq_ignore_ascii_case("apikey");
+    if ours { Ok(key.trim()) } else { Err(Fault::KeyUnknown) }
 }
 
 /// The key a request is made with.
@@ -50,8 +72,8 @@ pub fn caller(key: Arc<ApiKey>, headers: &HeaderMap, scope: KeyScope) -> Result<
     if !key.scopes.contains(&scope) {
         return Err(Fault::ScopeMissing(scope));
     }
-    let named = headers
-        .get(DEED_WORKSPACE)
+    let named = only(headers, DEED_WORKSPACE)
+        .map_err(|Repeated| Fault::WorkspaceRepeated)?
         .map(|value| {
             let text = value.to_str().unwrap_or_default().trim();
             text.parse::<WorkspaceId>().map_err(Fault::WorkspaceInvalid)

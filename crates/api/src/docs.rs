@@ -5,6 +5,7 @@ use actix_web::http::header::{self, HeaderValue};
 use actix_web::{HttpRequest, HttpResponse, web};
 use utoipa_swagger_ui::Config;
 
+use crate::operation::Style;
 use crate::pipeline;
 use crate::routes::not_allowed;
 use crate::state::AppState;
@@ -18,18 +19,21 @@ pub fn configure(config: &mut web::ServiceConfig, state: &Arc<AppState>, descrip
     }));
     let to_folder =
         || async { HttpResponse::PermanentRedirect().insert_header((header::LOCATION, "/docs/")).finish() };
-    let pages = Arc::new(Config::new(["/openapi.json"]));
+    // Otherwise the page shows a badge of a service elsewhere, which is told where the description lies.
+    let pages = Arc::new(Config::new(["/openapi.json"]).validator_url("none"));
     let pages_of = state.clone();
     let folder = web::resource("/docs/{file:.*}").route(web::get().to(move |req: HttpRequest| {
         let answer = page(pages_of.clone(), pages.clone(), &req);
         async move { answer }
     }));
     config
-        .service(json.default_service(not_allowed(state, "GET")))
-        .service(
-            web::resource("/docs").route(web::get().to(to_folder)).default_service(not_allowed(state, "GET")),
-        )
-        .service(folder.default_service(not_allowed(state, "GET")));
+        .service(json.default_service(not_allowed(state, Style::A, "GET")))
+        .service(web::resource("/docs").route(web::get().to(to_folder)).default_service(not_allowed(
+            state,
+            Style::A,
+            "GET",
+        )))
+        .service(folder.default_service(not_allowed(state, Style::A, "GET")));
 }
 
 fn page(state: Arc<AppState>, pages: Arc<Config<'static>>, req: &HttpRequest) -> HttpResponse {

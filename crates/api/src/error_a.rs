@@ -142,10 +142,13 @@ fn fault_data(fault: &Fault, request: &RequestId) -> Option<Value> {
         Fault::Body(e) => e.field().map(|field| json!({ "field": field })),
         Fault::Query { name, .. } => Some(json!({ "parameter": name })),
         Fault::BeyondTheLog(_) => Some(json!({ "parameter": "atLeast" })),
-        Fault::WorkspaceMissing | Fault::WorkspaceInvalid(_) | Fault::OtherWorkspace => {
-            Some(json!({ "header": "Deed-Workspace" }))
+        Fault::WorkspaceMissing
+        | Fault::WorkspaceInvalid(_)
+        | Fault::WorkspaceRepeated
+        | Fault::OtherWorkspace => Some(json!({ "header": "Deed-Workspace" })),
+        Fault::IdempotencyKeyInvalid | Fault::IdempotencyKeyRepeated => {
+            Some(json!({ "header": "Idempotency-Key" }))
         }
-        Fault::IdempotencyKeyInvalid => Some(json!({ "header": "Idempotency-Key" })),
         Fault::RateLimited { retry_after } => Some(json!({ "retryAfter": retry_after })),
         _ => None,
     }

@@ -187,10 +187,11 @@ fn fault_parts(fault: &Fault, request: &RequestId) -> Parts {
         Fault::BeyondTheLog(_) => Parts::invalid(code, json!(["query", "at_least"]), "value_error"),
         Fault::Internal { .. } => Parts::of(fault.status(), code, json!({ "request_id": request.as_str() })),
         Fault::ScopeMissing(scope) => Parts::of(fault.status(), code, json!({ "scope": scope })),
-        Fault::WorkspaceMissing | Fault::WorkspaceInvalid(_) | Fault::OtherWorkspace => {
-            Parts::of(fault.status(), code, json!({ "header": "Deed-Workspace" }))
-        }
-        Fault::IdempotencyKeyInvalid => {
+        Fault::WorkspaceMissing
+        | Fault::WorkspaceInvalid(_)
+        | Fault::WorkspaceRepeated
+        | Fault::OtherWorkspace => Parts::of(fault.status(), code, json!({ "header": "Deed-Workspace" })),
+        Fault::IdempotencyKeyInvalid | Fault::IdempotencyKeyRepeated => {
             Parts::of(fault.status(), code, json!({ "header": "Idempotency-Key" }))
         }
         Fault::RateLimited { retry_after } => {

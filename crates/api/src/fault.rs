@@ -18,6 +18,8 @@ pub enum Fault {
     KeyMissing,
     #[error("the API key is not known or has been revoked")]
     KeyUnknown,
+    #[error("more than one API key was sent: send one, once")]
+    KeyAmbiguous,
     #[error("the API key lacks the scope {0}")]
     ScopeMissing(KeyScope),
     #[error("the API key acts for one workspace, and `Deed-Workspace` names another")]
@@ -26,6 +28,10 @@ pub enum Fault {
     WorkspaceMissing,
     #[error("the header `Deed-Workspace` is not a workspace id: {0}")]
     WorkspaceInvalid(deed_claims::IdError),
+    #[error("the header `Deed-Workspace` was sent more than once")]
+    WorkspaceRepeated,
+    #[error("the header `Idempotency-Key` was sent more than once")]
+    IdempotencyKeyRepeated,
     #[error("the header `Idempotency-Key` has to have 1 to 100 characters")]
     IdempotencyKeyInvalid,
     #[error("the API key's rate limit is reached: try again in {retry_after} s")]
@@ -76,11 +82,12 @@ impl Fault {
     /// The status in contract A; contract B differs for what is wrong with a request's own words.
     pub fn status(&self) -> StatusCode {
         match self {
-            Self::KeyMissing | Self::KeyUnknown => StatusCode::UNAUTHORIZED,
+            Self::KeyMissing | Self::KeyUnknown | Self::KeyAmbiguous => StatusCode::UNAUTHORIZED,
             Self::ScopeMissing(_) | Self::OtherWorkspace => StatusCode::FORBIDDEN,
-            Self::WorkspaceMissing | Self::WorkspaceInvalid(_) | Self::IdempotencyKeyInvalid => {
+            Self::WorkspaceMissing | Self::WorkspaceInvalid(_) | Self::WorkspaceRepeated => {
                 StatusCode::BAD_REQUEST
             }
+            Self::IdempotencyKeyInvalid | Self::IdempotencyKeyRepeated => StatusCode::BAD_REQUEST,
             Self::Body(_) | Self::Query { .. } | Self::BeyondTheLog(_) => StatusCode::BAD_REQUEST,
             Self::RateLimited { .. } => StatusCode::TOO_MANY_REQUESTS,
             Self::TooLarge { .. } => StatusCode::PAYLOAD_TOO_LARGE,
@@ -95,11 +102,11 @@ impl Fault {
     /// For programs; never changes once shipped.
     pub fn code(&self) -> &'static str {
         match self {
-            Self::KeyMissing | Self::KeyUnknown => "UNAUTHORIZED",
+            Self::KeyMissing | Self::KeyUnknown | Self::KeyAmbiguous => "UNAUTHORIZED",
             Self::ScopeMissing(_) | Self::OtherWorkspace => "FORBIDDEN",
             Self::WorkspaceMissing => "WORKSPACE_REQUIRED",
-            Self::WorkspaceInvalid(_) => "WORKSPACE_INVALID",
-            Self::IdempotencyKeyInvalid => "IDEMPOTENCY_KEY_INVALID",
+            Self::WorkspaceInvalid(_) | Self::WorkspaceRepeated => "WORKSPACE_INVALID",
+            Self::IdempotencyKeyInvalid | Self::IdempotencyKeyRepeated => "IDEMPOTENCY_KEY_INVALID",
             Self::RateLimited { .. } => "RATE_LIMITED",
             Self::TooLarge { .. } => "BODY_TOO_LARGE",
             Self::Body(_) => "INVALID_BODY",
@@ -121,6 +128,10 @@ impl Fault {
             }
             Self::KeyUnknown => {
                 let value = HeaderValue::from_static("Bearer realm=\"deed\", error=\"invalid_token\"");
+                vec![(header::WWW_AUTHENTICATE, value)]
+            }
+            Self::KeyAmbiguous => {
+                let value = HeaderValue::from_static("Bearer realm=\"deed\", error=\"invalid_request\"");
                 vec![(header::WWW_AUTHENTICATE, value)]
             }
             Self::RateLimited { retry_after } => vec![(header::RETRY_AFTER, HeaderValue::from(*retry_after))],

@@ -8,6 +8,7 @@ use deed_store::{Begin, KeyId, Receipt, RequestKey, StoredResponse};
 use sha2::{Digest, Sha256};
 use tokio::time::Instant;
 
+use crate::auth::{Repeated, only};
 use crate::fault::Fault;
 use crate::reply::Reply;
 use crate::state::AppState;
@@ -32,7 +33,8 @@ pub enum Entry {
 
 /// The idempotency key of a request, bare or quoted (a Structured Fields string, RFC 9651 §3.3.3).
 pub fn key(headers: &HeaderMap, key_id: &KeyId) -> Result<Option<RequestKey>, Fault> {
-    let Some(value) = headers.get(IDEMPOTENCY_KEY) else { return Ok(None) };
+    let value = only(headers, IDEMPOTENCY_KEY).map_err(|Repeated| Fault::IdempotencyKeyRepeated)?;
+    let Some(value) = value else { return Ok(None) };
     let text = match std::str::from_utf8(value.as_bytes()) {
         Ok(text) => text.to_owned(),
         // Older clients send Latin-1.

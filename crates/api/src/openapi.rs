@@ -1,9 +1,10 @@
 //! The OpenAPI description, made of the table of operations: what every operation shares is added here, once.
+mod headers;
+
 use deed_store::KeyScope;
 use utoipa::ToSchema;
-use utoipa::openapi::header::HeaderBuilder;
 use utoipa::openapi::path::{HttpMethod, Parameter, ParameterBuilder, ParameterIn, Paths};
-use utoipa::openapi::schema::{Object, ObjectBuilder, Type};
+use utoipa::openapi::schema::{ObjectBuilder, Type};
 use utoipa::openapi::security::{
     ApiKey, ApiKeyValue, HttpAuthScheme, HttpBuilder, SecurityRequirement, SecurityScheme,
 };
@@ -108,6 +109,11 @@ fn documented(operation: &Operation) -> utoipa::openapi::path::Operation {
         Some(text) if !text.is_empty() => format!("{text}\n\n{scope}"),
         _ => scope,
     });
+    for (status, response) in &mut docs.responses.responses {
+        if let (Ok(status), RefOr::T(response)) = (status.parse(), response) {
+            headers::declare(response, headers::names(operation, status));
+        }
+    }
     for (status, a, b, _) in SHARED {
         if answers(operation, *status) {
             let name = if operation.style == Style::A { a } else { b };
@@ -130,10 +136,20 @@ fn components(operations: &[Operation]) -> utoipa::openapi::Components {
     }
     for (status, a, b, meaning) in SHARED {
         for (name, style) in [(a, Style::A), (b, Style::B)] {
-            if operations.iter().any(|operation| operation.style == style && answers(operation, *status)) {
-                builder = builder.response(*name, error_response(*status, style, meaning));
+            let mut answering = operations
+                .iter()
+                .filter(|operation| operation.style == style && answers(operation, *status))
+                .peekable();
+            if answering.peek().is_some() {
+                let mut response = error_response(style, meaning);
+                let names = answering.flat_map(|operation| headers::names(operation, *status));
+                headers::declare(&mut response, names);
+                builder = builder.response(*name, response);
             }
         }
+    }
+    for (name, header) in headers::all() {
+        builder = builder.header(name, header);
     }
     builder
         .parameter("DeedWorkspace", workspace_header())
@@ -155,27 +171,15 @@ fn bearer() -> SecurityScheme {
     SecurityScheme::Http(HttpBuilder::new().scheme(HttpAuthScheme::Bearer).description(Some(text)).build())
 }
 
-fn error_response(status: u16, style: Style, meaning: &str) -> Response {
+fn error_response(style: Style, meaning: &str) -> Response {
     let schema = match style {
         Style::A => Ref::from_schema_name(ApiError::name()),
         Style::B => Ref::from_schema_name(ErrorResponse::name()),
     };
-    let header = |text: &str, schema: Object| {
-        HeaderBuilder::new().schema(Some(schema)).description(Some(text)).build()
-    };
-    let string = || ObjectBuilder::new().schema_type(Type::String).build();
-    let seconds =
-        || ObjectBuilder::new().schema_type(Type::Integer).minimum(Some(0)).maximum(Some(60)).build();
-    let response = ResponseBuilder::new()
+    ResponseBuilder::new()
         .description(meaning)
-        .content("application/json", ContentBuilder::new().schema(Some(schema)).build());
-    match status {
-        401 => response.header("WWW-Authenticate", header("How to authenticate", string())),
-        405 => response.header("Allow", header("The methods there are", string())),
-        429 | 503 => response.header("Retry-After", header("Seconds to wait", seconds())),
-        _ => response,
-    }
-    .build()
+        .content("application/json", ContentBuilder::new().schema(Some(schema)).build())
+        .build()
 }
 
 fn workspace_header() -> Parameter {
@@ -209,11 +213,16 @@ fn idempotency_header() -> Parameter {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeSet;
     use std::path::Path;
 
-    use serde_json::Value;
+    use actix_web::http::Method;
+    use actix_web::test::TestRequest;
+    use serde_json::{Value, json};
 
     use super::*;
+    use crate::limits::Rate;
+    use crate::testing::{Harness, Setup, with_key};
 
     fn committed() -> std::path::PathBuf {
         Path::new(env!("CARGO_MANIFEST_DIR")).join("../../proto/openapi.json")
@@ -246,6 +255,69 @@ mod tests {
             }
         }
         assert_eq!(seen, operations().len());
+    }
+
+    /// The headers declared with one answer, in small letters.
+    fn declared(document: &Value, path: &str, method: &str, status: u16) -> BTreeSet<String> {
+        let response = &document["paths"][path][method]["responses"][status.to_string()];
+        let response = response["$ref"]
+            .as_str()
+            .map_or(response, |reference| document.pointer(reference.strip_prefix('#').unwrap()).unwrap());
+        let headers = response["headers"].as_object().into_iter().flat_map(|headers| headers.keys());
+        headers.map(|name| name.to_ascii_lowercase()).collect()
+    }
+
+    #[actix_web::test]
+    async fn every_header_of_an_answer_is_declared() {
+        let document: Value = serde_json::from_str(&openapi()).unwrap();
+        let mut setup = Setup::default();
+        setup.caps.rate = Rate { per_second: 0.1, burst: 13 };
+        let harness = Harness::with(setup).await;
+        let key = harness.workspace_key("ws_a", &KeyScope::ALL).await;
+        let (claims, verify) = ("/v1/domains/claims", "/v1/domains/claims/{domain}/verify");
+        let (get, post) = (Method::GET, Method::POST);
+        let position = ["deed-position", "ratelimit", "ratelimit-policy"];
+        let acme = || json!({ "domain": "acme.com" });
+        // In their order: what is asked, the answer's status, some of its headers.
+        for (method, path, key, body, status, wanted) in [
+            (&post, claims, &*key, acme(), 200, &position[..]),
+            (&post, claims, &key, acme(), 200, &["idempotency-replayed"]),
+            (&post, claims, &key, json!({ "domain": "acme.org" }), 409, &[]),
+            (&post, verify, &key, json!({}), 202, &["deed-position", "preference-applied"]),
+            (&get, verify, &key, json!({}), 405, &["allow"]),
+            (&get, "/v1/domains/{domain}", &key, json!({}), 200, &position),
+            (&get, "/v1/domains/claims/{domain}", &key, json!({}), 200, &position),
+            (&get, "/v1/domains/claims/{domain}/history", &key, json!({}), 200, &position),
+            (&get, "/v1/domains", &key, json!({}), 200, &[]),
+            (&get, claims, &key, json!({}), 200, &[]),
+            (&get, "/v1/apps", &key, json!({}), 200, &position),
+            (&post, "/v1/apps", &key, json!({ "name": "Docs" }), 200, &position),
+            (&get, claims, "unknown", json!({}), 401, &["www-authenticate"]),
+            (&get, "/v1/domains", &key, json!({}), 200, &[]),
+            (&get, "/v1/domains", &key, json!({}), 429, &["retry-after", "ratelimit"]),
+        ] {
+            let request = TestRequest::with_uri(&path.replace("{domain}", "acme.com"))
+                .method(method.clone())
+                .insert_header(("idempotency-key", path))
+                .insert_header(("prefer", "wait=0"))
+                .set_json(&body);
+            let answer = harness.request(with_key(request, key)).await;
+            let what = format!("{method} {path}: {} {:?}", answer.text, answer.headers);
+            assert_eq!(answer.status.as_u16(), status, "{what}");
+            // For a method that a path does not have, any other of its methods speaks.
+            let method = if status == 405 { "post".to_owned() } else { method.as_str().to_lowercase() };
+            let declared = declared(&document, path, &method, status);
+            let everywhere = ["content-type", "cache-control", "x-content-type-options"];
+            let names = answer.headers.keys().map(|name| name.as_str().to_owned());
+            let found: BTreeSet<_> = names.filter(|name| !everywhere.contains(&name.as_str())).collect();
+            assert!(found.is_subset(&declared), "{what}: {declared:?}");
+            for name in ["x-request-id"].iter().chain(wanted) {
+                assert!(found.contains(*name), "{what}: {name}");
+            }
+            if wanted.is_empty() && status == 200 {
+                assert!(!declared.contains("deed-position"), "{what}");
+            }
+        }
     }
 
     #[test]

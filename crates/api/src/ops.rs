@@ -108,11 +108,13 @@ impl Ops {
 }
 
 pub(crate) fn configure(config: &mut web::ServiceConfig, parts: &OpsParts) {
-    let get = |path: &str| web::resource(path).default_service(web::to(not_allowed));
+    let get = |path: &str| web::resource(path).default_service(web::to(|| not_allowed("GET")));
+    // Probes of load balancers ask with HEAD; the server sends no body then.
+    let probe = |path: &str| web::resource(path).default_service(web::to(|| not_allowed("GET, HEAD")));
     config
         .app_data(web::Data::new(parts.clone()))
-        .service(get("/livez").route(web::get().to(livez)))
-        .service(get("/readyz").route(web::get().to(readyz)))
+        .service(probe("/livez").route(web::get().to(livez)).route(web::head().to(livez)))
+        .service(probe("/readyz").route(web::get().to(readyz)).route(web::head().to(readyz)))
         .service(get("/metrics").route(web::get().to(metrics)))
         .service(get("/v1/tls/ask").route(web::get().to(tls_ask)))
         .default_service(web::to(async || {
@@ -124,9 +126,9 @@ fn say(status: StatusCode, body: &serde_json::Value) -> HttpResponse {
     HttpResponse::build(status).content_type("application/json").body(body.to_string())
 }
 
-async fn not_allowed() -> HttpResponse {
+async fn not_allowed(allow: &'static str) -> HttpResponse {
     let mut answer = say(StatusCode::METHOD_NOT_ALLOWED, &json!({ "error": "use GET" }));
-    answer.headers_mut().insert(header::ALLOW, HeaderValue::from_static("GET"));
+    answer.headers_mut().insert(header::ALLOW, HeaderValue::from_static(allow));
     answer
 }
 
@@ -185,11 +187,16 @@ async fn tls_ask(parts: web::Data<OpsParts>, req: HttpRequest) -> HttpResponse {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeSet;
+    use std::net::Ipv4Addr;
+
     use actix_web::body::to_bytes;
     use actix_web::test::{self, TestRequest};
     use deed_claims::Outcome;
     use deed_store::KeyScope;
     use serde_json::{Value, json};
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    use tokio::net::TcpStream;
 
     use super::*;
     use crate::testing::{Harness, Setup, absent};
@@ -233,6 +240,39 @@ mod tests {
         assert!(status == 503 && body.contains("\"store\""), "{body}");
         // A process whose store is away is alive all the same.
         assert_eq!(get(&parts, "/livez").await.0, 200);
+    }
+
+    #[actix_web::test]
+    async fn a_probe_with_head_is_answered_as_get_without_the_body() {
+        let harness = Harness::start().await;
+        let parts = parts(&harness);
+        let ops = Ops::bind(&OpsConfig { listen: (Ipv4Addr::LOCALHOST, 0).into() }, parts.clone()).unwrap();
+        let (address, stop) = (ops.addresses()[0], CancellationToken::new());
+        let ask = async |method: &str, path: &str| {
+            let mut stream = TcpStream::connect(address).await.unwrap();
+            let request = format!("{method} {path} HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n");
+            stream.write_all(request.as_bytes()).await.unwrap();
+            let mut answer = String::new();
+            stream.read_to_string(&mut answer).await.unwrap();
+            let (head, body) = answer.split_once("\r\n\r\n").unwrap();
+            let undated = head.lines().filter(|line| !line.starts_with("date: ")).collect::<BTreeSet<_>>();
+            (undated.into_iter().map(str::to_owned).collect::<Vec<_>>(), body.to_owned())
+        };
+        let asking = async {
+            for path in ["/livez", "/readyz"] {
+                let ((got, body), (head, none)) = (ask("GET", path).await, ask("HEAD", path).await);
+                assert!(!body.is_empty(), "{path}");
+                assert_eq!((head, none), (got, String::new()), "{path}");
+            }
+            parts.readiness.ready("api");
+            let (head, _) = ask("HEAD", "/readyz").await;
+            assert!(head.contains(&"HTTP/1.1 200 OK".to_owned()), "{head:?}");
+            let (head, _) = ask("POST", "/livez").await;
+            assert!(head.contains(&"allow: GET, HEAD".to_owned()), "{head:?}");
+            stop.cancel();
+        };
+        let (served, ()) = tokio::join!(ops.run(stop.clone()), asking);
+        served.unwrap();
     }
 
     #[actix_web::test]

@@ -115,7 +115,8 @@ pub async fn serve(
     mut payload: Payload,
 ) -> HttpResponse {
     let mut exchange = Exchange::begin(state, req.headers());
-    let span = tracing::info_span!(
+    // Of the highest level, so that no filter that lets a line through takes the request's id from it.
+    let span = tracing::error_span!(
         "request.serve",
         request_id = exchange.request.as_str(),
         operation = operation.id
@@ -177,15 +178,22 @@ async fn perform(operation: &Operation, call: Arc<Call>) -> Reply {
 /// The answer where there is nothing.
 pub fn unknown_route(state: Arc<AppState>, req: &HttpRequest) -> HttpResponse {
     let exchange = Exchange::begin(state, req.headers());
-    let reply = exchange.fail(Style::of(req.path()), Fault::UnknownRoute(Excerpt::of(req.path())));
+    let fault = Fault::UnknownRoute(Excerpt::of(req.path()));
+    // As the router reads the path.
+    let reply = exchange.fail(Style::of(req.match_info().as_str()), fault);
     exchange.end("unknown_route", reply)
 }
 
 /// The answer where there is something, but not for this method.
-pub fn method_not_allowed(state: Arc<AppState>, req: &HttpRequest, allow: String) -> HttpResponse {
+pub fn method_not_allowed(
+    state: Arc<AppState>,
+    style: Style,
+    req: &HttpRequest,
+    allow: String,
+) -> HttpResponse {
     let exchange = Exchange::begin(state, req.headers());
     let fault = Fault::MethodNotAllowed { method: Excerpt::of(req.method().as_str()), allow };
-    let reply = exchange.fail(Style::of(req.path()), fault);
+    let reply = exchange.fail(style, fault);
     exchange.end("method_not_allowed", reply)
 }
 

@@ -2,7 +2,7 @@
 use chrono::{DateTime, Utc};
 use data_encoding::BASE64URL_NOPAD;
 use deed_claims::Status;
-use deed_store::{Cursor, Position, Version};
+use deed_store::{Cursor, Position};
 use percent_encoding::percent_decode_str;
 
 use crate::fault::Fault;
@@ -86,15 +86,15 @@ impl Query {
         self.one("cursor")?.map(|text| decode_cursor(text).ok_or_else(fault)).transpose()
     }
 
-    /// Where a page of a history begins: after this version of the stream.
+    /// Where a page of a history begins: after the entry of this number.
     ///
     /// # Errors
     /// When it is not a cursor of ours.
-    pub fn version_cursor(&self) -> Result<Version, Fault> {
+    pub fn sequence_cursor(&self) -> Result<u64, Fault> {
         let fault = Fault::Query { name: "cursor", rule: "is a `nextCursor` of an earlier page" };
         match self.one("cursor")? {
-            None => Ok(Version(0)),
-            Some(text) => number(text).map(Version).ok_or(fault),
+            None => Ok(0),
+            Some(text) => number(text).ok_or(fault),
         }
     }
 

@@ -1,4 +1,6 @@
 //! An answer before it becomes bytes on a connection: status, headers, JSON text.
+use std::time::Duration;
+
 use actix_web::http::StatusCode;
 use actix_web::http::header::{HeaderName, HeaderValue};
 use deed_store::{Position, StoredResponse};
@@ -10,6 +12,9 @@ use crate::fault::Fault;
 pub const DEED_POSITION: HeaderName = HeaderName::from_static("deed-position");
 /// Set when an answer is given again instead of being worked out.
 pub const IDEMPOTENCY_REPLAYED: HeaderName = HeaderName::from_static("idempotency-replayed");
+
+/// Which of a request's preferences were followed.
+const PREFERENCE_APPLIED: HeaderName = HeaderName::from_static("preference-applied");
 
 /// An answer. The body is always JSON.
 #[derive(Debug, Clone)]
@@ -53,6 +58,15 @@ impl Reply {
         match position {
             Some(position) => self.header(DEED_POSITION, HeaderValue::from(position.0)),
             None => self,
+        }
+    }
+
+    /// The same, telling how long an outcome was waited for (RFC 7240 §3).
+    #[must_use]
+    pub fn waited(self, patience: Duration) -> Self {
+        match HeaderValue::from_str(&format!("wait={}", patience.as_secs())) {
+            Ok(value) => self.header(PREFERENCE_APPLIED, value),
+            Err(_) => self,
         }
     }
 

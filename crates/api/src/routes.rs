@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use actix_web::{HttpRequest, web};
 
-use crate::operation::Operation;
+use crate::operation::{Operation, Style};
 use crate::state::AppState;
 use crate::{apps, docs, domains, openapi, pipeline};
 
@@ -49,7 +49,11 @@ impl Routes {
             }
             let mut methods: Vec<_> = operations.iter().map(|operation| operation.method.as_str()).collect();
             methods.sort_unstable();
-            config.service(resource.default_service(not_allowed(state, &methods.join(", "))));
+            config.service(resource.default_service(not_allowed(
+                state,
+                Style::of(path),
+                &methods.join(", "),
+            )));
         }
         let state = state.clone();
         config.default_service(web::to(move |req: HttpRequest| {
@@ -60,10 +64,10 @@ impl Routes {
 }
 
 /// The answer to methods that a path does not have.
-pub fn not_allowed(state: &Arc<AppState>, allow: &str) -> actix_web::Route {
+pub fn not_allowed(state: &Arc<AppState>, style: Style, allow: &str) -> actix_web::Route {
     let (state, allow) = (state.clone(), allow.to_owned());
     web::to(move |req: HttpRequest| {
-        let answer = pipeline::method_not_allowed(state.clone(), &req, allow.clone());
+        let answer = pipeline::method_not_allowed(state.clone(), style, &req, allow.clone());
         async move { answer }
     })
 }

@@ -56,7 +56,9 @@ impl FromStr for Slug {
         let fits = (1..=63).contains(&s.len())
             && s.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-')
             && !s.starts_with('-')
-            && !s.ends_with('-');
+            && !s.ends_with('-')
+            // Labels of this form are reserved, `xn--` among them (RFC 5891 §4.2.3.1).
+            && s.get(2..4) != Some("--");
         if fits { Ok(Self(s.into())) } else { Err(SlugError) }
     }
 }
@@ -301,6 +303,8 @@ mod tests {
         assert_eq!(Slug::from_name("  My Döcs! 2 ").unwrap().as_str(), "my-d-cs-2");
         assert_eq!(Slug::from_name("日本"), None);
         assert_eq!(Slug::from_name("docs").unwrap().with_suffix("x7").unwrap().as_str(), "docs-x7");
-        assert!("-a".parse::<Slug>().is_err() && "A".parse::<Slug>().is_err());
+        for bad in ["-a", "a-", "A", "", "xn--a"] {
+            assert!(bad.parse::<Slug>().is_err(), "{bad}");
+        }
     }
 }

@@ -394,6 +394,8 @@ pub enum ContestResolvedBy {
     HolderRecordRemoved,
     /// The challenger's record is gone.
     ChallengerRecordRemoved,
+    /// The grace ended long ago and the challenger's record could not be seen to stand.
+    ChallengerUnproven,
     /// The holder accepted.
     HolderAccepted,
     /// The grace ended without a dispute.

@@ -6,7 +6,7 @@ use crate::event::{
 use crate::ownership::{AtRisk, Claim, ClaimState, Contest, Ended, Held, LastCheck, Ownership, Pending};
 
 /// Manual checks remembered per claim.
-const MANUAL_KEPT: usize = 32;
+const MANUAL_KEPT: usize = 100;
 
 impl Ownership {
     /// The state after one more event.
@@ -44,9 +44,11 @@ impl Ownership {
             updated_at: e.at,
             verified_at: None,
             attempts: 0,
+            settled: 0,
             step: 0,
             last_check: None,
             pending: None,
+            scheduled_at: None,
             manual: vec![],
             state: ClaimState::Initiated { expires_at: e.expires_at },
         };
@@ -112,7 +114,9 @@ impl Claim {
     }
 
     fn checked(&mut self, e: &CheckRecorded) {
-        self.attempts = e.attempt;
+        self.attempts = self.attempts.saturating_add(1);
+        self.settled = e.attempt;
+        self.scheduled_at = e.next_check_at;
         let contesting = matches!(self.state, ClaimState::Contesting(_));
         self.step = match (e.outcome, e.cause) {
             // A contest is looked at less often the longer it lasts, whatever is seen.
@@ -161,12 +165,13 @@ impl Claim {
     }
 
     fn next(&mut self, due_at: chrono::DateTime<chrono::Utc>) {
-        self.pending =
-            Some(Pending { attempt: self.attempts.saturating_add(1), cause: CheckCause::Schedule, due_at });
+        let attempt = self.next_attempt();
+        self.pending = Some(Pending { attempt, cause: CheckCause::Schedule, due_at });
+        self.scheduled_at = Some(due_at);
     }
 
     fn end(&mut self, how: Ended, at: chrono::DateTime<chrono::Utc>) {
-        self.pending = None;
+        (self.pending, self.scheduled_at) = (None, None);
         self.state = ClaimState::Ended { how, at };
     }
 

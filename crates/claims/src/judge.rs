@@ -62,7 +62,17 @@ pub fn judge(challenge: &Challenge, seen: &Observation) -> Outcome {
     if matching > 0 {
         return talk.says(Code::InconsistentServers);
     }
-    Outcome::NotProven(talk.diagnosis(cause(seen, answering)))
+    talk.says(twice_absent(cause(seen, answering), seen, wanted))
+}
+
+/// An absence that was looked at twice counts when both looks agree.
+fn twice_absent(first: Code, seen: &Observation, wanted: &[u8]) -> Code {
+    let Confirmation::Repeated(again) = &seen.confirmation else { return first };
+    match majority(again, wanted) {
+        (1.., _) => Code::InconsistentServers,
+        (0, 0) if first.is_absence() => unanswered(again),
+        _ => first,
+    }
 }
 
 fn confirmed(talk: &Words<'_>, wanted: &[u8]) -> Outcome {
@@ -71,7 +81,7 @@ fn confirmed(talk: &Words<'_>, wanted: &[u8]) -> Outcome {
         Confirmation::Bogus => talk.says(Code::DnssecBogus),
         Confirmation::NotNeeded => talk.says(Code::InconsistentServers),
         Confirmation::Repeated(again) => match majority(again, wanted) {
-            (_, 0) => talk.says(ended_by(talk.seen).or_else(|| silence(again)).unwrap_or(Code::Timeout)),
+            (_, 0) => talk.says(ended_by(talk.seen).unwrap_or_else(|| unanswered(again))),
             (matching, answering) if matching * 2 > answering => Outcome::Proven,
             _ => talk.says(Code::InconsistentServers),
         },
@@ -150,6 +160,12 @@ fn silence(answers: &[ServerAnswer]) -> Option<Code> {
     order.into_iter().max_by_key(|code| (codes.iter().filter(|c| *c == code).count(), rank(*code)))
 }
 
+/// Why a second look got no answer: our own trouble, where there was any, before the servers'.
+fn unanswered(again: &[ServerAnswer]) -> Code {
+    let ours = again.iter().any(|answer| answer.reply == Reply::Fault(NetworkFault::Internal));
+    if ours { Code::Internal } else { silence(again).unwrap_or(Code::Timeout) }
+}
+
 /// Breaks ties in favour of what says most.
 fn rank(code: Code) -> u8 {
     match code {
@@ -182,6 +198,11 @@ impl Words<'_> {
             vec![]
         };
         Diagnosis { code, class: code.class(), message, fix, observed }
+    }
+
+    /// Whether the first look found the record.
+    fn is_seen_once(&self) -> bool {
+        majority(&self.seen.servers, self.challenge.record_value.as_bytes()).0 > 0
     }
 
     /// Distinct values seen, at most three.
@@ -295,6 +316,10 @@ impl Words<'_> {
             Code::Servfail => (
                 format!("The name servers fail to answer for {place}: {servers} ({}).", rcode_name(2)),
                 "If this goes on, ask the DNS host to repair the zone.".to_owned(),
+            ),
+            Code::Timeout if self.is_seen_once() => (
+                format!("The record was seen at {place}, but no name server answered the second look, over TCP: {servers}."),
+                "Enable DNS over TCP (port 53) at the name servers; Deed looks again by itself.".to_owned(),
             ),
             Code::Timeout => (format!("No name server answered for {place} in time; asked: {servers}."), wait),
             Code::TruncatedNoTcp => (

@@ -52,6 +52,8 @@ pub struct Claim {
     pub verified_at: Option<At>,
     /// Checks made so far.
     pub attempts: u32,
+    /// The number of the last attempt that was settled; 0 before the first. Numbers may be left out.
+    pub settled: u32,
     /// Where the schedule stands: scheduled checks since the last proof or the begin of watching.
     pub step: u32,
     /// The last check.
@@ -60,7 +62,10 @@ pub struct Claim {
     /// The check that is due next.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub pending: Option<Pending>,
-    /// When manual checks were asked for; the newest ten.
+    /// When the schedule wants the next check, whoever asks for one before that.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub scheduled_at: Option<At>,
+    /// When manual checks were asked for; the newest 100.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub manual: Vec<At>,
     /// Where it stands.
@@ -84,7 +89,7 @@ pub struct LastCheck {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Pending {
-    /// Its number: one more than the checks made.
+    /// Its number: greater than that of any attempt before.
     pub attempt: u32,
     /// Why it is made.
     pub cause: CheckCause,
@@ -224,6 +229,11 @@ impl DueKind {
 }
 
 impl Claim {
+    /// The number of an attempt that nobody has been asked to make yet.
+    pub(crate) fn next_attempt(&self) -> u32 {
+        self.pending.map_or(self.settled, |pending| pending.attempt).saturating_add(1)
+    }
+
     /// Whether anything can still happen to it.
     pub fn is_open(&self) -> bool {
         !matches!(self.state, ClaimState::Ended { .. })

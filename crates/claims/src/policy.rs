@@ -51,7 +51,7 @@ pub struct Policy {
     pub unreachable_after: Duration,
     /// Least pause between two manual checks of a claim.
     pub manual_gap: Duration,
-    /// Manual checks of a claim within one hour.
+    /// Manual checks of a claim within one hour, at most 100: more are not remembered.
     pub manual_per_hour: usize,
     /// Open claims on one name.
     pub open_claims_per_name: usize,

@@ -155,6 +155,10 @@ fn a_held_name_is_offered_for_claiming_where_the_caller_wants_to_know() {
     assert_eq!(story.when(ask), Err(Rejection::HeldByAnother));
     let own = initiate(3, workspace("a"), IfHeldByAnother::Refuse);
     assert_eq!(story.when(own).unwrap(), [] as [&str; 0]);
+    // An open claim of one's own does not make the name one's own.
+    story.initiate(2, "b").unwrap();
+    let again = initiate(4, workspace("b"), IfHeldByAnother::Refuse);
+    assert_eq!(story.when(again), Err(Rejection::HeldByAnother));
 }
 
 #[test]
@@ -386,4 +390,110 @@ fn open_claims_on_one_name_are_capped() {
     // Those whose time is over do not count, recorded or not.
     let mut story = story.after(Duration::days(8));
     assert!(story.initiate(3, "c").is_ok());
+}
+
+#[test]
+fn a_look_that_began_before_a_manual_request_does_not_settle_it() {
+    let mut story = Story::default();
+    story.initiate(1, "a").unwrap();
+    story.request(1).unwrap();
+    story.check(1, absent()).unwrap();
+    let mut story = story.until_next_check(1);
+    let scheduled = story.pending_attempt(1).unwrap();
+    story.request(1).unwrap();
+    let late = Command::RecordCheck {
+        claim_id: claim(1),
+        attempt: scheduled,
+        outcome: absent(),
+        holder_outcome: None,
+        evidence: given::evidence(),
+    };
+    assert_eq!(story.when(late), Err(Rejection::StaleAttempt));
+    assert!(story.check(1, Outcome::Proven).unwrap().contains(&"OwnershipGranted"));
+}
+
+#[test]
+fn asking_again_and_again_does_not_keep_a_name_whose_record_is_gone() {
+    let mut story = Story::default().held_by(1, "a").until_next_check(1);
+    story.check(1, absent()).unwrap();
+    let missing_since = story.now;
+    while story.ownership.holding.is_some() {
+        // Whoever asks cannot keep the schedule's own checks from being made when they fall due.
+        story = story.after(Duration::minutes(7));
+        if story.ownership.claims[&claim(1)].pending.is_some_and(|p| p.due_at <= story.now) {
+            story.check(1, absent()).unwrap();
+        }
+        if story.request(1).is_ok() {
+            story.check(1, absent()).unwrap();
+        }
+        assert!(story.now - missing_since < Duration::hours(80), "the holding never lapses");
+    }
+    assert_eq!(ended(&story, 1), Some(Ended::Lapsed));
+}
+
+#[test]
+fn a_manual_check_leaves_the_schedule_as_it_was() {
+    let mut story = Story::default();
+    story.initiate(1, "a").unwrap();
+    story.request(1).unwrap();
+    for _ in 0..12 {
+        story.check(1, absent()).unwrap();
+        story = story.until_next_check(1);
+    }
+    story.check(1, absent()).unwrap();
+    let scheduled = story.ownership.claims[&claim(1)].pending.unwrap().due_at;
+    let mut story = story.after(Duration::seconds(20));
+    story.request(1).unwrap();
+    story.check(1, absent()).unwrap();
+    assert_eq!(story.ownership.claims[&claim(1)].pending.unwrap().due_at, scheduled);
+}
+
+#[test]
+fn a_contest_does_not_go_over_to_the_next_holder() {
+    let mut story = contested().until_next_check(2);
+    // The challenger cannot be seen when the holder leaves, so it inherits nothing.
+    story.check(2, unreachable()).unwrap();
+    story.when(Command::Release { claim_id: claim(1) }).unwrap();
+    assert_eq!(story.ownership.holding, None);
+    story.initiate(3, "c").unwrap();
+    story.request(3).unwrap();
+    assert_eq!(
+        story.check(3, Outcome::Proven).unwrap(),
+        ["CheckRecorded", "DomainVerified", "OwnershipGranted", "ContestResolved"]
+    );
+    assert_eq!(ended(&story, 2), Some(Ended::Refused));
+}
+
+#[test]
+fn a_contest_whose_challenger_can_never_be_seen_again_is_lost() {
+    let mut story = contested();
+    while ended(&story, 2).is_none() {
+        story = story.until_next_check(2);
+        story.check(2, unreachable()).unwrap();
+        assert!(story.now < start() + Duration::days(8), "the contest never ends");
+    }
+    assert_eq!(story.ownership.holding, Some(claim(1)));
+    assert!(story.ownership.claims[&claim(2)].attempts < 600);
+}
+
+#[test]
+fn a_holding_locked_during_a_contest_waits_for_an_operator() {
+    let mut story = contested();
+    story.when(Command::Lock { claim_id: claim(1) }).unwrap();
+    let mut story = story.until_next_check(2);
+    assert_eq!(story.check_both(2, Outcome::Proven, Some(absent())).unwrap(), ["CheckRecorded"]);
+    let accept = Command::AnswerContest { claim_id: claim(1), answer: ContestAnswer::Accept };
+    assert_eq!(story.when(accept).unwrap(), ["ContestAnswered"]);
+}
+
+#[test]
+fn a_dispute_is_not_decided_by_trouble_on_the_way_to_the_holders_record() {
+    let mut story = contested();
+    let dispute = Command::AnswerContest { claim_id: claim(1), answer: ContestAnswer::Dispute };
+    story.when(dispute).unwrap();
+    let mut story = story.after(Duration::hours(72));
+    assert_eq!(story.check_both(2, Outcome::Proven, Some(unreachable())).unwrap(), ["CheckRecorded"]);
+    let mut story = story.until_next_check(2);
+    let events = story.check_both(2, Outcome::Proven, Some(absent())).unwrap();
+    assert_eq!(events, ["CheckRecorded", "ContestResolved", "OwnershipEnded", "OwnershipGranted"]);
 }

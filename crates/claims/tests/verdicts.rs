@@ -127,6 +127,28 @@ fn servers_that_fail_beside_one_that_denies_do_not_unmake_the_denial() {
 }
 
 #[test]
+fn an_absence_that_was_looked_at_twice_needs_both_looks() {
+    let gone = || vec![answer(1, 3, vec![])];
+    assert_eq!(code(&confirmed(gone(), gone())), Some(Code::RecordNotFound));
+    let stands = confirmed(gone(), vec![answer(1, 0, vec![wanted()])]);
+    assert_eq!(code(&stands), Some(Code::InconsistentServers));
+    let silent = confirmed(gone(), vec![server(1, Reply::Fault(NetworkFault::Timeout))]);
+    assert_eq!(code(&silent), Some(Code::Timeout));
+    assert!(!judge(&challenge(), &silent).is_absence());
+    let again =
+        vec![server(1, Reply::Fault(NetworkFault::Timeout)), server(2, Reply::Fault(NetworkFault::Internal))];
+    assert_eq!(code(&confirmed(gone(), again)), Some(Code::Internal));
+}
+
+#[test]
+fn a_record_that_only_udp_shows_is_explained() {
+    let silent =
+        confirmed(vec![answer(1, 0, vec![wanted()])], vec![server(1, Reply::Fault(NetworkFault::Timeout))]);
+    let Outcome::NotProven(diagnosis) = judge(&challenge(), &silent) else { panic!("proven") };
+    assert!(diagnosis.message.contains("was seen") && diagnosis.fix.contains("TCP"), "{diagnosis:?}");
+}
+
+#[test]
 fn failures_are_told_apart_and_never_absence() {
     let cases = [
         (vec![answer(1, 2, vec![])], Code::Servfail, Class::Transient),

@@ -1,18 +1,21 @@
 //! Finds the addresses of name servers that come without glue, within narrow limits.
+use std::collections::HashMap;
 use std::net::SocketAddr;
-use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 
-use deed_claims::NetworkFault;
+use deed_claims::{NetworkFault, ProbeFailure};
 use futures::FutureExt;
-use futures::future::{BoxFuture, join, join_all};
+use futures::future::{BoxFuture, join_all};
 use hickory_proto::rr::{Name, RecordType};
+use tokio::sync::OnceCell;
 
 use crate::config::Ipv6;
 use crate::delegation::{Addresses, Delegation, NameServer};
 use crate::egress::Peer;
 use crate::inquiry::Inquiry;
 use crate::response::Response;
-use crate::walk::{Nesting, Reach};
+use crate::walk::{Dead, Nesting, Reach, Useless};
 use crate::wire::{Recursion, Wanted};
 
 /// How many servers of a zone need an address.
@@ -22,6 +25,34 @@ pub(crate) enum Need {
     Any,
     /// As many as are asked.
     All,
+}
+
+/// The zones that only lead to name servers of others and come without glue themselves, seen to once each,
+/// however many walks of a look come by at the same time.
+#[derive(Debug)]
+pub(crate) struct Helpers {
+    /// Names that may still be resolved for them.
+    left: AtomicUsize,
+    zones: Mutex<HashMap<Name, Arc<OnceCell<Arc<Delegation>>>>>,
+}
+
+/// Names resolved for one of them: the second is for when the first fails.
+const EACH: usize = 2;
+
+impl Helpers {
+    pub(crate) fn new(names: usize) -> Self {
+        Self { left: AtomicUsize::new(names), zones: Mutex::default() }
+    }
+
+    fn place_of(&self, zone: &Name) -> Arc<OnceCell<Arc<Delegation>>> {
+        let mut zones = self.zones.lock().unwrap_or_else(PoisonError::into_inner);
+        Arc::clone(zones.entry(zone.clone()).or_default())
+    }
+
+    fn take(&self) -> bool {
+        let take = |left: usize| left.checked_sub(1);
+        self.left.fetch_update(Ordering::Relaxed, Ordering::Relaxed, take).is_ok()
+    }
 }
 
 impl Inquiry<'_> {
@@ -37,27 +68,49 @@ impl Inquiry<'_> {
             Need::Any => known > 0,
             Need::All => known >= self.shared.config.budgets.servers,
         };
-        if enough || cut.resolved || nesting == Nesting::Inner {
+        if enough || cut.resolved {
             return cut;
         }
-        let unknown = cut.servers.iter().filter(|s| s.addresses == Addresses::Unknown);
-        let chosen: Vec<&NameServer> = unknown.take(self.shared.config.budgets.ns_resolved).collect();
+        match nesting {
+            Nesting::Outer => {
+                let most = self.shared.config.budgets.ns_resolved;
+                let chosen = without_glue(&cut).take(most).collect();
+                self.fill(&cut, chosen, Nesting::Inner).await
+            }
+            Nesting::Inner => self.help(&cut).await,
+            Nesting::Innermost => cut,
+        }
+    }
+
+    /// The same for a zone that only leads to another one's servers.
+    async fn help(&self, cut: &Arc<Delegation>) -> Arc<Delegation> {
+        let place = self.helpers.place_of(&cut.zone);
+        let full = place.get_or_init(|| {
+            let chosen = without_glue(cut).take(EACH).take_while(|_| self.helpers.take()).collect();
+            self.fill(cut, chosen, Nesting::Innermost)
+        });
+        Arc::clone(full.await)
+    }
+
+    /// The delegation with the addresses of the chosen servers.
+    async fn fill(
+        &self,
+        cut: &Arc<Delegation>,
+        chosen: Vec<&NameServer>,
+        nesting: Nesting,
+    ) -> Arc<Delegation> {
         if chosen.is_empty() {
-            return cut;
+            return Arc::clone(cut);
         }
-        let found = join_all(chosen.iter().map(|server| self.resolve(&server.name))).await;
-        let mut full = Delegation { resolved: true, ..(*cut).clone() };
-        let mut whole = true;
+        let found = join_all(chosen.iter().map(|server| self.resolve(&server.name, nesting))).await;
+        let mut full = Delegation { resolved: true, ..(**cut).clone() };
         for (server, addresses) in chosen.into_iter().zip(found) {
-            whole &= !matches!(addresses, Addresses::Failed(_));
             if let Some(place) = full.servers.iter_mut().find(|s| s.name == server.name) {
                 place.addresses = addresses;
             }
         }
         let full = Arc::new(full);
-        if whole {
-            self.shared.cache.remember(self.mode, full.zone.clone(), &full);
-        }
+        self.shared.cache.remember(self.mode, full.zone.clone(), &full);
         full
     }
 
@@ -72,67 +125,85 @@ impl Inquiry<'_> {
             .collect();
         join_all(missing.into_iter().map(|server| async move {
             let found = self.both_families(&server.name, Recursion::No, |wanted| {
-                async move { self.ask(peer, &wanted).await.result.ok().filter(settled_by_authority) }.boxed()
+                async move {
+                    let answer = self.ask(peer, &wanted).await.result.ok().filter(settled_by_authority);
+                    answer.ok_or(NetworkFault::Timeout)
+                }
+                .boxed()
             });
-            if let Some(Addresses::Known(known)) = found.await {
+            if let Addresses::Known(known) = found.await {
                 server.addresses = Addresses::Known(known);
             }
         }))
         .await;
     }
 
-    async fn resolve(&self, server: &Name) -> Addresses {
+    async fn resolve(&self, server: &Name, nesting: Nesting) -> Addresses {
         if self.shared.config.resolvers.is_empty() {
-            self.resolve_by_walk(server).await
-        } else {
-            let found = self.both_families(server, Recursion::Desired, |wanted| {
-                async move { self.ask_resolvers(&wanted).await.filter(settled) }.boxed()
-            });
-            // A trusted resolver that does not answer is ours.
-            found.await.unwrap_or(Addresses::Failed(NetworkFault::Internal))
+            return self.resolve_by_walk(server, nesting).await;
         }
+        self.both_families(server, Recursion::Desired, |wanted| {
+            async move {
+                match self.ask_resolvers(&wanted).await {
+                    Some(response) if settled(&response) => Ok(response),
+                    // The resolver is well: it is the name's own servers that gave it no answer.
+                    Some(_) => Err(NetworkFault::Timeout),
+                    None if self.budget.is_exhausted() => Err(NetworkFault::Timeout),
+                    // A trusted resolver that does not answer is ours.
+                    None => Err(NetworkFault::Internal),
+                }
+            }
+            .boxed()
+        })
+        .await
     }
 
-    /// Without a resolver: the same walk once more, one level deep and never deeper, or zones without glue
-    /// could send us round all of the DNS. A box, because the walk comes by here.
-    fn resolve_by_walk<'a>(&'a self, server: &'a Name) -> BoxFuture<'a, Addresses> {
+    /// Without a resolver: the same walk once more. A box, because the walk comes by here.
+    fn resolve_by_walk<'a>(&'a self, server: &'a Name, nesting: Nesting) -> BoxFuture<'a, Addresses> {
         async move {
-            let failed = Addresses::Failed(NetworkFault::Timeout);
-            let Ok(cut) = self.enclosing(server, Reach::Whole, Nesting::Inner).await else { return failed };
+            let cut = match self.enclosing(server, Reach::Whole, nesting).await {
+                Ok(cut) => self.with_addresses(cut, Need::Any, nesting).await,
+                Err(ProbeFailure::Internal(_)) => return Addresses::Failed(NetworkFault::Internal),
+                Err(_) => return Addresses::Failed(NetworkFault::Timeout),
+            };
             let cut = &cut;
-            let found = self.both_families(server, Recursion::No, |wanted| {
+            self.both_families(server, Recursion::No, |wanted| {
                 async move {
-                    let (response, _) =
-                        self.first_of(cut, &wanted, |r| Some(r).filter(settled_by_authority)).await.ok()?;
-                    Some(response)
+                    let read = |response| Some(response).filter(settled_by_authority);
+                    let answer = self.first_of(cut, &wanted, read).await;
+                    answer.map(|(response, _)| response).map_err(|dead| fault_of(&dead))
                 }
                 .boxed()
-            });
-            found.await.unwrap_or(failed)
+            })
+            .await
         }
         .boxed()
     }
 
-    /// Asks for A and AAAA at the same time; none when neither was answered.
+    /// Asks for A and AAAA at the same time.
     async fn both_families<'a>(
         &self,
         name: &Name,
         recursion: Recursion,
-        ask: impl Fn(Wanted) -> BoxFuture<'a, Option<Response>>,
-    ) -> Option<Addresses> {
+        ask: impl Fn(Wanted) -> BoxFuture<'a, Result<Response, NetworkFault>>,
+    ) -> Addresses {
         let most = self.shared.config.budgets.aliases;
         let of = |rtype| ask(Wanted { name: name.clone(), rtype, recursion });
-        let (v4, v6) = match self.shared.config.ipv6 {
-            Ipv6::Off => (of(RecordType::A).await, None),
-            Ipv6::Auto | Ipv6::On => join(of(RecordType::A), of(RecordType::AAAA)).await,
+        let families: &[RecordType] = match self.shared.config.ipv6 {
+            Ipv6::Off => &[RecordType::A],
+            Ipv6::Auto | Ipv6::On => &[RecordType::A, RecordType::AAAA],
         };
-        if v4.is_none() && v6.is_none() {
-            return None;
-        }
-        let read = |response: Option<Response>| response.map(|r| r.addresses(name, most)).unwrap_or_default();
-        let (v4, v6) = (read(v4), read(v6));
+        let answers = join_all(families.iter().map(|rtype| of(*rtype))).await;
         // Two of each family at most: neither crowds the other out.
-        Some(Addresses::of(v4.into_iter().take(2).chain(v6.into_iter().take(2)).collect()))
+        let found = answers.iter().flatten().flat_map(|r| r.addresses(name, most).into_iter().take(2));
+        let found = Addresses::of(found.collect());
+        // The family that nobody answered for may have what the other lacks.
+        let faults: Vec<NetworkFault> = answers.into_iter().filter_map(Result::err).collect();
+        let theirs = faults.iter().find(|fault| **fault != NetworkFault::Internal);
+        match theirs.or(faults.first()) {
+            Some(fault) if found == Addresses::None => Addresses::Failed(*fault),
+            _ => found,
+        }
     }
 
     /// Asks the trusted resolvers one after the other until one answers.
@@ -147,6 +218,19 @@ impl Inquiry<'_> {
             }
         }
         last
+    }
+}
+
+fn without_glue(cut: &Delegation) -> impl Iterator<Item = &NameServer> {
+    cut.servers.iter().filter(|server| server.addresses == Addresses::Unknown)
+}
+
+/// Why there is no address when the servers that should know it brought none.
+fn fault_of(dead: &Dead) -> NetworkFault {
+    let ours = |useless: &Useless| matches!(useless, Useless::Fault(NetworkFault::Internal));
+    match dead {
+        Dead::Useless(useless) if !useless.is_empty() && useless.iter().all(ours) => NetworkFault::Internal,
+        _ => NetworkFault::Timeout,
     }
 }
 

@@ -2,6 +2,7 @@
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::time::Duration;
 
+use deed_claims::ProbeFailure;
 use tokio::time::Instant;
 
 /// The limits of questions and time, and what is left of them.
@@ -11,6 +12,7 @@ pub(crate) struct Budget {
     sent: AtomicU32,
     deadline: Instant,
     exhausted: AtomicBool,
+    crowded: AtomicBool,
 }
 
 /// Nothing is left.
@@ -24,6 +26,7 @@ impl Budget {
             sent: AtomicU32::new(0),
             deadline: Instant::now() + time,
             exhausted: AtomicBool::new(false),
+            crowded: AtomicBool::new(false),
         }
     }
 
@@ -43,6 +46,20 @@ impl Budget {
     pub(crate) fn exhaust(&self) -> Exhausted {
         self.exhausted.store(true, Ordering::Relaxed);
         Exhausted
+    }
+
+    /// Remembers that the time went by in our own crowd.
+    pub(crate) fn crowd(&self) {
+        self.crowded.store(true, Ordering::Relaxed);
+    }
+
+    /// What an exhausted budget means: the zone's doing, unless we stood in our own way.
+    pub(crate) fn failure(&self) -> ProbeFailure {
+        if self.crowded.load(Ordering::Relaxed) {
+            ProbeFailure::Internal("no socket was free in time".to_owned())
+        } else {
+            ProbeFailure::BudgetExhausted
+        }
     }
 
     /// When the look ends.

@@ -7,7 +7,7 @@ use std::time::Duration;
 use hickory_proto::rr::Name;
 use tokio::time::Instant;
 
-use crate::delegation::Delegation;
+use crate::delegation::{Addresses, Delegation, NameServer};
 use crate::inquiry::Mode;
 
 /// Names of one generation; claimants choose them, so there has to be a bound.
@@ -51,9 +51,11 @@ impl Delegations {
         None
     }
 
-    /// Remembers that `name` lies in the delegation's zone, or is its apex; never longer than the delegation.
+    /// Remembers that `name` lies in the delegation's zone, or is its apex; never longer than the delegation, and
+    /// not at all where an address could not be found out: the next look shall try again.
     pub(crate) fn remember(&self, mode: Mode, name: Name, delegation: &Arc<Delegation>) {
-        if self.ttl.is_zero() || name.is_root() {
+        let failed = |server: &NameServer| matches!(server.addresses, Addresses::Failed(_));
+        if self.ttl.is_zero() || name.is_root() || delegation.servers.iter().any(failed) {
             return;
         }
         let mut entries = self.entries.lock().unwrap_or_else(PoisonError::into_inner);

@@ -126,7 +126,9 @@ impl Errand<'_> {
                         last.map_or(Silence::Exhausted, |trouble| Silence::Fault(fault_of(trouble)))
                     ));
                 }
-                Came::Nothing(Trouble::Internal) => return Ok(Err(Silence::Fault(NetworkFault::Internal))),
+                Came::Nothing(Trouble::Internal | Trouble::Crowded) => {
+                    return Ok(Err(Silence::Fault(NetworkFault::Internal)));
+                }
                 Came::Nothing(Trouble::Timeout) => last = Some(Trouble::Timeout),
                 // Repeating would bring the same: let a connection settle it.
                 Came::Nothing(trouble) => return Err(Datagrams::Failed(trouble)),
@@ -184,7 +186,12 @@ impl Errand<'_> {
             }
         };
         let came = match came {
-            Err(trouble) => Came::Nothing(trouble),
+            Err(trouble) => {
+                if trouble == Trouble::Crowded {
+                    budget.crowd();
+                }
+                Came::Nothing(trouble)
+            }
             // What is left of a datagram cut short need not even parse.
             Ok(incoming) if incoming.truncated && travels == Travelled::Udp => Came::Cut,
             Ok(incoming) => match Response::read(&incoming.bytes) {
@@ -206,14 +213,14 @@ fn fault_of(trouble: Trouble) -> NetworkFault {
         Trouble::Timeout => NetworkFault::Timeout,
         Trouble::Unreachable => NetworkFault::Unreachable,
         Trouble::Malformed | Trouble::CaseDiffers => NetworkFault::Malformed,
-        Trouble::Internal => NetworkFault::Internal,
+        Trouble::Internal | Trouble::Crowded => NetworkFault::Internal,
     }
 }
 
 /// The one fault of datagrams and a connection that failed both.
 fn both(datagrams: &Datagrams, connection: Trouble) -> NetworkFault {
     match (datagrams, connection) {
-        (_, Trouble::Internal) => NetworkFault::Internal,
+        (_, Trouble::Internal | Trouble::Crowded) => NetworkFault::Internal,
         (Datagrams::Cut, _) => NetworkFault::TruncatedNoTcp,
         (Datagrams::NotSent, trouble) => fault_of(trouble),
         (Datagrams::Failed(Trouble::Malformed | Trouble::CaseDiffers), _) | (_, Trouble::Malformed) => {
@@ -236,6 +243,7 @@ mod tests {
         assert_eq!(failed(Trouble::Unreachable, Trouble::Timeout), NetworkFault::Timeout);
         assert_eq!(failed(Trouble::CaseDiffers, Trouble::Timeout), NetworkFault::Malformed);
         assert_eq!(failed(Trouble::Timeout, Trouble::Internal), NetworkFault::Internal);
+        assert_eq!(failed(Trouble::Timeout, Trouble::Crowded), NetworkFault::Internal);
         assert_eq!(both(&Datagrams::Cut, Trouble::Unreachable), NetworkFault::TruncatedNoTcp);
         assert_eq!(both(&Datagrams::NotSent, Trouble::Unreachable), NetworkFault::Unreachable);
     }

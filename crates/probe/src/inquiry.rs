@@ -6,7 +6,7 @@ use std::sync::atomic::AtomicU8;
 use deed_claims::{NetworkFault, ProbeFailure, Reply, ServerAnswer};
 use hickory_proto::rr::Name;
 
-use crate::addresses::Need;
+use crate::addresses::{Helpers, Need};
 use crate::budget::Budget;
 use crate::cache::Delegations;
 use crate::config::ProbeConfig;
@@ -44,6 +44,7 @@ pub(crate) struct Inquiry<'a> {
     /// Orders servers, differently in each look and unpredictably.
     pub(crate) order: RandomState,
     pub(crate) referrals: AtomicU8,
+    pub(crate) helpers: Helpers,
 }
 
 /// What a pass saw.
@@ -58,7 +59,14 @@ pub(crate) struct Sight {
 
 impl<'a> Inquiry<'a> {
     pub(crate) fn new(shared: &'a Shared, budget: &'a Budget, mode: Mode) -> Self {
-        Self { shared, budget, mode, order: RandomState::new(), referrals: AtomicU8::new(0) }
+        Self {
+            shared,
+            budget,
+            mode,
+            order: RandomState::new(),
+            referrals: AtomicU8::new(0),
+            helpers: Helpers::new(shared.config.budgets.ns_resolved),
+        }
     }
 
     /// Looks; whatever goes wrong is in the sight, with what was seen until then.
@@ -98,7 +106,7 @@ impl<'a> Inquiry<'a> {
             let next = round.next();
             sight.servers = round.answers();
             if self.budget.is_exhausted() {
-                return Err(ProbeFailure::BudgetExhausted);
+                return Err(self.budget.failure());
             }
             match next {
                 Next::Follow(chain) => return Ok(Ended::Alias(chain)),
@@ -141,15 +149,52 @@ enum Ended {
 /// What speaks of more than single servers.
 fn trouble(cut: &Delegation, servers: &[ServerAnswer]) -> Option<ProbeFailure> {
     if !cut.has_addresses() {
-        let mut asked = cut.servers.iter().filter(|s| s.addresses != Addresses::Unknown).peekable();
-        let ours =
-            asked.peek().is_some() && asked.all(|s| s.addresses == Addresses::Failed(NetworkFault::Internal));
-        return Some(if ours {
-            ProbeFailure::Internal("no trusted resolver answered".to_owned())
-        } else {
-            ProbeFailure::NoAddress
+        let mut failed = cut.servers.iter().filter_map(|server| match server.addresses {
+            Addresses::Failed(fault) => Some(fault),
+            _ => None,
         });
+        return match failed.next() {
+            // Asked for, and there is none.
+            None => Some(ProbeFailure::NoAddress),
+            Some(NetworkFault::Internal) if failed.all(|fault| fault == NetworkFault::Internal) => Some(
+                ProbeFailure::Internal("nobody could be asked for the name servers' addresses".to_owned()),
+            ),
+            // Nobody knows whether they have one; each server says so for itself.
+            Some(_) => None,
+        };
     }
     let ours = servers.iter().all(|s| s.reply == Reply::Fault(NetworkFault::Internal));
     (ours && !servers.is_empty()).then(|| ProbeFailure::Internal("no way to any server".to_owned()))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::IpAddr;
+
+    use super::*;
+    use crate::delegation::{NameServer, Source};
+
+    #[tokio::test(start_paused = true)]
+    async fn time_spent_waiting_for_our_own_sockets_is_our_trouble() {
+        let config = ProbeConfig {
+            allow_networks: vec!["127.0.0.0/8".parse().unwrap()],
+            in_flight: Some(0),
+            ..ProbeConfig::default()
+        };
+        let name = |text: &str| Name::from_ascii(text).unwrap();
+        let known = Addresses::Known(vec![IpAddr::from([127, 0, 0, 4])]);
+        let server = NameServer { name: name("ns.acme.test."), addresses: known };
+        let cut = Arc::new(Delegation::new(name("acme.test."), vec![server], Source::Dns));
+        let shared = Shared {
+            transport: Transport::new(&config),
+            cache: Delegations::new(config.delegation_cache_ttl),
+            root: Arc::clone(&cut),
+            config,
+        };
+        shared.cache.remember(Mode::Usual, cut.zone.clone(), &cut);
+        let budget = Budget::new(60, shared.config.budgets.time);
+        let sight = Inquiry::new(&shared, &budget, Mode::Usual).look(&name("_deed.acme.test.")).await;
+        assert!(matches!(sight.failure, Some(ProbeFailure::Internal(_))), "{sight:?}");
+        assert_eq!(sight.servers[0].reply, Reply::Fault(NetworkFault::Internal));
+    }
 }

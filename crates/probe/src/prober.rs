@@ -2,7 +2,7 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use deed_claims::{Confirmation, Observation, ProbeFailure, Reply, ServerAnswer};
+use deed_claims::{Confirmation, NetworkFault, Observation, ProbeFailure, Reply, ServerAnswer, Transport};
 use hickory_proto::rr::Name;
 use tokio::time::Instant;
 use tracing::{Instrument, debug, debug_span};
@@ -14,15 +14,18 @@ use crate::delegation::Delegation;
 use crate::exchange::millis;
 use crate::inquiry::{Inquiry, Mode, Shared, Sight};
 use crate::response::text_of;
-use crate::transport::Transport;
+use crate::transport::Transport as Sockets;
 
 /// What to look for.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Question {
     /// The name to ask for TXT records: ASCII, without the trailing dot; labels may begin with an underscore.
     pub name: String,
     /// Values whose appearance has to be confirmed, byte for byte.
     pub looking_for: Vec<Vec<u8>>,
+    /// Whether the absence of all these values has to be confirmed as well: for looks that may take something
+    /// away, because one forged datagram can make a record vanish as easily as it can make one appear.
+    pub confirm_absence: bool,
 }
 
 /// Looks at the DNS. The way to stand in for a [`Prober`] in tests.
@@ -46,7 +49,7 @@ impl Prober {
     pub fn new(config: ProbeConfig) -> Result<Self, ConfigError> {
         config.check()?;
         let shared = Shared {
-            transport: Transport::new(&config),
+            transport: Sockets::new(&config),
             cache: Delegations::new(config.delegation_cache_ttl),
             root: Arc::new(Delegation::root(&config.roots)?),
             config,
@@ -55,7 +58,7 @@ impl Prober {
     }
 
     /// Looks once, within the budgets: finds the zone, asks all its servers, follows aliases, and asks everything
-    /// once more over connections when a value that was looked for shows.
+    /// once more over connections when a value that was looked for shows, or is absent and that has to be sure.
     ///
     /// Dropping the future abandons the look; nothing goes on behind it.
     pub async fn look(&self, question: Question) -> Observation {
@@ -71,7 +74,8 @@ impl Prober {
             None => (no_name(), Confirmation::NotNeeded),
             Some(name) => {
                 let sight = Inquiry::new(&self.shared, &budget, Mode::Usual).look(&name).await;
-                self.confirm(&name, &question.looking_for, sight, &budget).await
+                let confirmation = self.confirm(&name, &question, &sight, &budget).await;
+                (sight, confirmation)
             }
         };
         let observation = Observation {
@@ -97,21 +101,47 @@ impl Prober {
         observation
     }
 
-    /// The second pass that a match needs. What ended it shows where the first had nothing to say.
+    /// The second pass. Whatever ends it shows in its own answers: the first has seen what it has seen.
     async fn confirm(
         &self,
         name: &Name,
-        looking_for: &[Vec<u8>],
-        mut sight: Sight,
+        question: &Question,
+        sight: &Sight,
         budget: &Budget,
-    ) -> (Sight, Confirmation) {
-        if !sight.servers.iter().any(|answer| shows(answer, looking_for)) {
-            return (sight, Confirmation::NotNeeded);
+    ) -> Confirmation {
+        let shown = sight.servers.iter().any(|answer| shows(answer, &question.looking_for));
+        let denied = question.confirm_absence && sight.servers.iter().any(tells);
+        if !shown && !denied {
+            return Confirmation::NotNeeded;
         }
         let again = Inquiry::new(&self.shared, budget, Mode::Connected).look(name).await;
-        sight.failure = sight.failure.or(again.failure);
-        (sight, Confirmation::Repeated(again.servers))
+        Confirmation::Repeated(confirming(again))
     }
+}
+
+/// The answers of a second pass that may count, with a row of our own when it was we who failed.
+fn confirming(again: Sight) -> Vec<ServerAnswer> {
+    let mut answers = again.servers;
+    let internal = Reply::Fault(NetworkFault::Internal);
+    match again.failure {
+        // Time or questions ran out over some servers; the others have been heard.
+        None | Some(ProbeFailure::BudgetExhausted) => {}
+        Some(ProbeFailure::Internal(_)) => {
+            answers.retain(|answer| matches!(answer.reply, Reply::Fault(_)));
+            if !answers.iter().any(|answer| answer.reply == internal) {
+                answers.push(ServerAnswer {
+                    server: String::new(),
+                    address: None,
+                    transport: Transport::Tcp,
+                    reply: internal,
+                    ms: 0,
+                });
+            }
+        }
+        // It did not get to the end; what was said on the way is no answer.
+        Some(_) => answers.retain(|answer| matches!(answer.reply, Reply::Fault(_))),
+    }
+    answers
 }
 
 #[async_trait]
@@ -124,6 +154,16 @@ impl Look for Prober {
 fn shows(answer: &ServerAnswer, looking_for: &[Vec<u8>]) -> bool {
     match &answer.reply {
         Reply::Message { values, .. } => values.iter().any(|value| looking_for.contains(value)),
+        _ => false,
+    }
+}
+
+/// Whether a server told with authority what stands at the name, or that nothing does.
+fn tells(answer: &ServerAnswer) -> bool {
+    match &answer.reply {
+        Reply::Message {
+            rcode: 0 | 3, authoritative: true, truncated: false, values, oversize, soa, ..
+        } => !values.is_empty() || *oversize || soa.is_some(),
         _ => false,
     }
 }

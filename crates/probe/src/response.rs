@@ -112,17 +112,14 @@ impl Response {
         texts
     }
 
-    /// The SOA that comes with a negative answer for a name: one of a zone around it.
-    pub(crate) fn soa(&self, name: &Name) -> Option<(Name, SoaSeen)> {
+    /// The SOA that comes with a negative answer for a name: one around it, at or below the zone that was asked.
+    pub(crate) fn soa(&self, zone: &Name, name: &Name) -> Option<SoaSeen> {
         self.authorities().find_map(|record| match &record.data {
-            RData::SOA(soa) if record.name.zone_of(name) => Some((
-                record.name.clone(),
-                SoaSeen {
-                    owner: text_of(&record.name),
-                    serial: soa.serial,
-                    negative_ttl: record.ttl.min(soa.minimum),
-                },
-            )),
+            RData::SOA(soa) if zone.zone_of(&record.name) && record.name.zone_of(name) => Some(SoaSeen {
+                owner: text_of(&record.name),
+                serial: soa.serial,
+                negative_ttl: record.ttl.min(soa.minimum),
+            }),
             _ => None,
         })
     }
@@ -231,9 +228,11 @@ mod tests {
         let seen = response(|m| {
             m.add_authority(Record::from_rdata(name("Test."), 900, RData::SOA(soa)));
         });
-        let (_, found) = seen.soa(&name("a.test.")).unwrap();
+        let found = seen.soa(&name("test."), &name("a.test.")).unwrap();
         assert_eq!(found, SoaSeen { owner: "test".into(), serial: 7, negative_ttl: 300 });
-        assert!(seen.soa(&name("a.other.")).is_none());
+        assert!(seen.soa(&name("."), &name("a.other.")).is_none(), "around another name");
+        assert!(seen.soa(&name("."), &name("a.test.")).is_some());
+        assert!(seen.soa(&name("a.test."), &name("a.test.")).is_none(), "above the zone that was asked");
     }
 
     #[test]

@@ -88,15 +88,15 @@ impl Inquiry<'_> {
         let owners: Vec<&Name> = std::iter::once(name).chain(&chain.targets).collect();
         let texts = response.texts(&owners, budgets.txt_records, budgets.txt_bytes);
         let shown = !texts.values.is_empty() || texts.oversize;
-        let denial = if shown { None } else { response.soa(end) };
+        // A denial counts inside the zone that was asked for: neither a zone above it, which lame servers like to
+        // make up, nor a foreign one at the end of an alias is this server's to speak for.
+        let denial = if shown { None } else { response.soa(zone, end) };
         let counts = response.authoritative() && !response.truncated() && matches!(response.rcode(), 0 | 3);
-        // A server speaks with authority about the end of an alias only inside its own zone.
-        let denied = denial.as_ref().is_some_and(|(owner, _)| zone.zone_of(owner) && zone.zone_of(end));
         let meaning = if !counts {
             referral(response, zone, name, budgets.ns_read)
                 .filter(|_| response.rcode() == 0)
                 .map_or(Meaning::Nothing, Meaning::Referral)
-        } else if shown || (denied && !chain.looped) {
+        } else if shown || (denial.is_some() && !chain.looped) {
             Meaning::Final(chain)
         } else if chain.targets.is_empty() {
             Meaning::Nothing
@@ -110,7 +110,7 @@ impl Inquiry<'_> {
             ede: response.ede(),
             values: texts.values,
             oversize: texts.oversize,
-            soa: denial.map(|(_, soa)| soa),
+            soa: denial,
         };
         (reply, meaning)
     }

@@ -63,8 +63,10 @@ pub(crate) enum Trouble {
     Malformed,
     /// Only an answer in another letter case than asked.
     CaseDiffers,
-    /// Ours: no descriptor, no socket, no route for the family.
+    /// Ours: no descriptor, no memory, no random number.
     Internal,
+    /// Ours: no socket was free until the look's time was over.
+    Crowded,
 }
 
 impl Transport {
@@ -100,9 +102,9 @@ impl Transport {
             SocketAddr::V4(_) => (Ipv4Addr::UNSPECIFIED, 0).into(),
             SocketAddr::V6(_) => (Ipv6Addr::UNSPECIFIED, 0).into(),
         };
-        let socket = UdpSocket::bind(local).await.map_err(|_| Trouble::Internal)?;
-        // Nothing is sent yet: an error is a missing route on this side.
-        socket.connect(door.0).await.map_err(|_| Trouble::Internal)?;
+        let socket = UdpSocket::bind(local).await.map_err(|error| trouble_of_opening(&error))?;
+        // Fails where no route leads to the address, which whoever wrote it down may well have known.
+        socket.connect(door.0).await.map_err(|error| trouble_of(&error))?;
         socket.send(&asked.bytes).await.map_err(|error| trouble_of(&error))?;
         let mut heard = Trouble::Timeout;
         timeout_at(wait.until(), hear(&socket, asked, &mut heard)).await.unwrap_or(Err(heard))
@@ -116,12 +118,13 @@ impl Transport {
 
     /// Waits for a socket to be free: a crowd on our side is never the server's fault.
     async fn permit(&self, door: Door, wait: Wait) -> Result<SemaphorePermit<'_>, Trouble> {
+        // A zone that has its servers on IPv6 only is out of our reach, as it is out of many others'.
         if door.0.is_ipv6() && self.ipv6 == Ipv6::Off {
-            return Err(Trouble::Internal);
+            return Err(Trouble::Unreachable);
         }
         match timeout_at(wait.end, self.permits.acquire()).await {
             Ok(Ok(permit)) => Ok(permit),
-            Ok(Err(_)) | Err(_) => Err(Trouble::Internal),
+            Ok(Err(_)) | Err(_) => Err(Trouble::Crowded),
         }
     }
 }
@@ -149,7 +152,7 @@ async fn converse(address: SocketAddr, asked: &Outgoing) -> Result<Incoming, Tro
         SocketAddr::V4(_) => TcpSocket::new_v4(),
         SocketAddr::V6(_) => TcpSocket::new_v6(),
     }
-    .map_err(|_| Trouble::Internal)?;
+    .map_err(|error| trouble_of_opening(&error))?;
     let mut stream = socket.connect(address).await.map_err(|error| trouble_of(&error))?;
     send(&mut stream, &asked.bytes).await.map_err(|error| trouble_of(&error))?;
     let length = stream.read_u16().await.map_err(|error| trouble_of(&error))?;
@@ -172,18 +175,62 @@ async fn send(stream: &mut TcpStream, question: &[u8]) -> io::Result<()> {
     stream.write_all(&framed).await
 }
 
-/// Tells the far side's trouble from our own.
-fn trouble_of(error: &io::Error) -> Trouble {
-    use io::ErrorKind as Kind;
+/// The trouble of making a socket, before any address is known to it: what the system forbids or has run out of
+/// is ours, a family it does not have is not.
+fn trouble_of_opening(error: &io::Error) -> Trouble {
     match error.kind() {
-        Kind::ConnectionRefused
-        | Kind::ConnectionReset
-        | Kind::ConnectionAborted
-        | Kind::HostUnreachable
-        | Kind::NetworkUnreachable
-        | Kind::BrokenPipe
-        | Kind::UnexpectedEof => Trouble::Unreachable,
-        Kind::TimedOut => Trouble::Timeout,
-        _ => Trouble::Internal,
+        io::ErrorKind::PermissionDenied | io::ErrorKind::AddrInUse => Trouble::Internal,
+        _ => trouble_of(error),
+    }
+}
+
+/// Tells the far side's trouble from our own. Whatever is not known to be ours counts as theirs: addresses are
+/// chosen by strangers, and what the network answers to them is unbounded.
+fn trouble_of(error: &io::Error) -> Trouble {
+    if error.raw_os_error().is_some_and(|code| OURS.contains(&code)) {
+        return Trouble::Internal;
+    }
+    match error.kind() {
+        io::ErrorKind::OutOfMemory => Trouble::Internal,
+        io::ErrorKind::TimedOut => Trouble::Timeout,
+        _ => Trouble::Unreachable,
+    }
+}
+
+/// ENOMEM, ENFILE, EMFILE and ENOBUFS, of which the standard library names only the first.
+const OURS: [i32; 4] = [12, 23, 24, if cfg!(target_os = "linux") { 105 } else { 55 }];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_what_we_have_run_out_of_is_ours() {
+        let of = |code| trouble_of(&io::Error::from_raw_os_error(code));
+        for ours in OURS {
+            assert_eq!(of(ours), Trouble::Internal, "{ours}");
+        }
+        assert_eq!(trouble_of(&io::ErrorKind::OutOfMemory.into()), Trouble::Internal);
+        let theirs =
+            [io::ErrorKind::ConnectionRefused, io::ErrorKind::PermissionDenied, io::ErrorKind::Other];
+        for kind in theirs {
+            assert_eq!(trouble_of(&kind.into()), Trouble::Unreachable, "{kind}");
+        }
+        assert_eq!(trouble_of(&io::ErrorKind::TimedOut.into()), Trouble::Timeout);
+    }
+
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn what_the_network_says_of_an_address_is_not_ours() {
+        const EAFNOSUPPORT: i32 = 97;
+        const EACCES: i32 = 13;
+        // EPROTO, EMSGSIZE, ENOPROTOOPT, EADDRNOTAVAIL, ENETUNREACH, EHOSTUNREACH
+        for code in [71, 90, 92, 99, 101, 113] {
+            assert_eq!(trouble_of(&io::Error::from_raw_os_error(code)), Trouble::Unreachable, "{code}");
+        }
+        let opening = |code| trouble_of_opening(&io::Error::from_raw_os_error(code));
+        assert_eq!(opening(EAFNOSUPPORT), Trouble::Unreachable, "a host without IPv6");
+        assert_eq!(opening(EACCES), Trouble::Internal);
+        assert_eq!(opening(OURS[2]), Trouble::Internal);
     }
 }

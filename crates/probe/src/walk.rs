@@ -31,8 +31,11 @@ pub(crate) enum Reach {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Nesting {
     Outer,
-    /// It looks for the address of a name server, and may not start a third one.
+    /// It looks for the address of a name server, and may start another one where it comes by a zone whose
+    /// servers come without glue too.
     Inner,
+    /// It was started by an inner one, and starts none: or zones without glue could send us round all of the DNS.
+    Innermost,
 }
 
 /// Servers of a parent tried for one step.
@@ -100,7 +103,8 @@ impl Inquiry<'_> {
                 // tells more about each than one failed step.
                 Err(Halt::Dead(Dead::Blocked)) => break,
                 Err(Halt::Dead(Dead::Useless(_))) if cut.zone.iter().len() > 1 => break,
-                Err(Halt::Dead(dead)) => return Err(failure(&dead, &cut.zone)),
+                Err(Halt::Dead(Dead::Useless(useless))) => return Err(failure(&useless, &cut.zone)),
+                Err(Halt::Dead(Dead::Exhausted)) => return Err(self.budget.failure()),
             }
         }
         Ok(cut)
@@ -182,7 +186,7 @@ impl Inquiry<'_> {
 
     /// Counts a referral of the outer walk; the inner ones are bounded by the questions they may send.
     pub(crate) fn refer(&self, nesting: Nesting) -> Result<(), ProbeFailure> {
-        if nesting == Nesting::Inner {
+        if nesting != Nesting::Outer {
             return Ok(());
         }
         let before = self.referrals.fetch_add(1, Ordering::Relaxed);
@@ -203,7 +207,7 @@ impl Inquiry<'_> {
             let response = match self.ask_resolvers(&wanted).await {
                 Some(response) if settled(&response) => response,
                 Some(response) => return Err(ProbeFailure::ParentRefused(response.rcode())),
-                None if self.budget.is_exhausted() => return Err(ProbeFailure::BudgetExhausted),
+                None if self.budget.is_exhausted() => return Err(self.budget.failure()),
                 None => return Err(ProbeFailure::Internal("no trusted resolver answered".to_owned())),
             };
             if let Some(below) = resolved(&response, &child, self.shared.config.budgets.ns_read) {
@@ -230,12 +234,7 @@ impl Step {
 }
 
 /// What the dead servers of a parent zone mean for the look.
-fn failure(dead: &Dead, zone: &Name) -> ProbeFailure {
-    let useless = match dead {
-        Dead::Exhausted => return ProbeFailure::BudgetExhausted,
-        Dead::Blocked => return ProbeFailure::NoAddress,
-        Dead::Useless(useless) => useless,
-    };
+fn failure(useless: &[Useless], zone: &Name) -> ProbeFailure {
     let rcodes = useless.iter().filter_map(|u| match u {
         Useless::Rcode(rcode) => Some(*rcode),
         Useless::Fault(_) => None,
@@ -285,7 +284,7 @@ mod tests {
     #[test]
     fn dead_parents_are_told_from_our_own_dead_network() {
         let com = Name::from_ascii("com.").unwrap();
-        let of = |useless: Vec<Useless>, zone: &Name| failure(&Dead::Useless(useless), zone);
+        let of = |useless: Vec<Useless>, zone: &Name| failure(&useless, zone);
         let timeout = || Useless::Fault(NetworkFault::Timeout);
         assert_eq!(of(vec![timeout()], &com), ProbeFailure::NoDelegation(NetworkFault::Timeout));
         assert!(matches!(of(vec![timeout()], &Name::root()), ProbeFailure::Internal(_)));

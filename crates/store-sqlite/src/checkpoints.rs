@@ -108,7 +108,7 @@ impl Checkpoints for SqliteStore {
             lease.owner,
             epoch
         )
-        .execute(turn.alone()?)
+        .execute(turn.alone().await?)
         .await
         .map_err(|e| Unavailable::new(WHAT, e))?;
         if done.rows_affected() == 1 { Ok(()) } else { Err(LeaseError::Lost) }
@@ -124,7 +124,7 @@ impl Checkpoints for SqliteStore {
             lease.owner,
             epoch
         )
-        .execute(turn.alone()?)
+        .execute(turn.alone().await?)
         .await
         .map_err(|e| Unavailable::new(WHAT, e))?;
         Ok(())
@@ -142,6 +142,6 @@ impl Checkpoints for SqliteStore {
     async fn advance(&self, lease: &Lease, from: Position, to: Position) -> Result<(), LeaseError> {
         const WHAT: &str = "advance a checkpoint";
         let mut turn = self.database.writer.turn(Durability::Ordered, WHAT).await?;
-        advance(turn.alone()?, WHAT, lease, from, to).await
+        advance(turn.alone().await?, WHAT, lease, from, to).await
     }
 }

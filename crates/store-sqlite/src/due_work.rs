@@ -90,7 +90,7 @@ impl DueWork for SqliteStore {
                AND attempt = given.value ->> 3 AND due_at = given.value ->> 4",
             given
         )
-        .execute(turn.alone()?)
+        .execute(turn.alone().await?)
         .await
         .map(|_| ())
         .map_err(|e| Unavailable::new(WHAT, e))

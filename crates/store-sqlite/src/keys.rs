@@ -59,7 +59,7 @@ impl Keys for SqliteStore {
             created_at,
             revoked_at
         )
-        .execute(turn.alone()?)
+        .execute(turn.alone().await?)
         .await
         .map(|_| ())
         .map_err(failed)
@@ -101,7 +101,7 @@ impl Keys for SqliteStore {
         let mut turn = self.database.writer.turn(Durability::Synced, WHAT).await?;
         let done =
             sqlx::query!("UPDATE api_keys SET revoked_at = ? WHERE id = ? AND revoked_at IS NULL", now, id.0)
-                .execute(turn.alone()?)
+                .execute(turn.alone().await?)
                 .await
                 .map_err(failed)?;
         Ok(done.rows_affected() == 1)

@@ -4,6 +4,7 @@
 //! same file; SQLite's own locks keep their writes apart.
 
 mod append;
+mod batch;
 mod changes;
 mod checkpoints;
 mod columns;

@@ -2,12 +2,13 @@
 use std::path::{Path, PathBuf};
 use std::{fmt, io, sync::Arc, time::Duration};
 
-use deed_store::{AppendBackend, GroupCommit, GroupCommitLimits, Position, Unavailable};
+use deed_store::{AppendBackend, Gatherer, GroupCommitLimits, Position, Unavailable};
 use sqlx::migrate::{MigrateError, Migrator};
 use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection, SqlitePool, SqlitePoolOptions};
 use sqlx::{ConnectOptions, Connection};
 use tokio::{sync::watch, time::Instant};
 
+use crate::batch::{Answer, Op};
 use crate::columns::Reading;
 use crate::writer::Writer;
 
@@ -19,6 +20,11 @@ const BUSY: Duration = Duration::from_secs(5);
 const READER: Duration = Duration::from_secs(10);
 /// Pause between two tries to turn the write-ahead log on, which SQLite does not wait for by itself.
 const WAL_RETRY: Duration = Duration::from_millis(20);
+/// Pages that the writing connection remembers, in KiB when negative: streams are spread all over their index.
+const CACHE: &str = "-32768";
+/// Pages in the write-ahead log after which they are copied to the file: the more there are, the more of them are
+/// the same page.
+const CHECKPOINT: &str = "4000";
 /// `SQLITE_BUSY`: another connection has the lock.
 const BUSY_CODE: u32 = 5;
 /// What the header of our files says: "Deed".
@@ -156,7 +162,7 @@ impl Database {
 #[derive(Clone)]
 pub struct SqliteStore {
     pub(crate) database: Arc<Database>,
-    pub(crate) commit: GroupCommit,
+    pub(crate) commit: Gatherer<Op, Answer>,
 }
 
 impl fmt::Debug for SqliteStore {
@@ -178,7 +184,14 @@ impl SqliteStore {
             .busy_timeout(BUSY)
             .foreign_keys(true)
             .pragma("journal_size_limit", (64 << 20).to_string());
-        let creating = options.clone().create_if_missing(config.create);
+        let writing = options
+            .clone()
+            .row_buffer_size(512)
+            // Pages that a statement changes are kept for its roll-back, else in a file of their own.
+            .pragma("temp_store", "MEMORY")
+            .pragma("cache_size", CACHE)
+            .pragma("wal_autocheckpoint", CHECKPOINT);
+        let creating = writing.clone().create_if_missing(config.create);
         let mut connection = creating.connect().await.map_err(|e| OpenError::of(path, e))?;
         recognise(path, &mut connection).await?;
         write_ahead(&mut connection).await.map_err(|e| OpenError::of(path, e))?;
@@ -198,9 +211,9 @@ impl SqliteStore {
             .connect_with(options.clone().read_only(true).row_buffer_size(512))
             .await
             .map_err(|e| OpenError::of(path, e))?;
-        let writer = Writer::new(options, connection);
+        let writer = Writer::new(writing, connection);
         let database = Arc::new(Database { writer, readers, head: watch::Sender::new(head) });
-        let commit = GroupCommit::start(database.clone(), GroupCommitLimits::default());
+        let commit = Gatherer::start("write", database.clone(), GroupCommitLimits::default());
         Ok(Self { database, commit })
     }
 

@@ -4,6 +4,8 @@ use deed_claims::{Event, StreamId};
 use deed_store::{Append, AppendError, Appended, EventStore, Position, RecordedEvent, Unavailable, Version};
 use tokio::sync::watch;
 
+use crate::append::Prepared;
+use crate::batch::Op;
 use crate::columns::{Reading, signed};
 use crate::open::SqliteStore;
 
@@ -37,7 +39,8 @@ impl EventRow {
 #[async_trait]
 impl EventStore for SqliteStore {
     async fn append(&self, append: Append) -> Result<Appended, AppendError> {
-        self.commit.append(append).await
+        let prepared = Box::new(Prepared::new(append)?);
+        self.commit.submit(Op::Append(prepared)).await?.appended()
     }
 
     async fn read_stream(

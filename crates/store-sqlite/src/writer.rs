@@ -23,6 +23,23 @@ pub(crate) enum Durability {
     Ordered,
 }
 
+impl Durability {
+    fn pragma(self) -> &'static str {
+        match self {
+            Self::Synced => "PRAGMA synchronous = FULL",
+            Self::Ordered => "PRAGMA synchronous = NORMAL",
+        }
+    }
+
+    /// The same, and the beginning of a transaction.
+    fn begin(self) -> &'static str {
+        match self {
+            Self::Synced => "PRAGMA synchronous = FULL; BEGIN IMMEDIATE",
+            Self::Ordered => "PRAGMA synchronous = NORMAL; BEGIN IMMEDIATE",
+        }
+    }
+}
+
 /// Hands the writing connection out, one write at a time.
 pub(crate) struct Writer {
     options: SqliteConnectOptions,
@@ -42,6 +59,7 @@ struct Slot {
 /// The right to write, until it is dropped.
 pub(crate) struct Turn<'w> {
     slot: MutexGuard<'w, Slot>,
+    durability: Durability,
     what: &'static str,
 }
 
@@ -71,8 +89,8 @@ impl Writer {
         if slot.closed {
             return Err(Unavailable::new(what, NoTurn::Closed));
         }
-        self.prepare(&mut slot, durability).await.map_err(|e| Unavailable::new(what, e))?;
-        Ok(Turn { slot, what })
+        self.prepare(&mut slot).await.map_err(|e| Unavailable::new(what, e))?;
+        Ok(Turn { slot, durability, what })
     }
 
     async fn slot(&self, what: &'static str) -> Result<MutexGuard<'_, Slot>, Unavailable> {
@@ -80,7 +98,7 @@ impl Writer {
         slot.await.map_err(|_| Unavailable::new(what, NoTurn::Deadline))
     }
 
-    async fn prepare(&self, slot: &mut Slot, durability: Durability) -> Result<(), sqlx::Error> {
+    async fn prepare(&self, slot: &mut Slot) -> Result<(), sqlx::Error> {
         let mut connection = match slot.connection.take() {
             Some(connection) => self.settled(connection).await?,
             None => None,
@@ -90,15 +108,6 @@ impl Writer {
             connection = Some(self.options.connect().await?);
         }
         let connection = slot.connection.insert(connection.ok_or(sqlx::Error::WorkerCrashed)?);
-        if slot.durability != Some(durability) {
-            slot.durability = None;
-            let pragma = match durability {
-                Durability::Synced => sqlx::query("PRAGMA synchronous = FULL"),
-                Durability::Ordered => sqlx::query("PRAGMA synchronous = NORMAL"),
-            };
-            pragma.execute(&mut *connection).await?;
-            slot.durability = Some(durability);
-        }
         slot.writes = slot.writes.wrapping_add(1);
         if slot.writes.is_multiple_of(WAL_LOOK) {
             self.bound_wal(connection).await?;
@@ -145,14 +154,30 @@ impl Writer {
 impl Turn<'_> {
     /// The connection, for one statement that is a transaction by itself and returns no rows: the driver ends a
     /// statement that returns rows without looking whether that committed.
-    pub(crate) fn alone(&mut self) -> Result<&mut SqliteConnection, Unavailable> {
-        self.slot.connection.as_mut().ok_or(Unavailable::new(self.what, NoTurn::Closed))
+    pub(crate) async fn alone(&mut self) -> Result<&mut SqliteConnection, Unavailable> {
+        let (what, durability) = (self.what, self.durability);
+        let Slot { connection, durability: current, .. } = &mut *self.slot;
+        let connection = connection.as_mut().ok_or(Unavailable::new(what, NoTurn::Closed))?;
+        if *current != Some(durability) {
+            *current = None;
+            let pragma = sqlx::query(durability.pragma()).execute(&mut *connection);
+            pragma.await.map_err(|e| Unavailable::new(what, e))?;
+            *current = Some(durability);
+        }
+        Ok(connection)
     }
 
     /// Begins a transaction that may write from its first statement on, so what it reads stays true until it ends.
     pub(crate) async fn begin(&mut self) -> Result<Transaction<'_, Sqlite>, Unavailable> {
-        let what = self.what;
-        self.alone()?.begin_with("BEGIN IMMEDIATE").await.map_err(|e| Unavailable::new(what, e))
+        let (what, durability) = (self.what, self.durability);
+        let Slot { connection, durability: current, .. } = &mut *self.slot;
+        let connection = connection.as_mut().ok_or(Unavailable::new(what, NoTurn::Closed))?;
+        // Together: each word with the driver's thread costs as much as a small statement.
+        let begin = if *current == Some(durability) { "BEGIN IMMEDIATE" } else { durability.begin() };
+        *current = None;
+        let tx = connection.begin_with(begin).await.map_err(|e| Unavailable::new(what, e))?;
+        *current = Some(durability);
+        Ok(tx)
     }
 }
 
@@ -193,7 +218,7 @@ mod tests {
             (Durability::Synced, 2),
         ] {
             let mut turn = writer.turn(durability, "test").await.unwrap();
-            let connection = turn.alone().unwrap();
+            let connection = turn.alone().await.unwrap();
             let found =
                 sqlx::query_scalar::<_, i64>("PRAGMA synchronous").fetch_one(connection).await.unwrap();
             assert_eq!(found, level, "{durability:?}");

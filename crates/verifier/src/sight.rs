@@ -15,6 +15,8 @@ pub(crate) struct Case {
     pub name: DomainName,
     pub own: Challenge,
     pub holder: Option<(ClaimId, Challenge)>,
+    /// Whether somebody has the name who could lose it by what is seen.
+    pub at_stake: bool,
 }
 
 /// The verdicts of one check.
@@ -34,6 +36,7 @@ impl Case {
             name: ownership.name.clone()?,
             own: claim.challenge.clone(),
             holder: holder.map(|holder| (holder.id, holder.challenge.clone())),
+            at_stake: ownership.holding.is_some(),
         })
     }
 
@@ -81,6 +84,7 @@ impl Case {
         let question = Question {
             name: at.record_name.to_string(),
             looking_for: values.iter().map(|challenge| challenge.record_value.as_bytes().to_vec()).collect(),
+            confirm_absence: self.at_stake,
         };
         // The prober keeps to a budget of its own; this ends a look that got stuck.
         match tokio::time::timeout(config.look_deadline, look.look(question)).await {

@@ -206,7 +206,9 @@ impl World {
     }
 
     pub async fn prove(&self, claim: u8, name: &str, attempt: u32) {
-        let seen = Dns::new().look(Question { name: String::new(), looking_for: vec![] }).await;
+        let seen = Dns::new()
+            .look(Question { name: String::new(), looking_for: vec![], confirm_absence: false })
+            .await;
         let command = Command::RecordCheck {
             claim_id: id(claim),
             attempt,

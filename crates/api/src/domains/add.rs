@@ -23,7 +23,7 @@ pub struct DomainAddRequest {
     domain: String,
     /// Kept and shown again, nothing more.
     #[serde(default)]
-    #[schema(max_length = 64)]
+    #[schema(max_length = 64, pattern = "^[ -~]*$")]
     region: Option<String>,
 }
 
@@ -45,8 +45,9 @@ pub struct DomainAddRequest {
 )]
 pub async fn add_domain(call: Arc<Call>) -> Result<Reply, ErrorA> {
     let body: DomainAddRequest = call.json()?;
-    if body.region.as_ref().is_some_and(|region| region.chars().count() > MAX_REGION) {
-        let rule = format!("the field `region` has at most {MAX_REGION} characters");
+    let fits = |region: &str| region.len() <= MAX_REGION && region.bytes().all(|b| matches!(b, b' '..=b'~'));
+    if body.region.as_deref().is_some_and(|region| !fits(region)) {
+        let rule = format!("the field `region` has at most {MAX_REGION} printable ASCII characters");
         return Err(ErrorA::Field { field: "region", rule });
     }
     let wish = Wish {
@@ -97,10 +98,17 @@ mod tests {
     }
 
     #[actix_web::test]
-    async fn a_region_is_short() {
+    async fn a_region_is_short_and_printable() {
         let harness = Harness::start().await;
         let key = harness.workspace_key("ws_a", &KeyScope::ALL).await;
         let body = json!({ "domain": "acme.com", "region": "x".repeat(65) });
         assert_json_snapshot!("region_too_long", harness.post("/v1/domains", &key, body).await.shown());
+        for bad in ["eu\nwest", "\u{7f}", "\u{202e}eu", "zürich"] {
+            let body = json!({ "domain": "acme.com", "region": bad });
+            let answer = harness.post("/v1/domains", &key, body).await;
+            assert_eq!((answer.status.as_u16(), &answer.body["data"]["field"]), (400, &json!("region")));
+        }
+        let full = json!({ "domain": "acme.com", "region": " ~".repeat(32) });
+        assert_eq!(harness.post("/v1/domains", &key, full).await.status.as_u16(), 200);
     }
 }

@@ -2,11 +2,13 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use deed_store::Position;
 use futures::{StreamExt, stream};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use super::own::Asked;
+use super::timeline::Timeline;
 use super::verify::{patience, verify};
 use super::view::{ChallengeBody, Success};
 use crate::call::Call;
@@ -80,45 +82,51 @@ pub async fn verify_claims(call: Arc<Call>) -> Result<Reply, ErrorA> {
         .await;
     // Our own trouble is the whole request's: it can be tried again as a whole.
     let results = results.into_iter().collect::<Result<Vec<_>, Fault>>()?;
-    Ok(Reply::ok(&Success::of(BulkVerifyBody { results }))?)
+    let (results, positions): (Vec<_>, Vec<_>) = results.into_iter().unzip();
+    let body = Success::of(BulkVerifyBody { results });
+    let reply = Reply::ok(&body)?.at(positions.into_iter().flatten().max());
+    Ok(if call.wait.is_some() { reply.waited(patience) } else { reply })
 }
 
-async fn item(call: &Call, domain: String, patience: Duration) -> Result<BulkVerifyItem, Fault> {
+/// The result for one name, and how far the log had come with its claim.
+async fn item(
+    call: &Call,
+    domain: String,
+    patience: Duration,
+) -> Result<(BulkVerifyItem, Option<Position>), Fault> {
     let verified = async {
         let asked = Asked::about(call, &domain)?;
-        verify(call, &asked, patience).await?.outcome(&asked, |status, seen| Ok((status, seen.challenge())))
+        let verified = verify(call, &asked, patience).await?;
+        let (claim_id, status, data) =
+            verified.outcome(&asked, |status, seen| Ok((seen.claim.id, status, seen.challenge())))?;
+        let loaded = call.load(&asked.stream).await?;
+        Ok((status, data, Timeline::of(claim_id).position(&loaded.events)))
     };
     match verified.await {
-        Ok((status, data)) => Ok(BulkVerifyItem {
-            domain,
-            success: true,
-            status: status.as_u16(),
-            data: Some(data),
-            error: None,
-            code: None,
-        }),
+        Ok((status, data, position)) => {
+            let (success, status) = (true, status.as_u16());
+            let item = BulkVerifyItem { domain, success, status, data: Some(data), error: None, code: None };
+            Ok((item, position))
+        }
         Err(ErrorA::Fault(fault)) => Err(fault),
         Err(e) => {
             let (status, code, error) = e.item(&call.request);
-            Ok(BulkVerifyItem {
-                domain,
-                success: false,
-                status: status.as_u16(),
-                data: None,
-                error: Some(error),
-                code: Some(code),
-            })
+            let (success, status) = (false, status.as_u16());
+            let item =
+                BulkVerifyItem { domain, success, status, data: None, error: Some(error), code: Some(code) };
+            Ok((item, None))
         }
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use actix_web::test::TestRequest;
     use deed_store::KeyScope;
     use insta::assert_json_snapshot;
     use serde_json::{Value, json};
 
-    use crate::testing::Harness;
+    use crate::testing::{Harness, with_key};
 
     const BULK: &str = "/v1/domains/claims/verify";
 
@@ -138,6 +146,22 @@ mod tests {
         assert!(
             harness.ownership("apex:theirs.com").await.claims.values().all(|claim| claim.pending.is_none())
         );
+    }
+
+    #[actix_web::test]
+    async fn the_answer_tells_how_far_the_log_had_come_and_how_long_was_waited() {
+        let harness = Harness::start().await;
+        let key = harness.workspace_key("ws_a", &KeyScope::ALL).await;
+        for name in ["acme.com", "acme.org"] {
+            harness.post("/v1/domains/claims", &key, json!({ "domain": name })).await;
+        }
+        let body = json!({ "domains": ["acme.org", "none.com", "acme.com"] });
+        let request = TestRequest::post().uri(BULK).insert_header(("prefer", "wait=0")).set_json(body);
+        let answer = harness.request(with_key(request, &key)).await;
+        assert_eq!(answer.header("deed-position"), Some("4"));
+        assert_eq!(answer.header("preference-applied"), Some("wait=0"));
+        let none = harness.post(BULK, &key, json!({ "domains": ["none.com"] })).await;
+        assert_eq!((none.header("deed-position"), none.header("preference-applied")), (None, None));
     }
 
     #[actix_web::test]

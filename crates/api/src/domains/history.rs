@@ -2,7 +2,6 @@
 use std::sync::Arc;
 
 use super::own::Asked;
-use super::read::position;
 use super::timeline::{Timeline, TimelineEntry};
 use super::view::Page;
 use crate::call::Call;
@@ -30,16 +29,17 @@ use crate::reply::Reply;
 )]
 pub async fn claim_history(call: Arc<Call>) -> Result<Reply, ErrorA> {
     let asked = Asked::by(&call)?;
-    let (limit, after) = (call.query.limit()?, call.query.version_cursor()?);
+    let (limit, after) = (call.query.limit()?, call.query.sequence_cursor()?);
     let loaded = call.load(&asked.stream).await?;
     let ownership = loaded.ownership();
-    let mut timeline = Timeline::of(asked.claim(&ownership)?.id);
+    let claim_id = asked.claim(&ownership)?.id;
+    let mut timeline = Timeline::of(claim_id);
     let entries = loaded.events.iter().filter_map(|event| timeline.entry(event));
-    let mut page: Vec<_> = entries.filter(|entry| entry.version > after.0).take(limit + 1).collect();
+    let mut page: Vec<_> = entries.filter(|entry| entry.sequence > after).take(limit + 1).collect();
     let more = page.len() > limit;
     page.truncate(limit);
-    let next = page.last().filter(|_| more).map(|entry| entry.version.to_string());
-    Ok(Reply::ok(&Page::of(page, next))?.at(position(&loaded)))
+    let next = page.last().filter(|_| more).map(|entry| entry.sequence.to_string());
+    Ok(Reply::ok(&Page::of(page, next))?.at(Timeline::of(claim_id).position(&loaded.events)))
 }
 
 #[cfg(test)]
@@ -69,7 +69,12 @@ mod tests {
         harness.clock.advance(chrono::Duration::minutes(1));
         harness.record_check(ACME, "ws_a", Outcome::Proven).await;
         harness.record_contested_check(ACME, "ws_b", Outcome::Proven, Some(Outcome::Proven)).await;
-        assert_json_snapshot!("holder", harness.get(HISTORY, &a).await.shown());
+        let holder = harness.get(HISTORY, &a).await;
+        assert_json_snapshot!("holder", holder.shown());
+        // What others do in between leaves no gap.
+        let numbers: Vec<_> =
+            holder.body["data"].as_array().unwrap().iter().map(|e| &e["sequence"]).collect();
+        assert_eq!(json!(numbers), json!([1, 2, 3, 4, 5, 6, 7]));
         let challenger = harness.get(HISTORY, &b).await;
         let kinds: Vec<_> =
             challenger.body["data"].as_array().unwrap().iter().map(|e| e["type"].as_str().unwrap()).collect();

@@ -5,6 +5,7 @@ use deed_claims::Status;
 use deed_store::{Loaded, Position};
 
 use super::own::Asked;
+use super::timeline::Timeline;
 use super::view::{ChallengeBody, DomainBody, Success};
 use crate::call::Call;
 use crate::error_a::{ApiError, ErrorA};
@@ -33,7 +34,7 @@ pub async fn get_domain(call: Arc<Call>) -> Result<Reply, ErrorA> {
     if is_deleted(seen.claim.status()) {
         return Err(asked.no_domain());
     }
-    Ok(Reply::ok(&Success::of(seen.domain()))?.at(position(&loaded)))
+    Ok(Reply::ok(&Success::of(seen.domain()))?.at(Timeline::of(seen.claim.id).position(&loaded.events)))
 }
 
 /// Get Domain Claim
@@ -55,7 +56,7 @@ pub async fn get_claim(call: Arc<Call>) -> Result<Reply, ErrorA> {
     let loaded = call.load(&asked.stream).await?;
     let ownership = loaded.ownership();
     let seen = asked.seen(&ownership)?;
-    Ok(Reply::ok(&Success::of(seen.challenge()))?.at(position(&loaded)))
+    Ok(Reply::ok(&Success::of(seen.challenge()))?.at(Timeline::of(seen.claim.id).position(&loaded.events)))
 }
 
 /// Whether a domain in this status was given up by its own workspace: then it is gone.
@@ -152,6 +153,33 @@ mod tests {
         assert_eq!(listed.body["data"][0]["contest"], own.body["data"]["contest"]);
         let listed = harness.get("/v1/domains/claims", &challenger).await;
         assert_eq!(listed.body["data"][0]["contest"], theirs.body["data"]["contest"]);
+    }
+
+    #[actix_web::test]
+    async fn a_position_moves_with_the_own_claim_only() {
+        let harness = Harness::start().await;
+        let own = harness.workspace_key("ws_a", &KeyScope::ALL).await;
+        let other = harness.workspace_key("ws_b", &KeyScope::ALL).await;
+        let claims = "/v1/domains/claims";
+        for key in [&own, &other] {
+            harness.post(claims, key, json!({ "domain": "acme.com" })).await;
+        }
+        for (path, key, position) in [
+            ("/v1/domains/acme.com", &own, "1"),
+            ("/v1/domains/claims/acme.com", &own, "1"),
+            ("/v1/domains/claims/acme.com/history", &own, "1"),
+            ("/v1/domains/claims/acme.com", &other, "2"),
+        ] {
+            assert_eq!(harness.get(path, key).await.header("deed-position"), Some(position), "{path}");
+        }
+        // A contest is the holder's business too.
+        for (key, workspace, seen) in [(&own, "ws_a", None), (&other, "ws_b", Some(Outcome::Proven))] {
+            harness.verify("/v1/domains/acme.com/verify", key).await;
+            harness.record_contested_check(ACME, workspace, Outcome::Proven, seen).await;
+        }
+        let position = harness.last_position().await.to_string();
+        let answer = harness.get("/v1/domains/acme.com", &own).await;
+        assert_eq!(answer.header("deed-position"), Some(position.as_str()));
     }
 
     #[actix_web::test]

@@ -6,7 +6,7 @@ use deed_claims::{
     CheckCause, CheckOutcome, CheckRecorded, ClaimId, ContestAnswer, ContestResolution, EndReason, Event,
     Evidence, MissingCause, OwnershipEvent, ServerEvidence, Transport,
 };
-use deed_store::RecordedEvent;
+use deed_store::{Position, RecordedEvent};
 use serde::Serialize;
 use utoipa::ToSchema;
 
@@ -16,8 +16,8 @@ use super::words::{CauseWord, OutcomeWord, TransportWord};
 /// One thing that happened.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct TimelineEntry {
-    /// Its place in the history of the name; grows, with gaps.
-    pub version: u64,
+    /// Its place in this claim's history: 1, 2, 3 and so on.
+    pub sequence: u64,
     at: DateTime<Utc>,
     /// What happened, for programs, such as `check.recorded`.
     #[serde(rename = "type")]
@@ -156,12 +156,14 @@ pub struct Timeline {
     claim_id: ClaimId,
     // Claims that contest this one: it is told when that ends, and nothing else of them.
     challengers: BTreeSet<ClaimId>,
+    // Entries so far. They are counted by claim: the stream's own numbers tell how much others do with the name.
+    entries: u64,
 }
 
 impl Timeline {
     /// The timeline of one claim; to be fed with its stream from the beginning.
     pub fn of(claim_id: ClaimId) -> Self {
-        Self { claim_id, challengers: BTreeSet::new() }
+        Self { claim_id, challengers: BTreeSet::new(), entries: 0 }
     }
 
     /// The entry for the next event of the stream; none when it is not this claim's business.
@@ -181,7 +183,19 @@ impl Timeline {
             _ => (None, None),
         };
         let kind = recorded.event.routing_key();
-        Some(TimelineEntry { version: recorded.version.0, at: event.at(), kind, message, check, until })
+        self.entries += 1;
+        Some(TimelineEntry { sequence: self.entries, at: event.at(), kind, message, check, until })
+    }
+
+    /// How far the log had come at the last of these events that is this claim's business.
+    pub fn position(mut self, events: &[RecordedEvent]) -> Option<Position> {
+        let own = events.iter().filter(|recorded| match &recorded.event {
+            Event::Ownership(event) => {
+                event.claim_id() == self.claim_id || self.challengers_message(event).is_some()
+            }
+            _ => false,
+        });
+        own.map(|recorded| recorded.position).fold(None, |_, position| Some(position))
     }
 
     /// What the holder is told of an event of another's claim.

@@ -6,7 +6,7 @@ use std::time::Duration;
 use actix_web::http::StatusCode;
 use actix_web::http::header::{HeaderName, HeaderValue, RETRY_AFTER};
 use chrono::{DateTime, Utc};
-use deed_claims::{ClaimId, Command, Ownership, Rejection};
+use deed_claims::{ClaimId, Command, Ownership, OwnershipEvent, Rejection};
 use deed_store::Loaded;
 
 use super::own::{Asked, first};
@@ -111,11 +111,13 @@ pub async fn verify(call: &Call, asked: &Asked, patience: Duration) -> Result<Ve
             let ownership = before.ownership();
             let claim = asked.claim(&ownership)?;
             let (claim_id, status, domain) = (claim.id, claim.status(), claim.requested.clone());
-            let attempt = claim.attempts.saturating_add(1);
             let asking = ownership.decide(Command::RequestVerification { claim_id }, policy, at);
             let (writes, started): (Writes, Started) = match asking {
                 Ok(events) if events.is_empty() => (vec![], Started::Nothing),
-                Ok(events) => (asked.writes(events), Started::Attempt(attempt)),
+                Ok(events) => {
+                    let attempt = requested(&events);
+                    (asked.writes(events), Started::Attempt(attempt))
+                }
                 Err(Rejection::TooSoon { again_at }) => (vec![], Started::TooSoon { again_at }),
                 Err(other) => {
                     return Err(ErrorA::of_rejection(other, &domain, &asked.root, Some(status)));
@@ -135,9 +137,18 @@ pub async fn verify(call: &Call, asked: &Asked, patience: Duration) -> Result<Ve
     Ok(Verified { claim_id, loaded, again_at })
 }
 
+/// The attempt that was asked for; when the claim turned out to have run out, one that never comes.
+fn requested(events: &[OwnershipEvent]) -> u32 {
+    let attempt = events.iter().find_map(|event| match event {
+        OwnershipEvent::VerificationRequested(e) => Some(e.attempt),
+        _ => None,
+    });
+    attempt.unwrap_or(u32::MAX)
+}
+
 fn is_settled(ownership: &Ownership, claim_id: ClaimId, attempt: u32) -> bool {
     let Some(claim) = ownership.claims.get(&claim_id) else { return true };
-    claim.attempts >= attempt || !claim.is_open()
+    claim.settled >= attempt || !claim.is_open()
 }
 
 impl Verified {

@@ -1,7 +1,7 @@
 //! What contract A shows of a claim: to its own workspace, and nothing of anybody else's.
 use std::sync::Arc;
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, DurationRound, TimeDelta, Utc};
 use deed_claims::name::DomainName;
 use deed_claims::{
     CheckOutcome, Claim, ClaimId, ClaimState, Class, Code, Contest, ContestAnswer, ContestCause, Diagnosis,
@@ -343,6 +343,8 @@ impl Seen<'_> {
     fn message(self) -> String {
         match self.again_at {
             Some(again_at) => {
+                // Up to a whole second: the moment that is named must not be too soon again.
+                let again_at = again_at.duration_round_up(TimeDelta::seconds(1)).unwrap_or(again_at);
                 let again_at = again_at.to_rfc3339_opts(chrono::SecondsFormat::Secs, true);
                 format!("{} A check was asked for just now: ask again from {again_at} on.", self.standing())
             }
@@ -407,5 +409,34 @@ fn record_status(claim: &Claim) -> RecordStatus {
         ClaimState::Proven | ClaimState::Contesting(_) | ClaimState::Held(_) => RecordStatus::Verified,
         ClaimState::Ended { .. } if seen => RecordStatus::Verified,
         ClaimState::AtRisk { .. } | ClaimState::Ended { .. } => RecordStatus::Failed,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use deed_store::KeyScope;
+    use serde_json::json;
+
+    use crate::testing::{Harness, absent};
+
+    const VERIFY: &str = "/v1/domains/claims/acme.com/verify";
+
+    #[actix_web::test]
+    async fn the_moment_to_ask_again_that_is_named_is_not_too_soon() {
+        let harness = Harness::start().await;
+        let key = harness.workspace_key("ws_a", &KeyScope::ALL).await;
+        harness.clock.advance(chrono::Duration::milliseconds(300));
+        harness.post("/v1/domains/claims", &key, json!({ "domain": "acme.com" })).await;
+        harness.verify(VERIFY, &key).await;
+        harness.record_check("apex:acme.com", "ws_a", absent()).await;
+        let soon = harness.verify(VERIFY, &key).await;
+        let message = soon.body["data"]["message"].as_str().unwrap();
+        let named = message.split_once("ask again from ").unwrap().1.strip_suffix(" on.").unwrap();
+        let named: chrono::DateTime<chrono::Utc> = named.parse().unwrap();
+        assert_eq!(named.timestamp_subsec_nanos(), 0);
+        let now = deed_store::Clock::now(&*harness.clock);
+        harness.clock.advance(named - now);
+        let later = harness.verify(VERIFY, &key).await;
+        assert_eq!(later.header("retry-after"), None, "{}", later.text);
     }
 }

@@ -1,4 +1,6 @@
 //! What every request meets, whatever it asks for.
+use std::sync::{Arc, Mutex};
+
 use actix_web::http::StatusCode;
 use actix_web::http::header::{HeaderMap, HeaderValue};
 use actix_web::test::TestRequest;
@@ -59,6 +61,43 @@ async fn a_key_is_taken_in_three_notations_and_no_other() {
     assert_eq!(ask("authorization", "Bearer ".into()).await, 401);
     assert_eq!(ask("x-api-key", format!("{key}0")).await, 401);
     assert_eq!(ask("x-api-key", "k".repeat(9000)).await, 401);
+}
+
+#[actix_web::test]
+async fn a_header_that_decides_is_sent_once() {
+    let harness = Harness::start().await;
+    let key = harness.service_key(&KeyScope::ALL).await;
+    let other = harness.service_key(&KeyScope::ALL).await;
+    let ask = async |headers: &[(&'static str, String)]| {
+        let mut request = TestRequest::post().uri(CLAIMS).set_json(claim("acme.com"));
+        for header in headers {
+            request = request.append_header(header.clone());
+        }
+        harness.request(request).await
+    };
+    let bearer = |key: &str| ("authorization", format!("Bearer {key}"));
+    let bare = |key: &str| ("x-api-key", key.to_owned());
+    let workspace = |id: &str| ("deed-workspace", id.to_owned());
+    let idempotency = |key: &str| ("idempotency-key", key.to_owned());
+    for keys in [[bearer(&key), bearer(&key)], [bare(&key), bare(&other)], [bearer(&key), bare(&other)]] {
+        let answer = ask(&[keys.as_slice(), &[workspace("ws_a")]].concat()).await;
+        assert_eq!(code(&answer), (401, "UNAUTHORIZED"), "{keys:?}");
+        let how = Some("Bearer realm=\"deed\", error=\"invalid_request\"");
+        assert_eq!(answer.header("www-authenticate"), how);
+    }
+    let answer = ask(&[bearer(&key), workspace("ws_a"), workspace("ws_b")]).await;
+    assert_eq!(
+        (code(&answer), &answer.body["data"]),
+        ((400, "WORKSPACE_INVALID"), &json!({ "header": "Deed-Workspace" }))
+    );
+    let answer = ask(&[bearer(&key), workspace("ws_a"), idempotency("k1"), idempotency("k2")]).await;
+    assert_eq!(
+        (code(&answer), &answer.body["data"]),
+        ((400, "IDEMPOTENCY_KEY_INVALID"), &json!({ "header": "Idempotency-Key" }))
+    );
+    assert!(harness.load(ACME).await.events.is_empty());
+    let same = ask(&[bearer(&key), bare(&key), workspace("ws_a"), idempotency("k1")]).await;
+    assert_eq!(same.status, StatusCode::OK);
 }
 
 #[actix_web::test]
@@ -129,6 +168,11 @@ async fn nothing_there_and_not_this_way_are_answered_in_the_style_of_the_path() 
     let patch = ask(TestRequest::patch().uri("/v1/apps")).await;
     assert_json_snapshot!("not_allowed_b", patch.shown());
     assert_eq!(patch.header("allow"), Some("GET, POST"));
+    // As the router reads a path, encoded or not.
+    let encoded = ask(TestRequest::put().uri("/v1/%61pps")).await;
+    assert_eq!(encoded.body["error"]["type"], "MethodNotAllowedError", "{}", encoded.text);
+    let encoded = ask(TestRequest::get().uri("/v1/%61pps/x/y/z")).await;
+    assert_eq!(encoded.body["error"]["code"], "unknown_route", "{}", encoded.text);
     let options = ask(TestRequest::with_uri("/v1/domains").method(actix_web::http::Method::OPTIONS)).await;
     assert_eq!((options.status.as_u16(), options.header("allow")), (405, Some("GET, POST")));
     let head = ask(TestRequest::with_uri("/v1/domains").method(actix_web::http::Method::HEAD)).await;
@@ -295,6 +339,37 @@ async fn a_store_that_does_not_answer_is_our_trouble_and_shows_nothing() {
     assert_eq!(answer.header("retry-after"), Some("1"));
 }
 
+/// What is logged while it is in force.
+#[derive(Clone, Default)]
+struct Lines(Arc<Mutex<Vec<u8>>>);
+
+impl std::io::Write for Lines {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        self.0.lock().unwrap().write(bytes)
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
+#[actix_web::test]
+async fn a_failure_is_logged_with_the_requests_id_even_when_only_warnings_are() {
+    let harness = Harness::start().await;
+    let key = harness.workspace_key("ws_a", &KeyScope::ALL).await;
+    harness.store.close().await.unwrap();
+    let written = Lines::default();
+    let written_to = written.clone();
+    let subscriber =
+        tracing_subscriber::fmt().with_env_filter("warn").with_writer(move || written_to.clone()).finish();
+    let logging = tracing::subscriber::set_default(subscriber);
+    let request = TestRequest::get().uri("/v1/domains/acme.com").insert_header(("x-request-id", "mine-2"));
+    harness.request(with_key(request, &key)).await;
+    drop(logging);
+    let text = String::from_utf8(written.0.lock().unwrap().clone()).unwrap();
+    assert!(text.contains("a request failed") && text.contains("mine-2"), "{text}");
+}
+
 #[test]
 fn what_went_wrong_inside_stays_inside() {
     let request = RequestId::of(&HeaderMap::new(), &deed_store::OsEntropy);
@@ -362,5 +437,6 @@ async fn the_description_and_its_pages_are_served_from_the_executable_alone() {
     );
     let script = ask("/docs/swagger-initializer.js").await;
     assert!(script.text.contains("/openapi.json"), "{}", script.text);
+    assert!(script.text.contains(r#""validatorUrl": "none""#), "{}", script.text);
     assert_eq!(code(&ask("/docs/none").await), (404, "UNKNOWN_ROUTE"));
 }

@@ -88,6 +88,16 @@ impl Case<'_> {
         }
     }
 
+    /// When to look again. A manual check leaves the schedule as it was; one that came in the way of a scheduled check
+    /// is followed by it soon.
+    fn next(&self, finding: &Finding<'_>, pause: chrono::Duration) -> super::At {
+        if !finding.is_manual() {
+            return self.at + pause;
+        }
+        let soon = self.at + pause.min(self.policy.watch_first);
+        finding.claim.scheduled_at.filter(|scheduled| *scheduled > self.at).unwrap_or(soon)
+    }
+
     fn check_watched(&self, finding: Finding<'_>) -> Vec<OwnershipEvent> {
         let (claim, attempt) = (finding.claim, finding.attempt());
         if finding.outcome == CheckOutcome::Proven {
@@ -100,21 +110,35 @@ impl Case<'_> {
         if claim.is_overdue(self.at) {
             return vec![finding.recorded(None), ClaimExpired { claim_id: claim.id, at: self.at }.into()];
         }
-        let next = self.at + schedule::after_watch(self.policy, claim.id, attempt, claim.step);
-        let next = Some(next).filter(|next| claim.expires_at().is_none_or(|end| *next < end));
+        let pause = schedule::after_watch(self.policy, claim.id, attempt, claim.step);
+        let next =
+            Some(self.next(&finding, pause)).filter(|next| claim.expires_at().is_none_or(|end| *next < end));
         vec![finding.recorded(next)]
     }
 
     fn check_contest(&self, finding: Finding<'_>, contest: Contest) -> Vec<OwnershipEvent> {
         let (claim, attempt, step) = (finding.claim, finding.attempt(), finding.claim.step);
+        let another_holds = self.ownership.holding.is_some_and(|holding| holding != contest.holder_claim_id);
+        if another_holds && finding.outcome == CheckOutcome::Proven {
+            // Whom the contest was with has left; what the new holder may expect begins anew.
+            let holder_record = finding.holder_record;
+            let mut events = vec![finding.recorded(None)];
+            events.extend(self.settle_proven(claim, attempt, holder_record));
+            return events;
+        }
         if let Some((resolution, by)) = self.contest_verdict(&contest, finding.outcome, finding.holder_record)
         {
             let mut events = vec![finding.recorded(None)];
             events.extend(self.resolve_as(claim, attempt, resolution, by));
             return events;
         }
-        let pause = schedule::after_contest(self.policy, claim.id, attempt, step);
-        let next = self.at + pause;
+        // With the grace over, or nobody but an operator to decide, there is no hurry.
+        let pause = if contest.ends_at.is_some_and(|end| end > self.at) {
+            schedule::after_contest(self.policy, claim.id, attempt, step)
+        } else {
+            schedule::after_watch(self.policy, claim.id, attempt, step)
+        };
+        let next = self.next(&finding, pause);
         let next = contest.ends_at.filter(|end| *end > self.at).map_or(next, |end| next.min(end));
         vec![finding.recorded(Some(next))]
     }
@@ -149,7 +173,8 @@ impl Case<'_> {
             ];
         }
         let absent = finding.outcome == CheckOutcome::Absent && !finding.is_manual();
-        let soon = self.at + schedule::after_missing(self.policy, claim.id, attempt, claim.step);
+        let pause = schedule::after_missing(self.policy, claim.id, attempt, claim.step);
+        let soon = self.next(&finding, pause);
         match risk.lapses_at {
             Some(end) if absent && self.at >= end => {
                 let mut events = vec![finding.recorded(None)];

@@ -17,7 +17,8 @@ impl Case<'_> {
         holder_record: Option<CheckOutcome>,
     ) -> Vec<OwnershipEvent> {
         let Some(holder) = self.ownership.holder_claim() else {
-            return vec![self.grant(claim, attempt)];
+            // Nobody has it, so nobody is asked; whoever contested an earlier holder comes too late.
+            return self.transfer(claim, attempt);
         };
         let locked = holder.held().is_some_and(|held| held.locked);
         let gone = holder_record == Some(CheckOutcome::Absent);
@@ -50,29 +51,42 @@ impl Case<'_> {
         holder: Option<CheckOutcome>,
     ) -> Option<(ContestResolution, ContestResolvedBy)> {
         use ContestResolution::{Granted, Refused};
+        let passed = |end: super::At| self.at >= end;
+        let over = contest.ends_at.is_some_and(passed);
+        // A contest that its end finds undecidable is given as much time again, and then is lost.
+        let long_over = contest.ends_at.map(|end| end + self.policy.contest_grace).is_some_and(passed);
         match own {
             CheckOutcome::Absent => return Some((Refused, ContestResolvedBy::ChallengerRecordRemoved)),
             CheckOutcome::Proven => {}
-            // Only a proven challenger gets anything; until then the contest waits.
-            CheckOutcome::Blocked | CheckOutcome::Unknown | CheckOutcome::Refused => return None,
+            // Only a proven challenger gets anything.
+            CheckOutcome::Blocked | CheckOutcome::Unknown | CheckOutcome::Refused => {
+                return long_over.then_some((Refused, ContestResolvedBy::ChallengerUnproven));
+            }
         }
         if self.ownership.holding.is_none() {
             return Some((Granted, ContestResolvedBy::HolderLeft));
         }
-        if matches!(contest.cause, ContestCause::Locked | ContestCause::Review) {
+        if self.is_reviewed(contest) {
             return None;
         }
         let gone = holder == Some(CheckOutcome::Absent);
-        let over = contest.ends_at.is_some_and(|end| self.at >= end);
         match contest.answer {
             Some(ContestAnswer::Accept) => Some((Granted, ContestResolvedBy::HolderAccepted)),
             _ if gone && (over || contest.cause == ContestCause::HolderRecordStands) => {
                 Some((Granted, ContestResolvedBy::HolderRecordRemoved))
             }
-            Some(ContestAnswer::Dispute) if over => Some((Refused, ContestResolvedBy::Disputed)),
+            Some(ContestAnswer::Dispute) if over && (holder == Some(CheckOutcome::Proven) || long_over) => {
+                Some((Refused, ContestResolvedBy::Disputed))
+            }
             None if over => Some((Granted, ContestResolvedBy::GraceEnded)),
             _ => None,
         }
+    }
+
+    /// Whether an operator decides: by how the contest began, or because the holding has been locked since.
+    fn is_reviewed(&self, contest: &Contest) -> bool {
+        let locked = self.ownership.holder_claim().and_then(Claim::held).is_some_and(|held| held.locked);
+        locked || matches!(contest.cause, ContestCause::Locked | ContestCause::Review)
     }
 
     /// Ends one contest.
@@ -158,8 +172,7 @@ impl Case<'_> {
         let answered =
             ContestAnswered { claim_id: challenger.id, holder_claim_id: claim.id, answer, at: self.at };
         let mut events = vec![answered.into()];
-        let reviewed = matches!(contest.cause, ContestCause::Locked | ContestCause::Review);
-        if answer == ContestAnswer::Accept && !reviewed && stands(challenger) {
+        if answer == ContestAnswer::Accept && !self.is_reviewed(contest) && stands(challenger) {
             events.extend(self.resolve_as(
                 challenger,
                 challenger.attempts,

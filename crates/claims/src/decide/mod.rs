@@ -70,15 +70,16 @@ impl<'a> Case<'a> {
         else {
             return Ok(vec![]);
         };
+        let of_another = self.ownership.holder_claim().is_some_and(|held| held.holder != holder);
+        if of_another && if_held_by_another == IfHeldByAnother::Refuse {
+            return Err(Rejection::HeldByAnother);
+        }
         let mut events = vec![];
         if let Some(own) = self.ownership.claims.values().find(|c| c.is_open() && c.holder == holder) {
             if !own.is_overdue(self.at) {
                 return Ok(vec![]);
             }
             events.push(ClaimExpired { claim_id: own.id, at: self.at }.into());
-        }
-        if self.ownership.holding.is_some() && if_held_by_another == IfHeldByAnother::Refuse {
-            return Err(Rejection::HeldByAnother);
         }
         let open = self.ownership.claims.values().filter(|c| c.is_open() && !c.is_overdue(self.at)).count();
         if open >= self.policy.open_claims_per_name {
@@ -114,7 +115,8 @@ impl<'a> Case<'a> {
                 (CheckCause::Manual, claim.expires_at())
             }
         };
-        let attempt = claim.attempts.saturating_add(1);
+        // A new number: a look that began before this was asked for must not settle it.
+        let attempt = claim.next_attempt();
         Ok(vec![VerificationRequested { claim_id: claim.id, attempt, cause, expires_at, at: self.at }.into()])
     }
 

@@ -70,6 +70,7 @@ impl Check {
         let question = Question {
             name: challenge.record_name.to_string(),
             looking_for: self.expect.iter().map(|value| value.clone().into_bytes()).collect(),
+            confirm_absence: false,
         };
         let seen = prober.look(question).await;
         let report = self.report(&name, &apex, &challenge, &seen);

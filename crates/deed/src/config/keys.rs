@@ -290,7 +290,7 @@ sections! {
         /// The least pause between two checks of a claim that a client asks for.
         manual_gap: Duration = secs(10);
         /// Checks of a claim that clients may ask for within an hour.
-        manual_per_hour: usize = 10, 1..;
+        manual_per_hour: usize = 10, 1..=100;
         /// Open claims on one name, over all workspaces.
         open_claims_per_name: usize = 50, 1..;
     }
@@ -355,6 +355,6 @@ sections! {
         /// One JSON object a line, or lines for people.
         format: LogFormat = LogFormat::Json;
         /// Which lines: a level, or `target=level` pairs.
-        filter: Text = "info,actix_server=warn".into();
+        filter: Text = "info,actix_server=warn,actix_http=off".into();
     }
 }

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use chrono::TimeDelta;
 use deed_bus::InProcessConfig;
 use deed_claims::name::NamePolicy;
-use deed_claims::{ChallengeTemplates, Policy};
+use deed_claims::{ChallengeTemplates, ContestPolicy, Policy};
 use deed_probe::{Budgets, DelegationSource, ProbeConfig, roots_from_hints};
 
 use super::keys::Config;
@@ -99,6 +99,10 @@ fn orders(config: &Config, sources: &mut Sources) {
     let policy = &config.policy;
     if policy.watch_first > policy.watch_longest {
         sources.fault_of("policy.watch_first", "has to be at most `policy.watch_longest`");
+    }
+    if policy.contest == ContestPolicy::Review {
+        let why = "this build has no command by which an operator could decide: a contest would never end";
+        sources.fault_of("policy.contest", why);
     }
     if config.verifier.in_flight > config.bus.prefetch {
         sources.fault_of(

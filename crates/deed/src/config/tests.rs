@@ -3,6 +3,8 @@ use std::ffi::OsString;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use tracing_subscriber::layer::SubscriberExt as _;
+
 use super::*;
 
 const SAMPLE: &str = include_str!("../../sample.toml");
@@ -56,6 +58,16 @@ fn the_sample_tells_every_key_and_its_default() {
     let loaded = from(SAMPLE, &[], &[]);
     assert_eq!(loaded.config, Config::default());
     assert!(loaded.settings.is_ok());
+}
+
+#[test]
+fn what_clients_send_that_is_no_http_writes_no_lines() {
+    let filter = crate::telemetry::filter(&from("", &[], &[]).config.log.filter.0).unwrap();
+    let lines = tracing_subscriber::registry().with(filter);
+    tracing::subscriber::with_default(lines, || {
+        assert!(!tracing::enabled!(target: "actix_http::h1::dispatcher", tracing::Level::ERROR));
+        assert!(tracing::enabled!(target: "deed_api::pipeline", tracing::Level::INFO));
+    });
 }
 
 #[test]

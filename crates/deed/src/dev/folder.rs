@@ -101,7 +101,7 @@ watch_first = "1s"
 watch_longest = "2s"
 contest_interval = "2s"
 manual_gap = "1s"
-manual_per_hour = 1000
+manual_per_hour = 100
 
 [dispatcher]
 poll = "200ms"
@@ -111,11 +111,33 @@ lease_ttl = "5s"
 
 [log]
 format = "human"
-filter = "warn"
+filter = "warn,actix_http=off"
 "#,
         data_dir = path(folder),
         port = dns.port(),
         roots = path(hints),
         address = dns.ip(),
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use tracing_subscriber::layer::SubscriberExt as _;
+
+    use super::*;
+    use crate::config::{Inputs, load};
+
+    #[test]
+    fn the_configuration_is_sound_and_logs_nothing_that_clients_send_as_no_http() {
+        let folder = Folder::open(None).unwrap();
+        let at = |port: u16| SocketAddr::from(([127, 0, 0, 1], port));
+        let file = folder.write_config(at(5353), at(8080), at(8081)).unwrap();
+        let loaded = load(Inputs { file: Some(file), variables: vec![], flags: vec![] });
+        let filter = crate::telemetry::filter(&loaded.config.log.filter.0).unwrap();
+        assert!(loaded.settings.is_ok());
+        tracing::subscriber::with_default(tracing_subscriber::registry().with(filter), || {
+            assert!(!tracing::enabled!(target: "actix_http::h1::dispatcher", tracing::Level::ERROR));
+            assert!(tracing::enabled!(target: "deed_api::pipeline", tracing::Level::WARN));
+        });
+    }
 }

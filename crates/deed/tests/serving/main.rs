@@ -1,5 +1,5 @@
 //! `deed serve` against DNS servers that live on when it dies: a third party's, and under `kill -9`.
-#![expect(clippy::unwrap_used, clippy::expect_used, reason = "a test that cannot go on has failed")]
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 mod audit;
 mod kill;
 mod service;

@@ -9,7 +9,7 @@ use reqwest::Client;
 use serde_json::{Value, json};
 
 /// How long anything may take before the test has failed.
-pub const PATIENCE: Duration = Duration::from_secs(60);
+pub const PATIENCE: Duration = Duration::from_mins(1);
 
 /// What stays the same over restarts: the folder, the port, the DNS.
 pub struct Place {

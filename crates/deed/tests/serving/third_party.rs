@@ -51,8 +51,8 @@ async fn a_claim_is_proven_and_a_name_moves_by_a_real_servers_zone_file() {
     until_code(&place, &acme_key, "wrong_value").await;
 
     // The record, cut into two strings beside another TXT record.
-    let (head, tail) = value.split_at(10);
-    zone.publish(&acme(4, &format!("{name}. TXT \"v=spf1 -all\"\n{name}. TXT \"{head}\" \"{tail}\"")));
+    let (first, second) = value.split_at(10);
+    zone.publish(&acme(4, &format!("{name}. TXT \"v=spf1 -all\"\n{name}. TXT \"{first}\" \"{second}\"")));
     let held = place.until_status(&acme_key, "acme.com", "verified").await;
     assert_eq!(held["record"]["status"], "verified");
 

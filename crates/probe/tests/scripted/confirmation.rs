@@ -1,9 +1,10 @@
 //! The second look: only when a value shows, over connections only, and deaf to what datagrams pretended.
 use deed_claims::{Confirmation, NetworkFault, Observation, Reply, ServerAnswer, Transport};
-use hickory_proto::rr::RecordType;
+use deed_probe::Question;
+use hickory_proto::rr::{Record, RecordType};
 
 use crate::records::{Zones, a, cname, ns, txt};
-use crate::world::{Cast, ONE, Play, TWO, Tcp, look_for, values, with_value};
+use crate::world::{Cast, ONE, Play, Seen, TWO, Tcp, World, acme, look_for, values, with_value};
 
 const AT: &str = "_deed.acme.test";
 
@@ -118,7 +119,7 @@ async fn a_forged_alias_does_not_outlive_the_second_look() {
         .parents_with(test)
         .with("127.0.0.4", |s| {
             let record = if s.tcp { txt(AT, "owner") } else { cname(AT, "t.evil.test") };
-            crate::world::acme(vec![record]).answer(&s.message).into()
+            acme(vec![record]).answer(&s.message).into()
         })
         .zones("127.0.0.66", Zones::default().with("evil.test", vec![txt("t.evil.test", "thief")]))
         .listen()
@@ -138,7 +139,7 @@ async fn the_second_look_follows_aliases_like_the_first() {
     ];
     let world = Cast::default()
         .parents_with(test)
-        .zones("127.0.0.4", crate::world::acme(vec![cname(AT, "t.dcv.test")]))
+        .zones("127.0.0.4", acme(vec![cname(AT, "t.dcv.test")]))
         .zones("127.0.0.5", Zones::default().with("dcv.test", vec![txt("t.dcv.test", "v")]))
         .listen()
         .await;
@@ -150,17 +151,96 @@ async fn the_second_look_follows_aliases_like_the_first() {
     );
 }
 
+/// The servers at the address answer datagrams only.
+fn mute_on_connections(zones: Zones) -> impl Fn(&Seen) -> Play {
+    move |seen| if seen.tcp { Play::Silence } else { zones.answer(&seen.message).into() }
+}
+
 #[tokio::test]
 async fn parents_that_stay_silent_on_connections_leave_the_match_unconfirmed() {
-    let root =
-        Zones::default().with(".", vec![ns("acme.test", "ns1.acme.test"), a("ns1.acme.test", "127.0.0.4")]);
+    let test = vec![ns("acme.test", "ns1.acme.test"), a("ns1.acme.test", "127.0.0.4")];
+    let root = Zones::default().with(".", vec![ns("test", "ns.test"), a("ns.test", "127.0.0.3")]);
     let world = Cast::default()
-        .with("127.0.0.2", move |s| if s.tcp { Play::Silence } else { root.answer(&s.message).into() })
+        .zones("127.0.0.2", root)
+        .with("127.0.0.3", mute_on_connections(Zones::default().with("test", test)))
         .zones("127.0.0.4", with_value("v"))
         .listen()
         .await;
     let seen = look_for(&world.hasty(), AT, &["v"]).await;
     assert!(repeated(&seen).is_empty());
-    assert!(seen.failure.is_some());
-    assert!(world.seen().iter().any(|s| s.tcp && s.is("test", RecordType::NS)));
+    assert_eq!((values(&seen.servers[0]), seen.failure), (vec!["v".to_owned()], None));
+    assert!(world.seen().iter().any(|s| s.tcp && s.is("acme.test", RecordType::NS)));
+}
+
+#[tokio::test]
+async fn a_confirmation_that_fails_on_our_side_says_so_and_leaves_the_first_look_alone() {
+    let root =
+        Zones::default().with(".", vec![ns("acme.test", "ns1.acme.test"), a("ns1.acme.test", "127.0.0.4")]);
+    let world = Cast::default()
+        .with("127.0.0.2", mute_on_connections(root))
+        .zones("127.0.0.4", with_value("v"))
+        .listen()
+        .await;
+    let seen = look_for(&world.hasty(), AT, &["v"]).await;
+    let again: Vec<&Reply> = repeated(&seen).iter().map(|answer| &answer.reply).collect();
+    assert_eq!(again, [&Reply::Fault(NetworkFault::Internal)], "no root server answered");
+    assert_eq!((values(&seen.servers[0]), seen.failure), (vec!["v".to_owned()], None));
+}
+
+#[tokio::test]
+async fn values_at_the_end_of_too_many_aliases_confirm_nothing() {
+    let at = |i: usize| if i == 0 { AT.to_owned() } else { format!("n{i}.acme.test") };
+    let mut chain: Vec<Record> = (0..9).map(|i| cname(&at(i), &at(i + 1))).collect();
+    chain.push(txt(&at(9), "v"));
+    let world = Cast::default()
+        .parents(ONE)
+        .with("127.0.0.4", move |s| {
+            let records = if s.tcp { chain.clone() } else { vec![txt(AT, "v")] };
+            acme(records).answer(&s.message).into()
+        })
+        .listen()
+        .await;
+    let seen = look_for(&world.prober(), AT, &["v"]).await;
+    assert_eq!((repeated(&seen), seen.failure.clone()), (&[][..], None));
+}
+
+async fn look_twice(world: &World) -> Observation {
+    let question = Question { name: AT.into(), looking_for: vec![b"owner".to_vec()], confirm_absence: true };
+    world.hasty().look(question).await
+}
+
+#[tokio::test]
+async fn an_absence_that_has_to_be_sure_is_asked_for_again_over_connections() {
+    let world = Cast::default().parents(ONE).zones("127.0.0.4", with_value("other")).listen().await;
+    let seen = look_twice(&world).await;
+    assert_eq!(values(&repeated(&seen)[0]), ["other"]);
+    assert_eq!((repeated(&seen)[0].transport, seen.queries), (Transport::Tcp, 6));
+
+    let world = Cast::default().parents(ONE).zones("127.0.0.4", acme(vec![])).listen().await;
+    let seen = look_twice(&world).await;
+    assert!(matches!(repeated(&seen)[0].reply, Reply::Message { rcode: 3, soa: Some(_), .. }), "{seen:?}");
+}
+
+#[tokio::test]
+async fn a_forged_denial_does_not_outlive_the_second_look() {
+    let world = Cast::default()
+        .parents(ONE)
+        .with("127.0.0.4", |s| {
+            let truth = with_value("owner");
+            if s.tcp { truth.answer(&s.message).into() } else { acme(vec![]).answer(&s.message).into() }
+        })
+        .listen()
+        .await;
+    let seen = look_twice(&world).await;
+    assert!(values(&seen.servers[0]).is_empty());
+    assert_eq!(values(&repeated(&seen)[0]), ["owner"]);
+}
+
+#[tokio::test]
+async fn silence_and_refusals_are_no_absence_to_be_confirmed() {
+    let refused = Cast::default().parents(ONE).zones("127.0.0.4", Zones::default()).listen().await;
+    let silent = Cast::default().parents(ONE).with("127.0.0.4", |_| Play::Silence).listen().await;
+    for world in [refused, silent] {
+        assert_eq!(look_twice(&world).await.confirmation, Confirmation::NotNeeded);
+    }
 }

@@ -1,7 +1,9 @@
 //! Finding the zone: from the root downwards, over shared servers, without glue, from resolvers, past dead ones.
-use deed_claims::{Confirmation, NetworkFault, ProbeFailure, Reply};
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use deed_claims::{Confirmation, NetworkFault, Observation, ProbeFailure, Reply};
 use deed_probe::DelegationSource;
-use hickory_proto::op::ResponseCode;
+use hickory_proto::op::{Message, ResponseCode};
 use hickory_proto::rr::RecordType;
 
 use crate::records::{Zones, a, cname, ns, soa, txt};
@@ -185,6 +187,70 @@ async fn a_silent_resolver_is_our_own_trouble() {
     assert!(matches!(seen.failure, Some(ProbeFailure::Internal(_))), "{seen:?}");
 }
 
+fn failing(asked: &Message) -> Play {
+    let mut reply = asked.clone().into_response();
+    reply.metadata.response_code = ResponseCode::ServFail;
+    reply.into()
+}
+
+#[tokio::test]
+async fn a_name_that_a_resolver_cannot_resolve_is_no_trouble_of_ours() {
+    let test = vec![ns("acme.test", "ns.elsewhere")];
+    let world = Cast::default().parents_with(test).with("127.0.0.9", |s| failing(&s.message)).listen().await;
+    let resolver = world.at("127.0.0.9");
+    let seen = look(&world.prober_with(|c| c.resolvers = vec![resolver]), "_deed.acme.test").await;
+    assert!(is_without_an_answer(&seen), "{seen:?}");
+}
+
+#[tokio::test]
+async fn a_family_that_was_not_answered_for_is_asked_for_again_by_the_next_look() {
+    let once = AtomicBool::new(true);
+    let elsewhere = Zones::default().with("elsewhere", vec![a("ns.elsewhere", "127.0.0.4")]);
+    let world = Cast::default()
+        .parents_with(vec![ns("acme.test", "ns.elsewhere")])
+        .zones("127.0.0.4", with_value("v"))
+        .with("127.0.0.9", move |s| {
+            if s.is("ns.elsewhere", RecordType::A) && once.swap(false, Ordering::Relaxed) {
+                failing(&s.message)
+            } else {
+                elsewhere.answer(&s.message).into()
+            }
+        })
+        .listen()
+        .await;
+    let resolver = world.at("127.0.0.9");
+    let prober = world.prober_with(|c| c.resolvers = vec![resolver]);
+    let seen = look(&prober, "_deed.acme.test").await;
+    assert!(is_without_an_answer(&seen), "no IPv6 address says nothing of IPv4: {seen:?}");
+    assert_eq!(values(&look(&prober, "_deed.acme.test").await.servers[0]), ["v"]);
+}
+
+#[tokio::test]
+async fn a_server_whose_address_was_not_found_out_is_not_remembered_as_dead() {
+    let once = AtomicBool::new(true);
+    let addresses = vec![a("one.elsewhere", "127.0.0.4"), a("two.elsewhere", "127.0.0.5")];
+    let elsewhere = Zones::default().with("elsewhere", addresses);
+    let world = Cast::default()
+        .parents_with(vec![ns("acme.test", "one.elsewhere"), ns("acme.test", "two.elsewhere")])
+        .zones("127.0.0.4", acme(vec![txt("_deed.www.acme.test", "v")]))
+        .zones("127.0.0.5", acme(vec![txt("_deed.www.acme.test", "v")]))
+        .with("127.0.0.9", move |s| {
+            if s.is("two.elsewhere", RecordType::A) && once.swap(false, Ordering::Relaxed) {
+                failing(&s.message)
+            } else {
+                elsewhere.answer(&s.message).into()
+            }
+        })
+        .listen()
+        .await;
+    let resolver = world.at("127.0.0.9");
+    let prober = world.prober_with(|c| c.resolvers = vec![resolver]);
+    let seen = look(&prober, "_deed.www.acme.test").await;
+    assert_eq!(server(&seen, "two.elsewhere").reply, Reply::Fault(NetworkFault::Timeout));
+    let seen = look(&prober, "_deed.www.acme.test").await;
+    assert_eq!(values(server(&seen, "two.elsewhere")), ["v"]);
+}
+
 #[tokio::test]
 async fn without_a_resolver_the_walk_itself_finds_addresses() {
     let test = vec![
@@ -214,14 +280,62 @@ async fn without_a_resolver_the_walk_itself_finds_addresses() {
     assert_eq!(values(server(&seen, "ns.provider.test")), ["v"]);
 }
 
+/// Nobody knows the address of the one server, which is said of it and of nothing else.
+fn is_without_an_answer(seen: &Observation) -> bool {
+    let [server] = &seen.servers[..] else { return false };
+    seen.failure.is_none() && (server.address, &server.reply) == (None, &Reply::Fault(NetworkFault::Timeout))
+}
+
 #[tokio::test]
-async fn zones_that_have_their_servers_in_each_other_end_without_an_address() {
+async fn zones_that_have_their_servers_in_each_other_end_without_an_answer() {
     let test = vec![ns("acme.test", "ns.b.test"), ns("b.test", "ns.acme.test")];
     let world = Cast::default().parents_with(test).listen().await;
     let seen = look(&world.prober(), "_deed.acme.test").await;
-    assert_eq!(seen.failure, Some(ProbeFailure::NoAddress));
-    assert_eq!((seen.servers.len(), seen.servers[0].address), (1, None));
+    assert!(is_without_an_answer(&seen), "{seen:?}");
     assert!(seen.queries < 12, "{}", seen.queries);
+}
+
+#[tokio::test]
+async fn a_providers_zone_may_have_its_servers_in_a_third_one() {
+    let test = vec![
+        ns("acme.test", "ns1.host.test"),
+        ns("acme.test", "ns2.host.test"),
+        ns("host.test", "ns1.other.test"),
+        ns("other.test", "ns.other.test"),
+        a("ns.other.test", "127.0.0.6"),
+    ];
+    let host = vec![a("ns1.host.test", "127.0.0.4"), a("ns2.host.test", "127.0.0.7")];
+    let world = Cast::default()
+        .parents_with(test)
+        .zones("127.0.0.4", with_value("v"))
+        .zones("127.0.0.5", Zones::default().with("host.test", host))
+        .zones("127.0.0.6", Zones::default().with("other.test", vec![a("ns1.other.test", "127.0.0.5")]))
+        .zones("127.0.0.7", with_value("v"))
+        .listen()
+        .await;
+    let seen = look(&world.prober(), "_deed.acme.test").await;
+    assert_eq!((seen.zone.as_deref(), seen.failure.clone()), (Some("acme.test"), None), "{seen:?}");
+    assert_eq!(values(server(&seen, "ns1.host.test")), ["v"]);
+    assert_eq!(values(server(&seen, "ns2.host.test")), ["v"]);
+    let asked = world.seen();
+    let found_out = asked.iter().filter(|s| s.server == "127.0.0.6" && s.is("ns1.other.test", RecordType::A));
+    assert_eq!(found_out.count(), 1, "once for both servers");
+}
+
+#[tokio::test]
+async fn a_fourth_zone_is_not_asked_and_not_taken_for_a_server_without_address() {
+    let test = vec![
+        ns("acme.test", "ns.host.test"),
+        ns("host.test", "ns.other.test"),
+        ns("other.test", "ns.third.test"),
+        ns("third.test", "x.third.test"),
+        a("x.third.test", "127.0.0.6"),
+    ];
+    let third = Zones::default().with("third.test", vec![a("ns.third.test", "127.0.0.5")]);
+    let world = Cast::default().parents_with(test).zones("127.0.0.6", third).listen().await;
+    let seen = look(&world.prober(), "_deed.acme.test").await;
+    assert!(is_without_an_answer(&seen), "{seen:?}");
+    assert_eq!(world.asked("127.0.0.6"), 0);
 }
 
 #[tokio::test]
@@ -331,19 +445,23 @@ async fn a_dead_zone_below_is_reported_server_by_server() {
 }
 
 #[tokio::test]
-async fn a_denial_from_a_zone_above_is_shown_as_it_came() {
-    let world = Cast::default()
-        .parents(ONE)
-        .with("127.0.0.4", |seen| {
-            let mut reply = seen.message.clone().into_response();
-            reply.metadata.authoritative = true;
-            reply.metadata.response_code = ResponseCode::NXDomain;
-            reply.add_authority(soa("test"));
-            reply.into()
-        })
-        .listen()
-        .await;
-    let seen = look(&world.prober(), "_deed.acme.test").await;
-    let Reply::Message { soa: Some(soa), .. } = &seen.servers[0].reply else { panic!("{seen:?}") };
-    assert_eq!(soa.owner, "test");
+async fn a_denial_from_a_zone_above_is_a_lame_servers() {
+    for above in ["test", ".", "sister.test"] {
+        let world = Cast::default()
+            .parents(ONE)
+            .with("127.0.0.4", move |seen| {
+                let mut reply = seen.message.clone().into_response();
+                reply.metadata.authoritative = true;
+                reply.metadata.response_code = ResponseCode::NXDomain;
+                reply.add_authority(soa(above));
+                reply.into()
+            })
+            .listen()
+            .await;
+        let seen = look(&world.prober(), "_deed.acme.test").await;
+        let Reply::Message { rcode: 3, authoritative: true, soa, .. } = &seen.servers[0].reply else {
+            panic!("{seen:?}")
+        };
+        assert_eq!(soa, &None, "{above}");
+    }
 }

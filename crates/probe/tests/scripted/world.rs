@@ -246,7 +246,7 @@ pub async fn look(prober: &Prober, name: &str) -> Observation {
 
 pub async fn look_for(prober: &Prober, name: &str, values: &[&str]) -> Observation {
     let looking_for = values.iter().map(|v| v.as_bytes().to_vec()).collect();
-    prober.look(Question { name: name.into(), looking_for }).await
+    prober.look(Question { name: name.into(), looking_for, ..Question::default() }).await
 }
 
 /// The usual single server of `acme.test` at 127.0.0.4.

@@ -52,6 +52,7 @@ async fn a_record_that_stands_proves_the_claim() {
     assert_eq!(world.dns.asked().len(), 1);
     assert_eq!(world.dns.asked()[0].name, RECORD);
     assert_eq!(world.dns.asked()[0].looking_for, [value(1).into_bytes()]);
+    assert!(!world.dns.asked()[0].confirm_absence, "nobody has the name");
 }
 
 #[tokio::test]
@@ -151,6 +152,7 @@ async fn one_look_judges_both_records_of_a_contest() {
     let asked = world.dns.asked();
     assert_eq!(asked.len(), 1);
     assert_eq!(asked[0].looking_for, [value(2).into_bytes(), value(1).into_bytes()]);
+    assert!(asked[0].confirm_absence, "somebody could lose the name by it");
     let stream = world.stream(ACME).await;
     assert_eq!(last_check(&stream).holder_record, Some(CheckOutcome::Proven));
     assert_eq!(stream.ownership().claims[&id(2)].status(), Status::Contested);

@@ -1,0 +1,99 @@
+//! The headers of answers: what they are called and mean, and which answers have them.
+use std::collections::BTreeSet;
+
+use utoipa::openapi::header::{Header, HeaderBuilder};
+use utoipa::openapi::schema::{Object, ObjectBuilder, Type};
+use utoipa::openapi::{Ref, RefOr, Response};
+
+use crate::operation::Operation;
+
+/// Every header that answers have for a reason of their own: name, type, meaning.
+const HEADERS: &[(&str, Type, &str)] = &[
+    ("Allow", Type::String, "The methods that the path has"),
+    (
+        "Deed-Position",
+        Type::Integer,
+        "How far the log had come for this answer; lists take it as `atLeast` (`at_least` for apps)",
+    ),
+    (
+        "Idempotency-Replayed",
+        Type::String,
+        "`true` when the answer is one given before to the same Idempotency-Key",
+    ),
+    ("Preference-Applied", Type::String, "The `wait` that was followed, where the request preferred one"),
+    (
+        "RateLimit",
+        Type::String,
+        "What is left of the API key's limit: `\"key\";r=REQUESTS;t=SECONDS_UNTIL_FULL`",
+    ),
+    ("RateLimit-Policy", Type::String, "The API key's limit: `\"key\";q=REQUESTS;w=SECONDS`"),
+    ("Retry-After", Type::Integer, "Seconds to wait before asking again"),
+    ("WWW-Authenticate", Type::String, "How to authenticate"),
+    ("X-Request-Id", Type::String, "The request's name in logs: the caller's own or a new one"),
+];
+
+/// Operations that answer of what has no one position: pages of claims of many names, and an app by its id.
+const WITHOUT_POSITION: &[&str] = &["ListDomains", "ListDomainClaims", "GetApp"];
+
+/// The headers that an operation's answer of this status may have.
+pub fn names(operation: &Operation, status: u16) -> BTreeSet<&'static str> {
+    let success = (200..300).contains(&status);
+    let prefers = operation
+        .docs
+        .parameters
+        .iter()
+        .flatten()
+        .any(|parameter| matches!(parameter, RefOr::T(parameter) if parameter.name == "Prefer"));
+    let mut names = BTreeSet::from(["X-Request-Id"]);
+    // The limit is counted by key, so it comes after the key and with an operation.
+    if !matches!(status, 401 | 405) {
+        names.extend(["RateLimit", "RateLimit-Policy"]);
+    }
+    // What was refused before an operation began is not kept for a repetition, nor is what passes.
+    if operation.changes() && (success || matches!(status, 400 | 404 | 409 | 422)) {
+        names.insert("Idempotency-Replayed");
+    }
+    if success && !WITHOUT_POSITION.contains(&operation.id.as_str()) {
+        names.insert("Deed-Position");
+    }
+    if success && prefers {
+        names.insert("Preference-Applied");
+    }
+    // 409: the same request is still being carried out; 202: a check was asked for too soon.
+    if matches!(status, 202 | 429 | 503) || (status == 409 && operation.changes()) {
+        names.insert("Retry-After");
+    }
+    match status {
+        401 => _ = names.insert("WWW-Authenticate"),
+        405 => _ = names.insert("Allow"),
+        _ => {}
+    }
+    names
+}
+
+/// Declares headers with an answer.
+pub fn declare(response: &mut Response, names: impl IntoIterator<Item = &'static str>) {
+    let declared = names
+        .into_iter()
+        .map(|name| (name.to_owned(), RefOr::Ref(Ref::new(format!("#/components/headers/{name}")))));
+    response.headers.extend(declared);
+}
+
+/// Every header with its description.
+pub fn all() -> impl Iterator<Item = (&'static str, Header)> {
+    HEADERS.iter().map(|(name, kind, text)| {
+        let header = HeaderBuilder::new().schema(Some(schema(name, kind))).description(Some(*text)).build();
+        (*name, header)
+    })
+}
+
+fn schema(name: &str, kind: &Type) -> Object {
+    let schema = ObjectBuilder::new().schema_type(kind.clone());
+    match name {
+        "Retry-After" => schema.minimum(Some(0)).maximum(Some(60)),
+        "Deed-Position" => schema.minimum(Some(0)),
+        "Idempotency-Replayed" => schema.enum_values(Some(["true"])),
+        _ => schema,
+    }
+    .build()
+}
