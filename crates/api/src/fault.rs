@@ -87,8 +87,11 @@ impl Fault {
             Self::WorkspaceMissing | Self::WorkspaceInvalid(_) | Self::WorkspaceRepeated => {
                 StatusCode::BAD_REQUEST
             }
-            Self::IdempotencyKeyInvalid | Self::IdempotencyKeyRepeated => StatusCode::BAD_REQUEST,
-            Self::Body(_) | Self::Query { .. } | Self::BeyondTheLog(_) => StatusCode::BAD_REQUEST,
+            Self::IdempotencyKeyInvalid
+            | Self::IdempotencyKeyRepeated
+            | Self::Body(_)
+            | Self::Query { .. }
+            | Self::BeyondTheLog(_) => StatusCode::BAD_REQUEST,
             Self::RateLimited { .. } => StatusCode::TOO_MANY_REQUESTS,
             Self::TooLarge { .. } => StatusCode::PAYLOAD_TOO_LARGE,
             Self::UnknownRoute(_) => StatusCode::NOT_FOUND,

@@ -271,7 +271,7 @@ mod tests {
     async fn every_header_of_an_answer_is_declared() {
         let document: Value = serde_json::from_str(&openapi()).unwrap();
         let mut setup = Setup::default();
-        setup.caps.rate = Rate { per_second: 0.1, burst: 13 };
+        setup.caps.rate = Rate { per_second: 0.1, burst: 12 };
         let harness = Harness::with(setup).await;
         let key = harness.workspace_key("ws_a", &KeyScope::ALL).await;
         let (claims, verify) = ("/v1/domains/claims", "/v1/domains/claims/{domain}/verify");

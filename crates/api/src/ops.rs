@@ -108,9 +108,9 @@ impl Ops {
 }
 
 pub(crate) fn configure(config: &mut web::ServiceConfig, parts: &OpsParts) {
-    let get = |path: &str| web::resource(path).default_service(web::to(|| not_allowed("GET")));
+    let get = |path: &str| web::resource(path).default_service(web::to(async || not_allowed("GET")));
     // Probes of load balancers ask with HEAD; the server sends no body then.
-    let probe = |path: &str| web::resource(path).default_service(web::to(|| not_allowed("GET, HEAD")));
+    let probe = |path: &str| web::resource(path).default_service(web::to(async || not_allowed("GET, HEAD")));
     config
         .app_data(web::Data::new(parts.clone()))
         .service(probe("/livez").route(web::get().to(livez)).route(web::head().to(livez)))
@@ -126,7 +126,7 @@ fn say(status: StatusCode, body: &serde_json::Value) -> HttpResponse {
     HttpResponse::build(status).content_type("application/json").body(body.to_string())
 }
 
-async fn not_allowed(allow: &'static str) -> HttpResponse {
+fn not_allowed(allow: &'static str) -> HttpResponse {
     let mut answer = say(StatusCode::METHOD_NOT_ALLOWED, &json!({ "error": "use GET" }));
     answer.headers_mut().insert(header::ALLOW, HeaderValue::from_static(allow));
     answer

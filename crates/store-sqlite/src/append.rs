@@ -53,7 +53,8 @@ impl Heads {
         if batch.is_empty() {
             return Ok(Self::default());
         }
-        let streams: Vec<_> = batch.iter().flat_map(|a| &a.append.writes).map(|w| w.stream.as_str()).collect();
+        let streams: Vec<_> =
+            batch.iter().flat_map(|a| &a.append.writes).map(|w| w.stream.as_str()).collect();
         let streams = rows(WHAT, &streams)?;
         let found = sqlx::query!(
             r#"SELECT NULL AS "stream: String", coalesce(max(position), 0) AS "head!: i64" FROM events
@@ -135,7 +136,7 @@ impl Written<'_> {
             "INSERT INTO events (position, stream, version, kind, schema, payload, metadata, recorded_at)
              SELECT value ->> 0, value ->> 1, value ->> 2, value ->> 3, value ->> 4, value ->> 5, value ->> 6,
                     value ->> 7
-             FROM (SELECT value FROM json_each(?) LIMIT -1)",
+             FROM json_each(?)",
             events
         )
         .execute(connection)

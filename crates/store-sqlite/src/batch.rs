@@ -110,3 +110,109 @@ impl AppendBackend for Database {
         Ok(answers.into_iter().map(Answer::appended).collect())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use chrono::DateTime;
+    use deed_store::{Idempotency, KeyId, StoredResponse};
+
+    use super::*;
+    use crate::open::{SqliteConfig, SqliteStore};
+
+    fn key(name: &str) -> RequestKey {
+        RequestKey { key_id: KeyId("key_1".into()), idempotency_key: name.to_owned() }
+    }
+
+    fn begin(name: &str, fingerprint: u8, second: i64) -> Op {
+        let micros = |second: i64| second * 1_000_000;
+        Op::Begin(Beginning {
+            request: key(name),
+            fingerprint: [fingerprint; 32],
+            now: micros(second),
+            locked_until: micros(second + 60),
+            forget_before: micros(second - 86_400),
+        })
+    }
+
+    fn receipt(name: &str, body: &str) -> Receipt {
+        Receipt { request: key(name), response: StoredResponse { status: 200, body: body.to_owned() } }
+    }
+
+    async fn begun(store: &SqliteStore, batch: Vec<Op>) -> Vec<Begin> {
+        let answers = store.database.write(batch).await.unwrap();
+        answers.into_iter().map(|answer| answer.begun().unwrap()).collect()
+    }
+
+    #[tokio::test]
+    async fn beginnings_in_a_batch_answer_as_if_one_came_after_the_other() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = SqliteStore::open(SqliteConfig::new(folder.path().join("deed.db"))).await.unwrap();
+        store.database.write(vec![begin("known", 1, 0)]).await.unwrap();
+        store.complete(&receipt("known", "done")).await.unwrap();
+        let batch = vec![
+            begin("new", 1, 0),
+            begin("known", 1, 1),
+            begin("new", 1, 1),
+            begin("known", 2, 1),
+            begin("new", 2, 1),
+            // The run that this very batch began is dead by then.
+            begin("new", 1, 60),
+            begin("new", 1, 61),
+            // The answer is a day old.
+            begin("known", 2, 90_000),
+            begin("known", 1, 90_000),
+        ];
+        let answered = Begin::Answered(receipt("known", "done").response);
+        let expected = [
+            Begin::Started,
+            answered,
+            Begin::Running,
+            Begin::Mismatch,
+            Begin::Mismatch,
+            Begin::Started,
+            Begin::Running,
+            Begin::Started,
+            Begin::Mismatch,
+        ];
+        assert_eq!(begun(&store, batch).await, expected);
+        // The last run of each is what was written.
+        let after = vec![begin("new", 1, 119), begin("new", 1, 120), begin("known", 2, 90_001)];
+        assert_eq!(begun(&store, after).await, [Begin::Running, Begin::Started, Begin::Running]);
+    }
+
+    #[tokio::test]
+    async fn an_answer_and_an_abandonment_come_after_the_beginnings_of_their_batch() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = SqliteStore::open(SqliteConfig::new(folder.path().join("deed.db"))).await.unwrap();
+        let batch = vec![
+            Op::Abandon(key("abandoned")),
+            Op::Complete(receipt("answered", "done")),
+            begin("abandoned", 1, 0),
+            begin("answered", 1, 0),
+            begin("untouched", 1, 0),
+        ];
+        store.database.write(batch).await.unwrap();
+        let after = vec![begin("abandoned", 2, 1), begin("answered", 1, 1), begin("untouched", 1, 1)];
+        let answered = Begin::Answered(receipt("answered", "done").response);
+        assert_eq!(begun(&store, after).await, [Begin::Started, answered, Begin::Running]);
+    }
+
+    #[tokio::test]
+    async fn concurrent_beginnings_of_one_request_start_it_once() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = SqliteStore::open(SqliteConfig::new(folder.path().join("deed.db"))).await.unwrap();
+        let at = |second| DateTime::from_timestamp(second, 0).unwrap();
+        let mut beginning = tokio::task::JoinSet::new();
+        for _ in 0..64 {
+            let store = store.clone();
+            beginning.spawn(async move {
+                store.begin(&key("one"), [1; 32], at(0), at(60), at(-86_400)).await.unwrap()
+            });
+        }
+        let begun = beginning.join_all().await;
+        assert_eq!(begun.iter().filter(|begin| **begin == Begin::Started).count(), 1);
+        assert_eq!(begun.iter().filter(|begin| **begin == Begin::Running).count(), 63);
+        let stats = store.commit.stats();
+        assert!(stats.batches < stats.appends, "they were not gathered: {stats:?}");
+    }
+}

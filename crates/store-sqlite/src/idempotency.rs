@@ -17,11 +17,11 @@ const BEGIN: &str = "begin a request";
 
 /// A request to be begun.
 pub(crate) struct Beginning {
-    request: RequestKey,
-    fingerprint: [u8; 32],
-    now: i64,
-    locked_until: i64,
-    forget_before: i64,
+    pub(crate) request: RequestKey,
+    pub(crate) fingerprint: [u8; 32],
+    pub(crate) now: i64,
+    pub(crate) locked_until: i64,
+    pub(crate) forget_before: i64,
 }
 
 /// The last run of a request.
@@ -127,8 +127,8 @@ impl<'a> Requests<'a> {
         let runs = rows(BEGIN, &runs)?;
         sqlx::query!(
             "INSERT INTO requests (key_id, idempotency_key, fingerprint, begun_at, locked_until)
-             SELECT value ->> 0, value ->> 1, unhex(value ->> 2), value ->> 3, value ->> 4
-             FROM (SELECT value FROM json_each(?) LIMIT -1) WHERE true
+             SELECT value ->> 0, value ->> 1, unhex(value ->> 2), value ->> 3, value ->> 4 FROM json_each(?)
+             WHERE true
              ON CONFLICT (key_id, idempotency_key) DO UPDATE SET
                  fingerprint = excluded.fingerprint, begun_at = excluded.begun_at,
                  locked_until = excluded.locked_until, status = NULL, body = NULL",
@@ -152,12 +152,7 @@ pub(crate) struct Answers<'a>(Vec<AnswerRow<'a>>);
 impl<'a> Answers<'a> {
     pub(crate) fn keep(&mut self, receipt: &'a Receipt) {
         let (request, response) = (&receipt.request, &receipt.response);
-        self.0.push(AnswerRow(
-            &request.key_id.0,
-            &request.idempotency_key,
-            response.status,
-            &response.body,
-        ));
+        self.0.push(AnswerRow(&request.key_id.0, &request.idempotency_key, response.status, &response.body));
     }
 
     pub(crate) async fn write(self, connection: &mut SqliteConnection) -> Result<(), Unavailable> {

@@ -187,8 +187,6 @@ impl SqliteStore {
         let writing = options
             .clone()
             .row_buffer_size(512)
-            // Pages that a statement changes are kept for its roll-back, else in a file of their own.
-            .pragma("temp_store", "MEMORY")
             .pragma("cache_size", CACHE)
             .pragma("wal_autocheckpoint", CHECKPOINT);
         let creating = writing.clone().create_if_missing(config.create);

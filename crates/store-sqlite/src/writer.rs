@@ -223,6 +223,18 @@ mod tests {
                 sqlx::query_scalar::<_, i64>("PRAGMA synchronous").fetch_one(connection).await.unwrap();
             assert_eq!(found, level, "{durability:?}");
         }
+        for (durability, level) in [
+            (Durability::Ordered, 1),
+            (Durability::Synced, 2),
+            (Durability::Synced, 2),
+            (Durability::Ordered, 1),
+        ] {
+            let mut turn = writer.turn(durability, "test").await.unwrap();
+            let mut tx = turn.begin().await.unwrap();
+            let found = sqlx::query_scalar::<_, i64>("PRAGMA synchronous").fetch_one(&mut *tx).await.unwrap();
+            assert_eq!(found, level, "{durability:?}, a transaction");
+            tx.commit().await.unwrap();
+        }
     }
 
     #[tokio::test]

@@ -106,7 +106,10 @@ impl<Op, Answer> Clone for Gatherer<Op, Answer> {
 
 impl<Op, Answer> fmt::Debug for Gatherer<Op, Answer> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Gatherer").field("what", &self.what).field("counters", &self.counters).finish()
+        f.debug_struct("Gatherer")
+            .field("what", &self.what)
+            .field("counters", &self.counters)
+            .finish_non_exhaustive()
     }
 }
 
@@ -201,8 +204,6 @@ impl<Op: Send + 'static, Answer: Send + 'static> Gathering<Op, Answer> {
                     gathered.retain(|waiting| !waiting.answer.is_closed());
                     if !gathered.is_empty() {
                         self.commit(gathered.drain(..)).await;
-                        // Whoever was just answered may have more to write: better with the next batch than after it.
-                        tokio::task::yield_now().await;
                     }
                 }
             }

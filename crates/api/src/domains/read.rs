@@ -2,7 +2,6 @@
 use std::sync::Arc;
 
 use deed_claims::Status;
-use deed_store::{Loaded, Position};
 
 use super::own::Asked;
 use super::timeline::Timeline;
@@ -62,11 +61,6 @@ pub async fn get_claim(call: Arc<Call>) -> Result<Reply, ErrorA> {
 /// Whether a domain in this status was given up by its own workspace: then it is gone.
 pub fn is_deleted(status: Status) -> bool {
     matches!(status, Status::Released | Status::Cancelled)
-}
-
-/// How far the log had come when a stream was last written to.
-pub fn position(loaded: &Loaded) -> Option<Position> {
-    loaded.events.last().map(|event| event.position)
 }
 
 #[cfg(test)]

@@ -193,7 +193,7 @@ impl Timeline {
             Event::Ownership(event) => {
                 event.claim_id() == self.claim_id || self.challengers_message(event).is_some()
             }
-            _ => false,
+            Event::App(_) => false,
         });
         own.map(|recorded| recorded.position).fold(None, |_, position| Some(position))
     }

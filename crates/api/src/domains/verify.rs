@@ -10,7 +10,7 @@ use deed_claims::{ClaimId, Command, Ownership, OwnershipEvent, Rejection};
 use deed_store::Loaded;
 
 use super::own::{Asked, first};
-use super::read::position;
+use super::timeline::Timeline;
 use super::view::{ChallengeBody, DomainChallengeBody, Seen, Success};
 use crate::call::{Call, Writes};
 use crate::error_a::{ApiError, ErrorA};
@@ -176,7 +176,8 @@ impl Verified {
         asked: &Asked,
         show: impl FnOnce(StatusCode, Seen<'_>) -> Result<Reply, Fault>,
     ) -> Result<Reply, ErrorA> {
-        let mut reply = self.outcome(asked, show)?.at(position(&self.loaded));
+        let position = Timeline::of(self.claim_id).position(&self.loaded.events);
+        let mut reply = self.outcome(asked, show)?.at(position);
         if let Some(again_at) = self.again_at {
             let seconds = (again_at - call.state.clock.now()).num_seconds().saturating_add(1);
             let value = HeaderValue::from(seconds.clamp(1, LONGEST_RETRY));
@@ -213,13 +214,13 @@ mod tests {
     /// Asks, and settles the check while the answer waits for it.
     async fn verify_while(harness: &Harness, key: &str, outcome: Outcome) -> Answer {
         let request = TestRequest::post().uri(VERIFY).insert_header(("prefer", "wait=30"));
-        let asked = harness.ownership(ACME).await.claims.values().map(|claim| claim.attempts).max().unwrap();
+        let asked = harness.ownership(ACME).await.claims.values().map(|claim| claim.settled).max().unwrap();
         let settle = async {
             loop {
                 let ownership = harness.ownership(ACME).await;
                 let manual = ownership.claims.values().any(|claim| {
                     claim.pending.is_some_and(|pending| {
-                        pending.attempt == asked + 1 && pending.cause != deed_claims::CheckCause::Schedule
+                        pending.attempt > asked && pending.cause != deed_claims::CheckCause::Schedule
                     })
                 });
                 if manual {

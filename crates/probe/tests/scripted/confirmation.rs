@@ -237,10 +237,19 @@ async fn a_forged_denial_does_not_outlive_the_second_look() {
 }
 
 #[tokio::test]
-async fn silence_and_refusals_are_no_absence_to_be_confirmed() {
+async fn silence_refusals_and_hearsay_are_no_absence_to_be_confirmed() {
     let refused = Cast::default().parents(ONE).zones("127.0.0.4", Zones::default()).listen().await;
     let silent = Cast::default().parents(ONE).with("127.0.0.4", |_| Play::Silence).listen().await;
-    for world in [refused, silent] {
+    let lame = Cast::default()
+        .parents(ONE)
+        .with("127.0.0.4", |s| {
+            let mut reply = with_value("other").answer(&s.message);
+            reply.metadata.authoritative = false;
+            reply.into()
+        })
+        .listen()
+        .await;
+    for world in [refused, silent, lame] {
         assert_eq!(look_twice(&world).await.confirmation, Confirmation::NotNeeded);
     }
 }
