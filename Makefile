@@ -25,11 +25,11 @@ endif
 
 .PHONY: services
 services: toolchain ## install the servers that tests start as private instances (Debian packages)
-	@deploy/scripts/services.sh
+	@deploy/scripts/install.sh knotd=knot kill=procps curl=curl
 
 .PHONY: toolchain
 toolchain:
-	@deploy/scripts/toolchain.sh
+	@deploy/scripts/install.sh cc=build-essential curl=curl sqlite3=sqlite3
 
 .PHONY: check
 check: toolchain $(DENY) ## formatting, lints, docs, dependency rules, generated files

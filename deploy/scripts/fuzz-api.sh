@@ -7,11 +7,7 @@ home=$PWD/target/fuzz-api
 seconds=${DEED_FUZZ_SECONDS:-120}
 mkdir -p "$home"
 if [ ! -x "$home/venv/bin/schemathesis" ]; then
-    if ! python3 -c 'import venv, ensurepip' 2>/dev/null; then
-        sudo=""; [ "$(id -u)" = 0 ] || sudo="sudo"
-        $sudo apt-get update --quiet=2
-        DEBIAN_FRONTEND=noninteractive $sudo apt-get install --yes --quiet=2 --no-install-recommends python3-venv
-    fi
+    deploy/scripts/install.sh python3=python3-venv
     python3 -m venv "$home/venv"
     "$home/venv/bin/pip" install --quiet 'schemathesis==4.32.5'
 fi

@@ -56,6 +56,10 @@ pub fn judge(challenge: &Challenge, seen: &Observation) -> Outcome {
     let wanted = challenge.record_value.as_bytes();
     let (matching, answering) = majority(&seen.servers, wanted);
     let talk = Words { challenge, seen };
+    // What stands at the end of aliases that are not followed any more is not what stands at the name.
+    if let Some(Code::CnameLoop) = ended_by(seen) {
+        return talk.says(Code::CnameLoop);
+    }
     if matching * 2 > answering {
         return confirmed(&talk, wanted);
     }

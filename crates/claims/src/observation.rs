@@ -89,7 +89,7 @@ pub enum NetworkFault {
     Malformed,
     /// Truncated over UDP, and TCP does not answer.
     TruncatedNoTcp,
-    /// Our own trouble: no descriptors, no route for the family, no socket.
+    /// Our own trouble: no descriptors, no memory, no socket.
     Internal,
 }
 

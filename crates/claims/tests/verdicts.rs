@@ -185,6 +185,13 @@ fn what_ended_the_look_is_said() {
 }
 
 #[test]
+fn a_match_behind_too_many_aliases_is_no_match() {
+    let all = || vec![answer(1, 0, vec![wanted()])];
+    let far = Observation { failure: Some(ProbeFailure::AliasTooLong), ..confirmed(all(), all()) };
+    assert_eq!(code(&far), Some(Code::CnameLoop));
+}
+
+#[test]
 fn every_message_names_the_record_and_says_what_to_do() {
     let aliased = Observation { aliases: vec!["dcv.example.net".into()], ..seen(vec![answer(1, 3, vec![])]) };
     let garbage =

@@ -1,11 +1,16 @@
 #!/usr/bin/env bash
-# Installs the servers that tests start as private instances on free loopback ports.
+# Installs the Debian packages of those programs that are missing: `install.sh PROGRAM=PACKAGE …`.
 # A service that a package would start by itself is kept from starting: nothing on this machine is touched.
 set -euo pipefail
+PATH=$PATH:/usr/sbin:/sbin
 missing=()
-[ -x /usr/sbin/knotd ] || missing+=(knot)
+for pair in "$@"; do
+    # `type -P` finds programs only, and passes over what the shell has built in.
+    type -P "${pair%%=*}" >/dev/null || missing+=("${pair#*=}")
+done
 [ ${#missing[@]} -eq 0 ] && exit 0
-sudo=""; [ "$(id -u)" = 0 ] || sudo="sudo"
+sudo=""
+[ "$(id -u)" = 0 ] || sudo="sudo"
 policy=/usr/sbin/policy-rc.d
 made=""
 if [ ! -e "$policy" ]; then
