@@ -1,7 +1,7 @@
 //! The HTTP interface: two published contracts over one model, and the relay from the log to the bus.
 //!
 //! An operation is one async function in one file; everything around it (keys, limits, idempotency, envelopes,
-//! request ids, metrics, documentation) is done once, in [`pipeline`].
+//! request ids, metrics, documentation) is done once, in `pipeline`.
 mod apps;
 mod auth;
 mod body;
