@@ -36,6 +36,7 @@ check: toolchain $(DENY) ## formatting, lints, docs, dependency rules, generated
 	$(CARGO) fmt --all --check
 	$(CARGO) clippy --workspace --all-targets --quiet -- -D warnings
 	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --workspace --no-deps --quiet
+	$(CARGO) fetch --locked --quiet
 	$(DENY) --offline --log-level error check bans licenses sources
 	crates/store-sqlite/prepare.sh --check
 	$(CARGO) test --quiet --package deed-api --lib -- openapi
