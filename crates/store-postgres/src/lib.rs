@@ -1,0 +1,1 @@
+//! The event store on PostgreSQL: the backend of the server mode.
