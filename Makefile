@@ -4,6 +4,7 @@ SHELL := /bin/bash -o pipefail -c
 CARGO ?= cargo
 NEXTEST := $(shell $(CARGO) nextest --version >/dev/null 2>&1 && echo yes)
 TOOLS := target/tools
+SERVICES = $(CARGO) run --quiet --package deed-testkit --bin services -- run
 DENY := $(shell command -v cargo-deny || echo $(TOOLS)/bin/cargo-deny)
 
 .PHONY: help
@@ -11,25 +12,31 @@ help: ## print the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
 
 .PHONY: dev
-dev: toolchain ## build and run everything in one process, with a sandbox DNS and a printed walk-through
+dev: toolchain ## build and run everything, with a sandbox DNS and a printed walk-through (MODE=server: on PostgreSQL and RabbitMQ)
+ifeq ($(MODE),server)
+	@deploy/scripts/install.sh initdb=postgresql rabbitmq-server=rabbitmq-server kill=procps
+	$(CARGO) build --quiet --package deed
+	$(SERVICES) --dev -- target/debug/deed dev --processes $(ARGS)
+else
 	$(CARGO) run --quiet --package deed -- dev $(ARGS)
+endif
 
 .PHONY: test
 test: services ## run every test
 ifeq ($(NEXTEST),yes)
-	$(CARGO) nextest run --workspace --no-fail-fast
+	$(SERVICES) -- $(CARGO) nextest run --workspace --no-fail-fast
 else
-	$(CARGO) test --workspace --no-fail-fast
+	$(SERVICES) -- $(CARGO) test --workspace --no-fail-fast
 endif
 	$(CARGO) test --workspace --doc --quiet
 
 .PHONY: services
 services: toolchain ## install the servers that tests start as private instances (Debian packages)
-	@deploy/scripts/install.sh knotd=knot kill=procps curl=curl
+	@deploy/scripts/install.sh knotd=knot initdb=postgresql rabbitmq-server=rabbitmq-server kill=procps curl=curl
 
 .PHONY: toolchain
 toolchain:
-	@deploy/scripts/install.sh cc=build-essential curl=curl sqlite3=sqlite3
+	@deploy/scripts/install.sh cc=build-essential curl=curl sqlite3=sqlite3 initdb=postgresql
 
 .PHONY: check
 check: toolchain $(DENY) ## formatting, lints, docs, dependency rules, generated files
@@ -39,6 +46,7 @@ check: toolchain $(DENY) ## formatting, lints, docs, dependency rules, generated
 	$(CARGO) fetch --locked --quiet
 	$(DENY) --offline --log-level error check bans licenses sources
 	crates/store-sqlite/prepare.sh --check
+	crates/store-postgres/prepare.sh --check
 	$(CARGO) test --quiet --package deed-api --lib -- openapi
 	$(CARGO) test --quiet --package deed-claims --test proto
 	$(CARGO) test --quiet --package deed --bin deed -- sample
@@ -47,6 +55,7 @@ check: toolchain $(DENY) ## formatting, lints, docs, dependency rules, generated
 .PHONY: generate
 generate: toolchain ## renew generated files: OpenAPI, sample configuration, shipped events, checked SQL
 	crates/store-sqlite/prepare.sh
+	crates/store-postgres/prepare.sh
 	UPDATE_OPENAPI=1 $(CARGO) test --quiet --package deed-api --lib -- openapi
 	UPDATE_SAMPLE=1 $(CARGO) test --quiet --package deed --bin deed -- sample
 	DEED_GENERATE=1 $(CARGO) test --quiet --package deed-claims --test proto
@@ -56,9 +65,14 @@ fmt: ## format everything
 	$(CARGO) fmt --all
 
 .PHONY: bench
-bench: toolchain ## measure against plain references in the same run (ROW=append-sqlite for one row)
+bench: services ## measure against plain references in the same run (ROW=append-sqlite for one row)
 	$(CARGO) build --release --quiet --package deed
 	$(CARGO) run --release --quiet --manifest-path crates/bench/Cargo.toml --target-dir target/bench-build -- $(ROW)
+
+.PHONY: drill
+drill: services ## break every part of the server mode on purpose under load, and check what is left (ARGS="--minutes 10")
+	$(CARGO) build --release --quiet --package deed
+	$(CARGO) run --release --quiet --manifest-path crates/drill/Cargo.toml --target-dir target/drill-build --bin drill -- --deed target/release/deed $(ARGS)
 
 .PHONY: fuzz-api
 fuzz-api: toolchain ## fire a property-based tester at a running server for two minutes, with our OpenAPI

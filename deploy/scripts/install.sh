@@ -3,6 +3,8 @@
 # A service that a package would start by itself is kept from starting: nothing on this machine is touched.
 set -euo pipefail
 PATH=$PATH:/usr/sbin:/sbin
+# Debian keeps the programs of PostgreSQL servers by version.
+for folder in /usr/lib/postgresql/*/bin; do PATH=$PATH:$folder; done
 missing=()
 for pair in "$@"; do
     # `type -P` finds programs only, and passes over what the shell has built in.

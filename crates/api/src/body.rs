@@ -169,7 +169,7 @@ pub async fn read(payload: &mut Payload) -> Result<Bytes, Fault> {
         }
         Ok(bytes.freeze())
     };
-    tokio::time::timeout(DEADLINE, collect).await.unwrap_or(Err(Fault::Body(BodyError::Lost)))
+    tokio::time::timeout(DEADLINE, collect).await.unwrap_or(Err(Fault::Slow { within: DEADLINE }))
 }
 
 /// Whether the body says that it is something else than JSON.

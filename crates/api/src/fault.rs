@@ -1,4 +1,7 @@
 //! What can be wrong with any request, whatever it asks for; each contract words it in its own style.
+use std::fmt;
+use std::time::Duration;
+
 use actix_web::http::StatusCode;
 use actix_web::http::header::{self, HeaderName, HeaderValue};
 use deed_claims::name::Excerpt;
@@ -40,6 +43,12 @@ pub enum Fault {
     TooLarge { limit: usize },
     #[error("{0}")]
     Body(#[from] BodyError),
+    #[error("the request is not valid HTTP/1.1: {0}")]
+    Malformed(Flaw),
+    #[error("the request has too many headers or too large ones: at most 96 headers and 128 KiB are read")]
+    HeadTooLarge,
+    #[error("the request did not arrive in time: what was begun has to be there within {} s", within.as_secs())]
+    Slow { within: Duration },
     #[error("the query parameter `{name}` is not valid: it {rule}")]
     Query { name: &'static str, rule: &'static str },
     #[error("there is nothing at {0}")]
@@ -67,6 +76,37 @@ pub enum Fault {
     },
 }
 
+/// What is wrong with bytes that are no request, as far as it is known.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Flaw {
+    /// The target of the request line.
+    Target,
+    /// The version of the request line.
+    Version,
+    /// The chunks of the body.
+    Chunks,
+    /// Anything else.
+    Head,
+}
+
+impl fmt::Display for Flaw {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Target => "percent-encode everything in the path and the query that is not plain ASCII",
+            Self::Version => {
+                "HTTP/1.1 and HTTP/1.0 are spoken here, and no other version (a space in the path or the query \
+                 has to be percent-encoded)"
+            }
+            Self::Chunks => "the chunks of its body are not well-formed",
+            Self::Head => {
+                "look at the request line (anything but ASCII has to be percent-encoded), at the headers (no \
+                 control characters), at `Host` (exactly one), and at `Content-Length` and `Transfer-Encoding` \
+                 (one of the two, once)"
+            }
+        })
+    }
+}
+
 impl From<Unavailable> for Fault {
     fn from(cause: Unavailable) -> Self {
         Self::Unavailable(cause)
@@ -90,10 +130,13 @@ impl Fault {
             Self::IdempotencyKeyInvalid
             | Self::IdempotencyKeyRepeated
             | Self::Body(_)
+            | Self::Malformed(_)
             | Self::Query { .. }
             | Self::BeyondTheLog(_) => StatusCode::BAD_REQUEST,
             Self::RateLimited { .. } => StatusCode::TOO_MANY_REQUESTS,
             Self::TooLarge { .. } => StatusCode::PAYLOAD_TOO_LARGE,
+            Self::HeadTooLarge => StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
+            Self::Slow { .. } => StatusCode::REQUEST_TIMEOUT,
             Self::UnknownRoute(_) => StatusCode::NOT_FOUND,
             Self::MethodNotAllowed { .. } => StatusCode::METHOD_NOT_ALLOWED,
             Self::IdempotencyConflict | Self::IdempotencyInProgress => StatusCode::CONFLICT,
@@ -113,6 +156,9 @@ impl Fault {
             Self::RateLimited { .. } => "RATE_LIMITED",
             Self::TooLarge { .. } => "BODY_TOO_LARGE",
             Self::Body(_) => "INVALID_BODY",
+            Self::Malformed(_) => "MALFORMED_REQUEST",
+            Self::HeadTooLarge => "HEADERS_TOO_LARGE",
+            Self::Slow { .. } => "REQUEST_TIMEOUT",
             Self::Query { .. } | Self::BeyondTheLog(_) => "INVALID_QUERY",
             Self::UnknownRoute(_) => "UNKNOWN_ROUTE",
             Self::MethodNotAllowed { .. } => "METHOD_NOT_ALLOWED",

@@ -7,6 +7,8 @@ mod auth;
 mod body;
 mod call;
 mod cap;
+mod connection;
+pub mod dead;
 mod docs;
 mod domains;
 mod error_a;

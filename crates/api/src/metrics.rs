@@ -34,6 +34,12 @@ impl HttpMetrics {
     }
 
     pub(crate) fn record(&self, operation: &str, status: StatusCode, took: Duration) {
+        self.count(operation, status);
+        self.seconds.with_label_values(&[operation]).observe(took.as_secs_f64());
+    }
+
+    /// Counts an answer whose request has no beginning in time.
+    pub(crate) fn count(&self, operation: &str, status: StatusCode) {
         let class = match status.as_u16() {
             100..=199 => "1xx",
             200..=299 => "2xx",
@@ -42,6 +48,5 @@ impl HttpMetrics {
             _ => "5xx",
         };
         self.requests.with_label_values(&[operation, class]).inc();
-        self.seconds.with_label_values(&[operation]).observe(took.as_secs_f64());
     }
 }

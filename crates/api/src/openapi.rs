@@ -37,6 +37,7 @@ const SHARED: &[(u16, &str, &str, &str)] = &[
     (403, "Forbidden", "AppForbidden", "The API key lacks a scope, or acts for another workspace"),
     (404, "NotFound", "AppNotFound", "There is no such thing in this workspace"),
     (405, "MethodNotAllowed", "AppMethodNotAllowed", "The path does not have this method"),
+    (408, "RequestTimeout", "AppRequestTimeout", "The request did not arrive in time"),
     (
         409,
         "Conflict",
@@ -46,6 +47,7 @@ const SHARED: &[(u16, &str, &str, &str)] = &[
     (413, "TooLarge", "AppTooLarge", "The body is larger than 16 KiB"),
     (422, "Invalid", "AppInvalid", "The request is understood and not valid"),
     (429, "TooManyRequests", "AppTooManyRequests", "The API key's rate limit is reached"),
+    (431, "HeadersTooLarge", "AppHeadersTooLarge", "More than 96 headers, or a head larger than 128 KiB"),
     (500, "InternalError", "AppInternalError", "Something went wrong on our side"),
     (503, "Unavailable", "AppUnavailable", "The service cannot answer at the moment"),
 ];
@@ -245,7 +247,7 @@ mod tests {
         for (path, item) in document["paths"].as_object().unwrap() {
             for (method, operation) in item.as_object().unwrap() {
                 seen += 1;
-                for status in ["400", "401", "403", "404", "405", "413", "429", "500", "503"] {
+                for status in ["400", "401", "403", "404", "405", "408", "413", "429", "431", "500", "503"] {
                     assert!(!operation["responses"][status].is_null(), "{method} {path} {status}");
                 }
                 assert!(

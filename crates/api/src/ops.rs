@@ -1,4 +1,4 @@
-//! The operations port: liveness, readiness, metrics, and the question of on-demand-TLS proxies. No key.
+//! The operations port: liveness, readiness, metrics, dead letters, and the question of on-demand-TLS proxies. No key.
 use std::collections::BTreeMap;
 use std::io;
 use std::net::SocketAddr;
@@ -8,15 +8,21 @@ use std::time::Duration;
 use actix_web::dev::Server;
 use actix_web::http::StatusCode;
 use actix_web::http::header::{self, HeaderValue};
-use actix_web::{App, HttpRequest, HttpResponse, HttpServer, web};
+use actix_web::{App, HttpRequest, HttpResponse, web};
+use deed_bus::DeadLetters;
 use deed_claims::name::DomainName;
 use deed_claims::{Scope, StreamId};
-use deed_store::EventStore;
+use deed_store::{Clock as _, EventStore, SystemClock};
 use prometheus::{Registry, TextEncoder};
 use serde_json::json;
 use tokio_util::sync::CancellationToken;
 
+use crate::connection::{Patience, listen};
+use crate::dead;
+use crate::fault::Fault;
+use crate::operation::Style;
 use crate::query::Query;
+use crate::reply::Reply;
 use crate::server::run_until;
 
 /// How long readiness and TLS questions wait for the store.
@@ -70,6 +76,8 @@ pub struct OpsParts {
     pub readiness: Readiness,
     /// Everything that is measured.
     pub registry: Registry,
+    /// The messages nobody could do.
+    pub dead_letters: Arc<dyn DeadLetters>,
 }
 
 /// A bound operations port.
@@ -84,12 +92,9 @@ impl Ops {
     /// # Errors
     /// When the address cannot be bound.
     pub fn bind(config: &OpsConfig, parts: OpsParts) -> io::Result<Self> {
-        let server = HttpServer::new(move || App::new().configure(|config| configure(config, &parts)))
-            .workers(1)
-            .shutdown_timeout(1)
-            .disable_signals()
-            .bind(config.listen)?;
-        let addresses = server.addrs();
+        let server = Server::build().workers(1).shutdown_timeout(1).disable_signals();
+        let app = move || App::new().configure(|config| configure(config, &parts));
+        let (server, addresses) = listen(server, config.listen, Patience::default(), Arc::new(refuse), app)?;
         Ok(Self { server: server.run(), addresses })
     }
 
@@ -117,17 +122,36 @@ pub(crate) fn configure(config: &mut web::ServiceConfig, parts: &OpsParts) {
         .service(probe("/readyz").route(web::get().to(readyz)).route(web::head().to(readyz)))
         .service(get("/metrics").route(web::get().to(metrics)))
         .service(get("/v1/tls/ask").route(web::get().to(tls_ask)))
+        .service(
+            web::resource("/v1/dead")
+                .route(web::get().to(dead::list))
+                .route(web::delete().to(dead::purge))
+                .default_service(web::to(async || not_allowed("GET, DELETE"))),
+        )
+        .service(
+            web::resource("/v1/dead/replay")
+                .route(web::post().to(dead::replay))
+                .default_service(web::to(async || not_allowed("POST"))),
+        )
         .default_service(web::to(async || {
             say(StatusCode::NOT_FOUND, &json!({ "error": "there is nothing here" }))
         }));
 }
 
-fn say(status: StatusCode, body: &serde_json::Value) -> HttpResponse {
+pub(crate) fn say(status: StatusCode, body: &serde_json::Value) -> HttpResponse {
     HttpResponse::build(status).content_type("application/json").body(body.to_string())
 }
 
+/// The answer to what is no request.
+#[expect(clippy::needless_pass_by_value, reason = "as every answer to what is no request is asked for")]
+fn refuse(fault: Fault, _style: Style) -> Vec<u8> {
+    let body = json!({ "error": fault.to_string() }).to_string();
+    Reply { status: fault.status(), headers: vec![], body }.last(SystemClock.now())
+}
+
 fn not_allowed(allow: &'static str) -> HttpResponse {
-    let mut answer = say(StatusCode::METHOD_NOT_ALLOWED, &json!({ "error": "use GET" }));
+    let error = format!("use {}", allow.split(',').next().unwrap_or(allow));
+    let mut answer = say(StatusCode::METHOD_NOT_ALLOWED, &json!({ "error": error }));
     answer.headers_mut().insert(header::ALLOW, HeaderValue::from_static(allow));
     answer
 }
@@ -186,34 +210,50 @@ async fn tls_ask(parts: web::Data<OpsParts>, req: HttpRequest) -> HttpResponse {
 }
 
 #[cfg(test)]
+pub(crate) mod testing {
+    use actix_web::body::to_bytes;
+    use actix_web::test::{self, TestRequest};
+
+    use super::*;
+    use crate::testing::Harness;
+
+    pub(crate) fn parts_with(harness: &Harness, dead_letters: Arc<dyn DeadLetters>) -> OpsParts {
+        OpsParts {
+            store: Arc::new(harness.store.clone()),
+            readiness: Readiness::awaiting(["api"]),
+            registry: harness.registry.clone(),
+            dead_letters,
+        }
+    }
+
+    pub(crate) async fn ask(parts: &OpsParts, request: TestRequest) -> (u16, String) {
+        let service = test::init_service(App::new().configure(|config| configure(config, parts))).await;
+        let response = test::call_service(&service, request.to_request()).await;
+        let status = response.status().as_u16();
+        (status, String::from_utf8(to_bytes(response.into_body()).await.unwrap().to_vec()).unwrap())
+    }
+}
+
+#[cfg(test)]
 mod tests {
     use std::collections::BTreeSet;
     use std::net::Ipv4Addr;
 
-    use actix_web::body::to_bytes;
-    use actix_web::test::{self, TestRequest};
+    use actix_web::test::TestRequest;
+    use deed_bus::{Bus as _, InProcess, InProcessConfig, Topology};
     use deed_claims::Outcome;
     use deed_store::KeyScope;
     use serde_json::{Value, json};
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
     use tokio::net::TcpStream;
 
+    use super::testing::{ask, parts_with};
     use super::*;
     use crate::testing::{Harness, Setup, absent};
 
     fn parts(harness: &Harness) -> OpsParts {
-        OpsParts {
-            store: Arc::new(harness.store.clone()),
-            readiness: Readiness::awaiting(["api"]),
-            registry: harness.registry.clone(),
-        }
-    }
-
-    async fn ask(parts: &OpsParts, request: TestRequest) -> (u16, String) {
-        let service = test::init_service(App::new().configure(|config| configure(config, parts))).await;
-        let response = test::call_service(&service, request.to_request()).await;
-        let status = response.status().as_u16();
-        (status, String::from_utf8(to_bytes(response.into_body()).await.unwrap().to_vec()).unwrap())
+        let bus = InProcess::new(Topology::deed(), InProcessConfig::default());
+        parts_with(harness, bus.dead_letters())
     }
 
     async fn get(parts: &OpsParts, path: &str) -> (u16, String) {
@@ -269,6 +309,28 @@ mod tests {
             assert!(head.contains(&"HTTP/1.1 200 OK".to_owned()), "{head:?}");
             let (head, _) = ask("POST", "/livez").await;
             assert!(head.contains(&"allow: GET, HEAD".to_owned()), "{head:?}");
+            stop.cancel();
+        };
+        let (served, ()) = tokio::join!(ops.run(stop.clone()), asking);
+        served.unwrap();
+    }
+
+    #[actix_web::test]
+    async fn what_is_no_request_is_refused_in_json() {
+        let harness = Harness::start().await;
+        let listen = (Ipv4Addr::LOCALHOST, 0).into();
+        let ops = Ops::bind(&OpsConfig { listen }, parts(&harness)).unwrap();
+        let (address, stop) = (ops.addresses()[0], CancellationToken::new());
+        let asking = async {
+            let mut stream = TcpStream::connect(address).await.unwrap();
+            stream.write_all(b"GET /livez HTTP/1.1\r\nx: \x01sesame\r\n\r\n").await.unwrap();
+            let mut answer = String::new();
+            stream.read_to_string(&mut answer).await.unwrap();
+            let (head, body) = answer.split_once("\r\n\r\n").unwrap();
+            assert!(head.starts_with("HTTP/1.1 400 Bad Request\r\n"), "{head}");
+            let body: Value = serde_json::from_str(body).unwrap();
+            assert!(body["error"].as_str().unwrap().contains("not valid HTTP"), "{body}");
+            assert!(!answer.contains("sesame"), "{answer}");
             stop.cancel();
         };
         let (served, ()) = tokio::join!(ops.run(stop.clone()), asking);

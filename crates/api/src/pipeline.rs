@@ -47,8 +47,9 @@ impl Exchange {
         self.state.metrics.record(operation, reply.status, self.started.elapsed());
         let mut response = HttpResponse::build(reply.status);
         response.insert_header((header::CONTENT_TYPE, HeaderValue::from_static("application/json")));
-        response.insert_header((header::CACHE_CONTROL, HeaderValue::from_static("no-store")));
-        response.insert_header((header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff")));
+        for constant in constants() {
+            response.insert_header(constant);
+        }
         response.insert_header((X_REQUEST_ID, self.request.as_str()));
         if let Some(trace) = &self.trace {
             response.insert_header((TRACEPARENT, trace.as_str()));
@@ -105,6 +106,14 @@ impl Exchange {
             recorded: AtomicBool::new(false),
         })
     }
+}
+
+/// Headers that every answer has, always the same.
+fn constants() -> [(HeaderName, HeaderValue); 2] {
+    [
+        (header::CACHE_CONTROL, HeaderValue::from_static("no-store")),
+        (header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff")),
+    ]
 }
 
 /// Carries out one request.
@@ -195,6 +204,18 @@ pub fn method_not_allowed(
     let fault = Fault::MethodNotAllowed { method: Excerpt::of(req.method().as_str()), allow };
     let reply = exchange.fail(style, fault);
     exchange.end("method_not_allowed", reply)
+}
+
+/// The answer to what is no request.
+pub fn refuse(state: &AppState, style: Style, fault: Fault) -> Vec<u8> {
+    let (request, code) = (RequestId::new(&*state.entropy), fault.code().to_ascii_lowercase());
+    log(&fault);
+    tracing::debug!(request_id = request.as_str(), code, "what came is no request");
+    state.metrics.count(&code, fault.status());
+    let mut reply = style.reply(fault, &request);
+    reply.headers.extend(constants());
+    reply.headers.extend(HeaderValue::from_str(request.as_str()).map(|id| (X_REQUEST_ID, id)));
+    reply.last(state.clock.now())
 }
 
 /// Writes trouble of our own, with its causes, to the log; what a client did wrong is its own business.

@@ -1,8 +1,9 @@
 //! An answer before it becomes bytes on a connection: status, headers, JSON text.
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use actix_web::http::StatusCode;
-use actix_web::http::header::{HeaderName, HeaderValue};
+use actix_web::http::header::{HeaderName, HeaderValue, HttpDate};
+use chrono::{DateTime, Utc};
 use deed_store::{Position, StoredResponse};
 use serde::Serialize;
 
@@ -68,6 +69,25 @@ impl Reply {
             Ok(value) => self.header(PREFERENCE_APPLIED, value),
             Err(_) => self,
         }
+    }
+
+    /// The same as the last bytes of a connection, head and body.
+    pub fn last(&self, at: DateTime<Utc>) -> Vec<u8> {
+        let date = HttpDate::from(SystemTime::from(at));
+        let mut bytes = format!(
+            "HTTP/1.1 {}\r\ncontent-length: {}\r\nconnection: close\r\ncontent-type: application/json\r\ndate: {date}\r\n",
+            self.status,
+            self.body.len(),
+        )
+        .into_bytes();
+        for (name, value) in &self.headers {
+            for part in [name.as_str().as_bytes(), b": ", value.as_bytes(), b"\r\n"] {
+                bytes.extend_from_slice(part);
+            }
+        }
+        bytes.extend_from_slice(b"\r\n");
+        bytes.extend_from_slice(self.body.as_bytes());
+        bytes
     }
 
     /// What an idempotent request is answered with again.

@@ -25,7 +25,8 @@ impl RequestId {
         }
     }
 
-    fn new(entropy: &dyn Entropy) -> Self {
+    /// A new id.
+    pub fn new(entropy: &dyn Entropy) -> Self {
         let mut bytes = [0; 12];
         // Without randomness a request is still answered; only its name is not its own.
         if let Err(error) = entropy.fill(&mut bytes) {

@@ -4,10 +4,12 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use actix_web::App;
 use actix_web::dev::Server;
-use actix_web::{App, HttpServer};
 use tokio_util::sync::CancellationToken;
 
+use crate::connection::{Patience, Refuse, listen};
+use crate::pipeline;
 use crate::routes::Routes;
 use crate::state::AppState;
 
@@ -34,14 +36,22 @@ impl Api {
     /// # Errors
     /// When the address cannot be bound.
     pub fn bind(config: &ApiConfig, state: &Arc<AppState>) -> io::Result<Self> {
-        let (routes, state) = (Routes::new(), state.clone());
-        let server = HttpServer::new(move || App::new().configure(|config| routes.configure(config, &state)))
+        Self::bind_with(config, state, Patience::default())
+    }
+
+    pub(crate) fn bind_with(
+        config: &ApiConfig,
+        state: &Arc<AppState>,
+        patience: Patience,
+    ) -> io::Result<Self> {
+        let server = Server::build()
             .workers(config.workers.max(1))
-            .keep_alive(Duration::from_secs(75))
             .shutdown_timeout(config.drain.as_secs().max(1))
-            .disable_signals()
-            .bind(config.listen)?;
-        let addresses = server.addrs();
+            .disable_signals();
+        let (routes, state, refusing) = (Routes::new(), state.clone(), state.clone());
+        let refuse: Refuse = Arc::new(move |fault, style| pipeline::refuse(&refusing, style, fault));
+        let app = move || App::new().configure(|config| routes.configure(config, &state));
+        let (server, addresses) = listen(server, config.listen, patience, refuse, app)?;
         Ok(Self { server: server.run(), addresses })
     }
 

@@ -3,24 +3,22 @@ use std::{
     net::SocketAddr,
     path::{Path, PathBuf},
     process::Stdio,
-    sync::{
-        Arc,
-        atomic::{AtomicU64, Ordering},
-    },
     time::{Duration, Instant},
 };
 
 use bytes::Bytes;
-use deed_store::{EventStore, Position};
+use deed_store::EventStore;
+use deed_store_postgres::{PostgresConfig, PostgresStore};
 use deed_store_sqlite::{SqliteConfig, SqliteStore};
+use deed_testkit::Postgres;
 use http_body_util::{BodyExt, Full};
 use hyper::{Request, client::conn::http1};
 use hyper_util::rt::TokioIo;
 use tokio::process::{Child, Command};
 
-use crate::{reference, rounds};
+use crate::{append, load, pgbench, reference, rounds};
 
-pub async fn row(name: &str, connections: usize) -> rounds::Row {
+pub async fn on_sqlite(name: &str, connections: usize) -> rounds::Row {
     let mut pairs = vec![];
     let mut faults = 0;
     for _ in 0..rounds::rounds() {
@@ -29,8 +27,11 @@ pub async fn row(name: &str, connections: usize) -> rounds::Row {
         let reference = tokio::task::spawn_blocking(move || reference::appends_per_second(&path))
             .await
             .expect("the loop");
-        let (subject, missing) = subject(folder.path(), connections).await;
-        faults += missing;
+        let (subject, acknowledged) = subject(&Setup::new(folder.path(), None), connections).await;
+        let store = SqliteStore::open(SqliteConfig::new(folder.path().join("deed.db"))).await;
+        let store = store.expect("the store");
+        faults += lost(&store, acknowledged).await;
+        store.close().await.expect("the store closes");
         pairs.push((reference, subject));
     }
     rounds::Row {
@@ -39,6 +40,36 @@ pub async fn row(name: &str, connections: usize) -> rounds::Row {
         reference: "one insert per transaction, plain loop".to_owned(),
         floor: 0.5,
         target: 1.0,
+        pairs,
+        faults,
+    }
+}
+
+/// Everything behind the interface runs in the same process, with the bus in it: the path of a request is the same.
+pub async fn on_postgres(name: &str, connections: usize, server: &Postgres) -> rounds::Row {
+    let mut pairs = vec![];
+    let mut faults = 0;
+    for _ in 0..rounds::rounds() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let database = server.database().await;
+        let reference = pgbench::appends_per_second(database.url()).await;
+        let config = PostgresConfig::new(database.url().to_owned());
+        deed_store_postgres::migrate(&config).await.expect("tables");
+        pgbench::checkpoint(database.url()).await;
+        let setup = Setup::new(folder.path(), Some(database.url()));
+        let (subject, acknowledged) = subject(&setup, connections).await;
+        let store = PostgresStore::connect(config).await.expect("the store");
+        faults += lost(&store, acknowledged).await;
+        store.close().await;
+        pairs.push((reference, subject));
+    }
+    let (floor, target) = if connections <= 32 { (0.8, 1.4) } else { (1.2, 2.2) };
+    rounds::Row {
+        name: name.to_owned(),
+        subject: format!("POST /v1/domains/claims, {connections} connections"),
+        reference: "pgbench, 32 clients, the same rows in one statement".to_owned(),
+        floor,
+        target,
         pairs,
         faults,
     }
@@ -57,47 +88,52 @@ fn port() -> u16 {
     listener.local_addr().expect("an address").port()
 }
 
-fn deed(folder: &Path, listen: SocketAddr, words: &[&str]) -> Command {
-    let mut command = Command::new(executable());
-    command
-        .args(words)
-        .current_dir(folder)
-        .env("DEED__STORE__DATA_DIR", folder)
-        .env("DEED__SERVER__LISTEN", listen.to_string())
-        .env("DEED__SERVER__OPS_LISTEN", format!("127.0.0.1:{}", port()))
-        .env("DEED__LIMITS__RATE", "1000000")
-        .env("DEED__LIMITS__BURST", "1000000")
-        .env("DEED__LIMITS__OPEN_CLAIMS_PER_WORKSPACE", "1000000000")
-        .env("DEED__LOG__FILTER", "warn")
-        .stdin(Stdio::null())
-        .kill_on_drop(true);
-    command
+/// Where a server of the measurement runs.
+struct Setup {
+    folder: PathBuf,
+    listen: SocketAddr,
+    database: Option<String>,
 }
 
-async fn subject(folder: &Path, connections: usize) -> (f64, u64) {
-    let listen: SocketAddr = ([127, 0, 0, 1], port()).into();
-    let made =
-        deed(folder, listen, &["keys", "create", "--name", "bench", "--workspace", "ws_bench", "--json"])
-            .output()
-            .await
-            .expect("a key");
-    let made: serde_json::Value = serde_json::from_slice(&made.stdout).expect("JSON with a key");
-    let key = made["secret"].as_str().or(made["key"].as_str()).expect("a secret").to_owned();
-    let mut server = deed(folder, listen, &["serve"]).stdout(Stdio::null()).spawn().expect("the server");
-    wait_for(listen).await;
-    let next = Arc::new(AtomicU64::new(0));
-    let (begin, length) = (Instant::now(), rounds::length());
-    let mut running = tokio::task::JoinSet::new();
-    for _ in 0..connections {
-        let (key, next) = (key.clone(), next.clone());
-        running.spawn(async move { client(listen, &key, &next, begin, length).await });
+impl Setup {
+    fn new(folder: &Path, database: Option<&str>) -> Self {
+        let listen = ([127, 0, 0, 1], port()).into();
+        Self { folder: folder.to_owned(), listen, database: database.map(str::to_owned) }
     }
-    let acknowledged: u64 = running.join_all().await.into_iter().sum();
-    #[expect(clippy::cast_precision_loss, reason = "counts of seconds-long runs are small")]
-    let rate = acknowledged as f64 / begin.elapsed().as_secs_f64();
+
+    fn deed(&self, words: &[&str]) -> Command {
+        let mut command = Command::new(executable());
+        command
+            .args(words)
+            .current_dir(&self.folder)
+            .env("DEED__STORE__DATA_DIR", &self.folder)
+            .env("DEED__SERVER__LISTEN", self.listen.to_string())
+            .env("DEED__SERVER__OPS_LISTEN", format!("127.0.0.1:{}", port()))
+            .env("DEED__LIMITS__RATE", "1000000")
+            .env("DEED__LIMITS__BURST", "1000000")
+            .env("DEED__LIMITS__OPEN_CLAIMS_PER_WORKSPACE", "1000000000")
+            .env("DEED__LOG__FILTER", "warn")
+            .stdin(Stdio::null())
+            .kill_on_drop(true);
+        if let Some(database) = &self.database {
+            command.env("DEED__STORE__URL", database);
+        }
+        command
+    }
+}
+
+async fn subject(setup: &Setup, connections: usize) -> (f64, u64) {
+    let make = ["keys", "create", "--name", "bench", "--workspace", "ws_bench", "--json"];
+    let made = setup.deed(&make).output().await.expect("a key");
+    let made: serde_json::Value = serde_json::from_slice(&made.stdout).expect("JSON with a key");
+    let key = made["secret"].as_str().expect("a secret").to_owned();
+    let mut server = setup.deed(&["serve"]).stdout(Stdio::null()).spawn().expect("the server");
+    let listen = setup.listen;
+    wait_for(listen).await;
+    let done = load::run(connections, rounds::length(), |turn| client(listen, key.clone(), turn)).await;
     // Not a soft stop: what was acknowledged has to be there all the same.
     kill(&mut server).await;
-    (rate, lost(folder, acknowledged).await)
+    (done.rate, done.count)
 }
 
 async fn kill(server: &mut Child) {
@@ -113,14 +149,13 @@ async fn wait_for(listen: SocketAddr) {
     }
 }
 
-async fn client(listen: SocketAddr, key: &str, next: &AtomicU64, begin: Instant, length: Duration) -> u64 {
+async fn client(listen: SocketAddr, key: String, turn: load::Turn) -> u64 {
     let stream = tokio::net::TcpStream::connect(listen).await.expect("a connection");
     stream.set_nodelay(true).expect("no delay");
     let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await.expect("a handshake");
     let driver = tokio::spawn(connection);
     let mut done = 0;
-    while begin.elapsed() < length {
-        let n = next.fetch_add(1, Ordering::Relaxed);
+    while let Some(n) = turn.number() {
         let body = format!("{{\"domain\":\"bench-{n}.com\"}}");
         let request = Request::post("/v1/domains/claims")
             .header("host", "localhost")
@@ -139,20 +174,7 @@ async fn client(listen: SocketAddr, key: &str, next: &AtomicU64, begin: Instant,
 }
 
 /// Claims acknowledged and not in the log, and gaps in the log.
-async fn lost(folder: &Path, acknowledged: u64) -> u64 {
-    let store = SqliteStore::open(SqliteConfig::new(folder.join("deed.db"))).await.expect("the store");
-    let (mut after, mut claims, mut gaps) = (Position(0), 0_u64, 0_u64);
-    loop {
-        let events = store.read_log(after, 5000).await.expect("the log");
-        for event in &events {
-            gaps += u64::from(event.position.0 != after.0 + 1);
-            after = event.position;
-            claims += u64::from(event.event.kind() == "ClaimInitiated");
-        }
-        if events.is_empty() {
-            break;
-        }
-    }
-    store.close().await.expect("the store closes");
+async fn lost(store: &dyn EventStore, acknowledged: u64) -> u64 {
+    let (claims, gaps) = append::gaps(store).await;
     acknowledged.saturating_sub(claims) + gaps
 }

@@ -13,6 +13,9 @@ pub enum BusError {
     /// A queue had no room until the deadline.
     #[error("the queue {0:?} is full")]
     Full(String),
+    /// The broker's address is no use. It holds a password, so this does not repeat it.
+    #[error("the broker's address cannot be used: {0}")]
+    Address(&'static str),
     /// The broker cannot be reached or failed; it may come back.
     #[error("the broker is unavailable")]
     Unavailable(#[source] Box<dyn std::error::Error + Send + Sync>),

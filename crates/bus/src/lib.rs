@@ -14,6 +14,7 @@ mod error;
 mod in_process;
 mod message;
 mod port;
+mod rabbitmq;
 mod routing;
 mod topology;
 
@@ -23,5 +24,6 @@ pub use error::BusError;
 pub use in_process::{InProcess, InProcessConfig};
 pub use message::{Message, Requirement};
 pub use port::{Bus, Consumer, DeadLetter, DeadLetters, Depth, Limits, PublishOutcome, Publisher, Replay};
+pub use rabbitmq::{RabbitMq, RabbitMqConfig};
 pub use routing::{BindingPattern, InvalidKey, RoutingKey};
 pub use topology::{QueueSpec, Topology};

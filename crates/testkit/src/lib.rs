@@ -9,8 +9,14 @@ mod clock;
 mod condition;
 mod knot;
 mod ports;
+mod postgres;
+mod proxy;
+mod rabbitmq;
 
 pub use clock::FakeClock;
 pub use condition::eventually;
 pub use knot::{Knot, ZoneText};
 pub use ports::free_port;
+pub use postgres::{Database, Postgres};
+pub use proxy::{Proxy, ProxyCounts};
+pub use rabbitmq::{RabbitMq, VHost};

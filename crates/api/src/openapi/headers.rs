@@ -46,7 +46,7 @@ pub fn names(operation: &Operation, status: u16) -> BTreeSet<&'static str> {
         .any(|parameter| matches!(parameter, RefOr::T(parameter) if parameter.name == "Prefer"));
     let mut names = BTreeSet::from(["X-Request-Id"]);
     // The limit is counted by key, so it comes after the key and with an operation.
-    if !matches!(status, 401 | 405) {
+    if !matches!(status, 401 | 405 | 431) {
         names.extend(["RateLimit", "RateLimit-Policy"]);
     }
     // What was refused before an operation began is not kept for a repetition, nor is what passes.

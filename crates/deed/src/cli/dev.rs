@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::Args;
 
 use super::Context;
-use crate::dev::{self, Place, Wishes, walkthrough};
+use crate::dev::{self, Layout, Place, Wishes, walkthrough};
 use crate::exit::{Exit, Failure};
 use crate::output::Output;
 
@@ -14,7 +14,8 @@ use crate::output::Output;
 /// The usual ports are 8080 (HTTP interface), 8081 (operations), 8082 (sandbox control) and 8053 (sandbox DNS); where one
 /// is taken, another is found. The schedule is shortened: a record is seen about two seconds after it was published.
 /// The configuration that results is written to deed.toml in the data folder, for other commands to take with --config;
-/// itself, `deed dev` takes DEED__… variables but no --config.
+/// itself, `deed dev` takes DEED__… variables but no --config. With DEED__STORE__URL and DEED__BUS__URL it runs on a
+/// PostgreSQL server, whose tables it brings up to date, and a RabbitMQ broker.
 #[derive(Debug, Args)]
 pub(super) struct Dev {
     /// Keep everything in this folder; without it a temporary one is used, and removed at the end
@@ -32,6 +33,10 @@ pub(super) struct Dev {
     /// The address of the sandbox's control interface
     #[arg(long, value_name = "ADDRESS")]
     control_listen: Option<SocketAddr>,
+    /// Run each role in processes of its own (one api, one projector, two verifiers) instead of all in this one; needs
+    /// DEED__STORE__URL and DEED__BUS__URL
+    #[arg(long)]
+    processes: bool,
     /// Leave the walk-through out: print addresses and keys as one line of JSON, as with --json
     #[arg(long, short)]
     quiet: bool,
@@ -45,6 +50,7 @@ impl Dev {
             ops_listen: Place::of(self.ops_listen, 8081),
             control_listen: Place::of(self.control_listen, 8082),
             dns_listen: Place::of(self.dns_listen, 8053),
+            layout: if self.processes { Layout::Processes } else { Layout::OneProcess },
         };
         let output = Output::new(self.quiet || context.output.is_json());
         dev::run(wishes, |running| Ok(output.answer(running, walkthrough::text)?)).await

@@ -3,13 +3,12 @@ use std::time::Duration;
 
 use clap::{Args, Subcommand};
 use deed_claims::StreamId;
-use deed_store::{EventStore as _, Position, RecordedEvent, Version};
-use deed_store_sqlite::SqliteStore;
+use deed_store::{Position, RecordedEvent, Version};
 use serde_json::{Value, json};
 
 use super::Context;
 use crate::exit::{Exit, Failure};
-use crate::run::{open_existing_store, stop_signal};
+use crate::run::{Store, stop_signal};
 
 /// Events read at a time.
 const BATCH: usize = 500;
@@ -43,7 +42,7 @@ pub(super) struct Tail {
 impl Events {
     pub(super) async fn run(self, context: &Context) -> Result<Exit, Failure> {
         let settings = context.settings()?;
-        let store = open_existing_store(&settings).await?;
+        let store = Store::open_existing(&settings).await?;
         let done = match self {
             Self::Tail(tail) => tail.run(context, &store).await,
             Self::Show { stream } => show(context, &store, &stream).await,
@@ -53,8 +52,8 @@ impl Events {
     }
 }
 
-async fn show(context: &Context, store: &SqliteStore, stream: &StreamId) -> Result<Exit, Failure> {
-    let events = store.read_stream(stream, Version(0)).await?;
+async fn show(context: &Context, store: &Store, stream: &StreamId) -> Result<Exit, Failure> {
+    let events = store.log.read_stream(stream, Version(0)).await?;
     if events.is_empty() {
         return Err(Failure::NotFound(format!("there is no stream `{stream}`")));
     }
@@ -65,12 +64,12 @@ async fn show(context: &Context, store: &SqliteStore, stream: &StreamId) -> Resu
 }
 
 impl Tail {
-    async fn run(self, context: &Context, store: &SqliteStore) -> Result<Exit, Failure> {
-        let last = store.last_position().await?.0;
+    async fn run(self, context: &Context, store: &Store) -> Result<Exit, Failure> {
+        let last = store.log.last_position().await?.0;
         let mut at = Position(self.after.unwrap_or_else(|| last.saturating_sub(self.lines)));
         let stop = stop_signal()?;
         loop {
-            let events = store.read_log(at, BATCH).await?;
+            let events = store.log.read_log(at, BATCH).await?;
             for event in &events {
                 context.output.answer(&view(event)?, line)?;
                 at = event.position;

@@ -31,7 +31,7 @@ impl Healthcheck {
 }
 
 /// Where a listener that takes every address is reached from this machine.
-fn reachable(mut listen: std::net::SocketAddr) -> std::net::SocketAddr {
+pub(super) fn reachable(mut listen: std::net::SocketAddr) -> std::net::SocketAddr {
     if listen.ip().is_unspecified() {
         listen.set_ip(match listen {
             std::net::SocketAddr::V4(_) => std::net::Ipv4Addr::LOCALHOST.into(),

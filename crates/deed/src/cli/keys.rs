@@ -4,14 +4,14 @@ use std::collections::BTreeSet;
 use clap::{Args, Subcommand};
 use deed_claims::WorkspaceId;
 use deed_store::{
-    ApiKey, Clock, KeyHash, KeyId, KeyOwner, KeyScope, Keys as _, NewKey, OsEntropy, SystemClock, Unavailable,
+    ApiKey, Clock, KeyHash, KeyId, KeyOwner, KeyScope, NewKey, OsEntropy, SystemClock, Unavailable,
 };
 use serde_json::{Value, json};
 
 use super::Context;
 use crate::exit::{Exit, Failure};
 use crate::output::table;
-use crate::run::{open_existing_store, open_store};
+use crate::run::Store;
 
 #[derive(Debug, Subcommand)]
 pub(super) enum Keys {
@@ -53,15 +53,15 @@ impl Keys {
     pub(super) async fn run(self, context: &Context) -> Result<Exit, Failure> {
         let settings = context.settings()?;
         let store = match self {
-            Self::Create(_) => open_store(&settings).await?,
-            Self::List | Self::Revoke { .. } => open_existing_store(&settings).await?,
+            Self::Create(_) => Store::open_or_make(&settings).await?,
+            Self::List | Self::Revoke { .. } => Store::open_existing(&settings).await?,
         };
         let done = self.act(context, &store).await;
         store.close().await?;
         done
     }
 
-    async fn act(self, context: &Context, store: &deed_store_sqlite::SqliteStore) -> Result<Exit, Failure> {
+    async fn act(self, context: &Context, store: &Store) -> Result<Exit, Failure> {
         match self {
             Self::Create(create) => {
                 let owner = create.owner.workspace.map_or(KeyOwner::Service, KeyOwner::Workspace);
@@ -79,12 +79,12 @@ impl Keys {
                 context.output.answer(&shown, words)?;
             }
             Self::List => {
-                let keys = store.list().await?;
+                let keys = store.keys.list().await?;
                 let shown: Vec<Value> = keys.iter().map(view).collect();
                 context.output.answer(&shown, |_| listing(&keys))?;
             }
             Self::Revoke { id } => {
-                if !store.revoke(&KeyId(id.clone()), SystemClock.now()).await? {
+                if !store.keys.revoke(&KeyId(id.clone()), SystemClock.now()).await? {
                     return Err(Failure::NotFound(format!(
                         "there is no key `{id}` that is not revoked already"
                     )));
@@ -100,14 +100,14 @@ impl Keys {
 
 /// Makes a key and keeps it.
 pub(crate) async fn new_key(
-    store: &deed_store_sqlite::SqliteStore,
+    store: &Store,
     name: String,
     owner: KeyOwner,
     scopes: BTreeSet<KeyScope>,
 ) -> Result<NewKey, Failure> {
     let made = NewKey::generate(name, owner, scopes, &OsEntropy, SystemClock.now())
         .map_err(|error| Failure::because("there is no randomness to be had", error))?;
-    let kept: Result<(), Unavailable> = store.insert(&made.key, KeyHash::of(&made.secret)).await;
+    let kept: Result<(), Unavailable> = store.keys.insert(&made.key, KeyHash::of(&made.secret)).await;
     kept?;
     Ok(made)
 }

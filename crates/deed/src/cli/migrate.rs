@@ -3,13 +3,22 @@ use serde_json::json;
 
 use super::Context;
 use crate::exit::{Exit, Failure};
-use crate::run::open_store;
+use crate::run;
 
 pub(super) async fn run(context: &Context) -> Result<Exit, Failure> {
     let settings = context.settings()?;
-    // Opening brings the tables up to date, or says why it cannot.
-    open_store(&settings).await?.close().await?;
-    let path = settings.database.display().to_string();
-    context.output.answer(&json!({ "ok": true, "path": path }), |_| format!("{path} is up to date"))?;
+    let run::Migrated { place, change } = run::migrate(&settings).await?;
+    let mut answer = json!({ "ok": true, "path": place });
+    if let Some((from, to)) = change {
+        answer["from"] = json!(from);
+        answer["to"] = json!(to);
+    }
+    context.output.answer(&answer, |_| match change {
+        Some((from, to)) if from != Some(to) => {
+            let from = from.map_or_else(|| "no tables".to_owned(), |from| format!("version {from}"));
+            format!("{place}: from {from} to version {to}")
+        }
+        _ => format!("{place} is up to date"),
+    })?;
     Ok(Exit::Success)
 }

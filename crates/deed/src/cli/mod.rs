@@ -2,6 +2,7 @@
 mod check;
 mod claim;
 mod config;
+mod dead;
 mod dev;
 mod events;
 mod healthcheck;
@@ -41,10 +42,6 @@ const NOTES: &str = "\
 Every key of the configuration can also be set by a variable of the environment, DEED__SECTION__KEY; `deed config \
 print` shows every key and where its value came from.
 
-Dead letters: in this build the bus, and with it the messages nobody could do, lives in the memory of the server \
-process; they are counted in its metrics, and their claims are asked for again as due work. There is therefore no \
-`deed dead` here.
-
 Exit codes: 0 success · 1 failed · 2 usage or configuration · 3 not found, or a negative answer · 4 a service, or the \
 store, does not answer";
 
@@ -66,6 +63,9 @@ enum Command {
     /// See how far the lists are behind the log, or fold them anew
     #[command(subcommand)]
     Projections(projections::Projections),
+    /// See, try again or throw away the messages nobody could do
+    #[command(subcommand)]
+    Dead(dead::Dead),
     /// Check or show the configuration
     #[command(subcommand)]
     Config(config::Config),
@@ -106,6 +106,7 @@ impl Cli {
             Command::Claim(command) => command.run(&context).await,
             Command::Events(command) => command.run(&context).await,
             Command::Projections(command) => command.run(&context).await,
+            Command::Dead(command) => command.run(&context).await,
             Command::Config(command) => command.run(&context),
             Command::Healthcheck(command) => command.run(&context).await,
             Command::Sandbox(command) => command.run(&context).await,

@@ -4,15 +4,14 @@ use std::sync::Arc;
 use clap::Subcommand;
 use deed_api::relay::RELAY;
 use deed_projector::{IfHeld, Projector, ProjectorMetrics, READ_MODELS, RebuildConfig, rebuild};
-use deed_store::{Checkpoints, Clock, DueWork as _, EventStore as _, ReadModels, SystemClock};
-use deed_store_sqlite::SqliteStore;
+use deed_store::{Clock, SystemClock};
 use serde_json::{Value, json};
 
 use super::Context;
 use crate::config::Settings;
 use crate::exit::{Exit, Failure};
 use crate::output::table;
-use crate::run::{open_existing_store, owner, stop_signal};
+use crate::run::{Store, owner, stop_signal};
 
 /// Events that a rebuild folds at a time.
 const BATCH: usize = 2000;
@@ -28,7 +27,7 @@ pub(super) enum Projections {
 impl Projections {
     pub(super) async fn run(self, context: &Context) -> Result<Exit, Failure> {
         let settings = context.settings()?;
-        let store = open_existing_store(&settings).await?;
+        let store = Store::open_existing(&settings).await?;
         let done = match self {
             Self::Status => status(context, &store).await,
             Self::Rebuild => fold_again(context, &settings, &store).await,
@@ -38,14 +37,14 @@ impl Projections {
     }
 }
 
-async fn status(context: &Context, store: &SqliteStore) -> Result<Exit, Failure> {
-    let last = store.last_position().await?;
+async fn status(context: &Context, store: &Store) -> Result<Exit, Failure> {
+    let last = store.log.last_position().await?;
     let mut subscriptions = vec![];
     for name in [READ_MODELS, RELAY] {
-        let at = store.checkpoint(name).await?;
+        let at = store.checkpoints.checkpoint(name).await?;
         subscriptions.push(json!({ "name": name, "checkpoint": at, "behind": last.0.saturating_sub(at.0) }));
     }
-    let due = store.overdue(SystemClock.now()).await?;
+    let due = store.due.overdue(SystemClock.now()).await?;
     let answer = json!({
         "lastPosition": last,
         "subscriptions": subscriptions,
@@ -72,13 +71,12 @@ fn words(answer: &Value) -> String {
     )
 }
 
-async fn fold_again(context: &Context, settings: &Settings, store: &SqliteStore) -> Result<Exit, Failure> {
+async fn fold_again(context: &Context, settings: &Settings, store: &Store) -> Result<Exit, Failure> {
     let registry = prometheus::Registry::new();
     let metrics = ProjectorMetrics::register(&registry).map_err(|e| Failure::because("metrics clash", e))?;
-    let models: Arc<dyn ReadModels> = Arc::new(store.clone());
-    let checkpoints: Arc<dyn Checkpoints> = Arc::new(store.clone());
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
-    let mut projector = Projector::new(models, settings.config.dispatcher.visibility, metrics);
+    let mut projector =
+        Projector::new(store.read_models.clone(), settings.config.dispatcher.visibility, metrics);
     let how = RebuildConfig {
         owner: owner(),
         batch: BATCH,
@@ -86,10 +84,10 @@ async fn fold_again(context: &Context, settings: &Settings, store: &SqliteStore)
         if_held: IfHeld::TakeOver,
     };
     let stop = stop_signal()?;
-    let rebuilt = rebuild(store, &checkpoints, &clock, &mut projector, &how, &stop)
+    let rebuilt = rebuild(&*store.log, &store.checkpoints, &clock, &mut projector, &how, &stop)
         .await
         .map_err(|error| Failure::because("the rebuild was broken off", error))?;
-    let digest = store.digest().await?;
+    let digest = store.read_models.digest().await?;
     let answer = json!({ "foldedTo": rebuilt.to, "digest": digest });
     context.output.answer(&answer, |_| format!("folded anew up to position {}", rebuilt.to))?;
     Ok(Exit::Success)

@@ -19,6 +19,9 @@ pub(super) struct Serve {
     /// The address of the operations port
     #[arg(long, value_name = "ADDRESS")]
     ops_listen: Option<SocketAddr>,
+    /// Stop in good order when standard input ends, for whoever starts this process and must not outlive it
+    #[arg(long)]
+    stop_with_stdin: bool,
 }
 
 impl Serve {
@@ -28,6 +31,7 @@ impl Serve {
         inputs.flag("--listen", "server.listen", self.listen);
         inputs.flag("--ops-listen", "server.ops_listen", self.ops_listen);
         let settings = load(inputs).settings?;
-        run::serve(settings).await
+        let until = if self.stop_with_stdin { run::Until::StdinEnds } else { run::Until::Signalled };
+        run::serve(settings, until).await
     }
 }

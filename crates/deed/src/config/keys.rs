@@ -151,7 +151,7 @@ sections! {
         listen: SocketAddr = local(8080);
         /// The address of the operations port: /livez, /readyz, /metrics, /v1/tls/ask. Not for the public.
         ops_listen: SocketAddr = local(8081);
-        /// What runs in this process. With the bus in the process, all three have to.
+        /// What runs in this process. Fewer than all three need `store.url` and `bus.url`, by which they meet the others.
         roles: BTreeSet<Role> = Role::ALL.into();
         /// Threads that serve HTTP. Default: one for each processor.
         workers: Option<NonZeroUsize> = None;
@@ -159,14 +159,20 @@ sections! {
         shutdown_deadline: Duration = secs(30), secs(1)..=hours(1);
     }
 
-    /// Where the log and everything derived from it is kept.
+    /// Where the log and everything derived from it is kept: a SQLite file, or a PostgreSQL server.
     store: Store = "store" {
         /// The folder of the service's files.
         data_dir: PathBuf = ".".into();
         /// The SQLite file, within `data_dir` unless it is absolute.
         path: PathBuf = "deed.db".into();
-        /// The address of a database server. This build has SQLite only, so it has to stay unset.
+        /// The address of a PostgreSQL server, `postgres://user:password@host:5432/database`, used instead of the file.
         url: Option<Secret> = None;
+        /// Connections to PostgreSQL at most.
+        max_connections: u32 = 8, 4..=100;
+        /// How long a free connection to PostgreSQL is waited for.
+        acquire_timeout: Duration = secs(5), Duration::from_millis(100)..=secs(60);
+        /// How long PostgreSQL may take for a statement.
+        statement_timeout: Duration = secs(10), Duration::from_millis(100)..=secs(300);
     }
 
     /// How work travels between the roles.
@@ -181,8 +187,10 @@ sections! {
         prefetch: usize = 64, 1..=10_000;
         /// The `source` of the CloudEvents on the bus, a URI reference.
         source: Text = "/deed".into();
-        /// The address of a broker. This build has the bus within the process only, so it has to stay unset.
+        /// The address of a RabbitMQ broker, `amqp://user:password@host:5672/vhost`. Default: a queue within the process.
         url: Option<Secret> = None;
+        /// How often a broker and we tell each other that we are there; a connection silent for twice as long is dead.
+        heartbeat: Duration = secs(10), secs(1)..=secs(60);
     }
 
     /// How the DNS is asked.

@@ -17,8 +17,8 @@ pub(crate) use fault::Faults;
 use fault::Origin;
 pub(crate) use keys::{Config, Shown};
 pub(crate) use print::{as_json, as_toml, sample};
-pub(crate) use setting::LogFormat;
-pub(crate) use settings::Settings;
+pub(crate) use setting::{LogFormat, Role, Secret};
+pub(crate) use settings::{Database, Settings};
 use source::Sources;
 
 /// The file that is read when none is named and it is there.

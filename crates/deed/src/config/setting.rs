@@ -197,6 +197,19 @@ impl fmt::Display for Text {
 pub(crate) struct Secret(String);
 
 impl Secret {
+    /// The whole of it, for whoever connects.
+    pub(crate) fn reveal(&self) -> &str {
+        &self.0
+    }
+
+    /// The same without what may not be shown: scheme, host, port and path.
+    pub(crate) fn place(&self) -> String {
+        let (scheme, rest) = self.0.split_once("://").unwrap_or(("", &self.0));
+        let rest = rest.rsplit_once('@').map_or(rest, |(_, place)| place);
+        let place = rest.split(['?', '#']).next().unwrap_or_default();
+        format!("{scheme}://{}", place.escape_debug())
+    }
+
     /// The part before `://`, which may be shown.
     pub(crate) fn scheme(&self) -> Option<&str> {
         self.0.split_once("://").map(|(scheme, _)| scheme)

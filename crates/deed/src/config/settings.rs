@@ -2,7 +2,7 @@
 use std::path::PathBuf;
 
 use chrono::TimeDelta;
-use deed_bus::InProcessConfig;
+use deed_bus::Limits;
 use deed_claims::name::NamePolicy;
 use deed_claims::{ChallengeTemplates, ContestPolicy, Policy};
 use deed_probe::{Budgets, DelegationSource, ProbeConfig, roots_from_hints};
@@ -11,15 +11,24 @@ use super::keys::Config;
 use super::setting::{Role, Text};
 use super::source::Sources;
 
+/// Where the store is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Database {
+    /// A SQLite file.
+    File(PathBuf),
+    /// A PostgreSQL server, by its address without what may not be shown.
+    Server(String),
+}
+
 /// A sound configuration.
 #[derive(Debug, Clone)]
 pub(crate) struct Settings {
     /// Every key.
     pub(crate) config: Config,
-    /// The SQLite file.
-    pub(crate) database: PathBuf,
+    /// Where the store is.
+    pub(crate) database: Database,
     /// Limits of the bus.
-    pub(crate) bus: InProcessConfig,
+    pub(crate) bus: Limits,
     /// How the DNS is asked.
     pub(crate) probe: ProbeConfig,
     /// Which names can be claimed.
@@ -33,7 +42,7 @@ pub(crate) struct Settings {
 impl Settings {
     /// None when `sources` got a fault that leaves nothing to work by.
     pub(super) fn of(config: &Config, sources: &mut Sources) -> Option<Self> {
-        services_of_this_build(config, sources);
+        services(config, sources);
         roles(config, sources);
         orders(config, sources);
         filter(config, sources);
@@ -41,7 +50,7 @@ impl Settings {
         let probe = probe(config, sources);
         let templates = templates(config, sources);
         Some(Self {
-            database: config.store.data_dir.join(&config.store.path),
+            database: database(config),
             bus: bus(config),
             probe: probe?,
             names: names(config),
@@ -52,28 +61,32 @@ impl Settings {
     }
 }
 
-fn services_of_this_build(config: &Config, sources: &mut Sources) {
-    for (key, url, what) in [
-        (
-            "store.url",
-            &config.store.url,
-            "this build keeps its log in SQLite only, in `store.path`, and cannot use a database server",
-        ),
-        (
-            "bus.url",
-            &config.bus.url,
-            "this build has its bus within the process only and cannot use a broker",
-        ),
+fn database(config: &Config) -> Database {
+    match &config.store.url {
+        Some(url) => Database::Server(url.place()),
+        None => Database::File(config.store.data_dir.join(&config.store.path)),
+    }
+}
+
+/// Addresses of services are of a kind that is known here.
+fn services(config: &Config, sources: &mut Sources) {
+    let amqp: &[&str] = if cfg!(feature = "amqps") { &["amqp", "amqps"] } else { &["amqp"] };
+    for (key, url, what, schemes) in [
+        ("store.url", &config.store.url, "PostgreSQL", &["postgres", "postgresql"][..]),
+        ("bus.url", &config.bus.url, "RabbitMQ", amqp),
     ] {
-        if let Some(url) = url {
-            let scheme = url.scheme().filter(|s| s.bytes().all(|b| b.is_ascii_alphanumeric()));
-            let scheme = scheme.map(|scheme| format!(" (`{scheme}://…`)")).unwrap_or_default();
-            sources.fault_of(key, format!("{what}{scheme}: leave it unset"));
+        let Some(url) = url else { continue };
+        let scheme = url.scheme().filter(|s| s.bytes().all(|b| b.is_ascii_alphanumeric()));
+        if !scheme.is_some_and(|scheme| schemes.contains(&scheme)) {
+            let known: Vec<_> = schemes.iter().map(|scheme| format!("`{scheme}://…`")).collect();
+            let got = scheme.map(|scheme| format!(", got `{scheme}://…`")).unwrap_or_default();
+            let known = known.join(" or ");
+            sources.fault_of(key, format!("expected the address of a {what} server, {known}{got}"));
         }
     }
 }
 
-/// With the bus within the process, a role that runs alone talks to nobody.
+/// Roles of different processes meet in a database and a broker that all of them reach.
 fn roles(config: &Config, sources: &mut Sources) {
     let roles = &config.server.roles;
     if roles.is_empty() {
@@ -85,14 +98,22 @@ fn roles(config: &Config, sources: &mut Sources) {
         return;
     }
     let missing = missing.join(" and ");
-    let why = if roles.contains(&Role::Verifier) {
-        "the bus lives within one process, so a `verifier` here would never be sent any work: its work comes \
-         from `api` (what clients ask for) and `projector` (what falls due)"
-    } else {
-        "the bus lives within one process, so the work that is sent here would reach no `verifier`, and no claim \
-         would ever be checked"
-    };
-    sources.fault_of("server.roles", format!("{missing} missing: {why}. Run all three in this process"));
+    if config.bus.url.is_none() {
+        let why = if roles.contains(&Role::Verifier) {
+            "without a broker the bus lives within one process, so a `verifier` here would never be sent any work: its \
+             work comes from `api` (what clients ask for) and `projector` (what falls due)"
+        } else {
+            "without a broker the bus lives within one process, so the work that is sent here would reach no `verifier`, \
+             and no claim would ever be checked"
+        };
+        let way = "Set `bus.url` to a RabbitMQ broker, or run all three in this process";
+        sources.fault_of("server.roles", format!("{missing} missing: {why}. {way}"));
+    }
+    if config.store.url.is_none() {
+        let why = "a SQLite file belongs to one process, so the other roles could not open it";
+        let way = "Set `store.url` to a PostgreSQL server, or run all three in this process";
+        sources.fault_of("server.roles", format!("{missing} missing: {why}. {way}"));
+    }
 }
 
 fn orders(config: &Config, sources: &mut Sources) {
@@ -124,9 +145,9 @@ fn filter(config: &Config, sources: &mut Sources) {
     }
 }
 
-fn bus(config: &Config) -> InProcessConfig {
+fn bus(config: &Config) -> Limits {
     let bus = &config.bus;
-    InProcessConfig {
+    Limits {
         capacity: bus.capacity,
         publish_deadline: bus.publish_deadline,
         max_deliveries: bus.max_deliveries,

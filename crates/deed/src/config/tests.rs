@@ -1,6 +1,5 @@
 //! What a configuration is made of, what it refuses, and that the sample tells the truth.
 use std::ffi::OsString;
-use std::path::PathBuf;
 use std::time::Duration;
 
 use tracing_subscriber::layer::SubscriberExt as _;
@@ -42,9 +41,9 @@ fn nothing_said_is_sound() {
     assert_eq!(settings.policy, deed_claims::Policy::default());
     assert_eq!(settings.names, deed_claims::name::NamePolicy::default());
     assert_eq!(settings.templates, deed_claims::ChallengeTemplates::default());
-    assert_eq!(settings.bus, deed_bus::InProcessConfig::default());
+    assert_eq!(settings.bus, deed_bus::Limits::default());
     assert_eq!(format!("{:?}", settings.probe), format!("{:?}", deed_probe::ProbeConfig::default()));
-    assert_eq!(settings.database, PathBuf::from("./deed.db"));
+    assert_eq!(settings.database, Database::File("./deed.db".into()));
 }
 
 #[test]
@@ -168,9 +167,8 @@ fn a_file_that_is_not_toml_or_not_there_is_said() {
 }
 
 #[test]
-fn services_that_this_build_does_not_have_are_refused_without_showing_their_passwords() {
-    let file =
-        "[store]\nurl = \"postgres://deed:hunter2@db/deed\"\n[bus]\nurl = \"amqp://deed:hunter2@mq\"\n";
+fn addresses_of_services_that_are_not_known_are_refused_without_showing_their_passwords() {
+    let file = "[store]\nurl = \"mysql://deed:hunter2@db/deed\"\n[bus]\nurl = \"hunter2@mq\"\n";
     let loaded = from(file, &[], &[]);
     let shown = print::as_toml(&loaded.config, &loaded.sources)
         + &print::as_json(&loaded.config, &loaded.sources).to_string();
@@ -181,6 +179,10 @@ fn services_that_this_build_does_not_have_are_refused_without_showing_their_pass
     insta::assert_snapshot!(found.join("\n"));
     let found = faults(from("[store]\nurl = [\"hunter2\"]\n", &[], &[]));
     assert_eq!(found, ["store.url (file:2): expected a text, got something else"]);
+    let good = "[store]\nurl = \"postgres://deed:hunter2@db/deed?sslmode=require\"\n[bus]\nurl = \"amqp://deed:hunter2@mq\"\n";
+    let settings = from(good, &[], &[]).settings.unwrap();
+    assert_eq!(settings.database, Database::Server("postgres://db/deed".to_owned()));
+    assert!(!format!("{settings:?}").contains("hunter2"));
 }
 
 #[test]
@@ -189,6 +191,12 @@ fn roles_need_what_they_need() {
     assert!(with("projector,verifier,api").settings.is_ok());
     let all = ["verifier", "api", "api,projector", ""].map(|roles| faults(with(roles)).join("\n"));
     insta::assert_snapshot!(all.join("\n"));
+    let (store, bus) = ("[store]\nurl = \"postgres://db/deed\"\n", "[bus]\nurl = \"amqp://mq\"\n");
+    let alone = |file: &str| from(file, &[], &[("--roles", "server.roles", "verifier")]);
+    assert!(alone(&format!("{store}{bus}")).settings.is_ok());
+    let (no_bus, no_store) = (faults(alone(store)), faults(alone(bus)));
+    assert!(no_bus.len() == 1 && no_bus[0].contains("`bus.url`"), "{no_bus:?}");
+    assert!(no_store.len() == 1 && no_store[0].contains("`store.url`"), "{no_store:?}");
 }
 
 #[test]

@@ -1,10 +1,14 @@
 //! The folder in which `deed dev` keeps its files: given and kept, or temporary and gone at the end.
-use std::fs;
+use std::fmt;
+use std::fs::{self, OpenOptions, Permissions};
+use std::io::{self, Write as _};
 use std::net::SocketAddr;
+use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 
 use tempfile::TempDir;
 
+use crate::config::{Secret, Settings};
 use crate::exit::Failure;
 
 /// The service's files, and the configuration it runs by.
@@ -44,21 +48,20 @@ impl Folder {
         matches!(self, Self::Temporary(_))
     }
 
-    /// Writes the configuration by which this service runs, and other commands find it.
-    pub(super) fn write_config(
-        &self,
-        dns: SocketAddr,
-        listen: SocketAddr,
-        ops: SocketAddr,
-    ) -> Result<PathBuf, Failure> {
+    /// The configuration by which this service runs, and other commands find it.
+    pub(super) fn config(&self) -> PathBuf {
+        self.path().join(CONFIG)
+    }
+
+    /// Writes the configuration, readable by its owner alone: addresses of services have passwords.
+    pub(super) fn write_config(&self, at: &Where) -> Result<(), Failure> {
         let hints = self.path().join(HINTS);
-        let kind = if dns.is_ipv4() { "A" } else { "AAAA" };
-        let written = fs::write(&hints, format!(". 5 NS ns.sandbox.\nns.sandbox. 5 {kind} {}\n", dns.ip()));
-        let path = self.path().join(CONFIG);
-        written
-            .and_then(|()| fs::write(&path, config(self.path(), &hints, dns, listen, ops)))
-            .map_err(|error| Failure::because(format!("{} cannot be written", path.display()), error))?;
-        Ok(path)
+        let kind = if at.dns.is_ipv4() { "A" } else { "AAAA" };
+        let roots = format!(". 5 NS ns.sandbox.\nns.sandbox. 5 {kind} {}\n", at.dns.ip());
+        let path = self.config();
+        fs::write(&hints, roots)
+            .and_then(|()| write_for_owner(&path, &config(self.path(), &hints, at)))
+            .map_err(|error| Failure::because(format!("{} cannot be written", path.display()), error))
     }
 
     /// Removes a temporary folder; a kept one stays.
@@ -72,9 +75,54 @@ impl Folder {
     }
 }
 
-fn config(folder: &Path, hints: &Path, dns: SocketAddr, listen: SocketAddr, ops: SocketAddr) -> String {
+/// Writes a file that nobody else can read.
+pub(super) fn write_for_owner(path: &Path, text: &str) -> io::Result<()> {
+    let mut out = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(path)?;
+    // A file that was there keeps its permissions unless they are set.
+    out.set_permissions(Permissions::from_mode(0o600))?;
+    out.write_all(text.as_bytes())
+}
+
+/// Where the parts are.
+#[derive(Debug, Clone)]
+pub(super) struct Where {
+    /// The sandbox DNS.
+    pub(super) dns: SocketAddr,
+    /// The HTTP interface.
+    pub(super) listen: SocketAddr,
+    /// The operations port.
+    pub(super) ops: SocketAddr,
+    /// A database and a broker, where the service runs on them.
+    pub(super) services: Option<Services>,
+}
+
+/// Addresses of services, as the environment gave them.
+#[derive(Clone, Default)]
+pub(super) struct Services {
+    store: Option<String>,
+    bus: Option<String>,
+}
+
+impl fmt::Debug for Services {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Services(…)")
+    }
+}
+
+impl Services {
+    /// None when the service keeps everything in its own process.
+    pub(super) fn of(settings: &Settings) -> Option<Self> {
+        let url = |url: &Option<Secret>| url.as_ref().map(|url| url.reveal().to_owned());
+        let found = Self { store: url(&settings.config.store.url), bus: url(&settings.config.bus.url) };
+        (found.store.is_some() || found.bus.is_some()).then_some(found)
+    }
+}
+
+fn config(folder: &Path, hints: &Path, at: &Where) -> String {
     let text = |text: String| toml::Value::String(text).to_string();
     let path = |path: &Path| text(path.display().to_string());
+    let services = at.services.clone().unwrap_or_default();
+    let url = |url: Option<String>| url.map(|url| format!("url = {}\n", text(url))).unwrap_or_default();
     format!(
         r#"# Written by `deed dev` at each start.
 [server]
@@ -83,7 +131,9 @@ ops_listen = "{ops}"
 
 [store]
 data_dir = {data_dir}
-
+{store_url}
+[bus]
+{bus_url}
 # The sandbox is the whole DNS. Nothing is remembered of it, so that every change is seen at once.
 [dns]
 vantage = "dev"
@@ -113,10 +163,14 @@ lease_ttl = "5s"
 format = "human"
 filter = "warn,actix_http=off"
 "#,
+        listen = at.listen,
+        ops = at.ops,
         data_dir = path(folder),
-        port = dns.port(),
+        store_url = url(services.store),
+        bus_url = url(services.bus),
+        port = at.dns.port(),
         roots = path(hints),
-        address = dns.ip(),
+        address = at.dns.ip(),
     )
 }
 
@@ -131,8 +185,12 @@ mod tests {
     fn the_configuration_is_sound_and_logs_nothing_that_clients_send_as_no_http() {
         let folder = Folder::open(None).unwrap();
         let at = |port: u16| SocketAddr::from(([127, 0, 0, 1], port));
-        let file = folder.write_config(at(5353), at(8080), at(8081)).unwrap();
-        let loaded = load(Inputs { file: Some(file), variables: vec![], flags: vec![] });
+        let services =
+            Some(Services { store: Some("postgres://u:p@db/deed".into()), bus: Some("amqp://mq".into()) });
+        folder.write_config(&Where { dns: at(5353), listen: at(8080), ops: at(8081), services }).unwrap();
+        let mode = fs::metadata(folder.config()).unwrap().permissions().mode();
+        assert_eq!(mode & 0o777, 0o600);
+        let loaded = load(Inputs { file: Some(folder.config()), variables: vec![], flags: vec![] });
         let filter = crate::telemetry::filter(&loaded.config.log.filter.0).unwrap();
         assert!(loaded.settings.is_ok());
         tracing::subscriber::with_default(tracing_subscriber::registry().with(filter), || {

@@ -1,17 +1,15 @@
 //! The keys that `deed dev` hands out: two workspaces that may quarrel over a name, and the platform.
-use std::fs::{self, OpenOptions, Permissions};
-use std::io::Write as _;
-use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _};
+use std::fs;
 use std::path::Path;
 
 use deed_claims::WorkspaceId;
-use deed_store::{KeyHash, KeyOwner, KeyScope, Keys as _};
-use deed_store_sqlite::SqliteStore;
+use deed_store::{KeyHash, KeyOwner, KeyScope};
 use serde::{Deserialize, Serialize};
 
-use super::folder::Folder;
+use super::folder::{Folder, write_for_owner};
 use crate::cli::new_key;
 use crate::exit::Failure;
+use crate::run::Store;
 
 /// Where the secrets of a kept folder are, readable by its owner alone: a service for trying things out.
 const FILE: &str = "keys.json";
@@ -26,7 +24,7 @@ pub(crate) struct DevKeys {
 
 impl DevKeys {
     /// The keys of the folder, or new ones when it has none that are good.
-    pub(super) async fn at_hand(folder: &Folder, store: &SqliteStore) -> Result<Self, Failure> {
+    pub(super) async fn at_hand(folder: &Folder, store: &Store) -> Result<Self, Failure> {
         let file = folder.path().join(FILE);
         let kept: Option<Self> = fs::read(&file).ok().and_then(|text| serde_json::from_slice(&text).ok());
         if let Some(kept) = kept
@@ -44,9 +42,9 @@ impl DevKeys {
         Ok(made)
     }
 
-    async fn are_good(&self, store: &SqliteStore) -> Result<bool, Failure> {
+    async fn are_good(&self, store: &Store) -> Result<bool, Failure> {
         for secret in [&self.ws_acme, &self.ws_globex, &self.service] {
-            let found = store.find(KeyHash::of(secret)).await?;
+            let found = store.keys.find(KeyHash::of(secret)).await?;
             if found.is_none_or(|key| key.revoked_at.is_some()) {
                 return Ok(false);
             }
@@ -55,10 +53,7 @@ impl DevKeys {
     }
 
     fn keep(&self, file: &Path) -> std::io::Result<()> {
-        let mut out = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(file)?;
-        // A file that was there keeps its permissions unless they are set.
-        out.set_permissions(Permissions::from_mode(0o600))?;
-        out.write_all(&serde_json::to_vec(self)?)
+        write_for_owner(file, &serde_json::to_string(self)?)
     }
 }
 
@@ -67,6 +62,6 @@ fn workspace(id: &str) -> Result<KeyOwner, Failure> {
     Ok(KeyOwner::Workspace(id))
 }
 
-async fn make(store: &SqliteStore, owner: KeyOwner) -> Result<String, Failure> {
+async fn make(store: &Store, owner: KeyOwner) -> Result<String, Failure> {
     Ok(new_key(store, "deed dev".to_owned(), owner, KeyScope::ALL.into()).await?.secret)
 }

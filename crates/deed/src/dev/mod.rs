@@ -2,6 +2,7 @@
 mod folder;
 mod keys;
 mod places;
+mod processes;
 pub(crate) mod walkthrough;
 
 use std::net::SocketAddr;
@@ -14,12 +15,13 @@ use serde::Serialize;
 use tokio_util::sync::CancellationToken;
 
 use crate::client::Remote;
-use crate::config::{Inputs, Settings, load};
+use crate::config::{Database, Inputs, Settings, load};
 use crate::exit::{Exit, Failure};
-use crate::run::{Service, start_logging, stop_signal};
-use folder::Folder;
+use crate::run::{Service, Store, migrate, start_logging, stop_signal};
+use folder::{Folder, Where};
 use keys::DevKeys;
 pub(crate) use places::Place;
+use processes::Processes;
 
 /// How long the service may take to be ready.
 const READY: Duration = Duration::from_secs(30);
@@ -35,6 +37,16 @@ pub(crate) struct Wishes {
     pub(crate) ops_listen: Place,
     pub(crate) dns_listen: Place,
     pub(crate) control_listen: Place,
+    pub(crate) layout: Layout,
+}
+
+/// Where the roles run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Layout {
+    /// All in this process.
+    OneProcess,
+    /// Each in processes of its own.
+    Processes,
 }
 
 /// Where everything is, for people and programs.
@@ -92,33 +104,91 @@ pub(crate) async fn run(
     let folder = Folder::open(wishes.data)?;
     let sandbox = start_sandbox(wishes.dns_listen, wishes.control_listen).await?;
     let dns = sandbox.dns_addr();
-    let (listen, ops_listen) = (wishes.listen.settle()?, wishes.ops_listen.settle()?);
-    let settings = settings(&folder, dns, listen, ops_listen)?;
+    let asked =
+        Where { dns, listen: wishes.listen.settle()?, ops: wishes.ops_listen.settle()?, services: None };
+    let settings = settings(&folder, &asked)?;
     start_logging(&settings)?;
     let host_record = HostRecord::of(&settings)?;
-    let service = Service::start(settings).await?;
+    if matches!(settings.database, Database::Server(_)) {
+        migrate(&settings).await?;
+    }
+    let (host, keys) = Host::start(wishes.layout, settings, &asked, &folder, &stop).await?;
     let running = Running {
         urls: Urls {
-            api: format!("http://{}", service.api_at()),
-            ops: format!("http://{}", service.ops_at()),
+            api: format!("http://{}", host.at.listen),
+            ops: format!("http://{}", host.at.ops),
             control: sandbox.control_addr().map(|at| format!("http://{at}")).unwrap_or_default(),
             dns,
         },
-        keys: DevKeys::at_hand(&folder, service.store()).await?,
-        // Ports that were left open are known by now.
-        config: folder.write_config(dns, service.api_at(), service.ops_at())?,
+        keys,
+        config: folder.config(),
         data: folder.path().to_owned(),
         temporary: folder.is_temporary(),
         host_record,
     };
-    let ended = supervise(service, sandbox, stop, &running, announce).await;
+    let ended = supervise(host, sandbox, stop, &running, announce).await;
     folder.close()?;
     ended
 }
 
+/// The service, wherever it runs.
+struct Host {
+    at: Where,
+    kind: HostKind,
+}
+
+enum HostKind {
+    Here(Box<Service>),
+    Elsewhere(Processes),
+}
+
+impl Host {
+    async fn start(
+        layout: Layout,
+        settings: Settings,
+        asked: &Where,
+        folder: &Folder,
+        stop: &CancellationToken,
+    ) -> Result<(Self, DevKeys), Failure> {
+        let services = folder::Services::of(&settings);
+        match layout {
+            Layout::OneProcess => {
+                let service = Service::start(settings, stop).await?;
+                let keys = DevKeys::at_hand(folder, service.store()).await?;
+                // Ports that were left open are known by now.
+                let at = Where {
+                    listen: service.api_at().unwrap_or(asked.listen),
+                    ops: service.ops_at(),
+                    services,
+                    ..*asked
+                };
+                folder.write_config(&at)?;
+                Ok((Self { at, kind: HostKind::Here(Box::new(service)) }, keys))
+            }
+            Layout::Processes => {
+                let store = Store::open_existing(&settings).await?;
+                let keys = DevKeys::at_hand(folder, &store).await;
+                store.close().await?;
+                let (listen, ops) = (places::closed(asked.listen)?, places::closed(asked.ops)?);
+                let at = Where { listen, ops, services, ..*asked };
+                folder.write_config(&at)?;
+                let processes = Processes::start(&folder.config())?;
+                Ok((Self { at, kind: HostKind::Elsewhere(processes) }, keys?))
+            }
+        }
+    }
+
+    async fn run(self, stop: CancellationToken) -> Result<Exit, Failure> {
+        match self.kind {
+            HostKind::Here(service) => service.run(stop).await,
+            HostKind::Elsewhere(processes) => processes.run(stop).await,
+        }
+    }
+}
+
 /// The sandbox outlives the service, whose last checks ask it; when it dies first, the service ends too.
 async fn supervise(
-    service: Service,
+    host: Host,
     sandbox: Sandbox,
     stop: CancellationToken,
     running: &Running,
@@ -126,7 +196,7 @@ async fn supervise(
 ) -> Result<Exit, Failure> {
     let (ending, ended) = (stop.child_token(), CancellationToken::new());
     let serve = async {
-        let served = service.run(ending.clone()).await;
+        let served = host.run(ending.clone()).await;
         ended.cancel();
         served
     };
@@ -161,9 +231,11 @@ async fn ready(ops: &str) -> Result<(), Failure> {
     let remote = Remote::new(ops, None)?;
     let asking = async {
         loop {
-            let answer = remote.send::<()>(reqwest::Method::GET, &["readyz"], &[], None).await?;
-            if answer.status.is_success() {
-                return Ok(());
+            match remote.send::<()>(reqwest::Method::GET, &["readyz"], &[], None).await {
+                Ok(answer) if answer.status.is_success() => return Ok(()),
+                // A process of its own may not listen yet; when it cannot, it ends, and that is seen.
+                Ok(_) | Err(Failure::Unavailable { .. }) => {}
+                Err(failure) => return Err(failure),
             }
             tokio::time::sleep(LOOK_AGAIN).await;
         }
@@ -180,12 +252,7 @@ async fn start_sandbox(dns: Place, control: Place) -> Result<Sandbox, Failure> {
         .map_err(|error| Failure::because("the sandbox cannot start", error))
 }
 
-fn settings(
-    folder: &Folder,
-    dns: SocketAddr,
-    listen: SocketAddr,
-    ops: SocketAddr,
-) -> Result<Settings, Failure> {
-    let file = folder.write_config(dns, listen, ops)?;
-    Ok(load(Inputs::of_process(Some(file))).settings?)
+fn settings(folder: &Folder, asked: &Where) -> Result<Settings, Failure> {
+    folder.write_config(asked)?;
+    Ok(load(Inputs::of_process(Some(folder.config()))).settings?)
 }

@@ -44,6 +44,12 @@ impl Place {
     }
 }
 
+/// The same address with a port that was free a moment ago instead of any.
+pub(super) fn closed(at: SocketAddr) -> Result<SocketAddr, Failure> {
+    let bound = TcpListener::bind(at).and_then(|listener| listener.local_addr());
+    bound.map_err(|error| Failure::because(format!("cannot listen on {at}"), error))
+}
+
 fn local(port: u16) -> SocketAddr {
     (Ipv4Addr::LOCALHOST, port).into()
 }

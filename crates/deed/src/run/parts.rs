@@ -7,7 +7,7 @@ use chrono::TimeDelta;
 use deed_api::ops::OpsParts;
 use deed_api::relay::{Relay, RelayMetrics, run_relay};
 use deed_api::{ApiConfig, AppState, AppStateParts, Caps, HttpMetrics, Readiness};
-use deed_bus::{Bus as _, InProcess, Topology};
+use deed_bus::Bus;
 use deed_claims::Policy;
 use deed_probe::{Look, Prober};
 use deed_projector::{
@@ -15,14 +15,14 @@ use deed_projector::{
     run_dispatcher, run_projector,
 };
 use deed_store::{Clock, OsEntropy, SubscriptionConfig, SystemClock};
-use deed_store_sqlite::SqliteStore;
 use deed_verifier::{Verifier, VerifierConfig, VerifierMetrics, run_verifier};
 use prometheus::Registry;
 use tokio_util::sync::CancellationToken;
 
+use super::store::Store;
 use super::tasks::{TaskError, Tasks};
-use super::{owner, purge};
-use crate::config::Settings;
+use super::{bus, owner, purge};
+use crate::config::{Role, Settings};
 use crate::exit::Failure;
 use crate::telemetry;
 
@@ -32,12 +32,21 @@ const BEYOND_BUDGET: Duration = Duration::from_secs(10);
 /// What the parts are made of.
 pub(super) struct Parts {
     pub(super) settings: Settings,
-    pub(super) store: SqliteStore,
-    pub(super) bus: InProcess,
+    pub(super) store: Store,
+    pub(super) bus: Arc<dyn Bus>,
     pub(super) readiness: Readiness,
     clock: Arc<dyn Clock>,
     registry: Registry,
     owner: String,
+}
+
+/// What readiness waits for in a process with this role.
+fn parts_of(role: Role) -> &'static [&'static str] {
+    match role {
+        Role::Api => &["api", "relay"],
+        Role::Projector => &["projector", "dispatcher"],
+        Role::Verifier => &["verifier"],
+    }
 }
 
 fn metrics(error: prometheus::Error) -> Failure {
@@ -45,13 +54,16 @@ fn metrics(error: prometheus::Error) -> Failure {
 }
 
 impl Parts {
-    pub(super) fn new(settings: Settings, store: SqliteStore) -> Result<Self, Failure> {
+    pub(super) fn new(settings: Settings, store: Store) -> Result<Self, Failure> {
+        let owner = owner();
         Ok(Self {
-            bus: InProcess::new(Topology::deed(), settings.bus),
-            readiness: Readiness::awaiting(["api", "relay", "projector", "dispatcher", "verifier"]),
+            bus: bus::open(&settings, &owner)?,
+            readiness: Readiness::awaiting(
+                settings.config.server.roles.iter().flat_map(|role| parts_of(*role).iter().copied()),
+            ),
             clock: Arc::new(SystemClock),
             registry: telemetry::registry().map_err(metrics)?,
-            owner: owner(),
+            owner,
             settings,
             store,
         })
@@ -82,11 +94,11 @@ impl Parts {
         caps.rate.per_second = f64::from(config.limits.rate);
         caps.rate.burst = config.limits.burst;
         Ok(Arc::new(AppState::new(AppStateParts {
-            store: Arc::new(self.store.clone()),
-            read_models: Arc::new(self.store.clone()),
-            checkpoints: Arc::new(self.store.clone()),
-            keys: Arc::new(self.store.clone()),
-            idempotency: Arc::new(self.store.clone()),
+            store: self.store.log.clone(),
+            read_models: self.store.read_models.clone(),
+            checkpoints: self.store.checkpoints.clone(),
+            keys: self.store.keys.clone(),
+            idempotency: self.store.idempotency.clone(),
             clock: self.clock.clone(),
             entropy: Arc::new(OsEntropy),
             names: self.settings.names.clone(),
@@ -101,19 +113,34 @@ impl Parts {
 
     pub(super) fn ops(&self) -> OpsParts {
         OpsParts {
-            store: Arc::new(self.store.clone()),
+            store: self.store.log.clone(),
             readiness: self.readiness.clone(),
             registry: self.registry.clone(),
+            dead_letters: self.bus.dead_letters(),
         }
     }
 
-    /// Starts everything behind the HTTP interface.
+    /// Whether this process has a role.
+    pub(super) fn has(&self, role: Role) -> bool {
+        self.settings.config.server.roles.contains(&role)
+    }
+
+    /// Starts everything behind the HTTP interface that this process's roles have.
     pub(super) fn start_roles(&self, tasks: &mut Tasks, stop: &CancellationToken) -> Result<(), Failure> {
-        self.start_projector(tasks, stop.clone())?;
-        self.start_verifier(tasks, stop.clone())?;
-        self.start_relay(tasks, stop.clone())?;
-        self.start_dispatcher(tasks, stop.clone())?;
-        tasks.spawn("purge", purge::run(Arc::new(self.store.clone()), self.clock.clone(), stop.clone()));
+        if self.has(Role::Projector) {
+            self.start_projector(tasks, stop.clone())?;
+        }
+        if self.has(Role::Verifier) {
+            self.start_verifier(tasks, stop.clone())?;
+        }
+        if self.has(Role::Api) {
+            self.start_relay(tasks, stop.clone())?;
+            let purging = purge::run(self.store.idempotency.clone(), self.clock.clone(), stop.clone());
+            tasks.spawn("purge", purging);
+        }
+        if self.has(Role::Projector) {
+            self.start_dispatcher(tasks, stop.clone())?;
+        }
         Ok(())
     }
 
@@ -131,13 +158,12 @@ impl Parts {
     fn start_projector(&self, tasks: &mut Tasks, stop: CancellationToken) -> Result<(), Failure> {
         let own = ProjectorMetrics::register(&self.registry).map_err(metrics)?;
         let visibility = self.settings.config.dispatcher.visibility;
-        let projector = Projector::new(Arc::new(self.store.clone()), visibility, own);
+        let projector = Projector::new(self.store.read_models.clone(), visibility, own);
         let (store, clock, config) = (self.store.clone(), self.clock.clone(), self.subscription());
         tasks.spawn("projector", async move {
             // Rebuilds are asked for from other processes, by the command line; nobody asks within this one.
             let (_rebuilder, requests) = rebuild_channel();
-            let (log, checkpoints) = (Arc::new(store.clone()), Arc::new(store));
-            run_projector(log, checkpoints, clock, projector, requests, &config, stop).await
+            run_projector(store.log, store.checkpoints, clock, projector, requests, &config, stop).await
         });
         self.readiness.ready("projector");
         Ok(())
@@ -148,7 +174,7 @@ impl Parts {
         let relay = Relay::new(self.bus.publisher(), self.settings.config.bus.source.0.clone(), own);
         let (store, clock, config) = (self.store.clone(), self.clock.clone(), self.subscription());
         tasks.spawn("relay", async move {
-            run_relay(Arc::new(store.clone()), Arc::new(store), clock, relay, &config, stop).await
+            run_relay(store.log, store.checkpoints, clock, relay, &config, stop).await
         });
         self.readiness.ready("relay");
         Ok(())
@@ -168,10 +194,10 @@ impl Parts {
             source: self.settings.config.bus.source.0.clone(),
         };
         let ports = DispatcherPorts {
-            store: Arc::new(self.store.clone()),
-            checkpoints: Arc::new(self.store.clone()),
-            due: Arc::new(self.store.clone()),
-            bus: Arc::new(self.bus.clone()),
+            store: self.store.log.clone(),
+            checkpoints: self.store.checkpoints.clone(),
+            due: self.store.due.clone(),
+            bus: self.bus.clone(),
             clock: self.clock.clone(),
         };
         tasks.spawn("dispatcher", async move {
@@ -200,9 +226,9 @@ impl Parts {
         let prober = Prober::new(settings.probe.clone())
             .map_err(|error| Failure::Usage(format!("the DNS cannot be asked so: {error}")))?;
         let look: Arc<dyn Look> = Arc::new(prober);
-        let verifier = Verifier::new(Arc::new(self.store.clone()), look, self.clock.clone(), config, own);
+        let verifier = Verifier::new(self.store.log.clone(), look, self.clock.clone(), config, own);
         let (bus, verifier) = (self.bus.clone(), Arc::new(verifier));
-        tasks.spawn("verifier", async move { run_verifier(&bus, verifier, stop).await });
+        tasks.spawn("verifier", async move { run_verifier(&*bus, verifier, stop).await });
         self.readiness.ready("verifier");
         Ok(())
     }

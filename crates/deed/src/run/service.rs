@@ -1,18 +1,18 @@
 //! One running service: which parts it has, in which order they start, and in which they end.
 use std::error::Error;
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use deed_api::{Api, Ops, OpsConfig, Readiness};
-use deed_bus::{Bus as _, InProcess};
-use deed_store_sqlite::SqliteStore;
+use deed_bus::Bus;
 use tokio::time::{Instant, timeout_at};
 use tokio_util::sync::CancellationToken;
 
-use super::open_store;
 use super::parts::Parts;
+use super::store::Store;
 use super::tasks::{Ended, Finish, Tasks, before};
-use crate::config::Settings;
+use crate::config::{Role, Settings};
 use crate::exit::{Exit, Failure};
 
 /// What is kept of the time to stop for letting go of the store.
@@ -27,8 +27,8 @@ struct Group {
 
 /// A service that has been started.
 pub(crate) struct Service {
-    store: SqliteStore,
-    bus: InProcess,
+    store: Store,
+    bus: Arc<dyn Bus>,
     readiness: Readiness,
     /// Takes requests; ends first.
     http: Group,
@@ -36,7 +36,7 @@ pub(crate) struct Service {
     roles: Group,
     /// Tells how the service is; ends last.
     ops: Group,
-    api_at: SocketAddr,
+    api_at: Option<SocketAddr>,
     ops_at: SocketAddr,
     deadline: Duration,
 }
@@ -46,8 +46,8 @@ impl Service {
     ///
     /// # Errors
     /// When one of them cannot start; then none runs.
-    pub(crate) async fn start(settings: Settings) -> Result<Self, Failure> {
-        let store = open_store(&settings).await?;
+    pub(crate) async fn start(settings: Settings, stop: &CancellationToken) -> Result<Self, Failure> {
+        let store = Store::open(&settings, stop).await?;
         match Self::start_on(store.clone(), settings) {
             Ok(service) => Ok(service),
             Err(failure) => {
@@ -58,17 +58,20 @@ impl Service {
         }
     }
 
-    fn start_on(store: SqliteStore, settings: Settings) -> Result<Self, Failure> {
+    fn start_on(store: Store, settings: Settings) -> Result<Self, Failure> {
         let parts = Parts::new(settings, store)?;
         let server = &parts.settings.config.server;
         let (http, roles, ops) = (Group::default(), Group::default(), Group::default());
-        let api = Api::bind(&parts.api_config(), &parts.app_state(http.stop.child_token())?);
-        let api = api.map_err(|error| listening("server.listen", server.listen, error))?;
+        let api = parts.has(Role::Api).then(|| {
+            let api = Api::bind(&parts.api_config(), &parts.app_state(http.stop.child_token())?);
+            api.map_err(|error| listening("server.listen", server.listen, error))
+        });
+        let api = api.transpose()?;
         let ops_config = OpsConfig { listen: server.ops_listen };
         let operations = Ops::bind(&ops_config, parts.ops())
             .map_err(|error| listening("server.ops_listen", server.ops_listen, error))?;
         let mut service = Self {
-            api_at: api.addresses().first().copied().unwrap_or(server.listen),
+            api_at: api.as_ref().map(|api| api.addresses().first().copied().unwrap_or(server.listen)),
             ops_at: operations.addresses().first().copied().unwrap_or(server.ops_listen),
             deadline: server.shutdown_deadline,
             store: parts.store.clone(),
@@ -82,15 +85,24 @@ impl Service {
         let stop = service.ops.stop.child_token();
         service.ops.tasks.spawn("operations port", operations.run(stop));
         parts.start_roles(&mut service.roles.tasks, &service.roles.stop)?;
-        let stop = service.http.stop.child_token();
-        service.http.tasks.spawn("HTTP interface", api.run(stop));
-        parts.readiness.ready("api");
-        tracing::info!(api = %service.api_at, ops = %service.ops_at, version = env!("CARGO_PKG_VERSION"), "deed is running");
+        if let Some(api) = api {
+            let stop = service.http.stop.child_token();
+            service.http.tasks.spawn("HTTP interface", api.run(stop));
+            parts.readiness.ready("api");
+        }
+        let roles: Vec<_> = parts.settings.config.server.roles.iter().map(ToString::to_string).collect();
+        tracing::info!(
+            roles = roles.join(","),
+            api = service.api_at.map(|at| at.to_string()),
+            ops = %service.ops_at,
+            version = env!("CARGO_PKG_VERSION"),
+            "deed is running"
+        );
         Ok(service)
     }
 
-    /// Where the HTTP interface listens.
-    pub(crate) fn api_at(&self) -> SocketAddr {
+    /// Where the HTTP interface listens, if this process has one.
+    pub(crate) fn api_at(&self) -> Option<SocketAddr> {
         self.api_at
     }
 
@@ -100,7 +112,7 @@ impl Service {
     }
 
     /// The store, for whoever else works on it in this process.
-    pub(crate) fn store(&self) -> &SqliteStore {
+    pub(crate) fn store(&self) -> &Store {
         &self.store
     }
 

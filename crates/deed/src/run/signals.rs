@@ -26,6 +26,20 @@ pub(crate) fn stop_signal() -> io::Result<CancellationToken> {
     Ok(stop)
 }
 
+/// Cancels when standard input ends. What comes before is thrown away.
+///
+/// # Errors
+/// When no thread can be started.
+pub(super) fn stop_with_stdin(stop: CancellationToken) -> io::Result<()> {
+    // A thread of its own: a read of standard input cannot be broken off, and must not keep the runtime from ending.
+    let reading = move || {
+        // An input that cannot be read any more has ended.
+        let _ = io::copy(&mut io::stdin().lock(), &mut io::sink());
+        stop.cancel();
+    };
+    std::thread::Builder::new().name("stdin".to_owned()).spawn(reading).map(drop)
+}
+
 async fn either(one: &mut Signal, other: &mut Signal) {
     tokio::select! {
         _ = one.recv() => {}

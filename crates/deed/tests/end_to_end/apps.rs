@@ -1,11 +1,10 @@
 //! Contract B from the app to the active hostname.
 use serde_json::json;
 
-use crate::harness::Dev;
+use crate::harness::{Dev, Stage};
 
-#[tokio::test]
-async fn an_apps_hostname_is_added_verified_and_active() {
-    let dev = Dev::start();
+async fn an_apps_hostname_is_added_verified_and_active(stage: Stage) {
+    let dev = Dev::start(stage).await;
     let (status, app) = dev.post("ws_acme", "/v1/apps", json!({ "name": "Docs" })).await;
     assert_eq!(status, 200, "{app}");
     let domains = format!("/v1/apps/{}/domains", app["app_id"].as_str().unwrap());
@@ -27,9 +26,8 @@ async fn an_apps_hostname_is_added_verified_and_active() {
     dev.stop();
 }
 
-#[tokio::test]
-async fn a_hostname_moves_to_the_app_that_proves_it_last() {
-    let dev = Dev::start();
+async fn a_hostname_moves_to_the_app_that_proves_it_last(stage: Stage) {
+    let dev = Dev::start(stage).await;
     let mut lists = vec![];
     for workspace in ["ws_acme", "ws_globex"] {
         let (_, app) = dev.post(workspace, "/v1/apps", json!({ "name": workspace })).await;
@@ -45,3 +43,8 @@ async fn a_hostname_moves_to_the_app_that_proves_it_last() {
     dev.until("ws_acme", &lists[0], |_, body| body["domains"][0]["status"] != "active").await;
     dev.stop();
 }
+
+on_both_stages!(
+    an_apps_hostname_is_added_verified_and_active,
+    a_hostname_moves_to_the_app_that_proves_it_last
+);

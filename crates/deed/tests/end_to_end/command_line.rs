@@ -1,11 +1,10 @@
 //! The commands that look at a running service or work on its store, and the codes they end with.
 use serde_json::{Value, json};
 
-use crate::harness::{Dev, claim, json, run};
+use crate::harness::{Dev, Stage, claim, json, run};
 
-#[tokio::test]
-async fn check_says_what_stands_and_what_is_wrong() {
-    let dev = Dev::start();
+async fn check_says_what_stands_and_what_is_wrong(stage: Stage) {
+    let dev = Dev::start(stage).await;
     let check =
         |more: &[&str]| json(&[&["check", "acme.com", "--json", "--config", dev.config()], more].concat());
     let (code, report) = check(&[]);
@@ -29,9 +28,8 @@ async fn check_says_what_stands_and_what_is_wrong() {
     dev.stop();
 }
 
-#[tokio::test]
-async fn claim_waits_until_the_name_is_verified() {
-    let dev = Dev::start();
+async fn claim_waits_until_the_name_is_verified(stage: Stage) {
+    let dev = Dev::start(stage).await;
     let at = ["--url", dev.url("api"), "--key", dev.key("ws_acme")];
     let (code, made) = json(&[&["claim", "acme.com", "--json"], &at[..]].concat());
     assert_eq!((code, &made["rootDomain"]), (0, &json!("acme.com")), "{made}");
@@ -52,9 +50,8 @@ async fn claim_waits_until_the_name_is_verified() {
     dev.stop();
 }
 
-#[tokio::test]
-async fn keys_are_made_listed_and_revoked_while_the_service_runs() {
-    let dev = Dev::start_in(None, &[("DEED__LIMITS__KEY_MEMORY", "0s")]);
+async fn keys_are_made_listed_and_revoked_while_the_service_runs(stage: Stage) {
+    let dev = Dev::start_in(stage, None, &[("DEED__LIMITS__KEY_MEMORY", "0s")]).await;
     let keys = |more: &[&str]| json(&[&["keys"], more, &["--json", "--config", dev.config()]].concat());
     let (code, made) = keys(&["create", "--workspace", "ws_third", "--scopes", "domain:read"]);
     assert_eq!((code, &made["workspace"], &made["scopes"]), (0, &json!("ws_third"), &json!(["domain:read"])));
@@ -84,9 +81,8 @@ async fn keys_are_made_listed_and_revoked_while_the_service_runs() {
     dev.stop();
 }
 
-#[tokio::test]
-async fn the_log_and_the_projections_can_be_looked_at_and_rebuilt() {
-    let dev = Dev::start();
+async fn the_log_and_the_projections_can_be_looked_at_and_rebuilt(stage: Stage) {
+    let dev = Dev::start(stage).await;
     let (name, value) = claim(&dev, "ws_acme", "acme.com").await;
     dev.publish(&name, &[&value]);
     dev.send("ws_acme", "POST", "/v1/domains/claims/acme.com/verify", None).await;
@@ -119,9 +115,8 @@ async fn the_log_and_the_projections_can_be_looked_at_and_rebuilt() {
     dev.stop();
 }
 
-#[tokio::test]
-async fn the_sandbox_can_be_scripted() {
-    let dev = Dev::start();
+async fn the_sandbox_can_be_scripted(stage: Stage) {
+    let dev = Dev::start(stage).await;
     let sandbox =
         |more: &[&str]| json(&[&["sandbox", "--control", dev.url("control"), "--json"], more].concat());
     assert_eq!(sandbox(&["zone", "set", "acme.com", "--soa-minimum", "7"]).1["soa_minimum"], 7);
@@ -146,7 +141,7 @@ fn a_configuration_with_faults_is_refused_with_all_of_them_and_code_2() {
     let path = folder.path().join("deed.toml");
     std::fs::write(
         &path,
-        "[server]\nlisten = 1\nroles = [\"verifier\"]\n[store]\nurl = \"postgres://u:hunter2@h/d\"\n",
+        "[server]\nlisten = 1\nroles = [\"verifier\"]\n[store]\nurl = \"mysql://u:hunter2@h/d\"\n",
     )
     .unwrap();
     let path = path.to_str().unwrap();
@@ -163,3 +158,11 @@ fn a_configuration_with_faults_is_refused_with_all_of_them_and_code_2() {
     assert_eq!(run(&["config", "check"]).status.code(), Some(0));
     assert_eq!(run(&["nonsense"]).status.code(), Some(2));
 }
+
+on_both_stages!(
+    check_says_what_stands_and_what_is_wrong,
+    claim_waits_until_the_name_is_verified,
+    keys_are_made_listed_and_revoked_while_the_service_runs,
+    the_log_and_the_projections_can_be_looked_at_and_rebuilt,
+    the_sandbox_can_be_scripted
+);

@@ -4,6 +4,7 @@ use std::path::Path;
 use std::process::{Child, Command, ExitStatus, Output, Stdio};
 use std::time::{Duration, Instant};
 
+use deed_testkit::{Postgres, RabbitMq};
 use reqwest::{Client, Method, StatusCode};
 use serde_json::{Value, json};
 
@@ -39,22 +40,67 @@ pub fn json(arguments: &[&str]) -> (i32, Value) {
     (code, body)
 }
 
+/// How the service runs under a test.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Stage {
+    /// In one process, on SQLite, with the bus in it.
+    Embedded,
+    /// One process for each role and two verifiers, on PostgreSQL and RabbitMQ.
+    Server,
+}
+
+/// Makes of each of these functions of a [`Stage`] two tests.
+macro_rules! on_both_stages {
+    ($($name:ident),+ $(,)?) => {
+        mod embedded {
+            $(#[tokio::test] async fn $name() { super::$name($crate::harness::Stage::Embedded).await; })+
+        }
+        mod server {
+            $(#[tokio::test] async fn $name() { super::$name($crate::harness::Stage::Server).await; })+
+        }
+    };
+}
+
+/// A database and a broker's corner of a test's own.
+struct Services {
+    database: deed_testkit::Database,
+    vhost: deed_testkit::VHost,
+}
+
+impl Services {
+    async fn of(stage: Stage) -> Option<Self> {
+        if stage == Stage::Embedded {
+            return None;
+        }
+        let database = Postgres::shared().database().await;
+        Some(Self { database, vhost: RabbitMq::shared().await.vhost().await })
+    }
+}
+
 /// A running `deed dev`.
 pub struct Dev {
     child: Child,
+    /// Kept for as long as the service runs.
+    _services: Option<Services>,
     pub told: Value,
     http: Client,
 }
 
 impl Dev {
-    pub fn start() -> Self {
-        Self::start_in(None, &[])
+    pub async fn start(stage: Stage) -> Self {
+        Self::start_in(stage, None, &[]).await
     }
 
     /// In a folder that is kept, with variables of the environment.
-    pub fn start_in(data: Option<&Path>, variables: &[(&str, &str)]) -> Self {
+    pub async fn start_in(stage: Stage, data: Option<&Path>, variables: &[(&str, &str)]) -> Self {
+        let services = Services::of(stage).await;
         let mut command = deed();
         command.args(["dev", "--json"]);
+        if let Some(services) = &services {
+            command.arg("--processes");
+            command.env("DEED__STORE__URL", services.database.url());
+            command.env("DEED__BUS__URL", services.vhost.url());
+        }
         for place in ["--listen", "--ops-listen", "--dns-listen", "--control-listen"] {
             command.args([place, "127.0.0.1:0"]);
         }
@@ -72,7 +118,7 @@ impl Dev {
             panic!("`deed dev` said {line:?} and {:?}", errors(&mut child))
         });
         let http = Client::builder().timeout(PATIENCE).no_proxy().build().expect("a client");
-        Self { child, told, http }
+        Self { child, _services: services, told, http }
     }
 
     fn text(&self, pointer: &str) -> &str {

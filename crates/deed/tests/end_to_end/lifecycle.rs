@@ -6,7 +6,7 @@ use deed_store::{Checkpoints as _, Clock as _, Position, SystemClock};
 use deed_store_sqlite::{SqliteConfig, SqliteStore};
 use serde_json::{Value, json};
 
-use crate::harness::{Dev, claim, deed, ended, eventually, json, run};
+use crate::harness::{Dev, Stage, claim, deed, ended, eventually, json, run};
 
 /// Spoils every answer of the sandbox, has a check of `acme.com` begun, and waits until the DNS is asked for it.
 async fn check_begun(
@@ -30,10 +30,9 @@ async fn check_begun(
     tokio::join!(verify, begun).0.ok()
 }
 
-#[tokio::test]
-async fn sigterm_finishes_what_is_in_hand_and_ends_with_0() {
+async fn sigterm_finishes_what_is_in_hand_and_ends_with_0(stage: Stage) {
     let folder = tempfile::tempdir().unwrap();
-    let dev = Dev::start_in(Some(folder.path()), &[]);
+    let dev = Dev::start_in(stage, Some(folder.path()), &[]).await;
     let delay = ["delay", "--ms", "700", "--transport", "udp"];
     let (status, body) = check_begun(&dev, &delay, async { dev.signal("TERM") }).await.unwrap();
     // The request does not wait for the check any longer, but it is answered.
@@ -59,7 +58,7 @@ async fn sigterm_finishes_what_is_in_hand_and_ends_with_0() {
 
 #[tokio::test]
 async fn a_second_signal_ends_it_at_once() {
-    let dev = Dev::start();
+    let dev = Dev::start(Stage::Embedded).await;
     // No answer comes, so the check stays in hand for seconds.
     let twice = async {
         dev.signal("TERM");
@@ -75,21 +74,21 @@ async fn a_second_signal_ends_it_at_once() {
 #[tokio::test]
 async fn a_kept_folder_is_found_again_and_a_temporary_one_goes() {
     let folder = tempfile::tempdir().unwrap();
-    let dev = Dev::start_in(Some(folder.path()), &[]);
+    let dev = Dev::start_in(Stage::Embedded, Some(folder.path()), &[]).await;
     let (keys, made) = (dev.told["keys"].clone(), claim(&dev, "ws_acme", "acme.com").await);
     dev.publish(&made.0, &[&made.1]);
     dev.send("ws_acme", "POST", "/v1/domains/claims/acme.com/verify", None).await;
     dev.until("ws_acme", "/v1/domains/acme.com", |_, body| body["data"]["status"] == "verified").await;
     dev.stop();
 
-    let dev = Dev::start_in(Some(folder.path()), &[]);
+    let dev = Dev::start_in(Stage::Embedded, Some(folder.path()), &[]).await;
     assert_eq!(dev.told["keys"], keys);
     let (_, body) = dev.get("ws_acme", "/v1/domains/acme.com").await;
     assert_eq!(body["data"]["status"], "verified", "{body}");
     dev.stop();
     assert!(folder.path().join("deed.db").is_file());
 
-    let dev = Dev::start();
+    let dev = Dev::start(Stage::Embedded).await;
     let data = std::path::PathBuf::from(dev.told["data"].as_str().unwrap());
     assert!(data.join("deed.db").is_file());
     dev.stop();
@@ -119,23 +118,20 @@ async fn a_part_that_dies_ends_the_process_with_1_and_says_which() {
     assert!(errors.contains("the log ends at 0"), "{errors}");
 }
 
-#[tokio::test]
-async fn readiness_and_metrics_are_told() {
-    let dev = Dev::start();
+async fn readiness_and_metrics_are_told(stage: Stage) {
+    let dev = Dev::start(stage).await;
     let (status, body) = dev.ops("/readyz").await;
     assert_eq!(status, 200, "{body}");
     claim(&dev, "ws_acme", "acme.com").await;
     let (_, metrics) = dev.ops("/metrics").await;
-    for name in [
-        "deed_build_info{version=",
-        "process_resident_memory_bytes",
-        "deed_http_requests_total",
-        "deed_projection_lag_events",
-        "deed_relay_lag_events",
-        "deed_due_work_overdue",
-        "deed_checks_in_flight",
-    ] {
+    let of_api = ["deed_http_requests_total", "deed_relay_lag_events"];
+    let of_others = ["deed_projection_lag_events", "deed_due_work_overdue", "deed_checks_in_flight"];
+    for name in ["deed_build_info{version=", "process_resident_memory_bytes"].iter().chain(&of_api) {
         assert!(metrics.contains(name), "{name} is missing from {metrics}");
+    }
+    for name in of_others {
+        // A process tells of its own roles.
+        assert_eq!(metrics.contains(name), stage == Stage::Embedded, "{name} in {metrics}");
     }
     let (code, answer) = json(&["healthcheck", "--json", "--config", dev.config()]);
     assert_eq!((code, &answer["ready"]), (0, &json!(true)), "{answer}");
@@ -143,3 +139,5 @@ async fn readiness_and_metrics_are_told() {
     dev.stop();
     assert_eq!(run(&["healthcheck", "--url", &url]).status.code(), Some(4));
 }
+
+on_both_stages!(sigterm_finishes_what_is_in_hand_and_ends_with_0, readiness_and_metrics_are_told);

@@ -1,13 +1,12 @@
 //! Contract A from the first request to the transfer of a name.
 use serde_json::json;
 
-use crate::harness::{Dev, claim};
+use crate::harness::{Dev, Stage, claim};
 
 const VERIFY: &str = "/v1/domains/claims/acme.com/verify";
 
-#[tokio::test]
-async fn a_name_is_claimed_verified_and_moves_to_who_controls_the_dns() {
-    let dev = Dev::start();
+async fn a_name_is_claimed_verified_and_moves_to_who_controls_the_dns(stage: Stage) {
+    let dev = Dev::start(stage).await;
     let (name, value) = claim(&dev, "ws_acme", "send.acme.com").await;
     assert_eq!(name, "_deed.acme.com");
     assert!(value.starts_with("deed-domain-claim="));
@@ -53,9 +52,8 @@ async fn moves(dev: &Dev, name: &str) {
     assert!(status == 404 || body["data"]["isVerified"] == false, "{status} {body}");
 }
 
-#[tokio::test]
-async fn while_both_records_stand_the_name_is_contested_and_stays() {
-    let dev = Dev::start();
+async fn while_both_records_stand_the_name_is_contested_and_stays(stage: Stage) {
+    let dev = Dev::start(stage).await;
     let (name, first) = claim(&dev, "ws_acme", "acme.com").await;
     dev.publish(&name, &[&first]);
     dev.send("ws_acme", "POST", VERIFY, None).await;
@@ -73,3 +71,8 @@ async fn while_both_records_stand_the_name_is_contested_and_stays() {
     dev.until("ws_acme", path, |_, body| body["data"]["status"] == "transferred").await;
     dev.stop();
 }
+
+on_both_stages!(
+    a_name_is_claimed_verified_and_moves_to_who_controls_the_dns,
+    while_both_records_stand_the_name_is_contested_and_stays
+);

@@ -1,0 +1,136 @@
+//! The operations port's view of the messages nobody could do: list them, try them again, throw one away.
+use actix_web::http::StatusCode;
+use actix_web::{HttpRequest, HttpResponse, web};
+use deed_bus::{BusError, DeadLetter, Replay};
+use serde_json::{Value, json};
+
+use crate::ops::{OpsParts, say};
+use crate::query::Query;
+
+/// Letters that one answer lists, unless told otherwise.
+const LISTED: usize = 100;
+/// Letters that one answer lists at most.
+const MOST: usize = 1000;
+
+/// A dead letter as operators see it. What the message says may be anybody's bytes: it is passed on as JSON only.
+pub fn view(letter: &DeadLetter) -> Value {
+    let message = &letter.message;
+    let body = serde_json::from_slice(&message.body);
+    json!({
+        "id": message.id,
+        "queue": letter.queue,
+        "routingKey": message.routing_key.as_str(),
+        "reason": letter.reason.to_string(),
+        "deliveries": letter.deliveries,
+        "body": body.unwrap_or_else(|_| Value::from(String::from_utf8_lossy(&message.body))),
+    })
+}
+
+pub(crate) async fn list(parts: web::Data<OpsParts>, req: HttpRequest) -> HttpResponse {
+    let query = Query::parse(req.query_string());
+    let limit = match query.all("limit").next().map(str::parse) {
+        None => LISTED,
+        Some(Ok(limit)) if (1..=MOST).contains(&limit) => limit,
+        Some(_) => {
+            let error = format!("limit has to be a number from 1 to {MOST}");
+            return say(StatusCode::BAD_REQUEST, &json!({ "error": error }));
+        }
+    };
+    match parts.dead_letters.list(limit).await {
+        Ok(letters) => {
+            let data: Vec<Value> = letters.iter().map(view).collect();
+            say(StatusCode::OK, &json!({ "data": data }))
+        }
+        Err(error) => unanswered(&error),
+    }
+}
+
+/// Those of one id, or all.
+pub(crate) async fn replay(parts: web::Data<OpsParts>, req: HttpRequest) -> HttpResponse {
+    let query = Query::parse(req.query_string());
+    let which = query.all("id").next().map_or(Replay::All, |id| Replay::Id(id.to_owned()));
+    match parts.dead_letters.replay(which).await {
+        Ok(count) => say(StatusCode::OK, &json!({ "replayed": count })),
+        Err(error) => unanswered(&error),
+    }
+}
+
+pub(crate) async fn purge(parts: web::Data<OpsParts>, req: HttpRequest) -> HttpResponse {
+    let query = Query::parse(req.query_string());
+    let Some(id) = query.all("id").next() else {
+        return say(StatusCode::BAD_REQUEST, &json!({ "error": "id is missing: the message to throw away" }));
+    };
+    match parts.dead_letters.purge(id).await {
+        Ok(count) => say(StatusCode::OK, &json!({ "purged": count })),
+        Err(error) => unanswered(&error),
+    }
+}
+
+fn unanswered(error: &BusError) -> HttpResponse {
+    tracing::warn!(%error, "dead letters could not be reached");
+    say(StatusCode::SERVICE_UNAVAILABLE, &json!({ "error": "the bus does not answer" }))
+}
+
+#[cfg(test)]
+mod tests {
+    use actix_web::test::TestRequest;
+    use deed_bus::{Bus as _, InProcess, InProcessConfig, Message, Requirement, Topology};
+
+    use super::*;
+    use crate::ops::testing::{ask, parts_with};
+    use crate::testing::Harness;
+
+    async fn with_one_dead() -> (InProcess, OpsParts) {
+        let harness = Harness::start().await;
+        let bus = InProcess::new(Topology::deed(), InProcessConfig::default());
+        let message = Message {
+            id: "evt_7".to_owned(),
+            routing_key: "verification.due".parse().unwrap(),
+            content_type: "text/plain".to_owned(),
+            body: b"not JSON".as_slice().into(),
+            headers: std::collections::BTreeMap::new(),
+            delivery: Requirement::MustReachQueue,
+        };
+        bus.publisher().publish(vec![message]).await.unwrap();
+        let mut consumer = bus.consumer(Topology::VERIFICATION).await.unwrap();
+        consumer.next().await.unwrap().unwrap().dead_letter("nobody can").await.unwrap();
+        let parts = parts_with(&harness, bus.dead_letters());
+        (bus, parts)
+    }
+
+    #[actix_web::test]
+    async fn dead_letters_are_listed_and_replayed() {
+        let (bus, parts) = with_one_dead().await;
+        let (status, text) = ask(&parts, TestRequest::get().uri("/v1/dead?limit=5")).await;
+        let body: Value = serde_json::from_str(&text).unwrap();
+        assert_eq!(status, 200);
+        assert_eq!(
+            body["data"],
+            json!([{ "id": "evt_7", "queue": "deed.verification", "routingKey": "verification.due",
+                "reason": "nobody can", "deliveries": 1, "body": "not JSON" }])
+        );
+        let (status, text) = ask(&parts, TestRequest::post().uri("/v1/dead/replay?id=evt_8")).await;
+        assert_eq!((status, &*text), (200, r#"{"replayed":0}"#));
+        let (_, text) = ask(&parts, TestRequest::post().uri("/v1/dead/replay")).await;
+        assert_eq!(text, r#"{"replayed":1}"#);
+        let depth = bus.depth(Topology::VERIFICATION).await.unwrap();
+        assert_eq!((depth.ready, depth.dead), (1, 0));
+    }
+
+    #[actix_web::test]
+    async fn one_is_thrown_away_and_what_makes_no_sense_is_refused() {
+        let (bus, parts) = with_one_dead().await;
+        for (wrong, why) in [
+            (TestRequest::get().uri("/v1/dead?limit=0"), "limit"),
+            (TestRequest::get().uri("/v1/dead?limit=many"), "limit"),
+            (TestRequest::delete().uri("/v1/dead"), "id is missing"),
+        ] {
+            let (status, text) = ask(&parts, wrong).await;
+            assert!(status == 400 && text.contains(why), "{status} {text}");
+        }
+        assert_eq!(ask(&parts, TestRequest::put().uri("/v1/dead")).await.0, 405);
+        let (_, text) = ask(&parts, TestRequest::delete().uri("/v1/dead?id=evt_7")).await;
+        assert_eq!(text, r#"{"purged":1}"#);
+        assert_eq!(bus.depth(Topology::VERIFICATION).await.unwrap().dead, 0);
+    }
+}

@@ -1,0 +1,136 @@
+//! Reading the whole log, and folding it into the read models, each beside psql copying the same ordered rows out.
+use std::process::Stdio;
+use std::sync::Arc;
+use std::time::Instant;
+
+use chrono::{DateTime, Utc};
+use deed_projector::{IfHeld, Projector, ProjectorMetrics, RebuildConfig, rebuild};
+use deed_store::{Checkpoints, Clock, EventStore, Position, SystemClock};
+use deed_store_postgres::{PostgresConfig, PostgresStore};
+use deed_testkit::{Database, Postgres};
+use tokio_util::sync::CancellationToken;
+
+use crate::{load::per_second, pgbench, rounds, sample};
+
+/// Events of the log; `DEED_BENCH_EVENTS` changes it.
+fn events() -> u64 {
+    std::env::var("DEED_BENCH_EVENTS").ok().and_then(|count| count.parse().ok()).unwrap_or(1_000_000)
+}
+
+/// A database with a log of claims, two events each, written straight into the table: the port would take minutes.
+pub async fn filled(server: &Postgres) -> Database {
+    let database = server.database().await;
+    let config = PostgresConfig::new(database.url().to_owned());
+    deed_store_postgres::migrate(&config).await.expect("tables");
+    let at = DateTime::<Utc>::from_timestamp(1_780_000_000, 0).expect("a valid instant");
+    let (_, two) = sample::claim(0, at);
+    let id = two[0].payload().expect("JSON");
+    let id: serde_json::Value = serde_json::from_str(&id).expect("JSON");
+    let id = id["claimId"].as_str().expect("a claim has an id").to_owned();
+    let quoted = |text: String| format!("'{}'", text.replace('\'', "''"));
+    let values: Vec<String> = two
+        .iter()
+        .zip(1..)
+        .map(|(event, version)| {
+            let payload = quoted(event.payload().expect("JSON"));
+            format!("({version}, '{}', {}, {payload})", event.kind(), event.schema())
+        })
+        .collect();
+    // Each claim gets a name and an id of its own; ids end in the number, as hexadecimal digits.
+    let (head, tail) = id.split_at(id.len() - 8);
+    assert!(tail.bytes().all(|b| b.is_ascii_hexdigit()), "an id ends in hexadecimal digits: {id}");
+    database
+        .sql(&format!(
+            "INSERT INTO events (position, stream, version, kind, schema, payload, metadata, recorded_at)
+             SELECT (n - 1) * 2 + v.version, 'apex:bench-' || n || '.com', v.version, v.kind, v.schema,
+               replace(replace(v.payload, 'bench-0.com', 'bench-' || n || '.com'), '{id}', '{head}' || lpad(to_hex(n), 8, '0'))::json,
+               '{{}}'::json, '{at}'
+             FROM generate_series(1, {claims}) AS n, (VALUES {values}) AS v(version, kind, schema, payload)
+             ORDER BY 1",
+            claims = events() / 2,
+            at = at.to_rfc3339(),
+            values = values.join(", "),
+        ))
+        .await;
+    database.sql("VACUUM ANALYZE").await;
+    database
+}
+
+/// Events a second that psql copies out in order.
+async fn copied(database: &Database) -> f64 {
+    pgbench::checkpoint(database.url()).await;
+    let begin = Instant::now();
+    let copy = "COPY (SELECT position, stream, version, kind, schema, payload, metadata, recorded_at FROM events \
+                ORDER BY position) TO STDOUT";
+    let status = tokio::process::Command::new(pgbench::program("psql"))
+        .args(["-X", "-q", "-d", database.url(), "-c", copy])
+        .stdout(Stdio::null())
+        .status()
+        .await
+        .expect("psql runs");
+    assert!(status.success());
+    per_second(events(), begin.elapsed())
+}
+
+pub async fn replay(name: &str, database: &Database) -> rounds::Row {
+    let store = PostgresStore::connect(PostgresConfig::new(database.url().to_owned())).await.expect("a store");
+    let (mut pairs, mut faults) = (vec![], 0);
+    for _ in 0..rounds::rounds() {
+        let reference = copied(database).await;
+        let begin = Instant::now();
+        let (mut after, mut read) = (Position(0), 0);
+        loop {
+            let batch = store.read_log(after, 2000).await.expect("the log");
+            let Some(last) = batch.last() else { break };
+            after = last.position;
+            read += batch.len() as u64;
+        }
+        faults += read.abs_diff(events());
+        pairs.push((reference, per_second(read, begin.elapsed())));
+    }
+    store.close().await;
+    rounds::Row {
+        name: name.to_owned(),
+        subject: format!("read and decode {} events, 2000 at a time", events()),
+        reference: "psql COPY of the same ordered rows".to_owned(),
+        floor: 0.7,
+        target: 1.2,
+        pairs,
+        faults,
+    }
+}
+
+pub async fn folded(name: &str, database: &Database) -> rounds::Row {
+    let store = PostgresStore::connect(PostgresConfig::new(database.url().to_owned())).await.expect("a store");
+    let (mut pairs, mut faults) = (vec![], 0);
+    let metrics = ProjectorMetrics::register(&prometheus::Registry::new()).expect("metrics");
+    let models = Arc::new(store.clone());
+    let mut projector = Projector::new(models, std::time::Duration::from_secs(30), metrics);
+    // A rebuild takes many times as long as a round of the others.
+    for _ in 0..rounds::rounds().min(3) {
+        let reference = copied(database).await;
+        let begin = Instant::now();
+        let checkpoints: Arc<dyn Checkpoints> = Arc::new(store.clone());
+        let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+        let how = RebuildConfig {
+            owner: "bench".to_owned(),
+            batch: 2000,
+            lease_ttl: std::time::Duration::from_secs(10),
+            if_held: IfHeld::TakeOver,
+        };
+        let stop = CancellationToken::new();
+        let done = rebuild(&store, &checkpoints, &clock, &mut projector, &how, &stop).await.expect("a rebuild");
+        pairs.push((reference, per_second(events(), begin.elapsed())));
+        faults += done.to.0.abs_diff(events());
+    }
+    store.close().await;
+    rounds::Row {
+        name: name.to_owned(),
+        subject: format!("rebuild from {} events, rows written, 2000 at a time", events()),
+        reference: "psql COPY of the same ordered rows".to_owned(),
+        floor: 0.3,
+        target: 0.6,
+        pairs,
+        faults,
+    }
+}

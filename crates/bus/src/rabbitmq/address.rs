@@ -1,0 +1,81 @@
+//! Where the broker is. Errors never repeat the URL, because it holds a password.
+
+use std::fmt;
+
+use lapin::uri::{AMQPScheme, AMQPUri};
+
+use crate::BusError;
+
+/// A URL that was understood.
+#[derive(Clone)]
+pub(super) struct Address {
+    pub uri: AMQPUri,
+}
+
+impl Address {
+    pub fn parse(url: &str) -> Result<Self, BusError> {
+        let refused = |problem| BusError::Address(problem);
+        if !url.starts_with("amqp://") && !url.starts_with("amqps://") {
+            return Err(refused("it does not start with amqp:// or amqps://"));
+        }
+        let mut uri: AMQPUri = url.parse().map_err(|_| refused("it is no AMQP URL"))?;
+        if uri.scheme == AMQPScheme::AMQPS && cfg!(not(feature = "amqps")) {
+            return Err(refused("this build has no TLS: amqps:// needs the feature `amqps`"));
+        }
+        if let Some(literal) = ipv6_literal(url) {
+            uri.authority.host = literal.to_owned();
+        }
+        // A URL that ends in "/" names the vhost "" (which brokers do not have), and means the default one.
+        if uri.vhost.is_empty() {
+            "/".clone_into(&mut uri.vhost);
+        }
+        Ok(Self { uri })
+    }
+}
+
+/// The library reads names and IPv4 addresses only.
+fn ipv6_literal(url: &str) -> Option<&str> {
+    let authority = url.split_once("://")?.1.split(['/', '?']).next()?;
+    let host = authority.rsplit_once('@').map_or(authority, |(_, host)| host);
+    host.strip_prefix('[')?.split_once(']').map(|(literal, _)| literal)
+}
+
+/// Without credentials.
+impl fmt::Display for Address {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let AMQPUri { authority, vhost, .. } = &self.uri;
+        write!(f, "{}:{} vhost {vhost:?}", authority.host, authority.port)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_address_shows_no_credentials() {
+        for (url, shown) in [
+            ("amqp://user:secret@broker.test:5673/deed", r#"broker.test:5673 vhost "deed""#),
+            ("amqp://user:secret@127.0.0.1", r#"127.0.0.1:5672 vhost "/""#),
+            ("amqp://user:secret@127.0.0.1/", r#"127.0.0.1:5672 vhost "/""#),
+            ("amqp://user:secret@[::1]:1/%2f", r#"::1:1 vhost "/""#),
+        ] {
+            assert_eq!(Address::parse(url).unwrap().to_string(), shown);
+        }
+    }
+
+    #[test]
+    fn an_unusable_url_is_refused_without_being_repeated() {
+        for url in ["http://user:secret@h", "amqp:user:secret", "amqp://user:secret@h:port", "", "secret"] {
+            let error = Address::parse(url).err().unwrap();
+            assert!(!format!("{error} {error:?}").contains("secret"), "{error}");
+        }
+    }
+
+    #[cfg(not(feature = "amqps"))]
+    #[test]
+    fn tls_needs_its_feature() {
+        let error = Address::parse("amqps://user:secret@h").err().unwrap();
+        assert!(error.to_string().contains("feature `amqps`"), "{error}");
+    }
+}

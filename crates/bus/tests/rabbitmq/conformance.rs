@@ -1,0 +1,54 @@
+//! The suite that every backend passes.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use deed_bus::{
+    Bus, BusError, Consumer, DeadLetters, Depth, Limits, Publisher, RabbitMq, Topology,
+    conformance::BusUnderTest,
+};
+use deed_testkit::VHost;
+
+use crate::support::connected;
+
+struct Broker;
+
+/// A bus with the vhost it lives in.
+struct Vhosted {
+    bus: RabbitMq,
+    _vhost: VHost,
+}
+
+#[async_trait]
+impl Bus for Vhosted {
+    fn publisher(&self) -> Arc<dyn Publisher> {
+        self.bus.publisher()
+    }
+
+    async fn consumer(&self, queue: &str) -> Result<Box<dyn Consumer>, BusError> {
+        self.bus.consumer(queue).await
+    }
+
+    fn dead_letters(&self) -> Arc<dyn DeadLetters> {
+        self.bus.dead_letters()
+    }
+
+    async fn depth(&self, queue: &str) -> Result<Depth, BusError> {
+        self.bus.depth(queue).await
+    }
+
+    async fn close(&self) {
+        self.bus.close().await;
+    }
+}
+
+#[async_trait]
+impl BusUnderTest for Broker {
+    async fn start(&self, topology: Topology, limits: Limits) -> Arc<dyn Bus> {
+        let vhost = deed_testkit::RabbitMq::shared().await.vhost().await;
+        let bus = connected(vhost.url(), topology, limits).await;
+        Arc::new(Vhosted { bus, _vhost: vhost })
+    }
+}
+
+deed_bus::conformance_suite!(Broker);

@@ -1,0 +1,316 @@
+//! What happens to connections, queues and messages of a broker that goes on running.
+
+use std::{collections::HashSet, time::Duration};
+
+use deed_bus::{
+    Bus, BusError, DeadReason, Depth, Limits, Message, PublishOutcome, RabbitMq, Replay, Requirement,
+    Topology,
+};
+use deed_testkit::{VHost, eventually};
+use serde_json::json;
+use tokio::time::Instant;
+
+use crate::support::{
+    DEAD, PATIENCE, QUEUE, config, connected, limits, next, publish_until_confirmed, within, work,
+};
+
+async fn vhost() -> VHost {
+    deed_testkit::RabbitMq::shared().await.vhost().await
+}
+
+async fn bus(vhost: &VHost) -> RabbitMq {
+    connected(vhost.url(), Topology::deed(), limits()).await
+}
+
+async fn depth_becomes(bus: &RabbitMq, expected: Depth) {
+    eventually("the depth", PATIENCE, async || (bus.depth(QUEUE).await.ok()? == expected).then_some(()))
+        .await;
+}
+
+async fn kill_connections(vhost: &VHost, count: usize) {
+    eventually("the connections", PATIENCE, async || {
+        (vhost.connections().await.len() >= count).then_some(())
+    })
+    .await;
+    vhost.kill_connections().await;
+}
+
+#[tokio::test]
+async fn a_message_says_on_the_wire_what_it_is() {
+    let vhost = vhost().await;
+    let bus = bus(&vhost).await;
+    let mut message = work("evt_1");
+    message.content_type = "application/cloudevents+json".to_owned();
+    message.headers.insert("traceparent".to_owned(), "00-1-2-01".to_owned());
+    publish_until_confirmed(&bus, message).await;
+    let seen = &vhost.peek(QUEUE, 1).await[0];
+    let properties = &seen["properties"];
+    assert_eq!(properties["message_id"], "evt_1");
+    assert_eq!(properties["content_type"], "application/cloudevents+json");
+    assert_eq!(properties["app_id"], "deed");
+    assert_eq!(properties["delivery_mode"], 2);
+    assert!(properties["timestamp"].as_u64().unwrap() > 1_700_000_000);
+    assert_eq!(properties["headers"]["traceparent"], "00-1-2-01");
+    assert_eq!(
+        (&seen["exchange"], &seen["routing_key"]),
+        (&json!("deed.events"), &json!("verification.due"))
+    );
+}
+
+#[tokio::test]
+async fn the_queues_are_declared_so_that_nothing_is_dropped() {
+    let vhost = vhost().await;
+    let _bus = bus(&vhost).await;
+    let queue = vhost.queue(QUEUE).await.unwrap();
+    assert_eq!((&queue["type"], &queue["durable"]), (&json!("quorum"), &json!(true)));
+    let expected = json!({
+        "x-queue-type": "quorum", "x-overflow": "reject-publish", "x-max-length": 10_000, "x-delivery-limit": 3,
+        "x-dead-letter-exchange": "", "x-dead-letter-routing-key": DEAD, "x-dead-letter-strategy": "at-least-once",
+    });
+    assert_eq!(queue["arguments"], expected);
+    let dead = vhost.queue(DEAD).await.unwrap();
+    assert_eq!((&dead["type"], &dead["durable"]), (&json!("quorum"), &json!(true)));
+    assert!(dead["arguments"].get("x-max-length").is_none());
+}
+
+#[tokio::test]
+async fn each_outcome_belongs_to_its_message() {
+    let vhost = vhost().await;
+    let bus = bus(&vhost).await;
+    let message = |number: usize| {
+        let mut message = work(number);
+        if number.is_multiple_of(7) {
+            message.routing_key = format!("nobody.hears.{}", number % 3).parse().unwrap();
+        }
+        if number.is_multiple_of(14) {
+            message.delivery = Requirement::WhoeverListens;
+        }
+        message
+    };
+    let outcomes = within(bus.publisher().publish((0..1_500).map(message).collect())).await.unwrap();
+    for (number, outcome) in outcomes.into_iter().enumerate() {
+        let lost = number.is_multiple_of(7) && !number.is_multiple_of(14);
+        let expected = if lost { PublishOutcome::Unroutable } else { PublishOutcome::Confirmed };
+        assert_eq!(outcome, expected, "{number}");
+    }
+}
+
+#[tokio::test]
+async fn a_full_queue_is_said_to_be_full_and_the_rest_goes_through() {
+    let vhost = vhost().await;
+    let limits = Limits { capacity: 10, publish_deadline: Duration::from_millis(500), ..limits() };
+    let bus = connected(vhost.url(), Topology::deed(), limits).await;
+    let publisher = bus.publisher();
+    let full = eventually("a full queue", PATIENCE, async || {
+        let outcomes = publisher.publish(vec![work("fill"); 10]).await.ok()?;
+        outcomes.contains(&PublishOutcome::Full).then_some(outcomes)
+    });
+    let outcomes = full.await;
+    assert!(!outcomes.contains(&PublishOutcome::Rejected), "{outcomes:?}");
+
+    let news = Message {
+        routing_key: "domain.verified".parse().unwrap(),
+        delivery: Requirement::WhoeverListens,
+        ..work("news")
+    };
+    let (work, news) = tokio::join!(publisher.publish(vec![work("more")]), async {
+        let started = Instant::now();
+        (publisher.publish(vec![news]).await, started.elapsed())
+    });
+    assert_eq!(work.unwrap(), [PublishOutcome::Full]);
+    assert_eq!(news.0.unwrap(), [PublishOutcome::Confirmed]);
+    assert!(news.1 < Duration::from_millis(400), "news waited {:?} for work", news.1);
+}
+
+#[tokio::test]
+async fn a_killed_connection_gives_back_what_was_in_hand_and_is_replaced() {
+    let vhost = vhost().await;
+    let bus = bus(&vhost).await;
+    publish_until_confirmed(&bus, work(1)).await;
+    let mut consumer = bus.consumer(QUEUE).await.unwrap();
+    let in_hand = next(&mut consumer).await;
+    kill_connections(&vhost, 2).await;
+    let again = next(&mut consumer).await;
+    assert_eq!((again.message().id.as_str(), again.attempt(), again.redelivered()), ("1", 2, true));
+    let late = in_hand.done().await;
+    assert!(matches!(late, Err(BusError::Unavailable(_))), "{late:?}");
+    again.done().await.unwrap();
+
+    within(bus.connected()).await;
+    publish_until_confirmed(&bus, work(2)).await;
+    next(&mut consumer).await.done().await.unwrap();
+    depth_becomes(&bus, Depth::default()).await;
+}
+
+#[tokio::test]
+async fn a_delivery_that_dies_with_its_connection_counts() {
+    let vhost = vhost().await;
+    let limits = Limits { max_deliveries: 2, ..limits() };
+    let bus = connected(vhost.url(), Topology::deed(), limits).await;
+    publish_until_confirmed(&bus, work(1)).await;
+    let mut consumer = bus.consumer(QUEUE).await.unwrap();
+    for attempt in 1..=limits.max_deliveries {
+        let in_hand = next(&mut consumer).await;
+        assert_eq!(in_hand.attempt(), attempt);
+        kill_connections(&vhost, 2).await;
+        within(bus.connected()).await;
+        drop(in_hand);
+    }
+    eventually("the dead letter", PATIENCE, async || (bus.depth(QUEUE).await.ok()?.dead == 1).then_some(()))
+        .await;
+    let letters = within(bus.dead_letters().list(10)).await.unwrap();
+    assert_eq!(
+        (letters.len(), &letters[0].reason, letters[0].queue.as_str()),
+        (1, &DeadReason::DeliveryLimit, QUEUE)
+    );
+    assert_eq!(*letters[0].message, work(1));
+}
+
+#[tokio::test]
+async fn a_deleted_queue_is_declared_and_consumed_from_again() {
+    let vhost = vhost().await;
+    let bus = bus(&vhost).await;
+    let mut consumer = bus.consumer(QUEUE).await.unwrap();
+    publish_until_confirmed(&bus, work(1)).await;
+    next(&mut consumer).await.done().await.unwrap();
+    vhost.delete_queue(QUEUE).await;
+    // The consumer brings it back.
+    let (came, ()) = tokio::join!(next(&mut consumer), publish_until_confirmed(&bus, work(2)));
+    assert_eq!(came.message().id, "2");
+    came.done().await.unwrap();
+}
+
+#[tokio::test]
+async fn a_publisher_brings_back_a_queue_that_is_missing() {
+    let vhost = vhost().await;
+    let bus = bus(&vhost).await;
+    vhost.delete_queue(QUEUE).await;
+    let outcomes = within(bus.publisher().publish(vec![work(1), work(2)])).await.unwrap();
+    assert_eq!(outcomes, [PublishOutcome::Confirmed; 2]);
+    let mut consumer = bus.consumer(QUEUE).await.unwrap();
+    for id in ["1", "2"] {
+        let delivery = next(&mut consumer).await;
+        assert_eq!(delivery.message().id, id);
+        delivery.done().await.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn a_purged_queue_is_empty_and_works_on() {
+    let vhost = vhost().await;
+    let bus = bus(&vhost).await;
+    assert!(within(bus.publisher().publish((0..20).map(work).collect())).await.is_ok());
+    depth_becomes(&bus, Depth { ready: 20, unsettled: 0, dead: 0 }).await;
+    vhost.purge_queue(QUEUE).await;
+    depth_becomes(&bus, Depth::default()).await;
+    publish_until_confirmed(&bus, work("after")).await;
+    let mut consumer = bus.consumer(QUEUE).await.unwrap();
+    assert_eq!(next(&mut consumer).await.message().id, "after");
+}
+
+#[tokio::test]
+async fn changed_limits_do_not_keep_a_service_from_starting() {
+    let vhost = vhost().await;
+    let first = bus(&vhost).await;
+    first.close().await;
+    for changed in [
+        Limits { capacity: 50, max_deliveries: 9, ..limits() },
+        Limits { capacity: 50_000, max_deliveries: 1, ..limits() },
+    ] {
+        let bus = connected(vhost.url(), Topology::deed(), changed).await;
+        publish_until_confirmed(&bus, work(1)).await;
+        let mut consumer = bus.consumer(QUEUE).await.unwrap();
+        next(&mut consumer).await.done().await.unwrap();
+        bus.close().await;
+    }
+    let arguments = &vhost.queue(QUEUE).await.unwrap()["arguments"];
+    assert_eq!((&arguments["x-max-length"], &arguments["x-delivery-limit"]), (&json!(10_000), &json!(3)));
+}
+
+#[tokio::test]
+async fn replaying_into_a_full_queue_says_so_and_loses_nothing() {
+    let vhost = vhost().await;
+    let limits = Limits { capacity: 3, publish_deadline: Duration::from_millis(400), ..limits() };
+    let bus = connected(vhost.url(), Topology::deed(), limits).await;
+    let mut consumer = bus.consumer(QUEUE).await.unwrap();
+    for id in 0..30 {
+        publish_until_confirmed(&bus, work(id)).await;
+        next(&mut consumer).await.dead_letter("no").await.unwrap();
+    }
+    drop(consumer);
+    let replayed = within(bus.dead_letters().replay(Replay::All)).await;
+    assert!(matches!(replayed, Err(BusError::Full(ref queue)) if queue == QUEUE), "{replayed:?}");
+    let mut consumer = bus.consumer(QUEUE).await.unwrap();
+    let (mut seen, letters) = (HashSet::new(), bus.dead_letters());
+    while seen.len() < 30 {
+        tokio::select! {
+            delivery = next(&mut consumer) => {
+                seen.insert(delivery.message().id.clone());
+                delivery.done().await.unwrap();
+            }
+            _ = letters.replay(Replay::All) => {}
+        }
+    }
+    depth_becomes(&bus, Depth::default()).await;
+}
+
+#[tokio::test]
+async fn looking_at_dead_letters_again_and_again_changes_nothing() {
+    let vhost = vhost().await;
+    let bus = bus(&vhost).await;
+    let mut consumer = bus.consumer(QUEUE).await.unwrap();
+    for id in 0..5 {
+        publish_until_confirmed(&bus, work(id)).await;
+        next(&mut consumer).await.dead_letter("no").await.unwrap();
+    }
+    let first = within(bus.dead_letters().list(3)).await.unwrap();
+    let ids: Vec<_> = first.iter().map(|letter| letter.message.id.as_str()).collect();
+    assert_eq!(ids, ["0", "1", "2"]);
+    for _ in 0..30 {
+        let letters = within(bus.dead_letters().list(3)).await.unwrap();
+        let ids: Vec<_> = letters.iter().map(|letter| letter.message.id.as_str()).collect();
+        assert_eq!(ids, ["0", "1", "2"]);
+    }
+    assert_eq!(within(bus.dead_letters().list(100)).await.unwrap().len(), 5);
+}
+
+#[tokio::test]
+async fn closing_lets_go_of_the_broker_when_the_last_delivery_is_settled() {
+    let vhost = vhost().await;
+    let bus = bus(&vhost).await;
+    let mut consumer = bus.consumer(QUEUE).await.unwrap();
+    publish_until_confirmed(&bus, work(1)).await;
+    publish_until_confirmed(&bus, work(2)).await;
+    publish_until_confirmed(&bus, work(3)).await;
+    let (first, second) = (next(&mut consumer).await, next(&mut consumer).await);
+    eventually("both connections", PATIENCE, async || (vhost.connections().await.len() == 2).then_some(()))
+        .await;
+    within(bus.close()).await;
+    assert!(bus.is_connected());
+    first.done().await.unwrap();
+    second.dead_letter("too late").await.unwrap();
+    eventually("no connection", PATIENCE, async || vhost.connections().await.is_empty().then_some(())).await;
+
+    let other = self::bus(&vhost).await;
+    depth_becomes(&other, Depth { ready: 1, unsettled: 0, dead: 1 }).await;
+}
+
+#[tokio::test]
+async fn a_refused_password_is_waited_out_and_a_publish_fails_in_time() {
+    let vhost = vhost().await;
+    let url = vhost.url().replace("guest:guest", "guest:wrong");
+    let bus = RabbitMq::start(config(&url, limits()), Topology::deed()).unwrap();
+    let started = Instant::now();
+    let refused = bus.publisher().publish(vec![work(1)]).await;
+    assert!(matches!(refused, Err(BusError::Unavailable(_))), "{refused:?}");
+    assert!(started.elapsed() < limits().publish_deadline + Duration::from_secs(1));
+    assert!(!bus.is_connected());
+    assert!(bus.depth(QUEUE).await.is_err());
+    within(bus.close()).await;
+}
+
+#[test]
+fn the_address_is_never_shown() {
+    let config = config("amqp://user:secret@broker", limits());
+    assert!(!format!("{config:?}").contains("secret"));
+}

@@ -1,0 +1,161 @@
+//! Brokers that are down, freeze, or run out of memory. Each test breaks one of its own.
+
+use std::{
+    collections::HashSet,
+    sync::{Arc, Mutex},
+    time::Duration,
+};
+
+use deed_bus::{Bus, BusError, Limits, RabbitMq, Topology};
+use deed_testkit::eventually;
+use tokio::time::Instant;
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+
+use crate::support::{
+    PATIENCE, QUEUE, config, connected, limits, next, publish_until_confirmed, show_logs, within, work,
+};
+
+type Ids = Arc<Mutex<HashSet<String>>>;
+
+/// Publishes one batch after the other until it is told to stop, and notes what was confirmed.
+async fn publish_all_along(bus: RabbitMq, confirmed: Ids, stop: CancellationToken) {
+    let publisher = bus.publisher();
+    for batch in 0.. {
+        if stop.is_cancelled() {
+            return;
+        }
+        let messages: Vec<_> = (0..20).map(|number| work(format!("{batch}-{number}"))).collect();
+        let ids: Vec<_> = messages.iter().map(|message| message.id.clone()).collect();
+        if let Ok(outcomes) = publisher.publish(messages).await {
+            let arrived = ids.into_iter().zip(outcomes).filter(|(_, outcome)| outcome.is_confirmed());
+            confirmed.lock().unwrap().extend(arrived.map(|(id, _)| id));
+        }
+    }
+}
+
+/// Consumes until the bus is closed, and notes what was seen.
+async fn consume_all_along(bus: RabbitMq, seen: Ids) {
+    let mut consumer = bus.consumer(QUEUE).await.unwrap();
+    while let Some(delivery) = consumer.next().await.unwrap() {
+        seen.lock().unwrap().insert(delivery.message().id.clone());
+        // What cannot be settled comes again.
+        let _ = delivery.done().await;
+    }
+}
+
+async fn grows(what: &str, ids: &Ids) {
+    let before = ids.lock().unwrap().len();
+    eventually(what, PATIENCE, async || (ids.lock().unwrap().len() > before + 100).then_some(())).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_was_confirmed_survives_a_broker_that_dies_and_comes_back() {
+    let mut broker = deed_testkit::RabbitMq::start().await;
+    let vhost = broker.vhost().await;
+    broker.kill().await;
+
+    // Down at the start.
+    let limits = Limits { publish_deadline: Duration::from_secs(1), max_deliveries: 1_000, ..limits() };
+    show_logs();
+    let bus = RabbitMq::start(config(vhost.url(), limits), Topology::deed()).unwrap();
+    let started = Instant::now();
+    let refused = bus.publisher().publish(vec![work("early")]).await;
+    assert!(matches!(refused, Err(BusError::Unavailable(_))), "{refused:?}");
+    assert!(started.elapsed() < Duration::from_secs(2));
+    assert!(bus.dead_letters().list(1).await.is_err());
+    assert!(bus.depth(QUEUE).await.is_err());
+    broker.start_again().await;
+    within(bus.connected()).await;
+
+    // Down in the middle of everything, by a power failure and by an operator.
+    let (confirmed, seen, stop, tasks) =
+        (Ids::default(), Ids::default(), CancellationToken::new(), TaskTracker::new());
+    tasks.spawn(publish_all_along(bus.clone(), Arc::clone(&confirmed), stop.clone()));
+    tasks.spawn(consume_all_along(bus.clone(), Arc::clone(&seen)));
+    for operator in [false, true] {
+        grows("messages to be published", &confirmed).await;
+        grows("messages to be consumed", &seen).await;
+        if operator {
+            broker.stop().await;
+        } else {
+            broker.kill().await;
+        }
+        eventually("the loss to be noticed", PATIENCE, async || (!bus.is_connected()).then_some(())).await;
+        broker.start_again().await;
+    }
+    grows("messages to be published again", &confirmed).await;
+    stop.cancel();
+    eventually("everything to be consumed", PATIENCE, async || {
+        confirmed.lock().unwrap().is_subset(&seen.lock().unwrap()).then_some(())
+    })
+    .await;
+    within(bus.close()).await;
+    tasks.close();
+    within(tasks.wait()).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_frozen_broker_is_given_up_and_found_again() {
+    let broker = deed_testkit::RabbitMq::start().await;
+    let vhost = broker.vhost().await;
+    let bus = connected(vhost.url(), Topology::deed(), limits()).await;
+    publish_until_confirmed(&bus, work(1)).await;
+    let mut consumer = bus.consumer(QUEUE).await.unwrap();
+    let in_hand = next(&mut consumer).await;
+
+    broker.freeze();
+    let frozen = Instant::now();
+    let unheard = bus.publisher().publish(vec![work(2)]).await;
+    assert!(matches!(unheard, Err(BusError::Unavailable(_))), "{unheard:?}");
+    assert!(frozen.elapsed() < limits().publish_deadline + Duration::from_secs(1));
+    eventually("the silence to be noticed", PATIENCE, async || (!bus.is_connected()).then_some(())).await;
+    // Heartbeats are counted in seconds, so one of a second is noticed to be missing a little late.
+    assert!(frozen.elapsed() < Duration::from_secs(5), "{:?}", frozen.elapsed());
+    let late = in_hand.done().await;
+    assert!(late.is_err(), "nobody heard that it was done");
+
+    broker.thaw();
+    publish_until_confirmed(&bus, work(3)).await;
+    let mut seen = HashSet::new();
+    while !["1", "3"].iter().all(|id| seen.contains(*id)) {
+        let delivery = next(&mut consumer).await;
+        seen.insert(delivery.message().id.clone());
+        delivery.done().await.unwrap();
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_broker_short_of_memory_takes_no_messages_and_gives_those_it_has() {
+    let mut broker = deed_testkit::RabbitMq::start().await;
+    let vhost = broker.vhost().await;
+    let bus = connected(vhost.url(), Topology::deed(), limits()).await;
+    for id in 0..3 {
+        publish_until_confirmed(&bus, work(id)).await;
+    }
+    let mut consumer = bus.consumer(QUEUE).await.unwrap();
+
+    broker.block().await;
+    for _ in 0..2 {
+        let started = Instant::now();
+        let refused = bus.publisher().publish(vec![work("refused")]).await;
+        assert!(matches!(refused, Err(BusError::Unavailable(_))), "{refused:?}");
+        let waited = started.elapsed();
+        let deadline = limits().publish_deadline;
+        assert!((deadline..deadline + Duration::from_secs(1)).contains(&waited), "{waited:?}");
+    }
+    for id in 0..3 {
+        let delivery = next(&mut consumer).await;
+        assert_eq!(delivery.message().id, id.to_string());
+        delivery.done().await.unwrap();
+    }
+    eventually("room", PATIENCE, async || (bus.depth(QUEUE).await.ok()?.ready == 0).then_some(())).await;
+
+    let waiting = tokio::spawn({
+        let bus = bus.clone();
+        async move { publish_until_confirmed(&bus, work("after")).await }
+    });
+    broker.unblock().await;
+    within(waiting).await.unwrap();
+    let after = async { while next(&mut consumer).await.message().id != "after" {} };
+    within(after).await;
+}

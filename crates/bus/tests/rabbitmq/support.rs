@@ -1,0 +1,67 @@
+//! What the tests of this backend share.
+
+use std::{collections::BTreeMap, time::Duration};
+
+use deed_bus::{Bus, Consumer, Delivery, Limits, Message, RabbitMq, RabbitMqConfig, Requirement, Topology};
+
+/// Anything the tests wait for happens within this time, or never.
+pub const PATIENCE: Duration = Duration::from_secs(30);
+pub const QUEUE: &str = Topology::VERIFICATION;
+pub const DEAD: &str = Topology::VERIFICATION_DEAD;
+
+pub fn limits() -> Limits {
+    Limits { publish_deadline: Duration::from_secs(3), max_deliveries: 4, prefetch: 20, ..Limits::default() }
+}
+
+pub fn config(url: &str, limits: Limits) -> RabbitMqConfig {
+    let heartbeat = Duration::from_secs(1);
+    RabbitMqConfig { url: url.to_owned(), limits, heartbeat, connection_name: "test".to_owned() }
+}
+
+/// What the bus says goes with the output of a test that fails.
+pub fn show_logs() {
+    let filter =
+        tracing_subscriber::EnvFilter::new(std::env::var("L").unwrap_or("warn,deed_bus=debug".into()));
+    let _ = tracing_subscriber::fmt().with_env_filter(filter).with_test_writer().try_init();
+}
+
+/// A bus that has its topology.
+pub async fn connected(url: &str, topology: Topology, limits: Limits) -> RabbitMq {
+    show_logs();
+    let bus = RabbitMq::start(config(url, limits), topology).unwrap();
+    within(bus.connected()).await;
+    bus
+}
+
+pub async fn within<T>(wait: impl Future<Output = T>) -> T {
+    tokio::time::timeout(PATIENCE, wait).await.unwrap()
+}
+
+pub fn work(id: impl ToString) -> Message {
+    Message {
+        id: id.to_string(),
+        routing_key: "verification.due".parse().unwrap(),
+        content_type: "text/plain".to_owned(),
+        body: id.to_string().into_bytes().into(),
+        headers: BTreeMap::new(),
+        delivery: Requirement::MustReachQueue,
+    }
+}
+
+pub async fn next(consumer: &mut Box<dyn Consumer>) -> Delivery {
+    within(consumer.next()).await.unwrap().unwrap()
+}
+
+/// Publishes one, and again until it is confirmed.
+pub async fn publish_until_confirmed(bus: &RabbitMq, message: Message) {
+    let publisher = bus.publisher();
+    within(async {
+        loop {
+            if publisher.publish(vec![message.clone()]).await.is_ok_and(|outcomes| outcomes[0].is_confirmed())
+            {
+                return;
+            }
+        }
+    })
+    .await;
+}

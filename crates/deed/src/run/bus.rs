@@ -1,0 +1,30 @@
+//! The bus that the configuration names: within the process, or a RabbitMQ broker.
+use std::sync::Arc;
+
+use deed_bus::{Bus, InProcess, RabbitMq, RabbitMqConfig, Topology};
+
+use crate::config::Settings;
+use crate::exit::Failure;
+
+/// The bus of a service. A broker that does not answer is no failure: it is tried until it does.
+pub(crate) fn open(settings: &Settings, name: &str) -> Result<Arc<dyn Bus>, Failure> {
+    match broker(settings, name)? {
+        Some(broker) => Ok(Arc::new(broker)),
+        None => Ok(Arc::new(InProcess::new(Topology::deed(), settings.bus))),
+    }
+}
+
+/// The broker, where there is one.
+pub(crate) fn broker(settings: &Settings, name: &str) -> Result<Option<RabbitMq>, Failure> {
+    let bus = &settings.config.bus;
+    let Some(url) = &bus.url else { return Ok(None) };
+    let config = RabbitMqConfig {
+        url: url.reveal().to_owned(),
+        limits: settings.bus,
+        heartbeat: bus.heartbeat,
+        connection_name: format!("deed {name}"),
+    };
+    RabbitMq::start(config, Topology::deed())
+        .map(Some)
+        .map_err(|error| Failure::Usage(format!("`bus.url` cannot be used: {error}")))
+}

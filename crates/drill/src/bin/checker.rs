@@ -1,0 +1,86 @@
+//! `checker`: says whether the server mode kept what it promised, from the database, the broker and two journals alone.
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use anyhow::Context as _;
+use clap::Parser;
+use deed_drill::checker::{Database, Evidence, Management, check, rebuild};
+use deed_drill::journal;
+
+/// Reads what is left after a drill and says what is wrong with it. Exit codes: 0 nothing, 1 something, 2 it could not be
+/// looked at.
+#[derive(Debug, Parser)]
+struct Options {
+    /// The database, `postgres://…`
+    #[arg(long)]
+    database: String,
+    /// The broker's management interface, `http://user:password@host:port`
+    #[arg(long)]
+    management: String,
+    /// The broker's virtual host
+    #[arg(long, default_value = "/")]
+    vhost: String,
+    /// The queue that has listened to all events; without it what was published is not looked at
+    #[arg(long)]
+    spy: Option<String>,
+    /// The DNS server's journal
+    #[arg(long)]
+    dns: PathBuf,
+    /// The journal of what was acknowledged
+    #[arg(long)]
+    acknowledged: PathBuf,
+    /// The service's `dispatcher.visibility`, in milliseconds
+    #[arg(long, default_value_t = 30_000)]
+    visibility_ms: i64,
+    /// The executable that rebuilds the read models, configured by the environment; without it nothing is rebuilt
+    #[arg(long)]
+    deed: Option<PathBuf>,
+    /// Answer in JSON
+    #[arg(long)]
+    json: bool,
+}
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    match run(Options::parse()).await {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::FAILURE,
+        Err(error) => {
+            eprintln!("the checker could not look: {error:#}");
+            ExitCode::from(2)
+        }
+    }
+}
+
+async fn run(options: Options) -> anyhow::Result<bool> {
+    let management = Management::new(&options.management, &options.vhost)?;
+    let queues = management.settled().await.context("asking the broker")?;
+    let heard = match &options.spy {
+        Some(queue) => Some(management.heard(queue).await.context("reading what was published")?),
+        None => None,
+    };
+    let mut database = Database::connect(&options.database).await?;
+    let taken = database.snapshot().await?;
+    let mut evidence = Evidence {
+        log: taken.log,
+        views: taken.views,
+        rebuilt: None,
+        taken_at: taken.taken_at,
+        queues,
+        heard,
+        dns: journal::read(&options.dns)?,
+        acknowledged: journal::read(&options.acknowledged)?,
+        visibility: options.visibility_ms * 1000,
+    };
+    if let Some(deed) = &options.deed {
+        rebuild(deed).await?;
+        evidence.rebuilt = Some(database.snapshot().await?.views);
+    }
+    let report = check(&evidence);
+    if options.json {
+        println!("{}", serde_json::to_string_pretty(&report)?);
+    } else {
+        println!("{}", report.table());
+    }
+    Ok(report.pass)
+}

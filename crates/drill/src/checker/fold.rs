@@ -1,0 +1,178 @@
+//! The checker's own fold: from events to the rows that the read models have to hold.
+use std::collections::BTreeMap;
+
+use super::evidence::Micros;
+use super::payload::{ClaimEvent, Payload};
+
+/// Every contested name.
+#[derive(Debug, Default)]
+pub struct World {
+    /// Its streams.
+    pub streams: BTreeMap<String, Stream>,
+}
+
+/// One contested name.
+#[derive(Debug, Default)]
+pub struct Stream {
+    /// Events folded.
+    pub version: i64,
+    /// The claim whose holder has the name.
+    pub holding: Option<String>,
+    /// Its claims; of ended ones the newest of each holder.
+    pub claims: BTreeMap<String, Claim>,
+}
+
+/// One claim.
+#[derive(Debug, Clone, Default)]
+pub struct Claim {
+    pub holder: String,
+    pub workspace: String,
+    pub app: Option<String>,
+    pub name: String,
+    pub scope: String,
+    pub initiated_at: Micros,
+    /// The last attempt that was settled.
+    pub settled: i64,
+    /// The check that is due next.
+    pub pending: Option<Pending>,
+    /// The deadline of a claim that is not proven yet.
+    pub expires_at: Option<Micros>,
+    pub status: &'static str,
+}
+
+/// A check that is due.
+#[derive(Debug, Clone, Copy)]
+pub struct Pending {
+    pub attempt: i64,
+    pub due_at: Micros,
+    /// The event itself asked for it, so its row is later by the visibility time-out.
+    pub announced: bool,
+}
+
+/// Statuses of claims that nothing can happen to any more.
+const OVER: [&str; 7] = ["expired", "cancelled", "refused", "transferred", "released", "lapsed", "revoked"];
+
+impl Claim {
+    /// Whether anything can still happen to it.
+    pub fn is_open(&self) -> bool {
+        !OVER.contains(&self.status)
+    }
+
+    /// Whether its holder has the name.
+    pub fn is_held(&self) -> bool {
+        matches!(self.status, "verified" | "at_risk")
+    }
+
+    fn schedule(&mut self, at: Option<chrono::DateTime<chrono::Utc>>) {
+        let attempt = self.pending.map_or(self.settled, |pending| pending.attempt) + 1;
+        self.pending = at.map(|at| Pending { attempt, due_at: at.timestamp_micros(), announced: false });
+    }
+
+    fn end(&mut self, status: &'static str) {
+        self.status = status;
+        self.pending = None;
+        self.expires_at = None;
+    }
+
+    /// What is due: kind, attempt, when.
+    pub fn due(&self, visibility: Micros) -> Vec<(&'static str, i64, Micros)> {
+        let check = self.pending.filter(|_| self.is_open()).map(|pending| {
+            let later = if pending.announced { visibility } else { 0 };
+            ("check", pending.attempt, pending.due_at + later)
+        });
+        check.into_iter().chain(self.expires_at.map(|at| ("expire", 0, at))).collect()
+    }
+}
+
+impl World {
+    /// Folds one more event.
+    pub fn fold(&mut self, event: &ClaimEvent<'_>) {
+        let stream = self.streams.entry(event.row.stream.clone()).or_default();
+        stream.version = event.row.version;
+        stream.fold(event);
+    }
+}
+
+impl Stream {
+    fn fold(&mut self, event: &ClaimEvent<'_>) {
+        let (kind, payload, id) = (event.row.kind.as_str(), &event.payload, event.claim());
+        match kind {
+            "ClaimInitiated" => {
+                let claim = initiated(payload);
+                self.claims.retain(|_, old| old.is_open() || old.holder != claim.holder);
+                self.claims.insert(id.to_owned(), claim);
+                return;
+            }
+            "OwnershipGranted" => self.holding = Some(id.to_owned()),
+            "OwnershipEnded" if self.holding.as_deref() == Some(id) => self.holding = None,
+            _ => {}
+        }
+        if let Some(claim) = self.claims.get_mut(id).filter(|claim| claim.is_open()) {
+            happened(claim, kind, payload, event.at());
+        }
+    }
+}
+
+fn initiated(payload: &Payload) -> Claim {
+    let holder = payload.holder.clone().unwrap_or_default();
+    // `{"workspace": {…}}` or `{"app": {…}}`
+    let inner = holder.as_object().and_then(|kinds| kinds.values().next()).cloned().unwrap_or_default();
+    let word = |key: &str| inner.get(key).and_then(|value| value.as_str()).map(str::to_owned);
+    Claim {
+        holder: holder.to_string(),
+        workspace: word("workspaceId").unwrap_or_default(),
+        app: word("appId"),
+        name: payload.name.clone().unwrap_or_default(),
+        scope: payload.scope.clone().unwrap_or_default(),
+        initiated_at: payload.at.timestamp_micros(),
+        expires_at: payload.expires_at.map(|at| at.timestamp_micros()),
+        status: "pending",
+        ..Claim::default()
+    }
+}
+
+fn happened(claim: &mut Claim, kind: &str, payload: &Payload, at: Micros) {
+    match kind {
+        "VerificationRequested" => {
+            if claim.status == "pending" && payload.expires_at.is_some() {
+                claim.status = "verifying";
+                claim.expires_at = payload.expires_at.map(|at| at.timestamp_micros());
+            }
+            let announced = payload.cause.as_deref() != Some("schedule");
+            claim.pending =
+                Some(Pending { attempt: payload.attempt.unwrap_or_default(), due_at: at, announced });
+        }
+        "CheckRecorded" => {
+            claim.settled = payload.attempt.unwrap_or_default();
+            claim.pending = None;
+            claim.schedule(payload.next_check_at);
+        }
+        "DomainVerified" => {
+            // Passed through within one append.
+            claim.status = "verifying";
+            claim.expires_at = None;
+        }
+        "ContestOpened" => {
+            claim.status = "contested";
+            claim.schedule(payload.next_check_at);
+        }
+        "ContestResolved" if payload.resolution.as_deref() == Some("granted") => claim.status = "verifying",
+        "OwnershipGranted" => {
+            claim.status = "verified";
+            claim.schedule(payload.next_check_at);
+        }
+        "OwnershipEnded" => claim.end(match payload.reason.as_deref() {
+            Some("transferred") => "transferred",
+            Some("released") => "released",
+            Some("lapsed") => "lapsed",
+            _ => "revoked",
+        }),
+        "ProofMissing" if claim.is_held() => claim.status = "at_risk",
+        "ProofRestored" if claim.is_held() => claim.status = "verified",
+        "ClaimExpired" => claim.end("expired"),
+        "ClaimCancelled" => claim.end("cancelled"),
+        // A contest that was not granted.
+        "ContestResolved" | "ClaimRefused" => claim.end("refused"),
+        _ => {}
+    }
+}

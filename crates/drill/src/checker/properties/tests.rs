@@ -1,0 +1,365 @@
+//! The checker can fail: each property is broken once by hand, and is the one that says so.
+use std::collections::BTreeSet;
+
+use serde_json::json;
+
+use super::{PROPERTIES, check};
+use crate::acknowledged::Promise;
+use crate::checker::broker::{Heard, Queue};
+use crate::checker::evidence::{Evidence, LogRow};
+use crate::checker::made_up::{A, B, C, D, E, at, evidence, micros};
+use crate::dns::{DnsEvent, Transport};
+
+/// The properties that do not hold once one thing is changed.
+fn broken_by(change: impl FnOnce(&mut Evidence)) -> BTreeSet<&'static str> {
+    let mut evidence = evidence();
+    let (log, heard) = (evidence.log.clone(), evidence.heard.clone());
+    change(&mut evidence);
+    if evidence.log != log && evidence.heard == heard {
+        hear_again(&mut evidence);
+    }
+    let report = check(&evidence);
+    assert!(report.table().ends_with(if report.pass { "PASS" } else { "FAIL" }));
+    let broken: BTreeSet<_> = report.properties.iter().filter(|v| !v.holds()).map(|v| v.property).collect();
+    assert_eq!(report.pass, broken.is_empty());
+    broken
+}
+
+/// What is done to the log is done before it is published.
+fn hear_again(evidence: &mut Evidence) {
+    let hear = |row: &LogRow| Heard {
+        position: row.position,
+        stream: row.stream.clone(),
+        version: row.version.to_string(),
+        data: row.payload.clone(),
+    };
+    evidence.heard = Some(evidence.log.iter().map(hear).collect());
+}
+
+/// Asserts that a change breaks exactly these properties.
+fn breaks(properties: &[&'static str], change: impl FnOnce(&mut Evidence)) {
+    assert_eq!(broken_by(change), properties.iter().copied().collect());
+}
+
+/// The row of a kind of event about a claim.
+fn row<'a>(evidence: &'a mut Evidence, kind: &str, claim: &str) -> &'a mut LogRow {
+    let found = evidence.log.iter_mut().find(|row| row.kind == kind && row.payload["claimId"] == claim);
+    found.expect("the story has it")
+}
+
+/// Takes an event away as if it had never been: numbers close up, the views are at the end still.
+fn never(evidence: &mut Evidence, kind: &str, claim: &str) {
+    let (position, stream) = {
+        let row = row(evidence, kind, claim);
+        (row.position, row.stream.clone())
+    };
+    evidence.log.retain(|row| row.position != position);
+    for row in evidence.log.iter_mut().filter(|row| row.position > position) {
+        row.position -= 1;
+        row.version -= i64::from(row.stream == stream);
+    }
+    for checkpoint in evidence.views.checkpoints.values_mut() {
+        *checkpoint -= 1;
+    }
+    evidence.rebuilt = Some(evidence.views.clone());
+}
+
+/// Adds an event at the end of a stream and of the log.
+fn then(evidence: &mut Evidence, stream: &str, kind: &str, payload: serde_json::Value) {
+    let version = evidence.log.iter().filter(|row| row.stream == stream).count() + 1;
+    evidence.log.push(LogRow {
+        position: i64::try_from(evidence.log.len()).unwrap() + 1,
+        stream: stream.to_owned(),
+        version: i64::try_from(version).unwrap(),
+        kind: kind.to_owned(),
+        payload,
+        recorded_at: micros(60),
+    });
+    for checkpoint in evidence.views.checkpoints.values_mut() {
+        *checkpoint += 1;
+    }
+    evidence.rebuilt = Some(evidence.views.clone());
+}
+
+fn values(evidence: &mut Evidence, asked: Transport, of: &str) -> Vec<usize> {
+    let value = format!("value-of-{of}");
+    let told = |event: &DnsEvent| matches!(event, DnsEvent::Answered { transport, values, .. } if *transport == asked && values.contains(&value));
+    (0..).zip(&evidence.dns).filter(|(_, line)| told(&line.event)).map(|(index, _)| index).collect()
+}
+
+#[test]
+fn nothing_is_wrong_with_a_story_in_which_nothing_is_wrong() {
+    breaks(&[], |_| {});
+    assert_eq!(PROPERTIES.len(), 23, "a new property needs its test here");
+}
+
+#[test]
+fn a_gap_in_positions() {
+    breaks(&["announced", "positions"], |e| {
+        for row in e.log.iter_mut().filter(|row| row.position == 3) {
+            row.position = 4;
+        }
+    });
+}
+
+#[test]
+fn a_gap_in_a_stream() {
+    let broken = broken_by(|e| {
+        for row in e.log.iter_mut().filter(|row| row.stream == "apex:one.com" && row.version > 4) {
+            row.version += 1;
+        }
+    });
+    assert!(broken.contains("versions"), "{broken:?}");
+    assert!(broken_by(|e| e.log[1].version = 1).contains("versions"), "the same version twice");
+}
+
+#[test]
+fn an_event_that_cannot_be_read() {
+    let broken = broken_by(|e| row(e, "ClaimCancelled", D).payload = json!({ "claimId": D }));
+    assert!(broken.contains("readable"), "{broken:?}");
+}
+
+#[test]
+fn time_that_runs_backwards() {
+    breaks(&["order"], |e| row(e, "OwnershipGranted", A).recorded_at = micros(4));
+    breaks(&["order"], |e| row(e, "VerificationRequested", D).payload["at"] = json!(at(5)));
+}
+
+#[test]
+fn an_attempt_that_is_settled_twice() {
+    let broken = broken_by(|e| {
+        let again = row(e, "CheckRecorded", A).payload.clone();
+        then(e, "apex:one.com", "CheckRecorded", again);
+    });
+    assert!(broken.contains("attempts"), "{broken:?}");
+}
+
+#[test]
+fn a_claim_that_was_acknowledged_and_lost() {
+    let broken = broken_by(|e| never(e, "ClaimInitiated", C));
+    assert!(broken.contains("acknowledged-in-log"), "{broken:?}");
+    breaks(&["acknowledged-in-log"], |e| e.acknowledged[0].workspace = "ws_b".to_owned());
+    breaks(&["acknowledged-in-log"], |e| e.acknowledged[0].claim_id = Some(B.to_owned()));
+    for promise in [3, 4] {
+        breaks(&["acknowledged-in-log"], |e| e.acknowledged[promise].what = Promise::Requested);
+        breaks(&["acknowledged-in-log"], |e| e.acknowledged[promise].what = Promise::Cancelled);
+    }
+}
+
+#[test]
+fn a_claim_that_is_missing_in_the_lists() {
+    let broken = broken_by(|e| {
+        let _ = e.views.claims.remove(C);
+    });
+    assert_eq!(broken, BTreeSet::from(["acknowledged-in-views", "claims", "rebuild"]));
+    let broken = broken_by(|e| {
+        e.views.ownerships.get_mut("apex:two.com").unwrap().body = json!({ "claims": {} });
+    });
+    assert_eq!(broken, BTreeSet::from(["acknowledged-in-views", "ownerships", "rebuild"]));
+}
+
+#[test]
+fn a_claim_made_twice() {
+    let broken = broken_by(|e| {
+        let mut again = row(e, "ClaimInitiated", C).payload.clone();
+        (again["claimId"], again["at"]) = (json!("clm_c2"), json!(at(50)));
+        then(e, "apex:two.com", "ClaimInitiated", again);
+    });
+    assert!(broken.contains("one-claim"), "{broken:?}");
+}
+
+#[test]
+fn two_holders_at_once() {
+    // The first holder's end is missing, so the second is granted a name that is held.
+    let broken = broken_by(|e| never(e, "OwnershipEnded", A));
+    assert!(broken.contains("one-holder"), "{broken:?}");
+    let broken = broken_by(|e| row(e, "OwnershipEnded", A).payload["claimId"] = json!(B));
+    assert!(broken.contains("one-holder"), "{broken:?}");
+}
+
+#[test]
+fn a_grant_without_proof() {
+    let broken = broken_by(|e| never(e, "DomainVerified", B));
+    assert!(broken.contains("grant-proven"), "{broken:?}");
+    breaks(&["grant-proven"], |e| row(e, "CheckRecorded", B).payload["outcome"] = json!("unknown"));
+}
+
+#[test]
+fn a_verification_that_the_dns_did_not_serve() {
+    for transport in [Transport::Udp, Transport::Tcp] {
+        breaks(&["verified-served"], |e| {
+            for index in values(e, transport, A).into_iter().rev() {
+                e.dns.remove(index);
+            }
+        });
+    }
+    breaks(&["verified-served"], |e| {
+        for index in values(e, Transport::Tcp, B) {
+            e.dns[index].at = at(16);
+        }
+    });
+    breaks(&["verified-served"], |e| {
+        for index in values(e, Transport::Udp, A) {
+            if let DnsEvent::Answered { truncated, .. } = &mut e.dns[index].event {
+                *truncated = true;
+            }
+        }
+    });
+}
+
+#[test]
+fn a_transfer_while_the_holders_record_stands() {
+    breaks(&["transfer-absence"], |e| {
+        for transport in [Transport::Udp, Transport::Tcp] {
+            for index in values(e, transport, B) {
+                if let DnsEvent::Answered { values, .. } = &mut e.dns[index].event {
+                    values.push(format!("value-of-{A}"));
+                }
+            }
+        }
+    });
+}
+
+#[test]
+fn a_record_that_was_published_in_vain() {
+    breaks(&["published-verified", "published-held"], |e| {
+        let (name, value) = ("_deed.two.com".to_owned(), format!("value-of-{C}"));
+        let mut line = e.dns[0].clone();
+        line.event = DnsEvent::Set { name, value };
+        e.dns.push(line);
+    });
+    // Taken away again, it has to have been verified all the same.
+    breaks(&["published-verified"], |e| {
+        let (name, value) = ("_deed.two.com".to_owned(), format!("value-of-{C}"));
+        let mut line = e.dns[0].clone();
+        line.event = DnsEvent::Set { name: name.clone(), value: value.clone() };
+        e.dns.push(line.clone());
+        line.event = DnsEvent::Cleared { name, value };
+        e.dns.push(line);
+    });
+}
+
+#[test]
+fn a_standing_record_whose_claim_has_nothing() {
+    breaks(&["published-held"], |e| {
+        e.dns.retain(|line| !matches!(line.event, DnsEvent::Cleared { .. }));
+    });
+}
+
+#[test]
+fn followers_that_are_behind() {
+    breaks(&["caught-up"], |e| {
+        let _ = e.views.checkpoints.insert("relay".to_owned(), 18);
+    });
+}
+
+#[test]
+fn a_state_that_is_not_what_happened() {
+    breaks(&["ownerships", "rebuild"], |e| {
+        e.views.ownerships.get_mut("apex:one.com").unwrap().body["holding"] = json!(A);
+    });
+    breaks(&["ownerships", "rebuild"], |e| {
+        e.views.ownerships.get_mut("apex:one.com").unwrap().version = 10;
+    });
+}
+
+#[test]
+fn a_list_that_is_not_what_happened() {
+    breaks(&["claims", "rebuild"], |e| {
+        e.views.claims.get_mut(A).unwrap().status = "verified".to_owned();
+    });
+    breaks(&["claims", "rebuild"], |e| e.views.claims.get_mut(C).unwrap().open = false);
+}
+
+#[test]
+fn due_work_that_is_missing_or_too_much() {
+    breaks(&["due-rows", "rebuild"], |e| {
+        let _ = e.views.due.pop_first();
+    });
+    breaks(&["due-rows", "rebuild"], |e| {
+        let (key, row) = e.views.due.pop_last().unwrap();
+        e.views.due.insert((key.0, key.1, key.2, key.3 + 1), row);
+    });
+}
+
+#[test]
+fn announced_work_falls_due_later_by_the_visibility() {
+    // The second claim's first check was asked for and never made.
+    let change = |e: &mut Evidence, later: i64| {
+        let payload =
+            json!({ "claimId": C, "at": at(50), "attempt": 1, "cause": "first", "expiresAt": at(3000) });
+        then(e, "apex:two.com", "VerificationRequested", payload);
+        let claim = e.views.claims.get_mut(C).unwrap();
+        (claim.version, claim.status) = (2, "verifying".to_owned());
+        e.views.ownerships.get_mut("apex:two.com").unwrap().version = 2;
+        let mut key = ("apex:two.com".to_owned(), C.to_owned(), "expire".to_owned(), 0);
+        let mut row = e.views.due.remove(&key).unwrap();
+        (row.due_at, row.visible_at) = (micros(3000), micros(3000));
+        e.views.due.insert(key.clone(), row);
+        (key.2, key.3) = ("check".to_owned(), 1);
+        (row.due_at, row.visible_at) = (micros(50 + later), micros(200));
+        e.views.due.insert(key, row);
+        e.rebuilt = Some(e.views.clone());
+    };
+    breaks(&[], |e| change(e, 3));
+    breaks(&["due-rows"], |e| change(e, 0));
+}
+
+#[test]
+fn a_rebuild_that_gives_something_else() {
+    breaks(&["rebuild"], |e| {
+        e.rebuilt.as_mut().unwrap().claims.get_mut(C).unwrap().status = "verifying".to_owned();
+    });
+    breaks(&["rebuild"], |e| {
+        let _ = e.rebuilt.as_mut().unwrap().apps.insert("app:x".to_owned(), String::new());
+    });
+    // When the work may be handed out again is nobody's truth.
+    breaks(&[], |e| e.rebuilt.as_mut().unwrap().due.values_mut().for_each(|row| row.visible_at += 1));
+}
+
+#[test]
+fn due_work_that_nobody_does() {
+    breaks(&["due-work"], |e| e.taken_at = micros(1017));
+    breaks(&[], |e| e.taken_at = micros(1015));
+}
+
+#[test]
+fn messages_that_are_left() {
+    for index in [0, 1] {
+        breaks(&["queues"], |e| e.queues[index].messages = 1);
+        breaks(&["queues"], |e| {
+            let _ = e.queues.remove(index);
+        });
+    }
+}
+
+#[test]
+fn an_event_that_was_not_published_or_published_otherwise() {
+    breaks(&["announced"], |e| {
+        e.heard.as_mut().unwrap().pop();
+    });
+    breaks(&["announced"], |e| e.heard.as_mut().unwrap()[6].data = json!({}));
+    breaks(&["announced"], |e| e.heard.as_mut().unwrap()[6].version = "7".to_owned());
+    // Published, and then lost by the log.
+    breaks(&["announced"], |e| e.heard.as_mut().unwrap()[0].position = 20);
+}
+
+#[test]
+fn the_queues_of_others_may_be_full() {
+    breaks(&[], |e| e.queues.push(Queue { name: "drill.spy".to_owned(), messages: 9 }));
+}
+
+#[test]
+fn a_hostname_that_its_app_does_not_know() {
+    let broken = broken_by(|e| {
+        e.log.pop();
+    });
+    assert!(broken.contains("app-and-host"), "{broken:?}");
+    let broken = broken_by(|e| never(e, "ClaimInitiated", E));
+    assert!(broken.contains("app-and-host"), "{broken:?}");
+    breaks(&["app-and-host"], |e| {
+        if let Some(row) = e.log.last_mut() {
+            row.payload["domain"] = json!("other.one.com");
+        }
+    });
+}

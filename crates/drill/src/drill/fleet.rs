@@ -1,0 +1,235 @@
+//! The processes of the service: started, killed, stopped and continued, and started again when they end.
+use std::fs::File;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::path::PathBuf;
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
+
+use anyhow::{Context as _, ensure};
+use deed_testkit::free_port;
+use rustix::process::{Pid, Signal, kill_process};
+use tokio::time::Instant;
+
+use super::notes::Notes;
+use super::place::{Place, Role, clean};
+
+/// How soon a process that ended by itself is started again.
+const AGAIN: Duration = Duration::from_secs(1);
+/// How long a process may take to be ready with nothing broken, and to end when it is asked to.
+const PATIENCE: Duration = Duration::from_mins(1);
+
+/// One process, or the place of one.
+pub struct Member {
+    pub role: Role,
+    index: usize,
+    /// Where it serves HTTP, which matters of `api` alone.
+    pub listen: SocketAddr,
+    ops: SocketAddr,
+    log: PathBuf,
+    child: Option<Child>,
+    /// Whether it has been seen ready since it was started.
+    ready: bool,
+    /// When it is to be started again; none while it runs or somebody wants it down.
+    again: Option<Instant>,
+    wanted: bool,
+}
+
+impl Member {
+    pub fn name(&self) -> String {
+        format!("{}-{}", self.role.word(), self.index)
+    }
+
+    fn pid(&self) -> Option<u32> {
+        self.child.as_ref().map(Child::id)
+    }
+}
+
+pub struct Fleet {
+    pub members: Vec<Member>,
+    http: reqwest::Client,
+    notes: Notes,
+    /// Processes that ended by themselves while they were starting, as they may when what they need is away.
+    pub ended_starting: usize,
+}
+
+impl Fleet {
+    /// Starts every process and waits until all are ready.
+    pub async fn start(place: &Place, notes: &Notes) -> anyhow::Result<Self> {
+        let address = || SocketAddr::from((Ipv4Addr::LOCALHOST, free_port(&[Ipv4Addr::LOCALHOST])));
+        let members =
+            Role::ALL.into_iter().flat_map(|role| (0..role.replicas()).map(move |index| (role, index)));
+        let members = members.map(|(role, index)| Member {
+            role,
+            index,
+            listen: address(),
+            ops: address(),
+            log: place.folder.join(format!("{}-{index}.log", role.word())),
+            child: None,
+            ready: false,
+            again: None,
+            wanted: false,
+        });
+        let http = reqwest::Client::builder().timeout(Duration::from_secs(2)).no_proxy().build()?;
+        let mut fleet = Self { members: members.collect(), http, notes: notes.clone(), ended_starting: 0 };
+        for member in 0..fleet.members.len() {
+            fleet.launch(place, member)?;
+        }
+        fleet.until_ready().await?;
+        Ok(fleet)
+    }
+
+    /// Starts a process in its place.
+    pub fn launch(&mut self, place: &Place, member: usize) -> anyhow::Result<()> {
+        let member = self.members.get_mut(member).context("there is such a process")?;
+        let log = File::options().create(true).append(true).open(&member.log)?;
+        // It ends with us, whatever ends us: the thread that starts it is the main one, which stays.
+        let mut command = clean(&PathBuf::from("setpriv"), place.environment(member.role)?);
+        command
+            .args(["--pdeathsig", "KILL", "--"])
+            .arg(&place.deed)
+            .args(["serve", "--roles", member.role.word()])
+            .args(["--listen", &member.listen.to_string(), "--ops-listen", &member.ops.to_string()])
+            .current_dir(&place.folder)
+            .stdin(Stdio::null())
+            .stdout(log.try_clone()?)
+            .stderr(log);
+        member.child = Some(spawn(&mut command)?);
+        (member.ready, member.again, member.wanted) = (false, None, true);
+        Ok(())
+    }
+
+    /// SIGKILL; the process stays down until it is launched.
+    pub fn kill(&mut self, member: usize) -> anyhow::Result<()> {
+        let member = self.members.get_mut(member).context("there is such a process")?;
+        (member.wanted, member.again) = (false, None);
+        if let Some(mut child) = member.child.take() {
+            child.kill()?;
+            child.wait()?;
+        }
+        Ok(())
+    }
+
+    /// Sends a signal to a process that runs.
+    pub fn signal(&self, member: usize, signal: Signal) -> anyhow::Result<()> {
+        let pid = self.members.get(member).and_then(Member::pid).and_then(|pid| i32::try_from(pid).ok());
+        if let Some(pid) = pid.and_then(Pid::from_raw) {
+            kill_process(pid, signal)?;
+        }
+        Ok(())
+    }
+
+    /// The process with this id.
+    pub fn by_pid(&self, pid: u32) -> Option<usize> {
+        self.members.iter().position(|member| member.pid() == Some(pid))
+    }
+
+    /// Processes of a kind.
+    pub fn of(&self, role: Role) -> Vec<usize> {
+        (0..).zip(&self.members).filter(|(_, member)| member.role == role).map(|(index, _)| index).collect()
+    }
+
+    /// Notices who has ended, and starts again who may not have.
+    pub async fn supervise(&mut self, place: &Place) -> anyhow::Result<()> {
+        let mut due = vec![];
+        for (index, member) in self.members.iter_mut().enumerate() {
+            if let Some(ended) = member.child.as_mut().map(Child::try_wait).transpose()?.flatten() {
+                member.child = None;
+                member.again = Some(Instant::now() + AGAIN);
+                let name = member.name();
+                if member.ready {
+                    self.notes.anomaly(&format!("{name} ended by itself after it had been ready: {ended}"));
+                } else {
+                    self.ended_starting += 1;
+                    self.notes.say(&format!("{name} ended while it was starting: {ended}"));
+                }
+            }
+            if member.wanted && member.again.is_some_and(|at| at <= Instant::now()) {
+                due.push(index);
+            }
+        }
+        for index in due {
+            self.launch(place, index)?;
+        }
+        for member in self.members.iter_mut().filter(|member| member.child.is_some() && !member.ready) {
+            let asked = self.http.get(format!("http://{}/readyz", member.ops)).send().await;
+            member.ready = asked.is_ok_and(|answer| answer.status().is_success());
+        }
+        Ok(())
+    }
+
+    /// Whether everything runs and has been ready.
+    pub fn is_ready(&self) -> bool {
+        self.members.iter().all(|member| member.child.is_some() && member.ready)
+    }
+
+    async fn until_ready(&mut self) -> anyhow::Result<()> {
+        let deadline = Instant::now() + PATIENCE;
+        while !self.is_ready() {
+            for member in &mut self.members {
+                let ended = member.child.as_mut().map(Child::try_wait).transpose()?.flatten();
+                ensure!(
+                    ended.is_none(),
+                    "{} does not come up ({ended:?}): see {}",
+                    member.name(),
+                    member.log.display()
+                );
+                if !member.ready {
+                    let asked = self.http.get(format!("http://{}/readyz", member.ops)).send().await;
+                    member.ready = asked.is_ok_and(|answer| answer.status().is_success());
+                }
+            }
+            ensure!(Instant::now() < deadline, "the processes do not get ready: see {}", self.waiting_for());
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+        Ok(())
+    }
+
+    fn waiting_for(&self) -> String {
+        let logs =
+            self.members.iter().filter(|member| !member.ready).map(|member| member.log.display().to_string());
+        logs.collect::<Vec<_>>().join(", ")
+    }
+
+    /// SIGTERM to all: each has to end in good order.
+    pub async fn stop(&mut self) -> anyhow::Result<()> {
+        for member in 0..self.members.len() {
+            self.signal(member, Signal::TERM)?;
+        }
+        let deadline = Instant::now() + PATIENCE;
+        for member in &mut self.members {
+            member.wanted = false;
+            let Some(mut child) = member.child.take() else { continue };
+            loop {
+                if let Some(ended) = child.try_wait()? {
+                    if !ended.success() {
+                        self.notes
+                            .anomaly(&format!("{} ended badly when it was asked to: {ended}", member.name()));
+                    }
+                    break;
+                }
+                if Instant::now() > deadline {
+                    self.notes.anomaly(&format!("{} does not end when it is asked to", member.name()));
+                    child.kill()?;
+                    child.wait()?;
+                    break;
+                }
+                tokio::time::sleep(Duration::from_millis(50)).await;
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Drop for Fleet {
+    fn drop(&mut self) {
+        for child in self.members.iter_mut().filter_map(|member| member.child.as_mut()) {
+            // One that is gone already needs nothing.
+            let _ = child.kill();
+            let _ = child.wait();
+        }
+    }
+}
+
+fn spawn(command: &mut Command) -> anyhow::Result<Child> {
+    command.spawn().context("a process of the service starts")
+}

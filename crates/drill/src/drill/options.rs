@@ -1,0 +1,65 @@
+//! The command line of the drill.
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::Parser;
+
+use super::faults::Kind;
+
+/// Breaks everything around the server mode under load, heals it, and has the checker say what is left of the promises.
+/// Exit codes: 0 everything, 1 something is wrong, 2 the drill could not be done.
+#[derive(Debug, Clone, Parser)]
+pub struct Options {
+    /// The executable `deed`
+    #[arg(long)]
+    pub deed: PathBuf,
+    /// The executable `checker`; by default the one beside this program
+    #[arg(long)]
+    pub checker: Option<PathBuf>,
+    /// How long the random mix of faults lasts, after each fault was there once; 0 leaves it out
+    #[arg(long, default_value_t = 10.0)]
+    pub minutes: f64,
+    /// Decides the mix; by default it is drawn and printed
+    #[arg(long)]
+    pub seed: Option<u64>,
+    /// Only this kind of fault; may be repeated
+    #[arg(long, value_enum)]
+    pub only: Vec<Kind>,
+    /// Go on to the mix at once, without each fault on its own before
+    #[arg(long)]
+    pub mix_only: bool,
+    /// Keep the folder of logs and journals even when nothing is wrong
+    #[arg(long)]
+    pub keep: bool,
+    /// Names claimed a second
+    #[arg(long, default_value_t = 20)]
+    pub rate: u32,
+    /// Names in hand at a time
+    #[arg(long, default_value_t = 64)]
+    pub in_hand: usize,
+    /// How long RabbitMQ is stopped, in seconds
+    #[arg(long, default_value_t = 60)]
+    pub outage_seconds: u64,
+    /// How long connections are frozen, in seconds
+    #[arg(long, default_value_t = 30)]
+    pub freeze_seconds: u64,
+}
+
+impl Options {
+    /// How long the mix lasts.
+    pub(super) fn mix(&self) -> Duration {
+        Duration::try_from_secs_f64(self.minutes * 60.0).unwrap_or_default()
+    }
+
+    pub(super) fn outage(&self) -> Duration {
+        Duration::from_secs(self.outage_seconds)
+    }
+
+    pub(super) fn freeze(&self) -> Duration {
+        Duration::from_secs(self.freeze_seconds)
+    }
+
+    pub(super) fn wants(&self, kind: Kind) -> bool {
+        self.only.is_empty() || self.only.contains(&kind)
+    }
+}

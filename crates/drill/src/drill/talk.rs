@@ -1,0 +1,136 @@
+//! HTTP as a good client speaks it: the same request with the same key until there is an answer.
+use std::net::SocketAddr;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::time::Duration;
+
+use reqwest::Method;
+use serde_json::Value;
+use tokio_util::sync::CancellationToken;
+
+use super::notes::Notes;
+
+/// How long an answer is waited for.
+const TIMEOUT: Duration = Duration::from_secs(15);
+/// The pause before a request is sent again.
+const PAUSE: Duration = Duration::from_millis(250);
+/// The longest pause that a server is obeyed in.
+const LONGEST: Duration = Duration::from_secs(2);
+
+/// What became of requests.
+#[derive(Debug, Default)]
+pub struct Counters {
+    pub sent: AtomicU64,
+    pub answered: AtomicU64,
+    pub unavailable: AtomicU64,
+    pub in_progress: AtomicU64,
+    pub too_many: AtomicU64,
+    pub timeouts: AtomicU64,
+    pub broken: AtomicU64,
+    pub server_errors: AtomicU64,
+}
+
+/// One request, the same each time it is sent.
+#[derive(Debug, Clone)]
+pub struct Request {
+    pub method: Method,
+    pub path: String,
+    pub body: Option<Value>,
+    /// Of one's own for each request that changes something.
+    pub idempotency_key: Option<String>,
+}
+
+/// Speaks to all `api` processes in turn.
+pub struct Talk {
+    http: reqwest::Client,
+    apis: Vec<SocketAddr>,
+    next: AtomicUsize,
+    pub counters: Counters,
+    notes: Notes,
+    /// Nobody waits for answers any more.
+    pub abandon: CancellationToken,
+}
+
+/// What to do after an answer, or after none.
+enum Next {
+    Take(u16, Value),
+    Again(Duration),
+}
+
+fn count(counter: &AtomicU64) {
+    counter.fetch_add(1, Ordering::Relaxed);
+}
+
+impl Talk {
+    pub fn new(apis: Vec<SocketAddr>, notes: Notes) -> anyhow::Result<Self> {
+        let http = reqwest::Client::builder().timeout(TIMEOUT).no_proxy().build()?;
+        let counters = Counters::default();
+        Ok(Self { http, apis, next: AtomicUsize::new(0), counters, notes, abandon: CancellationToken::new() })
+    }
+
+    /// Asks until there is an answer that trying again would not change; none once nobody waits any more.
+    pub async fn ask(&self, key: &str, request: &Request) -> Option<(u16, Value)> {
+        let asked = async {
+            loop {
+                match self.once(key, request).await {
+                    Next::Take(status, body) => return (status, body),
+                    Next::Again(pause) => tokio::time::sleep(pause).await,
+                }
+            }
+        };
+        self.abandon.run_until_cancelled(asked).await
+    }
+
+    async fn once(&self, key: &str, request: &Request) -> Next {
+        let turn = self.next.fetch_add(1, Ordering::Relaxed);
+        let Some(api) = self.apis.get(turn % self.apis.len().max(1)) else { return Next::Again(PAUSE) };
+        let url = format!("http://{api}{}", request.path);
+        // Nobody waits for the first check within the request.
+        let mut sending =
+            self.http.request(request.method.clone(), url).bearer_auth(key).header("prefer", "wait=0");
+        if let Some(idempotency_key) = &request.idempotency_key {
+            sending = sending.header("idempotency-key", idempotency_key);
+        }
+        if let Some(body) = &request.body {
+            sending = sending.json(body);
+        }
+        count(&self.counters.sent);
+        let answer = match sending.send().await {
+            Ok(answer) => answer,
+            Err(error) => return self.no_answer(&error),
+        };
+        let status = answer.status().as_u16();
+        let wait = answer.headers().get("retry-after").and_then(|value| value.to_str().ok()?.parse().ok());
+        let wait = wait.map_or(PAUSE, Duration::from_secs).clamp(PAUSE, LONGEST);
+        let body = match answer.bytes().await {
+            Ok(bytes) => serde_json::from_slice::<Value>(&bytes).unwrap_or_default(),
+            Err(error) => return self.no_answer(&error),
+        };
+        count(&self.counters.answered);
+        self.judge(request, status, body, wait)
+    }
+
+    fn no_answer(&self, error: &reqwest::Error) -> Next {
+        count(if error.is_timeout() { &self.counters.timeouts } else { &self.counters.broken });
+        Next::Again(PAUSE)
+    }
+
+    fn judge(&self, request: &Request, status: u16, body: Value, wait: Duration) -> Next {
+        match status {
+            503 => count(&self.counters.unavailable),
+            429 => count(&self.counters.too_many),
+            409 if body.to_string().contains("IDEMPOTENCY_IN_PROGRESS") => count(&self.counters.in_progress),
+            500.. => {
+                count(&self.counters.server_errors);
+                self.notes
+                    .anomaly(&format!("{} {} was answered {status}: {body}", request.method, request.path));
+            }
+            _ => return Next::Take(status, body),
+        }
+        Next::Again(wait)
+    }
+
+    /// An answer that a good client never gets.
+    pub fn unexpected(&self, request: &Request, status: u16, body: &Value) {
+        self.notes.anomaly(&format!("{} {} was answered {status}: {body}", request.method, request.path));
+    }
+}

@@ -1,0 +1,49 @@
+//! What is appended at the same time is written together.
+use async_trait::async_trait;
+use deed_store::{Append, AppendBackend, AppendError, Appended, BatchWriter, Position, Unavailable};
+
+use crate::append::{AppendAnswer, Heads, Prepared, WHAT, Written};
+use crate::open::Database;
+
+/// How often a batch is planned anew. Each time another process has appended to one of its streams, and the append that
+/// expected otherwise is out of the next plan.
+const TRIES: usize = 64;
+
+#[derive(Debug, thiserror::Error)]
+#[error("other processes appended to the same streams {TRIES} times")]
+struct Crowded;
+
+#[async_trait]
+impl BatchWriter for Database {
+    type Op = Prepared;
+    type Answer = AppendAnswer;
+
+    async fn write(&self, batch: Vec<Prepared>) -> Result<Vec<AppendAnswer>, Unavailable> {
+        let mut heads = Heads::default();
+        for _ in 0..TRIES {
+            let plan = heads.plan(&batch);
+            if plan.is_empty() {
+                return Ok(plan.answers(0));
+            }
+            match plan.write(&self.log).await? {
+                Written::UpTo(last) => {
+                    self.saw(Position(last));
+                    return Ok(plan.answers(last));
+                }
+                Written::Elsewhere(seen) => heads.learn(&plan, seen)?,
+                Written::Overtaken => {}
+            }
+        }
+        Err(Unavailable::new(WHAT, Crowded))
+    }
+}
+
+#[async_trait]
+impl AppendBackend for Database {
+    async fn append_batch(
+        &self,
+        batch: Vec<Append>,
+    ) -> Result<Vec<Result<Appended, AppendError>>, Unavailable> {
+        self.write(batch.into_iter().map(Prepared::new).collect::<Result<_, _>>()?).await
+    }
+}

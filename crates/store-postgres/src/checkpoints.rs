@@ -1,0 +1,133 @@
+//! Leases and checkpoints: compare-and-set under the epoch of a lease.
+use std::time::Duration;
+
+use async_trait::async_trait;
+use chrono::{DateTime, TimeDelta, Utc};
+use deed_store::{Checkpoints, Lease, LeaseError, Position, Unavailable};
+use sqlx::postgres::PgConnection;
+
+use crate::columns::{Reading, signed};
+use crate::open::PostgresStore;
+
+fn expiry(now: DateTime<Utc>, ttl: Duration) -> DateTime<Utc> {
+    let ttl = TimeDelta::from_std(ttl).unwrap_or(TimeDelta::days(36_500));
+    now.checked_add_signed(ttl).unwrap_or(now)
+}
+
+pub(crate) fn unless_lost(moved: bool) -> Result<(), LeaseError> {
+    if moved { Ok(()) } else { Err(LeaseError::Lost) }
+}
+
+/// Moves the checkpoint of a lease's subscription, in a transaction or as one; whether it did. The lease stays with its
+/// holder until that transaction ends.
+pub(crate) async fn advance(
+    connection: &mut PgConnection,
+    lease: &Lease,
+    from: Position,
+    to: Position,
+) -> Result<bool, sqlx::Error> {
+    let done = sqlx::query!(
+        "WITH held AS (SELECT name FROM leases WHERE name = $2 AND owner = $3 AND epoch = $4 FOR SHARE)
+         INSERT INTO checkpoints (name, position)
+         SELECT name, $1 FROM held
+         WHERE (SELECT deed_unsynced()) AND ($5 = 0::bigint OR EXISTS (SELECT FROM checkpoints WHERE name = $2))
+         ON CONFLICT (name) DO UPDATE SET position = excluded.position WHERE checkpoints.position = $5",
+        signed(to.0),
+        lease.name,
+        lease.owner,
+        signed(lease.epoch),
+        signed(from.0)
+    )
+    .execute(connection)
+    .await?;
+    Ok(done.rows_affected() == 1)
+}
+
+/// Sets the checkpoint of a lease's subscription to 0, in a transaction or as one; whether it did.
+pub(crate) async fn rewind(connection: &mut PgConnection, lease: &Lease) -> Result<bool, sqlx::Error> {
+    let done = sqlx::query!(
+        "WITH held AS (SELECT name FROM leases WHERE name = $1 AND owner = $2 AND epoch = $3 FOR SHARE)
+         INSERT INTO checkpoints (name, position) SELECT name, 0 FROM held
+         ON CONFLICT (name) DO UPDATE SET position = excluded.position",
+        lease.name,
+        lease.owner,
+        signed(lease.epoch)
+    )
+    .execute(connection)
+    .await?;
+    Ok(done.rows_affected() == 1)
+}
+
+#[async_trait]
+impl Checkpoints for PostgresStore {
+    /// Waits for the disk: an epoch that was lost could be given to another.
+    async fn acquire(
+        &self,
+        name: &str,
+        owner: &str,
+        now: DateTime<Utc>,
+        ttl: Duration,
+    ) -> Result<Option<Lease>, Unavailable> {
+        const WHAT: &str = "acquire a lease";
+        let mut connection = self.database.general.take(WHAT).await?;
+        let epoch = sqlx::query_scalar!(
+            "INSERT INTO leases (name, owner, epoch, expires_at) VALUES ($1, $2, 1, $3)
+             ON CONFLICT (name) DO UPDATE SET
+                 epoch = leases.epoch
+                     + (leases.owner IS DISTINCT FROM excluded.owner OR leases.expires_at <= $4)::integer,
+                 owner = excluded.owner,
+                 expires_at = excluded.expires_at
+             WHERE leases.owner IS NOT DISTINCT FROM excluded.owner OR leases.expires_at <= $4
+             RETURNING epoch",
+            name,
+            owner,
+            expiry(now, ttl),
+            now
+        );
+        let epoch = connection.until().wait(epoch.fetch_optional(&mut *connection)).await;
+        let Some(epoch) = connection.done(epoch)? else { return Ok(None) };
+        let epoch = Reading(WHAT).number("epoch", epoch)?;
+        Ok(Some(Lease { name: name.to_owned(), owner: owner.to_owned(), epoch }))
+    }
+
+    async fn renew(&self, lease: &Lease, now: DateTime<Utc>, ttl: Duration) -> Result<(), LeaseError> {
+        let mut connection = self.database.general.take("renew a lease").await?;
+        let renewed = sqlx::query!(
+            "UPDATE leases SET expires_at = $1
+             WHERE (SELECT deed_unsynced()) AND name = $2 AND owner = $3 AND epoch = $4",
+            expiry(now, ttl),
+            lease.name,
+            lease.owner,
+            signed(lease.epoch)
+        );
+        let renewed = connection.until().wait(renewed.execute(&mut *connection)).await;
+        unless_lost(connection.done(renewed)?.rows_affected() == 1)
+    }
+
+    async fn release(&self, lease: &Lease) -> Result<(), Unavailable> {
+        let mut connection = self.database.general.take("release a lease").await?;
+        let released = sqlx::query!(
+            "UPDATE leases SET owner = NULL, expires_at = to_timestamp(0)
+             WHERE (SELECT deed_unsynced()) AND name = $1 AND owner = $2 AND epoch = $3",
+            lease.name,
+            lease.owner,
+            signed(lease.epoch)
+        );
+        let released = connection.until().wait(released.execute(&mut *connection)).await;
+        connection.done(released).map(|_| ())
+    }
+
+    async fn checkpoint(&self, name: &str) -> Result<Position, Unavailable> {
+        const WHAT: &str = "read a checkpoint";
+        let mut connection = self.database.general.take(WHAT).await?;
+        let position = sqlx::query_scalar!("SELECT position FROM checkpoints WHERE name = $1", name);
+        let position = connection.until().wait(position.fetch_optional(&mut *connection)).await;
+        Ok(Position(Reading(WHAT).number("position", connection.done(position)?.unwrap_or(0))?))
+    }
+
+    async fn advance(&self, lease: &Lease, from: Position, to: Position) -> Result<(), LeaseError> {
+        let mut connection = self.database.general.take("advance a checkpoint").await?;
+        let moved = connection.until().wait(advance(&mut connection, lease, from, to)).await;
+        unless_lost(connection.done(moved)?)
+    }
+}

@@ -1,0 +1,98 @@
+//! Reading the log.
+use async_trait::async_trait;
+use chrono::{DateTime, Utc};
+use deed_claims::{Event, StreamId};
+use deed_store::{Append, AppendError, Appended, EventStore, Position, RecordedEvent, Unavailable, Version};
+use tokio::sync::watch;
+
+use crate::append::Prepared;
+use crate::columns::{Reading, signed};
+use crate::open::PostgresStore;
+
+/// An event as it lies in the table.
+struct EventRow {
+    position: i64,
+    stream: String,
+    version: i64,
+    kind: String,
+    schema: i32,
+    payload: String,
+    metadata: String,
+    recorded_at: DateTime<Utc>,
+}
+
+impl EventRow {
+    fn decode(self, reading: Reading) -> Result<RecordedEvent, Unavailable> {
+        let schema = reading.number("schema", self.schema.into())?;
+        Ok(RecordedEvent {
+            position: Position(reading.number("position", self.position)?),
+            stream: reading.parsed("stream", &self.stream)?,
+            version: Version(reading.number("version", self.version)?),
+            recorded_at: self.recorded_at,
+            metadata: reading.json("metadata", &self.metadata)?,
+            event: Event::from_parts(&self.kind, schema, &self.payload)
+                .map_err(|e| reading.unreadable("payload", Some(e.into())))?,
+        })
+    }
+}
+
+#[async_trait]
+impl EventStore for PostgresStore {
+    async fn append(&self, append: Append) -> Result<Appended, AppendError> {
+        self.appends.submit(Prepared::new(append)?).await?
+    }
+
+    async fn read_stream(
+        &self,
+        stream: &StreamId,
+        after: Version,
+    ) -> Result<Vec<RecordedEvent>, Unavailable> {
+        const WHAT: &str = "read a stream";
+        let mut connection = self.database.general.take(WHAT).await?;
+        let found = sqlx::query_as!(
+            EventRow,
+            r#"SELECT position, stream, version, kind, schema, payload::text AS "payload!",
+                      metadata::text AS "metadata!", recorded_at
+               FROM events WHERE stream = $1 AND version > $2 ORDER BY version"#,
+            stream.as_str(),
+            signed(after.0)
+        );
+        let found = connection.until().wait(found.fetch_all(&mut *connection)).await;
+        connection.done(found)?.into_iter().map(|row| row.decode(Reading(WHAT))).collect()
+    }
+
+    async fn read_log(&self, after: Position, limit: usize) -> Result<Vec<RecordedEvent>, Unavailable> {
+        const WHAT: &str = "read the log";
+        let mut connection = self.database.general.take(WHAT).await?;
+        let found = sqlx::query_as!(
+            EventRow,
+            r#"SELECT position, stream, version, kind, schema, payload::text AS "payload!",
+                      metadata::text AS "metadata!", recorded_at
+               FROM events WHERE position > $1 ORDER BY position LIMIT $2"#,
+            signed(after.0),
+            signed(limit)
+        );
+        let found = connection.until().wait(found.fetch_all(&mut *connection)).await;
+        let found = connection.done(found)?.into_iter().map(|row| row.decode(Reading(WHAT)));
+        let events = found.collect::<Result<Vec<_>, _>>()?;
+        // Another process may have written them.
+        if let Some(last) = events.last() {
+            self.database.saw(last.position);
+        }
+        Ok(events)
+    }
+
+    async fn last_position(&self) -> Result<Position, Unavailable> {
+        const WHAT: &str = "read the end of the log";
+        let mut connection = self.database.general.take(WHAT).await?;
+        let last = sqlx::query_scalar!(r#"SELECT coalesce(max(position), 0) AS "last!" FROM events"#);
+        let last = connection.until().wait(last.fetch_one(&mut *connection)).await;
+        let last = Position(Reading(WHAT).number("position", connection.done(last)?)?);
+        self.database.saw(last);
+        Ok(last)
+    }
+
+    fn head(&self) -> watch::Receiver<Position> {
+        self.database.head.subscribe()
+    }
+}

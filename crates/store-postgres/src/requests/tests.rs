@@ -1,0 +1,147 @@
+//! What a batch of requests answers, and what several processes do.
+use chrono::DateTime;
+use deed_store::{Idempotency, KeyId};
+use deed_testkit::Postgres;
+use tokio::task::JoinSet;
+
+use super::*;
+use crate::{PostgresConfig, PostgresStore, migrate};
+
+/// The server lives as long as it is held.
+async fn stores<const N: usize>() -> (Arc<Postgres>, [PostgresStore; N]) {
+    let server = tokio::task::spawn_blocking(Postgres::shared).await.unwrap();
+    let config = PostgresConfig::new(server.database().await.url());
+    migrate(&config).await.unwrap();
+    let mut stores = vec![];
+    for _ in 0..N {
+        stores.push(PostgresStore::connect(config.clone()).await.unwrap());
+    }
+    (server, stores.try_into().unwrap())
+}
+
+fn at(second: i64) -> DateTime<Utc> {
+    DateTime::from_timestamp(second, 0).unwrap()
+}
+
+fn key(name: &str) -> RequestKey {
+    RequestKey { key_id: KeyId("key_1".into()), idempotency_key: name.to_owned() }
+}
+
+fn begin(name: &str, fingerprint: u8, second: i64) -> RequestOp {
+    RequestOp::Begin(Beginning {
+        request: key(name),
+        fingerprint: [fingerprint; 32],
+        now: at(second),
+        locked_until: at(second + 60),
+        forget_before: at(second - 86_400),
+    })
+}
+
+fn receipt(name: &str, body: &str) -> Receipt {
+    Receipt { request: key(name), response: StoredResponse { status: 200, body: body.to_owned() } }
+}
+
+async fn begun(store: &PostgresStore, batch: Vec<RequestOp>) -> Vec<Begin> {
+    let answers = RequestWriter(store.database.clone()).write(batch).await.unwrap();
+    answers.into_iter().map(|answer| answer.begun().unwrap()).collect()
+}
+
+#[tokio::test]
+async fn beginnings_in_a_batch_answer_as_if_one_came_after_the_other() {
+    let (_server, [store]) = stores().await;
+    begun(&store, vec![begin("known", 1, 0)]).await;
+    store.complete(&receipt("known", "done")).await.unwrap();
+    let batch = vec![
+        begin("new", 1, 0),
+        begin("known", 1, 1),
+        begin("new", 1, 1),
+        begin("known", 2, 1),
+        begin("new", 2, 1),
+        // The run that this very batch began is dead by then.
+        begin("new", 1, 60),
+        begin("new", 1, 61),
+        // The answer is a day old.
+        begin("known", 2, 90_000),
+        begin("known", 1, 90_000),
+    ];
+    let answered = Begin::Answered(receipt("known", "done").response);
+    let expected = [
+        Begin::Started,
+        answered,
+        Begin::Running,
+        Begin::Mismatch,
+        Begin::Mismatch,
+        Begin::Started,
+        Begin::Running,
+        Begin::Started,
+        Begin::Mismatch,
+    ];
+    assert_eq!(begun(&store, batch).await, expected);
+    // The last run of each is what was written.
+    let after = vec![begin("new", 1, 119), begin("new", 1, 120), begin("known", 2, 90_001)];
+    assert_eq!(begun(&store, after).await, [Begin::Running, Begin::Started, Begin::Running]);
+}
+
+#[tokio::test]
+async fn an_answer_and_an_abandonment_come_after_the_beginnings_of_their_batch() {
+    let (_server, [store]) = stores().await;
+    let batch = vec![
+        RequestOp::Abandon(key("abandoned")),
+        RequestOp::Complete(receipt("answered", "done")),
+        RequestOp::Complete(receipt("answered", "again")),
+        begin("abandoned", 1, 0),
+        begin("answered", 1, 0),
+        begin("untouched", 1, 0),
+    ];
+    RequestWriter(store.database.clone()).write(batch).await.unwrap();
+    let after = vec![begin("abandoned", 2, 1), begin("answered", 1, 1), begin("untouched", 1, 1)];
+    let answered = Begin::Answered(receipt("answered", "done").response);
+    assert_eq!(begun(&store, after).await, [Begin::Started, answered, Begin::Running]);
+}
+
+/// Begins one request very often at once in several processes; how often it was started.
+async fn rivals(stores: &[PostgresStore], second: i64) -> usize {
+    let mut beginning = JoinSet::new();
+    for store in stores.iter().cycle().take(64) {
+        let store = store.clone();
+        beginning.spawn(async move {
+            store.begin(&key("one"), [1; 32], at(second), at(second + 60), at(second - 86_400)).await.unwrap()
+        });
+    }
+    let begun = beginning.join_all().await;
+    let of = |what: &Begin| begun.iter().filter(|begin| *begin == what).count();
+    assert_eq!(of(&Begin::Started) + of(&Begin::Running), 64, "{begun:?}");
+    of(&Begin::Started)
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn rivals_in_several_processes_start_a_request_once_and_take_a_dead_run_over_once() {
+    let (_server, stores) = stores::<3>().await;
+    for second in [0, 60, 120] {
+        assert_eq!(rivals(&stores, second).await, 1);
+    }
+    let stats = stores[0].requests.stats();
+    assert!(stats.batches < stats.appends, "they were not gathered: {stats:?}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn processes_that_change_the_same_requests_in_another_order_do_not_get_stuck() {
+    let (_server, stores) = stores::<2>().await;
+    let mut working = JoinSet::new();
+    for (which, store) in stores.iter().enumerate() {
+        let store = store.clone();
+        working.spawn(async move {
+            for round in 0..100 {
+                let mut keys: Vec<_> = (0..20).map(|n| format!("k{n}")).collect();
+                if which == 1 {
+                    keys.reverse();
+                }
+                let mut batch: Vec<_> = keys.iter().map(|key| begin(key, 1, round * 100)).collect();
+                batch.extend(keys.iter().map(|key| RequestOp::Complete(receipt(key, "done"))));
+                batch.extend(keys.iter().map(|key| RequestOp::Abandon(self::key(key))));
+                RequestWriter(store.database.clone()).write(batch).await.unwrap();
+            }
+        });
+    }
+    working.join_all().await;
+}

@@ -1,0 +1,81 @@
+//! Connections are killed while processes append and read: what was acknowledged stays, nothing is out of order.
+use std::{collections::HashSet, time::Duration};
+
+use deed_store::conformance::samples::apex;
+use deed_store::{EventStore, Position, RecordedEvent};
+use deed_store_postgres::PostgresStore;
+use deed_testkit::eventually;
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+
+use crate::given::{Given, PATIENCE, assert_kept, assert_whole, run, write_next};
+
+const KILLS: u32 = 60;
+const WRITERS: usize = 12;
+
+async fn tail(store: PostgresStore, stop: CancellationToken) -> Vec<RecordedEvent> {
+    let mut seen: Vec<RecordedEvent> = vec![];
+    loop {
+        let last_look = stop.is_cancelled();
+        let after = seen.last().map_or(Position(0), |event| event.position);
+        match store.read_log(after, 50).await {
+            Ok(more) if more.is_empty() && last_look => return seen,
+            Ok(more) => seen.extend(more),
+            Err(_) => {}
+        }
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn killed_connections_lose_nothing_that_was_acknowledged_and_leave_no_gap() {
+    let given = Given::empty().await.migrated().await;
+    let stores = [given.store().await, given.store().await, given.store().await];
+    let (stop, written) = (CancellationToken::new(), CancellationToken::new());
+    let (mut writers, mut readers) = (JoinSet::new(), JoinSet::new());
+    for writer in 0..WRITERS {
+        let (store, stop) = (stores[writer % stores.len()].clone(), stop.clone());
+        writers.spawn(async move {
+            let (stream, mut acknowledged, mut unknown) = (apex(&format!("writer-{writer}.com")), vec![], 0);
+            while !stop.is_cancelled() {
+                match write_next(&store, &stream).await {
+                    Some(appended) => acknowledged.push(appended),
+                    None => unknown += 1,
+                }
+            }
+            (acknowledged, unknown)
+        });
+    }
+    for store in &stores {
+        readers.spawn(tail(store.clone(), written.clone()));
+    }
+    let mut killer = given.raw().await;
+    let mut killed = 0;
+    while killed < KILLS {
+        let victims =
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_database()
+            AND pid <> pg_backend_pid() AND query LIKE '%deed_append%' ORDER BY random() LIMIT 1";
+        killed += u32::try_from(run(&mut killer, victims).await.unwrap()).unwrap();
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    stop.cancel();
+    let (mut acknowledged, mut unknown) = (vec![], 0);
+    for (mine, lost) in writers.join_all().await {
+        acknowledged.extend(mine);
+        unknown += lost;
+    }
+    written.cancel();
+    let log = eventually("a reading", PATIENCE, || async {
+        stores[0].read_log(Position(0), usize::MAX).await.ok()
+    })
+    .await;
+    assert_whole(&log);
+    assert_kept(&log, &acknowledged);
+    assert!(unknown > 0, "no kill hit anybody");
+    let positions: HashSet<_> = acknowledged.iter().map(|(_, appended)| appended.position).collect();
+    assert_eq!(positions.len(), acknowledged.len(), "one position was given twice");
+    for seen in readers.join_all().await {
+        assert_whole(&seen);
+        assert_eq!(seen.len(), log.len());
+    }
+}
