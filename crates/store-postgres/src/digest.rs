@@ -1,4 +1,6 @@
 //! What the read models hold, as one hash: equal contents, equal digest, whichever backend holds them.
+use std::time::Duration;
+
 use data_encoding::HEXLOWER;
 use futures::{Stream, TryStreamExt};
 use serde::Serialize;
@@ -9,7 +11,7 @@ use sqlx::postgres::PgConnection;
 use crate::session::prolong;
 
 /// How long it may take: it reads every row.
-pub(crate) const PATIENCE: std::time::Duration = std::time::Duration::from_secs(600);
+pub(crate) const PATIENCE: Duration = Duration::from_mins(10);
 
 /// Every row as JSON text in the order of its key, tables in a fixed order; one snapshot for all of them. Instants are
 /// microseconds, truths 1 and 0.

@@ -38,7 +38,7 @@ enum Ended {
 
 impl Listener {
     pub(crate) fn new(
-        options: PgConnectOptions,
+        options: &PgConnectOptions,
         session: Session,
         head: watch::Sender<Position>,
         patience: Duration,

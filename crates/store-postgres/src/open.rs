@@ -235,7 +235,7 @@ impl PostgresStore {
 
         let (stop, tasks) = (CancellationToken::new(), TaskTracker::new());
         let head = watch::Sender::new(end);
-        let listener = Listener::new(server.options.clone(), session, head.clone(), config.acquire_timeout);
+        let listener = Listener::new(&server.options, session, head.clone(), config.acquire_timeout);
         tasks.spawn(listener.run(stop.clone()));
         tasks.close();
         let pool = |session, connections| {

@@ -76,8 +76,9 @@ impl Failure {
     /// Other connections to the same server are no better: it is gone, going, or has become a standby.
     fn spoils_the_others(&self) -> bool {
         match self {
-            Self::Late => true,
-            Self::Sql(sqlx::Error::Io(_) | sqlx::Error::Tls(_) | sqlx::Error::Protocol(_)) => true,
+            Self::Late | Self::Sql(sqlx::Error::Io(_) | sqlx::Error::Tls(_) | sqlx::Error::Protocol(_)) => {
+                true
+            }
             Self::Sql(_) => {
                 self.code().is_some_and(|c| c.starts_with("57P") || c.starts_with("08") || c == "25006")
             }

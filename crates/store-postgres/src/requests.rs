@@ -192,11 +192,18 @@ async fn begin(
         }
         start(pool, &mut asked, answers).await?;
         learn(pool, &mut asked).await?;
-        asked.values_mut().for_each(|asked| asked.decide(answers));
+        decide(&mut asked, answers);
         replace(pool, &mut asked, answers).await?;
-        asked.values_mut().for_each(|asked| asked.decide(answers));
+        decide(&mut asked, answers);
     }
     Err(Unavailable::new(WHAT, Crowded))
+}
+
+/// Answers those that what is known allows to.
+fn decide(asked: &mut BTreeMap<(&str, &str), Asked<'_>>, answers: &mut [RequestAnswer]) {
+    for asked in asked.values_mut() {
+        asked.decide(answers);
+    }
 }
 
 /// Begins those of which nothing is known, as far as there is nothing.

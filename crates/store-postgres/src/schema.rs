@@ -16,7 +16,7 @@ const NOTES: &str = "_sqlx_migrations";
 /// The oldest major version of PostgreSQL.
 const OLDEST: i32 = 14;
 /// How long migrations may take together.
-const LONGEST: Duration = Duration::from_secs(3_600);
+const LONGEST: Duration = Duration::from_hours(1);
 const STANDBY: &str = "the server is a standby, which cannot be written to";
 
 /// What a migration did.
@@ -49,10 +49,10 @@ fn known() -> i64 {
     MIGRATIONS.iter().map(|migration| migration.version).max().unwrap_or(0)
 }
 
-fn judge<'a>(migrations: impl Iterator<Item = (i64, &'a [u8])> + Clone, found: &Found) -> Standing {
+fn judge(migrations: &[(i64, &[u8])], found: &Found) -> Standing {
     let newest = found.applied.iter().map(|migration| migration.version).max();
-    let known = migrations.clone().map(|(version, _)| version).max().unwrap_or(0);
-    let checksum_of = |version| migrations.clone().find(|(v, _)| *v == version).map(|(_, checksum)| checksum);
+    let known = migrations.iter().map(|(version, _)| *version).max().unwrap_or(0);
+    let checksum_of = |version| migrations.iter().find(|(v, _)| *v == version).map(|(_, checksum)| *checksum);
     for applied in &found.applied {
         match checksum_of(applied.version) {
             Some(checksum) if *checksum != *applied.checksum => return Standing::Changed(applied.version),
@@ -62,7 +62,7 @@ fn judge<'a>(migrations: impl Iterator<Item = (i64, &'a [u8])> + Clone, found: &
     }
     let is_applied = |version| found.applied.iter().any(|migration| migration.version == version);
     match newest {
-        Some(newest) if migrations.clone().all(|(version, _)| is_applied(version)) => {
+        Some(newest) if migrations.iter().all(|(version, _)| is_applied(*version)) => {
             if newest > known && found.compatible_from > known {
                 Standing::Newer(newest)
             } else {
@@ -73,8 +73,8 @@ fn judge<'a>(migrations: impl Iterator<Item = (i64, &'a [u8])> + Clone, found: &
     }
 }
 
-fn migrations() -> impl Iterator<Item = (i64, &'static [u8])> + Clone {
-    MIGRATIONS.iter().map(|migration| (migration.version, &*migration.checksum))
+fn ours() -> Vec<(i64, &'static [u8])> {
+    MIGRATIONS.iter().map(|migration| (migration.version, &*migration.checksum)).collect()
 }
 
 /// Keeps hands off servers that will not do and off the databases of others.
@@ -138,7 +138,7 @@ pub(crate) async fn check(
     limit: Duration,
 ) -> Result<(), OpenError> {
     let found = within(server, limit, look(server, connection)).await?;
-    judge(migrations(), &found).refused(&server.place).map(|_| ())
+    judge(&ours(), &found).refused(&server.place).map(|_| ())
 }
 
 async fn within<T>(
@@ -170,7 +170,7 @@ pub async fn migrate(config: &PostgresConfig) -> Result<Migrated, OpenError> {
     let mut connection = server.connect(Session::migrating()).await?;
     let found = within(&server, config.statement_timeout, look(&server, &mut connection)).await?;
     if found.is_deeds {
-        match judge(migrations(), &found) {
+        match judge(&ours(), &found) {
             Standing::Behind(_) => {}
             standing => {
                 let newest = standing.refused(&server.place)?;
@@ -215,7 +215,7 @@ mod tests {
             (&[(0, b"zero"), (1, b"one"), (2, b"two")], 1, Standing::Changed(0)),
             (&[(2, b"two"), (3, b"three")], 1, Standing::Behind(Some(3))),
         ] {
-            assert_eq!(judge(OURS.into_iter(), &found(applied, compatible_from)), standing);
+            assert_eq!(judge(&OURS, &found(applied, compatible_from)), standing);
         }
     }
 }

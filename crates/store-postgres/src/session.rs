@@ -39,7 +39,7 @@ impl Session {
 
     /// For migrations: they take as long as they take, and do not wait for a lock for ever.
     pub(crate) fn migrating() -> Self {
-        let minute = Duration::from_secs(60);
+        let minute = Duration::from_mins(1);
         Self {
             statement: Duration::ZERO,
             lock: minute,

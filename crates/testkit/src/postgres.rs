@@ -21,7 +21,7 @@ const SHARED: &str = "DEED_TEST_POSTGRES_URL";
 const USER: &str = "postgres";
 /// The oldest version that is good enough.
 const OLDEST: u32 = 14;
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_mins(1);
 
 /// What this process shares while anybody uses it.
 static OURS: Mutex<Weak<Postgres>> = Mutex::new(Weak::new());

@@ -50,12 +50,12 @@ async fn killed_connections_lose_nothing_that_was_acknowledged_and_leave_no_gap(
         readers.spawn(tail(store.clone(), written.clone()));
     }
     let mut killer = given.raw().await;
-    let mut killed = 0;
-    while killed < KILLS {
+    let mut hit = 0;
+    while hit < KILLS {
         let victims =
             "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_database()
             AND pid <> pg_backend_pid() AND query LIKE '%deed_append%' ORDER BY random() LIMIT 1";
-        killed += u32::try_from(run(&mut killer, victims).await.unwrap()).unwrap();
+        hit += u32::try_from(run(&mut killer, victims).await.unwrap()).unwrap();
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
     stop.cancel();
