@@ -33,6 +33,9 @@ pub trait BatchWriter: Send + Sync + 'static {
     async fn write(&self, batch: Vec<Self::Op>) -> Result<Vec<Self::Answer>, Unavailable>;
 }
 
+/// How often tasks that are ready may run before a batch is closed that is smaller than the one before.
+const RETURNS: usize = 3;
+
 #[derive(Debug, Default)]
 struct Counters {
     batches: AtomicU64,
@@ -80,7 +83,8 @@ impl Error for Cause {
 
 /// Gathers concurrent writes; one task writes, everybody else waits for their own answer.
 ///
-/// What finds the gatherer idle is written at once, alone. Cheap to clone. The task ends with
+/// What finds the gatherer idle is written at once, alone; after a batch, those who were in it are given the chance to
+/// be in the next one together. Cheap to clone. The task ends with
 /// [`close`](Self::close), or when the last clone is gone.
 pub struct Gatherer<Op, Answer> {
     what: &'static str,
@@ -191,6 +195,7 @@ impl<Op: Send + 'static, Answer: Send + 'static> Gathering<Op, Answer> {
     async fn run(self, mut queue: mpsc::Receiver<Waiting<Op, Answer>>, closing: CancellationToken) {
         let limit = self.limits.batch.max(1);
         let mut gathered = Vec::with_capacity(limit);
+        let mut last = 0;
         loop {
             tokio::select! {
                 biased;
@@ -200,6 +205,18 @@ impl<Op: Send + 'static, Answer: Send + 'static> Gathering<Op, Answer> {
                     if taken == 0 {
                         return;
                     }
+                    // Those who were just answered are on their way back with their next write: a transaction for the
+                    // first of them alone would have all the others wait for it.
+                    for _ in 0..RETURNS {
+                        if gathered.len() >= last.min(limit) {
+                            break;
+                        }
+                        tokio::task::yield_now().await;
+                        while gathered.len() < limit && let Ok(next) = queue.try_recv() {
+                            gathered.push(next);
+                        }
+                    }
+                    last = gathered.len();
                     // Whoever does not wait any more was told that it is unknown; better then not to write.
                     gathered.retain(|waiting| !waiting.answer.is_closed());
                     if !gathered.is_empty() {

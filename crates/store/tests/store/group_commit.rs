@@ -285,3 +285,31 @@ async fn the_gatherer_ends_with_its_last_handle() {
     drop(commit);
     assert!(timeout(Duration::from_secs(30), begun.recv()).await.unwrap().is_none());
 }
+
+// Like a server's runtime: whoever is woken by a task runs right behind it, before the others that wait.
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
+async fn those_who_come_back_at_once_stay_together() {
+    let (commit, mut begun) = start(LIMITS);
+    let tasks = 6;
+    let mut running = tokio::task::JoinSet::new();
+    let committing = tokio::spawn(async move {
+        loop {
+            next(&mut begun).await.commit();
+        }
+    });
+    for task in 0..tasks {
+        let commit = commit.clone();
+        running.spawn(async move {
+            for n in 0..20 {
+                let stream = stream(task * 100 + n);
+                commit.append(append(&stream, 0, vec![requested(1, 1, 0)])).await.unwrap();
+            }
+        });
+    }
+    running.join_all().await;
+    committing.abort();
+    // The first may be alone, and all others find their company.
+    let stats = commit.stats();
+    assert_eq!((stats.appends, stats.largest), (120, 6));
+    assert!(stats.batches <= 22, "{stats:?}");
+}
