@@ -206,8 +206,8 @@ impl Turn<'_> {
         let Some(to) = events.last().map(|event| event.position) else {
             self.backoff.reset();
             // Stopping ends the wait, and the caller sees it.
-            let _ = self.stop.run_until_cancelled(self.head.wait(self.config.poll)).await;
-            return Ok(from);
+            let waited = self.stop.run_until_cancelled(self.head.wait(self.config.poll)).await;
+            return if waited == Some(Waited::InVain) { self.still_at(from).await } else { Ok(from) };
         };
         if let Err(gap) = without_gap(from, &events) {
             tracing::error!(subscription = %self.lease.name, cause = %gap, "the log was not read whole");
@@ -229,6 +229,23 @@ impl Turn<'_> {
             }
             Err(cause) => {
                 self.after(&*cause, "a batch has to be tried again").await?;
+                Ok(from)
+            }
+        }
+    }
+
+    /// Where the subscription stands after a silence. A store that crashed may have come back with an older checkpoint,
+    /// and with rows as old: then what was done since has to be done again, though nothing new has come.
+    async fn still_at(&mut self, from: Position) -> Result<Position, Ended> {
+        match self.in_time(self.checkpoints.checkpoint(&self.lease.name)).await {
+            Ok(at) if at == from => Ok(from),
+            Ok(at) if at < from => {
+                tracing::warn!(subscription = %self.lease.name, %from, %at, "the checkpoint has gone back");
+                Ok(at)
+            }
+            Ok(_) => Err(Ended::Lost),
+            Err(error) => {
+                self.after(&error, "the checkpoint could not be read").await?;
                 Ok(from)
             }
         }
@@ -306,6 +323,15 @@ fn without_gap(from: Position, events: &[RecordedEvent]) -> Result<(), Gap> {
     wrong.map_or(Ok(()), |(expected, event)| Err(Gap { expected: Position(expected), found: event.position }))
 }
 
+/// How a wait for the log to grow ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Waited {
+    /// There may be something new.
+    ForNews,
+    /// Nothing was announced.
+    InVain,
+}
+
 /// The store's hints that the log may have grown.
 struct Head {
     hints: watch::Receiver<Position>,
@@ -320,12 +346,18 @@ impl Head {
     }
 
     /// Waits for a hint, but not for longer than this.
-    async fn wait(&mut self, longest: Duration) {
+    async fn wait(&mut self, longest: Duration) -> Waited {
         if self.gone {
-            return sleep(longest).await;
+            sleep(longest).await;
+            return Waited::InVain;
         }
-        if let Ok(Err(_)) = timeout(longest, self.hints.changed()).await {
-            self.gone = true;
+        match timeout(longest, self.hints.changed()).await {
+            Ok(Ok(())) => Waited::ForNews,
+            Ok(Err(_)) => {
+                self.gone = true;
+                Waited::InVain
+            }
+            Err(_) => Waited::InVain,
         }
     }
 }

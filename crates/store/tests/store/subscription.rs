@@ -347,6 +347,19 @@ async fn a_checkpoint_that_moved_behind_the_subscription_is_read_anew() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_checkpoint_that_went_back_in_a_silence_is_made_good_without_anything_new() {
+    let setting = Setting::new(3);
+    let mut running = setting.run("mine", []);
+    running.sees(1).await;
+    setting.checkpoint_becomes(3).await;
+    // As after a crash of a server that had not brought the last step to the disk.
+    setting.store.place_checkpoint(NAME, 1);
+    assert_eq!(places(&running.sees(2).await), [(0, vec![1, 2, 3]), (1, vec![2, 3])]);
+    setting.checkpoint_becomes(3).await;
+    running.stopped().await;
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_checkpoint_beyond_the_log_is_fatal() {
     let setting = Setting::new(2);
     setting.store.place_checkpoint(NAME, 3);
