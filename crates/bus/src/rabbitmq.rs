@@ -163,7 +163,7 @@ impl Bus for RabbitMq {
 
     async fn consumer(&self, queue: &str) -> Result<Box<dyn Consumer>, BusError> {
         self.shared.held(queue)?;
-        Ok(Box::new(QueueConsumer::new(Arc::clone(&self.shared), queue.to_owned())))
+        Ok(Box::new(QueueConsumer::new(Arc::clone(&self.shared), queue)))
     }
 
     fn dead_letters(&self) -> Arc<dyn DeadLetters> {

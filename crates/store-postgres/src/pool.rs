@@ -13,9 +13,11 @@ use deed_store::Unavailable;
 use sqlx::postgres::{PgConnectOptions, PgConnection};
 use sqlx::{ConnectOptions, Connection};
 use tokio::{
+    runtime::Handle,
     sync::{Semaphore, SemaphorePermit},
-    time::{Instant, timeout, timeout_at},
+    time::{Instant, sleep_until, timeout, timeout_at},
 };
+use tokio_util::task::AbortOnDropHandle;
 
 use crate::session::Session;
 
@@ -23,6 +25,8 @@ use crate::session::Session;
 const FRESH: Duration = Duration::from_secs(1);
 /// How long one that was not may take to say that it is alive, and to part.
 const SIGN_OF_LIFE: Duration = Duration::from_secs(1);
+/// How long after a refused connection no other is tried.
+const HOLD_OFF: Duration = Duration::from_millis(100);
 /// What a call is given beyond the time after which the server gives up by itself.
 const GRACE: Duration = Duration::from_secs(1);
 
@@ -110,6 +114,10 @@ pub(crate) struct Pool {
     limits: Limits,
     permits: Semaphore,
     idle: Mutex<Vec<Idle>>,
+    /// When the server last would not have us.
+    refused: Mutex<Option<Instant>>,
+    /// Where connections live, whoever asks for them: that may be a runtime which ends before the pool does.
+    runtime: Handle,
 }
 
 struct Idle {
@@ -129,7 +137,8 @@ pub(crate) struct Borrowed<'p> {
 impl Pool {
     pub(crate) fn new(options: PgConnectOptions, session: Session, limits: Limits) -> Self {
         let permits = Semaphore::new(limits.connections.max(1));
-        Self { options, session, limits, permits, idle: Mutex::default() }
+        let (idle, refused) = (Mutex::default(), Mutex::default());
+        Self { options, session, limits, permits, idle, refused, runtime: Handle::current() }
     }
 
     /// Waits for a connection; `what` names the call in errors.
@@ -146,7 +155,7 @@ impl Pool {
         };
         let connection = match self.alive().await {
             Some(connection) => connection,
-            None => Deadline(until).wait(self.connect()).await?,
+            None => self.connect(until).await?,
         };
         let deadline = Instant::now() + self.limits.statement + GRACE;
         Ok(Borrowed { connection, pool: self, what, deadline, _permit: permit })
@@ -166,10 +175,28 @@ impl Pool {
         None
     }
 
-    async fn connect(&self) -> Result<PgConnection, sqlx::Error> {
-        let mut connection = self.options.connect().await?;
-        self.session.settle(&mut connection).await?;
-        Ok(connection)
+    /// A new connection. While a server comes up again, everybody wants one at once: it
+    /// is not asked all the time.
+    async fn connect(&self, until: Instant) -> Result<PgConnection, Failure> {
+        let refused = || self.refused.lock().unwrap_or_else(PoisonError::into_inner);
+        let again = refused().map(|at| at + HOLD_OFF);
+        if let Some(again) = again {
+            sleep_until(again.min(until)).await;
+        }
+        let (options, session) = (self.options.clone(), self.session);
+        let connecting = AbortOnDropHandle::new(self.runtime.spawn(async move {
+            let mut connection = options.connect().await?;
+            session.settle(&mut connection).await?;
+            Ok(connection)
+        }));
+        let connected = match timeout_at(until, connecting).await {
+            Ok(Ok(connected)) => connected.map_err(Failure::Sql),
+            // A runtime that ends takes its tasks with it.
+            Ok(Err(_)) => Err(Failure::Closed),
+            Err(_) => Err(Failure::Late),
+        };
+        *refused() = connected.is_err().then(Instant::now);
+        connected
     }
 
     fn idle(&self) -> std::sync::MutexGuard<'_, Vec<Idle>> {

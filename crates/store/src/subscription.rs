@@ -229,12 +229,13 @@ impl Turn<'_> {
             }
             Err(cause) => {
                 self.after(&*cause, "a batch has to be tried again").await?;
-                Ok(from)
+                // What it failed of may be that the store has gone back.
+                self.still_at(from).await
             }
         }
     }
 
-    /// Where the subscription stands after a silence. A store that crashed may have come back with an older checkpoint,
+    /// Where the subscription stands after a silence or a failure. A store that crashed may have come back with an older checkpoint,
     /// and with rows as old: then what was done since has to be done again, though nothing new has come.
     async fn still_at(&mut self, from: Position) -> Result<Position, Ended> {
         match self.in_time(self.checkpoints.checkpoint(&self.lease.name)).await {

@@ -190,13 +190,13 @@ async fn carry(
             counters.cut.fetch_add(1, Ordering::Relaxed);
             return reset(&client);
         }
-        connected = connecting => match connected {
-            Ok(Ok(server)) => server,
-            Ok(Err(_)) | Err(_) => {
+        connected = connecting => {
+            let Ok(Ok(server)) = connected else {
                 counters.refused.fetch_add(1, Ordering::Relaxed);
                 return reset(&client);
-            }
-        },
+            };
+            server
+        }
     };
     for side in [&client, &server] {
         // Bytes are handed on as they come; a socket that cannot do so is only slower.

@@ -108,14 +108,21 @@ impl RabbitMq {
         self.node().signal("-CONT");
     }
 
+    async fn watermark(&mut self, words: &'static [&'static str]) {
+        self.with_node(|node| {
+            node.control(words);
+        })
+        .await;
+    }
+
     /// Raises the memory alarm: the broker blocks every connection that publishes.
     pub async fn block(&mut self) {
-        self.with_node(|node| node.control(&["set_vm_memory_high_watermark", "absolute", "1"])).await;
+        self.watermark(&["set_vm_memory_high_watermark", "absolute", "1"]).await;
     }
 
     /// Ends the memory alarm.
     pub async fn unblock(&mut self) {
-        self.with_node(|node| node.control(&["set_vm_memory_high_watermark", "0.4"])).await;
+        self.watermark(&["set_vm_memory_high_watermark", "0.4"]).await;
     }
 
     /// A fresh vhost; it goes with the value.

@@ -23,7 +23,7 @@ impl Address {
             return Err(refused("this build has no TLS: amqps:// needs the feature `amqps`"));
         }
         if let Some(literal) = ipv6_literal(url) {
-            uri.authority.host = literal.to_owned();
+            literal.clone_into(&mut uri.authority.host);
         }
         // A URL that ends in "/" names the vhost "" (which brokers do not have), and means the default one.
         if uri.vhost.is_empty() {

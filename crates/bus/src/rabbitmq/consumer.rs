@@ -28,7 +28,7 @@ use crate::{
 /// A consumer of one queue.
 pub(super) struct QueueConsumer {
     shared: Arc<Shared>,
-    queue: String,
+    queue: Arc<str>,
     state: State,
     backoff: Backoff,
 }
@@ -47,15 +47,15 @@ struct Subscription {
 }
 
 impl QueueConsumer {
-    pub fn new(shared: Arc<Shared>, queue: String) -> Self {
-        Self { shared, queue, state: State::Idle, backoff: Backoff::default() }
+    pub fn new(shared: Arc<Shared>, queue: &str) -> Self {
+        Self { shared, queue: queue.into(), state: State::Idle, backoff: Backoff::default() }
     }
 
     fn subscribe(&mut self) -> Result<BoxFuture<'static, Result<Subscription, BusError>>, BusError> {
         let shared = &self.shared;
         let subscribing = Subscribing {
             link: shared.consuming().clone(),
-            queue: self.queue.clone(),
+            queue: Arc::clone(&self.queue),
             held: Arc::clone(shared.held(&self.queue)?),
             topology: Arc::clone(&shared.topology),
             limits: shared.limits,
@@ -87,21 +87,19 @@ impl QueueConsumer {
                     Err(error) => {
                         self.backoff.next();
                         let source = std::error::Error::source(&error).map(ToString::to_string);
-                        tracing::warn!(queue = self.queue, error = ?source, "cannot consume; trying again");
+                        tracing::warn!(queue = &*self.queue, error = ?source, "cannot consume; trying again");
                         self.state = State::Idle;
                     }
                 },
-                State::Subscribed(subscription) => match subscription.stream.next().await {
-                    Some(Ok(delivery)) => {
+                State::Subscribed(subscription) => {
+                    if let Some(Ok(delivery)) = subscription.stream.next().await {
                         subscription.ledger.hand_out(delivery.delivery_tag);
                         let ledger = Arc::clone(&subscription.ledger);
                         return Ok(self.delivery(delivery, ledger));
                     }
-                    Some(Err(_)) | None => {
-                        tracing::debug!(queue = self.queue, "the subscription has ended");
-                        self.state = State::Idle;
-                    }
-                },
+                    tracing::debug!(queue = &*self.queue, "the subscription has ended");
+                    self.state = State::Idle;
+                }
             }
         }
     }
@@ -114,7 +112,7 @@ impl QueueConsumer {
         let message = Arc::new(incoming.message);
         let hold = InHand {
             shared: Arc::clone(&self.shared),
-            queue: self.queue.clone(),
+            queue: Arc::clone(&self.queue),
             ledger,
             tag: delivery_tag,
             message: Arc::clone(&message),
@@ -136,7 +134,7 @@ impl Consumer for QueueConsumer {
 /// What it takes to subscribe.
 struct Subscribing {
     link: Link,
-    queue: String,
+    queue: Arc<str>,
     held: Arc<AtomicUsize>,
     topology: Arc<Topology>,
     limits: Limits,
@@ -167,8 +165,8 @@ impl Subscribing {
             }
             Err(error) => return Err(error),
         };
-        // Reports must not keep the broker from sending: half of what it may send is worth one.
-        let ledger = Arc::new(Ledger::new(usize::from(prefetch).div_ceil(2), self.held));
+        // Reports must not keep the broker from sending: a quarter of what it may send is worth one.
+        let ledger = Arc::new(Ledger::new(usize::from(prefetch).div_ceil(4), self.held));
         let dropped = CancellationToken::new();
         let speaker = Speaker {
             live,
@@ -187,7 +185,7 @@ impl Subscribing {
 /// One delivered message, until it is settled.
 struct InHand {
     shared: Arc<Shared>,
-    queue: String,
+    queue: Arc<str>,
     ledger: Arc<Ledger>,
     tag: Tag,
     message: Arc<Message>,
@@ -208,7 +206,7 @@ impl InHand {
             return self.enter(Verdict::Requeue);
         }
         tracing::warn!(
-            queue = self.queue,
+            queue = &*self.queue,
             deliveries = self.attempt,
             "a message was delivered too often and is now a dead letter"
         );
@@ -217,10 +215,10 @@ impl InHand {
 
     /// The dead letter is confirmed before the message leaves its queue: there may then be two, but never none.
     async fn bury(&mut self, reason: String) -> Result<(), BusError> {
-        let spec = self.shared.topology.queues.get(&self.queue);
+        let spec = self.shared.topology.queues.get(&*self.queue);
         let dead_queue = spec.map(|spec| spec.dead_letter_queue.as_str()).unwrap_or_default();
         let death = Death {
-            queue: self.queue.clone(),
+            queue: self.queue.to_string(),
             reason: DeadReason::Refused(reason),
             deliveries: self.attempt,
         };

@@ -18,9 +18,9 @@ use super::{
     Shared,
     ledger::Tag,
     trouble::{Trouble, within},
-    wire::{Incoming, Outgoing, short},
+    wire::{Death, Incoming, Outgoing, short},
 };
-use crate::{BusError, DeadLetter, DeadLetters, PublishOutcome, Replay};
+use crate::{BusError, DeadLetter, DeadLetters, Message, PublishOutcome, Replay};
 
 /// How long what was given back may take to be there again, and how often that is looked for.
 const RETURN: Duration = Duration::from_secs(1);
@@ -46,12 +46,23 @@ struct Visit {
     left: usize,
     staying: usize,
     last_staying: Option<Tag>,
+    /// How many deliveries a message has.
+    allowed: u32,
+}
+
+/// One dead letter, held.
+struct Held {
+    tag: Tag,
+    message: Message,
+    death: Death,
 }
 
 impl Visit {
     async fn begin(shared: &Shared, queue: &str) -> Result<Self, BusError> {
         let channel = shared.channel().await?;
-        let mut visit = Self { channel, queue: queue.to_owned(), left: 0, staying: 0, last_staying: None };
+        let allowed = shared.limits.max_deliveries;
+        let mut visit =
+            Self { channel, queue: queue.to_owned(), left: 0, staying: 0, last_staying: None, allowed };
         visit.left = visit.ready().await?;
         Ok(visit)
     }
@@ -63,13 +74,15 @@ impl Visit {
     }
 
     /// The next one, oldest first.
-    async fn next(&mut self) -> Result<Option<(Tag, Incoming)>, BusError> {
+    async fn next(&mut self) -> Result<Option<Held>, BusError> {
         let Some(left) = self.left.checked_sub(1) else { return Ok(None) };
         self.left = left;
         let got = within(self.channel.basic_get(short(&self.queue)?, BasicGetOptions::default())).await?;
         Ok(got.map(|got| {
-            let lapin::message::Delivery { delivery_tag, routing_key, properties, data, .. } = got.delivery;
-            (delivery_tag, Incoming::read(&properties, routing_key.as_str(), data))
+            let lapin::message::Delivery { delivery_tag: tag, routing_key, properties, data, .. } =
+                got.delivery;
+            let message = Incoming::read(&properties, routing_key.as_str(), data).message;
+            Held { tag, message, death: Death::read(&properties, self.allowed) }
         }))
     }
 
@@ -117,24 +130,24 @@ impl Shared {
 
     /// Back to the queue it came from. The copy is confirmed before the dead letter goes: there may then be two, but
     /// never none.
-    async fn revive(&self, incoming: &Incoming) -> Result<bool, BusError> {
-        let queue = incoming.death(self.limits.max_deliveries).queue;
-        if !self.topology.queues.contains_key(&queue) {
-            tracing::warn!(id = ?incoming.message.id, ?queue, "a dead letter came from no queue of ours and stays");
+    async fn revive(&self, held: &Held) -> Result<bool, BusError> {
+        let queue = &held.death.queue;
+        if !self.topology.queues.contains_key(queue) {
+            tracing::warn!(id = ?held.message.id, ?queue, "a dead letter came from no queue of ours and stays");
             return Ok(false);
         }
-        match self.put(Outgoing::straight(&incoming.message, &queue)?).await? {
+        match self.put(Outgoing::straight(&held.message, queue)?).await? {
             PublishOutcome::Confirmed => Ok(true),
-            PublishOutcome::Full | PublishOutcome::Rejected => Err(BusError::Full(queue)),
+            PublishOutcome::Full | PublishOutcome::Rejected => Err(BusError::Full(queue.clone())),
             PublishOutcome::Unroutable => Err(Trouble::NotConnected.into()),
         }
     }
 
-    async fn sentence(&self, errand: &Errand<'_>, incoming: &Incoming) -> Result<Sentence, BusError> {
+    async fn sentence(&self, errand: &Errand<'_>, held: &Held) -> Result<Sentence, BusError> {
         let goes = match errand {
-            Errand::Purge(id) => incoming.message.id == *id,
-            Errand::Replay(Replay::Id(id)) if incoming.message.id != *id => false,
-            Errand::Replay(_) => self.revive(incoming).await?,
+            Errand::Purge(id) => held.message.id == *id,
+            Errand::Replay(Replay::Id(id)) if held.message.id != *id => false,
+            Errand::Replay(_) => self.revive(held).await?,
         };
         Ok(if goes { Sentence::Goes } else { Sentence::Stays })
     }
@@ -152,19 +165,19 @@ impl Shared {
         let mut visit = Visit::begin(self, queue).await?;
         let mut gone = 0;
         let ended = loop {
-            let (tag, incoming) = match visit.next().await {
+            let held = match visit.next().await {
                 Ok(Some(next)) => next,
                 Ok(None) => break Ok(()),
                 Err(error) => break Err(error),
             };
-            match self.sentence(errand, &incoming).await {
+            match self.sentence(errand, &held).await {
                 Ok(Sentence::Goes) => {
                     gone += 1;
-                    visit.pass(tag, Sentence::Goes).await?;
+                    visit.pass(held.tag, Sentence::Goes).await?;
                 }
-                Ok(Sentence::Stays) => visit.pass(tag, Sentence::Stays).await?,
+                Ok(Sentence::Stays) => visit.pass(held.tag, Sentence::Stays).await?,
                 Err(error) => {
-                    visit.pass(tag, Sentence::Stays).await?;
+                    visit.pass(held.tag, Sentence::Stays).await?;
                     break Err(error);
                 }
             }
@@ -181,12 +194,12 @@ impl DeadLetters for Shared {
         for queue in self.dead_letter_queues() {
             let mut visit = Visit::begin(self, queue).await?;
             while letters.len() < limit
-                && let Some((tag, incoming)) = visit.next().await?
+                && let Some(held) = visit.next().await?
             {
-                visit.pass(tag, Sentence::Stays).await?;
-                let death = incoming.death(self.limits.max_deliveries);
+                visit.pass(held.tag, Sentence::Stays).await?;
+                let Held { message, death, .. } = held;
                 letters.push(DeadLetter {
-                    message: Arc::new(incoming.message),
+                    message: Arc::new(message),
                     queue: death.queue,
                     reason: death.reason,
                     deliveries: death.deliveries,

@@ -98,20 +98,20 @@ async fn queue(
     for _ in 0..=BOUNDS.len() {
         let declaring =
             channel.queue_declare(short(name)?, QueueDeclareOptions::durable(), arguments.clone());
-        let error = match within(declaring).await {
-            Ok(_) => return Ok(()),
-            Err(error) => error,
-        };
-        let Some(difference) = refusal(&error).and_then(|text| Difference::read(&text)) else {
+        let Err(error) = within(declaring).await else { return Ok(()) };
+        let difference = refusal(&error).and_then(|text| Difference::read(&text));
+        let Some(difference) = difference.filter(|found| BOUNDS.contains(&&*found.argument)) else {
             return Err(conflict("queue", name, error));
         };
-        let Some(current) = difference.current.filter(|_| BOUNDS.contains(&&*difference.argument)) else {
-            return Err(conflict("queue", name, error));
+        let current = match difference.current {
+            Current::Number(number) => Some(number),
+            Current::Nothing => None,
+            Current::Other => return Err(conflict("queue", name, error)),
         };
         tracing::warn!(
             queue = name,
             argument = difference.argument,
-            current = ?current,
+            ?current,
             "the queue exists with another bound, which stays in force; to change it, delete the queue when it is empty"
         );
         let mut others = arguments.inner().clone();
@@ -155,17 +155,25 @@ fn conflict(kind: &'static str, name: &str, error: BusError) -> BusError {
 #[derive(Debug, PartialEq, Eq)]
 struct Difference {
     argument: String,
-    /// What the existing queue has, when it is a number or nothing at all.
-    current: Option<Option<i64>>,
+    current: Current,
+}
+
+/// What the existing queue has.
+#[derive(Debug, PartialEq, Eq)]
+enum Current {
+    Number(i64),
+    Nothing,
+    Other,
 }
 
 impl Difference {
     fn read(text: &str) -> Option<Self> {
         let (argument, _) = text.split_once("inequivalent arg '")?.1.split_once('\'')?;
         let (_, current) = text.split_once("but current is ")?;
-        let current = match current.split('\'').nth(1) {
-            Some(value) => value.parse().ok().map(Some),
-            None => current.starts_with("none").then_some(None),
+        let current = match current.split('\'').nth(1).map(str::parse) {
+            Some(Ok(number)) => Current::Number(number),
+            None if current.starts_with("none") => Current::Nothing,
+            Some(Err(_)) | None => Current::Other,
         };
         Some(Self { argument: argument.to_owned(), current })
     }
@@ -175,30 +183,22 @@ impl Difference {
 mod tests {
     use super::*;
 
-    fn read(text: &str) -> Option<(String, Option<Option<i64>>)> {
-        Difference::read(text).map(|difference| (difference.argument, difference.current))
-    }
-
     #[test]
     fn differences_are_read_out_of_refusals() {
         let about =
             "PRECONDITION_FAILED - inequivalent arg 'x-max-length' for queue 'q' in vhost '/': received";
-        let bound = "x-max-length".to_owned();
-        assert_eq!(
-            read(&format!(
-                "{about} the value '7' of type 'signedint' but current is the value '5' of type 'long'"
-            )),
-            Some((bound.clone(), Some(Some(5))))
-        );
-        assert_eq!(read(&format!("{about} '7' but current is '5'")), Some((bound.clone(), Some(Some(5)))));
-        assert_eq!(
-            read(&format!("{about} the value '7' of type 'signedint' but current is none")),
-            Some((bound.clone(), Some(None)))
-        );
-        assert_eq!(
-            read(&format!("{about} none but current is the value 'x' of type 'longstr'")),
-            Some((bound, None))
-        );
-        assert_eq!(read("PRECONDITION_FAILED - something else"), None);
+        for (tail, current) in [
+            ("'7' but current is '5'", Current::Number(5)),
+            (
+                "the value '7' of type 'signedint' but current is the value '5' of type 'long'",
+                Current::Number(5),
+            ),
+            ("the value '7' of type 'signedint' but current is none", Current::Nothing),
+            ("none but current is the value 'x' of type 'longstr'", Current::Other),
+        ] {
+            let read = Difference::read(&format!("{about} {tail}"));
+            assert_eq!(read, Some(Difference { argument: "x-max-length".to_owned(), current }), "{tail}");
+        }
+        assert_eq!(Difference::read("PRECONDITION_FAILED - something else"), None);
     }
 }

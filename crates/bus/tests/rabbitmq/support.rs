@@ -1,6 +1,10 @@
 //! What the tests of this backend share.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, Mutex},
+    time::Duration,
+};
 
 use deed_bus::{Bus, Consumer, Delivery, Limits, Message, RabbitMq, RabbitMqConfig, Requirement, Topology};
 
@@ -20,9 +24,39 @@ pub fn config(url: &str, limits: Limits) -> RabbitMqConfig {
 
 /// What the bus says goes with the output of a test that fails.
 pub fn show_logs() {
-    let filter =
-        tracing_subscriber::EnvFilter::new(std::env::var("L").unwrap_or("warn,deed_bus=debug".into()));
+    let filter = tracing_subscriber::EnvFilter::new("warn,deed_bus=debug");
     let _ = tracing_subscriber::fmt().with_env_filter(filter).with_test_writer().try_init();
+}
+
+/// What the bus says, for a test to read. Everything has to happen on the test's own thread.
+#[derive(Clone, Default)]
+pub struct Logs(Arc<Mutex<Vec<u8>>>);
+
+impl Logs {
+    pub fn subscriber(&self) -> impl tracing::Subscriber + Send + Sync {
+        let logs = self.clone();
+        let filter = tracing_subscriber::EnvFilter::new("deed_bus=trace");
+        tracing_subscriber::fmt()
+            .with_env_filter(filter)
+            .with_ansi(false)
+            .with_writer(move || logs.clone())
+            .finish()
+    }
+
+    pub fn text(&self) -> String {
+        String::from_utf8(self.0.lock().unwrap().clone()).unwrap()
+    }
+}
+
+impl std::io::Write for Logs {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        self.0.lock().unwrap().extend(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
 }
 
 /// A bus that has its topology.
@@ -37,6 +71,7 @@ pub async fn within<T>(wait: impl Future<Output = T>) -> T {
     tokio::time::timeout(PATIENCE, wait).await.unwrap()
 }
 
+#[expect(clippy::needless_pass_by_value, reason = "callers read better so")]
 pub fn work(id: impl ToString) -> Message {
     Message {
         id: id.to_string(),

@@ -161,7 +161,7 @@ lease_ttl = "5s"
 
 [log]
 format = "human"
-filter = "warn,actix_http=off"
+filter = "warn,actix_http=off,lapin=off"
 "#,
         listen = at.listen,
         ops = at.ops,

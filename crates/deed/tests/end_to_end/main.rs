@@ -1,5 +1,5 @@
 //! The built executable as its users meet it: everything runs, and is asked over HTTP.
-#![expect(clippy::expect_used, reason = "a test that cannot go on has failed")]
+#![expect(clippy::expect_used, clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
 #[macro_use]
 mod harness;

@@ -9,9 +9,10 @@ use tokio::sync::Mutex;
 use tokio::time::Instant;
 
 use super::fleet::Fleet;
+use super::load::Shared;
 use super::place::{Gates, LEASE, Place, Role};
 use super::progress::{LEASES, Progress};
-use crate::checker::Management;
+use crate::checker::{Database, Management};
 
 /// The queue that is purged.
 const QUEUE: &str = "deed.verification";
@@ -25,6 +26,8 @@ pub enum Kind {
     Kill,
     /// PostgreSQL ends at once and comes back
     PostgresRestart,
+    /// PostgreSQL ends in a silence right after the read models moved, and is back before a lease runs out
+    QuietCrash,
     /// RabbitMQ is stopped for a while
     RabbitStop,
     /// The work queue is purged
@@ -42,9 +45,10 @@ pub enum Kind {
 }
 
 impl Kind {
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 10] = [
         Self::Kill,
         Self::PostgresRestart,
+        Self::QuietCrash,
         Self::RabbitStop,
         Self::Purge,
         Self::CutPostgres,
@@ -78,6 +82,7 @@ pub enum Fault {
         lease: &'static str,
         down: Duration,
     },
+    QuietCrash,
     RabbitStop {
         hard: bool,
         down: Duration,
@@ -104,6 +109,7 @@ impl Fault {
         match self {
             Self::Kill { .. } | Self::KillLeader { .. } => Kind::Kill,
             Self::PostgresRestart { .. } => Kind::PostgresRestart,
+            Self::QuietCrash => Kind::QuietCrash,
             Self::RabbitStop { .. } => Kind::RabbitStop,
             Self::Purge => Kind::Purge,
             Self::Cut { service: Service::Postgres, .. } => Kind::CutPostgres,
@@ -127,6 +133,9 @@ impl Fault {
             Self::PostgresRestart { down } => format!("PostgreSQL stopped at once, down for {down:?}"),
             Self::RabbitStop { hard: true, down } => format!("RabbitMQ killed, down for {down:?}"),
             Self::RabbitStop { hard: false, down } => format!("RabbitMQ stopped, down for {down:?}"),
+            Self::QuietCrash => {
+                "PostgreSQL stopped at once in a silence, right after the read models moved".to_owned()
+            }
             Self::Purge => format!("queue {QUEUE} purged"),
             Self::Cut { service, role } => format!("connections of {} to {service:?} cut", of(role)),
             Self::Freeze { service, role, lasts } => {
@@ -150,6 +159,7 @@ impl Fault {
             }
             Kind::PostgresRestart => vec![Self::PostgresRestart { down: moment }],
             Kind::RabbitStop => vec![Self::RabbitStop { hard: false, down: outage }],
+            Kind::QuietCrash => vec![Self::QuietCrash; 5],
             Kind::Purge => vec![Self::Purge],
             Kind::CutPostgres => vec![Self::Cut { service: Service::Postgres, role: every }],
             Kind::CutRabbit => vec![Self::Cut { service: Service::Rabbit, role: every }],
@@ -172,6 +182,7 @@ impl Fault {
             Kind::Kill => Self::Kill { role, which: chance.usize(0..role.replicas()), down },
             Kind::PostgresRestart => Self::PostgresRestart { down },
             Kind::RabbitStop => Self::RabbitStop { hard: chance.bool(), down: outage.mul_f64(chance.f64()) },
+            Kind::QuietCrash => Self::QuietCrash,
             Kind::Purge => Self::Purge,
             Kind::CutPostgres => Self::Cut { service: Service::Postgres, role: some },
             Kind::CutRabbit => Self::Cut { service: Service::Rabbit, role: some },
@@ -193,6 +204,7 @@ pub struct Ground {
     pub fleet: Arc<Mutex<Fleet>>,
     pub progress: Progress,
     pub management: Management,
+    pub load: Arc<Shared>,
 }
 
 impl Ground {
@@ -213,7 +225,8 @@ impl Ground {
                 self.fleet.lock().await.launch(&self.place, member)?;
             }
             Fault::PostgresRestart { down } => {
-                let postgres = Arc::clone(&self.place.postgres);
+                let held = self.place.postgres.lock().await;
+                let postgres = Arc::clone(&held);
                 tokio::task::spawn_blocking(move || {
                     postgres.stop_immediate();
                     std::thread::park_timeout(down);
@@ -221,6 +234,7 @@ impl Ground {
                 })
                 .await?;
             }
+            Fault::QuietCrash => self.load.in_silence(self.quiet_crash()).await?,
             Fault::RabbitStop { hard, down } => {
                 let mut rabbit = self.place.rabbit.lock().await;
                 if hard {
@@ -257,6 +271,26 @@ impl Ground {
             Service::Postgres => postgres,
             Service::Rabbit => rabbit,
         })
+    }
+
+    /// What is derived is written without waiting for the disk: the last of it is lost when the server ends now.
+    async fn quiet_crash(&self) -> anyhow::Result<()> {
+        let database = Database::connect(&self.place.database).await?;
+        let caught_up = "SELECT (SELECT max(position) FROM events)
+                            = (SELECT position FROM checkpoints WHERE name = 'read-models')";
+        // Read models that never get there are somebody else's finding.
+        let deadline = Instant::now() + PATIENCE;
+        while database.client().query_one(caught_up, &[]).await?.try_get::<_, Option<bool>>(0)? != Some(true)
+            && Instant::now() < deadline
+        {}
+        let postgres = self.place.postgres.lock().await;
+        let server = Arc::clone(&postgres);
+        tokio::task::spawn_blocking(move || {
+            server.stop_immediate();
+            server.restart();
+        })
+        .await?;
+        Ok(())
     }
 
     async fn purge(&self) -> anyhow::Result<()> {

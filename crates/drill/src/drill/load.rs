@@ -4,6 +4,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use anyhow::Context as _;
 use reqwest::Method;
 use serde_json::{Value, json};
 use tokio::sync::{OnceCell, OwnedSemaphorePermit, Semaphore};
@@ -23,6 +24,8 @@ use crate::journal::Journal;
 const IN_VAIN: usize = 40;
 /// How much later than asked for some records are published.
 const LATE: Duration = Duration::from_secs(3);
+/// How long nothing is asked for until what was written is surely on the disk.
+const SILENCE: Duration = Duration::from_secs(1);
 /// How often a holder looks whether the name is theirs.
 const LOOK: Duration = Duration::from_millis(500);
 
@@ -79,6 +82,14 @@ struct Claimed {
     record: (String, String),
 }
 
+impl Claimed {
+    fn read(data: &Value, name: &str, workspace: usize) -> Option<Self> {
+        let word = |value: &Value| value.as_str().map(str::to_owned);
+        let record = (word(&data["record"]["name"])?, word(&data["record"]["value"])?);
+        Some(Self { id: Some(word(&data["id"])?), name: name.to_owned(), workspace, record })
+    }
+}
+
 /// What every name in hand works with.
 pub struct Shared {
     pub talk: Talk,
@@ -90,6 +101,8 @@ pub struct Shared {
     in_vain: Mutex<VecDeque<Claimed>>,
     /// Values of the records that were published.
     published: Mutex<BTreeSet<String>>,
+    /// Names claimed in silence so far.
+    silences: AtomicU64,
     /// An app of each tenant.
     apps: Vec<OnceCell<String>>,
 }
@@ -123,6 +136,7 @@ impl Load {
             notes,
             in_vain: Mutex::default(),
             published: Mutex::default(),
+            silences: AtomicU64::new(0),
             apps: WORKSPACES.iter().map(|_| OnceCell::new()).collect(),
         });
         let stop = CancellationToken::new();
@@ -246,15 +260,10 @@ impl Shared {
         let path = "/v1/domains/claims".to_owned();
         let request = changing(Method::POST, path, Some(json!({ "domain": name })), name, workspace);
         let body = self.ask(workspace, &request).await?;
-        let data = &body["data"];
-        let word = |value: &Value| value.as_str().unwrap_or_default().to_owned();
-        let record = (word(&data["record"]["name"]), word(&data["record"]["value"]));
-        let claim =
-            Claimed { id: data["id"].as_str().map(str::to_owned), name: name.to_owned(), workspace, record };
-        if claim.id.is_none() || claim.record.1.is_empty() {
+        let Some(claim) = Claimed::read(&body["data"], name, workspace) else {
             self.talk.unexpected(&request, 200, &body);
             return None;
-        }
+        };
         self.acknowledged(Promise::Claimed, &claim);
         self.tally.claimed.fetch_add(1, Ordering::Relaxed);
         Some(claim)
@@ -318,6 +327,27 @@ impl Shared {
             }
             tokio::time::sleep(LOOK).await;
         }
+    }
+
+    /// Claims a name while nothing else is asked for, has something done, and only then asks for verification.
+    pub async fn in_silence(&self, done: impl Future<Output = anyhow::Result<()>>) -> anyhow::Result<()> {
+        let _silence = self.talk.gate.write().await;
+        tokio::time::sleep(SILENCE).await;
+        let name = format!("drill-silence-{}.com", self.silences.fetch_add(1, Ordering::Relaxed));
+        let key = self.keys.first().context("there is a tenant")?;
+        let path = "/v1/domains/claims".to_owned();
+        let request = changing(Method::POST, path, Some(json!({ "domain": name })), &name, 0);
+        let (status, body) = self.talk.ask_alone(key, &request).await;
+        let claim = Claimed::read(&body["data"], &name, 0);
+        let claim = claim.with_context(|| format!("{name} is claimed: {status} {body}"))?;
+        self.acknowledged(Promise::Claimed, &claim);
+        done.await?;
+        let request = changing(Method::POST, format!("/v1/domains/claims/{name}/verify"), None, &name, 0);
+        let (status, body) = self.talk.ask_alone(key, &request).await;
+        anyhow::ensure!((200..300).contains(&status), "{name} is verified: {status} {body}");
+        self.acknowledged(Promise::Requested, &claim);
+        lock(&self.in_vain).push_back(claim);
+        Ok(())
     }
 
     /// The body of a success; anything else may not come, and ends the name.

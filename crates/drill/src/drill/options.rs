@@ -35,7 +35,7 @@ pub struct Options {
     #[arg(long, default_value_t = 20)]
     pub rate: u32,
     /// Names in hand at a time
-    #[arg(long, default_value_t = 64)]
+    #[arg(long, default_value_t = 500)]
     pub in_hand: usize,
     /// How long RabbitMQ is stopped, in seconds
     #[arg(long, default_value_t = 60)]

@@ -61,9 +61,11 @@ pub struct Gates {
 pub struct Place {
     pub folder: PathBuf,
     pub deed: PathBuf,
-    pub postgres: Arc<Postgres>,
+    /// Locked while it is down.
+    pub postgres: Mutex<Arc<Postgres>>,
     /// The database past all proxies.
     pub database: String,
+    /// Locked while it is down.
     pub rabbit: Mutex<RabbitMq>,
     pub vhost: VHost,
     pub management: String,
@@ -108,7 +110,7 @@ impl Place {
         let environment = environment(folder, &dns)?;
         let management = rabbit.management_url();
         let rabbit = Mutex::new(rabbit);
-        let folder = folder.to_owned();
+        let (folder, postgres) = (folder.to_owned(), Mutex::new(postgres));
         let mut place = Self {
             folder,
             deed,
@@ -132,7 +134,7 @@ impl Place {
 
     /// Listens to all events from now on, as an integrator would, for the checker to see what was published.
     pub async fn listen(&self) -> anyhow::Result<()> {
-        self.vhost.declare_queue(SPY, json!({ "x-queue-type": "quorum" })).await;
+        self.vhost.declare_queue(SPY, json!({ "x-queue-type": "classic" })).await;
         let path = format!("bindings/{}/e/{EXCHANGE}/q/{SPY}", self.vhost.name());
         let body = json!({ "routing_key": "#" });
         // The service makes the exchange once it is connected.

@@ -68,8 +68,13 @@ async fn drill(options: &Options, folder: &Path) -> anyhow::Result<bool> {
         Load::start(talk, place.keys.clone(), place.dns.records().clone(), journal, notes.clone(), tempo);
     let (progress, _watch) = Progress::start(place.database.clone(), Arc::clone(&load.shared));
     let management = Management::new(&place.management, place.vhost.name())?;
-    let ground =
-        Ground { place: Arc::clone(&place), fleet: Arc::new(Mutex::new(fleet)), progress, management };
+    let ground = Ground {
+        place: Arc::clone(&place),
+        fleet: Arc::new(Mutex::new(fleet)),
+        progress,
+        management,
+        load: Arc::clone(&load.shared),
+    };
     let mut account = Account::default();
     let acts = async {
         tokio::time::sleep(PEACE).await;
@@ -107,7 +112,7 @@ async fn drill(options: &Options, folder: &Path) -> anyhow::Result<bool> {
     }
     let good = verdict && anomalies == 0;
     if !good || options.keep {
-        save(&place);
+        save(&place).await;
     }
     println!("{}", if good { "PASS" } else { "FAIL" });
     Ok(good)
@@ -187,8 +192,8 @@ async fn checked(options: &Options, place: &Place, notes: &Notes) -> anyhow::Res
 }
 
 /// Keeps what the servers know for whoever looks for the cause.
-fn save(place: &Place) {
-    let log = place.postgres.folder().join("postgres.log");
+async fn save(place: &Place) {
+    let log = place.postgres.lock().await.folder().join("postgres.log");
     // What cannot be saved is missing, no more.
     let _ = std::fs::copy(log, place.folder.join("postgres.log"));
     let dump = std::process::Command::new("pg_dump")

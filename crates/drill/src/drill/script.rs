@@ -23,6 +23,8 @@ const fn weight(kind: Kind) -> usize {
         Kind::Kill => 6,
         Kind::CutPostgres | Kind::CutRabbit => 3,
         Kind::PostgresRestart | Kind::Purge | Kind::StopLeader => 2,
+        // It silences the load, so it comes on its own.
+        Kind::QuietCrash => 0,
         Kind::RabbitStop | Kind::FreezePostgres | Kind::FreezeRabbit => 1,
     }
 }

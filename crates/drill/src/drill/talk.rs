@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use reqwest::Method;
 use serde_json::Value;
+use tokio::sync::RwLock;
 use tokio_util::sync::CancellationToken;
 
 use super::notes::Notes;
@@ -46,6 +47,8 @@ pub struct Talk {
     next: AtomicUsize,
     pub counters: Counters,
     notes: Notes,
+    /// Held for reading by each request of the load, and for writing by whoever wants silence.
+    pub gate: RwLock<()>,
     /// Nobody waits for answers any more.
     pub abandon: CancellationToken,
 }
@@ -64,20 +67,42 @@ impl Talk {
     pub fn new(apis: Vec<SocketAddr>, notes: Notes) -> anyhow::Result<Self> {
         let http = reqwest::Client::builder().timeout(TIMEOUT).no_proxy().build()?;
         let counters = Counters::default();
-        Ok(Self { http, apis, next: AtomicUsize::new(0), counters, notes, abandon: CancellationToken::new() })
+        Ok(Self {
+            http,
+            apis,
+            next: AtomicUsize::new(0),
+            counters,
+            notes,
+            gate: RwLock::default(),
+            abandon: CancellationToken::new(),
+        })
     }
 
     /// Asks until there is an answer that trying again would not change; none once nobody waits any more.
     pub async fn ask(&self, key: &str, request: &Request) -> Option<(u16, Value)> {
         let asked = async {
             loop {
-                match self.once(key, request).await {
+                let next = {
+                    let _gate = self.gate.read().await;
+                    self.once(key, request).await
+                };
+                match next {
                     Next::Take(status, body) => return (status, body),
                     Next::Again(pause) => tokio::time::sleep(pause).await,
                 }
             }
         };
         self.abandon.run_until_cancelled(asked).await
+    }
+
+    /// The same for whoever keeps the load silent meanwhile.
+    pub async fn ask_alone(&self, key: &str, request: &Request) -> (u16, Value) {
+        loop {
+            match self.once(key, request).await {
+                Next::Take(status, body) => return (status, body),
+                Next::Again(pause) => tokio::time::sleep(pause).await,
+            }
+        }
     }
 
     async fn once(&self, key: &str, request: &Request) -> Next {
@@ -118,7 +143,9 @@ impl Talk {
         match status {
             503 => count(&self.counters.unavailable),
             429 => count(&self.counters.too_many),
-            409 if body.to_string().contains("IDEMPOTENCY_IN_PROGRESS") => count(&self.counters.in_progress),
+            409 if body.to_string().to_lowercase().contains("idempotency_in_progress") => {
+                count(&self.counters.in_progress);
+            }
             500.. => {
                 count(&self.counters.server_errors);
                 self.notes

@@ -360,6 +360,18 @@ async fn a_checkpoint_that_went_back_in_a_silence_is_made_good_without_anything_
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_batch_that_fails_because_the_store_went_back_is_begun_anew_from_there() {
+    let setting = Setting::new(4);
+    let mut running = setting.run("mine", [Step::Done, Step::Fails]);
+    running.sees(1).await;
+    setting.checkpoint_becomes(3).await;
+    setting.store.place_checkpoint(NAME, 1);
+    assert_eq!(places(&running.sees(3).await)[2], (1, vec![2, 3, 4]));
+    setting.checkpoint_becomes(4).await;
+    running.stopped().await;
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_checkpoint_beyond_the_log_is_fatal() {
     let setting = Setting::new(2);
     setting.store.place_checkpoint(NAME, 3);

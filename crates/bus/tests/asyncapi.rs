@@ -1,0 +1,66 @@
+//! The published description of the bus names the attributes of an envelope, all of them and no others.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    path::PathBuf,
+};
+
+use deed_bus::CloudEvent;
+use serde_json::{Map, Value, json};
+
+/// The extensions that Deed adds.
+const EXTENSIONS: [&str; 3] = ["position", "streamversion", "traceparent"];
+
+/// The keys right under this path of keys. The file is made by our own hand, in block style with two spaces.
+fn keys_under(yaml: &str, path: &[&str]) -> BTreeSet<String> {
+    let mut lines = yaml.lines();
+    for (depth, key) in path.iter().enumerate() {
+        let wanted = format!("{}{key}:", "  ".repeat(depth));
+        lines.find(|line| *line == wanted).unwrap_or_else(|| panic!("no {key}"));
+    }
+    let indent = "  ".repeat(path.len());
+    lines
+        .take_while(|line| line.starts_with(&indent))
+        .filter_map(|line| line.strip_prefix(&indent)?.split_once(':'))
+        .filter(|(key, _)| !key.starts_with(' '))
+        .map(|(key, _)| key.to_owned())
+        .collect()
+}
+
+#[test]
+fn the_envelope_is_described_as_it_is() {
+    let event = CloudEvent {
+        id: "evt_1".to_owned(),
+        source: "/deed".to_owned(),
+        r#type: "deed.domain.verified.v1".to_owned(),
+        subject: Some("apex:acme.com".to_owned()),
+        time: Some("2026-01-01T00:00:00Z".parse().unwrap()),
+        datacontenttype: Some(CloudEvent::JSON.to_owned()),
+        dataschema: Some("https://deed.test/schema".to_owned()),
+        data: json!({"attempt": 1}),
+        extensions: EXTENSIONS
+            .map(|name| (name.to_owned(), Value::from("1")))
+            .into_iter()
+            .collect::<BTreeMap<_, _>>(),
+    };
+    let written: Map<String, Value> = serde_json::from_slice(&event.to_json().unwrap()).unwrap();
+    let written: BTreeSet<String> = written.into_iter().map(|(key, _)| key).collect();
+    let path = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../proto/asyncapi.yaml");
+    let yaml = std::fs::read_to_string(path).unwrap();
+    assert_eq!(keys_under(&yaml, &["components", "schemas", "Envelope", "properties"]), written);
+    assert!(yaml.contains(&format!("\ndefaultContentType: {}\n", CloudEvent::CONTENT_TYPE)));
+}
+
+#[test]
+fn the_exchange_and_the_queues_are_described_as_they_are() {
+    let path = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../proto/asyncapi.yaml");
+    let yaml = std::fs::read_to_string(path).unwrap();
+    let topology = deed_bus::Topology::deed();
+    let (queue, spec) = topology.queues.first_key_value().unwrap();
+    for name in [&topology.exchange, queue, &spec.dead_letter_queue] {
+        assert!(yaml.contains(&format!("          name: {name}\n")), "{name}");
+    }
+    for binding in &spec.bindings {
+        assert!(yaml.contains(&format!("x-routing-key: {binding}\n")), "{binding}");
+    }
+}
