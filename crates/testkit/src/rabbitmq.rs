@@ -88,9 +88,9 @@ impl RabbitMq {
         self.with_node(|node| node.stop("-TERM")).await;
     }
 
-    /// Ends the broker as a power failure does.
+    /// Ends the broker without a warning; what it confirmed is on its disk.
     pub async fn kill(&mut self) {
-        self.with_node(|node| node.stop("-KILL")).await;
+        self.with_node(Node::kill).await;
     }
 
     /// Starts it again after [`stop`](Self::stop) or [`kill`](Self::kill): same ports, same data.
@@ -108,21 +108,14 @@ impl RabbitMq {
         self.node().signal("-CONT");
     }
 
-    async fn watermark(&mut self, words: &'static [&'static str]) {
-        self.with_node(|node| {
-            node.control(words);
-        })
-        .await;
-    }
-
     /// Raises the memory alarm: the broker blocks every connection that publishes.
     pub async fn block(&mut self) {
-        self.watermark(&["set_vm_memory_high_watermark", "absolute", "1"]).await;
+        self.with_node(|node| node.control(&["set_vm_memory_high_watermark", "absolute", "1"])).await;
     }
 
     /// Ends the memory alarm.
     pub async fn unblock(&mut self) {
-        self.watermark(&["set_vm_memory_high_watermark", "0.4"]).await;
+        self.with_node(|node| node.control(&["set_vm_memory_high_watermark", "0.4"])).await;
     }
 
     /// A fresh vhost; it goes with the value.

@@ -79,10 +79,18 @@ async fn what_was_confirmed_survives_a_broker_that_dies_and_comes_back() {
     broker.start_again().await;
     grows("messages to be published again", &confirmed).await;
     stop.cancel();
-    eventually("everything to be consumed", PATIENCE, async || {
-        confirmed.lock().unwrap().is_subset(&seen.lock().unwrap()).then_some(())
-    })
-    .await;
+    let missing = || -> Vec<String> {
+        let (confirmed, seen) = (confirmed.lock().unwrap(), seen.lock().unwrap());
+        confirmed.difference(&seen).cloned().collect()
+    };
+    let all = async {
+        while !missing().is_empty() {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    if tokio::time::timeout(PATIENCE, all).await.is_err() {
+        panic!("confirmed and never seen: {:?}; the queues hold {:?}", missing(), bus.depth(QUEUE).await);
+    }
     within(bus.close()).await;
     tasks.close();
     within(tasks.wait()).await;

@@ -14,7 +14,7 @@ use crate::output::Output;
 /// The usual ports are 8080 (HTTP interface), 8081 (operations), 8082 (sandbox control) and 8053 (sandbox DNS); where one
 /// is taken, another is found. The schedule is shortened: a record is seen about two seconds after it was published.
 /// The configuration that results is written to deed.toml in the data folder, for other commands to take with --config;
-/// itself, `deed dev` takes DEED__… variables but no --config. With DEED__STORE__URL and DEED__BUS__URL it runs on a
+/// itself, `deed dev` takes DEED__… variables but no --config. With `DEED__STORE__URL` and `DEED__BUS__URL` it runs on a
 /// PostgreSQL server, whose tables it brings up to date, and a RabbitMQ broker.
 #[derive(Debug, Args)]
 pub(super) struct Dev {
@@ -34,7 +34,7 @@ pub(super) struct Dev {
     #[arg(long, value_name = "ADDRESS")]
     control_listen: Option<SocketAddr>,
     /// Run each role in processes of its own (one api, one projector, two verifiers) instead of all in this one; needs
-    /// DEED__STORE__URL and DEED__BUS__URL
+    /// `DEED__STORE__URL` and `DEED__BUS__URL`
     #[arg(long)]
     processes: bool,
     /// Leave the walk-through out: print addresses and keys as one line of JSON, as with --json
@@ -53,6 +53,6 @@ impl Dev {
             layout: if self.processes { Layout::Processes } else { Layout::OneProcess },
         };
         let output = Output::new(self.quiet || context.output.is_json());
-        dev::run(wishes, |running| Ok(output.answer(running, walkthrough::text)?)).await
+        Box::pin(dev::run(wishes, |running| Ok(output.answer(running, walkthrough::text)?))).await
     }
 }

@@ -21,11 +21,9 @@ const USER: &str = "guest";
 const WARDEN: &str = r#"trap '' INT TERM HUP; pids=; while read -r line; do pids=$line; done
 [ -n "$pids" ] && kill -KILL $pids; sleep 0.2; rm -rf "$1""#;
 
-/// RabbitMQ 3.10 sometimes leaves a quorum queue of a single node without a leader after a restart, for good
-/// (rabbitmq-server issue 10070). This finds such queues and does what operators do about them.
-const ELECT: &str = "[case ra:members(amqqueue:get_pid(Q), 1000) of {ok, _, _} -> led; \
-                     _ -> catch ra:trigger_election(amqqueue:get_pid(Q)), leaderless end \
-                     || Q <- rabbit_amqqueue:list(), amqqueue:get_type(Q) =:= rabbit_quorum_queue].";
+/// RabbitMQ 3.10 notes which log belongs to a quorum queue half a second after the queue was made. Killed before that, it
+/// starts the queue anew, empty and without a leader (rabbitmq-server issues 10070 and 15725). This is no test's concern.
+const NOTE_ALL: &str = "[dets:sync(T) || T <- dets:all()].";
 
 /// A node: broker and port mapper, both with ports and files of their own.
 #[derive(Debug)]
@@ -75,7 +73,7 @@ impl Node {
             .spawn()
             .unwrap_or_else(|_| panic!("epmd is not installed; `{INSTALL}` installs it"));
         let mut node = Self { warden: Some(warden(folder.path())), folder, ports, broker: None, mapper };
-        node.run();
+        node.start_again();
         node
     }
 
@@ -119,14 +117,6 @@ impl Node {
     }
 
     pub fn start_again(&mut self) {
-        self.run();
-        let deadline = Instant::now() + PATIENCE;
-        while self.control(&["eval", ELECT]).contains("leaderless") {
-            assert!(Instant::now() < deadline, "a queue finds no leader");
-        }
-    }
-
-    fn run(&mut self) {
         assert!(self.broker.is_none(), "the broker runs already");
         let log = File::options().create(true).append(true).open(self.log()).expect("a log file");
         // With "input allowed" the script becomes the broker instead of standing between us and it.
@@ -180,6 +170,12 @@ impl Node {
         send(signal, self.pid());
     }
 
+    /// Ends the broker without a warning.
+    pub fn kill(&mut self) {
+        self.control(&["eval", NOTE_ALL]);
+        self.stop("-KILL");
+    }
+
     /// Ends the broker with this signal; one that will not go within the patience is killed.
     pub fn stop(&mut self, signal: &str) {
         let Some(mut broker) = self.broker.take() else { return };
@@ -197,8 +193,8 @@ impl Node {
         self.tell_warden();
     }
 
-    /// Has the broker's command line do something, and gives what it says.
-    pub fn control(&self, words: &[&str]) -> String {
+    /// Has the broker's command line do something.
+    pub fn control(&self, words: &[&str]) {
         let output = self
             .command(&program("rabbitmqctl"))
             .args(["--quiet", "--node", &self.name()])
@@ -207,7 +203,6 @@ impl Node {
             .expect("rabbitmqctl runs");
         let said = String::from_utf8_lossy(&output.stderr);
         assert!(output.status.success(), "rabbitmqctl {words:?}: {said}");
-        String::from_utf8_lossy(&output.stdout).into_owned()
     }
 }
 
