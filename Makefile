@@ -48,17 +48,17 @@ check: toolchain $(DENY) ## formatting, lints, docs, dependency rules, generated
 	crates/store-sqlite/prepare.sh --check
 	crates/store-postgres/prepare.sh --check
 	$(CARGO) test --quiet --package deed-api --lib -- openapi
-	$(CARGO) test --quiet --package deed-claims --test proto
+	$(CARGO) test --quiet --package deed-claims --test proto --test asyncapi
 	$(CARGO) test --quiet --package deed --bin deed -- sample
 	$(CARGO) test --quiet --package deed --test arrows
 
 .PHONY: generate
-generate: toolchain ## renew generated files: OpenAPI, sample configuration, shipped events, checked SQL
+generate: toolchain ## renew generated files: OpenAPI, AsyncAPI, sample configuration, shipped events, checked SQL
 	crates/store-sqlite/prepare.sh
 	crates/store-postgres/prepare.sh
 	UPDATE_OPENAPI=1 $(CARGO) test --quiet --package deed-api --lib -- openapi
 	UPDATE_SAMPLE=1 $(CARGO) test --quiet --package deed --bin deed -- sample
-	DEED_GENERATE=1 $(CARGO) test --quiet --package deed-claims --test proto
+	DEED_GENERATE=1 $(CARGO) test --quiet --package deed-claims --test proto --test asyncapi
 
 .PHONY: fmt
 fmt: ## format everything
