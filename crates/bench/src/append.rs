@@ -3,8 +3,8 @@ use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
 use deed_store::{
-    Append, Begin, EventStore, Idempotency, KeyId, Metadata, Position, Receipt, RequestKey,
-    StoredResponse, StreamWrite, Version,
+    Append, Begin, EventStore, Idempotency, KeyId, Metadata, Position, Receipt, RequestKey, StoredResponse,
+    StreamWrite, Version,
 };
 use deed_store_postgres::{PostgresConfig, PostgresStore};
 use deed_store_sqlite::{SqliteConfig, SqliteStore};

@@ -6,7 +6,8 @@ use chrono::{DateTime, Utc};
 use deed_api::relay::{RELAY, Relay, RelayMetrics, run_relay};
 use deed_bus::{Bus, Limits, Message, RabbitMq, RabbitMqConfig, Requirement, Topology};
 use deed_store::{
-    Append, Checkpoints, EventStore, Metadata, Position, StreamWrite, SubscriptionConfig, SystemClock, Version,
+    Append, Checkpoints, EventStore, Metadata, Position, StreamWrite, SubscriptionConfig, SystemClock,
+    Version,
 };
 use deed_store_postgres::{PostgresConfig, PostgresStore};
 use deed_testkit::{Postgres, RabbitMq as Broker, VHost};
@@ -42,7 +43,8 @@ async fn bus(vhost: &VHost, limits: Limits) -> RabbitMq {
 }
 
 async fn channel(vhost: &VHost) -> (Connection, Channel) {
-    let connection = Connection::connect(vhost.url(), ConnectionProperties::default()).await.expect("a connection");
+    let connection =
+        Connection::connect(vhost.url(), ConnectionProperties::default()).await.expect("a connection");
     let channel = connection.create_channel().await.expect("a channel");
     (connection, channel)
 }
@@ -186,7 +188,8 @@ pub async fn consume(name: &str, broker: &Broker) -> rounds::Row {
         fill_queue(&bus, count).await;
         let subject = consume_all(&bus, count).await;
         bus.close().await;
-        let left = vhost.queue(Topology::VERIFICATION).await.and_then(|q| q["messages"].as_u64()).unwrap_or(0);
+        let left =
+            vhost.queue(Topology::VERIFICATION).await.and_then(|q| q["messages"].as_u64()).unwrap_or(0);
         faults += left;
         pairs.push((reference, subject));
     }

@@ -78,7 +78,11 @@ async fn measure(row: &str, services: &mut Services) -> Row {
             let (Some(broker), Some(postgres)) = (&services.broker, &services.postgres) else {
                 unreachable!("both have been started")
             };
-            if row == "relay" { broker::relay(row, postgres, broker).await } else { broker::consume(row, broker).await }
+            if row == "relay" {
+                broker::relay(row, postgres, broker).await
+            } else {
+                broker::consume(row, broker).await
+            }
         }
         "replay" => replay::replay(row, &replay::filled(services.postgres()).await).await,
         "rebuild" => replay::folded(row, &replay::filled(services.postgres()).await).await,
@@ -91,6 +95,8 @@ async fn measure(row: &str, services: &mut Services) -> Row {
 
 /// `append` means every row that begins so, `append-32` that one alone.
 fn selected(wanted: &[String], row: &str) -> bool {
-    let begins = |w: &String| row.strip_prefix(w.as_str()).is_some_and(|rest| rest.is_empty() || rest.starts_with('-'));
+    let begins = |w: &String| {
+        row.strip_prefix(w.as_str()).is_some_and(|rest| rest.is_empty() || rest.starts_with('-'))
+    };
     wanted.is_empty() || wanted.iter().any(begins)
 }

@@ -73,7 +73,8 @@ async fn copied(database: &Database) -> f64 {
 }
 
 pub async fn replay(name: &str, database: &Database) -> rounds::Row {
-    let store = PostgresStore::connect(PostgresConfig::new(database.url().to_owned())).await.expect("a store");
+    let store =
+        PostgresStore::connect(PostgresConfig::new(database.url().to_owned())).await.expect("a store");
     let (mut pairs, mut faults) = (vec![], 0);
     for _ in 0..rounds::rounds() {
         let reference = copied(database).await;
@@ -101,7 +102,8 @@ pub async fn replay(name: &str, database: &Database) -> rounds::Row {
 }
 
 pub async fn folded(name: &str, database: &Database) -> rounds::Row {
-    let store = PostgresStore::connect(PostgresConfig::new(database.url().to_owned())).await.expect("a store");
+    let store =
+        PostgresStore::connect(PostgresConfig::new(database.url().to_owned())).await.expect("a store");
     let (mut pairs, mut faults) = (vec![], 0);
     let metrics = ProjectorMetrics::register(&prometheus::Registry::new()).expect("metrics");
     let models = Arc::new(store.clone());
@@ -119,7 +121,8 @@ pub async fn folded(name: &str, database: &Database) -> rounds::Row {
             if_held: IfHeld::TakeOver,
         };
         let stop = CancellationToken::new();
-        let done = rebuild(&store, &checkpoints, &clock, &mut projector, &how, &stop).await.expect("a rebuild");
+        let done =
+            rebuild(&store, &checkpoints, &clock, &mut projector, &how, &stop).await.expect("a rebuild");
         pairs.push((reference, per_second(events(), begin.elapsed())));
         faults += done.to.0.abs_diff(events());
     }

@@ -141,6 +141,8 @@ impl Talk {
 
     fn judge(&self, request: &Request, status: u16, body: Value, wait: Duration) -> Next {
         match status {
+            // What did not arrive in time, on a machine that is busy with faults, was not begun.
+            408 => count(&self.counters.timeouts),
             503 => count(&self.counters.unavailable),
             429 => count(&self.counters.too_many),
             409 if body.to_string().to_lowercase().contains("idempotency_in_progress") => {
