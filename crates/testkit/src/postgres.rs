@@ -1,4 +1,5 @@
 //! Private PostgreSQL servers, and fresh databases on them or on one that the tests share.
+use std::os::unix::process::CommandExt as _;
 use std::{
     env, fs,
     net::Ipv4Addr,
@@ -346,7 +347,8 @@ fn keep(mut command: Command) -> Running {
     let (keeper, kept) = mpsc::channel::<()>();
     let (started, start) = mpsc::channel();
     thread::spawn(move || {
-        let _ = started.send(command.spawn());
+        // A group of its own: an interrupt from the terminal is for whoever works on the server, and ends it in order.
+        let _ = started.send(command.process_group(0).spawn());
         // Ends when the other half is dropped; nothing is ever sent.
         let _ = kept.recv();
     });

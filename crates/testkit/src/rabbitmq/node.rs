@@ -1,4 +1,5 @@
 //! The broker's process, its port mapper, and who ends them when the test process ends.
+use std::os::unix::process::CommandExt as _;
 use std::{
     fs::{self, File},
     io::Write,
@@ -70,6 +71,7 @@ impl Node {
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(Stdio::null())
+            .process_group(0)
             .spawn()
             .unwrap_or_else(|_| panic!("epmd is not installed; `{INSTALL}` installs it"));
         let mut node = Self { warden: Some(warden(folder.path())), folder, ports, broker: None, mapper };
@@ -130,6 +132,7 @@ impl Node {
             )
             .stdout(log.try_clone().expect("a second handle of the log"))
             .stderr(log)
+            .process_group(0)
             .spawn()
             .expect("the broker's script starts");
         self.broker = Some(broker);
@@ -232,6 +235,7 @@ fn warden(folder: &Path) -> (Child, ChildStdin) {
         .stdin(Stdio::piped())
         .stdout(Stdio::null())
         .stderr(Stdio::null())
+        .process_group(0)
         .spawn()
         .expect("a shell starts");
     let input = child.stdin.take().expect("its input is a pipe");
