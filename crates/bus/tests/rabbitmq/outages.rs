@@ -109,9 +109,8 @@ async fn a_frozen_broker_is_given_up_and_found_again() {
     let unheard = bus.publisher().publish(vec![work(2)]).await;
     assert!(matches!(unheard, Err(BusError::Unavailable(_))), "{unheard:?}");
     assert!(frozen.elapsed() < limits().publish_deadline + Duration::from_secs(1));
+    // By missing heartbeats: TCP by itself would say nothing for minutes.
     eventually("the silence to be noticed", PATIENCE, async || (!bus.is_connected()).then_some(())).await;
-    // Heartbeats are counted in seconds, so one of a second is noticed to be missing a little late.
-    assert!(frozen.elapsed() < Duration::from_secs(8), "{:?}", frozen.elapsed());
     let late = in_hand.done().await;
     assert!(late.is_err(), "nobody heard that it was done");
 
