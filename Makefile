@@ -72,7 +72,8 @@ bench: services ## measure against plain references in the same run (ROW=append-
 .PHONY: drill
 drill: services ## break every part of the server mode on purpose under load, and check what is left (ARGS="--minutes 10")
 	$(CARGO) build --release --quiet --package deed
-	$(CARGO) run --release --quiet --manifest-path crates/drill/Cargo.toml --target-dir target/drill-build --bin drill -- --deed target/release/deed $(ARGS)
+	$(CARGO) build --release --quiet --manifest-path crates/drill/Cargo.toml --target-dir target/drill-build --bins
+	target/drill-build/release/drill --deed target/release/deed $(ARGS)
 
 .PHONY: fuzz-api
 fuzz-api: toolchain ## fire a property-based tester at a running server for two minutes, with our OpenAPI

@@ -1,7 +1,7 @@
 //! The commands that look at a running service or work on its store, and the codes they end with.
 use serde_json::{Value, json};
 
-use crate::harness::{Dev, Stage, claim, json, run};
+use crate::harness::{Dev, Stage, claim, eventually, json, run};
 
 async fn check_says_what_stands_and_what_is_wrong(stage: Stage) {
     let dev = Dev::start(stage).await;
@@ -115,6 +115,23 @@ async fn the_log_and_the_projections_can_be_looked_at_and_rebuilt(stage: Stage) 
     dev.stop();
 }
 
+async fn dead_letters_are_listed_replayed_and_purged(stage: Stage) {
+    let dev = Dev::start(stage).await;
+    let dead = |more: &[&str]| json(&[&["dead"], more, &["--json", "--config", dev.config()]].concat());
+    assert_eq!(dead(&["list"]), (0, json!([])));
+    assert_eq!(dead(&["replay", "--all"]), (3, json!({ "replayed": 0 })));
+    assert_eq!(dead(&["purge", "evt_none"]), (3, json!({ "purged": 0 })));
+    if dev.publish_nonsense("evt_nonsense").await {
+        let listed = async || dead(&["list"]).1[0]["id"] == "evt_nonsense";
+        eventually("it is dead", listed).await;
+        assert_eq!(dead(&["replay", "evt_nonsense"]), (0, json!({ "replayed": 1 })));
+        eventually("it is dead again", listed).await;
+        assert_eq!(dead(&["purge", "evt_nonsense"]), (0, json!({ "purged": 1 })));
+        assert_eq!(dead(&["list"]), (0, json!([])));
+    }
+    dev.stop();
+}
+
 async fn the_sandbox_can_be_scripted(stage: Stage) {
     let dev = Dev::start(stage).await;
     let sandbox =
@@ -164,5 +181,6 @@ on_both_stages!(
     claim_waits_until_the_name_is_verified,
     keys_are_made_listed_and_revoked_while_the_service_runs,
     the_log_and_the_projections_can_be_looked_at_and_rebuilt,
+    dead_letters_are_listed_replayed_and_purged,
     the_sandbox_can_be_scripted
 );

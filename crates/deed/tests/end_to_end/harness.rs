@@ -81,7 +81,7 @@ impl Services {
 pub struct Dev {
     child: Child,
     /// Kept for as long as the service runs.
-    _services: Option<Services>,
+    services: Option<Services>,
     pub told: Value,
     http: Client,
 }
@@ -118,7 +118,20 @@ impl Dev {
             panic!("`deed dev` said {line:?} and {:?}", errors(&mut child))
         });
         let http = Client::builder().timeout(PATIENCE).no_proxy().build().expect("a client");
-        Self { child, _services: services, told, http }
+        Self { child, services, told, http }
+    }
+
+    /// Has a message that no verifier understands published by somebody else; only where there is a broker.
+    pub async fn publish_nonsense(&self, id: &str) -> bool {
+        let Some(Services { vhost, .. }) = &self.services else { return false };
+        let path = format!("exchanges/{}/deed.events/publish", vhost.name());
+        let body = json!({
+            "properties": { "message_id": id }, "routing_key": "verification.due", "payload": "no work",
+            "payload_encoding": "string"
+        });
+        let (status, answer) = vhost.ask(Method::POST, &path, Some(body)).await;
+        assert!(status.is_success() && answer["routed"] == true, "{status} {answer}");
+        true
     }
 
     fn text(&self, pointer: &str) -> &str {
