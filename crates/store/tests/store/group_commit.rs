@@ -291,22 +291,30 @@ async fn the_gatherer_ends_with_its_last_handle() {
 async fn those_who_come_back_at_once_stay_together() {
     let (commit, mut begun) = start(LIMITS);
     let tasks = 6;
-    let mut running = tokio::task::JoinSet::new();
     let committing = tokio::spawn(async move {
         loop {
             next(&mut begun).await.commit();
         }
     });
-    for task in 0..tasks {
-        let commit = commit.clone();
-        running.spawn(async move {
-            for n in 0..20 {
-                let stream = stream(task * 100 + n);
-                commit.append(append(&stream, 0, vec![requested(1, 1, 0)])).await.unwrap();
-            }
-        });
-    }
-    running.join_all().await;
+    // All on the one worker, and none before the others are there: how fast this thread starts them says nothing.
+    let appending = commit.clone();
+    tokio::spawn(async move {
+        let together = Arc::new(tokio::sync::Barrier::new(tasks));
+        let mut running = tokio::task::JoinSet::new();
+        for task in 0..tasks {
+            let (commit, together) = (appending.clone(), Arc::clone(&together));
+            running.spawn(async move {
+                together.wait().await;
+                for n in 0..20 {
+                    let stream = stream(task * 100 + n);
+                    commit.append(append(&stream, 0, vec![requested(1, 1, 0)])).await.unwrap();
+                }
+            });
+        }
+        running.join_all().await;
+    })
+    .await
+    .unwrap();
     committing.abort();
     // The first may be alone, and all others find their company.
     let stats = commit.stats();
