@@ -1,7 +1,7 @@
 //! What is kept of an observation: capped, escaped, fit for people and for the log of events.
 use serde::{Deserialize, Serialize};
 
-use crate::{Confirmation, NetworkFault, Observation, Reply, ServerAnswer, Transport};
+use crate::{NetworkFault, Observation, Reply, Security, ServerAnswer, Transport};
 
 /// Values kept per server.
 const VALUES: usize = 3;
@@ -131,6 +131,7 @@ impl From<&ServerAnswer> for ServerEvidence {
                     NetworkFault::Unreachable => "unreachable",
                     NetworkFault::Malformed => "malformed",
                     NetworkFault::TruncatedNoTcp => "truncated_no_tcp",
+                    NetworkFault::EdnsBroken => "edns_broken",
                     NetworkFault::Internal => "internal",
                 }
                 .clone_into(&mut kept.result);
@@ -143,11 +144,13 @@ impl From<&ServerAnswer> for ServerEvidence {
 
 impl From<&Observation> for Evidence {
     fn from(seen: &Observation) -> Self {
-        let (confirmation, confirmed_by) = match &seen.confirmation {
-            Confirmation::NotNeeded => ("none", vec![]),
-            Confirmation::Repeated(answers) => ("repeated", answers.iter().map(Into::into).collect()),
-            Confirmation::Secure => ("secure", vec![]),
-            Confirmation::Bogus => ("bogus", vec![]),
+        let security = seen.confirmation.validation.as_ref().map(|validation| validation.security);
+        let confirmed_by = seen.confirmation.repeated.iter().flatten().map(Into::into).collect();
+        let confirmation = match (security, &seen.confirmation.repeated) {
+            (Some(Security::Secure), _) => "secure",
+            (Some(Security::Bogus), _) => "bogus",
+            (_, Some(_)) => "repeated",
+            (_, None) => "none",
         };
         Self {
             zone: seen.zone.as_ref().map(|z| printable(z.as_bytes())),

@@ -1,7 +1,7 @@
 //! Turns an observation into a verdict on one challenge: exact values, majorities, never one packet.
 use crate::diagnosis::{Code, Diagnosis};
 use crate::evidence::{printable, rcode_name};
-use crate::{Challenge, Confirmation, NetworkFault, Observation, ProbeFailure, Reply, ServerAnswer};
+use crate::{Challenge, NetworkFault, Observation, ProbeFailure, Reply, Security, ServerAnswer};
 
 /// The verdict of one check.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -71,7 +71,7 @@ pub fn judge(challenge: &Challenge, seen: &Observation) -> Outcome {
 
 /// An absence that was looked at twice counts when both looks agree.
 fn twice_absent(first: Code, seen: &Observation, wanted: &[u8]) -> Code {
-    let Confirmation::Repeated(again) = &seen.confirmation else { return first };
+    let Some(again) = &seen.confirmation.repeated else { return first };
     match majority(again, wanted) {
         (1.., _) => Code::InconsistentServers,
         (0, 0) if first.is_absence() => unanswered(again),
@@ -80,27 +80,30 @@ fn twice_absent(first: Code, seen: &Observation, wanted: &[u8]) -> Code {
 }
 
 fn confirmed(talk: &Words<'_>, wanted: &[u8]) -> Outcome {
-    match &talk.seen.confirmation {
-        Confirmation::Secure => Outcome::Proven,
-        Confirmation::Bogus => talk.says(Code::DnssecBogus),
-        Confirmation::NotNeeded => talk.says(Code::InconsistentServers),
-        Confirmation::Repeated(again) => match majority(again, wanted) {
-            (_, 0) => talk.says(ended_by(talk.seen).unwrap_or_else(|| unanswered(again))),
-            (matching, answering) if matching * 2 > answering => Outcome::Proven,
-            _ => talk.says(Code::InconsistentServers),
-        },
+    let confirmation = &talk.seen.confirmation;
+    match confirmation.validation.as_ref().map(|validation| validation.security) {
+        Some(Security::Secure) => return Outcome::Proven,
+        Some(Security::Bogus) => return talk.says(Code::DnssecBogus),
+        _ => {}
+    }
+    let Some(again) = &confirmation.repeated else { return talk.says(Code::InconsistentServers) };
+    match majority(again, wanted) {
+        (_, 0) => talk.says(ended_by(talk.seen).unwrap_or_else(|| unanswered(again))),
+        (matching, answering) if matching * 2 > answering => Outcome::Proven,
+        _ => talk.says(Code::InconsistentServers),
     }
 }
 
 /// What ended the look, where something did.
 fn ended_by(seen: &Observation) -> Option<Code> {
     Some(match seen.failure.as_ref()? {
-        ProbeFailure::Internal(_) => Code::Internal,
+        ProbeFailure::Internal(_) | ProbeFailure::Canary(_) => Code::Internal,
         ProbeFailure::NameRefused(_) => Code::NameRefused,
         ProbeFailure::AliasLoop | ProbeFailure::AliasTooLong => Code::CnameLoop,
         ProbeFailure::BudgetExhausted => Code::BudgetExhausted,
         ProbeFailure::NoAddress => Code::NsWithoutAddress,
         ProbeFailure::ParentRefused(5) => Code::Refused,
+        ProbeFailure::NotDelegated(_) => Code::RecordNotFound,
         ProbeFailure::ParentRefused(0 | 3) => Code::LameDelegation,
         ProbeFailure::ParentRefused(_) => Code::Servfail,
         ProbeFailure::NoDelegation(fault) => of_fault(*fault),
@@ -131,7 +134,7 @@ fn of_fault(fault: NetworkFault) -> Code {
     match fault {
         NetworkFault::Internal => Code::Internal,
         NetworkFault::TruncatedNoTcp => Code::TruncatedNoTcp,
-        NetworkFault::Malformed => Code::Servfail,
+        NetworkFault::Malformed | NetworkFault::EdnsBroken => Code::Servfail,
         NetworkFault::Timeout | NetworkFault::Unreachable => Code::Timeout,
     }
 }

@@ -38,7 +38,8 @@ pub use holder::{Holder, Scope};
 pub use id::{AppId, ClaimId, IdError, WorkspaceId};
 pub use judge::{Outcome, judge};
 pub use observation::{
-    Confirmation, NetworkFault, Observation, ProbeFailure, Reply, ServerAnswer, SoaSeen, Transport,
+    Confirmation, Dname, Elsewhere, ExtendedError, Findings, NetworkFault, Observation, Place, ProbeFailure,
+    Reply, Security, Serial, ServerAnswer, SoaSeen, Transport, Validation, VantageAnswer,
 };
 pub use ownership::{
     AtRisk, Claim, ClaimState, Contest, Due, DueKind, Ended, Held, LastCheck, Ownership, Pending,

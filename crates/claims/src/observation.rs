@@ -22,12 +22,16 @@ pub struct Observation {
     pub zone: Option<String>,
     /// Names passed on the way when the name is an alias: the target of each CNAME in turn.
     pub aliases: Vec<String>,
+    /// The first DNAME that moved the name elsewhere (RFC 6672).
+    pub dname: Option<Dname>,
     /// What each authoritative server of the last name on the chain said.
     pub servers: Vec<ServerAnswer>,
     /// What ended the look before, or besides, the servers' answers.
     pub failure: Option<ProbeFailure>,
     /// The second look that a match needs.
     pub confirmation: Confirmation,
+    /// What was asked besides because nothing, or not the right thing, stands at the name.
+    pub findings: Findings,
     /// Questions sent in all.
     pub queries: u32,
     /// How long it took, in milliseconds.
@@ -89,6 +93,8 @@ pub enum NetworkFault {
     Malformed,
     /// Truncated over UDP, and TCP does not answer.
     TruncatedNoTcp,
+    /// No answer to a question with EDNS, though one without it is answered or answered with an error (RFC 8906 §5).
+    EdnsBroken,
     /// Our own trouble: no descriptors, no memory, no socket.
     Internal,
 }
@@ -111,6 +117,10 @@ pub enum ProbeFailure {
     NoDelegation(NetworkFault),
     /// The servers of a parent zone answered only with this response code.
     ParentRefused(u16),
+    /// The parent zone, named here, says with authority that the registrable domain does not exist in it.
+    NotDelegated(String),
+    /// A name that has to exist could not be asked for either (the canary): the trouble is ours.
+    Canary(String),
     /// The chain of aliases comes back to a name it has passed.
     AliasLoop,
     /// The chain of aliases is longer than is followed.
@@ -125,15 +135,125 @@ pub enum ProbeFailure {
     Internal(String),
 }
 
-/// The second look that has to agree before a match counts.
+/// The second look that has to agree before a match counts; empty when nothing had to be confirmed.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Confirmation {
+    /// The zone's servers found and asked once more, over TCP; none when this was not done.
+    pub repeated: Option<Vec<ServerAnswer>>,
+    /// What DNSSEC says; none when nobody validated.
+    pub validation: Option<Validation>,
+    /// What resolvers elsewhere see.
+    pub vantages: Vec<VantageAnswer>,
+    /// How many of the vantages have to see the value; nought when none is configured.
+    pub quorum: usize,
+}
+
+/// What validation by DNSSEC found, of a trusted resolver or our own.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Confirmation {
-    /// No match was seen, so nothing had to be confirmed.
-    NotNeeded,
-    /// The same servers asked again over TCP.
-    Repeated(Vec<ServerAnswer>),
-    /// A trusted resolver proved the answer by DNSSEC.
+pub struct Validation {
+    /// Who validated: the address of a trusted resolver, or `self`.
+    pub by: String,
+    /// The verdict (RFC 4035 §4.3).
+    pub security: Security,
+    /// The response code, where there was an answer.
+    pub rcode: Option<u16>,
+    /// The values it saw.
+    pub values: Vec<Vec<u8>>,
+    /// Why it failed (RFC 8914).
+    pub ede: Option<ExtendedError>,
+    /// How much longer it may keep a denial, in seconds (RFC 2308 §5).
+    pub negative_ttl: Option<u32>,
+    /// How long it took, in milliseconds.
+    pub ms: u32,
+}
+
+/// The states of DNSSEC (RFC 4033 §5).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum Security {
+    /// Signed from the trust anchor down to the answer.
     Secure,
-    /// A trusted resolver found the signatures broken.
+    /// Proven to be unsigned.
+    Insecure,
+    /// Signed, and the signatures are broken or missing.
     Bogus,
+    /// Nobody could tell: no answer, or no way to the keys.
+    Indeterminate,
+}
+
+/// An Extended DNS Error (RFC 8914).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ExtendedError {
+    /// The info code.
+    pub code: u16,
+    /// The extra text: foreign bytes.
+    pub text: Vec<u8>,
+}
+
+/// What a resolver elsewhere in the network sees.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct VantageAnswer {
+    /// Its name from the configuration.
+    pub vantage: String,
+    /// What it said; authority is not asked of a resolver.
+    pub reply: Reply,
+    /// Round trip, in milliseconds.
+    pub ms: u32,
+}
+
+/// A DNAME that was met on the way.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Dname {
+    /// Where it stands.
+    pub owner: String,
+    /// Where everything below it lives.
+    pub target: String,
+}
+
+/// What the diagnosis questions found; asked only when the value was not seen.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Findings {
+    /// TXT records at places where the record is often put by mistake; only places that have some.
+    pub elsewhere: Vec<Elsewhere>,
+    /// Other types that stand at the name itself, such as `A`.
+    pub other_types: Vec<String>,
+    /// What TXT records a sibling has whose name nobody can have made: they come from a wildcard.
+    pub wildcard: Vec<Vec<u8>>,
+    /// The zone's serial at each server that told it.
+    pub serials: Vec<Serial>,
+}
+
+/// TXT records at another place.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Elsewhere {
+    /// Which mistake leads there.
+    pub place: Place,
+    /// The name.
+    pub name: String,
+    /// The values.
+    pub values: Vec<Vec<u8>>,
+    /// What a random sibling of that name has: what stands there too comes from a wildcard.
+    pub control: Vec<Vec<u8>>,
+}
+
+/// A place where a record is put by mistake.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Place {
+    /// The registrable domain itself.
+    Apex,
+    /// The name without the leading underscore, or the label under the registrable domain instead of the hostname.
+    ParentLabel,
+    /// The name with the zone behind it once more.
+    DoubledZone,
+}
+
+/// A zone's serial at one server.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Serial {
+    /// The server's name.
+    pub server: String,
+    /// Its address.
+    pub address: IpAddr,
+    /// The serial of its SOA.
+    pub serial: u32,
 }

@@ -2,8 +2,8 @@
 mod given;
 
 use deed_claims::{
-    Challenge, Class, Code, Confirmation, NetworkFault, Observation, Outcome, ProbeFailure, Reply,
-    ServerAnswer, SoaSeen, Transport, judge,
+    Challenge, Class, Code, Confirmation, Findings, NetworkFault, Observation, Outcome, ProbeFailure, Reply,
+    Security, ServerAnswer, SoaSeen, Transport, Validation, judge,
 };
 
 fn challenge() -> Challenge {
@@ -38,9 +38,11 @@ fn seen(servers: Vec<ServerAnswer>) -> Observation {
         name: "_deed.acme.com".into(),
         zone: Some("acme.com".into()),
         aliases: vec![],
+        dname: None,
         servers,
         failure: None,
-        confirmation: Confirmation::NotNeeded,
+        confirmation: Confirmation::default(),
+        findings: Findings::default(),
         queries: 4,
         took_ms: 20,
         vantage: "test".into(),
@@ -48,7 +50,22 @@ fn seen(servers: Vec<ServerAnswer>) -> Observation {
 }
 
 fn confirmed(servers: Vec<ServerAnswer>, again: Vec<ServerAnswer>) -> Observation {
-    Observation { confirmation: Confirmation::Repeated(again), ..seen(servers) }
+    let confirmation = Confirmation { repeated: Some(again), ..Confirmation::default() };
+    Observation { confirmation, ..seen(servers) }
+}
+
+fn validated(security: Security, servers: Vec<ServerAnswer>) -> Observation {
+    let validation = Validation {
+        by: "self".into(),
+        security,
+        rcode: Some(0),
+        values: vec![wanted()],
+        ede: None,
+        negative_ttl: None,
+        ms: 3,
+    };
+    let confirmation = Confirmation { validation: Some(validation), ..Confirmation::default() };
+    Observation { confirmation, ..seen(servers) }
 }
 
 fn code(observation: &Observation) -> Option<Code> {
@@ -76,12 +93,8 @@ fn a_second_look_that_disagrees_or_fails_is_not_proof() {
     let out_of_descriptors = Some(ProbeFailure::Internal("no descriptors".into()));
     let ours = Observation { failure: out_of_descriptors, ..confirmed(first(), vec![]) };
     assert_eq!(code(&ours), Some(Code::Internal));
-    assert_eq!(
-        code(&Observation { confirmation: Confirmation::Bogus, ..seen(first()) }),
-        Some(Code::DnssecBogus)
-    );
-    let secure = Observation { confirmation: Confirmation::Secure, ..seen(first()) };
-    assert_eq!(judge(&challenge(), &secure), Outcome::Proven);
+    assert_eq!(code(&validated(Security::Bogus, first())), Some(Code::DnssecBogus));
+    assert_eq!(judge(&challenge(), &validated(Security::Secure, first())), Outcome::Proven);
 }
 
 #[test]

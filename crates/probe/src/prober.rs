@@ -2,7 +2,9 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use deed_claims::{Confirmation, NetworkFault, Observation, ProbeFailure, Reply, ServerAnswer, Transport};
+use deed_claims::{
+    Confirmation, Findings, NetworkFault, Observation, ProbeFailure, Reply, ServerAnswer, Transport,
+};
 use hickory_proto::rr::Name;
 use tokio::time::Instant;
 use tracing::{Instrument, debug, debug_span};
@@ -26,6 +28,9 @@ pub struct Question {
     /// Whether the absence of all these values has to be confirmed as well: for looks that may take something
     /// away, because one forged datagram can make a record vanish as easily as it can make one appear.
     pub confirm_absence: bool,
+    /// The registrable domain that the name lies in: tells a name that is not delegated at all, and lets a look that
+    /// did not see the values ask where else they may stand. Without it no such questions are asked.
+    pub apex: Option<String>,
 }
 
 /// Looks at the DNS. The way to stand in for a [`Prober`] in tests.
@@ -71,7 +76,7 @@ impl Prober {
         let config = &self.shared.config;
         let budget = Budget::new(config.budgets.queries, config.budgets.time);
         let (sight, confirmation) = match absolute(&question.name) {
-            None => (no_name(), Confirmation::NotNeeded),
+            None => (no_name(), Confirmation::default()),
             Some(name) => {
                 let sight = Inquiry::new(&self.shared, &budget, Mode::Usual).look(&name).await;
                 let confirmation = self.confirm(&name, &question, &sight, &budget).await;
@@ -82,9 +87,11 @@ impl Prober {
             name: question.name,
             zone: sight.zone.as_ref().map(text_of),
             aliases: sight.aliases.iter().map(text_of).collect(),
+            dname: None,
             servers: sight.servers,
             failure: sight.failure,
             confirmation,
+            findings: Findings::default(),
             queries: budget.sent(),
             took_ms: millis(started),
             vantage: config.vantage.clone(),
@@ -95,7 +102,7 @@ impl Prober {
             queries = observation.queries,
             ms = observation.took_ms,
             failed = observation.failure.is_some(),
-            repeated = matches!(observation.confirmation, Confirmation::Repeated(_)),
+            repeated = observation.confirmation.repeated.is_some(),
             "looked"
         );
         observation
@@ -112,10 +119,10 @@ impl Prober {
         let shown = sight.servers.iter().any(|answer| shows(answer, &question.looking_for));
         let denied = question.confirm_absence && sight.servers.iter().any(tells);
         if !shown && !denied {
-            return Confirmation::NotNeeded;
+            return Confirmation::default();
         }
         let again = Inquiry::new(&self.shared, budget, Mode::Connected).look(name).await;
-        Confirmation::Repeated(confirming(again))
+        Confirmation { repeated: Some(confirming(again)), ..Confirmation::default() }
     }
 }
 

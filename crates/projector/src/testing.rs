@@ -3,8 +3,9 @@ use std::{sync::Arc, time::Duration};
 
 use chrono::{DateTime, TimeDelta, Utc};
 use deed_claims::{
-    ChallengeTemplates, ClaimId, Class, Code, Command, Confirmation, Diagnosis, Event, Evidence, Holder,
-    IfHeldByAnother, Observation, Outcome, Policy, Rejection, Scope, StreamId, Token, name::DomainName,
+    ChallengeTemplates, ClaimId, Class, Code, Command, Confirmation, Diagnosis, Event, Evidence, Findings,
+    Holder, IfHeldByAnother, Observation, Outcome, Policy, Rejection, Scope, StreamId, Token,
+    name::DomainName,
 };
 use deed_store::{
     Batch, Checkpoints, Clock, DueItem, DueWork, EventStore, ExecuteError, Lease, Loaded, Metadata, Plan,
@@ -151,9 +152,11 @@ pub fn record(claim: u8, attempt: u32, outcome: Outcome, holder_outcome: Option<
         name: "_deed.acme.com".to_owned(),
         zone: None,
         aliases: vec![],
+        dname: None,
         servers: vec![],
         failure: None,
-        confirmation: Confirmation::NotNeeded,
+        confirmation: Confirmation::default(),
+        findings: Findings::default(),
         queries: 1,
         took_ms: 1,
         vantage: "test".to_owned(),

@@ -2,7 +2,8 @@
 use std::time::Duration;
 
 use deed_claims::{
-    Challenge, Claim, ClaimId, Confirmation, Evidence, Observation, Outcome, Ownership, ProbeFailure, judge,
+    Challenge, Claim, ClaimId, Confirmation, Evidence, Findings, Observation, Outcome, Ownership,
+    ProbeFailure, judge,
     name::{ClaimableName, DomainName},
 };
 use deed_probe::{Look, Question};
@@ -85,6 +86,7 @@ impl Case {
             name: at.record_name.to_string(),
             looking_for: values.iter().map(|challenge| challenge.record_value.as_bytes().to_vec()).collect(),
             confirm_absence: self.at_stake,
+            apex: None,
         };
         // The prober keeps to a budget of its own; this ends a look that got stuck.
         match tokio::time::timeout(config.look_deadline, look.look(question)).await {
@@ -100,9 +102,11 @@ fn blind(at: &Challenge, failure: ProbeFailure, config: &VerifierConfig) -> Obse
         name: at.record_name.to_string(),
         zone: None,
         aliases: vec![],
+        dname: None,
         servers: vec![],
         failure: Some(failure),
-        confirmation: Confirmation::NotNeeded,
+        confirmation: Confirmation::default(),
+        findings: Findings::default(),
         queries: 0,
         took_ms: 0,
         vantage: config.vantage.clone(),

@@ -8,9 +8,9 @@ use std::{
 use async_trait::async_trait;
 use chrono::TimeDelta;
 use deed_claims::{
-    ChallengeTemplates, ClaimId, Command, Confirmation, Event, Evidence, Holder, IfHeldByAnother,
-    Observation, Outcome, Policy, ProbeFailure, Rejection, Reply, Scope, ServerAnswer, SoaSeen, StreamId,
-    Token, Transport, name::DomainName,
+    ChallengeTemplates, ClaimId, Command, Confirmation, Event, Evidence, Findings, Holder, IfHeldByAnother,
+    Observation, Outcome, Policy, ProbeFailure, Rejection, Reply, Scope, Security, ServerAnswer, SoaSeen,
+    StreamId, Token, Transport, Validation, name::DomainName,
 };
 use deed_probe::{Look, Question};
 use deed_store::{EventStore, ExecuteError, Loaded, Metadata, Plan, Version, execute, load};
@@ -84,9 +84,11 @@ impl Look for Dns {
             name: question.name.clone(),
             zone: Some("acme.com".to_owned()),
             aliases: vec![],
+            dname: None,
             servers: vec![],
             failure: None,
-            confirmation: Confirmation::NotNeeded,
+            confirmation: Confirmation::default(),
+            findings: Findings::default(),
             queries: 3,
             took_ms: 7,
             vantage: "test".to_owned(),
@@ -108,7 +110,7 @@ impl Look for Dns {
             Says::Values(values) => {
                 let values: Vec<_> = values.into_iter().map(String::into_bytes).collect();
                 if values.iter().any(|value| question.looking_for.contains(value)) {
-                    seen.confirmation = Confirmation::Secure;
+                    seen.confirmation = secure();
                 }
                 reply(0, values)
             }
@@ -124,6 +126,20 @@ impl Look for Dns {
         seen.servers.push(ServerAnswer { server, address, transport: Transport::Udp, reply, ms: 3 });
         seen
     }
+}
+
+/// The second look of a zone whose signatures hold.
+fn secure() -> Confirmation {
+    let validation = Validation {
+        by: "self".to_owned(),
+        security: Security::Secure,
+        rcode: Some(0),
+        values: vec![],
+        ede: None,
+        negative_ttl: None,
+        ms: 2,
+    };
+    Confirmation { validation: Some(validation), ..Confirmation::default() }
 }
 
 pub struct World {
@@ -206,9 +222,7 @@ impl World {
     }
 
     pub async fn prove(&self, claim: u8, name: &str, attempt: u32) {
-        let seen = Dns::new()
-            .look(Question { name: String::new(), looking_for: vec![], confirm_absence: false })
-            .await;
+        let seen = Dns::new().look(Question::default()).await;
         let command = Command::RecordCheck {
             claim_id: id(claim),
             attempt,

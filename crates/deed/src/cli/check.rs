@@ -71,6 +71,7 @@ impl Check {
             name: challenge.record_name.to_string(),
             looking_for: self.expect.iter().map(|value| value.clone().into_bytes()).collect(),
             confirm_absence: false,
+            apex: Some(apex.to_string()),
         };
         let seen = prober.look(question).await;
         let report = self.report(&name, &apex, &challenge, &seen);

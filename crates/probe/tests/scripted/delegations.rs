@@ -16,7 +16,7 @@ async fn a_walk_goes_from_the_root_over_the_parent_to_the_zone() {
 
     assert_eq!(seen.name, "_deed.acme.test");
     assert_eq!(seen.zone.as_deref(), Some("acme.test"));
-    assert_eq!((seen.failure, seen.confirmation, seen.queries), (None, Confirmation::NotNeeded, 3));
+    assert_eq!((seen.failure, seen.confirmation, seen.queries), (None, Confirmation::default(), 3));
     assert_eq!((seen.vantage.as_str(), seen.aliases.len()), ("test", 0));
     let answer = &seen.servers[0];
     assert_eq!(
