@@ -3,11 +3,13 @@
 
 mod absent;
 mod aliases;
+mod chain;
 mod confirmation;
 mod delegations;
 mod dnssec;
 mod faults;
 mod findings;
+mod forgeries;
 mod limits;
 mod records;
 mod resolvers;
