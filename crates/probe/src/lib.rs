@@ -5,6 +5,7 @@
 #![deny(missing_docs)]
 
 mod addresses;
+mod ask;
 mod budget;
 mod cache;
 mod config;
@@ -15,10 +16,12 @@ mod exchange;
 mod inquiry;
 mod network;
 mod prober;
+mod random;
 mod response;
 mod roots;
 mod round;
 mod servers;
+mod sparing;
 mod transport;
 mod walk;
 mod wire;

@@ -43,7 +43,7 @@ pub trait Look: Send + Sync {
 /// Asks the DNS itself, from the root servers downwards. Cheap to share behind an `Arc`; needs a tokio runtime.
 #[derive(Debug)]
 pub struct Prober {
-    shared: Shared,
+    pub(crate) shared: Shared,
 }
 
 impl Prober {
@@ -176,7 +176,7 @@ fn tells(answer: &ServerAnswer) -> bool {
 }
 
 /// The name as it goes on the wire.
-fn absolute(text: &str) -> Option<Name> {
+pub(crate) fn absolute(text: &str) -> Option<Name> {
     if text.is_empty() || !text.is_ascii() || text.ends_with('.') {
         return None;
     }
