@@ -4,6 +4,7 @@
 //! names begin so; `DEED_BENCH_SECONDS` and `DEED_BENCH_ROUNDS` shorten it. A ratio below its floor fails the run.
 mod append;
 mod broker;
+mod dns;
 mod http;
 mod load;
 mod pgbench;
@@ -17,7 +18,7 @@ use std::process::ExitCode;
 use deed_testkit::{Postgres, RabbitMq};
 use rounds::Row;
 
-const ROWS: [&str; 12] = [
+const ROWS: [&str; 15] = [
     "append-32",
     "append-256",
     "append-sqlite-32",
@@ -30,6 +31,9 @@ const ROWS: [&str; 12] = [
     "rebuild",
     "relay",
     "consume",
+    "dns",
+    "dns-hickory",
+    "check",
 ];
 
 #[tokio::main]
@@ -84,6 +88,9 @@ async fn measure(row: &str, services: &mut Services) -> Row {
                 broker::consume(row, broker).await
             }
         }
+        "dns" => dns::with_dnsperf(row).await,
+        "dns-hickory" => dns::with_hickory(row).await,
+        "check" => dns::checks(row).await,
         "replay" => replay::replay(row, &replay::filled(services.postgres()).await).await,
         "rebuild" => replay::folded(row, &replay::filled(services.postgres()).await).await,
         _ if row.starts_with("append-sqlite") => append::on_sqlite(row, many).await,
