@@ -2,8 +2,11 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use crate::anchor::TrustAnchor;
 use crate::network::Network;
-use crate::roots::{RootHint, iana_roots};
+use crate::roots::{RootHint, are_public, iana_roots};
+use crate::vantage::Vantage;
+use crate::wire::absolute;
 
 /// How a [`Prober`](crate::Prober) works.
 #[derive(Debug, Clone)]
@@ -18,8 +21,19 @@ pub struct ProbeConfig {
     pub refuse_networks: Vec<Network>,
     /// Where walks begin; asked at `port`.
     pub roots: Vec<RootHint>,
-    /// Trusted recursive resolvers: addresses of name servers that come without glue, and delegations where so set.
+    /// Trusted recursive resolvers that validate: addresses of name servers that come without glue, verdicts of
+    /// DNSSEC, and delegations where so set.
     pub resolvers: Vec<SocketAddr>,
+    /// Who validates by DNSSEC before a match counts.
+    pub validation: ValidationMode,
+    /// The root's keys that our own validation begins with; without them IANA's, for the public root servers.
+    pub trust_anchor: Option<TrustAnchor>,
+    /// Resolvers elsewhere that are asked whether they see a value that is not signed; asked as they are configured.
+    pub vantages: Vec<Vantage>,
+    /// How many of them have to see it.
+    pub vantage_quorum: usize,
+    /// A name that has to exist, asked for when nothing answers: what fails then is ours. Without it the root zone.
+    pub canary: Option<String>,
     /// Who tells which servers a zone has.
     pub delegation: DelegationSource,
     /// What one look may spend.
@@ -45,6 +59,29 @@ pub enum DelegationSource {
     FromParent,
     /// The trusted resolvers, for networks that cannot reach the root servers.
     FromResolver,
+}
+
+/// Who validates by DNSSEC.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ValidationMode {
+    /// The trusted resolvers where there are any, and the prober itself otherwise.
+    Auto,
+    /// The trusted resolvers.
+    Resolver,
+    /// The prober itself, from its trust anchor down.
+    Own,
+    /// Nobody: every zone counts as unsigned.
+    Off,
+}
+
+/// Who validates, decided.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Validator {
+    Resolver,
+    Own,
+    /// There are no keys to begin with: private roots without a trust anchor.
+    Keyless,
+    Off,
 }
 
 /// Whether servers are asked over IPv6.
@@ -106,6 +143,11 @@ impl Default for ProbeConfig {
             refuse_networks: vec![],
             roots: iana_roots(),
             resolvers: vec![],
+            validation: ValidationMode::Auto,
+            trust_anchor: None,
+            vantages: vec![],
+            vantage_quorum: 0,
+            canary: None,
             delegation: DelegationSource::FromParent,
             budgets: Budgets::default(),
             udp_timeout: Duration::from_millis(1500),
@@ -127,6 +169,26 @@ pub enum ConfigError {
     /// Delegations from a resolver need a resolver.
     #[error("delegations are to come from trusted resolvers, but none is given")]
     NoResolvers,
+    /// A resolver that is to validate has to be there.
+    #[error("trusted resolvers are to validate, but none is given")]
+    NoValidator,
+    /// Own validation asks every parent zone's servers, from the root servers down.
+    #[error("own validation needs delegations from the parent zones, not from trusted resolvers")]
+    OutOfReach,
+    /// More vantages have to agree than there are, or none of those that are asked.
+    #[error("{quorum} of {vantages} vantages cannot agree")]
+    Quorum {
+        /// How many have to see a value.
+        quorum: usize,
+        /// How many there are.
+        vantages: usize,
+    },
+    /// More vantages than one check has questions for.
+    #[error("at most {MOST_VANTAGES} vantages are asked, not {0}")]
+    Vantages(usize),
+    /// The canary is no domain name.
+    #[error("the canary `{0}` is no domain name")]
+    Canary(String),
     /// A root server's name is no domain name.
     #[error("`{0}` is no name of a root server")]
     RootName(String),
@@ -141,6 +203,8 @@ pub enum ConfigError {
     Memory,
 }
 
+/// Vantages asked at most: each may take three questions of a check.
+pub(crate) const MOST_VANTAGES: usize = 8;
 /// The longest a delegation may be remembered.
 const MEMORY: Duration = Duration::from_mins(1);
 
@@ -154,6 +218,7 @@ impl ProbeConfig {
             }
             _ => {}
         }
+        self.check_validation()?;
         let b = &self.budgets;
         let nought = [
             ("port", self.port == 0),
@@ -179,6 +244,43 @@ impl ProbeConfig {
         }
         Ok(())
     }
+
+    fn check_validation(&self) -> Result<(), ConfigError> {
+        match self.validation {
+            ValidationMode::Resolver if self.resolvers.is_empty() => return Err(ConfigError::NoValidator),
+            ValidationMode::Own if self.delegation == DelegationSource::FromResolver => {
+                return Err(ConfigError::OutOfReach);
+            }
+            _ => {}
+        }
+        let (quorum, vantages) = (self.vantage_quorum, self.vantages.len());
+        if quorum > vantages || (quorum == 0 && vantages > 0) {
+            return Err(ConfigError::Quorum { quorum, vantages });
+        }
+        if vantages > MOST_VANTAGES {
+            return Err(ConfigError::Vantages(vantages));
+        }
+        match &self.canary {
+            Some(canary) if absolute(canary).is_none() => Err(ConfigError::Canary(canary.clone())),
+            _ => Ok(()),
+        }
+    }
+
+    /// Who validates.
+    pub(crate) fn validator(&self) -> Validator {
+        match self.validation {
+            ValidationMode::Off => Validator::Off,
+            ValidationMode::Resolver => Validator::Resolver,
+            ValidationMode::Auto if !self.resolvers.is_empty() => Validator::Resolver,
+            ValidationMode::Auto | ValidationMode::Own => {
+                if self.trust_anchor.is_some() || are_public(&self.roots) {
+                    Validator::Own
+                } else {
+                    Validator::Keyless
+                }
+            }
+        }
+    }
 }
 
 #[cfg(test)]
@@ -188,6 +290,20 @@ mod tests {
     #[test]
     fn the_defaults_are_sound() {
         assert_eq!(ProbeConfig::default().check(), Ok(()));
+    }
+
+    #[test]
+    fn who_validates_follows_from_what_there_is_to_validate_by() {
+        let of = |change: fn(&mut ProbeConfig)| {
+            let mut config = ProbeConfig::default();
+            change(&mut config);
+            config.validator()
+        };
+        let resolver = |c: &mut ProbeConfig| c.resolvers = vec!["192.0.2.53:53".parse().unwrap()];
+        assert_eq!(of(|_| {}), Validator::Own);
+        assert_eq!(of(resolver), Validator::Resolver);
+        assert_eq!(of(|c| c.validation = ValidationMode::Off), Validator::Off);
+        assert_eq!(of(|c| c.roots[3].name = "root.acme.test".into()), Validator::Keyless);
     }
 
     #[test]
@@ -201,6 +317,24 @@ mod tests {
         assert_eq!(faulty(|c| c.delegation = DelegationSource::FromResolver), ConfigError::NoResolvers);
         assert_eq!(faulty(|c| c.budgets.queries = 0), ConfigError::Nought("budgets.queries"));
         assert_eq!(faulty(|c| c.in_flight = Some(0)), ConfigError::Nought("in_flight"));
+        assert_eq!(faulty(|c| c.validation = ValidationMode::Resolver), ConfigError::NoValidator);
+        let vantage: Vantage = "one=192.0.2.53:53".parse().unwrap();
+        assert_eq!(faulty(|c| c.vantage_quorum = 1), ConfigError::Quorum { quorum: 1, vantages: 0 });
+        let mut config = ProbeConfig { vantages: vec![vantage; 9], ..ProbeConfig::default() };
+        assert_eq!(config.check(), Err(ConfigError::Quorum { quorum: 0, vantages: 9 }));
+        config.vantage_quorum = 2;
+        assert_eq!(config.check(), Err(ConfigError::Vantages(9)));
+        config.vantages.truncate(2);
+        assert_eq!(config.check(), Ok(()));
+        config.canary = Some("a..b".to_owned());
+        assert_eq!(config.check(), Err(ConfigError::Canary("a..b".to_owned())));
+        let out_of_reach = ProbeConfig {
+            validation: ValidationMode::Own,
+            delegation: DelegationSource::FromResolver,
+            resolvers: vec!["192.0.2.53:53".parse().unwrap()],
+            ..ProbeConfig::default()
+        };
+        assert_eq!(out_of_reach.check(), Err(ConfigError::OutOfReach));
         assert_eq!(faulty(|c| c.udp_tries = 4), ConfigError::Tries(4));
         assert_eq!(faulty(|c| c.delegation_cache_ttl = Duration::from_secs(61)), ConfigError::Memory);
     }

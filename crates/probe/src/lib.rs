@@ -5,6 +5,7 @@
 #![deny(missing_docs)]
 
 mod addresses;
+mod anchor;
 mod budget;
 mod cache;
 mod config;
@@ -20,10 +21,13 @@ mod roots;
 mod round;
 mod servers;
 mod transport;
+mod vantage;
 mod walk;
 mod wire;
 
-pub use config::{Budgets, ConfigError, DelegationSource, Ipv6, ProbeConfig};
+pub use anchor::{AnchorError, TrustAnchor};
+pub use config::{Budgets, ConfigError, DelegationSource, Ipv6, ProbeConfig, ValidationMode};
 pub use network::{Network, NetworkError};
 pub use prober::{Look, Prober, Question};
 pub use roots::{HintsError, RootHint, iana_roots, roots_from_hints};
+pub use vantage::{Vantage, VantageError};

@@ -40,6 +40,13 @@ pub fn iana_roots() -> Vec<RootHint> {
         .collect()
 }
 
+/// Whether these are the public root servers, by name: their addresses change now and then. IANA's keys are theirs.
+pub(crate) fn are_public(roots: &[RootHint]) -> bool {
+    roots
+        .iter()
+        .all(|root| root.name.trim_end_matches('.').to_ascii_lowercase().ends_with(".root-servers.net"))
+}
+
 const SERVERS: [(char, [u8; 4], [u16; 8]); 13] = [
     ('a', [198, 41, 0, 4], [0x2001, 0x503, 0xba3e, 0, 0, 0, 2, 0x30]),
     ('b', [170, 247, 170, 2], [0x2801, 0x1b8, 0x10, 0, 0, 0, 0, 0xb]),

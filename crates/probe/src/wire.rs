@@ -111,6 +111,16 @@ impl Outgoing {
     }
 }
 
+/// The name as it goes on the wire.
+pub(crate) fn absolute(text: &str) -> Option<Name> {
+    if text.is_empty() || !text.is_ascii() || text.ends_with('.') {
+        return None;
+    }
+    let mut name = Name::from_ascii(text).ok()?;
+    name.set_fqdn(true);
+    Some(name)
+}
+
 /// The first question of a message.
 fn question(bytes: &[u8]) -> Option<Query> {
     let mut decoder = BinDecoder::new(bytes);
@@ -159,6 +169,14 @@ mod tests {
         let mut message = Message::from_vec(&asked.bytes).unwrap().into_response();
         change(&mut message);
         message.to_vec().unwrap()
+    }
+
+    #[test]
+    fn names_are_read_strictly() {
+        assert_eq!(absolute("_deed.acme.test").unwrap().to_ascii(), "_deed.acme.test.");
+        for faulty in ["", ".", "acme.test.", "a..test", "m\u{fc}ller.test", &"x".repeat(64)] {
+            assert!(absolute(faulty).is_none(), "{faulty}");
+        }
     }
 
     #[test]

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use deed_claims::name::DomainName;
 use deed_claims::{Activation, ContestPolicy};
-use deed_probe::{DelegationSource, Ipv6, Network};
+use deed_probe::{DelegationSource, Ipv6, Network, ValidationMode, Vantage};
 
 use super::setting::{Bounds, LogFormat, Role, Secret, Setting, Text};
 use super::source::Sources;
@@ -205,8 +205,22 @@ sections! {
         refuse_networks: Vec<Network> = vec![];
         /// A file of root hints in the form of `named.root`. Default: the thirteen public root servers.
         roots: Option<PathBuf> = None;
-        /// Trusted recursive resolvers, which find the addresses of name servers that come without glue.
+        /// Trusted recursive resolvers that validate by DNSSEC. They find the addresses of name servers that come without
+        /// glue, and say whether a record is signed; reach them over loopback or a network of your own.
         resolvers: Vec<SocketAddr> = vec![];
+        /// Who validates before a record counts: the resolvers where there are any and Deed itself otherwise ("auto"),
+        /// always the resolvers, always Deed itself, or nobody, so that every zone counts as unsigned.
+        validation: ValidationMode = ValidationMode::Auto;
+        /// A file with DS or DNSKEY records of the root zone, with which Deed's own validation begins. Default: IANA's keys
+        /// with the public root servers; with other roots nothing can be validated, and every zone counts as unsigned.
+        trust_anchor: Option<PathBuf> = None;
+        /// Resolvers elsewhere in the network, asked whether they see a record that is not signed: at most 8.
+        vantages: Vec<Vantage> = vec![];
+        /// How many of the vantages have to see it.
+        vantage_quorum: usize = 0, 0..=8;
+        /// A name that has to exist. Asked for when no server answers: while it fails the trouble is ours, and nothing is
+        /// held against a claim. Default: the root zone.
+        canary: Option<DomainName> = None;
         /// Who tells which servers a zone has: the parent zones, or (in networks without a way to them) the resolvers.
         delegation: DelegationSource = DelegationSource::FromParent;
         /// Whether name servers are asked over IPv6; "auto": where the host has a route.

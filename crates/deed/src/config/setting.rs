@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use deed_claims::name::DomainName;
 use deed_claims::{Activation, ContestPolicy};
-use deed_probe::{DelegationSource, Ipv6, Network};
+use deed_probe::{DelegationSource, Ipv6, Network, ValidationMode, Vantage};
 use toml::Value;
 
 use super::raw::Raw;
@@ -155,6 +155,7 @@ texts! {
     SocketAddr, "an address with a port such as \"127.0.0.1:8080\"";
     Network, "a network such as \"10.0.0.0/8\"";
     DomainName, "a domain name";
+    Vantage, "a name and an address such as \"tokyo=192.0.2.53:53\"";
 }
 
 impl Setting for PathBuf {
@@ -310,6 +311,7 @@ choices! {
     ContestPolicy { Evidence = "evidence", Immediate = "immediate", Grace = "grace", Review = "review" }
     Activation { Immediate = "immediate", External = "external" }
     DelegationSource { FromParent = "from_parent", FromResolver = "from_resolver" }
+    ValidationMode { Auto = "auto", Resolver = "resolver", Own = "self", Off = "off" }
     Ipv6 { Auto = "auto", On = "on", Off = "off" }
 }
 

@@ -1,11 +1,13 @@
 //! The configuration in the terms of those who work by it; making it finds what no single key can tell.
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use chrono::TimeDelta;
 use deed_bus::Limits;
 use deed_claims::name::NamePolicy;
 use deed_claims::{ChallengeTemplates, ContestPolicy, Policy};
-use deed_probe::{Budgets, DelegationSource, ProbeConfig, roots_from_hints};
+use deed_probe::{
+    AnchorError, Budgets, DelegationSource, ProbeConfig, TrustAnchor, ValidationMode, roots_from_hints,
+};
 
 use super::keys::Config;
 use super::setting::{Role, Text};
@@ -216,6 +218,14 @@ fn probe(config: &Config, sources: &mut Sources) -> Option<ProbeConfig> {
     if dns.delegation == DelegationSource::FromResolver && dns.resolvers.is_empty() {
         sources.fault_of("dns.delegation", "\"from_resolver\" needs at least one of `dns.resolvers`");
     }
+    validation(config, sources);
+    let trust_anchor = match dns.trust_anchor.as_deref().map(read_anchor).transpose() {
+        Ok(anchor) => anchor,
+        Err(problem) => {
+            sources.fault_of("dns.trust_anchor", problem);
+            return None;
+        }
+    };
     let roots = match &dns.roots {
         None => deed_probe::iana_roots(),
         Some(path) => {
@@ -236,6 +246,11 @@ fn probe(config: &Config, sources: &mut Sources) -> Option<ProbeConfig> {
         refuse_networks: dns.refuse_networks.clone(),
         roots,
         resolvers: dns.resolvers.clone(),
+        validation: dns.validation,
+        trust_anchor,
+        vantages: dns.vantages.clone(),
+        vantage_quorum: dns.vantage_quorum,
+        canary: dns.canary.as_ref().map(ToString::to_string),
         delegation: dns.delegation,
         budgets: budgets(config),
         udp_timeout: dns.udp_timeout,
@@ -245,6 +260,34 @@ fn probe(config: &Config, sources: &mut Sources) -> Option<ProbeConfig> {
         delegation_cache_ttl: dns.delegation_cache_ttl,
         ipv6: dns.ipv6,
     })
+}
+
+/// What the prober would refuse, said with the key that is at fault.
+fn validation(config: &Config, sources: &mut Sources) {
+    let dns = &config.dns;
+    match dns.validation {
+        ValidationMode::Resolver if dns.resolvers.is_empty() => {
+            sources.fault_of("dns.validation", "\"resolver\" needs at least one of `dns.resolvers`");
+        }
+        ValidationMode::Own if dns.delegation == DelegationSource::FromResolver => {
+            sources.fault_of("dns.validation", "\"self\" needs `dns.delegation` to be \"from_parent\"");
+        }
+        _ => {}
+    }
+    let (quorum, vantages) = (dns.vantage_quorum, dns.vantages.len());
+    if vantages > 8 {
+        sources.fault_of("dns.vantages", "at most 8 are asked");
+    } else if quorum > vantages || (quorum == 0 && vantages > 0) {
+        sources.fault_of(
+            "dns.vantage_quorum",
+            format!("has to be between 1 and the number of `dns.vantages`, which is {vantages}"),
+        );
+    }
+}
+
+fn read_anchor(path: &Path) -> Result<TrustAnchor, String> {
+    let text = std::fs::read_to_string(path).map_err(|error| format!("cannot be read: {error}"))?;
+    text.parse().map_err(|error: AnchorError| error.to_string())
 }
 
 fn budgets(config: &Config) -> Budgets {
