@@ -21,14 +21,17 @@ pub struct Bind {
 }
 
 impl Bind {
-    /// Starts a server for these zones on one loopback address; those of `broken` are allowed not to load.
+    /// Where it listens: BIND takes only addresses that an interface has, which of all loopback addresses is this one.
+    pub const ADDRESS: Ipv4Addr = Ipv4Addr::LOCALHOST;
+
+    /// Starts a server for these zones; those of `broken` are allowed not to load.
     ///
     /// # Panics
     /// When BIND is not installed, does not come up, or is to sign a zone.
-    pub fn start(address: Ipv4Addr, port: u16, zones: &[ZoneText], broken: &[&str]) -> Self {
+    pub fn start(port: u16, zones: &[ZoneText], broken: &[&str]) -> Self {
         assert!(zones.iter().all(|zone| !zone.signed), "BIND is not asked to sign here");
         let folder = TempDir::with_prefix("deed-bind-").expect("a temporary folder");
-        let path = folder.path();
+        let (path, address) = (folder.path(), Self::ADDRESS);
         let home = path.display();
         let mut config = format!(
             "options {{ directory \"{home}\"; listen-on port {port} {{ {address}; }}; listen-on-v6 {{ none; }}; \
@@ -68,11 +71,11 @@ mod tests {
 
     #[test]
     fn a_private_bind_serves_a_zone_and_fails_for_a_broken_one() {
-        let address = Ipv4Addr::new(127, 0, 0, 43);
+        let address = Bind::ADDRESS;
         let port = crate::free_port(&[address]);
         let sound = ZoneText::new("acme.com", "ns1.acme.com", address, 1, "");
         let broken = ZoneText::new("broken.com", "ns1.acme.com", address, 1, "no record (");
-        let bind = Bind::start(address, port, &[sound, broken], &["broken.com"]);
+        let bind = Bind::start(port, &[sound, broken], &["broken.com"]);
         assert_eq!(Soa::of("acme.com").ask(bind.address()), Some(0));
         assert_eq!(Soa::of("broken.com").ask(bind.address()), Some(2));
     }
