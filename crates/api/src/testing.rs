@@ -118,13 +118,7 @@ fn redacted(value: &Value) -> Value {
 
 /// A verdict of the kind a check makes when the record is not there.
 pub fn absent() -> Outcome {
-    Outcome::NotProven(Diagnosis {
-        code: Code::RecordNotFound,
-        class: Code::RecordNotFound.class(),
-        message: "There is no record.".into(),
-        fix: "Publish it.".into(),
-        observed: vec![],
-    })
+    Outcome::NotProven(Diagnosis::new(Code::RecordNotFound, "There is no record.", "Publish it."))
 }
 
 pub fn evidence() -> Evidence {
@@ -138,6 +132,7 @@ pub fn evidence() -> Evidence {
         took_ms: 12,
         vantage: "test".into(),
         suffix_list: "test".into(),
+        ..Evidence::default()
     }
 }
 

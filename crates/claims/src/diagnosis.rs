@@ -15,11 +15,23 @@ pub enum Class {
     Internal,
 }
 
+impl Class {
+    /// The stable word.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Waiting => "waiting",
+            Self::Transient => "transient",
+            Self::Permanent => "permanent",
+            Self::Internal => "internal",
+        }
+    }
+}
+
 macro_rules! codes {
-    ($($(#[$doc:meta])* $name:ident = $text:literal, $class:ident, $absence:literal;)*) => {
+    ($($(#[doc = $doc:literal])+ $name:ident = $text:literal, $class:ident, $absence:literal;)*) => {
         /// One cause, told to the tenant. Codes are stable; a new cause gets a new code.
         #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
-        pub enum Code { $($(#[$doc])* #[serde(rename = $text)] $name,)* }
+        pub enum Code { $($(#[doc = $doc])+ #[serde(rename = $text)] $name,)* }
 
         impl Code {
             /// Every code.
@@ -40,46 +52,89 @@ macro_rules! codes {
             pub const fn is_absence(self) -> bool {
                 match self { $(Self::$name => $absence,)* }
             }
+
+            /// How it is recognised.
+            pub const fn detection(self) -> &'static str {
+                match self { $(Self::$name => concat!($($doc),+),)* }
+            }
         }
     };
 }
 
 codes! {
-    /// Every answering server denies the name (NXDOMAIN).
+    /// Every answering server denies the name (NXDOMAIN), and nothing is found where records are often put by mistake.
     RecordNotFound = "record_not_found", Waiting, true;
-    /// The name exists without a TXT record.
+    /// The name exists without a TXT record (NODATA).
     NoTxtAtName = "no_txt_at_name", Waiting, true;
-    /// TXT records exist, none is ours.
+    /// TXT records stand at the name, none is ours or close to it.
     WrongValue = "wrong_value", Waiting, true;
+    /// The value is right but for quotation marks or backslashes that are part of it.
+    ValueQuoted = "value_quoted", Waiting, true;
+    /// The value is right but for white space or characters that nobody sees.
+    ValueWhitespace = "value_whitespace", Waiting, true;
+    /// The value is right but for capital letters.
+    ValueCase = "value_case", Waiting, true;
+    /// Only a part of the value stands there.
+    ValueTruncated = "value_truncated", Waiting, true;
+    /// The value, or its random part, stands there more than once in one record.
+    ValueDoubled = "value_doubled", Waiting, true;
+    /// The random part is right, what has to stand before it is missing, doubled, of another kind, or has the record's name before it.
+    ValuePrefixMissing = "value_prefix_missing", Waiting, true;
+    /// The value belongs to an earlier claim of the same holder.
+    ValueOfEarlierClaim = "value_of_earlier_claim", Waiting, true;
+    /// Two TXT records make the value when they are joined.
+    SplitOverRecords = "split_over_records", Waiting, true;
+    /// The value stands at the registrable domain itself.
+    AtApex = "at_apex", Waiting, true;
+    /// The value stands at a name without the leading underscore, or under the registrable domain instead of the hostname.
+    AtParentLabel = "at_parent_label", Waiting, true;
+    /// A record stands at the name with the zone behind it once more, and not at that name's random sibling.
+    DoubledZone = "doubled_zone", Waiting, true;
+    /// The values at the name are those of a random sibling: a wildcard gives them, and no record exists at the exact name. One that gives the value is accepted, and said in the evidence.
+    WildcardAnswer = "wildcard_answer", Waiting, true;
     /// The alias at the name leads to a name that does not exist.
     CnameDangling = "cname_dangling", Waiting, true;
     /// The aliases form a circle or are too many.
     CnameLoop = "cname_loop", Waiting, false;
-    /// More records than are read stand at the name.
+    /// The alias at the name leads to a name that exists and has no matching TXT record.
+    CnameElsewhere = "cname_elsewhere", Waiting, true;
+    /// A DNAME moves the name elsewhere, and no matching TXT record stands there.
+    Dname = "dname", Waiting, true;
+    /// The parent zone's servers deny the registrable domain.
+    NotDelegated = "not_delegated", Waiting, true;
+    /// More records, or bytes, than are read stand at the name.
     OversizeAnswer = "oversize_answer", Waiting, false;
     /// Every server's address is one that is not asked.
     BlockedAddress = "blocked_address", Waiting, false;
-    /// Signatures are broken.
+    /// Validation by DNSSEC fails.
     DnssecBogus = "dnssec_bogus", Waiting, false;
-    /// The delegation names servers without addresses.
+    /// The delegation names servers, and none has an address.
     NsWithoutAddress = "ns_without_address", Transient, false;
-    /// The listed servers do not serve the zone.
+    /// The listed servers answer without authority for the zone.
     LameDelegation = "lame_delegation", Transient, false;
-    /// The servers refuse the question.
+    /// Servers that do not serve the zone keep those that show the value from being a majority. Where a majority stands without them, this is said in the evidence only.
+    PartiallyLame = "partially_lame", Transient, false;
+    /// No server answers, and most refuse the question.
     Refused = "refused", Transient, false;
-    /// The servers fail.
+    /// No server answers, and most fail (SERVFAIL, or bytes that are no answer).
     Servfail = "servfail", Transient, false;
+    /// No server answers, and most do not get along with EDNS.
+    EdnsBroken = "edns_broken", Transient, false;
     /// No server answered in time.
     Timeout = "timeout", Transient, false;
-    /// The answer is too big for UDP and TCP does not work.
+    /// The answer is too big for UDP, and TCP does not work.
     TruncatedNoTcp = "truncated_no_tcp", Transient, false;
-    /// The servers contradict each other or themselves.
+    /// Some servers show the value and others that answer do not, or the servers take back what they said.
     InconsistentServers = "inconsistent_servers", Transient, false;
+    /// The zone's servers show the value, the trusted resolver still remembers an older answer.
+    StaleNegativeCache = "stale_negative_cache", Transient, false;
+    /// Fewer of the places that look see the record as it has to be than the deployment asks for.
+    VantageDisagreement = "vantage_disagreement", Transient, false;
     /// The limits of one check were reached.
     BudgetExhausted = "budget_exhausted", Transient, false;
-    /// The name may no longer be claimed.
+    /// The name may no longer be claimed by the deployment's rules.
     NameRefused = "name_refused", Permanent, false;
-    /// Our own trouble.
+    /// Our own trouble: no sockets, or not even names that have to exist can be asked for.
     Internal = "internal", Internal, false;
 }
 
@@ -98,4 +153,15 @@ pub struct Diagnosis {
     /// Values seen, printable and capped.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub observed: Vec<String>,
+    /// After how many seconds it may have passed by itself, where that is known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub clears_in: Option<u32>,
+}
+
+impl Diagnosis {
+    /// A diagnosis in these words.
+    pub fn new(code: Code, message: impl Into<String>, fix: impl Into<String>) -> Self {
+        let (message, fix) = (message.into(), fix.into());
+        Self { code, class: code.class(), message, fix, observed: vec![], clears_in: None }
+    }
 }

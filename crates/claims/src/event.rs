@@ -36,7 +36,6 @@ macro_rules! events {
     ($($group:ident($inner:ident): $($name:ident = $route:literal),+;)+) => {
         /// Any event of the log.
         #[derive(Debug, Clone, PartialEq, Eq)]
-        #[expect(clippy::large_enum_variant, reason = "nearly every event is the large variant")]
         pub enum Event {
             /// About claims on one name and its holder.
             Ownership(OwnershipEvent),
@@ -244,7 +243,7 @@ payloads! {
         #[serde(default, skip_serializing_if = "Option::is_none")]
         diagnosis: Option<Diagnosis>,
         /// What was seen.
-        evidence: Evidence,
+        evidence: Box<Evidence>,
         /// The present holder's record, where a contest looked at it.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         holder_record: Option<CheckOutcome>,

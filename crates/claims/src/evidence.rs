@@ -1,15 +1,22 @@
 //! What is kept of an observation: capped, escaped, fit for people and for the log of events.
+use std::fmt::Write as _;
+
 use serde::{Deserialize, Serialize};
 
-use crate::{NetworkFault, Observation, Reply, Security, ServerAnswer, Transport};
+use crate::{
+    Elsewhere, ExtendedError, NetworkFault, Note, Observation, Place, ProbeFailure, Reply, Security, Serial,
+    ServerAnswer, Transport, Validation, VantageAnswer,
+};
 
+/// Servers, vantages and the like kept.
+const ROWS: usize = 16;
 /// Values kept per server.
 const VALUES: usize = 3;
 /// Characters kept per value or name.
 const CHARS: usize = 100;
 
 /// Evidence kept with each check.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Evidence {
     /// The zone whose servers were asked.
@@ -34,6 +41,110 @@ pub struct Evidence {
     pub vantage: String,
     /// The Public Suffix List in force.
     pub suffix_list: String,
+    /// What DNSSEC says.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub validation: Option<ValidationEvidence>,
+    /// What resolvers elsewhere see.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub vantages: Vec<VantageEvidence>,
+    /// How many of them have to see the value; absent where none has to.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub quorum: Option<u32>,
+    /// The DNAME that moved the name.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub dname: Option<DnameEvidence>,
+    /// TXT records at places where records are put by mistake.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub elsewhere: Vec<ElsewhereEvidence>,
+    /// Other types at the name.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub other_types: Vec<String>,
+    /// The zone's serial at each server that told it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub serials: Vec<SerialEvidence>,
+    /// What ended the look before its time.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub failure: Option<String>,
+    /// What should be known besides the verdict, in stable words such as `wildcard_answer`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub notes: Vec<String>,
+}
+
+/// What DNSSEC says, as kept.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ValidationEvidence {
+    /// Who validated: the address of a resolver, or `self`.
+    pub by: String,
+    /// `secure`, `insecure`, `bogus` or `indeterminate`.
+    pub security: Security,
+    /// The response code, such as `NXDOMAIN`, where there was an answer.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub result: Option<String>,
+    /// The values it saw, like those of servers.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub values: Vec<String>,
+    /// Why it failed: the code of an Extended DNS Error.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ede: Option<u32>,
+    /// Its text, printable and cut.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ede_text: Option<String>,
+    /// How much longer it may keep a denial, in seconds.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub negative_ttl: Option<u32>,
+    /// Duration in milliseconds.
+    pub ms: u32,
+}
+
+/// What a resolver elsewhere sees, as kept.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct VantageEvidence {
+    /// Its name.
+    pub vantage: String,
+    /// What came back, as of a server.
+    pub result: String,
+    /// The values, as of a server.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub values: Vec<String>,
+    /// Round trip in milliseconds.
+    pub ms: u32,
+}
+
+/// A DNAME, as kept.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct DnameEvidence {
+    /// Where it stands.
+    pub owner: String,
+    /// Where it leads.
+    pub target: String,
+}
+
+/// TXT records at another place, as kept.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ElsewhereEvidence {
+    /// `apex`, `parent_label` or `doubled_zone`.
+    pub place: String,
+    /// The name.
+    pub name: String,
+    /// The values, as of a server.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub values: Vec<String>,
+}
+
+/// A serial, as kept.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct SerialEvidence {
+    /// The server's name.
+    pub server: String,
+    /// Its address.
+    pub address: String,
+    /// The serial.
+    pub serial: u32,
 }
 
 /// What one server said, as kept.
@@ -47,7 +158,8 @@ pub struct ServerEvidence {
     pub address: Option<String>,
     /// `udp` or `tcp`.
     pub transport: Transport,
-    /// What came back: a response code such as `NXDOMAIN`, or `timeout`, `unreachable`, `malformed`, `blocked`.
+    /// What came back: a response code such as `NXDOMAIN`, or `timeout`, `unreachable`, `malformed`,
+    /// `truncated_no_tcp`, `edns_broken`, `internal`, `blocked`.
     pub result: String,
     /// The aa bit.
     #[serde(default)]
@@ -70,20 +182,40 @@ pub struct ServerEvidence {
 
 /// Attacker-made bytes as printable ASCII: everything else escaped, cut so that it has at most 100 characters.
 pub fn printable(bytes: &[u8]) -> String {
-    let mut text = String::new();
+    escaped(bytes, CHARS)
+}
+
+/// The same, cut at so many characters.
+pub(crate) fn escaped(bytes: &[u8], chars: usize) -> String {
+    let (mut text, mut whole) = (String::new(), true);
+    // Where the text may be cut so that the dots have room.
+    let mut fits = 0;
     for &byte in bytes {
-        let piece = match byte {
-            b'\\' => "\\\\".to_owned(),
-            0x20..=0x7e => char::from(byte).to_string(),
-            other => format!("\\x{other:02x}"),
-        };
-        if text.len() + piece.len() > CHARS - 3 {
-            text.push_str("...");
-            return text;
+        match byte {
+            b'\\' => text.push_str("\\\\"),
+            0x20..=0x7e => text.push(char::from(byte)),
+            other => {
+                // Writing to a string cannot fail.
+                let _ = write!(text, "\\x{other:02x}");
+            }
         }
-        text.push_str(&piece);
+        if text.len() <= chars.saturating_sub(3) {
+            fits = text.len();
+        } else if text.len() > chars {
+            whole = false;
+            break;
+        }
+    }
+    if !whole {
+        text.truncate(fits);
+        text.push_str("...");
     }
     text
+}
+
+/// The text of an Extended DNS Error, printable and cut.
+pub(crate) fn ede_text(ede: &ExtendedError) -> String {
+    printable(&ede.text)
 }
 
 /// The name of a response code (IANA DNS RCODEs).
@@ -102,13 +234,36 @@ pub(crate) fn rcode_name(rcode: u16) -> String {
     .to_owned()
 }
 
+fn kept(values: &[Vec<u8>]) -> Vec<String> {
+    values.iter().take(VALUES).map(|value| printable(value)).collect()
+}
+
+fn name(text: &str) -> String {
+    printable(text.as_bytes())
+}
+
+/// What came back, in one stable word.
+fn result_of(reply: &Reply) -> String {
+    match reply {
+        Reply::Message { rcode, .. } => return rcode_name(*rcode),
+        Reply::Fault(NetworkFault::Timeout) => "timeout",
+        Reply::Fault(NetworkFault::Unreachable) => "unreachable",
+        Reply::Fault(NetworkFault::Malformed) => "malformed",
+        Reply::Fault(NetworkFault::TruncatedNoTcp) => "truncated_no_tcp",
+        Reply::Fault(NetworkFault::EdnsBroken) => "edns_broken",
+        Reply::Fault(NetworkFault::Internal) => "internal",
+        Reply::Blocked => "blocked",
+    }
+    .to_owned()
+}
+
 impl From<&ServerAnswer> for ServerEvidence {
     fn from(answer: &ServerAnswer) -> Self {
-        let mut kept = Self {
-            server: printable(answer.server.as_bytes()),
+        let mut evidence = Self {
+            server: name(&answer.server),
             address: answer.address.map(|a| a.to_string()),
             transport: answer.transport,
-            result: String::new(),
+            result: result_of(&answer.reply),
             authoritative: false,
             truncated: false,
             ede: None,
@@ -116,53 +271,121 @@ impl From<&ServerAnswer> for ServerEvidence {
             soa_serial: None,
             ms: answer.ms,
         };
-        match &answer.reply {
-            Reply::Message { rcode, authoritative, truncated, ede, values, soa, .. } => {
-                kept.result = rcode_name(*rcode);
-                kept.authoritative = *authoritative;
-                kept.truncated = *truncated;
-                kept.ede = ede.map(u32::from);
-                kept.values = values.iter().take(VALUES).map(|v| printable(v)).collect();
-                kept.soa_serial = soa.as_ref().map(|s| s.serial);
-            }
-            Reply::Fault(fault) => {
-                match fault {
-                    NetworkFault::Timeout => "timeout",
-                    NetworkFault::Unreachable => "unreachable",
-                    NetworkFault::Malformed => "malformed",
-                    NetworkFault::TruncatedNoTcp => "truncated_no_tcp",
-                    NetworkFault::EdnsBroken => "edns_broken",
-                    NetworkFault::Internal => "internal",
-                }
-                .clone_into(&mut kept.result);
-            }
-            Reply::Blocked => "blocked".clone_into(&mut kept.result),
+        if let Reply::Message { authoritative, truncated, ede, values, soa, .. } = &answer.reply {
+            evidence.authoritative = *authoritative;
+            evidence.truncated = *truncated;
+            evidence.ede = ede.map(u32::from);
+            evidence.values = kept(values);
+            evidence.soa_serial = soa.as_ref().map(|s| s.serial);
         }
-        kept
+        evidence
     }
+}
+
+impl From<&Validation> for ValidationEvidence {
+    fn from(validation: &Validation) -> Self {
+        let text = validation.ede.as_ref().map(ede_text).filter(|text| !text.is_empty());
+        Self {
+            by: name(&validation.by),
+            security: validation.security,
+            result: validation.rcode.map(rcode_name),
+            values: kept(&validation.values),
+            ede: validation.ede.as_ref().map(|ede| ede.code.into()),
+            ede_text: text,
+            negative_ttl: validation.negative_ttl,
+            ms: validation.ms,
+        }
+    }
+}
+
+impl From<&VantageAnswer> for VantageEvidence {
+    fn from(answer: &VantageAnswer) -> Self {
+        let values = match &answer.reply {
+            Reply::Message { values, .. } => kept(values),
+            _ => vec![],
+        };
+        Self { vantage: name(&answer.vantage), result: result_of(&answer.reply), values, ms: answer.ms }
+    }
+}
+
+impl From<&Elsewhere> for ElsewhereEvidence {
+    fn from(found: &Elsewhere) -> Self {
+        let place = match found.place {
+            Place::Apex => "apex",
+            Place::ParentLabel => "parent_label",
+            Place::DoubledZone => "doubled_zone",
+        };
+        Self { place: place.to_owned(), name: name(&found.name), values: kept(&found.values) }
+    }
+}
+
+/// What ended a look, in one stable word.
+fn failure_of(failure: &ProbeFailure) -> String {
+    match failure {
+        ProbeFailure::NoDelegation(_) => "no_delegation",
+        ProbeFailure::ParentRefused(_) => "parent_refused",
+        ProbeFailure::NotDelegated(_) => "not_delegated",
+        ProbeFailure::Canary(_) => "canary",
+        ProbeFailure::AliasLoop => "alias_loop",
+        ProbeFailure::AliasTooLong => "alias_too_long",
+        ProbeFailure::NoAddress => "no_address",
+        ProbeFailure::BudgetExhausted => "budget_exhausted",
+        ProbeFailure::NameRefused(_) => "name_refused",
+        ProbeFailure::Internal(_) => "internal",
+    }
+    .to_owned()
 }
 
 impl From<&Observation> for Evidence {
     fn from(seen: &Observation) -> Self {
-        let security = seen.confirmation.validation.as_ref().map(|validation| validation.security);
-        let confirmed_by = seen.confirmation.repeated.iter().flatten().map(Into::into).collect();
-        let confirmation = match (security, &seen.confirmation.repeated) {
+        let (confirmation, findings) = (&seen.confirmation, &seen.findings);
+        let security = confirmation.validation.as_ref().map(|validation| validation.security);
+        let second = match (security, &confirmation.repeated) {
             (Some(Security::Secure), _) => "secure",
             (Some(Security::Bogus), _) => "bogus",
             (_, Some(_)) => "repeated",
             (_, None) => "none",
         };
         Self {
-            zone: seen.zone.as_ref().map(|z| printable(z.as_bytes())),
-            aliases: seen.aliases.iter().map(|a| printable(a.as_bytes())).collect(),
-            servers: seen.servers.iter().map(Into::into).collect(),
-            confirmation: confirmation.to_owned(),
-            confirmed_by,
+            zone: seen.zone.as_deref().map(name),
+            aliases: seen.aliases.iter().take(ROWS).map(|a| name(a)).collect(),
+            servers: seen.servers.iter().take(ROWS).map(Into::into).collect(),
+            confirmation: second.to_owned(),
+            confirmed_by: confirmation.repeated.iter().flatten().take(ROWS).map(Into::into).collect(),
             queries: seen.queries,
             took_ms: seen.took_ms,
-            vantage: seen.vantage.clone(),
+            vantage: name(&seen.vantage),
             suffix_list: crate::name::suffix_list_version().to_owned(),
+            validation: confirmation.validation.as_ref().map(Into::into),
+            vantages: confirmation.vantages.iter().take(ROWS).map(Into::into).collect(),
+            quorum: u32::try_from(confirmation.quorum).ok().filter(|quorum| *quorum > 0),
+            dname: seen
+                .dname
+                .as_ref()
+                .map(|d| DnameEvidence { owner: name(&d.owner), target: name(&d.target) }),
+            elsewhere: findings.elsewhere.iter().take(ROWS).map(Into::into).collect(),
+            other_types: findings.other_types.iter().take(ROWS).map(|t| name(t)).collect(),
+            serials: findings.serials.iter().take(ROWS).map(serial_of).collect(),
+            failure: seen.failure.as_ref().map(failure_of),
+            notes: vec![],
         }
+    }
+}
+
+fn serial_of(serial: &Serial) -> SerialEvidence {
+    SerialEvidence {
+        server: name(&serial.server),
+        address: serial.address.to_string(),
+        serial: serial.serial,
+    }
+}
+
+impl Evidence {
+    /// The same with what should be known besides the verdict.
+    #[must_use]
+    pub fn noting(mut self, notes: &[Note]) -> Self {
+        self.notes = notes.iter().map(|note| note.as_str().to_owned()).collect();
+        self
     }
 }
 
@@ -175,5 +398,8 @@ mod tests {
         assert_eq!(printable(b"a\nb\\\xff"), "a\\x0ab\\\\\\xff");
         let long = printable(&[0; 500]);
         assert!(long.len() <= CHARS && long.ends_with("..."));
+        let just = "a".repeat(CHARS);
+        assert_eq!(printable(just.as_bytes()), just, "what fits is not cut");
+        assert_eq!(printable("a".repeat(CHARS + 1).as_bytes()).len(), CHARS);
     }
 }

@@ -33,10 +33,13 @@ pub use event::{
     HoldingUnlocked, MissingCause, OwnershipEnded, OwnershipEvent, OwnershipGranted, ProofMissing,
     ProofRestored, VerificationRequested,
 };
-pub use evidence::{Evidence, ServerEvidence, printable};
+pub use evidence::{
+    DnameEvidence, ElsewhereEvidence, Evidence, SerialEvidence, ServerEvidence, ValidationEvidence,
+    VantageEvidence, printable,
+};
 pub use holder::{Holder, Scope};
 pub use id::{AppId, ClaimId, IdError, WorkspaceId};
-pub use judge::{Outcome, judge};
+pub use judge::{Agreement, Context, EarlierValue, Note, Outcome, judge, judge_within, notes};
 pub use observation::{
     Confirmation, Dname, Elsewhere, ExtendedError, Findings, NetworkFault, Observation, Place, ProbeFailure,
     Reply, Security, Serial, ServerAnswer, SoaSeen, Transport, Validation, VantageAnswer,

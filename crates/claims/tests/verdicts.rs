@@ -2,117 +2,156 @@
 mod given;
 
 use deed_claims::{
-    Challenge, Class, Code, Confirmation, Findings, NetworkFault, Observation, Outcome, ProbeFailure, Reply,
-    Security, ServerAnswer, SoaSeen, Transport, Validation, judge,
+    Agreement, Class, Code, Confirmation, Context, Diagnosis, Evidence, Findings, NetworkFault, Observation,
+    Outcome, Place, ProbeFailure, Reply, Security, ServerAnswer, judge, judge_within, notes,
 };
-
-fn challenge() -> Challenge {
-    given::challenge(1)
-}
-
-fn wanted() -> Vec<u8> {
-    challenge().record_value.as_bytes().to_vec()
-}
-
-fn answer(n: u8, rcode: u16, values: Vec<Vec<u8>>) -> ServerAnswer {
-    let soa = values.is_empty().then(|| SoaSeen { owner: "acme.com".into(), serial: 7, negative_ttl: 300 });
-    let reply = Reply::Message {
-        rcode,
-        authoritative: true,
-        truncated: false,
-        ede: None,
-        values,
-        oversize: false,
-        soa,
-    };
-    server(n, reply)
-}
-
-fn server(n: u8, reply: Reply) -> ServerAnswer {
-    let address = Some(std::net::Ipv4Addr::new(192, 0, 2, n).into());
-    ServerAnswer { server: format!("ns{n}.acme.com"), address, transport: Transport::Udp, reply, ms: 5 }
-}
-
-fn seen(servers: Vec<ServerAnswer>) -> Observation {
-    Observation {
-        name: "_deed.acme.com".into(),
-        zone: Some("acme.com".into()),
-        aliases: vec![],
-        dname: None,
-        servers,
-        failure: None,
-        confirmation: Confirmation::default(),
-        findings: Findings::default(),
-        queries: 4,
-        took_ms: 20,
-        vantage: "test".into(),
-    }
-}
-
-fn confirmed(servers: Vec<ServerAnswer>, again: Vec<ServerAnswer>) -> Observation {
-    let confirmation = Confirmation { repeated: Some(again), ..Confirmation::default() };
-    Observation { confirmation, ..seen(servers) }
-}
-
-fn validated(security: Security, servers: Vec<ServerAnswer>) -> Observation {
-    let validation = Validation {
-        by: "self".into(),
-        security,
-        rcode: Some(0),
-        values: vec![wanted()],
-        ede: None,
-        negative_ttl: None,
-        ms: 3,
-    };
-    let confirmation = Confirmation { validation: Some(validation), ..Confirmation::default() };
-    Observation { confirmation, ..seen(servers) }
-}
+use given::seen::{
+    again, aliased, answer, challenge, context, denies, elsewhere, failed, fault, of_every_cause, refusal,
+    seen, server, shows, text, validated, validation, vantage, wanted, with,
+};
 
 fn code(observation: &Observation) -> Option<Code> {
     judge(&challenge(), observation).code()
 }
 
+fn under(context: &Context, observation: &Observation) -> Option<Code> {
+    judge_within(&challenge(), context, observation).code()
+}
+
+fn told(observation: &Observation) -> Diagnosis {
+    match judge_within(&challenge(), &context(), observation) {
+        Outcome::Proven => panic!("proven"),
+        Outcome::NotProven(diagnosis) => diagnosis,
+    }
+}
+
+fn at_stake() -> Context {
+    Context { at_stake: true, ..Context::default() }
+}
+
+fn strict() -> Context {
+    Context { agreement: Agreement::Strict, ..Context::default() }
+}
+
 #[test]
 fn the_whole_value_at_most_servers_twice_is_proof() {
-    let all = || vec![answer(1, 0, vec![b"v=spf1 -all".to_vec(), wanted()]), answer(2, 0, vec![wanted()])];
-    assert_eq!(judge(&challenge(), &confirmed(all(), all())), Outcome::Proven);
+    let all = || vec![answer(1, 0, vec![text("v=spf1 -all"), wanted()]), answer(2, 0, vec![wanted()])];
+    assert_eq!(judge(&challenge(), &again(all(), all())), Outcome::Proven);
 }
 
 #[test]
 fn one_look_is_never_proof() {
-    assert_eq!(code(&seen(vec![answer(1, 0, vec![wanted()])])), Some(Code::InconsistentServers));
+    assert_eq!(code(&seen(shows())), Some(Code::BudgetExhausted));
+    let silent = validated(validation("self", Security::Indeterminate, vec![]), seen(shows()));
+    assert_eq!(code(&silent), Some(Code::BudgetExhausted));
 }
 
 #[test]
 fn a_second_look_that_disagrees_or_fails_is_not_proof() {
-    let first = || vec![answer(1, 0, vec![wanted()])];
-    let denied = confirmed(first(), vec![answer(1, 3, vec![])]);
-    assert_eq!(code(&denied), Some(Code::InconsistentServers));
-    let silent = confirmed(first(), vec![server(1, Reply::Fault(NetworkFault::Timeout))]);
-    assert_eq!(code(&silent), Some(Code::Timeout));
+    assert_eq!(code(&again(shows(), denies())), Some(Code::InconsistentServers));
+    let silent = || vec![fault(1, NetworkFault::Timeout)];
+    assert_eq!(code(&again(shows(), silent())), Some(Code::Timeout));
     let out_of_descriptors = Some(ProbeFailure::Internal("no descriptors".into()));
-    let ours = Observation { failure: out_of_descriptors, ..confirmed(first(), vec![]) };
+    let ours = Observation { failure: out_of_descriptors, ..again(shows(), vec![]) };
     assert_eq!(code(&ours), Some(Code::Internal));
-    assert_eq!(code(&validated(Security::Bogus, first())), Some(Code::DnssecBogus));
-    assert_eq!(judge(&challenge(), &validated(Security::Secure, first())), Outcome::Proven);
 }
 
 #[test]
 fn half_of_the_servers_is_not_a_majority() {
     let half = || vec![answer(1, 0, vec![wanted()]), answer(2, 3, vec![])];
-    assert_eq!(code(&confirmed(half(), half())), Some(Code::InconsistentServers));
+    assert_eq!(code(&again(half(), half())), Some(Code::InconsistentServers));
 }
 
 #[test]
-fn a_value_that_only_contains_the_token_is_wrong() {
-    for near in [
-        format!("x{}", challenge().record_value),
-        format!("{} ", challenge().record_value),
-        challenge().record_value.to_uppercase(),
-        challenge().token.to_string(),
-    ] {
-        let outcome = judge(&challenge(), &seen(vec![answer(1, 0, vec![near.clone().into_bytes()])]));
-        assert_eq!(outcome.code(), Some(Code::WrongValue), "{near}");
+fn strict_agreement_wants_every_server_that_answers() {
+    let most = || vec![answer(1, 0, vec![wanted()]), answer(2, 0, vec![wanted()]), answer(3, 3, vec![])];
+    assert_eq!(code(&again(most(), most())), None);
+    assert_eq!(under(&strict(), &again(most(), most())), Some(Code::InconsistentServers));
+    assert_eq!(under(&strict(), &again(shows(), most())), Some(Code::InconsistentServers));
+    // Servers that do not answer say nothing.
+    let silent = || [shows(), vec![fault(3, NetworkFault::Timeout), refusal(4, 5, None)]].concat();
+    assert_eq!(under(&strict(), &again(silent(), silent())), None);
+}
+
+#[test]
+fn dnssec_decides_where_there_is_any() {
+    let secure = validated(validation("self", Security::Secure, vec![wanted()]), seen(shows()));
+    assert_eq!(code(&secure), None);
+    let bogus = |by| validated(validation(by, Security::Bogus, vec![wanted()]), again(shows(), shows()));
+    assert_eq!(code(&bogus("self")), Some(Code::DnssecBogus));
+    assert_eq!(code(&bogus("127.0.0.1:53")), Some(Code::DnssecBogus));
+    // Signed, and without the value: from a cache it may be old, from the zone itself it is a contradiction.
+    for values in [vec![], vec![text("other")]] {
+        let denied =
+            |by| validated(validation(by, Security::Secure, values.clone()), again(shows(), shows()));
+        assert_eq!(code(&denied("self")), Some(Code::InconsistentServers));
+        assert_eq!(code(&denied("127.0.0.1:53")), Some(Code::StaleNegativeCache));
+    }
+}
+
+#[test]
+fn an_unsigned_zone_needs_the_second_look_and_no_resolver_that_denies() {
+    let unsigned = |by, values| validation(by, Security::Insecure, values);
+    let fine = validated(unsigned("127.0.0.1:53", vec![wanted()]), again(shows(), shows()));
+    assert_eq!(code(&fine), None);
+    let once = validated(unsigned("127.0.0.1:53", vec![wanted()]), seen(shows()));
+    assert_eq!(code(&once), Some(Code::BudgetExhausted));
+    let denied = validated(unsigned("127.0.0.1:53", vec![]), again(shows(), shows()));
+    assert_eq!(code(&denied), Some(Code::StaleNegativeCache));
+    let other_server = validated(unsigned("self", vec![]), again(shows(), shows()));
+    assert_eq!(code(&other_server), None);
+    let mut deaf = unsigned("127.0.0.1:53", vec![]);
+    deaf.rcode = Some(2);
+    assert_eq!(code(&validated(deaf, again(shows(), shows()))), None);
+}
+
+#[test]
+fn the_time_a_denial_is_remembered_is_told() {
+    let mut remembered = validation("127.0.0.1:53", Security::Insecure, vec![]);
+    let stale = |validation| told(&validated(validation, again(shows(), shows())));
+    remembered.negative_ttl = Some(850);
+    let diagnosis = stale(remembered.clone());
+    assert_eq!(diagnosis.clears_in, Some(850));
+    assert!(diagnosis.message.contains("15 minutes"), "{}", diagnosis.message);
+    remembered.negative_ttl = None;
+    assert_eq!(stale(remembered.clone()).clears_in, None);
+    let most = [shows(), vec![answer(3, 3, vec![])]].concat();
+    let from_soa = told(&validated(remembered, again(most.clone(), most)));
+    assert_eq!(from_soa.clears_in, Some(300));
+    assert_eq!(told(&seen(denies())).clears_in, None);
+}
+
+#[test]
+fn enough_places_have_to_see_it_where_that_is_asked() {
+    let looked = |sees: usize, quorum| {
+        let values = |n| if n < sees { vec![wanted()] } else { vec![] };
+        let confirmation = Confirmation {
+            repeated: Some(shows()),
+            validation: None,
+            vantages: (0..5).map(|n| vantage(&format!("v{n}"), Some(values(n)))).collect(),
+            quorum,
+        };
+        Observation { confirmation, ..seen(shows()) }
+    };
+    assert_eq!(code(&looked(3, 3)), None);
+    assert_eq!(code(&looked(2, 3)), Some(Code::VantageDisagreement));
+    assert_eq!(code(&looked(0, 0)), None);
+    assert!(told(&looked(2, 3)).message.contains("Seen from 2 of 5 places"));
+    // A signed answer needs nobody else.
+    let mut signed = looked(0, 3);
+    signed.confirmation.validation = Some(validation("self", Security::Secure, vec![wanted()]));
+    assert_eq!(code(&signed), None);
+}
+
+#[test]
+fn a_value_that_only_contains_the_token_is_never_proof() {
+    let value = challenge().record_value;
+    for near in
+        [format!("x{value}"), format!("{value} "), value.to_uppercase(), challenge().token.to_string()]
+    {
+        let answers = || vec![answer(1, 0, vec![near.clone().into_bytes()])];
+        let outcome = judge(&challenge(), &again(answers(), answers()));
+        assert!(outcome.is_absence(), "{near}: {outcome:?}");
     }
 }
 
@@ -120,62 +159,106 @@ fn a_value_that_only_contains_the_token_is_wrong() {
 fn absence_needs_an_answer_with_authority() {
     assert_eq!(code(&seen(vec![answer(1, 3, vec![])])), Some(Code::RecordNotFound));
     assert_eq!(code(&seen(vec![answer(1, 0, vec![])])), Some(Code::NoTxtAtName));
-    let lame = Reply::Message {
-        rcode: 3,
-        authoritative: false,
-        truncated: false,
-        ede: None,
-        values: vec![],
-        oversize: false,
-        soa: None,
-    };
-    assert_eq!(code(&seen(vec![server(1, lame)])), Some(Code::LameDelegation));
+    assert_eq!(code(&seen(vec![refusal(1, 3, None)])), Some(Code::LameDelegation));
     assert_eq!(code(&seen(vec![])), Some(Code::Timeout));
 }
 
 #[test]
 fn servers_that_fail_beside_one_that_denies_do_not_unmake_the_denial() {
-    let mixed = vec![answer(1, 3, vec![]), server(2, Reply::Fault(NetworkFault::Timeout))];
+    let mixed = vec![answer(1, 3, vec![]), fault(2, NetworkFault::Timeout), refusal(3, 5, None)];
     assert_eq!(code(&seen(mixed)), Some(Code::RecordNotFound));
 }
 
 #[test]
 fn an_absence_that_was_looked_at_twice_needs_both_looks() {
-    let gone = || vec![answer(1, 3, vec![])];
-    assert_eq!(code(&confirmed(gone(), gone())), Some(Code::RecordNotFound));
-    let stands = confirmed(gone(), vec![answer(1, 0, vec![wanted()])]);
-    assert_eq!(code(&stands), Some(Code::InconsistentServers));
-    let silent = confirmed(gone(), vec![server(1, Reply::Fault(NetworkFault::Timeout))]);
+    assert_eq!(code(&again(denies(), denies())), Some(Code::RecordNotFound));
+    assert_eq!(code(&again(denies(), shows())), Some(Code::InconsistentServers));
+    let silent = again(denies(), vec![fault(1, NetworkFault::Timeout)]);
     assert_eq!(code(&silent), Some(Code::Timeout));
     assert!(!judge(&challenge(), &silent).is_absence());
-    let again =
-        vec![server(1, Reply::Fault(NetworkFault::Timeout)), server(2, Reply::Fault(NetworkFault::Internal))];
-    assert_eq!(code(&confirmed(gone(), again)), Some(Code::Internal));
+    let ours = vec![fault(1, NetworkFault::Timeout), fault(2, NetworkFault::Internal)];
+    assert_eq!(code(&again(denies(), ours)), Some(Code::Internal));
+    let much = match &mut answer(1, 0, vec![text("x")]) {
+        ServerAnswer { reply: Reply::Message { oversize, .. }, .. } if !*oversize => {
+            *oversize = true;
+            Reply::Message {
+                rcode: 0,
+                authoritative: true,
+                truncated: false,
+                ede: None,
+                values: vec![text("x")],
+                oversize: true,
+                soa: None,
+            }
+        }
+        _ => panic!("an answer"),
+    };
+    assert_eq!(code(&again(denies(), vec![server(1, much)])), Some(Code::OversizeAnswer));
+}
+
+#[test]
+fn where_a_holding_is_at_stake_an_absence_has_to_be_confirmed() {
+    let at_stake = at_stake();
+    let gone = || failed(ProbeFailure::NotDelegated("com".into()), denies());
+    for (once, absent) in [(seen(denies()), Code::RecordNotFound), (gone(), Code::NotDelegated)] {
+        assert_eq!(code(&once), Some(absent));
+        assert_eq!(under(&at_stake, &once), Some(Code::BudgetExhausted), "{absent:?} seen once");
+        let mut twice = once.clone();
+        twice.confirmation.repeated = Some(denies());
+        assert_eq!(under(&at_stake, &twice), Some(absent));
+        let mut back = once.clone();
+        back.confirmation.repeated = Some(shows());
+        assert_eq!(under(&at_stake, &back), Some(Code::InconsistentServers));
+        let signed = validated(validation("self", Security::Secure, vec![]), once.clone());
+        assert_eq!(under(&at_stake, &signed), Some(absent));
+        let contrary = validated(validation("r", Security::Secure, vec![wanted()]), twice.clone());
+        assert_eq!(under(&at_stake, &contrary), Some(Code::InconsistentServers));
+        let broken = validated(validation("r", Security::Bogus, vec![]), twice);
+        assert_eq!(under(&at_stake, &broken), Some(Code::DnssecBogus));
+    }
+}
+
+#[test]
+fn places_that_still_see_the_record_keep_it_from_being_gone() {
+    let looked = |gone: usize| {
+        let values = |n| if n < gone { vec![] } else { vec![wanted()] };
+        let confirmation = Confirmation {
+            repeated: Some(denies()),
+            validation: None,
+            vantages: (0..3).map(|n| vantage(&format!("v{n}"), Some(values(n)))).collect(),
+            quorum: 2,
+        };
+        Observation { confirmation, ..seen(denies()) }
+    };
+    assert_eq!(under(&at_stake(), &looked(2)), Some(Code::RecordNotFound));
+    assert_eq!(under(&at_stake(), &looked(1)), Some(Code::VantageDisagreement));
 }
 
 #[test]
 fn a_record_that_only_udp_shows_is_explained() {
-    let silent =
-        confirmed(vec![answer(1, 0, vec![wanted()])], vec![server(1, Reply::Fault(NetworkFault::Timeout))]);
-    let Outcome::NotProven(diagnosis) = judge(&challenge(), &silent) else { panic!("proven") };
+    let diagnosis = told(&again(shows(), vec![fault(1, NetworkFault::Timeout)]));
     assert!(diagnosis.message.contains("was seen") && diagnosis.fix.contains("TCP"), "{diagnosis:?}");
 }
 
 #[test]
 fn failures_are_told_apart_and_never_absence() {
     let cases = [
-        (vec![answer(1, 2, vec![])], Code::Servfail, Class::Transient),
-        (vec![answer(1, 5, vec![])], Code::Refused, Class::Transient),
-        (vec![server(1, Reply::Fault(NetworkFault::Timeout))], Code::Timeout, Class::Transient),
-        (vec![server(1, Reply::Fault(NetworkFault::TruncatedNoTcp))], Code::TruncatedNoTcp, Class::Transient),
-        (vec![server(1, Reply::Blocked)], Code::BlockedAddress, Class::Waiting),
-        (vec![server(1, Reply::Blocked), answer(2, 5, vec![])], Code::Refused, Class::Transient),
-        (vec![server(1, Reply::Fault(NetworkFault::Internal))], Code::Internal, Class::Internal),
+        (vec![refusal(1, 2, None)], Code::Servfail),
+        (vec![fault(1, NetworkFault::Malformed)], Code::Servfail),
+        (vec![refusal(1, 5, None)], Code::Refused),
+        (vec![refusal(1, 9, None)], Code::LameDelegation),
+        (vec![refusal(1, 5, Some(20))], Code::LameDelegation),
+        (vec![refusal(1, 16, None)], Code::EdnsBroken),
+        (vec![refusal(1, 4, None)], Code::EdnsBroken),
+        (vec![fault(1, NetworkFault::Timeout)], Code::Timeout),
+        (vec![fault(1, NetworkFault::TruncatedNoTcp)], Code::TruncatedNoTcp),
+        (vec![server(1, Reply::Blocked)], Code::BlockedAddress),
+        (vec![server(1, Reply::Blocked), refusal(2, 5, None)], Code::Refused),
+        (vec![fault(1, NetworkFault::Internal), refusal(2, 5, None)], Code::Internal),
     ];
-    for (servers, expected, class) in cases {
+    for (servers, expected) in cases {
         let outcome = judge(&challenge(), &seen(servers));
         assert_eq!(outcome.code(), Some(expected));
-        assert_eq!(expected.class(), class);
         assert!(!outcome.is_absence(), "{expected:?}");
     }
 }
@@ -184,50 +267,162 @@ fn failures_are_told_apart_and_never_absence() {
 fn what_ended_the_look_is_said() {
     for (failure, expected) in [
         (ProbeFailure::AliasLoop, Code::CnameLoop),
+        (ProbeFailure::AliasTooLong, Code::CnameLoop),
         (ProbeFailure::BudgetExhausted, Code::BudgetExhausted),
         (ProbeFailure::NoDelegation(NetworkFault::Timeout), Code::Timeout),
+        (ProbeFailure::NoDelegation(NetworkFault::EdnsBroken), Code::EdnsBroken),
         (ProbeFailure::ParentRefused(5), Code::Refused),
         (ProbeFailure::ParentRefused(2), Code::Servfail),
         (ProbeFailure::NoAddress, Code::NsWithoutAddress),
+        (ProbeFailure::NotDelegated("com".into()), Code::NotDelegated),
         (ProbeFailure::NameRefused("it is a public suffix".into()), Code::NameRefused),
+        (ProbeFailure::Canary("timeout".into()), Code::Internal),
         (ProbeFailure::Internal("no descriptors".into()), Code::Internal),
     ] {
-        let observation = Observation { failure: Some(failure), ..seen(vec![]) };
-        assert_eq!(code(&observation), Some(expected));
+        assert_eq!(code(&failed(failure, vec![])), Some(expected));
     }
 }
 
 #[test]
-fn a_match_behind_too_many_aliases_is_no_match() {
-    let all = || vec![answer(1, 0, vec![wanted()])];
-    let far = Observation { failure: Some(ProbeFailure::AliasTooLong), ..confirmed(all(), all()) };
-    assert_eq!(code(&far), Some(Code::CnameLoop));
+fn what_bars_a_look_bars_a_match() {
+    for failure in [
+        ProbeFailure::AliasTooLong,
+        ProbeFailure::AliasLoop,
+        ProbeFailure::NotDelegated("com".into()),
+        ProbeFailure::Canary("timeout".into()),
+        ProbeFailure::NameRefused("it is a public suffix".into()),
+    ] {
+        let far = Observation { failure: Some(failure), ..again(shows(), shows()) };
+        assert!(code(&far).is_some(), "{far:?}");
+    }
+}
+
+#[test]
+fn a_wildcard_that_gives_the_value_is_accepted_and_said() {
+    let findings = Findings { wildcard: vec![wanted()], ..Findings::default() };
+    let wild = Observation { findings, ..again(shows(), shows()) };
+    assert_eq!(code(&wild), None);
+    let evidence = Evidence::from(&wild).noting(&notes(&challenge(), &wild));
+    assert_eq!(evidence.notes, ["wildcard_answer"]);
+    assert_eq!(notes(&challenge(), &again(shows(), shows())), []);
+}
+
+#[test]
+fn lame_servers_beside_a_majority_are_noted_and_without_one_are_the_cause() {
+    let most = || [shows(), vec![refusal(3, 5, Some(20))]].concat();
+    assert_eq!(code(&again(most(), most())), None);
+    assert_eq!(
+        notes(&challenge(), &again(most(), most())).first().map(|n| n.as_str()),
+        Some("partially_lame")
+    );
+    let tie = vec![answer(1, 0, vec![wanted()]), answer(2, 3, vec![]), refusal(3, 5, None)];
+    assert_eq!(code(&seen(tie)), Some(Code::PartiallyLame));
+    let few =
+        vec![answer(1, 0, vec![wanted()]), answer(2, 3, vec![]), answer(3, 3, vec![]), refusal(4, 5, None)];
+    assert_eq!(code(&seen(few)), Some(Code::InconsistentServers));
+}
+
+#[test]
+fn the_value_at_another_place_says_more_than_what_stands_at_the_name() {
+    let at = |place, values: &[Vec<u8>], control: &[Vec<u8>], seen: Observation| Observation {
+        findings: elsewhere(place, "elsewhere.acme.com", values, control),
+        ..seen
+    };
+    let earlier = || with(&[given::challenge(7).record_value.as_bytes()]);
+    let doubled = at(Place::DoubledZone, &[wanted()], &[], earlier());
+    assert_eq!(under(&context(), &doubled), Some(Code::DoubledZone));
+    // A wildcard puts it there.
+    let wild = at(Place::DoubledZone, &[wanted()], &[wanted()], seen(denies()));
+    assert_eq!(code(&wild), Some(Code::RecordNotFound));
+    // Any record at the doubled name is a mistake, unless something stands at the right one.
+    let stray = || [text("whatever")];
+    assert_eq!(code(&at(Place::DoubledZone, &stray(), &[], seen(denies()))), Some(Code::DoubledZone));
+    assert_eq!(code(&at(Place::DoubledZone, &stray(), &stray(), seen(denies()))), Some(Code::RecordNotFound));
+    assert_eq!(code(&at(Place::DoubledZone, &stray(), &[], with(&[b"other"]))), Some(Code::WrongValue));
+    // Others' records at the apex are nobody's mistake.
+    assert_eq!(code(&at(Place::Apex, &stray(), &[], seen(denies()))), Some(Code::RecordNotFound));
+    let quoted = format!("\"{}\"", challenge().record_value).into_bytes();
+    let misspelt = told(&at(Place::Apex, &[quoted], &[], seen(denies())));
+    assert_eq!(misspelt.code, Code::AtApex);
+    assert!(misspelt.fix.contains("Set its value to exactly"), "{}", misspelt.fix);
+}
+
+#[test]
+fn what_is_nearly_right_says_more_than_alias_or_wildcard() {
+    let quoted = format!("\"{}\"", challenge().record_value).into_bytes();
+    assert_eq!(code(&aliased(vec![answer(1, 0, vec![quoted.clone()])])), Some(Code::ValueQuoted));
+    let findings = Findings { wildcard: vec![quoted.clone()], ..Findings::default() };
+    assert_eq!(code(&Observation { findings, ..with(&[&quoted]) }), Some(Code::ValueQuoted));
+}
+
+#[test]
+fn an_earlier_token_is_recognised_only_where_it_is_this_holders() {
+    let old = with(&[given::challenge(7).record_value.as_bytes()]);
+    assert_eq!(under(&context(), &old), Some(Code::ValueOfEarlierClaim));
+    assert_eq!(code(&old), Some(Code::WrongValue));
+    assert!(told(&old).message.contains("2026-05-03"));
+}
+
+#[test]
+fn every_cause_has_one_observation_that_leads_to_it() {
+    let causes = of_every_cause();
+    for (expected, observation) in &causes {
+        assert_eq!(under(&context(), observation), Some(*expected));
+    }
+    let made: Vec<Code> = causes.iter().map(|(code, _)| *code).collect();
+    for code in Code::ALL {
+        assert_eq!(made.iter().filter(|c| *c == code).count(), 1, "{code:?}");
+    }
 }
 
 #[test]
 fn every_message_names_the_record_and_says_what_to_do() {
-    let aliased = Observation { aliases: vec!["dcv.example.net".into()], ..seen(vec![answer(1, 3, vec![])]) };
-    let garbage =
-        vec![answer(1, 0, vec![b"<script>\n\x1b[31m".to_vec(), vec![b'a'; 300]]), answer(2, 0, vec![])];
-    let told: Vec<_> = [
-        seen(vec![answer(1, 3, vec![]), answer(2, 3, vec![])]),
-        seen(vec![answer(1, 0, vec![])]),
-        seen(garbage),
-        aliased,
-        seen(vec![server(1, Reply::Blocked)]),
-        seen(vec![answer(1, 5, vec![])]),
-        seen(vec![answer(1, 2, vec![])]),
-        seen(vec![server(1, Reply::Fault(NetworkFault::Timeout))]),
-    ]
-    .iter()
-    .map(|observation| match judge(&challenge(), observation) {
-        Outcome::Proven => panic!("proven"),
-        Outcome::NotProven(diagnosis) => diagnosis,
-    })
-    .collect();
+    let told: Vec<Diagnosis> = of_every_cause().iter().map(|(_, observation)| told(observation)).collect();
     for diagnosis in &told {
         let text = format!("{} {} {}", diagnosis.message, diagnosis.fix, diagnosis.observed.join(" "));
         assert!(text.chars().all(|c| (' '..='~').contains(&c)), "{text}");
+        assert!(diagnosis.message.ends_with('.') && diagnosis.fix.ends_with('.'), "{diagnosis:?}");
+        assert_eq!(diagnosis.class, diagnosis.code.class());
+        let names_record = diagnosis.message.contains("acme.com");
+        let of_ours = matches!(diagnosis.class, Class::Internal);
+        assert!(names_record || of_ours, "{diagnosis:?}");
     }
     insta::assert_json_snapshot!(told);
+}
+
+#[test]
+fn the_ways_of_one_code_have_words_of_their_own() {
+    let (value, token) = (challenge().record_value, challenge().token);
+    let host = |values: &[Vec<u8>]| Observation {
+        zone: None,
+        findings: elsewhere(Place::DoubledZone, "_deed.acme.com.acme.com", values, &[]),
+        ..aliased(denies())
+    };
+    let long = Observation { aliases: vec!["x.net".into(); 9], ..failed(ProbeFailure::AliasTooLong, vec![]) };
+    let told: Vec<String> = [
+        with(&[format!("\u{201c}{value}\u{201d}").as_bytes()]),
+        with(&[format!("deed-domain-claim={value}").as_bytes()]),
+        with(&[format!("_deed.acme.com {value}").as_bytes()]),
+        with(&[format!("deed-site-verification={token}").as_bytes()]),
+        with(&[format!("{value}{token}").as_bytes()]),
+        with(&[&value.as_bytes()[5..]]),
+        host(&[wanted()]),
+        host(&[text("other")]),
+        aliased(vec![answer(1, 0, vec![])]),
+        long,
+        seen(vec![answer(1, 0, vec![])]),
+        failed(ProbeFailure::NotDelegated(".".into()), denies()),
+        failed(ProbeFailure::ParentRefused(2), vec![]),
+        again(shows(), denies()),
+        validated(validation("self", Security::Secure, vec![]), seen(shows())),
+        again(shows(), vec![refusal(1, 5, None)]),
+        seen((1..=6).map(|n| fault(n, NetworkFault::Timeout)).collect()),
+    ]
+    .iter()
+    .map(|observation| {
+        let diagnosis = told(observation);
+        format!("{}: {}\n    {}", diagnosis.code.as_str(), diagnosis.message, diagnosis.fix)
+    })
+    .collect();
+    insta::assert_snapshot!(told.join("\n"));
 }

@@ -171,13 +171,7 @@ pub fn record(claim: u8, attempt: u32, outcome: Outcome, holder_outcome: Option<
 }
 
 pub fn not_proven(code: Code) -> Outcome {
-    Outcome::NotProven(Diagnosis {
-        code,
-        class: code.class(),
-        message: "seen".to_owned(),
-        fix: "mend".to_owned(),
-        observed: vec![],
-    })
+    Outcome::NotProven(Diagnosis::new(code, "seen", "mend"))
 }
 
 pub fn absent() -> Outcome {

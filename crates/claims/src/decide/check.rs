@@ -70,7 +70,7 @@ impl Case<'_> {
             cause: pending.cause,
             outcome: result,
             diagnosis,
-            evidence,
+            evidence: Box::new(evidence),
             holder_record,
             next_check_at: None,
             at: self.at,

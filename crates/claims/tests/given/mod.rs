@@ -6,6 +6,8 @@
     reason = "an expectation would be unfulfilled in the binary that uses all of it"
 )]
 
+pub mod seen;
+
 use chrono::{DateTime, Duration, Utc};
 use deed_claims::{
     Challenge, ChallengeTemplates, ClaimId, ClaimState, Class, Code, Command, Diagnosis, Evidence, Holder,
@@ -43,17 +45,12 @@ pub fn evidence() -> Evidence {
         took_ms: 12,
         vantage: "test".into(),
         suffix_list: "test".into(),
+        ..Evidence::default()
     }
 }
 
 pub fn not_proven(code: Code) -> Outcome {
-    Outcome::NotProven(Diagnosis {
-        code,
-        class: code.class(),
-        message: "seen".into(),
-        fix: "do".into(),
-        observed: vec![],
-    })
+    Outcome::NotProven(Diagnosis::new(code, "seen", "do"))
 }
 
 pub fn absent() -> Outcome {

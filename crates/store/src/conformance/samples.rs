@@ -100,6 +100,7 @@ pub fn checked(claim: u32, attempt: u32, seconds: i64) -> Event {
         took_ms: 12,
         vantage: "suite".to_owned(),
         suffix_list: "2026-08-19".to_owned(),
+        ..Evidence::default()
     };
     CheckRecorded {
         claim_id: claim_id(claim),
@@ -107,7 +108,7 @@ pub fn checked(claim: u32, attempt: u32, seconds: i64) -> Event {
         cause: CheckCause::Schedule,
         outcome: CheckOutcome::Absent,
         diagnosis: None,
-        evidence,
+        evidence: Box::new(evidence),
         holder_record: None,
         next_check_at: Some(at(seconds + 60)),
         at: at(seconds),

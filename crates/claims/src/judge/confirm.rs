@@ -1,0 +1,127 @@
+//! The second look: what makes a match proof, and an absence sure.
+use super::tally::{ended_by, said, silence};
+use super::{Case, Cause, Tally};
+use crate::diagnosis::Code;
+use crate::{Reply, Security, Validation, VantageAnswer};
+
+/// Who validated where no resolver did.
+pub(super) const OURSELVES: &str = "self";
+
+/// What a vantage says of a value; none when it does not answer.
+pub(super) fn sees(answer: &VantageAnswer, wanted: &[u8]) -> Option<bool> {
+    match &answer.reply {
+        Reply::Message { rcode: 0 | 3, truncated: false, values, .. } => {
+            Some(values.iter().any(|value| value == wanted))
+        }
+        _ => None,
+    }
+}
+
+/// Whether a validated answer was an answer: a name that exists or does not.
+fn answered(validation: &Validation) -> bool {
+    matches!(validation.rcode, Some(0 | 3))
+}
+
+impl Case<'_> {
+    fn validation(&self) -> Option<&Validation> {
+        self.seen.confirmation.validation.as_ref()
+    }
+
+    fn validated(&self, validation: &Validation) -> bool {
+        validation.values.iter().any(|value| value == self.wanted.value)
+    }
+
+    /// Servers show the value: whether there are enough of them and the second look agrees.
+    pub(super) fn confirmed(&self, first: &Tally) -> Result<(), Cause> {
+        let agreement = self.context.agreement;
+        // Broken signatures explain whatever else is wrong, and are never accepted.
+        if self.validation().is_some_and(|v| v.security == Security::Bogus) {
+            return Err(Code::DnssecBogus.into());
+        }
+        if !first.suffices(agreement) {
+            return Err(first.lacks(agreement).into());
+        }
+        if let Some(validation) = self.validation() {
+            let (shown, secure) = (self.validated(validation), validation.security == Security::Secure);
+            if secure && shown {
+                return Ok(());
+            }
+            // One server's unsigned word weighs no more for our having asked it ourselves.
+            let denied = answered(validation) && !shown && (secure || validation.by != OURSELVES);
+            if denied {
+                let remembered = validation.by != OURSELVES;
+                let code = if remembered { Code::StaleNegativeCache } else { Code::InconsistentServers };
+                return Err(code.into());
+            }
+        }
+        self.repeated()?;
+        self.seen_elsewhere()
+    }
+
+    /// The servers were asked once more, over TCP, and say the same.
+    fn repeated(&self) -> Result<(), Cause> {
+        let Some(again) = &self.seen.confirmation.repeated else {
+            // Nothing but the limits of a check keeps it from its second look.
+            return Err(ended_by(self.seen).unwrap_or(Code::BudgetExhausted).into());
+        };
+        let second = self.tally(again);
+        if second.suffices(self.context.agreement) {
+            return Ok(());
+        }
+        let code = if second.answering > 0 {
+            second.lacks(self.context.agreement)
+        } else {
+            ended_by(self.seen).unwrap_or_else(|| silence(again))
+        };
+        Err(code.into())
+    }
+
+    /// Enough places elsewhere see the value, where the deployment asks for that.
+    fn seen_elsewhere(&self) -> Result<(), Cause> {
+        let confirmation = &self.seen.confirmation;
+        let seeing =
+            confirmation.vantages.iter().filter(|v| sees(v, self.wanted.value) == Some(true)).count();
+        if seeing >= confirmation.quorum { Ok(()) } else { Err(Code::VantageDisagreement.into()) }
+    }
+
+    /// What keeps an absence with this cause from being sure; none when it is, or need not be.
+    pub(super) fn doubt(&self, cause: Code) -> Option<Code> {
+        if !cause.is_absence() {
+            return None;
+        }
+        if self.tally(&self.seen.servers).matching > 0 {
+            return Some(Code::InconsistentServers);
+        }
+        let confirmation = &self.seen.confirmation;
+        if let Some(validation) = self.validation() {
+            match validation.security {
+                Security::Bogus => return Some(Code::DnssecBogus),
+                // Signed, and it says the contrary.
+                Security::Secure if self.validated(validation) => return Some(Code::InconsistentServers),
+                Security::Secure if answered(validation) => return None,
+                _ => {}
+            }
+        }
+        match &confirmation.repeated {
+            Some(again) => {
+                let second = self.tally(again);
+                if second.matching > 0 {
+                    return Some(Code::InconsistentServers);
+                }
+                if second.answering == 0 {
+                    return Some(silence(again));
+                }
+                // What was not read may hold the value.
+                if again.iter().filter_map(said).any(|s| s.oversize) {
+                    return Some(Code::OversizeAnswer);
+                }
+            }
+            None if self.context.at_stake => return Some(Code::BudgetExhausted),
+            None => return None,
+        }
+        let denying =
+            confirmation.vantages.iter().filter(|v| sees(v, self.wanted.value) == Some(false)).count();
+        let wanted = if self.context.at_stake { confirmation.quorum } else { 0 };
+        (denying < wanted).then_some(Code::VantageDisagreement)
+    }
+}

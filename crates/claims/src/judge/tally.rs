@@ -1,0 +1,151 @@
+//! Which answers count, what they amount to, and why the others do not count.
+use super::Agreement;
+use crate::diagnosis::Code;
+use crate::{NetworkFault, Observation, ProbeFailure, Reply, ServerAnswer};
+
+/// "Not Authoritative" (RFC 8914 §4.21): says of a refusal that the server does not serve the zone.
+const EDE_NOT_AUTHORITATIVE: u16 = 20;
+
+/// An answer that counts: authoritative, whole, and NOERROR or NXDOMAIN.
+pub(super) struct Said<'a> {
+    pub rcode: u16,
+    pub values: &'a [Vec<u8>],
+    pub oversize: bool,
+}
+
+impl Said<'_> {
+    pub fn shows(&self, wanted: &[u8]) -> bool {
+        self.values.iter().any(|value| value == wanted)
+    }
+}
+
+pub(super) fn said(answer: &ServerAnswer) -> Option<Said<'_>> {
+    match &answer.reply {
+        Reply::Message { rcode, authoritative: true, truncated: false, values, oversize, soa, .. }
+            if matches!(rcode, 0 | 3) && (!values.is_empty() || soa.is_some() || *oversize) =>
+        {
+            Some(Said { rcode: *rcode, values, oversize: *oversize })
+        }
+        _ => None,
+    }
+}
+
+/// How many servers answer, and how many of them show the value.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Tally {
+    pub matching: usize,
+    pub answering: usize,
+    /// Servers that do not serve the zone they are listed for.
+    pub lame: usize,
+}
+
+impl Tally {
+    pub fn of(answers: &[ServerAnswer], wanted: &[u8]) -> Self {
+        let counted: Vec<_> = answers.iter().filter_map(said).collect();
+        Self {
+            matching: counted.iter().filter(|s| s.shows(wanted)).count(),
+            answering: counted.len(),
+            lame: answers.iter().filter(|answer| is_lame(answer)).count(),
+        }
+    }
+
+    pub fn suffices(self, agreement: Agreement) -> bool {
+        self.matching > 0
+            && match agreement {
+                Agreement::Majority => self.matching * 2 > self.answering,
+                Agreement::Strict => self.matching == self.answering,
+            }
+    }
+
+    /// Why the servers do not suffice: those that do not serve the zone, where they could have tipped the scales.
+    pub fn lacks(self, agreement: Agreement) -> Code {
+        let tipped = (self.matching + self.lame) * 2 > self.answering + self.lame;
+        if agreement == Agreement::Majority && self.lame > 0 && tipped {
+            Code::PartiallyLame
+        } else {
+            Code::InconsistentServers
+        }
+    }
+}
+
+/// What ended the look, where something did.
+pub(super) fn ended_by(seen: &Observation) -> Option<Code> {
+    Some(match seen.failure.as_ref()? {
+        ProbeFailure::Internal(_) | ProbeFailure::Canary(_) => Code::Internal,
+        ProbeFailure::NameRefused(_) => Code::NameRefused,
+        ProbeFailure::AliasLoop | ProbeFailure::AliasTooLong => Code::CnameLoop,
+        ProbeFailure::NotDelegated(_) => Code::NotDelegated,
+        ProbeFailure::BudgetExhausted => Code::BudgetExhausted,
+        ProbeFailure::NoAddress => Code::NsWithoutAddress,
+        ProbeFailure::ParentRefused(rcode) => of_rcode(*rcode, None),
+        ProbeFailure::NoDelegation(fault) => of_fault(*fault),
+    })
+}
+
+fn of_fault(fault: NetworkFault) -> Code {
+    match fault {
+        NetworkFault::Internal => Code::Internal,
+        NetworkFault::TruncatedNoTcp => Code::TruncatedNoTcp,
+        NetworkFault::EdnsBroken => Code::EdnsBroken,
+        NetworkFault::Malformed => Code::Servfail,
+        NetworkFault::Timeout | NetworkFault::Unreachable => Code::Timeout,
+    }
+}
+
+fn of_rcode(rcode: u16, ede: Option<u16>) -> Code {
+    match (rcode, ede) {
+        (5, Some(EDE_NOT_AUTHORITATIVE)) | (0 | 3 | 9, _) => Code::LameDelegation,
+        (5, _) => Code::Refused,
+        (1 | 4 | 16, _) => Code::EdnsBroken,
+        _ => Code::Servfail,
+    }
+}
+
+/// Why an answer does not count; none when it does.
+pub(super) fn unfit(answer: &ServerAnswer) -> Option<Code> {
+    if said(answer).is_some() {
+        return None;
+    }
+    Some(match &answer.reply {
+        Reply::Blocked => Code::BlockedAddress,
+        Reply::Fault(NetworkFault::Unreachable) if answer.address.is_none() => Code::NsWithoutAddress,
+        Reply::Fault(fault) => of_fault(*fault),
+        Reply::Message { truncated: true, .. } => Code::TruncatedNoTcp,
+        Reply::Message { rcode, ede, .. } => of_rcode(*rcode, *ede),
+    })
+}
+
+/// Whether a server says, in one way or another, that it does not serve the zone.
+pub(super) fn is_lame(answer: &ServerAnswer) -> bool {
+    matches!(unfit(answer), Some(Code::LameDelegation | Code::Refused))
+}
+
+/// Ties are broken in favour of what says most.
+const TELLING: [Code; 8] = [
+    Code::BlockedAddress,
+    Code::NsWithoutAddress,
+    Code::Timeout,
+    Code::TruncatedNoTcp,
+    Code::EdnsBroken,
+    Code::LameDelegation,
+    Code::Refused,
+    Code::Servfail,
+];
+
+/// The prevailing cause among servers none of which answered.
+pub(super) fn silence(answers: &[ServerAnswer]) -> Code {
+    let codes: Vec<Code> = answers.iter().filter_map(unfit).collect();
+    let count = |code: Code| codes.iter().filter(|c| **c == code).count();
+    let of_zone = |code: &Code| !matches!(code, Code::BlockedAddress | Code::NsWithoutAddress);
+    // Silence says something of the zone only where we are well ourselves.
+    if count(Code::Internal) > 0 {
+        return Code::Internal;
+    }
+    // Servers that cannot be asked speak only when there are no others.
+    let asked = codes.iter().any(of_zone);
+    TELLING
+        .into_iter()
+        .filter(|code| count(*code) > 0 && (!asked || of_zone(code)))
+        .max_by_key(|code| count(*code))
+        .unwrap_or(Code::Timeout)
+}

@@ -1,0 +1,38 @@
+//! Extended DNS Errors (RFC 8914) in plain words.
+
+/// What an Extended DNS Error says.
+pub(crate) fn ede_name(code: u16) -> String {
+    match code {
+        1 => "the key's algorithm is not supported",
+        2 => "the DS record's digest is not supported",
+        3 => "the answer is stale",
+        4 => "the answer was forged by policy",
+        5 => "it could not be told whether the zone is signed",
+        6 => "the signatures are broken",
+        7 => "the signatures have expired",
+        8 => "the signatures are not valid yet",
+        9 => "the key that the DS record points to is missing",
+        10 => "the signatures are missing",
+        11 => "no key of the zone is marked as one",
+        12 => "the proof of absence (NSEC) is missing",
+        13 => "an earlier failure is remembered",
+        14 => "the server is not ready",
+        15 => "blocked by the server's operator",
+        16 => "censored",
+        17 => "filtered",
+        18 => "we are not allowed to ask",
+        19 => "a stale denial",
+        20 => "the server does not serve the zone",
+        21 => "not supported",
+        22 => "the zone's servers cannot be reached",
+        23 => "a network error",
+        24 => "the server's data are invalid",
+        25 => "the signatures expired before they were valid",
+        26 => "too early",
+        27 => "the proof of absence (NSEC3) has too many iterations",
+        29 => "the answer was made by the server itself",
+        30 => "the type is not valid in a question",
+        other => return format!("Extended DNS Error {other}"),
+    }
+    .to_owned()
+}

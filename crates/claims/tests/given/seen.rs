@@ -1,0 +1,251 @@
+//! Made-up observations: one for each cause, and the pieces they are made of.
+use deed_claims::{
+    Challenge, Code, Confirmation, Context, Dname, EarlierValue, Elsewhere, ExtendedError, Findings,
+    NetworkFault, Observation, Place, ProbeFailure, Reply, Security, Serial, ServerAnswer, SoaSeen,
+    Transport, Validation, VantageAnswer,
+};
+
+pub fn challenge() -> Challenge {
+    super::challenge(1)
+}
+
+pub fn wanted() -> Vec<u8> {
+    challenge().record_value.as_bytes().to_vec()
+}
+
+pub fn text(value: &str) -> Vec<u8> {
+    value.as_bytes().to_vec()
+}
+
+/// An answer with authority; without values a denial.
+pub fn answer(n: u8, rcode: u16, values: Vec<Vec<u8>>) -> ServerAnswer {
+    let soa = values.is_empty().then(|| SoaSeen { owner: "acme.com".into(), serial: 7, negative_ttl: 300 });
+    server(n, message(rcode, values, soa))
+}
+
+pub fn message(rcode: u16, values: Vec<Vec<u8>>, soa: Option<SoaSeen>) -> Reply {
+    Reply::Message { rcode, authoritative: true, truncated: false, ede: None, values, oversize: false, soa }
+}
+
+/// A refusal, with an Extended DNS Error or without.
+pub fn refusal(n: u8, rcode: u16, ede: Option<u16>) -> ServerAnswer {
+    let reply = Reply::Message {
+        rcode,
+        authoritative: false,
+        truncated: false,
+        ede,
+        values: vec![],
+        oversize: false,
+        soa: None,
+    };
+    server(n, reply)
+}
+
+pub fn fault(n: u8, fault: NetworkFault) -> ServerAnswer {
+    server(n, Reply::Fault(fault))
+}
+
+pub fn server(n: u8, reply: Reply) -> ServerAnswer {
+    let address = Some(std::net::Ipv4Addr::new(192, 0, 2, n).into());
+    ServerAnswer { server: format!("ns{n}.acme.com"), address, transport: Transport::Udp, reply, ms: 5 }
+}
+
+pub fn shows() -> Vec<ServerAnswer> {
+    vec![answer(1, 0, vec![wanted()]), answer(2, 0, vec![wanted()])]
+}
+
+pub fn denies() -> Vec<ServerAnswer> {
+    vec![answer(1, 3, vec![]), answer(2, 3, vec![])]
+}
+
+/// Every server has these values at the name.
+pub fn with(values: &[&[u8]]) -> Observation {
+    let values: Vec<Vec<u8>> = values.iter().map(|value| value.to_vec()).collect();
+    seen(vec![answer(1, 0, values.clone()), answer(2, 0, values)])
+}
+
+pub fn seen(servers: Vec<ServerAnswer>) -> Observation {
+    Observation {
+        name: "_deed.acme.com".into(),
+        zone: Some("acme.com".into()),
+        aliases: vec![],
+        dname: None,
+        servers,
+        failure: None,
+        confirmation: Confirmation::default(),
+        findings: Findings::default(),
+        queries: 4,
+        took_ms: 20,
+        vantage: "test".into(),
+    }
+}
+
+pub fn failed(failure: ProbeFailure, servers: Vec<ServerAnswer>) -> Observation {
+    Observation { failure: Some(failure), ..seen(servers) }
+}
+
+pub fn again(servers: Vec<ServerAnswer>, repeated: Vec<ServerAnswer>) -> Observation {
+    let confirmation = Confirmation { repeated: Some(repeated), ..Confirmation::default() };
+    Observation { confirmation, ..seen(servers) }
+}
+
+pub fn validation(by: &str, security: Security, values: Vec<Vec<u8>>) -> Validation {
+    let rcode = Some(if values.is_empty() { 3 } else { 0 });
+    Validation { by: by.into(), security, rcode, values, ede: None, negative_ttl: None, ms: 3 }
+}
+
+pub fn validated(validation: Validation, seen: Observation) -> Observation {
+    let confirmation = Confirmation { validation: Some(validation), ..seen.confirmation };
+    Observation { confirmation, ..seen }
+}
+
+pub fn vantage(name: &str, values: Option<Vec<Vec<u8>>>) -> VantageAnswer {
+    let reply = match values {
+        Some(values) => message(if values.is_empty() { 3 } else { 0 }, values, None),
+        None => Reply::Fault(NetworkFault::Timeout),
+    };
+    VantageAnswer { vantage: name.into(), reply, ms: 9 }
+}
+
+pub fn elsewhere(place: Place, name: &str, values: &[Vec<u8>], control: &[Vec<u8>]) -> Findings {
+    let found = Elsewhere { place, name: name.into(), values: values.to_vec(), control: control.to_vec() };
+    Findings { elsewhere: vec![found], ..Findings::default() }
+}
+
+pub fn aliased(servers: Vec<ServerAnswer>) -> Observation {
+    Observation { aliases: vec!["acme.dcv.example.net".into()], ..seen(servers) }
+}
+
+/// What a check knows besides the challenge in these tests: an earlier claim of the same holder.
+pub fn context() -> Context {
+    let earlier = EarlierValue {
+        value: super::challenge(7).record_value,
+        issued_at: "2026-05-03T10:00:00Z".parse().unwrap(),
+    };
+    Context { earlier: vec![earlier], ..Context::default() }
+}
+
+fn token() -> String {
+    challenge().token.to_string()
+}
+
+fn value_causes() -> Vec<(Code, Observation)> {
+    let value = challenge().record_value;
+    let near = |wrong: String| with(&[b"v=spf1 -all", wrong.as_bytes()]);
+    vec![
+        (Code::RecordNotFound, seen(denies())),
+        (Code::NoTxtAtName, {
+            let findings = Findings { other_types: vec!["A".into(), "MX".into()], ..Findings::default() };
+            Observation { findings, ..seen(vec![answer(1, 0, vec![]), answer(2, 0, vec![])]) }
+        }),
+        (Code::WrongValue, with(&[b"v=spf1 -all", b"<script>\n\x1b[31m"])),
+        (Code::ValueQuoted, near(format!("\"{value}\""))),
+        (Code::ValueWhitespace, near(format!("{value}\u{a0}"))),
+        (Code::ValueCase, near(value.to_uppercase())),
+        (Code::ValueTruncated, near(value[..30].to_owned())),
+        (Code::ValueDoubled, near(format!("{value}{value}"))),
+        (Code::ValuePrefixMissing, near(token())),
+        (Code::ValueOfEarlierClaim, with(&[super::challenge(7).record_value.as_bytes()])),
+        (Code::SplitOverRecords, with(&[&value.as_bytes()[30..], &value.as_bytes()[..30]])),
+    ]
+}
+
+fn place_causes() -> Vec<(Code, Observation)> {
+    let found = |place, name: &str| Observation {
+        findings: elsewhere(place, name, &[wanted()], &[]),
+        ..seen(denies())
+    };
+    let wildcard = Findings { wildcard: vec![text("v=spf1 -all")], ..Findings::default() };
+    let dname = Dname { owner: "acme.com".into(), target: "acme.net".into() };
+    vec![
+        (Code::AtApex, found(Place::Apex, "acme.com")),
+        (Code::AtParentLabel, found(Place::ParentLabel, "deed.acme.com")),
+        (Code::DoubledZone, found(Place::DoubledZone, "_deed.acme.com.acme.com")),
+        (Code::WildcardAnswer, Observation { findings: wildcard, ..with(&[b"v=spf1 -all"]) }),
+        (Code::CnameDangling, aliased(denies())),
+        (Code::CnameElsewhere, aliased(vec![answer(1, 0, vec![text("other")])])),
+        (Code::CnameLoop, {
+            let aliases = vec!["a.acme.com".into(), "b.acme.com".into(), "a.acme.com".into()];
+            Observation { aliases, ..failed(ProbeFailure::AliasLoop, vec![]) }
+        }),
+        (
+            Code::Dname,
+            Observation { dname: Some(dname), aliases: vec!["_deed.acme.net".into()], ..seen(denies()) },
+        ),
+        (
+            Code::NotDelegated,
+            Observation {
+                zone: Some("com".into()),
+                ..failed(ProbeFailure::NotDelegated("com".into()), denies())
+            },
+        ),
+        (Code::OversizeAnswer, {
+            let mut much = answer(1, 0, vec![text("one of many")]);
+            if let Reply::Message { oversize, .. } = &mut much.reply {
+                *oversize = true;
+            }
+            seen(vec![much])
+        }),
+        (Code::BlockedAddress, {
+            let mut inside = server(1, Reply::Blocked);
+            inside.address = Some(std::net::Ipv4Addr::new(10, 0, 0, 5).into());
+            seen(vec![inside])
+        }),
+        (Code::DnssecBogus, {
+            let mut broken = validation("127.0.0.1:53", Security::Bogus, vec![]);
+            broken.ede = Some(ExtendedError { code: 7, text: b"signature expired\n2026-11-20".to_vec() });
+            validated(broken, seen(shows()))
+        }),
+    ]
+}
+
+fn trouble_causes() -> Vec<(Code, Observation)> {
+    let fresh = vec![answer(1, 0, vec![wanted()]), answer(2, 3, vec![])];
+    let serials = (12..=13).rev().zip(1..).map(|(serial, n)| Serial {
+        server: format!("ns{n}.acme.com"),
+        address: std::net::Ipv4Addr::new(192, 0, 2, n).into(),
+        serial,
+    });
+    let findings = Findings { serials: serials.collect(), ..Findings::default() };
+    let addressless = ServerAnswer { address: None, ..fault(1, NetworkFault::Unreachable) };
+    let quorum = Confirmation {
+        repeated: Some(shows()),
+        validation: Some(validation("self", Security::Insecure, vec![wanted()])),
+        vantages: vec![
+            vantage("fra", Some(vec![wanted()])),
+            vantage("sin", Some(vec![wanted()])),
+            vantage("iad", Some(vec![])),
+            vantage("gru", Some(vec![])),
+            vantage("syd", None),
+        ],
+        quorum: 3,
+    };
+    let mut remembered = validation("127.0.0.1:53", Security::Insecure, vec![]);
+    remembered.negative_ttl = Some(850);
+    vec![
+        (Code::NsWithoutAddress, failed(ProbeFailure::NoAddress, vec![addressless])),
+        (Code::LameDelegation, seen(vec![refusal(1, 5, Some(20)), refusal(2, 0, None)])),
+        (Code::PartiallyLame, {
+            seen(vec![answer(1, 0, vec![wanted()]), answer(2, 3, vec![]), refusal(3, 5, Some(20))])
+        }),
+        (Code::Refused, seen(vec![refusal(1, 5, None), refusal(2, 5, None)])),
+        (Code::Servfail, seen(vec![refusal(1, 2, Some(22)), fault(2, NetworkFault::Timeout)])),
+        (Code::EdnsBroken, seen(vec![refusal(1, 1, None), fault(2, NetworkFault::EdnsBroken)])),
+        (Code::Timeout, seen(vec![fault(1, NetworkFault::Timeout), fault(2, NetworkFault::Unreachable)])),
+        (Code::TruncatedNoTcp, seen(vec![fault(1, NetworkFault::TruncatedNoTcp)])),
+        (Code::InconsistentServers, Observation { findings, ..seen(fresh) }),
+        (Code::StaleNegativeCache, validated(remembered, again(shows(), shows()))),
+        (Code::VantageDisagreement, Observation { confirmation: quorum, ..seen(shows()) }),
+        (
+            Code::BudgetExhausted,
+            Observation { queries: 60, took_ms: 9000, ..failed(ProbeFailure::BudgetExhausted, vec![]) },
+        ),
+        (Code::NameRefused, failed(ProbeFailure::NameRefused("it is a public suffix".into()), vec![])),
+        (Code::Internal, failed(ProbeFailure::Canary("timeout".into()), vec![])),
+    ]
+}
+
+/// One observation for each cause.
+pub fn of_every_cause() -> Vec<(Code, Observation)> {
+    [value_causes(), place_causes(), trouble_causes()].concat()
+}

@@ -1,0 +1,225 @@
+//! What holds for every observation, however strange.
+mod given;
+
+use deed_claims::{
+    Agreement, Code, Confirmation, Context, Dname, Elsewhere, ExtendedError, Findings, NetworkFault,
+    Observation, Outcome, Place, ProbeFailure, Reply, Security, Serial, ServerAnswer, SoaSeen, Transport,
+    Validation, VantageAnswer, judge_within, notes,
+};
+use given::seen::{challenge, context, wanted};
+use proptest::collection::vec;
+use proptest::option;
+use proptest::prelude::*;
+
+/// Values as tenants and attackers make them: ours, nearly ours, anybody's, and noise.
+fn value() -> impl Strategy<Value = Vec<u8>> {
+    let ours = String::from_utf8(wanted()).unwrap();
+    let token = challenge().token.to_string();
+    prop_oneof![
+        4 => Just(wanted()),
+        1 => Just(format!("\"{ours}\"").into_bytes()),
+        1 => Just(format!("{ours}\u{200b}").into_bytes()),
+        1 => Just(ours.to_uppercase().into_bytes()),
+        1 => Just(format!("{ours}{ours}").into_bytes()),
+        1 => Just(token.into_bytes()),
+        1 => (0..ours.len()).prop_map(move |cut| ours.as_bytes()[..cut].to_vec()),
+        1 => Just(given::challenge(7).record_value.as_bytes().to_vec()),
+        2 => vec(any::<u8>(), 0..400),
+    ]
+}
+
+fn foreign_name() -> impl Strategy<Value = String> {
+    prop_oneof![Just("ns1.acme.com".to_owned()), "\\PC{0,300}", any::<String>()]
+}
+
+fn network_fault() -> impl Strategy<Value = NetworkFault> {
+    prop::sample::select(vec![
+        NetworkFault::Timeout,
+        NetworkFault::Unreachable,
+        NetworkFault::Malformed,
+        NetworkFault::TruncatedNoTcp,
+        NetworkFault::EdnsBroken,
+        NetworkFault::Internal,
+    ])
+}
+
+fn reply() -> impl Strategy<Value = Reply> {
+    let rcode = prop_oneof![4 => Just(0_u16), 4 => Just(3), 1 => Just(5), 1 => Just(2), 1 => any::<u16>()];
+    let soa = option::of((foreign_name(), any::<u32>(), any::<u32>()))
+        .prop_map(|soa| soa.map(|(owner, serial, negative_ttl)| SoaSeen { owner, serial, negative_ttl }));
+    let message =
+        (
+            rcode,
+            prop::bool::weighted(0.8),
+            prop::bool::weighted(0.1),
+            option::of(any::<u16>()),
+            vec(value(), 0..4),
+            prop::bool::weighted(0.05),
+            soa,
+        )
+            .prop_map(|(rcode, authoritative, truncated, ede, values, oversize, soa)| {
+                Reply::Message { rcode, authoritative, truncated, ede, values, oversize, soa }
+            });
+    prop_oneof![8 => message, 2 => network_fault().prop_map(Reply::Fault), 1 => Just(Reply::Blocked)]
+}
+
+fn answers() -> impl Strategy<Value = Vec<ServerAnswer>> {
+    let address = option::of(any::<std::net::Ipv4Addr>().prop_map(Into::into));
+    let one = (foreign_name(), address, reply(), any::<u32>()).prop_map(|(server, address, reply, ms)| {
+        ServerAnswer { server, address, transport: Transport::Udp, reply, ms }
+    });
+    vec(one, 0..5)
+}
+
+fn failure() -> impl Strategy<Value = ProbeFailure> {
+    prop_oneof![
+        network_fault().prop_map(ProbeFailure::NoDelegation),
+        any::<u16>().prop_map(ProbeFailure::ParentRefused),
+        prop_oneof![Just("com".to_owned()), Just(".".to_owned()), foreign_name()]
+            .prop_map(ProbeFailure::NotDelegated),
+        foreign_name().prop_map(ProbeFailure::Canary),
+        Just(ProbeFailure::AliasLoop),
+        Just(ProbeFailure::AliasTooLong),
+        Just(ProbeFailure::NoAddress),
+        Just(ProbeFailure::BudgetExhausted),
+        foreign_name().prop_map(ProbeFailure::NameRefused),
+        foreign_name().prop_map(ProbeFailure::Internal),
+    ]
+}
+
+fn confirmation() -> impl Strategy<Value = Confirmation> {
+    let security = prop::sample::select(vec![
+        Security::Secure,
+        Security::Insecure,
+        Security::Bogus,
+        Security::Indeterminate,
+    ]);
+    let ede = option::of((any::<u16>(), vec(any::<u8>(), 0..200)))
+        .prop_map(|ede| ede.map(|(code, text)| ExtendedError { code, text }));
+    let by = prop_oneof![Just("self".to_owned()), foreign_name()];
+    let validation = (by, security, option::of(0_u16..6), vec(value(), 0..3), ede, option::of(any::<u32>()))
+        .prop_map(|(by, security, rcode, values, ede, negative_ttl)| Validation {
+            by,
+            security,
+            rcode,
+            values,
+            ede,
+            negative_ttl,
+            ms: 3,
+        });
+    let vantage =
+        (foreign_name(), reply()).prop_map(|(vantage, reply)| VantageAnswer { vantage, reply, ms: 3 });
+    (option::of(answers()), option::of(validation), vec(vantage, 0..4), 0_usize..4).prop_map(
+        |(repeated, validation, vantages, quorum)| Confirmation { repeated, validation, vantages, quorum },
+    )
+}
+
+fn findings() -> impl Strategy<Value = Findings> {
+    let place = prop::sample::select(vec![Place::Apex, Place::ParentLabel, Place::DoubledZone]);
+    let elsewhere = (place, foreign_name(), vec(value(), 0..3), vec(value(), 0..2))
+        .prop_map(|(place, name, values, control)| Elsewhere { place, name, values, control });
+    let serial = (foreign_name(), any::<std::net::Ipv4Addr>(), any::<u32>())
+        .prop_map(|(server, address, serial)| Serial { server, address: address.into(), serial });
+    (vec(elsewhere, 0..3), vec(foreign_name(), 0..3), vec(value(), 0..3), vec(serial, 0..3)).prop_map(
+        |(elsewhere, other_types, wildcard, serials)| Findings { elsewhere, other_types, wildcard, serials },
+    )
+}
+
+fn observation() -> impl Strategy<Value = Observation> {
+    let dname = option::weighted(0.2, (foreign_name(), foreign_name()))
+        .prop_map(|dname| dname.map(|(owner, target)| Dname { owner, target }));
+    let zone = option::of(prop_oneof![Just("acme.com".to_owned()), Just(String::new()), foreign_name()]);
+    (
+        zone,
+        vec(foreign_name(), 0..3),
+        dname,
+        answers(),
+        option::weighted(0.3, failure()),
+        confirmation(),
+        findings(),
+    )
+        .prop_map(|(zone, aliases, dname, servers, failure, confirmation, findings)| Observation {
+            name: "_deed.acme.com".into(),
+            zone,
+            aliases,
+            dname,
+            servers,
+            failure,
+            confirmation,
+            findings,
+            queries: 4,
+            took_ms: 20,
+            vantage: "test".into(),
+        })
+}
+
+/// An answer that counts, told independently of how the judge tells it.
+fn authority(answer: &ServerAnswer) -> Option<(u16, &[Vec<u8>])> {
+    match &answer.reply {
+        Reply::Message {
+            rcode: rcode @ (0 | 3),
+            authoritative: true,
+            truncated: false,
+            values,
+            soa,
+            oversize,
+            ..
+        } if !values.is_empty() || soa.is_some() || *oversize => Some((*rcode, values)),
+        _ => None,
+    }
+}
+
+fn showing(answers: &[ServerAnswer]) -> (usize, usize) {
+    let counted: Vec<_> = answers.iter().filter_map(authority).collect();
+    (counted.iter().filter(|(_, values)| values.contains(&wanted())).count(), counted.len())
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 2000, ..ProptestConfig::default() })]
+
+    #[test]
+    fn verdicts_keep_the_rules(seen in observation(), strict in any::<bool>(), at_stake in any::<bool>()) {
+        let agreement = if strict { Agreement::Strict } else { Agreement::Majority };
+        let context = Context { agreement, at_stake, ..context() };
+        let outcome = judge_within(&challenge(), &context, &seen);
+        prop_assert_eq!(&outcome, &judge_within(&challenge(), &context, &seen), "the same again");
+
+        let enough = |(with, all): (usize, usize)| with > 0 && if strict { with == all } else { with * 2 > all };
+        let security = seen.confirmation.validation.as_ref().map(|v| v.security);
+        let (with, answering) = showing(&seen.servers);
+        if outcome == Outcome::Proven {
+            prop_assert!(enough((with, answering)), "too few servers");
+            prop_assert_ne!(security, Some(Security::Bogus));
+            let validated = seen.confirmation.validation.as_ref().is_some_and(|v| v.values.contains(&wanted()));
+            let secure = security == Some(Security::Secure) && validated;
+            let repeated = seen.confirmation.repeated.as_ref().is_some_and(|again| enough(showing(again)));
+            prop_assert!(secure || repeated, "nothing confirmed it");
+        }
+        if outcome.is_absence() {
+            prop_assert_eq!(with, 0, "a server shows it");
+            let denied = matches!(seen.failure, Some(ProbeFailure::NotDelegated(_)));
+            prop_assert!(answering > 0 || denied, "nobody said so");
+            prop_assert_ne!(security, Some(Security::Bogus));
+            let again = seen.confirmation.repeated.as_ref().map(|again| showing(again));
+            if at_stake {
+                let signed = security == Some(Security::Secure);
+                prop_assert!(signed || again.is_some_and(|(with, all)| with == 0 && all > 0), "seen once");
+            }
+        }
+        if let Outcome::NotProven(diagnosis) = &outcome {
+            prop_assert_eq!(diagnosis.class, diagnosis.code.class());
+            for text in [&diagnosis.message, &diagnosis.fix] {
+                prop_assert!(text.len() <= 1000 && !text.is_empty());
+                prop_assert!(text.chars().all(|c| (' '..='~').contains(&c)), "{text}");
+            }
+            prop_assert!(diagnosis.observed.len() <= 3);
+            prop_assert!(diagnosis.observed.iter().all(|v| v.len() <= 100 && v.chars().all(|c| (' '..='~').contains(&c))));
+            prop_assert_eq!(diagnosis.clears_in.is_some() && diagnosis.code != Code::StaleNegativeCache, false);
+        }
+        // Evidence and notes are total as well, and read back.
+        let evidence = deed_claims::Evidence::from(&seen).noting(&notes(&challenge(), &seen));
+        let written = serde_json::to_string(&evidence).unwrap();
+        prop_assert!(written.len() < 64 * 1024, "{} bytes", written.len());
+        prop_assert_eq!(serde_json::from_str::<deed_claims::Evidence>(&written).unwrap(), evidence);
+    }
+}
