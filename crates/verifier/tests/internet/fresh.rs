@@ -2,7 +2,7 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use deed_claims::judge;
+use deed_claims::{Outcome, judge};
 use deed_testkit::{Stub, Unbound};
 use hickory_proto::op::{Message, MessageType, OpCode, Query, ResponseCode};
 use hickory_proto::rr::{Name, RData, RecordType};
@@ -63,8 +63,8 @@ async fn a_fresh_record_is_proven_while_caches_still_deny_it() {
     let trusting = internet.prober_with(|config| config.resolvers = vec![cache_at]);
     let checked = check(&trusting, DOMAIN).await;
     assert_eq!(checked.verdict(), "stale_negative_cache", "{checked:#?}");
-    let left = checked.seen.confirmation.validation.as_ref().and_then(|validation| validation.negative_ttl);
-    assert!(left.is_some_and(|seconds| (3000..=3600).contains(&seconds)), "{left:?}");
+    let Outcome::NotProven(diagnosis) = &checked.outcome else { unreachable!() };
+    assert!(diagnosis.clears_in.is_some_and(|seconds| (3000..=3600).contains(&seconds)), "{diagnosis:?}");
 
     // So is whoever asks it as one of several places.
     let elsewhere = internet.prober_with(|config| {
