@@ -54,6 +54,8 @@ check: toolchain $(DENY) ## formatting, lints, docs, dependency rules, generated
 	$(CARGO) test --quiet --package deed-claims --test proto --test asyncapi
 	$(CARGO) test --quiet --package deed --bin deed -- sample
 	$(CARGO) test --quiet --package deed --test arrows
+	@deploy/scripts/install.sh unbound-checkconf=unbound
+	PATH=$$PATH:/usr/sbin unbound-checkconf deploy/unbound/unbound.conf
 
 .PHONY: generate
 generate: toolchain ## renew generated files: OpenAPI, AsyncAPI, sample configuration, shipped events, checked SQL

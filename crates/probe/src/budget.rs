@@ -13,6 +13,7 @@ pub(crate) struct Budget {
     deadline: Instant,
     exhausted: AtomicBool,
     crowded: AtomicBool,
+    heard: AtomicBool,
 }
 
 /// Nothing is left.
@@ -27,6 +28,7 @@ impl Budget {
             deadline: Instant::now() + time,
             exhausted: AtomicBool::new(false),
             crowded: AtomicBool::new(false),
+            heard: AtomicBool::new(false),
         }
     }
 
@@ -53,9 +55,24 @@ impl Budget {
         self.crowded.store(true, Ordering::Relaxed);
     }
 
+    /// Remembers that somebody out there answered.
+    pub(crate) fn hear(&self) {
+        self.heard.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether anybody answered, so that our own network cannot be down.
+    pub(crate) fn has_heard(&self) -> bool {
+        self.heard.load(Ordering::Relaxed)
+    }
+
+    /// Whether time went by in our own crowd.
+    pub(crate) fn is_crowded(&self) -> bool {
+        self.crowded.load(Ordering::Relaxed)
+    }
+
     /// What an exhausted budget means: the zone's doing, unless we stood in our own way.
     pub(crate) fn failure(&self) -> ProbeFailure {
-        if self.crowded.load(Ordering::Relaxed) {
+        if self.is_crowded() {
             ProbeFailure::Internal("no socket was free in time".to_owned())
         } else {
             ProbeFailure::BudgetExhausted
@@ -70,6 +87,11 @@ impl Budget {
     /// Whether a limit has cut something short.
     pub(crate) fn is_exhausted(&self) -> bool {
         self.exhausted.load(Ordering::Relaxed) || Instant::now() >= self.deadline
+    }
+
+    /// Questions that can still be paid for.
+    pub(crate) fn left(&self) -> u32 {
+        if Instant::now() < self.deadline { self.most.saturating_sub(self.sent()) } else { 0 }
     }
 
     pub(crate) fn sent(&self) -> u32 {

@@ -98,8 +98,10 @@ pub(crate) enum Step {
     Shared(Delegation),
     /// The child is a name of the zone.
     NoCut,
-    /// Nothing lies below the child: it does not exist (RFC 8020), or it is an alias.
-    Ends,
+    /// The child does not exist, and so nothing below it does (RFC 8020).
+    Denied,
+    /// The child is an alias: nothing lies below it.
+    Alias,
 }
 
 /// Reads a step; none when the answer is of no use, for instance from a lame server.
@@ -108,7 +110,7 @@ pub(crate) fn step(response: &Response, zone: &Name, child: &Name, most: usize) 
     let authoritative = response.authoritative() && !response.truncated();
     match response.rcode() {
         0 => {}
-        NXDOMAIN if authoritative => return Some(Step::Ends),
+        NXDOMAIN if authoritative => return Some(Step::Denied),
         _ => return None,
     }
     if authoritative {
@@ -117,7 +119,7 @@ pub(crate) fn step(response: &Response, zone: &Name, child: &Name, most: usize) 
             return Some(Step::Shared(Delegation::new(child.to_lowercase(), shared, Source::Dns)));
         }
         if response.answers().any(|r| r.name == *child && matches!(r.data, RData::CNAME(_))) {
-            return Some(Step::Ends);
+            return Some(Step::Alias);
         }
     }
     match referral(response, zone, child, most) {
@@ -298,14 +300,14 @@ mod tests {
             read(true, ResponseCode::NXDomain, |m| {
                 m.add_authority(soa("test."));
             }),
-            Some(Step::Ends)
+            Some(Step::Denied)
         );
         let alias = Record::from_rdata(name("acme.test."), 1, RData::CNAME(CNAME(name("x.test."))));
         assert_eq!(
             read(true, OK, |m| {
                 m.add_answer(alias);
             }),
-            Some(Step::Ends)
+            Some(Step::Alias)
         );
     }
 

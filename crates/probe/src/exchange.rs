@@ -17,8 +17,21 @@ pub(crate) struct Heard {
     pub(crate) travelled: Travelled,
     /// The last round trip, in milliseconds.
     pub(crate) ms: u32,
+    /// The question went out without EDNS in the end, because the server did not take it with.
+    pub(crate) fell_back: bool,
     pub(crate) result: Result<Response, Silence>,
 }
+
+const NOERROR: u16 = 0;
+const FORMERR: u16 = 1;
+const SERVFAIL: u16 = 2;
+const NXDOMAIN: u16 = 3;
+const NOTIMP: u16 = 4;
+const REFUSED: u16 = 5;
+const BADVERS: u16 = 16;
+
+/// Questions that have to be left for trying a silent server without EDNS.
+const SPARE: u32 = 20;
 
 /// Why there is no answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -51,6 +64,8 @@ struct Errand<'a> {
     door: Door,
     wanted: &'a Wanted,
     extended: Extended,
+    /// The server did not take the question with EDNS, so that it went out without.
+    fell_back: bool,
     ms: u32,
 }
 
@@ -65,9 +80,15 @@ impl Inquiry<'_> {
     /// Asks one server until it answers or has used up its chances.
     pub(crate) async fn ask(&self, peer: Peer, wanted: &Wanted) -> Heard {
         let heard = match self.shared.transport.open(peer) {
-            None => Heard { travelled: Travelled::Udp, ms: 0, result: Err(Silence::Blocked) },
+            None => {
+                Heard { travelled: Travelled::Udp, ms: 0, fell_back: false, result: Err(Silence::Blocked) }
+            }
             Some(door) => {
-                Errand { inquiry: self, door, wanted, extended: Extended::Edns, ms: 0 }.run(self.mode).await
+                let extended = self.shared.plain.extended_for(peer.address());
+                let errand = Errand { inquiry: self, door, wanted, extended, fell_back: false, ms: 0 };
+                let heard = errand.run(self.mode).await;
+                self.shared.plain.learn(peer.address(), &heard);
+                heard
             }
         };
         match &heard.result {
@@ -90,6 +111,10 @@ impl Errand<'_> {
             Mode::Connected => Datagrams::NotSent,
             Mode::Usual => match self.datagrams().await {
                 Ok(result) => return self.heard(Travelled::Udp, result),
+                Err(Datagrams::Failed(Trouble::Timeout)) => match self.without_edns().await {
+                    Some(response) => return self.heard(Travelled::Udp, Ok(response)),
+                    None => Datagrams::Failed(Trouble::Timeout),
+                },
                 Err(unsettled) => unsettled,
             },
         };
@@ -107,8 +132,40 @@ impl Errand<'_> {
         self.heard(Travelled::Tcp, result)
     }
 
+    /// What is said in the end: a server that takes a question neither with EDNS nor without has broken the former.
     fn heard(self, travelled: Travelled, result: Result<Response, Silence>) -> Heard {
-        Heard { travelled, ms: self.ms, result }
+        let broken = self.fell_back
+            && match &result {
+                Ok(response) => !matches!(response.rcode(), NOERROR | NXDOMAIN | SERVFAIL | REFUSED),
+                Err(Silence::Fault(fault)) => *fault != NetworkFault::Internal,
+                Err(_) => false,
+            };
+        let result = if broken { Err(Silence::Fault(NetworkFault::EdnsBroken)) } else { result };
+        Heard { travelled, ms: self.ms, fell_back: self.fell_back, result }
+    }
+
+    /// One more datagram, for servers that drop what they do not know instead of saying so (RFC 8906 §5). None when
+    /// it was not sent, or brought nothing either.
+    async fn without_edns(&mut self) -> Option<Response> {
+        if self.extended == Extended::Plain || self.inquiry.budget.left() < SPARE {
+            return None;
+        }
+        self.extended = Extended::Plain;
+        match self.send(Travelled::Udp).await {
+            Came::Answer(response) => {
+                self.fell_back = true;
+                Some(response)
+            }
+            Came::Cut => {
+                // It speaks, and the rest has to come over a connection: without EDNS as well.
+                self.fell_back = true;
+                None
+            }
+            Came::Nothing(_) | Came::Unpaid => {
+                self.extended = Extended::Edns;
+                None
+            }
+        }
     }
 
     /// `Err` when a connection has to settle it.
@@ -146,13 +203,15 @@ impl Errand<'_> {
 
     /// Whether the server could not parse EDNS, so that the question has to go out once more without.
     fn falls_back(&mut self, response: &Response) -> bool {
-        const FORMERR: u16 = 1;
-        const NOTIMP: u16 = 4;
-        let falls = self.extended == Extended::Edns
-            && matches!(response.rcode(), FORMERR | NOTIMP)
-            && !response.has_edns();
+        let refused = match response.rcode() {
+            FORMERR | NOTIMP => !response.has_edns(),
+            // Its upper bits come with EDNS, of a version that we do not speak.
+            BADVERS => true,
+            _ => false,
+        };
+        let falls = self.extended == Extended::Edns && refused;
         if falls {
-            self.extended = Extended::Plain;
+            (self.extended, self.fell_back) = (Extended::Plain, true);
         }
         falls
     }
@@ -185,6 +244,9 @@ impl Errand<'_> {
                 shared.transport.tcp(self.door, &asked, wait).await
             }
         };
+        if came.is_ok() {
+            budget.hear();
+        }
         let came = match came {
             Err(trouble) => {
                 if trouble == Trouble::Crowded {

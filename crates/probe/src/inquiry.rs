@@ -9,11 +9,14 @@ use hickory_proto::rr::Name;
 use crate::addresses::{Helpers, Need};
 use crate::budget::Budget;
 use crate::cache::Delegations;
-use crate::config::ProbeConfig;
+use crate::canary::Canary;
+use crate::config::{ConfigError, ProbeConfig};
 use crate::delegation::{Addresses, Delegation};
-use crate::response::Chain;
+use crate::plain::PlainServers;
+use crate::response::{Chain, Moved, text_of};
 use crate::round::{Next, Round};
 use crate::transport::Transport;
+use crate::validation::KeyMemory;
 use crate::walk::{Nesting, Reach};
 
 /// How the questions of a pass travel.
@@ -33,6 +36,23 @@ pub(crate) struct Shared {
     pub(crate) transport: Transport,
     pub(crate) cache: Delegations,
     pub(crate) root: Arc<Delegation>,
+    pub(crate) plain: PlainServers,
+    pub(crate) keys: KeyMemory,
+    pub(crate) canary: Canary,
+}
+
+impl Shared {
+    pub(crate) fn new(config: ProbeConfig) -> Result<Self, ConfigError> {
+        Ok(Self {
+            transport: Transport::new(&config),
+            cache: Delegations::new(config.delegation_cache_ttl),
+            root: Arc::new(Delegation::root(&config.roots)?),
+            plain: PlainServers::default(),
+            keys: KeyMemory::new(config.delegation_cache_ttl),
+            canary: Canary::default(),
+            config,
+        })
+    }
 }
 
 /// One pass.
@@ -45,12 +65,17 @@ pub(crate) struct Inquiry<'a> {
     pub(crate) order: RandomState,
     pub(crate) referrals: AtomicU8,
     pub(crate) helpers: Helpers,
+    /// The registrable domain of the name, where it is known.
+    pub(crate) apex: Option<&'a Name>,
 }
 
 /// What a pass saw.
 #[derive(Debug, Default)]
 pub(crate) struct Sight {
     pub(crate) zone: Option<Name>,
+    /// The zone around the name itself, before any alias.
+    pub(crate) home: Option<Arc<Delegation>>,
+    pub(crate) dname: Option<Moved>,
     /// The target of each alias in turn.
     pub(crate) aliases: Vec<Name>,
     pub(crate) servers: Vec<ServerAnswer>,
@@ -66,7 +91,13 @@ impl<'a> Inquiry<'a> {
             order: RandomState::new(),
             referrals: AtomicU8::new(0),
             helpers: Helpers::new(shared.config.budgets.ns_resolved),
+            apex: None,
         }
+    }
+
+    /// The same with the registrable domain, whose parent may deny it.
+    pub(crate) fn below(self, apex: Option<&'a Name>) -> Self {
+        Self { apex, ..self }
     }
 
     /// Looks; whatever goes wrong is in the sight, with what was seen until then.
@@ -86,6 +117,9 @@ impl<'a> Inquiry<'a> {
                 Ended::Here(chain) => (chain, false),
                 Ended::Alias(chain) => (chain, true),
             };
+            if sight.dname.is_none() {
+                sight.dname.clone_from(&chain.dname);
+            }
             self.pass(name, chain, &mut sight.aliases)?;
             match sight.aliases.last() {
                 Some(target) if follow => at = target.clone(),
@@ -98,10 +132,18 @@ impl<'a> Inquiry<'a> {
 
     /// Asks the servers of the zone around one name, and of zones below it when they say that these are meant.
     async fn look_at(&self, at: &Name, sight: &mut Sight) -> Result<Ended, ProbeFailure> {
-        let mut cut = self.enclosing(at, Reach::Parents, Nesting::Outer).await?;
+        let end = self.walk(at, Reach::Parents, Nesting::Outer).await?;
+        let mut cut = self.with_addresses(end.cut, Need::All, Nesting::Outer).await;
+        sight.zone = Some(cut.zone.clone());
+        if let Some(denied) = end.denied.filter(|name| self.encloses_apex(name, sight)) {
+            self.check_delegation(&cut, &denied, sight).await?;
+        }
         loop {
             cut = self.with_addresses(cut, Need::All, Nesting::Outer).await;
             sight.zone = Some(cut.zone.clone());
+            if sight.aliases.is_empty() {
+                sight.home = Some(Arc::clone(&cut));
+            }
             let round: Round = self.ask_all(&cut, at).await;
             let next = round.next();
             sight.servers = round.answers();
@@ -120,6 +162,33 @@ impl<'a> Inquiry<'a> {
                 }
             }
         }
+    }
+
+    /// Whether a denial of the name denies the registrable domain as a whole.
+    fn encloses_apex(&self, name: &Name, sight: &Sight) -> bool {
+        sight.aliases.is_empty() && self.apex.is_some_and(|apex| name.zone_of(apex))
+    }
+
+    /// Asks all of a parent's servers for a name of which one said that it does not exist: a holder may lose by it,
+    /// and the registry's servers need not all be up to date.
+    ///
+    /// # Errors
+    /// [`ProbeFailure::NotDelegated`] when most of them say so; their answers are in the sight.
+    async fn check_delegation(
+        &self,
+        parent: &Delegation,
+        denied: &Name,
+        sight: &mut Sight,
+    ) -> Result<(), ProbeFailure> {
+        let round = self.ask_all(parent, denied).await;
+        if self.budget.is_exhausted() {
+            return Err(self.budget.failure());
+        }
+        if !round.denies(&parent.zone) {
+            return Ok(());
+        }
+        sight.servers = round.answers();
+        Err(ProbeFailure::NotDelegated(text_of(&parent.zone)))
     }
 
     /// Passes along aliases, which may neither return nor go on for ever.
@@ -185,12 +254,7 @@ mod tests {
         let known = Addresses::Known(vec![IpAddr::from([127, 0, 0, 4])]);
         let server = NameServer { name: name("ns.acme.test."), addresses: known };
         let cut = Arc::new(Delegation::new(name("acme.test."), vec![server], Source::Dns));
-        let shared = Shared {
-            transport: Transport::new(&config),
-            cache: Delegations::new(config.delegation_cache_ttl),
-            root: Arc::clone(&cut),
-            config,
-        };
+        let shared = Shared::new(config).unwrap();
         shared.cache.remember(Mode::Usual, cut.zone.clone(), &cut);
         let budget = Budget::new(60, shared.config.budgets.time);
         let sight = Inquiry::new(&shared, &budget, Mode::Usual).look(&name("_deed.acme.test.")).await;

@@ -1,26 +1,31 @@
 //! Asks the DNS about one name and reports what every server said, without judging it.
 //!
 //! The zone's own servers are asked, found from the root downwards, so that a fresh record is seen at once and no
-//! cache learns of it too early. Nothing here decides who owns a name.
+//! cache learns of it too early. What it shows is confirmed by DNSSEC, or asked again where a zone is not signed.
+//! Nothing here decides who owns a name.
 #![deny(missing_docs)]
 
 mod addresses;
 mod anchor;
 mod budget;
 mod cache;
+mod canary;
 mod config;
 mod delegation;
 mod descriptors;
+mod diagnosis;
 mod egress;
 mod exchange;
 mod inquiry;
 mod network;
+mod plain;
 mod prober;
 mod response;
 mod roots;
 mod round;
 mod servers;
 mod transport;
+mod validation;
 mod vantage;
 mod walk;
 mod wire;

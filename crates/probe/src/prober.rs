@@ -1,22 +1,19 @@
 //! The prober: one question in, one observation out, whatever happens in between.
-use std::sync::Arc;
-
 use async_trait::async_trait;
 use deed_claims::{
-    Confirmation, Findings, NetworkFault, Observation, ProbeFailure, Reply, ServerAnswer, Transport,
+    Confirmation, Dname, Findings, NetworkFault, Observation, ProbeFailure, Reply, Security, ServerAnswer,
+    Transport,
 };
 use hickory_proto::rr::Name;
 use tokio::time::Instant;
 use tracing::{Instrument, debug, debug_span};
 
 use crate::budget::Budget;
-use crate::cache::Delegations;
 use crate::config::{ConfigError, ProbeConfig};
-use crate::delegation::Delegation;
 use crate::exchange::millis;
 use crate::inquiry::{Inquiry, Mode, Shared, Sight};
 use crate::response::text_of;
-use crate::transport::Transport as Sockets;
+use crate::validation::{Subject, validate};
 use crate::wire::absolute;
 
 /// What to look for.
@@ -61,17 +58,13 @@ impl Prober {
     /// [`ConfigError`] names the first setting that cannot.
     pub fn new(config: ProbeConfig) -> Result<Self, ConfigError> {
         config.check()?;
-        let shared = Shared {
-            transport: Sockets::new(&config),
-            cache: Delegations::new(config.delegation_cache_ttl),
-            root: Arc::new(Delegation::root(&config.roots)?),
-            config,
-        };
+        let shared = Shared::new(config)?;
         Ok(Self { shared })
     }
 
-    /// Looks once, within the budgets: finds the zone, asks all its servers, follows aliases, and asks everything
-    /// once more over connections when a value that was looked for shows, or is absent and that has to be sure.
+    /// Looks once, within the budgets: finds the zone, asks all its servers, and follows aliases. When a value that was
+    /// looked for shows, or is absent and that has to be sure, DNSSEC is asked for its verdict, and where it has none
+    /// everything is asked once more, over connections and at the vantages. When nothing answers, the canary is asked.
     ///
     /// Dropping the future abandons the look; nothing goes on behind it.
     pub async fn look(&self, question: Question) -> Observation {
@@ -83,24 +76,24 @@ impl Prober {
         let started = Instant::now();
         let config = &self.shared.config;
         let budget = Budget::new(config.budgets.queries, config.budgets.time);
-        let (sight, confirmation) = match absolute(&question.name) {
-            None => (no_name(), Confirmation::default()),
-            Some(name) => {
-                let sight = Inquiry::new(&self.shared, &budget, Mode::Usual).look(&name).await;
-                let confirmation = self.confirm(&name, &question, &sight, &budget).await;
-                (sight, confirmation)
-            }
+        let seen = match absolute(&question.name) {
+            None => Seen::of(no_name()),
+            Some(name) => self.see(&name, &question, &budget).await,
         };
+        let Seen { sight, confirmation, findings, others } = seen;
         let observation = Observation {
             name: question.name,
             zone: sight.zone.as_ref().map(text_of),
             aliases: sight.aliases.iter().map(text_of).collect(),
-            dname: None,
+            dname: sight
+                .dname
+                .as_ref()
+                .map(|moved| Dname { owner: text_of(&moved.owner), target: text_of(&moved.target) }),
             servers: sight.servers,
             failure: sight.failure,
             confirmation,
-            findings: Findings::default(),
-            queries: budget.sent(),
+            findings,
+            queries: budget.sent() + others,
             took_ms: millis(started),
             vantage: config.vantage.clone(),
         };
@@ -110,16 +103,44 @@ impl Prober {
             queries = observation.queries,
             ms = observation.took_ms,
             failed = observation.failure.is_some(),
+            validated = ?observation.confirmation.validation.as_ref().map(|validation| validation.security),
             repeated = observation.confirmation.repeated.is_some(),
             "looked"
         );
         observation
     }
 
-    /// The second pass. Whatever ends it shows in its own answers: the first has seen what it has seen.
+    async fn see(&self, name: &Name, question: &Question, budget: &Budget) -> Seen {
+        let apex = question.apex.as_deref().and_then(absolute).filter(|apex| apex.zone_of(name));
+        let inquiry = Inquiry::new(&self.shared, budget, Mode::Usual).below(apex.as_ref());
+        let mut sight = inquiry.look(name).await;
+        if is_silent(&sight, budget) {
+            let (fault, others) = self.shared.canary.fault(&self.shared).await;
+            if let Some(fault) = fault {
+                sight.failure = Some(ProbeFailure::Canary(fault));
+            }
+            return Seen { others, ..Seen::of(sight) };
+        }
+        let shown = sight.servers.iter().any(|answer| shows(answer, &question.looking_for));
+        let findings = async {
+            match &apex {
+                Some(apex) if !question.looking_for.is_empty() => {
+                    inquiry.diagnose(name, apex, &sight, shown).await
+                }
+                _ => Findings::default(),
+            }
+        };
+        let confirmation = self.confirm(name, apex.as_ref(), question, &sight, budget);
+        let (confirmation, findings) = tokio::join!(confirmation, findings);
+        Seen { sight, confirmation, findings, others: 0 }
+    }
+
+    /// What has to agree before a match, or an absence that may take something away, counts. Whatever ends a second
+    /// pass shows in its own answers: the first has seen what it has seen.
     async fn confirm(
         &self,
         name: &Name,
+        apex: Option<&Name>,
         question: &Question,
         sight: &Sight,
         budget: &Budget,
@@ -129,9 +150,45 @@ impl Prober {
         if !shown && !denied {
             return Confirmation::default();
         }
-        let again = Inquiry::new(&self.shared, budget, Mode::Connected).look(name).await;
-        Confirmation { repeated: Some(confirming(again)), ..Confirmation::default() }
+        let seen = if shown { question.looking_for.as_slice() } else { &[] };
+        let validation = validate(&self.shared, budget, Subject { name, seen }).await;
+        let config = &self.shared.config;
+        let confirmation =
+            Confirmation { validation, quorum: config.vantage_quorum, ..Confirmation::default() };
+        let security = confirmation.validation.as_ref().map(|validation| validation.security);
+        if matches!(security, Some(Security::Secure | Security::Bogus)) {
+            return confirmation;
+        }
+        let again = Inquiry::new(&self.shared, budget, Mode::Connected).below(apex);
+        let elsewhere = Inquiry::new(&self.shared, budget, Mode::Usual);
+        let (again, vantages) = tokio::join!(again.look(name), elsewhere.ask_vantages(name));
+        Confirmation { repeated: Some(confirming(again)), vantages, ..confirmation }
     }
+}
+
+/// All that a look saw.
+struct Seen {
+    sight: Sight,
+    confirmation: Confirmation,
+    findings: Findings,
+    /// Questions sent besides those of the budget: the canary's.
+    others: u32,
+}
+
+impl Seen {
+    fn of(sight: Sight) -> Self {
+        Self { sight, confirmation: Confirmation::default(), findings: Findings::default(), others: 0 }
+    }
+}
+
+/// Whether a look ended without a word from anybody, so that the trouble may well be ours.
+fn is_silent(sight: &Sight, budget: &Budget) -> bool {
+    let lost = sight.servers.iter().any(|row| matches!(row.reply, Reply::Fault(_)));
+    let failed = matches!(
+        &sight.failure,
+        Some(ProbeFailure::NoDelegation(_) | ProbeFailure::Internal(_) | ProbeFailure::BudgetExhausted)
+    );
+    !budget.has_heard() && !budget.is_crowded() && (lost || failed)
 }
 
 /// The answers of a second pass that may count, with a row of our own when it was we who failed.
@@ -140,7 +197,8 @@ fn confirming(again: Sight) -> Vec<ServerAnswer> {
     let internal = Reply::Fault(NetworkFault::Internal);
     match again.failure {
         // Time or questions ran out over some servers; the others have been heard.
-        None | Some(ProbeFailure::BudgetExhausted) => {}
+        // And a parent that denies the domain has been heard as well.
+        None | Some(ProbeFailure::BudgetExhausted | ProbeFailure::NotDelegated(_)) => {}
         Some(ProbeFailure::Internal(_)) => {
             answers.retain(|answer| matches!(answer.reply, Reply::Fault(_)));
             if !answers.iter().any(|answer| answer.reply == internal) {
@@ -163,6 +221,10 @@ fn confirming(again: Sight) -> Vec<ServerAnswer> {
 impl Look for Prober {
     async fn look(&self, question: Question) -> Observation {
         Prober::look(self, question).await
+    }
+
+    async fn canary_failing(&self) -> bool {
+        self.shared.canary.is_failing(&self.shared).await
     }
 }
 

@@ -1,14 +1,16 @@
 //! Reads from an answer what counts: its answer section, along its own aliases, within limits.
 use std::net::IpAddr;
 
-use deed_claims::SoaSeen;
+use deed_claims::{ExtendedError, SoaSeen};
 use hickory_proto::op::Message;
 use hickory_proto::rr::rdata::opt::{EdnsCode, EdnsOption};
-use hickory_proto::rr::{DNSClass, Name, RData, Record};
-use hickory_proto::serialize::binary::DecodeError;
+use hickory_proto::rr::{DNSClass, Name, RData, Record, RecordType};
+use hickory_proto::serialize::binary::{BinDecodable, BinDecoder, DecodeError};
 
 /// The code of the Extended DNS Errors option (RFC 8914 §2).
 const EXTENDED_ERROR: u16 = 15;
+/// Bytes of its text that are kept.
+const EXTENDED_TEXT: usize = 200;
 
 /// A message recognised as the answer to our question.
 #[derive(Debug)]
@@ -23,6 +25,36 @@ pub(crate) struct Chain {
     pub(crate) targets: Vec<Name>,
     /// The last target has been passed before.
     pub(crate) looped: bool,
+    /// The first DNAME among them.
+    pub(crate) dname: Option<Moved>,
+}
+
+/// A DNAME: everything below its owner lives below its target (RFC 6672).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Moved {
+    pub(crate) owner: Name,
+    pub(crate) target: Name,
+}
+
+impl Moved {
+    /// The DNAME in a record; the wire format has no compression there (RFC 6672 §2.5).
+    pub(crate) fn of(record: &Record) -> Option<Self> {
+        let RData::Unknown { code: RecordType::DNAME, rdata } = &record.data else { return None };
+        let mut target = Name::read(&mut BinDecoder::new(&rdata.anything)).ok()?;
+        target.set_fqdn(true);
+        Some(Self { owner: record.name.clone(), target })
+    }
+
+    /// Whether it moves a name: those below it only, not its owner.
+    pub(crate) fn moves(&self, name: &Name) -> bool {
+        self.owner.zone_of(name) && self.owner.iter().len() < name.iter().len()
+    }
+
+    /// Where a name lives; none where that would be too long (RFC 6672 §2.2).
+    pub(crate) fn new_name_of(&self, name: &Name) -> Option<Name> {
+        let kept = name.iter().len() - self.owner.iter().len();
+        Name::from_labels(name.iter().take(kept).chain(self.target.iter())).ok()
+    }
 }
 
 /// The values of an answer.
@@ -55,12 +87,30 @@ impl Response {
         self.message.edns.is_some()
     }
 
+    /// Whether a resolver vouches for the answer (RFC 4035 §3.2.3).
+    pub(crate) fn authentic(&self) -> bool {
+        self.message.metadata.authentic_data
+    }
+
     /// The first Extended DNS Error.
     pub(crate) fn ede(&self) -> Option<u16> {
+        self.extended_error().map(|error| error.code)
+    }
+
+    /// The first Extended DNS Error with its text.
+    pub(crate) fn extended_error(&self) -> Option<ExtendedError> {
         match self.message.edns.as_ref()?.option(EdnsCode::Unknown(EXTENDED_ERROR))? {
-            EdnsOption::Unknown(_, bytes) => bytes.first_chunk().map(|code| u16::from_be_bytes(*code)),
+            EdnsOption::Unknown(_, bytes) => {
+                let (code, text) = bytes.split_first_chunk()?;
+                let text = text.iter().copied().take(EXTENDED_TEXT).collect();
+                Some(ExtendedError { code: u16::from_be_bytes(*code), text })
+            }
             _ => None,
         }
+    }
+
+    pub(crate) fn message(&self) -> &Message {
+        &self.message
     }
 
     pub(crate) fn answers(&self) -> impl Iterator<Item = &Record> {
@@ -78,18 +128,29 @@ impl Response {
     /// The aliases from the name on, at most `longest` of them.
     pub(crate) fn chain(&self, name: &Name, longest: usize) -> Chain {
         let mut chain = Chain::default();
-        let mut at = name;
+        let mut at = name.clone();
         while chain.targets.len() < longest && !chain.looped {
-            let next = self.answers().find_map(|record| match &record.data {
-                RData::CNAME(target) if record.name == *at => Some(&target.0),
-                _ => None,
-            });
+            // The CNAME that comes with a DNAME only repeats it (RFC 6672 §3.1).
+            let moved = self.moved(&at);
+            let next = match &moved {
+                Some(moved) => moved.new_name_of(&at),
+                None => self.answers().find_map(|record| match &record.data {
+                    RData::CNAME(target) if record.name == at => Some(target.0.clone()),
+                    _ => None,
+                }),
+            };
             let Some(target) = next else { break };
-            chain.looped = target == name || chain.targets.contains(target);
+            chain.looped = target == *name || chain.targets.contains(&target);
             chain.targets.push(target.clone());
+            chain.dname = chain.dname.or(moved);
             at = target;
         }
         chain
+    }
+
+    /// The DNAME in the answer that moves a name.
+    pub(crate) fn moved(&self, name: &Name) -> Option<Moved> {
+        self.answers().filter_map(Moved::of).find(|moved| moved.moves(name))
     }
 
     /// The TXT values at any of the owners, the strings of each record joined without a separator (RFC 7208 §3.3
@@ -147,7 +208,7 @@ pub(crate) fn text_of(name: &Name) -> String {
 #[cfg(test)]
 mod tests {
     use hickory_proto::op::{Edns, MessageType, OpCode, ResponseCode};
-    use hickory_proto::rr::rdata::{CNAME, SOA, TXT};
+    use hickory_proto::rr::rdata::{CNAME, NULL, SOA, TXT};
 
     use super::*;
 
@@ -220,6 +281,29 @@ mod tests {
         });
         assert!(circle.chain(&name("a.test."), 9).looped);
         assert_eq!(circle.chain(&name("a.test."), 1).targets.len(), 1);
+    }
+
+    #[test]
+    fn a_dname_moves_what_is_below_it_with_or_without_the_alias_that_repeats_it() {
+        let target = [b"\x05other\x04test\x00".as_slice()].concat();
+        let data = RData::Unknown { code: RecordType::DNAME, rdata: NULL::with(target) };
+        let dname = Record::from_rdata(name("acme.test."), 60, data);
+        let with_alias = response(|m| {
+            m.add_answer(dname.clone());
+            m.add_answer(cname("_x.acme.test.", "_x.other.test."));
+            m.add_answer(txt("_x.other.test.", vec![b"v"]));
+        });
+        let moved = Some(Moved { owner: name("acme.test."), target: name("other.test.") });
+        let chain = with_alias.chain(&name("_x.acme.test."), 9);
+        assert_eq!((chain.targets, chain.dname), (vec![name("_x.other.test.")], moved.clone()));
+        let alone = response(|m| {
+            m.add_answer(dname);
+        });
+        let chain = alone.chain(&name("_x.ACME.test."), 9);
+        assert_eq!((chain.targets, chain.dname), (vec![name("_x.other.test.")], moved));
+        assert_eq!(alone.chain(&name("acme.test."), 9), Chain::default(), "its owner stays");
+        let long = name(&format!("{0}.{0}.{0}.{1}.acme.test.", "a".repeat(60), "b".repeat(60)));
+        assert_eq!(alone.chain(&long, 9).targets.len(), 0, "too long at the new place");
     }
 
     #[test]

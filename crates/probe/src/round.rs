@@ -136,6 +136,17 @@ fn without_address(cut: &Delegation) -> impl Iterator<Item = Row> {
 }
 
 impl Round {
+    /// Whether most of the servers that know say, with the SOA of their zone, that the name does not exist.
+    pub(crate) fn denies(&self, zone: &Name) -> bool {
+        let zone = text_of(zone);
+        let denies = |row: &&Row| {
+            matches!(&row.answer.reply, Reply::Message { rcode: 3, soa: Some(soa), .. } if soa.owner == zone)
+                && matches!(&row.meaning, Meaning::Final(chain) if chain.targets.is_empty())
+        };
+        let knowing = self.rows.iter().filter(|row| row.meaning != Meaning::Nothing).count();
+        self.rows.iter().filter(denies).count() * 2 > knowing
+    }
+
     /// Where most of the servers that know lead. One server alone can neither divert the look nor hold it up.
     pub(crate) fn next(&self) -> Next {
         let finals = || {

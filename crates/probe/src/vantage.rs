@@ -3,6 +3,16 @@ use std::fmt;
 use std::net::SocketAddr;
 use std::str::FromStr;
 
+use deed_claims::{NetworkFault, Reply, VantageAnswer};
+use futures::future::join_all;
+use hickory_proto::rr::{Name, RecordType};
+
+use crate::egress::Peer;
+use crate::exchange::Silence;
+use crate::inquiry::Inquiry;
+use crate::response::Response;
+use crate::wire::{Recursion, Wanted};
+
 /// A resolver elsewhere, with caches and a way through the network of its own. Written `name=address:port`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Vantage {
@@ -41,6 +51,43 @@ impl FromStr for Vantage {
 impl fmt::Display for Vantage {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}={}", self.name, self.address)
+    }
+}
+
+impl Inquiry<'_> {
+    /// Asks all vantages at the same time.
+    pub(crate) async fn ask_vantages(&self, name: &Name) -> Vec<VantageAnswer> {
+        let wanted = Wanted { name: name.clone(), rtype: RecordType::TXT, recursion: Recursion::Desired };
+        let wanted = &wanted;
+        join_all(self.shared.config.vantages.iter().map(|vantage| async move {
+            let heard = self.ask(Peer::Configured(vantage.address), wanted).await;
+            let reply = match &heard.result {
+                Ok(response) => self.reply_of_resolver(response, name),
+                Err(Silence::Blocked) => Reply::Blocked,
+                Err(Silence::Fault(fault)) => Reply::Fault(*fault),
+                Err(Silence::Exhausted) => Reply::Fault(NetworkFault::Timeout),
+            };
+            VantageAnswer { vantage: vantage.name.clone(), reply, ms: heard.ms }
+        }))
+        .await
+    }
+
+    /// What a resolver says of a name: it has followed the aliases itself.
+    pub(crate) fn reply_of_resolver(&self, response: &Response, name: &Name) -> Reply {
+        let budgets = &self.shared.config.budgets;
+        let chain = response.chain(name, budgets.aliases + 1);
+        let end = chain.targets.last().unwrap_or(name);
+        let texts = response.texts(&[end], budgets.txt_records, budgets.txt_bytes);
+        let shown = !texts.values.is_empty() || texts.oversize;
+        Reply::Message {
+            rcode: response.rcode(),
+            authoritative: response.authoritative(),
+            truncated: response.truncated(),
+            ede: response.ede(),
+            values: texts.values,
+            oversize: texts.oversize,
+            soa: if shown { None } else { response.soa(&Name::root(), end) },
+        }
     }
 }
 

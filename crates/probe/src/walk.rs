@@ -38,6 +38,24 @@ pub(crate) enum Nesting {
     Innermost,
 }
 
+/// Where a walk ended.
+pub(crate) struct WalkEnd {
+    /// The deepest zone around the name that was found.
+    pub(crate) cut: Arc<Delegation>,
+    /// The name at or above the one looked for that does not exist, by what a server of that zone said.
+    pub(crate) denied: Option<Name>,
+}
+
+/// Steps of one label, and steps in all, before the whole name is asked for (RFC 9156 §2.3).
+const ONE_LABEL: usize = 4;
+const STEPS: usize = 10;
+
+/// How many labels the next step goes down, of those that are left: names that somebody made long on purpose must
+/// not cost a question for each label.
+fn stride(steps: usize, left: usize) -> usize {
+    if steps < ONE_LABEL { 1 } else { left.div_ceil(STEPS.saturating_sub(steps).max(1)) }
+}
+
 /// Servers of a parent tried for one step.
 const IN_TURN: usize = 4;
 
@@ -59,8 +77,10 @@ pub(crate) enum Useless {
 
 /// Why a walk takes no further step.
 enum Halt {
-    /// Nothing lies below.
-    Ends,
+    /// The child does not exist.
+    Denied,
+    /// The child is an alias.
+    Alias,
     Dead(Dead),
 }
 
@@ -72,18 +92,31 @@ impl Inquiry<'_> {
         reach: Reach,
         nesting: Nesting,
     ) -> Result<Arc<Delegation>, ProbeFailure> {
+        self.walk(target, reach, nesting).await.map(|end| end.cut)
+    }
+
+    /// The same, with the name at which the walk was told that nothing exists.
+    pub(crate) async fn walk(
+        &self,
+        target: &Name,
+        reach: Reach,
+        nesting: Nesting,
+    ) -> Result<WalkEnd, ProbeFailure> {
         let labels = target.iter().len();
         let last = match reach {
             Reach::Parents => labels.saturating_sub(1),
             Reach::Whole => labels,
         };
         let (mut at, mut cut) = self.start(target, last).await?;
+        let mut steps = 0;
         while at < last {
             cut = self.with_addresses(cut, Need::Any, nesting).await;
             if !cut.has_addresses() {
                 break;
             }
-            let child = target.trim_to(at + 1);
+            let labels = at + stride(steps, last - at);
+            steps += 1;
+            let child = target.trim_to(labels);
             match self.descend(&cut, &child).await {
                 Ok(Some(below)) => {
                     self.refer(nesting)?;
@@ -92,10 +125,12 @@ impl Inquiry<'_> {
                     self.shared.cache.remember(self.mode, cut.zone.clone(), &cut);
                 }
                 Ok(None) => {
-                    at += 1;
+                    at = labels;
                     self.shared.cache.remember(self.mode, child, &cut);
                 }
-                Err(Halt::Ends) => {
+                // Not remembered: what does not exist may be registered the next moment.
+                Err(Halt::Denied) => return Ok(WalkEnd { cut, denied: Some(child) }),
+                Err(Halt::Alias) => {
                     self.shared.cache.remember(self.mode, target.trim_to(last), &cut);
                     break;
                 }
@@ -107,7 +142,7 @@ impl Inquiry<'_> {
                 Err(Halt::Dead(Dead::Exhausted)) => return Err(self.budget.failure()),
             }
         }
-        Ok(cut)
+        Ok(WalkEnd { cut, denied: None })
     }
 
     /// Where a walk can begin: at the nearest zone remembered, or at the top.
@@ -135,7 +170,8 @@ impl Inquiry<'_> {
                 Ok(Some(below))
             }
             Step::NoCut => Ok(None),
-            Step::Ends => Err(Halt::Ends),
+            Step::Denied => Err(Halt::Denied),
+            Step::Alias => Err(Halt::Alias),
         }
     }
 
@@ -228,7 +264,8 @@ impl Step {
             Self::Referred(_) => "referred",
             Self::Shared(_) => "shared",
             Self::NoCut => "no cut",
-            Self::Ends => "ends",
+            Self::Denied => "denied",
+            Self::Alias => "alias",
         }
     }
 }
@@ -279,6 +316,24 @@ mod tests {
         assert_eq!(prevailing([5, 2, 2].into_iter()), Some(2));
         assert_eq!(prevailing([5, 2].into_iter()), Some(5));
         assert_eq!(prevailing(std::iter::empty::<u8>()), None);
+    }
+
+    #[test]
+    fn a_long_name_is_walked_down_in_ten_steps_at_most() {
+        let steps = |labels: usize| {
+            let (mut at, mut steps) = (0, 0);
+            while at < labels {
+                at += stride(steps, labels - at);
+                steps += 1;
+            }
+            (at, steps)
+        };
+        for labels in 0..=10 {
+            assert_eq!(steps(labels), (labels, labels));
+        }
+        for labels in [11, 17, 64, 126] {
+            assert_eq!(steps(labels), (labels, 10));
+        }
     }
 
     #[test]

@@ -15,6 +15,8 @@ pub(crate) struct Wanted {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Recursion {
     Desired,
+    /// As well, without validation: to see what a resolver refuses to vouch for (RFC 4035 §3.2.2).
+    Unchecked,
     No,
 }
 
@@ -70,7 +72,8 @@ impl Outgoing {
         let id = (getrandom::u32()? >> 16) as u16;
         let name = with_random_case(&wanted.name)?;
         let mut message = Message::new(id, MessageType::Query, OpCode::Query);
-        message.metadata.recursion_desired = wanted.recursion == Recursion::Desired;
+        message.metadata.recursion_desired = wanted.recursion != Recursion::No;
+        message.metadata.checking_disabled = wanted.recursion == Recursion::Unchecked;
         message.add_query(Query::query(name.clone(), wanted.rtype));
         if extended == Extended::Edns {
             let mut edns = Edns::new();

@@ -377,6 +377,6 @@ sections! {
         /// One JSON object a line, or lines for people.
         format: LogFormat = LogFormat::Json;
         /// Which lines: a level, or `target=level` pairs.
-        filter: Text = "info,actix_server=warn,actix_http=off,lapin=off".into();
+        filter: Text = "info,actix_server=warn,actix_http=off,lapin=off,hickory_net=off,hickory_proto=off".into();
     }
 }

@@ -422,7 +422,7 @@ async fn dead_parents_are_told_apart() {
 async fn silent_root_servers_are_our_own_trouble() {
     let world = Cast::default().with("127.0.0.2", |_| Play::Silence).listen().await;
     let seen = look(&world.hasty(), "_deed.acme.test").await;
-    assert!(matches!(seen.failure, Some(ProbeFailure::Internal(_))), "{seen:?}");
+    assert!(matches!(seen.failure, Some(ProbeFailure::Canary(_))), "{seen:?}");
     assert!(seen.servers.is_empty() && seen.zone.is_none());
 }
 

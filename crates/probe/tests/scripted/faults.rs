@@ -65,9 +65,14 @@ async fn every_server_is_reported_with_its_own_fault() {
         Transport::Tcp,
         "the last attempt is a connection"
     );
-    let silent: Vec<_> =
-        world.seen().into_iter().filter(|s| s.server == "127.0.0.8").map(|s| s.tcp).collect();
-    assert_eq!(silent, [false, false, true]);
+    let silent: Vec<_> = world
+        .seen()
+        .into_iter()
+        .filter(|s| s.server == "127.0.0.8")
+        .map(|s| (s.tcp, s.message.edns.is_some()))
+        .collect();
+    let (with, without) = ((false, true), (false, false));
+    assert_eq!(silent, [with, with, without, (true, true)], "once without EDNS, then over a connection");
 }
 
 #[tokio::test]

@@ -147,9 +147,9 @@ async fn referrals_are_counted() {
         })
         .listen()
         .await;
-    let seen = look(&world.prober(), "_x.n.m.l.k.j.i.h.g.f.e.d.c.b.a").await;
+    let seen = look(&world.prober_with(|c| c.budgets.referrals = 5), "_x.i.h.g.f.e.d.c.b.a").await;
     assert_eq!(seen.failure, Some(ProbeFailure::BudgetExhausted), "{seen:?}");
-    assert_eq!(seen.queries, 13, "twelve referrals are followed");
+    assert_eq!(seen.queries, 6, "five referrals are followed");
 }
 
 #[tokio::test]

@@ -1,11 +1,15 @@
 //! The prober against scripted name servers on loopback: what they say, and what is reported of it.
 #![expect(clippy::unwrap_used, reason = "a test may panic")]
 
+mod absent;
 mod aliases;
 mod confirmation;
 mod delegations;
+mod dnssec;
 mod faults;
+mod findings;
 mod limits;
 mod records;
+mod signed;
 mod values;
 mod world;

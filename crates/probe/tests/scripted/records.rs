@@ -2,8 +2,9 @@
 use std::net::IpAddr;
 
 use hickory_proto::op::{Message, ResponseCode};
-use hickory_proto::rr::rdata::{A, AAAA, CNAME, NS, SOA, TXT};
+use hickory_proto::rr::rdata::{A, AAAA, CNAME, MX, NS, NULL, SOA, TXT};
 use hickory_proto::rr::{Name, RData, Record, RecordType};
+use hickory_proto::serialize::binary::{BinDecodable, BinEncodable};
 
 pub fn name(text: &str) -> Name {
     let mut name = Name::from_ascii(text).unwrap();
@@ -42,8 +43,22 @@ pub fn cname(owner: &str, target: &str) -> Record {
     record(owner, RData::CNAME(CNAME(name(target))))
 }
 
+/// The library does not know the type; its target is not compressed.
+pub fn dname(owner: &str, target: &str) -> Record {
+    let rdata = NULL::with(name(target).to_bytes().unwrap());
+    record(owner, RData::Unknown { code: RecordType::DNAME, rdata })
+}
+
+pub fn mx(owner: &str, server: &str) -> Record {
+    record(owner, RData::MX(MX::new(10, name(server))))
+}
+
 pub fn soa(owner: &str) -> Record {
-    record(owner, RData::SOA(SOA::new(name("ns.invalid"), name("h.invalid"), 42, 1, 1, 1, 60)))
+    soa_with(owner, 42)
+}
+
+pub fn soa_with(owner: &str, serial: u32) -> Record {
+    record(owner, RData::SOA(SOA::new(name("ns.invalid"), name("h.invalid"), serial, 1, 1, 1, 60)))
 }
 
 /// The zones of one server.
@@ -77,6 +92,20 @@ impl Zones {
         }
         reply.metadata.authoritative = true;
         let mut at = question.name.clone();
+        let dname = records.iter().find(|r| {
+            r.record_type() == RecordType::DNAME
+                && r.name.zone_of(&at)
+                && r.name.iter().len() < at.iter().len()
+        });
+        if let Some(dname) = dname {
+            // With the alias that repeats it, and nothing of what is at its end.
+            let RData::Unknown { rdata, .. } = &dname.data else { unreachable!() };
+            let target = Name::from_bytes(&rdata.anything).unwrap();
+            let kept = at.iter().len() - dname.name.iter().len();
+            let moved = Name::from_labels(at.iter().take(kept).chain(target.iter())).unwrap();
+            reply.answers = vec![dname.clone(), cname(&at.to_ascii(), &moved.to_ascii())];
+            return reply;
+        }
         while let Some(alias) = records.iter().find(|r| r.name == at && r.record_type() == RecordType::CNAME)
         {
             if reply.answers.contains(alias) {

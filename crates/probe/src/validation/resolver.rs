@@ -1,0 +1,78 @@
+//! Validation by trusted resolvers, whose AD bit is believed.
+use std::net::SocketAddr;
+
+use deed_claims::{Reply, Security, Validation};
+use hickory_proto::rr::RecordType;
+
+use super::{Subject, verdict};
+use crate::addresses::settled;
+use crate::budget::Budget;
+use crate::egress::Peer;
+use crate::exchange::Silence;
+use crate::inquiry::{Inquiry, Mode, Shared};
+use crate::response::Response;
+use crate::wire::{Recursion, Wanted};
+
+/// How often a resolver is asked that gives no answer: some drop a question whose answer took them long to find, and
+/// have it at hand the next time.
+const ASKED: usize = 3;
+const SERVFAIL: u16 = 2;
+
+/// Asks the resolvers in turn until one has a verdict.
+pub(super) async fn validate(shared: &Shared, budget: &Budget, subject: Subject<'_>) -> Validation {
+    let inquiry = Inquiry::new(shared, budget, Mode::Usual);
+    for resolver in &shared.config.resolvers {
+        if let Some(validation) = ask(&inquiry, *resolver, subject).await {
+            return validation;
+        }
+    }
+    let by = shared.config.resolvers.first().map(ToString::to_string).unwrap_or_default();
+    verdict(&by, Security::Indeterminate)
+}
+
+async fn ask(inquiry: &Inquiry<'_>, resolver: SocketAddr, subject: Subject<'_>) -> Option<Validation> {
+    let by = resolver.to_string();
+    let answer = patiently(inquiry, resolver, subject, Recursion::Desired).await?;
+    if settled(&answer) {
+        let security = if answer.authentic() { Security::Secure } else { Security::Insecure };
+        return Some(seen(inquiry, &answer, subject, verdict(&by, security)));
+    }
+    if answer.rcode() != SERVFAIL {
+        return None;
+    }
+    // It fails because the zone's servers do, or because it does not believe what they say.
+    let unchecked = patiently(inquiry, resolver, subject, Recursion::Unchecked).await?;
+    let bogus =
+        Validation { rcode: Some(SERVFAIL), ede: answer.extended_error(), ..verdict(&by, Security::Bogus) };
+    settled(&unchecked).then_some(bogus)
+}
+
+async fn patiently(
+    inquiry: &Inquiry<'_>,
+    resolver: SocketAddr,
+    subject: Subject<'_>,
+    recursion: Recursion,
+) -> Option<Response> {
+    let wanted = Wanted { name: subject.name.clone(), rtype: RecordType::TXT, recursion };
+    for _ in 0..ASKED {
+        match inquiry.ask(Peer::Configured(resolver), &wanted).await.result {
+            Ok(response) => return Some(response),
+            Err(Silence::Fault(_)) if inquiry.budget.left() > 0 => {}
+            Err(_) => return None,
+        }
+    }
+    None
+}
+
+/// The verdict with what the resolver saw.
+fn seen(inquiry: &Inquiry<'_>, response: &Response, subject: Subject<'_>, verdict: Validation) -> Validation {
+    match inquiry.reply_of_resolver(response, subject.name) {
+        Reply::Message { rcode, values, soa, .. } => Validation {
+            rcode: Some(rcode),
+            values,
+            negative_ttl: soa.map(|soa| soa.negative_ttl),
+            ..verdict
+        },
+        Reply::Fault(_) | Reply::Blocked => verdict,
+    }
+}
