@@ -71,7 +71,9 @@ fn cases(text: &str) -> Vec<Case> {
         let columns: Vec<&str> = line.split(';').map(str::trim).collect();
         let &[source, unicode, unicode_faults, ascii, ascii_faults, ..] = &columns[..] else { continue };
         // An empty column repeats the one before it.
-        let or = |column: &str, before: &str| if column.is_empty() { before.to_owned() } else { unescaped(column) };
+        let or = |column: &str, before: &str| {
+            if column.is_empty() { before.to_owned() } else { unescaped(column) }
+        };
         let source = unescaped(source);
         let unicode = or(unicode, &source);
         let faults = if ascii_faults.is_empty() { unicode_faults } else { ascii_faults };
@@ -124,7 +126,8 @@ fn stricter(case: &Case) -> Option<&'static str> {
 }
 
 fn is_number(label: &str) -> bool {
-    let hexadecimal = label.strip_prefix("0x").is_some_and(|rest| rest.bytes().all(|b| b.is_ascii_hexdigit()));
+    let hexadecimal =
+        label.strip_prefix("0x").is_some_and(|rest| rest.bytes().all(|b| b.is_ascii_hexdigit()));
     hexadecimal || label.bytes().all(|b| b.is_ascii_digit())
 }
 
@@ -150,10 +153,15 @@ fn names_are_mapped_as_unicodes_test_says() {
             (false, Err(_)) => refused += 1,
             (false, Ok(_)) if is_trailing_dot(case) => reasons += 1,
             (false, Ok(_)) if case.faults == "[V7]" && NEWER.contains(&case.ascii.as_str()) => newer += 1,
-            (_, found) => misses.push(format!("{:?} {} -> {found:?}, not {}", case.source, case.faults, case.ascii)),
+            (_, found) => {
+                misses.push(format!("{:?} {} -> {found:?}, not {}", case.source, case.faults, case.ascii))
+            }
         }
     }
-    assert_eq!(newer, 5, "the file and the mapping have other versions of Unicode now: look which names differ");
+    assert_eq!(
+        newer, 5,
+        "the file and the mapping have other versions of Unicode now: look which names differ"
+    );
     assert!(misses.is_empty(), "{} of {}: {misses:#?}", misses.len(), cases.len());
     assert!(right > 500 && refused > 3000, "{right} right, {refused} refused, {reasons} by our own rules");
 }

@@ -75,7 +75,13 @@ fn config(port: u16) -> ProbeConfig {
 /// All networks but 127.0.0.0/8.
 fn everything_else() -> Vec<Network> {
     let networks = [
-        "0.0.0.0/2", "64.0.0.0/3", "96.0.0.0/4", "112.0.0.0/5", "120.0.0.0/6", "124.0.0.0/7", "126.0.0.0/8",
+        "0.0.0.0/2",
+        "64.0.0.0/3",
+        "96.0.0.0/4",
+        "112.0.0.0/5",
+        "120.0.0.0/6",
+        "124.0.0.0/7",
+        "126.0.0.0/8",
         "128.0.0.0/1",
     ];
     networks.iter().map(|network| network.parse().expect("a network")).collect()

@@ -28,7 +28,9 @@ fuzz_target!(|text: &str| {
 fn claim(name: DomainName) {
     let templates = ChallengeTemplates::default();
     let registrable = name.registrable_domain();
-    let Ok(claimable) = ClaimableName::new(name, &NamePolicy::default(), templates.longest_prefix()) else { return };
+    let Ok(claimable) = ClaimableName::new(name, &NamePolicy::default(), templates.longest_prefix()) else {
+        return;
+    };
     assert_eq!(registrable.as_ref(), Some(claimable.apex()));
     assert!(claimable.name().is_within(claimable.apex()));
     for scope in [Scope::Apex, Scope::Host] {

@@ -6,9 +6,9 @@ use std::net::{IpAddr, Ipv4Addr};
 
 use deed_claims::name::DomainName;
 use deed_claims::{
-    Challenge, ChallengeTemplates, Confirmation, Dname, Elsewhere, Evidence, ExtendedError, Findings, NetworkFault,
-    Observation, Outcome, Place, ProbeFailure, Reply, Scope, Security, Serial, ServerAnswer, SoaSeen, Token,
-    Transport, Validation, VantageAnswer, judge,
+    Challenge, ChallengeTemplates, Confirmation, Dname, Elsewhere, Evidence, ExtendedError, Findings,
+    NetworkFault, Observation, Outcome, Place, ProbeFailure, Reply, Scope, Security, Serial, ServerAnswer,
+    SoaSeen, Token, Transport, Validation, VantageAnswer, judge,
 };
 use libfuzzer_sys::arbitrary::{Result, Unstructured};
 use libfuzzer_sys::fuzz_target;
@@ -41,7 +41,9 @@ fuzz_target!(|bytes: &[u8]| {
 fn proven(challenge: &Challenge, seen: &Observation) {
     let wanted = challenge.record_value.as_bytes();
     let shows = |server: &ServerAnswer| match &server.reply {
-        Reply::Message { values, .. } => with_authority(&server.reply) && values.iter().any(|value| value == wanted),
+        Reply::Message { values, .. } => {
+            with_authority(&server.reply) && values.iter().any(|value| value == wanted)
+        }
         _ => false,
     };
     assert!(seen.servers.iter().any(shows), "{seen:?}");
@@ -91,11 +93,17 @@ fn observation(u: &mut Unstructured<'_>, challenge: &Challenge) -> Result<Observ
     })
 }
 
-fn optional<'a, T>(u: &mut Unstructured<'a>, make: impl FnOnce(&mut Unstructured<'a>) -> Result<T>) -> Result<Option<T>> {
+fn optional<'a, T>(
+    u: &mut Unstructured<'a>,
+    make: impl FnOnce(&mut Unstructured<'a>) -> Result<T>,
+) -> Result<Option<T>> {
     if u.ratio(1, 2)? { make(u).map(Some) } else { Ok(None) }
 }
 
-fn several<'a, T>(u: &mut Unstructured<'a>, mut make: impl FnMut(&mut Unstructured<'a>) -> Result<T>) -> Result<Vec<T>> {
+fn several<'a, T>(
+    u: &mut Unstructured<'a>,
+    mut make: impl FnMut(&mut Unstructured<'a>) -> Result<T>,
+) -> Result<Vec<T>> {
     let count = u.int_in_range(0..=4)?;
     (0..count).map(|_| make(u)).collect()
 }

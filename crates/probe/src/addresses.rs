@@ -164,8 +164,14 @@ impl Inquiry<'_> {
             let cut = match self.enclosing(server, Reach::Whole, nesting).await {
                 Ok(cut) => self.with_addresses(cut, Need::Any, nesting).await,
                 Err(ProbeFailure::Internal(_)) => return Addresses::Failed(NetworkFault::Internal),
+                Err(ProbeFailure::NoAddress) => return Addresses::None,
                 Err(_) => return Addresses::Failed(NetworkFault::Timeout),
             };
+            // Its zone's servers have none either, as in delegations that lead back to themselves: nobody is asked.
+            let nowhere = |s: &NameServer| matches!(s.addresses, Addresses::None | Addresses::Unknown);
+            if cut.servers.iter().all(nowhere) {
+                return Addresses::None;
+            }
             let cut = &cut;
             self.both_families(server, Recursion::No, |wanted| {
                 async move {

@@ -44,7 +44,12 @@ impl PowerDns {
         for zone in zones {
             zone.write(path);
             // Writing to a string cannot fail.
-            let _ = writeln!(list, "zone \"{}\" {{ type native; file \"{home}/{}\"; }};", zone.origin, zone.file());
+            let _ = writeln!(
+                list,
+                "zone \"{}\" {{ type native; file \"{home}/{}\"; }};",
+                zone.origin,
+                zone.file()
+            );
         }
         fs::write(path.join("named.conf"), list).expect("the list of zones is written");
         util(path, &["create-bind-db", &format!("{home}/keys.db")]);
@@ -70,7 +75,8 @@ impl PowerDns {
     /// When it does not sign the zone.
     pub fn ds(&self, origin: &str) -> String {
         let records = util(self.process.folder(), &["export-zone-ds", origin]);
-        let records: Vec<&str> = records.lines().map(|line| line.split(" ;").next().unwrap_or(line)).collect();
+        let records: Vec<&str> =
+            records.lines().map(|line| line.split(" ;").next().unwrap_or(line)).collect();
         assert!(!records.is_empty(), "no key for {origin}");
         records.join("\n")
     }

@@ -15,7 +15,13 @@ pub struct ZoneText {
 impl ZoneText {
     /// A zone with an SOA, one name server and these further lines.
     pub fn new(origin: &str, server: &str, address: Ipv4Addr, serial: u32, lines: &str) -> Self {
-        Self::with_soa(origin, server, serial, 3600, &format!("@ NS {server}.\n{server}. A {address}\n{lines}"))
+        Self::with_soa(
+            origin,
+            server,
+            serial,
+            3600,
+            &format!("@ NS {server}.\n{server}. A {address}\n{lines}"),
+        )
     }
 
     /// A zone with an SOA and these lines, which name its servers; names without a trailing dot are below it.

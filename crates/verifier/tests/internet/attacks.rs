@@ -37,7 +37,7 @@ async fn a_fan_of_name_servers_hardly_reaches_the_victim() {
         fan += &format!("fan.com. NS ns{i}.sub{i}.victim.com.\n");
     }
     let internet = Plan::in_block(10).com(&fan).com(&to(10, "victim.com", 41)).start();
-    let victim = Scripted::listen(internet.at(41), |asked| asked.error(ResponseCode::NXDomain)).await;
+    let victim = Scripted::listen(internet.at(41), denial).await;
     let checked = check(&internet.prober(), "fan.com").await;
     assert_bounded(&checked);
     // Four names are resolved, and what is found out about one of them serves the others.
@@ -137,9 +137,22 @@ async fn claims_of_thousands_of_records_are_no_answer() {
 #[tokio::test]
 async fn nothing_is_sent_to_an_address_that_is_refused() {
     const REFUSED: [&str; 16] = [
-        "127.66.6.6", "0.0.0.0", "10.1.2.3", "172.16.1.1", "192.168.1.1", "169.254.169.254", "100.64.0.1",
-        "224.0.0.251", "255.255.255.255", "198.18.0.1", "::1", "::ffff:127.66.6.6", "64:ff9b::7f42:606",
-        "2002:7f42:606::1", "fe80::1", "fd00:ec2::254",
+        "127.66.6.6",
+        "0.0.0.0",
+        "10.1.2.3",
+        "172.16.1.1",
+        "192.168.1.1",
+        "169.254.169.254",
+        "100.64.0.1",
+        "224.0.0.251",
+        "255.255.255.255",
+        "198.18.0.1",
+        "::1",
+        "::ffff:127.66.6.6",
+        "64:ff9b::7f42:606",
+        "2002:7f42:606::1",
+        "fe80::1",
+        "fd00:ec2::254",
     ];
     let mut com = String::new();
     for (i, refused) in REFUSED.iter().enumerate() {
@@ -153,7 +166,11 @@ async fn nothing_is_sent_to_an_address_that_is_refused() {
         let checked = check(&prober, &format!("n{i}.com")).await;
         assert_bounded(&checked);
         assert_eq!(checked.verdict(), "blocked_address", "{refused}: {:#?}", checked.seen);
-        assert!(checked.seen.servers.iter().all(|s| s.reply == Reply::Blocked), "{refused}: {:#?}", checked.seen);
+        assert!(
+            checked.seen.servers.iter().all(|s| s.reply == Reply::Blocked),
+            "{refused}: {:#?}",
+            checked.seen
+        );
     }
     for trap in &traps {
         let arrived = trap.try_recv(&mut [0; 512]);
@@ -227,7 +244,8 @@ async fn guesses_prove_nothing() {
     let server = Scripted::listen(internet.at(41), guess).await;
     let checked = check(&internet.prober_with(hasty), "guessed.com").await;
     assert_bounded(&checked);
-    assert!(server.arrived() <= 12, "{}", server.arrived());
+    // The look and what is asked to find the mistake: two datagrams and a connection each.
+    assert!(server.arrived() <= 30, "{}", server.arrived());
 }
 
 /// Thirteen servers that never answer: the check ends in time and says that nobody answered.

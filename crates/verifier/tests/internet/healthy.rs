@@ -32,8 +32,20 @@ async fn a_right_record_is_proven_wherever_it_is_served() {
         .start();
     let prober = internet.prober();
     let domains = [
-        "nsd.com", "bind.com", "knot.com", "pdns.com", "four.com", "strings.com", "beside.com", "alias.com",
-        "away.com", "moved.com", "star.com", "signed.com", "live.com", "most.com",
+        "nsd.com",
+        "bind.com",
+        "knot.com",
+        "pdns.com",
+        "four.com",
+        "strings.com",
+        "beside.com",
+        "alias.com",
+        "away.com",
+        "moved.com",
+        "star.com",
+        "signed.com",
+        "live.com",
+        "most.com",
     ];
     let checked = join_all(domains.map(|domain| check(&prober, domain))).await;
     for (domain, checked) in domains.iter().zip(&checked) {

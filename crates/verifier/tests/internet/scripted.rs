@@ -42,7 +42,10 @@ impl Scripted {
     }
 
     /// Without anybody listening for connections.
-    pub async fn datagrams_only(at: SocketAddr, script: impl Fn(&Asked) -> Play + Send + Sync + 'static) -> Self {
+    pub async fn datagrams_only(
+        at: SocketAddr,
+        script: impl Fn(&Asked) -> Play + Send + Sync + 'static,
+    ) -> Self {
         Self::serve(at, None, Arc::new(script)).await
     }
 

@@ -160,8 +160,7 @@ impl Plan {
         let block = self.block;
         let all: Vec<Ipv4Addr> = (1..=99).map(|last| at(block, last)).chain([Bind::ADDRESS]).collect();
         let port = free_port(&all);
-        let mut internet =
-            Internet { block, port, anchor: String::new(), knot: None, _servers: vec![] };
+        let mut internet = Internet { block, port, anchor: String::new(), knot: None, _servers: vec![] };
         let mut com = self.com.clone();
         for by in By::ALL {
             let zones = || self.zones.iter().filter(move |(on, _)| *on == by).map(|(_, zone)| zone.clone());
@@ -200,7 +199,8 @@ impl Internet {
         let (root_at, com_at) = (at(self.block, 1), at(self.block, 2));
         let com = ZoneText::with_soa("com", "ns.com", 3, 900, &format!("@ NS ns\nns A {com_at}\n{lines}"));
         let com = SignedZone::sign(&com, Denial::OptOut, Validity::Now);
-        let root = format!("@ NS ns.root.\nns.root. A {root_at}\ncom. NS ns.com.\nns.com. A {com_at}\n{}", com.ds);
+        let root =
+            format!("@ NS ns.root.\nns.root. A {root_at}\ncom. NS ns.com.\nns.com. A {com_at}\n{}", com.ds);
         let root = ZoneText::with_soa("", "ns.root", 5, 900, &root);
         let root = SignedZone::sign(&root, Denial::Nsec, Validity::Now);
         self._servers.push(Box::new(Nsd::start(com_at, self.port, &[com.zone])));
