@@ -163,5 +163,5 @@ fn names_are_mapped_as_unicodes_test_says() {
         "the file and the mapping have other versions of Unicode now: look which names differ"
     );
     assert!(misses.is_empty(), "{} of {}: {misses:#?}", misses.len(), cases.len());
-    assert!(right > 500 && refused > 3000, "{right} right, {refused} refused, {reasons} by our own rules");
+    assert!(right > 400 && refused > 5000, "{right} right, {refused} refused, {reasons} by our own rules");
 }

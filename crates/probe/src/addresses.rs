@@ -102,6 +102,13 @@ impl Inquiry<'_> {
         if chosen.is_empty() {
             return Arc::clone(cut);
         }
+        // Names that only the zone itself could tell, and no glue to ask it: nobody ever finds them.
+        let lost = |s: &NameServer| s.addresses == Addresses::Unknown && cut.zone.zone_of(&s.name);
+        if cut.servers.iter().all(lost) {
+            let mut full = Delegation { resolved: true, ..(**cut).clone() };
+            full.servers.iter_mut().for_each(|server| server.addresses = Addresses::None);
+            return Arc::new(full);
+        }
         let found = join_all(chosen.iter().map(|server| self.resolve(&server.name, nesting))).await;
         let mut full = Delegation { resolved: true, ..(**cut).clone() };
         for (server, addresses) in chosen.into_iter().zip(found) {
@@ -164,14 +171,8 @@ impl Inquiry<'_> {
             let cut = match self.enclosing(server, Reach::Whole, nesting).await {
                 Ok(cut) => self.with_addresses(cut, Need::Any, nesting).await,
                 Err(ProbeFailure::Internal(_)) => return Addresses::Failed(NetworkFault::Internal),
-                Err(ProbeFailure::NoAddress) => return Addresses::None,
                 Err(_) => return Addresses::Failed(NetworkFault::Timeout),
             };
-            // Its zone's servers have none either, as in delegations that lead back to themselves: nobody is asked.
-            let nowhere = |s: &NameServer| matches!(s.addresses, Addresses::None | Addresses::Unknown);
-            if cut.servers.iter().all(nowhere) {
-                return Addresses::None;
-            }
             let cut = &cut;
             self.both_families(server, Recursion::No, |wanted| {
                 async move {
