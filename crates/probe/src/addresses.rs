@@ -33,15 +33,28 @@ pub(crate) enum Need {
 pub(crate) struct Helpers {
     /// Names that may still be resolved for them.
     left: AtomicUsize,
+    /// Names of servers that turned out not to exist.
+    missing: AtomicUsize,
     zones: Mutex<HashMap<Name, Arc<OnceCell<Arc<Delegation>>>>>,
 }
 
 /// Names resolved for one of them: the second is for when the first fails.
 const EACH: usize = 2;
+/// Names of servers that may turn out not to exist before no more are looked for: a delegation to names that are made
+/// up has others pay for it.
+const MISSING: usize = 3;
 
 impl Helpers {
     pub(crate) fn new(names: usize) -> Self {
-        Self { left: AtomicUsize::new(names), zones: Mutex::default() }
+        Self { left: AtomicUsize::new(names), missing: AtomicUsize::new(0), zones: Mutex::default() }
+    }
+
+    fn miss(&self) {
+        self.missing.fetch_add(1, Ordering::Relaxed);
+    }
+
+    fn have_missed_enough(&self) -> bool {
+        self.missing.load(Ordering::Relaxed) >= MISSING
     }
 
     fn place_of(&self, zone: &Name) -> Arc<OnceCell<Arc<Delegation>>> {
@@ -117,7 +130,10 @@ impl Inquiry<'_> {
             }
         }
         let full = Arc::new(full);
-        self.shared.cache.remember(self.mode, full.zone.clone(), &full);
+        // Where names were left out, the next look shall try again.
+        if !self.helpers.have_missed_enough() {
+            self.shared.cache.remember(self.mode, full.zone.clone(), &full);
+        }
         full
     }
 
@@ -146,6 +162,9 @@ impl Inquiry<'_> {
     }
 
     async fn resolve(&self, server: &Name, nesting: Nesting) -> Addresses {
+        if self.helpers.have_missed_enough() {
+            return Addresses::Unknown;
+        }
         if self.shared.config.resolvers.is_empty() {
             return self.resolve_by_walk(server, nesting).await;
         }
@@ -201,6 +220,9 @@ impl Inquiry<'_> {
             Ipv6::Auto | Ipv6::On => &[RecordType::A, RecordType::AAAA],
         };
         let answers = join_all(families.iter().map(|rtype| of(*rtype))).await;
+        if answers.iter().flatten().any(|response| response.rcode() == NXDOMAIN) {
+            self.helpers.miss();
+        }
         // Two of each family at most: neither crowds the other out.
         let found = answers.iter().flatten().flat_map(|r| r.addresses(name, most).into_iter().take(2));
         let found = Addresses::of(found.collect());
@@ -227,6 +249,8 @@ impl Inquiry<'_> {
         last
     }
 }
+
+const NXDOMAIN: u16 = 3;
 
 fn without_glue(cut: &Delegation) -> impl Iterator<Item = &NameServer> {
     cut.servers.iter().filter(|server| server.addresses == Addresses::Unknown)

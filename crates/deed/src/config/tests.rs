@@ -65,6 +65,8 @@ fn what_clients_send_that_is_no_http_writes_no_lines() {
     let lines = tracing_subscriber::registry().with(filter);
     tracing::subscriber::with_default(lines, || {
         assert!(!tracing::enabled!(target: "actix_http::h1::dispatcher", tracing::Level::ERROR));
+        // It writes whole answers, which strangers made.
+        assert!(!tracing::enabled!(target: "hickory_net::dnssec", tracing::Level::ERROR));
         assert!(tracing::enabled!(target: "deed_api::pipeline", tracing::Level::INFO));
     });
 }
@@ -118,6 +120,11 @@ udp_tries = 4
 allow_networks = ["10.0.0.0/8", "10.0.0.1/8"]
 roots = "/nowhere/root.hints"
 delegation = "from_resolver"
+validation = "self"
+trust_anchor = "/nowhere/root.key"
+vantages = ["tokyo=192.0.2.53:53", "192.0.2.54:53"]
+vantage_quorum = 1
+canary = "not a name"
 delegation_cache_ttl = "61s"
 in_flight = 0
 [dns.budgets]
@@ -197,6 +204,41 @@ fn roles_need_what_they_need() {
     let (no_bus, no_store) = (faults(alone(store)), faults(alone(bus)));
     assert!(no_bus.len() == 1 && no_bus[0].contains("`bus.url`"), "{no_bus:?}");
     assert!(no_store.len() == 1 && no_store[0].contains("`store.url`"), "{no_store:?}");
+}
+
+#[test]
+fn what_validates_is_checked_and_handed_on() {
+    let folder = tempfile::tempdir().unwrap();
+    let anchor = folder.path().join("root.key");
+    std::fs::write(
+        &anchor,
+        ". IN DS 20326 8 2 E06D44B80B8F1D39A95C0B0D7C65D08458E880409BBC683457104237C7F8EC8D\n",
+    )
+    .unwrap();
+    let file = format!(
+        "[dns]\nresolvers = [\"127.0.0.1:53\"]\nvalidation = \"self\"\ntrust_anchor = {anchor:?}\n\
+         vantages = [\"tokyo=192.0.2.53:53\"]\nvantage_quorum = 1\ncanary = \"acme.com\"\n"
+    );
+    let probe = from(&file, &[], &[]).settings.unwrap().probe;
+    assert_eq!(probe.validation, deed_probe::ValidationMode::Own);
+    assert!(probe.trust_anchor.is_some());
+    assert_eq!((probe.vantages[0].name.as_str(), probe.vantage_quorum), ("tokyo", 1));
+    assert_eq!(probe.canary.as_deref(), Some("acme.com"));
+    assert!(deed_probe::Prober::new(probe).is_ok());
+    std::fs::write(&anchor, ". IN TXT x\n").unwrap();
+    assert_eq!(
+        faults(from(&file, &[], &[])),
+        ["dns.trust_anchor (file:4): record 1 is no DS or DNSKEY record that can be used"]
+    );
+    let one_more =
+        "[dns]\nvalidation = \"resolver\"\nvantages = [\"tokyo=192.0.2.53:53\"]\nvantage_quorum = 2\n";
+    assert_eq!(
+        faults(from(one_more, &[], &[])),
+        [
+            "dns.validation (file:2): \"resolver\" needs at least one of `dns.resolvers`",
+            "dns.vantage_quorum (file:4): has to be between 1 and the number of `dns.vantages`, which is 1",
+        ]
+    );
 }
 
 #[test]

@@ -161,7 +161,7 @@ lease_ttl = "5s"
 
 [log]
 format = "human"
-filter = "warn,actix_http=off,lapin=off"
+filter = "warn,actix_http=off,lapin=off,hickory_net=off,hickory_proto=off"
 "#,
         listen = at.listen,
         ops = at.ops,

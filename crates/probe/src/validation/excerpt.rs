@@ -105,8 +105,8 @@ fn denials(response: &Response, zone: &Name, wanted: &Wanted, denied: bool) -> V
     let mut owners: Vec<(&Name, RecordType)> = vec![];
     for record in response.authorities() {
         let key = (&record.name, record.record_type());
-        let denies = matches!(key.1, RecordType::NSEC | RecordType::NSEC3);
-        if denies && around.zone_of(key.0) && owners.len() < DENIALS && !owners.contains(&key) {
+        let proves = matches!(key.1, RecordType::NSEC | RecordType::NSEC3);
+        if proves && around.zone_of(key.0) && owners.len() < DENIALS && !owners.contains(&key) {
             owners.push(key);
         }
     }

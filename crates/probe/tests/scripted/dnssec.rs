@@ -281,29 +281,25 @@ fn thief_with_signature(seen: &Seen) -> Message {
     Signed::new("acme.test", records_of_acme(vec![txt(AT, "v")])).answer(&seen.message)
 }
 
+type Forge = fn(Message) -> Message;
+
+/// The parent as a forger would have it.
+fn unsigned_delegation() -> Signed {
+    Signed::new("test", vec![ns("acme.test", "ns1.acme.test")])
+}
+
+fn unsigned(mut reply: Message) -> Message {
+    reply.authorities.retain(|r| !is_signature(r));
+    reply
+}
+
 /// On the path to the parent: he denies that the zone is signed.
 #[tokio::test]
 async fn a_forged_denial_of_the_delegations_keys_is_bogus() {
-    let forged: [(&str, fn(Message) -> Message, u16); 3] = [
+    let forged: [(&str, Forge, u16); 3] = [
         ("no proof", |reply| strip(no_data("test", reply)), 12),
-        (
-            "unsigned proof",
-            |mut reply| {
-                let forger = Signed::new("test", vec![ns("acme.test", "ns1.acme.test")]);
-                reply = forger.answer(&question_of(&reply));
-                reply.authorities.retain(|r| !is_signature(r));
-                reply
-            },
-            6,
-        ),
-        (
-            "proof by another key",
-            |reply| {
-                let forger = Signed::new("test", vec![ns("acme.test", "ns1.acme.test")]);
-                forger.answer(&question_of(&reply))
-            },
-            6,
-        ),
+        ("unsigned proof", |reply| unsigned(unsigned_delegation().answer(&question_of(&reply))), 6),
+        ("proof by another key", |reply| unsigned_delegation().answer(&question_of(&reply)), 6),
     ];
     for (what, forge, _) in forged {
         let stage = chain(vec![txt(AT, "owner")])
@@ -341,9 +337,9 @@ async fn a_proof_about_another_name_does_not_do() {
                 if s.is("acme.test", RecordType::DS) {
                     let mut asked = s.message.clone();
                     asked.queries[0].name = crate::records::name("sister.test");
-                    let mut reply = replay.answer(&asked);
-                    reply.queries = s.message.queries.clone();
-                    reply.into()
+                    let mut proof = replay.answer(&asked);
+                    proof.queries.clone_from(&s.message.queries);
+                    proof.into()
                 } else {
                     test.answer(&s.message).into()
                 }

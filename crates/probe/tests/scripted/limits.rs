@@ -219,3 +219,28 @@ async fn values_are_capped_before_they_are_kept() {
     let Reply::Message { values, oversize: true, .. } = &seen.servers[0].reply else { panic!("{seen:?}") };
     assert_eq!(values.len(), 64);
 }
+
+#[tokio::test]
+async fn made_up_names_of_servers_are_given_up_after_three() {
+    // Four zones without glue at the top, each of which leads on to two names that do not exist.
+    let mut records = vec![];
+    for i in 0..4 {
+        records.push(ns("acme.test", &format!("ns.fan{i}.test")));
+        for j in 0..2 {
+            records.push(ns(&format!("fan{i}.test"), &format!("no{i}-{j}.made-up.test")));
+        }
+    }
+    records.push(ns("made-up.test", "ns.made-up.test"));
+    records.push(a("ns.made-up.test", "127.0.0.4"));
+    let made_up = Zones::default().with("made-up.test", vec![]);
+    let world = Cast::default().parents_with(records).zones("127.0.0.4", made_up).listen().await;
+    let seen = look(&world.prober(), AT).await;
+    let asked: std::collections::HashSet<_> = world
+        .seen()
+        .iter()
+        .filter(|s| s.server == "127.0.0.4" && s.message.queries[0].query_type == RecordType::A)
+        .map(|s| s.message.queries[0].name.to_lowercase())
+        .collect();
+    assert!(asked.len() <= 4, "those that were under way already: {asked:?}");
+    assert!(seen.servers.iter().all(|s| s.address.is_none()), "{seen:?}");
+}

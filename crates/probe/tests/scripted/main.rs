@@ -10,6 +10,7 @@ mod faults;
 mod findings;
 mod limits;
 mod records;
+mod resolvers;
 mod signed;
 mod values;
 mod world;

@@ -5,7 +5,7 @@ use hickory_proto::rr::rdata::opt::EdnsOption;
 use hickory_proto::rr::{Name, Record};
 
 use crate::records::{a, name, strings, txt};
-use crate::world::{Cast, ONE, Play, Tcp, World, acme, look, values, with_value};
+use crate::world::{Cast, ONE, Play, Seen, Tcp, World, acme, look, values, with_value};
 
 const AT: &str = "_deed.acme.test";
 
@@ -218,4 +218,62 @@ async fn foreign_bytes_in_server_names_come_out_as_ascii() {
     assert_eq!(values(&seen.servers[0]), ["v"]);
     let reported = &seen.servers[0].server;
     assert!(reported.bytes().all(|b| (0x21..0x7f).contains(&b)), "{reported:?}");
+}
+
+#[tokio::test]
+async fn servers_that_take_no_edns_are_used_without_and_remembered() {
+    type Refuse = fn(&Seen) -> Play;
+    let badvers: Refuse = |seen| {
+        let mut reply = seen.message.clone().into_response();
+        reply.metadata.response_code = ResponseCode::BADVERS;
+        reply.set_edns(Edns::new());
+        reply.into()
+    };
+    let silent: Refuse = |_| Play::Silence;
+    // What is sent the first time: one question with EDNS, or two that are waited for in vain.
+    for (refuse, with) in [(badvers, 1), (silent, 2)] {
+        let world = Cast::default()
+            .parents(ONE)
+            .with("127.0.0.4", move |s| {
+                if s.message.edns.is_some() { refuse(s) } else { with_value("v").answer(&s.message).into() }
+            })
+            .listen()
+            .await;
+        let prober = world.hasty();
+        for asked in [with + 1, with + 2] {
+            let seen = look(&prober, AT).await;
+            assert_eq!(
+                (values(&seen.servers[0]), seen.servers[0].transport),
+                (vec!["v".to_owned()], Transport::Udp)
+            );
+            assert_eq!(world.asked("127.0.0.4"), asked);
+        }
+    }
+}
+
+#[tokio::test]
+async fn edns_is_broken_where_neither_way_brings_an_answer() {
+    type Play1 = fn(&Seen) -> Play;
+    let not_implemented: Play1 = |seen| {
+        let mut reply = seen.message.clone().into_response();
+        reply.metadata.response_code = ResponseCode::NotImp;
+        reply.edns = None;
+        reply.into()
+    };
+    let silent: Play1 = |_| Play::Silence;
+    let cases: [(Play1, Play1, NetworkFault); 4] = [
+        (not_implemented, not_implemented, NetworkFault::EdnsBroken),
+        (not_implemented, silent, NetworkFault::EdnsBroken),
+        (silent, not_implemented, NetworkFault::EdnsBroken),
+        (silent, silent, NetworkFault::Timeout),
+    ];
+    for (with, without, fault) in cases {
+        let world = Cast::default()
+            .parents(ONE)
+            .with("127.0.0.4", move |s| if s.message.edns.is_some() { with(s) } else { without(s) })
+            .listen()
+            .await;
+        let seen = look(&world.hasty(), AT).await;
+        assert_eq!(seen.servers[0].reply, Reply::Fault(fault), "{seen:?}");
+    }
 }
