@@ -1,7 +1,7 @@
 //! Folds events into state: total, and deaf to what it does not know.
 use crate::event::{
     CheckCause, CheckOutcome, CheckRecorded, ClaimInitiated, ContestOpened, ContestResolution, EndReason,
-    OwnershipEvent, OwnershipGranted, ProofMissing, VerificationRequested,
+    MissingCause, OwnershipEvent, OwnershipGranted, ProofMissing, VerificationRequested,
 };
 use crate::ownership::{AtRisk, Claim, ClaimState, Contest, Ended, Held, LastCheck, Ownership, Pending};
 
@@ -160,6 +160,10 @@ impl Claim {
 
     fn missing(&mut self, e: &ProofMissing) {
         let Some(held) = self.held().copied() else { return };
+        if e.cause == MissingCause::Absent {
+            // The check that found it gone was the first of its kind.
+            self.step = 1;
+        }
         let risk = AtRisk { cause: e.cause, since: e.at, lapses_at: e.lapses_at };
         self.state = ClaimState::AtRisk { held, risk };
     }

@@ -3,6 +3,9 @@ use chrono::Duration;
 
 use crate::{ClaimId, Policy};
 
+/// The shortest pause between two checks that the schedule makes.
+pub const SHORTEST: Duration = Duration::seconds(1);
+
 /// A number in -1.0..=1.0 that depends on claim and attempt alone, so that replays agree.
 fn jitter(claim: ClaimId, attempt: u32) -> f64 {
     let mut hash = u64::from(attempt).wrapping_add(0x9e37_79b9_7f4a_7c15);

@@ -2,6 +2,7 @@
 mod add;
 mod bulk;
 mod delete;
+mod evidence;
 mod history;
 mod initiate;
 mod list;

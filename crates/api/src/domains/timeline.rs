@@ -4,14 +4,15 @@ use std::collections::BTreeSet;
 use chrono::{DateTime, Utc};
 use deed_claims::{
     CheckCause, CheckOutcome, CheckRecorded, ClaimId, ContestAnswer, ContestResolution, EndReason, Event,
-    Evidence, MissingCause, OwnershipEvent, ServerEvidence, Transport,
+    MissingCause, OwnershipEvent,
 };
 use deed_store::{Position, RecordedEvent};
 use serde::Serialize;
 use utoipa::ToSchema;
 
+use super::evidence::EvidenceBody;
 use super::view::DiagnosisBody;
-use super::words::{CauseWord, OutcomeWord, TransportWord};
+use super::words::{CauseWord, OutcomeWord};
 
 /// One thing that happened.
 #[derive(Debug, Serialize, ToSchema)]
@@ -53,91 +54,6 @@ pub struct CheckBody {
     next_check_at: Option<DateTime<Utc>>,
 }
 
-/// What a check saw.
-#[derive(Debug, Serialize, ToSchema)]
-#[serde(rename_all = "camelCase")]
-#[schema(as = Evidence)]
-pub struct EvidenceBody {
-    /// The zone whose servers were asked.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    #[schema(nullable = false)]
-    zone: Option<String>,
-    /// Aliases that were followed.
-    aliases: Vec<String>,
-    servers: Vec<ServerBody>,
-    /// The second look: `none`, `repeated`, `secure` or `bogus`.
-    confirmation: String,
-    /// The servers' second answers.
-    confirmed_by: Vec<ServerBody>,
-    /// Questions sent.
-    queries: u32,
-    took_ms: u32,
-    /// The place that looked.
-    vantage: String,
-    /// The Public Suffix List in force.
-    suffix_list: String,
-}
-
-/// What one server said.
-#[derive(Debug, Serialize, ToSchema)]
-#[serde(rename_all = "camelCase")]
-#[schema(as = ServerAnswer)]
-pub struct ServerBody {
-    server: String,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    #[schema(nullable = false)]
-    address: Option<String>,
-    #[schema(value_type = TransportWord)]
-    transport: Transport,
-    /// A response code such as `NXDOMAIN`, or why there was none.
-    result: String,
-    authoritative: bool,
-    truncated: bool,
-    /// The Extended DNS Error.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    #[schema(nullable = false)]
-    ede: Option<u32>,
-    /// Values seen, escaped and cut.
-    values: Vec<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    #[schema(nullable = false)]
-    soa_serial: Option<u32>,
-    ms: u32,
-}
-
-impl From<&ServerEvidence> for ServerBody {
-    fn from(e: &ServerEvidence) -> Self {
-        Self {
-            server: e.server.clone(),
-            address: e.address.clone(),
-            transport: e.transport,
-            result: e.result.clone(),
-            authoritative: e.authoritative,
-            truncated: e.truncated,
-            ede: e.ede,
-            values: e.values.clone(),
-            soa_serial: e.soa_serial,
-            ms: e.ms,
-        }
-    }
-}
-
-impl From<&Evidence> for EvidenceBody {
-    fn from(e: &Evidence) -> Self {
-        Self {
-            zone: e.zone.clone(),
-            aliases: e.aliases.clone(),
-            servers: e.servers.iter().map(Into::into).collect(),
-            confirmation: e.confirmation.clone(),
-            confirmed_by: e.confirmed_by.iter().map(Into::into).collect(),
-            queries: e.queries,
-            took_ms: e.took_ms,
-            vantage: e.vantage.clone(),
-            suffix_list: e.suffix_list.clone(),
-        }
-    }
-}
-
 impl From<&CheckRecorded> for CheckBody {
     fn from(e: &CheckRecorded) -> Self {
         Self {
@@ -145,7 +61,7 @@ impl From<&CheckRecorded> for CheckBody {
             cause: e.cause,
             outcome: e.outcome,
             diagnosis: e.diagnosis.as_ref().map(Into::into),
-            evidence: (&e.evidence).into(),
+            evidence: (&*e.evidence).into(),
             next_check_at: e.next_check_at,
         }
     }

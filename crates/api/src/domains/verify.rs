@@ -195,7 +195,7 @@ impl Verified {
 #[cfg(test)]
 mod tests {
     use actix_web::test::TestRequest;
-    use deed_claims::{Class, Code, Diagnosis, Outcome};
+    use deed_claims::{Code, Diagnosis, Outcome};
     use deed_store::KeyScope;
     use insta::assert_json_snapshot;
     use serde_json::json;
@@ -277,13 +277,11 @@ mod tests {
     async fn a_claim_that_is_over_is_not_verified() {
         let harness = Harness::start().await;
         let key = claimed(&harness).await;
-        let refused = Outcome::NotProven(Diagnosis {
-            code: Code::NameRefused,
-            class: Class::Permanent,
-            message: "The name may not be claimed.".into(),
-            fix: "Claim another.".into(),
-            observed: vec![],
-        });
+        let refused = Outcome::NotProven(Diagnosis::new(
+            Code::NameRefused,
+            "The name may not be claimed.",
+            "Claim another.",
+        ));
         assert_json_snapshot!("refused", verify_while(&harness, &key, refused).await.shown());
         assert_eq!(harness.post(VERIFY, &key, json!({})).await.body["code"], "CLAIM_ENDED");
         // One whose time ran out ends when it is asked about.

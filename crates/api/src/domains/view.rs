@@ -78,6 +78,7 @@ pub enum RecordStatus {
 
 /// Why the last check did not prove the record.
 #[derive(Debug, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
 #[schema(as = Diagnosis)]
 pub struct DiagnosisBody {
     #[schema(value_type = CodeWord)]
@@ -90,12 +91,16 @@ pub struct DiagnosisBody {
     fix: String,
     /// Values seen, escaped and cut.
     observed: Vec<String>,
+    /// After how many seconds it may have passed by itself, where that is known.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    clears_in: Option<u32>,
 }
 
 impl From<&Diagnosis> for DiagnosisBody {
     fn from(d: &Diagnosis) -> Self {
-        let Diagnosis { code, class, message, fix, observed } = d.clone();
-        Self { code, class, message, fix, observed }
+        let Diagnosis { code, class, message, fix, observed, clears_in } = d.clone();
+        Self { code, class, message, fix, observed, clears_in }
     }
 }
 

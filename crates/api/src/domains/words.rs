@@ -50,11 +50,14 @@ words! {
     AnswerWord named "ContestAnswer" about "What the present holder says": vec!["accept", "dispute"];
     /// [`deed_claims::Transport`] in descriptions.
     TransportWord named "Transport" about "How a question travelled": vec!["udp", "tcp"];
+    /// [`deed_claims::Security`] in descriptions.
+    SecurityWord named "Security" about "What DNSSEC says":
+        vec!["secure", "insecure", "bogus", "indeterminate"];
 }
 
 #[cfg(test)]
 mod tests {
-    use deed_claims::{CheckCause, CheckOutcome, Class, ContestAnswer, Transport};
+    use deed_claims::{CheckCause, CheckOutcome, Class, ContestAnswer, Security, Transport};
     use serde::Serialize;
     use serde_json::{Value, json};
 
@@ -86,5 +89,7 @@ mod tests {
         assert_eq!(listed::<OutcomeWord>(), written(&outcomes));
         assert_eq!(listed::<AnswerWord>(), written(&[ContestAnswer::Accept, ContestAnswer::Dispute]));
         assert_eq!(listed::<TransportWord>(), written(&[Transport::Udp, Transport::Tcp]));
+        let securities = [Security::Secure, Security::Insecure, Security::Bogus, Security::Indeterminate];
+        assert_eq!(listed::<SecurityWord>(), written(&securities));
     }
 }

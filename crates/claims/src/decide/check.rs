@@ -88,14 +88,26 @@ impl Case<'_> {
         }
     }
 
+    /// A pause that ends no later than what stands in the way: a resolver's memory of an older answer. Said again by the
+    /// next check, it is waited for no oftener than at the begin of watching, for it may be said for ever.
+    fn until_clear(&self, finding: &Finding<'_>, pause: chrono::Duration) -> chrono::Duration {
+        let Some(left) = finding.record.diagnosis.as_ref().and_then(|d| d.clears_in) else { return pause };
+        let before = finding.claim.last_check.as_ref().and_then(|check| check.diagnosis.as_ref());
+        let again = before.is_some_and(|d| d.clears_in.is_some());
+        let least = if again { self.policy.watch_first } else { schedule::SHORTEST };
+        pause.min(chrono::Duration::seconds(left.into()).max(least))
+    }
+
     /// When to look again. A manual check leaves the schedule as it was; one that came in the way of a scheduled check
     /// is followed by it soon.
     fn next(&self, finding: &Finding<'_>, pause: chrono::Duration) -> super::At {
+        let clear = self.until_clear(finding, pause);
         if !finding.is_manual() {
-            return self.at + pause;
+            return self.at + clear;
         }
-        let soon = self.at + pause.min(self.policy.watch_first);
-        finding.claim.scheduled_at.filter(|scheduled| *scheduled > self.at).unwrap_or(soon)
+        let soon = self.at + clear.min(self.policy.watch_first);
+        let scheduled = finding.claim.scheduled_at.filter(|scheduled| *scheduled > self.at).unwrap_or(soon);
+        if clear < pause { scheduled.min(self.at + clear) } else { scheduled }
     }
 
     fn check_watched(&self, finding: Finding<'_>) -> Vec<OwnershipEvent> {
@@ -149,10 +161,12 @@ impl Case<'_> {
         if finding.outcome == CheckOutcome::Proven || finding.is_manual() {
             return vec![finding.recorded(Some(regular))];
         }
-        let soon = self.at + schedule::after_missing(self.policy, claim.id, attempt, claim.step);
+        let absent = finding.outcome == CheckOutcome::Absent;
+        let pause = self.pause_missing(claim, attempt, absent);
+        let soon = self.at + self.until_clear(&finding, pause);
         let missing =
             |cause, lapses_at| ProofMissing { claim_id: claim.id, cause, lapses_at, at: self.at }.into();
-        if finding.outcome == CheckOutcome::Absent {
+        if absent {
             let lapses_at = Some(self.at + self.policy.drift_grace);
             return vec![finding.recorded(Some(soon)), missing(MissingCause::Absent, lapses_at)];
         }
@@ -161,6 +175,13 @@ impl Case<'_> {
             events.push(missing(MissingCause::Unreachable, None));
         }
         events
+    }
+
+    /// The pause while a proof is missing; it begins anew when the record turns out to be gone, however often the servers
+    /// could not be reached before.
+    fn pause_missing(&self, claim: &Claim, attempt: u32, begins: bool) -> chrono::Duration {
+        let step = if begins { 0 } else { claim.step };
+        schedule::after_missing(self.policy, claim.id, attempt, step)
     }
 
     fn check_at_risk(&self, finding: Finding<'_>, risk: AtRisk) -> Vec<OwnershipEvent> {
@@ -173,7 +194,7 @@ impl Case<'_> {
             ];
         }
         let absent = finding.outcome == CheckOutcome::Absent && !finding.is_manual();
-        let pause = schedule::after_missing(self.policy, claim.id, attempt, claim.step);
+        let pause = self.pause_missing(claim, attempt, absent && risk.lapses_at.is_none());
         let soon = self.next(&finding, pause);
         match risk.lapses_at {
             Some(end) if absent && self.at >= end => {

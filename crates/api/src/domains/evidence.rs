@@ -1,0 +1,218 @@
+//! What a check saw, as the claim's own workspace may see it.
+use deed_claims::{
+    DnameEvidence, ElsewhereEvidence, Evidence, Security, SerialEvidence, ServerEvidence, Transport,
+    ValidationEvidence, VantageEvidence,
+};
+use serde::Serialize;
+use utoipa::ToSchema;
+
+use super::words::{SecurityWord, TransportWord};
+
+/// What a check saw.
+#[derive(Debug, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+#[schema(as = Evidence)]
+pub struct EvidenceBody {
+    /// The zone whose servers were asked.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    zone: Option<String>,
+    /// Aliases that were followed.
+    aliases: Vec<String>,
+    servers: Vec<ServerBody>,
+    /// The second look: `none`, `repeated`, `secure` or `bogus`.
+    confirmation: String,
+    /// The servers' second answers.
+    confirmed_by: Vec<ServerBody>,
+    /// Questions sent.
+    queries: u32,
+    took_ms: u32,
+    /// The place that looked.
+    vantage: String,
+    /// The Public Suffix List in force.
+    suffix_list: String,
+    /// What DNSSEC says, where somebody validated.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    validation: Option<ValidationBody>,
+    /// What resolvers elsewhere see.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[schema(required = false)]
+    vantages: Vec<VantageBody>,
+    /// How many of them have to see the value.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    quorum: Option<u32>,
+    /// The DNAME that moved the name elsewhere.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    dname: Option<DnameBody>,
+    /// TXT records at places where records are put by mistake.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[schema(required = false)]
+    elsewhere: Vec<ElsewhereBody>,
+    /// Other types at the name.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[schema(required = false)]
+    other_types: Vec<String>,
+    /// The zone's serial at each server that told it.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[schema(required = false)]
+    serials: Vec<SerialBody>,
+    /// What ended the look before its time.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    failure: Option<String>,
+    /// What should be known besides the verdict, such as `wildcard_answer` or `partially_lame`.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[schema(required = false)]
+    notes: Vec<String>,
+}
+
+/// What one server said.
+#[derive(Debug, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+#[schema(as = ServerAnswer)]
+pub struct ServerBody {
+    server: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    address: Option<String>,
+    #[schema(value_type = TransportWord)]
+    transport: Transport,
+    /// A response code such as `NXDOMAIN`, or why there was none.
+    result: String,
+    authoritative: bool,
+    truncated: bool,
+    /// The Extended DNS Error.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    ede: Option<u32>,
+    /// Values seen, escaped and cut.
+    values: Vec<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    soa_serial: Option<u32>,
+    ms: u32,
+}
+
+/// What DNSSEC says.
+#[derive(Debug, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+#[schema(as = Validation)]
+pub struct ValidationBody {
+    /// Who validated: the address of a resolver, or `self`.
+    by: String,
+    #[schema(value_type = SecurityWord)]
+    security: Security,
+    /// A response code such as `NXDOMAIN`, where there was an answer.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    result: Option<String>,
+    /// Values seen, escaped and cut.
+    values: Vec<String>,
+    /// The Extended DNS Error.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    ede: Option<u32>,
+    /// Its text, escaped and cut.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    ede_text: Option<String>,
+    /// How much longer a denial may be remembered, in seconds.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    negative_ttl: Option<u32>,
+    ms: u32,
+}
+
+/// What a resolver elsewhere sees.
+#[derive(Debug, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+#[schema(as = VantageAnswer)]
+pub struct VantageBody {
+    vantage: String,
+    /// A response code such as `NXDOMAIN`, or why there was none.
+    result: String,
+    /// Values seen, escaped and cut.
+    values: Vec<String>,
+    ms: u32,
+}
+
+/// A DNAME.
+#[derive(Debug, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+#[schema(as = Dname)]
+pub struct DnameBody {
+    /// Where it stands.
+    owner: String,
+    /// Where it leads.
+    target: String,
+}
+
+/// TXT records at another place.
+#[derive(Debug, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+#[schema(as = Elsewhere)]
+pub struct ElsewhereBody {
+    /// `apex`, `parent_label` or `doubled_zone`.
+    place: String,
+    name: String,
+    /// Values seen, escaped and cut.
+    values: Vec<String>,
+}
+
+/// A zone's serial at one server.
+#[derive(Debug, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+#[schema(as = Serial)]
+pub struct SerialBody {
+    server: String,
+    address: String,
+    serial: u32,
+}
+
+/// Bodies that show what they are made of, field by field.
+macro_rules! mirrors {
+    ($($body:ident of $evidence:ident { $($field:ident),* })*) => {$(
+        impl From<&$evidence> for $body {
+            fn from(e: &$evidence) -> Self {
+                Self { $($field: e.$field.clone(),)* }
+            }
+        }
+    )*};
+}
+
+mirrors! {
+    ServerBody of ServerEvidence { server, address, transport, result, authoritative, truncated, ede, values, soa_serial, ms }
+    ValidationBody of ValidationEvidence { by, security, result, values, ede, ede_text, negative_ttl, ms }
+    VantageBody of VantageEvidence { vantage, result, values, ms }
+    DnameBody of DnameEvidence { owner, target }
+    ElsewhereBody of ElsewhereEvidence { place, name, values }
+    SerialBody of SerialEvidence { server, address, serial }
+}
+
+impl From<&Evidence> for EvidenceBody {
+    fn from(e: &Evidence) -> Self {
+        Self {
+            zone: e.zone.clone(),
+            aliases: e.aliases.clone(),
+            servers: e.servers.iter().map(Into::into).collect(),
+            confirmation: e.confirmation.clone(),
+            confirmed_by: e.confirmed_by.iter().map(Into::into).collect(),
+            queries: e.queries,
+            took_ms: e.took_ms,
+            vantage: e.vantage.clone(),
+            suffix_list: e.suffix_list.clone(),
+            validation: e.validation.as_ref().map(Into::into),
+            vantages: e.vantages.iter().map(Into::into).collect(),
+            quorum: e.quorum,
+            dname: e.dname.as_ref().map(Into::into),
+            elsewhere: e.elsewhere.iter().map(Into::into).collect(),
+            other_types: e.other_types.clone(),
+            serials: e.serials.iter().map(Into::into).collect(),
+            failure: e.failure.clone(),
+            notes: e.notes.clone(),
+        }
+    }
+}
