@@ -117,7 +117,7 @@ impl Inquiry<'_> {
         }
         // Names that only the zone itself could tell, and no glue to ask it: nobody ever finds them.
         let lost = |s: &NameServer| s.addresses == Addresses::Unknown && cut.zone.zone_of(&s.name);
-        if cut.servers.iter().all(lost) {
+        if self.shared.config.resolvers.is_empty() && cut.servers.iter().all(lost) {
             let mut full = Delegation { resolved: true, ..(**cut).clone() };
             full.servers.iter_mut().for_each(|server| server.addresses = Addresses::None);
             return Arc::new(full);
