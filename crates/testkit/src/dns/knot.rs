@@ -30,7 +30,9 @@ impl Knot {
     pub fn start(address: Ipv4Addr, port: u16, zones: &[ZoneText]) -> Self {
         let folder = TempDir::with_prefix("deed-knot-").expect("a temporary folder");
         let path = folder.path();
-        zones.iter().for_each(|zone| zone.write(path));
+        for zone in zones {
+            zone.write(path);
+        }
         fs::write(path.join("knot.conf"), config(path, address, port, zones))
             .expect("the configuration is written");
         let mut command = Command::new(program("knotd", PACKAGE));

@@ -73,7 +73,7 @@ impl Process {
 
     /// Waits until something is so, by the log or otherwise.
     pub fn wait(&mut self, what: &str, mut is_so: impl FnMut(&str) -> bool) {
-        let deadline = Instant::now() + Duration::from_secs(60);
+        let deadline = Instant::now() + Duration::from_mins(1);
         loop {
             let log = fs::read_to_string(self.folder.path().join("log")).unwrap_or_default();
             let ended = self.child.try_wait().expect("the child can be asked").is_some();

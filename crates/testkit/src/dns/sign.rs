@@ -79,7 +79,8 @@ impl SignedZone {
             let found = words.next();
             found == Some(rtype) || (found == Some("RRSIG") && words.next() == Some(rtype))
         };
-        let text = self.zone.text.lines().filter(|line| !is(line)).map(|line| format!("{line}\n")).collect();
+        let kept: Vec<&str> = self.zone.text.lines().filter(|line| !is(line)).collect();
+        let text = kept.join("\n") + "\n";
         ZoneText { text, ..self.zone.clone() }
     }
 }

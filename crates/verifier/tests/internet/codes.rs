@@ -119,7 +119,7 @@ fn plan() -> Plan {
         .com(&server_line("bulky.com", 33))
         .com(&server_line("errors.com", 34))
         .com(&server_line("labyrinth.com", 35))
-        .com(&(36..39).map(|last| server_line("threefold.com", last)).collect::<String>())
+        .com(&[36, 37, 38].map(|last| server_line("threefold.com", last)).concat())
 }
 
 fn server_line(domain: &str, last: u8) -> String {

@@ -59,7 +59,8 @@ pub struct Internet {
     /// The key of the root.
     pub anchor: String,
     pub knot: Option<Knot>,
-    _servers: Vec<Box<dyn Any>>,
+    /// Only kept alive.
+    servers: Vec<Box<dyn Any>>,
 }
 
 impl Plan {
@@ -160,7 +161,7 @@ impl Plan {
         let block = self.block;
         let all: Vec<Ipv4Addr> = (1..=99).map(|last| at(block, last)).chain([Bind::ADDRESS]).collect();
         let port = free_port(&all);
-        let mut internet = Internet { block, port, anchor: String::new(), knot: None, _servers: vec![] };
+        let mut internet = Internet { block, port, anchor: String::new(), knot: None, servers: vec![] };
         let mut com = self.com.clone();
         for by in By::ALL {
             let zones = || self.zones.iter().filter(move |(on, _)| *on == by).map(|(_, zone)| zone.clone());
@@ -176,17 +177,17 @@ impl Plan {
                 }
                 By::Knot => {
                     let knot = Knot::start(address, port, &zones);
-                    signed.iter().for_each(|zone| com.push_str(&(knot.ds(zone) + "\n")));
+                    com.extend(signed.iter().map(|zone| knot.ds(zone) + "\n"));
                     internet.knot = Some(knot);
                     continue;
                 }
                 By::PowerDns => {
                     let server = PowerDns::start(address, port, &zones);
-                    signed.iter().for_each(|zone| com.push_str(&(server.ds(zone) + "\n")));
+                    com.extend(signed.iter().map(|zone| server.ds(zone) + "\n"));
                     Box::new(server)
                 }
             };
-            internet._servers.push(server);
+            internet.servers.push(server);
         }
         internet.start_parents(&com);
         internet
@@ -203,8 +204,8 @@ impl Internet {
             format!("@ NS ns.root.\nns.root. A {root_at}\ncom. NS ns.com.\nns.com. A {com_at}\n{}", com.ds);
         let root = ZoneText::with_soa("", "ns.root", 5, 900, &root);
         let root = SignedZone::sign(&root, Denial::Nsec, Validity::Now);
-        self._servers.push(Box::new(Nsd::start(com_at, self.port, &[com.zone])));
-        self._servers.push(Box::new(Nsd::start(root_at, self.port, &[root.zone])));
+        self.servers.push(Box::new(Nsd::start(com_at, self.port, &[com.zone])));
+        self.servers.push(Box::new(Nsd::start(root_at, self.port, &[root.zone])));
         self.anchor = root.ds;
     }
 
