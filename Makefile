@@ -32,7 +32,10 @@ endif
 
 .PHONY: services
 services: toolchain ## install the servers that tests start as private instances (Debian packages)
-	@deploy/scripts/install.sh knotd=knot initdb=postgresql rabbitmq-server=rabbitmq-server kill=procps curl=curl
+	@deploy/scripts/install.sh knotd=knot initdb=postgresql rabbitmq-server=rabbitmq-server kill=procps curl=curl \
+		nsd=nsd named=bind9 dnssec-signzone=bind9-utils pdns_server=pdns-server \
+		/usr/lib/$(shell uname -m)-linux-gnu/pdns/libbindbackend.so=pdns-backend-bind unbound=unbound \
+		/usr/share/doc/publicsuffix/examples/test_psl.txt=publicsuffix
 
 .PHONY: toolchain
 toolchain:
@@ -81,6 +84,10 @@ drill: services ## break every part of the server mode on purpose under load, an
 fuzz-api: toolchain ## fire a property-based tester at a running server for two minutes, with our OpenAPI
 	$(CARGO) build --quiet --package deed
 	deploy/scripts/fuzz-api.sh
+
+.PHONY: fuzz
+fuzz: toolchain ## feed made-up bytes to what reads foreign input, FUZZ_SECONDS (600) for each target (TARGET=names for one)
+	crates/fuzz/run.sh $(TARGET)
 
 $(DENY):
 	$(CARGO) install cargo-deny --locked --quiet --root $(TOOLS)
