@@ -14,6 +14,33 @@ pub struct Row {
     pub faults: u64,
 }
 
+/// What a row compares, and what is asked of the ratio.
+pub struct Aim {
+    pub subject: String,
+    pub reference: String,
+    pub floor: f64,
+    pub target: f64,
+}
+
+/// What one round gave: operations a second of both sides, and what was lost, doubled or gapped.
+pub struct Round {
+    pub reference: f64,
+    pub subject: f64,
+    pub faults: u64,
+}
+
+/// Measures reference and subject in turn, so many times.
+pub async fn interleaved(name: &str, aim: Aim, times: usize, mut round: impl AsyncFnMut() -> Round) -> Row {
+    let (mut pairs, mut faults) = (vec![], 0);
+    for _ in 0..times {
+        let done = round().await;
+        pairs.push((done.reference, done.subject));
+        faults += done.faults;
+    }
+    let Aim { subject, reference, floor, target } = aim;
+    Row { name: name.to_owned(), subject, reference, floor, target, pairs, faults }
+}
+
 pub fn rounds() -> usize {
     env("DEED_BENCH_ROUNDS").unwrap_or(5)
 }
