@@ -12,6 +12,9 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{load::per_second, pgbench, rounds, sample};
 
+/// Events read at a time, and folded at a time.
+const PAGE: usize = 5000;
+
 /// Events of the log; `DEED_BENCH_EVENTS` changes it.
 fn events() -> u64 {
     std::env::var("DEED_BENCH_EVENTS").ok().and_then(|count| count.parse().ok()).unwrap_or(1_000_000)
@@ -76,7 +79,7 @@ pub async fn replay(name: &str, database: &Database) -> rounds::Row {
     let store =
         PostgresStore::connect(PostgresConfig::new(database.url().to_owned())).await.expect("a store");
     let aim = rounds::Aim {
-        subject: format!("read and decode {} events, 2000 at a time", events()),
+        subject: format!("read and decode {} events, {PAGE} at a time", events()),
         reference: "psql COPY of the same ordered rows".to_owned(),
         floor: 0.7,
         target: 1.2,
@@ -86,7 +89,7 @@ pub async fn replay(name: &str, database: &Database) -> rounds::Row {
         let begin = Instant::now();
         let (mut after, mut read) = (Position(0), 0);
         loop {
-            let batch = store.read_log(after, 2000).await.expect("the log");
+            let batch = store.read_log(after, PAGE).await.expect("the log");
             let Some(last) = batch.last() else { break };
             after = last.position;
             read += batch.len() as u64;
@@ -103,7 +106,7 @@ pub async fn folded(name: &str, database: &Database) -> rounds::Row {
     let store =
         PostgresStore::connect(PostgresConfig::new(database.url().to_owned())).await.expect("a store");
     let aim = rounds::Aim {
-        subject: format!("rebuild from {} events, rows written, 2000 at a time", events()),
+        subject: format!("rebuild from {} events, rows written, {PAGE} at a time", events()),
         reference: "psql COPY of the same ordered rows".to_owned(),
         floor: 0.3,
         target: 0.6,
@@ -114,7 +117,7 @@ pub async fn folded(name: &str, database: &Database) -> rounds::Row {
     let mut projector = Projector::new(Arc::new(store.clone()), std::time::Duration::from_secs(30), metrics);
     let how = RebuildConfig {
         owner: "bench".to_owned(),
-        batch: 2000,
+        batch: PAGE,
         lease_ttl: std::time::Duration::from_secs(10),
         if_held: IfHeld::TakeOver,
     };
