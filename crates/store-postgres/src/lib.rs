@@ -7,6 +7,7 @@
 
 mod append;
 mod batch;
+mod bulk;
 mod changes;
 mod checkpoints;
 mod columns;

@@ -6,8 +6,13 @@ use deed_store::{Append, AppendError, Appended, EventStore, Position, RecordedEv
 use tokio::sync::watch;
 
 use crate::append::Prepared;
+use crate::bulk;
 use crate::columns::{Reading, signed};
 use crate::open::PostgresStore;
+
+/// Whoever asks for so many events at once has more to read than a few new ones, and is answered in bulk. For few, a
+/// statement that is planned already is quicker.
+const MANY: usize = 1_000;
 
 /// An event as it lies in the table.
 struct EventRow {
@@ -33,6 +38,15 @@ impl EventRow {
             event: Event::from_parts(&self.kind, schema, &self.payload)
                 .map_err(|e| reading.unreadable("payload", Some(e.into())))?,
         })
+    }
+}
+
+impl PostgresStore {
+    /// Another process may have written them.
+    fn heard_of(&self, events: &[RecordedEvent]) {
+        if let Some(last) = events.last() {
+            self.database.saw(last.position);
+        }
     }
 }
 
@@ -64,6 +78,11 @@ impl EventStore for PostgresStore {
     async fn read_log(&self, after: Position, limit: usize) -> Result<Vec<RecordedEvent>, Unavailable> {
         const WHAT: &str = "read the log";
         let mut connection = self.database.general.take(WHAT).await?;
+        if limit >= MANY {
+            let until = connection.until();
+            let events = until.wait(bulk::read(&mut connection, Reading(WHAT), after, limit)).await;
+            return connection.done(events).inspect(|events| self.heard_of(events));
+        }
         let found = sqlx::query_as!(
             EventRow,
             r#"SELECT position, stream, version, kind, schema, payload::text AS "payload!",
@@ -74,12 +93,7 @@ impl EventStore for PostgresStore {
         );
         let found = connection.until().wait(found.fetch_all(&mut *connection)).await;
         let found = connection.done(found)?.into_iter().map(|row| row.decode(Reading(WHAT)));
-        let events = found.collect::<Result<Vec<_>, _>>()?;
-        // Another process may have written them.
-        if let Some(last) = events.last() {
-            self.database.saw(last.position);
-        }
-        Ok(events)
+        found.collect::<Result<Vec<_>, _>>().inspect(|events| self.heard_of(events))
     }
 
     async fn last_position(&self) -> Result<Position, Unavailable> {
