@@ -9,25 +9,26 @@ use crate::append::Prepared;
 use crate::bulk;
 use crate::columns::{Reading, signed};
 use crate::open::PostgresStore;
+use crate::streams::Asked;
 
 /// Whoever asks for so many events at once has more to read than a few new ones, and is answered in bulk. For few, a
 /// statement that is planned already is quicker.
 const MANY: usize = 1_000;
 
 /// An event as it lies in the table.
-struct EventRow {
-    position: i64,
-    stream: String,
-    version: i64,
-    kind: String,
-    schema: i32,
-    payload: String,
-    metadata: String,
-    recorded_at: DateTime<Utc>,
+pub(crate) struct EventRow {
+    pub(crate) position: i64,
+    pub(crate) stream: String,
+    pub(crate) version: i64,
+    pub(crate) kind: String,
+    pub(crate) schema: i32,
+    pub(crate) payload: String,
+    pub(crate) metadata: String,
+    pub(crate) recorded_at: DateTime<Utc>,
 }
 
 impl EventRow {
-    fn decode(self, reading: Reading) -> Result<RecordedEvent, Unavailable> {
+    pub(crate) fn decode(self, reading: Reading) -> Result<RecordedEvent, Unavailable> {
         let schema = reading.number("schema", self.schema.into())?;
         Ok(RecordedEvent {
             position: Position(reading.number("position", self.position)?),
@@ -61,18 +62,7 @@ impl EventStore for PostgresStore {
         stream: &StreamId,
         after: Version,
     ) -> Result<Vec<RecordedEvent>, Unavailable> {
-        const WHAT: &str = "read a stream";
-        let mut connection = self.database.general.take(WHAT).await?;
-        let found = sqlx::query_as!(
-            EventRow,
-            r#"SELECT position, stream, version, kind, schema, payload::text AS "payload!",
-                      metadata::text AS "metadata!", recorded_at
-               FROM events WHERE stream = $1 AND version > $2 ORDER BY version"#,
-            stream.as_str(),
-            signed(after.0)
-        );
-        let found = connection.until().wait(found.fetch_all(&mut *connection)).await;
-        connection.done(found)?.into_iter().map(|row| row.decode(Reading(WHAT))).collect()
+        self.streams.submit(Asked { stream: stream.clone(), after }).await?
     }
 
     async fn read_log(&self, after: Position, limit: usize) -> Result<Vec<RecordedEvent>, Unavailable> {

@@ -6,6 +6,7 @@ use super::samples::{
 use super::{StoreUnderTest, within};
 use crate::{AppendError, Appended, EventStore, Metadata, Position, RecordedEvent, Version};
 use deed_claims::{Event, StreamId};
+use tokio::task::JoinSet;
 
 fn recorded(position: u64, stream: &StreamId, version: u64, event: &Event) -> RecordedEvent {
     RecordedEvent {
@@ -94,6 +95,30 @@ pub async fn a_stream_is_read_after_a_version<S: StoreUnderTest>() {
             store.read_stream(&stream, Version(after)).await.unwrap().iter().map(|e| e.version.0).collect();
         assert_eq!(versions, (after + 1..=5).collect::<Vec<_>>());
     }
+}
+
+/// However many ask at once, some of them for the same.
+pub async fn streams_read_at_the_same_time_give_each_reader_its_own<S: StoreUnderTest>() {
+    let under_test = S::start().await;
+    let store = under_test.events();
+    // The stream with a number has as many events; that without any was never written.
+    let stream = |number: u64| apex(&format!("n{number}.com"));
+    for number in 1..=6 {
+        let events = (0..number).map(|_| requested(1, 1, 0)).collect();
+        store.append(append(&stream(number), 0, events)).await.unwrap();
+    }
+    let mut readers = JoinSet::new();
+    for reader in 0..70 {
+        let (store, number, after) = (store.clone(), reader % 7, reader % 3);
+        let stream = stream(number);
+        readers.spawn(async move {
+            let found = store.read_stream(&stream, Version(after)).await.unwrap();
+            assert!(found.iter().all(|event| event.stream == stream));
+            let versions: Vec<_> = found.iter().map(|event| event.version.0).collect();
+            assert_eq!(versions, (after + 1..=number).collect::<Vec<_>>(), "{stream} after {after}");
+        });
+    }
+    readers.join_all().await;
 }
 
 /// In order, however the events are spread over streams.

@@ -61,6 +61,7 @@ macro_rules! conformance_suite {
             an_unwritten_stream_is_empty,
             an_append_at_another_version_conflicts_and_writes_nothing,
             a_stream_is_read_after_a_version,
+            streams_read_at_the_same_time_give_each_reader_its_own,
             the_log_is_read_after_a_position_and_up_to_a_limit,
             the_log_reads_the_same_however_much_is_asked_for,
             an_append_to_several_streams_is_all_or_nothing,
