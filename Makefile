@@ -5,6 +5,7 @@ CARGO ?= cargo
 NEXTEST := $(shell $(CARGO) nextest --version >/dev/null 2>&1 && echo yes)
 TOOLS := target/tools
 SERVICES = $(CARGO) run --quiet --package deed-testkit --bin services -- run
+AUDITABLE := $(TOOLS)/bin/cargo-auditable $(TOOLS)/bin/auditable2cdx
 DENY := $(shell command -v cargo-deny || echo $(TOOLS)/bin/cargo-deny)
 
 .PHONY: help
@@ -51,6 +52,13 @@ check: toolchain $(DENY) ## formatting, lints, docs, dependency rules, generated
 	$(CARGO) test --quiet --package deed-claims --test proto --test asyncapi
 	$(CARGO) test --quiet --package deed --bin deed -- sample
 	$(CARGO) test --quiet --package deed --test arrows
+	$(CARGO) build --quiet --package deed
+	deploy/checks/run.sh
+
+.PHONY: image
+image: toolchain $(AUDITABLE) ## make the container image, without a container engine, and list what is in it (target/image)
+	@deploy/scripts/install.sh umoci=umoci skopeo=skopeo update-ca-certificates=ca-certificates python3=python3
+	deploy/image/build.sh
 
 .PHONY: generate
 generate: toolchain ## renew generated files: OpenAPI, AsyncAPI, sample configuration, shipped events, checked SQL
@@ -82,3 +90,6 @@ fuzz-api: toolchain ## fire a property-based tester at a running server for two 
 
 $(DENY):
 	$(CARGO) install cargo-deny --locked --quiet --root $(TOOLS)
+
+$(AUDITABLE):
+	$(CARGO) install $(notdir $@) --locked --quiet --root $(TOOLS)
