@@ -22,10 +22,12 @@ def crates(executable):
 
 def packages(root):
     """The packages whose records are in the image."""
+    system = dict(line.split("=", 1) for line in (root / "usr/lib/os-release").read_text().splitlines())
+    distro = f"{system['ID']}-{system['VERSION_ID']}".replace('"', "")
     for record in sorted((root / "var/lib/dpkg/status.d").iterdir()):
         fields = dict(line.split(": ", 1) for line in record.read_text().splitlines() if ": " in line and line[0] != " ")
         name, version, architecture = fields["Package"], fields["Version"], fields["Architecture"]
-        purl = f"pkg:deb/debian/{name}@{quote(version, safe='')}?arch={architecture}&distro=debian-12"
+        purl = f"pkg:deb/debian/{name}@{quote(version, safe='')}?arch={architecture}&distro={distro}"
         yield {"type": "library", "name": name, "version": version, "purl": purl, "bom-ref": purl}
 
 
@@ -34,6 +36,9 @@ def main():
     bom = crates(executable)
     debian = list(packages(root))
     bom["components"] = bom.get("components", []) + debian
+    for component in [*bom["components"], bom.get("metadata", {}).get("component", {})]:
+        # Crates of ours, which come from nowhere, are given an address that is none.
+        component["purl"] = component.get("purl", "").replace("&download_url=redacted", "")
     # The same image gives the same list: no time but the commit's, no number drawn at random.
     bom.pop("serialNumber", None)
     commit = datetime.fromtimestamp(int(os.environ["SOURCE_DATE_EPOCH"]), timezone.utc)
