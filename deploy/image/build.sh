@@ -4,7 +4,7 @@
 #
 #   build.sh [EXECUTABLE]        builds the executable first, unless one is given
 #
-# target/image/oci       OCI layout, to be pushed: skopeo copy oci:target/image/oci:latest docker://…
+# target/image/oci       OCI layout, to be pushed: skopeo copy --preserve-digests oci:target/image/oci:latest docker://…
 # target/image/deed.tar  the same as an archive, for `docker load`, `podman load`, `kind load image-archive`
 # target/image/deed.cdx.json   what is in it (CycloneDX)
 # target/image/digest    the digest by which the image is deployed

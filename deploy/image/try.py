@@ -157,6 +157,8 @@ def prison(containers, called):
 
 def main():
     runtime = sys.argv[1] if len(sys.argv) > 1 else "runc"
+    if not LAYOUT.is_dir():
+        raise SystemExit("there is no image: `make image` makes it")
     folder = pathlib.Path(tempfile.mkdtemp(prefix="deed-image-"))
     containers = Containers(runtime, folder)
     try:
