@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Installs the Debian packages of those programs that are missing: `install.sh PROGRAM=PACKAGE …`.
+# Installs the Debian packages of those programs, or files, that are missing: `install.sh PROGRAM=PACKAGE /FILE=PACKAGE …`.
 # A service that a package would start by itself is kept from starting: nothing on this machine is touched.
 set -euo pipefail
 PATH=$PATH:/usr/sbin:/sbin
@@ -7,8 +7,8 @@ PATH=$PATH:/usr/sbin:/sbin
 for folder in /usr/lib/postgresql/*/bin; do PATH=$PATH:$folder; done
 missing=()
 for pair in "$@"; do
-    # `type -P` finds programs only, and passes over what the shell has built in.
-    type -P "${pair%%=*}" >/dev/null || missing+=("${pair#*=}")
+    # `type -P` finds programs, by name or path, and passes over what the shell has built in.
+    type -P "${pair%%=*}" >/dev/null || [ -f "${pair%%=*}" ] || missing+=("${pair#*=}")
 done
 [ ${#missing[@]} -eq 0 ] && exit 0
 sudo=""

@@ -115,6 +115,13 @@ impl Inquiry<'_> {
         if chosen.is_empty() {
             return Arc::clone(cut);
         }
+        // Names that only the zone itself could tell, and no glue to ask it: nobody ever finds them.
+        let lost = |s: &NameServer| s.addresses == Addresses::Unknown && cut.zone.zone_of(&s.name);
+        if self.shared.config.resolvers.is_empty() && cut.servers.iter().all(lost) {
+            let mut full = Delegation { resolved: true, ..(**cut).clone() };
+            full.servers.iter_mut().for_each(|server| server.addresses = Addresses::None);
+            return Arc::new(full);
+        }
         let found = join_all(chosen.iter().map(|server| self.resolve(&server.name, nesting))).await;
         let mut full = Delegation { resolved: true, ..(**cut).clone() };
         for (server, addresses) in chosen.into_iter().zip(found) {

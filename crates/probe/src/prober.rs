@@ -49,7 +49,7 @@ pub trait Look: Send + Sync {
 /// Asks the DNS itself, from the root servers downwards. Cheap to share behind an `Arc`; needs a tokio runtime.
 #[derive(Debug)]
 pub struct Prober {
-    shared: Shared,
+    pub(crate) shared: Shared,
 }
 
 impl Prober {

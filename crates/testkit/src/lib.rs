@@ -7,7 +7,7 @@
 
 mod clock;
 mod condition;
-mod knot;
+mod dns;
 mod ports;
 mod postgres;
 mod proxy;
@@ -15,7 +15,7 @@ mod rabbitmq;
 
 pub use clock::FakeClock;
 pub use condition::eventually;
-pub use knot::{Knot, ZoneText};
+pub use dns::{Bind, Denial, Knot, Nsd, PowerDns, SignedZone, Stub, Unbound, Validity, ZoneText};
 pub use ports::free_port;
 pub use postgres::{Database, Postgres};
 pub use proxy::{Proxy, ProxyCounts};

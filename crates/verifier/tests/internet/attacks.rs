@@ -1,0 +1,274 @@
+//! What strangers' zones try to make us do, and how little of it we do: counted where it would arrive.
+use std::net::{IpAddr, Ipv4Addr};
+use std::time::Duration;
+
+use deed_claims::Reply;
+use deed_probe::ProbeConfig;
+use hickory_proto::op::ResponseCode;
+use tokio::net::UdpSocket;
+
+use crate::scripted::{Asked, Play, Scripted, address, cname, ns, txt};
+use crate::world::{By, Checked, Internet, Plan, at, check, value};
+
+/// Most that one check may cost others.
+const QUERIES: u32 = 60;
+const TIME: u32 = 20_000;
+
+#[track_caller]
+fn assert_bounded(checked: &Checked) {
+    assert!(checked.seen.queries <= QUERIES && checked.seen.took_ms <= TIME, "{:#?}", checked.seen);
+    assert_ne!(checked.verdict(), "proven", "{:#?}", checked.seen);
+}
+
+fn to(block: u8, domain: &str, last: u8) -> String {
+    format!("{domain}. NS ns.{domain}.\nns.{domain}. A {}", at(block, last))
+}
+
+fn hasty(config: &mut ProbeConfig) {
+    config.udp_timeout = Duration::from_millis(400);
+    config.tcp_timeout = Duration::from_millis(800);
+}
+
+/// One zone with thirty servers below another, none with an address: each asked for would be a question to the victim.
+#[tokio::test]
+async fn a_fan_of_name_servers_hardly_reaches_the_victim() {
+    let mut fan = String::new();
+    for i in 0..30 {
+        fan += &format!("fan.com. NS ns{i}.sub{i}.victim.com.\n");
+    }
+    let internet = Plan::in_block(10).com(&fan).com(&to(10, "victim.com", 41)).start();
+    let victim = Scripted::listen(internet.at(41), denial).await;
+    let checked = check(&internet.prober(), "fan.com").await;
+    assert_bounded(&checked);
+    // Four names are resolved, and what is found out about one of them serves the others.
+    assert!((1..=16).contains(&victim.arrived()), "{} questions: {:#?}", victim.arrived(), checked.seen);
+    assert_eq!(checked.verdict(), "ns_without_address");
+}
+
+#[tokio::test]
+async fn delegations_that_lead_back_to_themselves_end_soon() {
+    let internet = Plan::in_block(11)
+        .com("self.com. NS ns.self.com.")
+        .com("one.com. NS ns.two.com.\ntwo.com. NS ns.one.com.")
+        .com("a.com. NS ns.b.com.\nb.com. NS ns.c.com.\nc.com. NS ns.a.com.")
+        .start();
+    let prober = internet.prober();
+    for (domain, verdict) in [("self.com", "ns_without_address"), ("one.com", "timeout"), ("a.com", "timeout")] {
+        let checked = check(&prober, domain).await;
+        assert_bounded(&checked);
+        assert!(checked.seen.queries <= 30, "{domain}: {:#?}", checked.seen);
+        assert_eq!(checked.verdict(), verdict, "{domain}: {:#?}", checked.seen);
+    }
+}
+
+/// Each zone of a server refers to a deeper one on the same server, for ever.
+#[tokio::test]
+async fn delegations_without_an_end_are_left() {
+    let internet = Plan::in_block(12).com(&to(12, "deep.com", 41)).start();
+    let server = Scripted::listen(internet.at(41), |asked| {
+        let name = asked.name();
+        // Upwards, sideways and to itself, as the name has it.
+        let server = format!("ns.{name}");
+        asked.referral(vec![ns(&name, &server)], vec![address(&server, at(12, 41).into())])
+    })
+    .await;
+    let checked = check(&internet.prober(), "deep.com").await;
+    assert_bounded(&checked);
+    assert!(server.arrived() <= 20, "{}", server.arrived());
+}
+
+#[tokio::test]
+async fn aliases_in_circles_and_without_an_end_are_left() {
+    let internet = Plan::in_block(13)
+        .domain("ping.com", &[By::Nsd], "_deed CNAME _deed.pong.com.")
+        .domain("pong.com", &[By::Nsd], "_deed CNAME _deed.ping.com.")
+        .com(&to(13, "chain.com", 41))
+        .start();
+    let server = Scripted::listen(internet.at(41), |asked| {
+        let name = asked.name();
+        asked.with([cname(&name, &format!("x{name}"))])
+    })
+    .await;
+    let prober = internet.prober();
+    for domain in ["ping.com", "chain.com"] {
+        let checked = check(&prober, domain).await;
+        assert_bounded(&checked);
+        assert_eq!(checked.verdict(), "cname_loop", "{domain}: {:#?}", checked.seen);
+        assert!(checked.seen.aliases.len() <= 9);
+    }
+    assert!(server.arrived() <= 20, "{}", server.arrived());
+}
+
+/// Headers that claim 65,535 records in each section, and connections that never say the whole.
+#[tokio::test]
+async fn claims_of_thousands_of_records_are_no_answer() {
+    let internet = Plan::in_block(14)
+        .com(&to(14, "counts.com", 41))
+        .com(&to(14, "cut.com", 42))
+        .com(&to(14, "drip.com", 43))
+        .start();
+    let claim = |asked: &Asked| {
+        let Play::Answer(message) = asked.with([txt(&asked.name(), &value())]) else { unreachable!() };
+        let mut bytes = message.to_vec().unwrap();
+        bytes[6..12].fill(0xff);
+        Play::Raw(bytes)
+    };
+    let _counts = Scripted::listen(internet.at(41), claim).await;
+    // Truncated on both transports.
+    let cut = Scripted::listen(internet.at(42), Asked::truncated).await;
+    let drip = Scripted::listen(internet.at(43), |asked| {
+        if !asked.tcp {
+            return asked.truncated();
+        }
+        let Play::Answer(message) = asked.with([txt(&asked.name(), &value())]) else { unreachable!() };
+        Play::Drip(message.to_vec().unwrap(), Duration::from_millis(300))
+    })
+    .await;
+    let prober = internet.prober_with(hasty);
+    for domain in ["counts.com", "cut.com", "drip.com"] {
+        let checked = check(&prober, domain).await;
+        assert_bounded(&checked);
+        assert!(checked.outcome.code().is_some_and(|code| !code.is_absence()), "{domain}: {checked:#?}");
+    }
+    assert!(cut.arrived() <= 12 && drip.arrived() <= 12, "{} and {}", cut.arrived(), drip.arrived());
+}
+
+/// Every address that is not public, as glue; what can be reached on this machine is listened at.
+#[tokio::test]
+async fn nothing_is_sent_to_an_address_that_is_refused() {
+    const REFUSED: [&str; 16] = [
+        "127.66.6.6",
+        "0.0.0.0",
+        "10.1.2.3",
+        "172.16.1.1",
+        "192.168.1.1",
+        "169.254.169.254",
+        "100.64.0.1",
+        "224.0.0.251",
+        "255.255.255.255",
+        "198.18.0.1",
+        "::1",
+        "::ffff:127.66.6.6",
+        "64:ff9b::7f42:606",
+        "2002:7f42:606::1",
+        "fe80::1",
+        "fd00:ec2::254",
+    ];
+    let mut com = String::new();
+    for (i, refused) in REFUSED.iter().enumerate() {
+        let rtype = if refused.contains(':') { "AAAA" } else { "A" };
+        com += &format!("n{i}.com. NS ns.n{i}.com.\nns.n{i}.com. {rtype} {refused}\n");
+    }
+    let internet = Plan::in_block(15).com(&com).start();
+    let traps = traps(internet.port).await;
+    let prober = internet.prober_with(|config| config.ipv6 = deed_probe::Ipv6::On);
+    for (i, refused) in REFUSED.iter().enumerate() {
+        let checked = check(&prober, &format!("n{i}.com")).await;
+        assert_bounded(&checked);
+        assert_eq!(checked.verdict(), "blocked_address", "{refused}: {:#?}", checked.seen);
+        assert!(
+            checked.seen.servers.iter().all(|s| s.reply == Reply::Blocked),
+            "{refused}: {:#?}",
+            checked.seen
+        );
+    }
+    for trap in &traps {
+        let arrived = trap.try_recv(&mut [0; 512]);
+        assert_eq!(arrived.unwrap_err().kind(), std::io::ErrorKind::WouldBlock, "{:?}", trap.local_addr());
+    }
+}
+
+/// Sockets where questions to 127.66.6.6, in all its spellings, to 0.0.0.0, to ::1 and to multicast groups would arrive.
+async fn traps(port: u16) -> Vec<UdpSocket> {
+    let mut traps = vec![];
+    for at in ["127.66.6.6", "127.0.0.1", "::1"] {
+        let at: IpAddr = at.parse().unwrap();
+        match UdpSocket::bind((at, port)).await {
+            Ok(socket) => traps.push(socket),
+            // Not every machine has IPv6.
+            Err(_) if at.is_ipv6() => {}
+            Err(error) => panic!("{at}: {error}"),
+        }
+    }
+    let group = UdpSocket::bind((Ipv4Addr::new(224, 0, 0, 251), port)).await.unwrap();
+    group.join_multicast_v4(Ipv4Addr::new(224, 0, 0, 251), Ipv4Addr::LOCALHOST).unwrap();
+    traps.push(group);
+    traps
+}
+
+/// Alone on the path of datagrams, a forger is always first; the connection reaches the server itself.
+#[tokio::test]
+async fn a_forger_of_datagrams_proves_nothing() {
+    let internet = Plan::in_block(16).com(&to(16, "forged.com", 41)).com(&to(16, "hidden.com", 42)).start();
+    let forged = |asked: &Asked| {
+        if asked.tcp { denial(asked) } else { asked.with([txt(&asked.name(), &value())]) }
+    };
+    let hidden = |asked: &Asked| {
+        if asked.tcp { asked.with([txt(&asked.name(), &value())]) } else { denial(asked) }
+    };
+    let _one = Scripted::listen(internet.at(41), forged).await;
+    let _other = Scripted::listen(internet.at(42), hidden).await;
+    let checked = check(&internet.prober(), "forged.com").await;
+    assert_bounded(&checked);
+    assert_eq!(checked.verdict(), "inconsistent_servers", "{checked:#?}");
+    // The other way round nothing can be taken away that somebody has.
+    let mut question = crate::world::question("hidden.com");
+    question.confirm_absence = true;
+    let seen = internet.prober().look(question).await;
+    let outcome = deed_claims::judge(&crate::world::challenge("hidden.com"), &seen);
+    assert!(!outcome.is_absence(), "{outcome:?} {seen:#?}");
+}
+
+fn denial(asked: &Asked) -> Play {
+    let mut answer = asked.answer();
+    answer.metadata.response_code = ResponseCode::NXDomain;
+    let name = asked.name();
+    let owner: Vec<&str> = name.split('.').collect();
+    let owner = owner[owner.len().saturating_sub(2)..].join(".");
+    answer.authorities.push(crate::scripted::soa(&owner));
+    Play::Answer(answer)
+}
+
+/// A forger beside the path has to guess: wrong ids, wrong names, and the right question in other letters.
+#[tokio::test]
+async fn guesses_prove_nothing() {
+    let internet: Internet = Plan::in_block(17).com(&to(17, "guessed.com", 41)).start();
+    let guess = |asked: &Asked| {
+        let Play::Answer(mut message) = asked.with([txt(&asked.name(), &value())]) else { unreachable!() };
+        if asked.tcp {
+            return denial(asked);
+        }
+        message.metadata.id = message.metadata.id.wrapping_add(1);
+        Play::Answer(message)
+    };
+    let server = Scripted::listen(internet.at(41), guess).await;
+    let checked = check(&internet.prober_with(hasty), "guessed.com").await;
+    assert_bounded(&checked);
+    // The look and what is asked to find the mistake: two datagrams and a connection each.
+    assert!(server.arrived() <= 30, "{}", server.arrived());
+}
+
+/// Thirteen servers that never answer: the check ends in time and says that nobody answered.
+#[tokio::test]
+async fn silent_servers_cost_the_time_that_is_set() {
+    let mut com = String::new();
+    for i in 0..13 {
+        com += &format!("silent.com. NS ns{i}.silent.com.\nns{i}.silent.com. A {}\n", at(18, 41 + i));
+    }
+    let internet = Plan::in_block(18).com(&com).start();
+    let mut servers = vec![];
+    for i in 0..13 {
+        servers.push(Scripted::listen(internet.at(41 + i), |_| Play::Silence).await);
+    }
+    let prober = internet.prober_with(|config| {
+        let usual = ProbeConfig::default();
+        (config.udp_timeout, config.tcp_timeout) = (usual.udp_timeout, usual.tcp_timeout);
+    });
+    let checked = check(&prober, "silent.com").await;
+    assert_bounded(&checked);
+    assert_eq!(checked.verdict(), "timeout");
+    let asked = servers.iter().filter(|server| server.arrived() > 0).count();
+    assert_eq!(asked, 8, "{:#?}", checked.seen);
+    let most = servers.iter().map(Scripted::arrived).max();
+    assert!(most <= Some(6), "at most three sends for each transport, {most:?} arrived");
+}
