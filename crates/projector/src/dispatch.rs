@@ -11,6 +11,7 @@ use serde_json::json;
 
 use crate::dispatcher::{DispatcherConfig, DispatcherPorts};
 use crate::metrics::DispatcherMetrics;
+use crate::pace::Pace;
 
 const KEY: &str = "verification.due";
 const TYPE: &str = "deed.verification.due.v1";
@@ -37,6 +38,8 @@ pub(crate) enum Round {
     Done,
     /// As much as one round takes is on the bus, and more may be due.
     More,
+    /// As much is on the bus as may be in this time; how long until there may be more.
+    Paced(std::time::Duration),
     /// The queue has enough to do already.
     Crowded,
     /// The bus did not take so many rows, which were given back.
@@ -53,6 +56,8 @@ pub(crate) struct Dispatch {
     pub limit: usize,
     /// Messages that may wait in the queue.
     pub window: usize,
+    /// How fast rows become messages.
+    pub pace: Pace,
     pub visibility: Duration,
     pub source: String,
     pub metrics: DispatcherMetrics,
@@ -71,6 +76,7 @@ impl Dispatch {
             clock: Arc::clone(&ports.clock),
             limit: config.limit.max(1),
             window: config.window.max(1),
+            pace: Pace::new(config.rate),
             visibility: Duration::from_std(config.visibility).unwrap_or(Duration::days(1)),
             source: config.source.clone(),
             metrics,
@@ -89,7 +95,12 @@ impl Dispatch {
         if room == 0 {
             return Ok(Round::Crowded);
         }
+        let room = match self.pace.room(now) {
+            Ok(allowed) => room.min(allowed),
+            Err(wait) => return Ok(Round::Paced(wait)),
+        };
         let items = self.due.claim_due(now, room, now + self.visibility).await?;
+        self.pace.spend(items.len());
         let refused = self.publish(&items, now).await?;
         Ok(match refused {
             0 if items.is_empty() => Round::Idle(None),

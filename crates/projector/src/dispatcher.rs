@@ -27,6 +27,8 @@ pub struct DispatcherConfig {
     pub limit: usize,
     /// Messages that may wait in the queue; while there are as many, nothing is handed out.
     pub window: usize,
+    /// Messages a second at most.
+    pub rate: u32,
     /// How long a row is hidden once its message is on the bus: the time after which the message is taken for lost.
     pub visibility: Duration,
     /// The longest pause before it is looked for due work again.
@@ -45,6 +47,7 @@ impl Default for DispatcherConfig {
             owner: "dispatcher".to_owned(),
             limit: 500,
             window: 2000,
+            rate: 500,
             visibility: Duration::from_secs(30),
             poll: Duration::from_millis(500),
             lease_ttl: Duration::from_secs(15),
@@ -146,6 +149,10 @@ impl Turn<'_> {
             Ok(Round::Idle(next)) => {
                 let wait = next.map(|next| (next - self.dispatch.clock.now()).to_std().unwrap_or_default());
                 self.settle(wait.unwrap_or(self.config.poll).min(self.config.poll)).await;
+            }
+            Ok(Round::Paced(wait)) => {
+                self.faults = 0;
+                tokio::time::sleep(wait.min(self.config.poll)).await;
             }
             Ok(Round::Crowded) => {
                 tracing::debug!("the queue has enough to do");

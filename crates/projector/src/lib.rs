@@ -8,6 +8,7 @@ mod dispatch;
 mod dispatcher;
 mod fold;
 mod metrics;
+mod pace;
 mod projector;
 mod rebuild;
 mod recent;

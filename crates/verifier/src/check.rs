@@ -3,12 +3,14 @@ use std::sync::Arc;
 
 use deed_claims::{Class, Command, Event, Outcome, Ownership, Rejection};
 use deed_probe::Look;
-use deed_store::{Clock, EventStore, ExecuteError, Plan, Unavailable, execute, load};
+use deed_store::{Clock, EventStore, ExecuteError, Loaded, Plan, Unavailable, execute, load};
 
+use crate::canary::Canary;
 use crate::config::VerifierConfig;
 use crate::in_hand::InHand;
 use crate::metrics::{VerifierMetrics, words};
 use crate::sight::{Case, Verdict};
+use crate::troubles::Troubles;
 use crate::work::{Task, Work};
 
 /// What became of a piece of work; each way its message is done with.
@@ -24,6 +26,8 @@ pub(crate) enum Settled {
     InHand,
     /// Our own trouble stood in the way; the claim's due work will ask again.
     Internal,
+    /// Our own trouble stood in the way not long ago; it is not tried again yet.
+    BackingOff,
 }
 
 impl Settled {
@@ -35,6 +39,7 @@ impl Settled {
             Self::Early => "early",
             Self::InHand => "in_hand",
             Self::Internal => "internal",
+            Self::BackingOff => "backing_off",
         }
     }
 }
@@ -55,7 +60,9 @@ pub struct Verifier {
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) config: VerifierConfig,
     pub(crate) metrics: VerifierMetrics,
+    pub(crate) canary: Canary,
     in_hand: InHand,
+    troubles: Troubles,
 }
 
 impl Verifier {
@@ -67,7 +74,9 @@ impl Verifier {
         config: VerifierConfig,
         metrics: VerifierMetrics,
     ) -> Self {
-        Self { store, look, clock, config, metrics, in_hand: InHand::default() }
+        let troubles = Troubles::new(config.trouble_pause);
+        let canary = Canary::default();
+        Self { store, look, clock, config, metrics, canary, in_hand: InHand::default(), troubles }
     }
 
     pub(crate) async fn work(&self, work: &Work) -> Result<Settled, Trouble> {
@@ -81,17 +90,25 @@ impl Verifier {
     }
 
     async fn check(&self, work: &Work, attempt: u32) -> Result<Settled, Trouble> {
-        let ownership = load(&*self.store, &work.stream).await?.ownership();
-        let case = match self.due(&ownership, work, attempt) {
+        let loaded = load(&*self.store, &work.stream).await?;
+        let case = match self.due(&loaded, work, attempt) {
             Ok(case) => case,
             Err(settled) => return Ok(settled),
         };
+        if self.troubles.are_fresh(work.claim_id, attempt, self.clock.now()) {
+            return Ok(Settled::BackingOff);
+        }
         let verdict = case.decide(&*self.look, &self.config).await;
         self.tell(work, attempt, &verdict);
         if is_internal(&verdict.own) || verdict.holder.as_ref().is_some_and(|(_, theirs)| is_internal(theirs))
         {
+            self.troubles.add(work.claim_id, attempt, self.clock.now());
+            if self.look.canary_failing().await {
+                self.canary.fails();
+            }
             return Ok(Settled::Internal);
         }
+        self.troubles.forget(work.claim_id, attempt);
         let Verdict { own, holder, evidence, .. } = verdict;
         self.record(work, |ownership| Command::RecordCheck {
             claim_id: work.claim_id,
@@ -108,7 +125,8 @@ impl Verifier {
     }
 
     /// The case to look at, when this very check is due.
-    fn due(&self, ownership: &Ownership, work: &Work, attempt: u32) -> Result<Case, Settled> {
+    fn due(&self, loaded: &Loaded, work: &Work, attempt: u32) -> Result<Case, Settled> {
+        let ownership = loaded.ownership();
         let claim =
             ownership.claims.get(&work.claim_id).filter(|claim| claim.is_open()).ok_or(Settled::Stale)?;
         let pending = claim.pending.filter(|pending| pending.attempt == attempt).ok_or(Settled::Stale)?;
@@ -116,7 +134,7 @@ impl Verifier {
         if pending.due_at > self.clock.now() + early {
             return Err(Settled::Early);
         }
-        Case::of(ownership, claim).ok_or(Settled::Stale)
+        Case::of(&ownership, claim, &loaded.events).ok_or(Settled::Stale)
     }
 
     /// Gives a command to the newest state of the claim's stream.
@@ -128,7 +146,7 @@ impl Verifier {
         let streams = [work.stream.clone()];
         let policy = &self.config.policy;
         let done = execute(&*self.store, &*self.clock, &streams, &work.metadata, |loaded, at| {
-            let ownership = loaded.first().map(deed_store::Loaded::ownership).unwrap_or_default();
+            let ownership = loaded.first().map(Loaded::ownership).unwrap_or_default();
             let events = ownership.decide(command(&ownership), policy, at)?;
             let events = events.into_iter().map(Event::from).collect();
             Ok::<_, Rejection>(Plan {

@@ -1,7 +1,7 @@
 //! What a verifier is told.
 use std::time::Duration;
 
-use deed_claims::{Policy, name::NamePolicy};
+use deed_claims::{Agreement, Policy, name::NamePolicy};
 
 /// How a verifier works.
 #[derive(Debug, Clone)]
@@ -14,6 +14,8 @@ pub struct VerifierConfig {
     pub longest_prefix_len: usize,
     /// Our name in the evidence of a check that asked nobody.
     pub vantage: String,
+    /// How many of a zone's servers have to agree.
+    pub agreement: Agreement,
     /// Checks at a time.
     pub in_flight: usize,
     /// How long one look may take before it is given up as our own trouble; more than the prober's own budget.
@@ -22,6 +24,10 @@ pub struct VerifierConfig {
     pub early: Duration,
     /// The first pause before work that the store had no answer for is given back; it doubles each time.
     pub pause: Duration,
+    /// The first pause before a check that our own trouble kept from being made is tried again; it doubles each time.
+    pub trouble_pause: Duration,
+    /// How often it is asked whether names that have to exist can be asked for again, while they cannot.
+    pub canary_poll: Duration,
     /// How long a stopping verifier finishes what it has in hand.
     pub drain: Duration,
 }
@@ -33,10 +39,13 @@ impl Default for VerifierConfig {
             names: NamePolicy::default(),
             longest_prefix_len: deed_claims::ChallengeTemplates::default().longest_prefix(),
             vantage: "default".to_owned(),
+            agreement: Agreement::Majority,
             in_flight: 64,
             look_deadline: Duration::from_secs(30),
             early: Duration::from_secs(2),
             pause: Duration::from_secs(1),
+            trouble_pause: Duration::from_secs(30),
+            canary_poll: Duration::from_secs(5),
             drain: Duration::from_secs(25),
         }
     }

@@ -2,7 +2,9 @@
 //!
 //! - A message is a hint that work may be due; what is to be done is read from the claim's stream.
 //! - A failed check is recorded as data. Trouble of our own records nothing: the claim's due work asks again.
+//! - While not even names that have to exist can be asked for, nothing is consumed and no claim changes.
 //! - A message is settled after what it led to is durable, so a crash repeats work and never loses it.
+mod canary;
 mod check;
 mod config;
 mod in_hand;
@@ -11,6 +13,7 @@ mod run;
 mod sight;
 #[cfg(test)]
 mod testing;
+mod troubles;
 mod work;
 
 pub use config::VerifierConfig;

@@ -1,5 +1,5 @@
 //! What the verifier tells about itself.
-use deed_claims::{Class, Outcome};
+use deed_claims::Outcome;
 use prometheus::{Histogram, HistogramOpts, IntCounterVec, IntGauge, Opts, Registry};
 
 /// What the verifier tells about itself.
@@ -9,6 +9,7 @@ pub struct VerifierMetrics {
     pub(crate) messages: IntCounterVec,
     pub(crate) duration: Histogram,
     pub(crate) in_flight: IntGauge,
+    pub(crate) paused: IntGauge,
 }
 
 impl VerifierMetrics {
@@ -33,11 +34,16 @@ impl VerifierMetrics {
             )?,
             duration: Histogram::with_opts(duration)?,
             in_flight: IntGauge::new("deed_checks_in_flight", "Pieces of verification work in hand.")?,
+            paused: IntGauge::new(
+                "deed_verifier_paused",
+                "1 while checks pause because not even names that have to exist can be asked for.",
+            )?,
         };
         registry.register(Box::new(metrics.checks.clone()))?;
         registry.register(Box::new(metrics.messages.clone()))?;
         registry.register(Box::new(metrics.duration.clone()))?;
         registry.register(Box::new(metrics.in_flight.clone()))?;
+        registry.register(Box::new(metrics.paused.clone()))?;
         Ok(metrics)
     }
 
@@ -51,14 +57,6 @@ impl VerifierMetrics {
 pub(crate) fn words(outcome: &Outcome) -> (&'static str, &'static str, &'static str) {
     match outcome {
         Outcome::Proven => ("proven", "none", "none"),
-        Outcome::NotProven(diagnosis) => {
-            let class = match diagnosis.class {
-                Class::Waiting => "waiting",
-                Class::Transient => "transient",
-                Class::Permanent => "permanent",
-                Class::Internal => "internal",
-            };
-            ("not_proven", class, diagnosis.code.as_str())
-        }
+        Outcome::NotProven(diagnosis) => ("not_proven", diagnosis.class.as_str(), diagnosis.code.as_str()),
     }
 }

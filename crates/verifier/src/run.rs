@@ -29,13 +29,31 @@ pub async fn run_verifier(
     verifier: Arc<Verifier>,
     stop: CancellationToken,
 ) -> Result<(), BusError> {
-    let mut consumer = bus.consumer(Topology::VERIFICATION).await?;
-    let mut tasks = JoinSet::new();
-    let ended = fetch(&mut *consumer, &verifier, &mut tasks, &stop).await;
-    // Only now may the consumer go: what is in hand is settled through it.
-    drain(&mut tasks, verifier.config.drain).await;
-    drop(consumer);
-    ended
+    loop {
+        verifier.until_well(&stop).await;
+        if stop.is_cancelled() {
+            return Ok(());
+        }
+        let mut consumer = bus.consumer(Topology::VERIFICATION).await?;
+        let mut tasks = JoinSet::new();
+        let ended = fetch(&mut *consumer, &verifier, &mut tasks, &stop).await;
+        // Only now may the consumer go: what is in hand is settled through it. What it has not handed out goes back to
+        // the queue, where a pause cannot make it too old.
+        drain(&mut tasks, verifier.config.drain).await;
+        drop(consumer);
+        match ended? {
+            Ended::Stopped => return Ok(()),
+            Ended::Unwell => {}
+        }
+    }
+}
+
+/// Why no more is fetched.
+enum Ended {
+    /// The verifier is to stop.
+    Stopped,
+    /// Not even names that have to exist can be asked for.
+    Unwell,
 }
 
 async fn fetch(
@@ -43,27 +61,34 @@ async fn fetch(
     verifier: &Arc<Verifier>,
     tasks: &mut JoinSet<()>,
     stop: &CancellationToken,
-) -> Result<(), BusError> {
+) -> Result<Ended, BusError> {
     let hands = Arc::new(Semaphore::new(verifier.config.in_flight.clamp(1, Semaphore::MAX_PERMITS)));
     let mut faults = 0;
     loop {
         while let Some(ended) = tasks.try_join_next() {
             report(ended);
         }
-        let Some(Ok(hand)) = stop.run_until_cancelled(Arc::clone(&hands).acquire_owned()).await else {
-            return Ok(());
+        let next = async {
+            let hand = Arc::clone(&hands).acquire_owned().await;
+            (hand, consumer.next().await)
         };
-        match stop.run_until_cancelled(consumer.next()).await {
-            None => return Ok(()),
-            Some(Ok(Some(delivery))) => {
+        let (hand, next) = tokio::select! {
+            biased;
+            () = stop.cancelled() => return Ok(Ended::Stopped),
+            () = verifier.canary.failing() => return Ok(Ended::Unwell),
+            next = next => next,
+        };
+        let Ok(hand) = hand else { return Ok(Ended::Stopped) };
+        match next {
+            Ok(Some(delivery)) => {
                 faults = 0;
                 let (verifier, stop) = (Arc::clone(verifier), stop.clone());
                 tasks.spawn(async move { verifier.handle(delivery, hand, &stop).await });
             }
-            Some(Ok(None)) if stop.is_cancelled() => return Ok(()),
-            Some(Ok(None)) => return Err(BusError::Closed),
-            Some(Err(error @ (BusError::Closed | BusError::UnknownQueue(_)))) => return Err(error),
-            Some(Err(error)) => {
+            Ok(None) if stop.is_cancelled() => return Ok(Ended::Stopped),
+            Ok(None) => return Err(BusError::Closed),
+            Err(error @ (BusError::Closed | BusError::UnknownQueue(_))) => return Err(error),
+            Err(error) => {
                 tracing::warn!(
                     error = &error as &dyn std::error::Error,
                     "no verification work can be fetched"

@@ -2,13 +2,18 @@
 use std::time::Duration;
 
 use deed_claims::{
-    Challenge, Claim, ClaimId, Confirmation, Evidence, Findings, Observation, Outcome, Ownership,
-    ProbeFailure, judge,
+    Challenge, Claim, ClaimId, ClaimState, Confirmation, Context, EarlierValue, Event, Evidence, Findings,
+    Observation, Outcome, Ownership, OwnershipEvent, ProbeFailure, judge_within,
     name::{ClaimableName, DomainName},
+    notes,
 };
 use deed_probe::{Look, Question};
+use deed_store::RecordedEvent;
 
 use crate::config::VerifierConfig;
+
+/// Earlier claims of one holder that are remembered: the newest.
+const EARLIER: usize = 16;
 
 /// A claim about to be checked, and the present holder's claim where another has the name.
 #[derive(Debug)]
@@ -16,8 +21,10 @@ pub(crate) struct Case {
     pub name: DomainName,
     pub own: Challenge,
     pub holder: Option<(ClaimId, Challenge)>,
-    /// Whether somebody has the name who could lose it by what is seen.
+    /// Whether somebody could lose the name, or the right to it, by what is seen.
     pub at_stake: bool,
+    /// Values of earlier claims of the claim's own holder on this name; never of another's.
+    pub earlier: Vec<EarlierValue>,
 }
 
 /// The verdicts of one check.
@@ -31,67 +38,109 @@ pub(crate) struct Verdict {
 }
 
 impl Case {
-    pub fn of(ownership: &Ownership, claim: &Claim) -> Option<Self> {
+    pub fn of(ownership: &Ownership, claim: &Claim, events: &[RecordedEvent]) -> Option<Self> {
         let holder = ownership.holder_claim().filter(|holder| holder.id != claim.id);
+        let contesting = matches!(claim.state, ClaimState::Contesting(_));
         Some(Self {
             name: ownership.name.clone()?,
             own: claim.challenge.clone(),
             holder: holder.map(|holder| (holder.id, holder.challenge.clone())),
-            at_stake: ownership.holding.is_some(),
+            at_stake: contesting || ownership.holding.is_some(),
+            earlier: earlier(claim, events),
         })
     }
 
     /// Looks at the claim's record and the holder's, which for most pairs stand at the same name, and judges both.
     pub async fn decide(&self, look: &dyn Look, config: &VerifierConfig) -> Verdict {
-        if let Some(refused) = self.refused(config) {
-            let own = judge(&self.own, &refused);
-            return Verdict { own, holder: None, evidence: Evidence::from(&refused), took: Duration::ZERO };
-        }
+        let context =
+            Context { agreement: config.agreement, at_stake: self.at_stake, earlier: self.earlier.clone() };
+        let apex = match self.apex(config) {
+            Ok(apex) => apex,
+            Err(refused) => {
+                let own = judge_within(&self.own, &context, &refused);
+                let evidence = Evidence::from(&*refused);
+                return Verdict { own, holder: None, evidence, took: Duration::ZERO };
+            }
+        };
+        let sight = Sight { look, config, apex: &apex, at_stake: self.at_stake };
         let shared = self.holder.as_ref().filter(|(_, theirs)| theirs.record_name == self.own.record_name);
         let values: Vec<_> = std::iter::once(&self.own).chain(shared.map(|(_, theirs)| theirs)).collect();
-        let seen = self.look_for(&self.own, &values, look, config).await;
+        let seen = sight.look_for(&self.own, &values).await;
         let mut took = seen.took_ms;
+        // The holder's own earlier claims are the holder's business.
+        let theirs_context = Context { earlier: vec![], ..context.clone() };
         let holder = match &self.holder {
             None => None,
-            Some((id, theirs)) if shared.is_some() => Some((*id, judge(theirs, &seen))),
+            Some((id, theirs)) if shared.is_some() => {
+                Some((*id, judge_within(theirs, &theirs_context, &seen)))
+            }
             Some((id, theirs)) => {
-                let apart = self.look_for(theirs, &[theirs], look, config).await;
+                let apart = sight.look_for(theirs, &[theirs]).await;
                 took = took.saturating_add(apart.took_ms);
-                Some((*id, judge(theirs, &apart)))
+                Some((*id, judge_within(theirs, &theirs_context, &apart)))
             }
         };
         Verdict {
-            own: judge(&self.own, &seen),
+            own: judge_within(&self.own, &context, &seen),
             holder,
-            evidence: Evidence::from(&seen),
+            evidence: Evidence::from(&seen).noting(&notes(&self.own, &seen)),
             took: Duration::from_millis(took.into()),
         }
     }
 
-    /// What is known without looking: the rules of names change, and nobody is asked about a name they refuse.
-    fn refused(&self, config: &VerifierConfig) -> Option<Observation> {
-        let refused =
-            ClaimableName::new(self.name.clone(), &config.names, config.longest_prefix_len).err()?;
-        Some(blind(&self.own, ProbeFailure::NameRefused(refused.to_string()), config))
+    /// The registrable domain, or what is known without looking: the rules of names change, and nobody is asked about
+    /// a name they refuse.
+    fn apex(&self, config: &VerifierConfig) -> Result<DomainName, Box<Observation>> {
+        ClaimableName::new(self.name.clone(), &config.names, config.longest_prefix_len)
+            .map(|name| name.into_parts().1)
+            .map_err(|refused| {
+                Box::new(blind(&self.own, ProbeFailure::NameRefused(refused.to_string()), config))
+            })
     }
+}
 
-    async fn look_for(
-        &self,
-        at: &Challenge,
-        values: &[&Challenge],
-        look: &dyn Look,
-        config: &VerifierConfig,
-    ) -> Observation {
+/// What the claim's holder was told to publish before, the newest last.
+fn earlier(claim: &Claim, events: &[RecordedEvent]) -> Vec<EarlierValue> {
+    let mut values: Vec<EarlierValue> = events
+        .iter()
+        .rev()
+        .filter_map(|recorded| match &recorded.event {
+            Event::Ownership(OwnershipEvent::ClaimInitiated(e))
+                if e.holder == claim.holder && e.claim_id != claim.id =>
+            {
+                let value = e.challenge.record_value.clone();
+                Some(EarlierValue { value, issued_at: e.at })
+            }
+            _ => None,
+        })
+        .take(EARLIER)
+        .collect();
+    values.reverse();
+    values
+}
+
+/// How one check looks.
+struct Sight<'a> {
+    look: &'a dyn Look,
+    config: &'a VerifierConfig,
+    apex: &'a DomainName,
+    at_stake: bool,
+}
+
+impl Sight<'_> {
+    async fn look_for(&self, at: &Challenge, values: &[&Challenge]) -> Observation {
         let question = Question {
             name: at.record_name.to_string(),
             looking_for: values.iter().map(|challenge| challenge.record_value.as_bytes().to_vec()).collect(),
             confirm_absence: self.at_stake,
-            apex: None,
+            apex: Some(self.apex.to_string()),
         };
         // The prober keeps to a budget of its own; this ends a look that got stuck.
-        match tokio::time::timeout(config.look_deadline, look.look(question)).await {
+        match tokio::time::timeout(self.config.look_deadline, self.look.look(question)).await {
             Ok(seen) => seen,
-            Err(_) => blind(at, ProbeFailure::Internal("the look did not end in time".to_owned()), config),
+            Err(_) => {
+                blind(at, ProbeFailure::Internal("the look did not end in time".to_owned()), self.config)
+            }
         }
     }
 }

@@ -1,7 +1,10 @@
 //! A store of its own for each test, and a DNS that says what the test wants.
 use std::{
     collections::HashMap,
-    sync::{Arc, Mutex},
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicBool, Ordering},
+    },
     time::Duration,
 };
 
@@ -32,6 +35,10 @@ pub enum Says {
     Values(Vec<String>),
     Nothing,
     Silent,
+    /// No record, and no second look.
+    Unconfirmed,
+    /// The value at two servers of three.
+    Most(String),
     Trouble,
     Panic,
 }
@@ -42,6 +49,8 @@ pub struct Dns {
     asked: Mutex<Vec<Question>>,
     /// How many looks may end.
     pub gate: Semaphore,
+    /// Whether names that have to exist cannot be asked for.
+    pub canary: AtomicBool,
 }
 
 impl Dns {
@@ -50,13 +59,15 @@ impl Dns {
             says: Mutex::default(),
             asked: Mutex::default(),
             gate: Semaphore::new(Semaphore::MAX_PERMITS),
+            canary: AtomicBool::new(false),
         })
     }
 
     /// A DNS in which no look ends before the gate is opened.
     pub fn shut() -> Arc<Self> {
-        let dns = Self { says: Mutex::default(), asked: Mutex::default(), gate: Semaphore::new(0) };
-        Arc::new(dns)
+        let mut dns = Self::new();
+        Arc::get_mut(&mut dns).unwrap().gate = Semaphore::new(0);
+        dns
     }
 
     pub fn say(&self, name: &str, says: Says) {
@@ -76,6 +87,10 @@ impl Dns {
 
 #[async_trait]
 impl Look for Dns {
+    async fn canary_failing(&self) -> bool {
+        self.canary.load(Ordering::SeqCst)
+    }
+
     async fn look(&self, question: Question) -> Observation {
         self.asked.lock().unwrap().push(question.clone());
         self.gate.acquire().await.unwrap().forget();
@@ -106,15 +121,28 @@ impl Look for Dns {
             values,
             oversize: false,
         };
+        if self.canary.load(Ordering::SeqCst) {
+            seen.failure = Some(ProbeFailure::Canary("timeout".to_owned()));
+            return seen;
+        }
         let reply = match says {
             Says::Values(values) => {
                 let values: Vec<_> = values.into_iter().map(String::into_bytes).collect();
-                if values.iter().any(|value| question.looking_for.contains(value)) {
-                    seen.confirmation = secure();
-                }
+                // Every look is confirmed by signatures, presence and absence alike.
+                seen.confirmation = secure(Some(0), &values);
                 reply(0, values)
             }
-            Says::Nothing => reply(3, vec![]),
+            Says::Nothing => {
+                seen.confirmation = secure(Some(3), &[]);
+                reply(3, vec![])
+            }
+            Says::Unconfirmed => reply(3, vec![]),
+            Says::Most(value) => {
+                let values = vec![value.into_bytes()];
+                seen.confirmation = secure(Some(0), &values);
+                seen.servers = vec![server(1, reply(0, values.clone())), server(2, reply(0, values))];
+                reply(3, vec![])
+            }
             Says::Silent => Reply::Fault(deed_claims::NetworkFault::Timeout),
             Says::Trouble => {
                 seen.failure = Some(ProbeFailure::Internal("no descriptors".to_owned()));
@@ -122,19 +150,23 @@ impl Look for Dns {
             }
             Says::Panic => panic!("the look was to panic"),
         };
-        let (server, address) = ("ns1.acme.com".to_owned(), Some([192, 0, 2, 1].into()));
-        seen.servers.push(ServerAnswer { server, address, transport: Transport::Udp, reply, ms: 3 });
+        seen.servers.push(server(3, reply));
         seen
     }
 }
 
+fn server(n: u8, reply: Reply) -> ServerAnswer {
+    let (server, address) = (format!("ns{n}.acme.com"), Some([192, 0, 2, n].into()));
+    ServerAnswer { server, address, transport: Transport::Udp, reply, ms: 3 }
+}
+
 /// The second look of a zone whose signatures hold.
-fn secure() -> Confirmation {
+fn secure(rcode: Option<u16>, values: &[Vec<u8>]) -> Confirmation {
     let validation = Validation {
         by: "self".to_owned(),
         security: Security::Secure,
-        rcode: Some(0),
-        values: vec![],
+        rcode,
+        values: values.to_vec(),
         ede: None,
         negative_ttl: None,
         ms: 2,
@@ -154,7 +186,11 @@ impl World {
     pub async fn new(dns: Arc<Dns>) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let store = SqliteStore::open(SqliteConfig::new(folder.path().join("deed.db"))).await.unwrap();
-        let config = VerifierConfig { pause: Duration::from_millis(1), ..VerifierConfig::default() };
+        let config = VerifierConfig {
+            pause: Duration::from_millis(1),
+            canary_poll: Duration::from_millis(5),
+            ..VerifierConfig::default()
+        };
         Self { _folder: folder, store, clock: Arc::default(), dns, config }
     }
 
@@ -192,11 +228,20 @@ impl World {
 
     /// Claims a name and has it watched, with the record that these templates make.
     pub async fn watch_as(&self, templates: &ChallengeTemplates, claim: u8, name: &str) {
+        self.claim(templates, &format!("ws_{claim}"), claim, name).await;
+    }
+
+    /// The same for a workspace that may have other claims.
+    pub async fn watch_for(&self, workspace: &str, claim: u8, name: &str) {
+        self.claim(&ChallengeTemplates::default(), workspace, claim, name).await;
+    }
+
+    async fn claim(&self, templates: &ChallengeTemplates, workspace: &str, claim: u8, name: &str) {
         let stream = apex(name);
         let name: DomainName = name.parse().unwrap();
         let initiate = Command::Initiate {
             claim_id: id(claim),
-            holder: Holder::Workspace { workspace_id: format!("ws_{claim}").parse().unwrap() },
+            holder: Holder::Workspace { workspace_id: workspace.parse().unwrap() },
             requested: name.clone(),
             region: None,
             challenge: templates.challenge(Scope::Apex, &name, token(claim)),

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use deed_claims::name::DomainName;
-use deed_claims::{Activation, ContestPolicy};
+use deed_claims::{Activation, Agreement, ContestPolicy};
 use deed_probe::{DelegationSource, Ipv6, Network, ValidationMode, Vantage};
 
 use super::setting::{Bounds, LogFormat, Role, Secret, Setting, Text};
@@ -344,6 +344,8 @@ sections! {
 
     /// The role that checks.
     verifier: Verifier = "verifier" {
+        /// How many of the zone's servers that answer have to show a record: more than half, or all ("strict").
+        agreement: Agreement = Agreement::Majority;
         /// Checks that run at a time.
         in_flight: usize = 64, 1..=10_000;
         /// How much earlier than due a check may be made, for clocks that differ.
@@ -373,6 +375,8 @@ sections! {
         poll: Duration = Duration::from_millis(500), Duration::from_millis(10)..=secs(60);
         /// Pieces of work sent at a time.
         batch: usize = 500, 1..=10_000;
+        /// Pieces of work sent a second at most, so that what piled up during an outage is not sent all at once.
+        rate: u32 = 500, 1..=1_000_000;
         /// Messages that may wait for the verifier; while there are as many, no due work is sent.
         window: usize = 2000, 1..=1_000_000;
     }

@@ -9,7 +9,7 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use deed_claims::name::DomainName;
-use deed_claims::{Activation, ContestPolicy};
+use deed_claims::{Activation, Agreement, ContestPolicy};
 use deed_probe::{DelegationSource, Ipv6, Network, ValidationMode, Vantage};
 use toml::Value;
 
@@ -309,6 +309,7 @@ choices! {
     Role { Api = "api", Verifier = "verifier", Projector = "projector" }
     LogFormat { Json = "json", Human = "human" }
     ContestPolicy { Evidence = "evidence", Immediate = "immediate", Grace = "grace", Review = "review" }
+    Agreement { Majority = "majority", Strict = "strict" }
     Activation { Immediate = "immediate", External = "external" }
     DelegationSource { FromParent = "from_parent", FromResolver = "from_resolver" }
     ValidationMode { Auto = "auto", Resolver = "resolver", Own = "self", Off = "off" }

@@ -187,6 +187,7 @@ impl Parts {
             owner: self.owner.clone(),
             limit: config.batch,
             window: config.window,
+            rate: config.rate,
             visibility: config.visibility,
             poll: config.poll,
             lease_ttl: leases.lease_ttl,
@@ -216,12 +217,14 @@ impl Parts {
             names: settings.names.clone(),
             longest_prefix_len: settings.templates.longest_prefix(),
             vantage: settings.probe.vantage.clone(),
+            agreement: settings.config.verifier.agreement,
             in_flight: settings.config.verifier.in_flight,
             look_deadline: settings.probe.budgets.time + BEYOND_BUDGET,
             early: settings.config.verifier.early,
             pause: settings.config.verifier.pause,
             // The HTTP interface may have taken half of the deadline before.
             drain: settings.config.server.shutdown_deadline * 2 / 5,
+            ..VerifierConfig::default()
         };
         let prober = Prober::new(settings.probe.clone())
             .map_err(|error| Failure::Usage(format!("the DNS cannot be asked so: {error}")))?;

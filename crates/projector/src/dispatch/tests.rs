@@ -20,6 +20,7 @@ fn dispatch(world: &World, bus: &InProcess) -> Dispatch {
         clock: world.clock.clone(),
         limit: 500,
         window: 2000,
+        pace: Pace::new(100_000),
         visibility: Duration::from_std(VISIBILITY).unwrap(),
         source: "/deed".to_owned(),
         metrics: DispatcherMetrics::register(&Registry::new()).unwrap(),
@@ -179,4 +180,26 @@ async fn a_round_takes_no_more_than_its_limit_and_the_oldest_first() {
         assert_eq!(dispatch.round().await.unwrap(), expected);
     }
     assert_eq!(claims(&take(&bus).await).len(), 5);
+}
+
+#[tokio::test]
+async fn what_piled_up_is_sent_spread_out_and_once_for_each_claim() {
+    let (world, bus) = (watched(40).await, bus(100));
+    // Nobody dispatched for a day; every claim has one row, however many checks it missed.
+    world.clock.advance(seconds(86_400));
+    let dispatch = Dispatch { pace: Pace::new(10), ..dispatch(&world, &bus) };
+    let mut sent = vec![];
+    for second in 1..=4 {
+        assert_eq!(dispatch.round().await.unwrap(), Round::More, "{second}");
+        let next = dispatch.round().await.unwrap();
+        if second < 4 {
+            assert_eq!(next, Round::Paced(StdDuration::from_millis(100)));
+        }
+        let now = take(&bus).await;
+        assert_eq!(now.len(), 10, "{second}");
+        sent.extend(now);
+        world.clock.advance(seconds(1));
+    }
+    assert_eq!(claims(&sent).len(), 40);
+    assert!(matches!(dispatch.round().await.unwrap(), Round::Idle(Some(_))));
 }

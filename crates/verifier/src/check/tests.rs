@@ -1,6 +1,8 @@
 use std::time::Duration;
 
-use deed_claims::{ChallengeTemplates, CheckOutcome, ClaimState, Code, ContestCause, OwnershipEvent, Status};
+use deed_claims::{
+    Agreement, ChallengeTemplates, CheckOutcome, ClaimState, Code, ContestCause, OwnershipEvent, Status,
+};
 use deed_store::{Loaded, Version};
 use deed_testkit::eventually;
 
@@ -85,6 +87,76 @@ async fn our_own_trouble_leaves_the_claim_alone() {
     // The same attempt is still there to be made.
     world.dns.publish(ACME, &[1]);
     assert_eq!(world.check(1, ACME, 1).await, Settled::Recorded);
+}
+
+#[tokio::test]
+async fn a_check_that_our_own_trouble_kept_from_being_made_is_tried_again_after_a_pause() {
+    let world = watched().await;
+    world.dns.say(RECORD, Says::Trouble);
+    let verifier = world.verifier();
+    let [first, second] = [1, 2].map(|attempt| work(1, ACME, Task::Check { attempt }));
+    assert_eq!(verifier.work(&first).await.unwrap(), Settled::Internal);
+    for pause in [30, 60, 120] {
+        world.clock.advance(seconds(pause - 1));
+        assert_eq!(verifier.work(&first).await.unwrap(), Settled::BackingOff);
+        world.clock.advance(seconds(1));
+        assert_eq!(verifier.work(&first).await.unwrap(), Settled::Internal);
+    }
+    assert_eq!(world.dns.asked().len(), 4);
+    // Whoever asks by hand is answered at once, by an attempt of its own.
+    world.dns.publish(ACME, &[1]);
+    world.give(&apex(ACME), Command::RequestVerification { claim_id: id(1) }).await.unwrap();
+    assert_eq!(verifier.work(&second).await.unwrap(), Settled::Recorded);
+    assert_eq!(world.stream(ACME).await.ownership().holding, Some(id(1)));
+}
+
+#[tokio::test]
+async fn a_value_of_an_earlier_claim_is_recognised_for_its_own_holder_alone() {
+    let world = watched().await;
+    world.give(&apex(ACME), Command::Cancel { claim_id: id(1) }).await.unwrap();
+    world.watch_for("ws_1", 2, ACME).await;
+    world.watch_for("ws_other", 3, ACME).await;
+    world.dns.publish(ACME, &[1]);
+    for (claim, code) in [(2, Code::ValueOfEarlierClaim), (3, Code::WrongValue)] {
+        assert_eq!(world.check(claim, ACME, 1).await, Settled::Recorded);
+        assert_eq!(last_check(&world.stream(ACME).await).diagnosis.map(|d| d.code), Some(code));
+    }
+}
+
+#[tokio::test]
+async fn the_registrable_domain_is_told_to_the_prober() {
+    let world = watched().await;
+    world.check(1, ACME, 1).await;
+    assert_eq!(world.dns.asked()[0].apex.as_deref(), Some(ACME));
+}
+
+#[tokio::test]
+async fn an_absence_that_nothing_confirms_takes_nothing_from_a_holder() {
+    let world = World::new(Dns::new()).await;
+    world.hold(1, ACME).await;
+    world.dns.say(RECORD, Says::Unconfirmed);
+    let due = world.stream(ACME).await.ownership().claims[&id(1)].pending.unwrap();
+    world.clock.set(due.due_at);
+    assert_eq!(world.check(1, ACME, due.attempt).await, Settled::Recorded);
+    let check = last_check(&world.stream(ACME).await);
+    assert_eq!(
+        (check.outcome, check.diagnosis.unwrap().code),
+        (CheckOutcome::Unknown, Code::BudgetExhausted)
+    );
+}
+
+#[tokio::test]
+async fn the_agreement_that_is_configured_decides() {
+    for (agreement, outcome) in
+        [(Agreement::Majority, CheckOutcome::Proven), (Agreement::Strict, CheckOutcome::Unknown)]
+    {
+        let mut world = World::new(Dns::new()).await;
+        world.config.agreement = agreement;
+        world.watch(1, ACME).await;
+        world.dns.say(RECORD, Says::Most(value(1)));
+        assert_eq!(world.check(1, ACME, 1).await, Settled::Recorded);
+        assert_eq!(last_check(&world.stream(ACME).await).outcome, outcome, "{agreement:?}");
+    }
 }
 
 #[tokio::test]

@@ -5,14 +5,14 @@ use std::{
 
 use async_trait::async_trait;
 use deed_bus::{CloudEvent, DeadReason, Depth, InProcess, Limits, Message, Requirement};
-use deed_claims::{Status, StreamId};
+use deed_claims::{Command, Status, StreamId};
 use deed_store::{Append, AppendError, Appended, EventStore, Position, RecordedEvent, Unavailable, Version};
 use deed_testkit::eventually;
 use serde_json::json;
 use tokio::{sync::watch, task::JoinHandle};
 
 use super::*;
-use crate::testing::{Dns, PATIENCE, Says, World, apex, id};
+use crate::testing::{Dns, PATIENCE, Says, World, apex, id, seconds};
 
 const ACME: &str = "acme.com";
 
@@ -230,6 +230,59 @@ async fn a_long_outage_makes_no_dead_letters() {
     running.ask(1, ACME, 1).await;
     running.quiet().await;
     assert_eq!((running.counted("left"), running.depth().await.dead), (1, 0));
+    running.end().await;
+}
+
+#[tokio::test]
+async fn while_not_even_names_that_have_to_exist_answer_nothing_is_consumed_and_nothing_is_lost() {
+    let world = World::new(Dns::new()).await;
+    for (claim, name) in [(1, ACME), (2, "beta.com"), (3, "gamma.com")] {
+        world.watch(claim, name).await;
+        world.dns.publish(name, &[claim]);
+    }
+    world.dns.canary.store(true, Ordering::SeqCst);
+    let running = Running::start(world.verifier());
+    running.ask(1, ACME, 1).await;
+    eventually("the pause", PATIENCE, || async {
+        (running.verifier.metrics.paused.get() == 1).then_some(())
+    })
+    .await;
+    // What is asked for meanwhile, by hand or by the schedule, waits.
+    running.ask(2, "beta.com", 1).await;
+    world.give(&apex("gamma.com"), Command::RequestVerification { claim_id: id(3) }).await.unwrap_err();
+    world.clock.advance(seconds(11));
+    world.give(&apex("gamma.com"), Command::RequestVerification { claim_id: id(3) }).await.unwrap();
+    running.ask(3, "gamma.com", 2).await;
+    eventually("the messages to wait", PATIENCE, || async {
+        let depth = running.depth().await;
+        (depth.ready == 2 && depth.unsettled == 0).then_some(())
+    })
+    .await;
+    assert_eq!(world.dns.asked().len(), 1, "nobody is asked during the pause");
+    assert_eq!(world.stream(ACME).await.version, Version(2), "no claim changes");
+    assert_eq!(running.counted("internal"), 1);
+
+    world.dns.canary.store(false, Ordering::SeqCst);
+    running.quiet().await;
+    assert_eq!(running.verifier.metrics.paused.get(), 0);
+    for (claim, name) in [(2, "beta.com"), (3, "gamma.com")] {
+        assert_eq!(world.stream(name).await.ownership().holding, Some(id(claim)), "{name}");
+    }
+    running.end().await;
+}
+
+#[tokio::test]
+async fn a_paused_verifier_stops_at_once() {
+    let mut world = World::new(Dns::new()).await;
+    world.config.canary_poll = Duration::from_secs(3600);
+    world.watch(1, ACME).await;
+    world.dns.canary.store(true, Ordering::SeqCst);
+    let running = Running::start(world.verifier());
+    running.ask(1, ACME, 1).await;
+    eventually("the pause", PATIENCE, || async {
+        (running.verifier.metrics.paused.get() == 1).then_some(())
+    })
+    .await;
     running.end().await;
 }
 

@@ -1,0 +1,208 @@
+//! What is said of a domain: everything that was seen, the verdict, and what to do.
+use deed_claims::{
+    Agreement, Challenge, Class, Context, Diagnosis, Evidence, Note, Observation, Outcome, Security,
+    ServerEvidence, Transport, ValidationEvidence, VantageEvidence, judge_within, notes, printable,
+};
+use serde::Serialize;
+
+use crate::exit::Exit;
+use crate::output::table;
+
+/// What was asked about.
+pub(super) struct Given {
+    pub domain: String,
+    pub root_domain: String,
+    /// The value that is expected, where somebody said.
+    pub expected: Option<String>,
+    pub agreement: Agreement,
+}
+
+/// What is said of a domain.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct Report {
+    domain: String,
+    root_domain: String,
+    record_name: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    expected: Option<String>,
+    verdict: Verdict,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    diagnosis: Option<Diagnosis>,
+    evidence: Evidence,
+    #[serde(skip)]
+    notes: Vec<Note>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+enum Verdict {
+    /// The expected value stands, seen by enough servers and confirmed.
+    Proven,
+    /// Nobody said what is expected, and TXT records stand at the name.
+    RecordsFound,
+    /// It does not, and the diagnosis says why.
+    NotProven,
+}
+
+impl Report {
+    pub(super) fn of(given: Given, challenge: &Challenge, seen: &Observation) -> Self {
+        let context = Context { agreement: given.agreement, ..Context::default() };
+        let notes = notes(challenge, seen);
+        let evidence = Evidence::from(seen).noting(&notes);
+        let found =
+            given.expected.is_none() && evidence.servers.iter().any(|server| !server.values.is_empty());
+        let (verdict, diagnosis) = match judge_within(challenge, &context, seen) {
+            Outcome::Proven => (Verdict::Proven, None),
+            Outcome::NotProven(d) if found && d.code.is_absence() => (Verdict::RecordsFound, None),
+            Outcome::NotProven(d) => (Verdict::NotProven, Some(d)),
+        };
+        Self {
+            domain: given.domain,
+            root_domain: given.root_domain,
+            record_name: challenge.record_name.to_string(),
+            expected: given.expected,
+            verdict,
+            diagnosis,
+            evidence,
+            notes,
+        }
+    }
+
+    pub(super) fn exit(&self) -> Exit {
+        match &self.diagnosis {
+            Some(d) if d.class == Class::Internal => Exit::Unavailable,
+            Some(_) => Exit::Negative,
+            None => Exit::Success,
+        }
+    }
+
+    pub(super) fn words(&self) -> String {
+        let evidence = &self.evidence;
+        let zone = evidence.zone.as_ref().map(|zone| format!(" (zone {zone})")).unwrap_or_default();
+        let mut parts = vec![format!("TXT records of {}{zone}", printable(self.record_name.as_bytes()))];
+        if let Some(dname) = &evidence.dname {
+            parts.push(format!("DNAME at {} to {}", dname.owner, dname.target));
+        }
+        if !evidence.aliases.is_empty() {
+            parts.push(format!("alias of {}", evidence.aliases.join(" -> ")));
+        }
+        if !evidence.servers.is_empty() {
+            parts.push(servers(evidence));
+        }
+        if !evidence.confirmed_by.is_empty() {
+            parts.push(format!("Asked again, over connections:\n{}", rows(&evidence.confirmed_by, evidence)));
+        }
+        parts.extend(evidence.validation.as_ref().map(dnssec));
+        if !evidence.vantages.is_empty() {
+            parts.push(places(&evidence.vantages, evidence.quorum));
+        }
+        parts.extend(findings(evidence));
+        if !self.notes.is_empty() {
+            let lines = self.notes.iter().map(|note| format!("Note: {}.", note.about()));
+            parts.push(lines.collect::<Vec<_>>().join("\n"));
+        }
+        parts.push(format!("{} questions in {} ms", evidence.queries, evidence.took_ms));
+        parts.push(self.verdict());
+        parts.join("\n\n")
+    }
+
+    fn verdict(&self) -> String {
+        match (self.verdict, &self.diagnosis) {
+            (Verdict::Proven, _) => "PROVEN: the record stands and was confirmed.".to_owned(),
+            (Verdict::RecordsFound, _) => {
+                "FOUND: TXT records stand at the name. Give --expect VALUE to see whether one proves a claim."
+                    .to_owned()
+            }
+            (Verdict::NotProven, Some(d)) => {
+                format!("NOT PROVEN ({}): {}\nFix: {}", d.code.as_str(), d.message, d.fix)
+            }
+            (Verdict::NotProven, None) => "NOT PROVEN".to_owned(),
+        }
+    }
+}
+
+fn servers(evidence: &Evidence) -> String {
+    rows(&evidence.servers, evidence)
+}
+
+fn cells<const N: usize>(cells: [&str; N]) -> Vec<String> {
+    cells.map(str::to_owned).to_vec()
+}
+
+fn rows(answers: &[ServerEvidence], evidence: &Evidence) -> String {
+    let mut all = vec![cells(["SERVER", "ADDRESS", "OVER", "ANSWER", "MS", "SERIAL", "VALUES"])];
+    all.extend(answers.iter().map(|answer| {
+        let over = match answer.transport {
+            Transport::Udp => "udp",
+            Transport::Tcp => "tcp",
+        };
+        let address = answer.address.clone().unwrap_or_else(|| "-".to_owned());
+        let told = evidence.serials.iter().find(|s| s.address == address).map(|s| s.serial);
+        let serial = told.or(answer.soa_serial).map_or_else(|| "-".to_owned(), |serial| serial.to_string());
+        let mut result = answer.result.clone();
+        // An answer that does not count says so.
+        if matches!(&*result, "NOERROR" | "NXDOMAIN") && !answer.authoritative {
+            result.push_str(" (no authority)");
+        }
+        if answer.truncated {
+            result.push_str(" (truncated)");
+        }
+        if let Some(ede) = answer.ede {
+            result.push_str(&format!(" (EDE {ede})"));
+        }
+        let values = answer.values.join(" | ");
+        cells([&answer.server, &address, over, &result, &answer.ms.to_string(), &serial, &values])
+    }));
+    table(&all)
+}
+
+fn dnssec(validation: &ValidationEvidence) -> String {
+    let verdict = match validation.security {
+        Security::Secure => "secure",
+        Security::Insecure => "insecure: the zone is not signed",
+        Security::Bogus => "bogus: signatures are broken or missing",
+        Security::Indeterminate => "indeterminate: nobody could tell",
+    };
+    let mut text = format!("DNSSEC: {verdict} (by {}, {} ms", validation.by, validation.ms);
+    if let Some(result) = &validation.result {
+        text.push_str(&format!(", {result}"));
+    }
+    if let Some(ede) = validation.ede {
+        text.push_str(&format!(", EDE {ede}"));
+    }
+    if let Some(reason) = &validation.ede_text {
+        text.push_str(&format!(" \"{reason}\""));
+    }
+    if let Some(ttl) = validation.negative_ttl {
+        text.push_str(&format!(", remembers a denial for {ttl} s"));
+    }
+    text.push(')');
+    text
+}
+
+fn places(vantages: &[VantageEvidence], quorum: Option<u32>) -> String {
+    let mut all = vec![cells(["PLACE", "ANSWER", "MS", "VALUES"])];
+    all.extend(vantages.iter().map(|vantage| {
+        cells([&vantage.vantage, &vantage.result, &vantage.ms.to_string(), &vantage.values.join(" | ")])
+    }));
+    let quorum = quorum.map(|quorum| format!(", {quorum} have to see it")).unwrap_or_default();
+    format!("Seen from elsewhere{quorum}:\n{}", table(&all))
+}
+
+/// What was found besides the record.
+fn findings(evidence: &Evidence) -> Vec<String> {
+    let mut found = vec![];
+    if !evidence.elsewhere.is_empty() {
+        let mut all = vec![cells(["NAME", "VALUES"])];
+        all.extend(evidence.elsewhere.iter().map(|e| cells([&e.name, &e.values.join(" | ")])));
+        found.push(format!("TXT records where they are put by mistake:\n{}", table(&all)));
+    }
+    if !evidence.other_types.is_empty() {
+        found.push(format!("Other records at the name: {}", evidence.other_types.join(", ")));
+    }
+    found
+}
+
+#[cfg(test)]
+mod tests;

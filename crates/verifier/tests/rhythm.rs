@@ -1,0 +1,233 @@
+//! Weeks of a claim's life through store, projector, dispatcher and verifier: the clock alone decides what is done.
+#![expect(clippy::unwrap_used, clippy::expect_used, reason = "a step that fails fails its test")]
+
+use std::ops::Range;
+use std::{sync::Arc, time::Duration};
+
+use async_trait::async_trait;
+use chrono::{DateTime, TimeDelta, Utc};
+use deed_bus::{Bus, InProcess, Limits, Topology};
+use deed_claims::{
+    ChallengeTemplates, CheckRecorded, ClaimId, Command, Confirmation, Event, Findings, Holder,
+    IfHeldByAnother, Observation, OwnershipEvent, Policy, Reply, Scope, ServerAnswer, SoaSeen, Status,
+    StreamId, Token, Transport,
+};
+use deed_probe::{Look, Question};
+use deed_projector::{
+    DispatcherConfig, DispatcherMetrics, DispatcherPorts, Projector, ProjectorMetrics, rebuild_channel,
+    run_dispatcher, run_projector,
+};
+use deed_store::{Clock, Loaded, Metadata, Plan, SubscriptionConfig, execute, load};
+use deed_store_sqlite::{SqliteConfig, SqliteStore};
+use deed_testkit::{FakeClock, eventually};
+use deed_verifier::{Verifier, VerifierConfig, VerifierMetrics, run_verifier};
+use prometheus::Registry;
+use tokio_util::sync::CancellationToken;
+
+const PATIENCE: Duration = Duration::from_secs(60);
+const POLL: Duration = Duration::from_millis(20);
+
+/// A zone whose record stands from one time to another, as the clock has it.
+struct Zone {
+    clock: Arc<FakeClock>,
+    stands: Range<DateTime<Utc>>,
+}
+
+#[async_trait]
+impl Look for Zone {
+    async fn look(&self, question: Question) -> Observation {
+        let stands = self.stands.contains(&self.clock.now());
+        let denial = SoaSeen { owner: "acme.com".to_owned(), serial: 1, negative_ttl: 60 };
+        let reply = Reply::Message {
+            rcode: if stands { 0 } else { 3 },
+            authoritative: true,
+            truncated: false,
+            ede: None,
+            values: if stands { question.looking_for.clone() } else { vec![] },
+            oversize: false,
+            soa: (!stands).then_some(denial),
+        };
+        let answer = ServerAnswer {
+            server: "ns1.acme.com".to_owned(),
+            address: Some([192, 0, 2, 1].into()),
+            transport: Transport::Tcp,
+            reply,
+            ms: 3,
+        };
+        Observation {
+            name: question.name,
+            zone: Some("acme.com".to_owned()),
+            aliases: vec![],
+            dname: None,
+            servers: vec![answer.clone()],
+            failure: None,
+            confirmation: Confirmation { repeated: Some(vec![answer]), ..Confirmation::default() },
+            findings: Findings::default(),
+            queries: 2,
+            took_ms: 6,
+            vantage: "test".to_owned(),
+        }
+    }
+}
+
+fn stream() -> StreamId {
+    StreamId::ownership(Scope::Apex, &"acme.com".parse().unwrap())
+}
+
+fn claim() -> ClaimId {
+    ClaimId::from_bytes([1; 16])
+}
+
+struct Service {
+    _folder: tempfile::TempDir,
+    store: SqliteStore,
+    clock: Arc<FakeClock>,
+    stop: CancellationToken,
+    tasks: Vec<tokio::task::JoinHandle<()>>,
+}
+
+impl Service {
+    async fn start(stands: impl FnOnce(DateTime<Utc>) -> Range<DateTime<Utc>>) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let store = SqliteStore::open(SqliteConfig::new(folder.path().join("deed.db"))).await.unwrap();
+        let clock: Arc<FakeClock> = Arc::default();
+        let zone = Arc::new(Zone { clock: clock.clone(), stands: stands(clock.now()) });
+        let (bus, stop) = (InProcess::new(Topology::deed(), Limits::default()), CancellationToken::new());
+        let mut service = Self { _folder: folder, store, clock, stop, tasks: vec![] };
+        service.project();
+        service.dispatch(Arc::new(bus.clone()));
+        service.verify(bus, zone);
+        service
+    }
+
+    fn project(&mut self) {
+        let metrics = ProjectorMetrics::register(&Registry::new()).unwrap();
+        let (store, clock) = (Arc::new(self.store.clone()), self.clock.clone());
+        let projector = Projector::new(store.clone(), Duration::from_secs(30), metrics);
+        let stop = self.stop.clone();
+        let config = SubscriptionConfig {
+            owner: "test".to_owned(),
+            batch: 100,
+            lease_ttl: Duration::from_secs(15),
+            poll: POLL,
+            backoff_max: Duration::from_secs(1),
+        };
+        self.tasks.push(tokio::spawn(async move {
+            let (_rebuilder, requests) = rebuild_channel();
+            run_projector(store.clone(), store, clock, projector, requests, &config, stop).await.unwrap();
+        }));
+    }
+
+    fn dispatch(&mut self, bus: Arc<dyn Bus>) {
+        let store = Arc::new(self.store.clone());
+        let ports = DispatcherPorts {
+            store: store.clone(),
+            checkpoints: store.clone(),
+            due: store,
+            bus,
+            clock: self.clock.clone(),
+        };
+        let config = DispatcherConfig { poll: POLL, ..DispatcherConfig::default() };
+        let (metrics, stop) = (DispatcherMetrics::register(&Registry::new()).unwrap(), self.stop.clone());
+        self.tasks.push(tokio::spawn(async move { run_dispatcher(ports, &config, metrics, stop).await }));
+    }
+
+    fn verify(&mut self, bus: InProcess, look: Arc<dyn Look>) {
+        let metrics = VerifierMetrics::register(&Registry::new()).unwrap();
+        let config = VerifierConfig { early: Duration::ZERO, ..VerifierConfig::default() };
+        let store = Arc::new(self.store.clone());
+        let verifier = Arc::new(Verifier::new(store, look, self.clock.clone(), config, metrics));
+        let stop = self.stop.clone();
+        self.tasks.push(tokio::spawn(async move { run_verifier(&bus, verifier, stop).await.unwrap() }));
+    }
+
+    async fn give(&self, command: Command) {
+        let streams = [stream()];
+        execute(&self.store, &*self.clock, &streams, &Metadata::default(), |loaded: &[Loaded], at| {
+            let events = loaded[0].ownership().decide(command.clone(), &Policy::default(), at)?;
+            let events = events.into_iter().map(Event::from).collect();
+            let plan = Plan { writes: vec![(stream(), events)], receipt: None, result: () };
+            Ok::<_, deed_claims::Rejection>(plan)
+        })
+        .await
+        .unwrap();
+    }
+
+    async fn watch(&self) {
+        let name: deed_claims::name::DomainName = "acme.com".parse().unwrap();
+        let token = Token::from_bytes([1; 20]);
+        self.give(Command::Initiate {
+            claim_id: claim(),
+            holder: Holder::Workspace { workspace_id: "ws_1".parse().unwrap() },
+            requested: name.clone(),
+            region: None,
+            challenge: ChallengeTemplates::default().challenge(Scope::Apex, &name, token),
+            if_held_by_another: IfHeldByAnother::Challenge,
+            name,
+        })
+        .await;
+        self.give(Command::RequestVerification { claim_id: claim() }).await;
+    }
+
+    async fn loaded(&self) -> Loaded {
+        load(&self.store, &stream()).await.unwrap()
+    }
+
+    async fn checks(&self) -> Vec<CheckRecorded> {
+        let check = |event: &Event| match event {
+            Event::Ownership(OwnershipEvent::CheckRecorded(check)) => Some(check.clone()),
+            _ => None,
+        };
+        self.loaded().await.events.iter().filter_map(|recorded| check(&recorded.event)).collect()
+    }
+
+    /// Lets time pass to the next check and waits until it is made; false when there is none.
+    async fn next_check(&self) -> bool {
+        let ownership = self.loaded().await.ownership();
+        let Some(pending) = ownership.claims[&claim()].pending else { return false };
+        let made = self.checks().await.len();
+        // Nobody relays the first request here, so that its row falls due when its message counts as lost.
+        let lost = if made == 0 { TimeDelta::seconds(30) } else { TimeDelta::zero() };
+        self.clock.set(pending.due_at + lost);
+        eventually("a check", PATIENCE, || async { (self.checks().await.len() > made).then_some(()) }).await;
+        true
+    }
+
+    async fn end(self) {
+        self.stop.cancel();
+        for task in self.tasks {
+            tokio::time::timeout(PATIENCE, task).await.expect("an end in time").unwrap();
+        }
+    }
+}
+
+#[tokio::test]
+async fn weeks_pass_as_the_clock_has_them() {
+    let (published, removed) = (TimeDelta::minutes(5), TimeDelta::days(10));
+    let service = Service::start(|start| start + published..start + removed).await;
+    let start = service.clock.now();
+    service.watch().await;
+    while service.next_check().await {}
+
+    let (checks, loaded) = (service.checks().await, service.loaded().await);
+    assert_eq!(loaded.ownership().claims[&claim()].status(), Status::Lapsed);
+    let at = |kind: &str| {
+        let found = loaded.events.iter().find(|recorded| recorded.event.kind() == kind);
+        match &found.unwrap().event {
+            Event::Ownership(event) => event.at() - start,
+            Event::App(_) => panic!("{kind}"),
+        }
+    };
+    let (verified, missing) = (at("DomainVerified"), at("ProofMissing"));
+    assert!(verified >= published && verified < published + TimeDelta::minutes(5), "{verified}");
+    assert!(missing >= removed && missing < removed + TimeDelta::days(8), "{missing}");
+    assert_eq!(at("OwnershipEnded"), missing + TimeDelta::hours(72));
+    // Every check was made when it was due, and no oftener.
+    for pair in checks.windows(2) {
+        assert!(pair[0].attempt < pair[1].attempt);
+        if let Some(due) = pair[0].next_check_at {
+            assert_eq!(pair[1].at, due);
+        }
+    }
+    service.end().await;
+}
