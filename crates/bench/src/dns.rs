@@ -288,4 +288,3 @@ pub async fn dnsperf(at: SocketAddr) -> f64 {
     };
     tokio::task::spawn_blocking(run).await.expect("dnsperf ends well")
 }
-

@@ -13,12 +13,14 @@ use tokio::task::JoinSet;
 use crate::dns;
 
 const CHECKS: usize = 10_000;
-/// Checks of the healthy zone while the others are in flight, one after the other.
+/// How long a check of the healthy zone may take meanwhile.
 const PATIENCE: Duration = Duration::from_secs(10);
 
-/// Runs it twice: each check with servers of its own, and all of them with the same few.
+/// Each check with a server of its own, unspared and spared, and all of them with the same few.
 pub async fn report() {
-    println!("| {CHECKS} checks against | open descriptors | memory | over after | time-outs | ours | healthy checks | longest |");
+    println!(
+        "| {CHECKS} checks against | open descriptors | memory | over after | time-outs | ours | healthy checks | longest |"
+    );
     println!("|---|---|---|---|---|---|---|---|");
     for (servers, rate) in [(CHECKS, 0), (CHECKS, 10), (40, 10)] {
         run(servers, rate).await;
@@ -125,6 +127,7 @@ impl Peak {
 /// Bytes of memory in use.
 fn resident() -> usize {
     let text = std::fs::read_to_string("/proc/self/statm").unwrap_or_default();
-    let pages: usize = text.split_whitespace().nth(1).and_then(|pages| pages.parse().ok()).unwrap_or_default();
+    let pages: usize =
+        text.split_whitespace().nth(1).and_then(|pages| pages.parse().ok()).unwrap_or_default();
     pages * 4096
 }

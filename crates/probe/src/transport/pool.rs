@@ -165,6 +165,7 @@ mod tests {
     use hickory_proto::rr::{Name, RecordType};
     use tokio::net::UdpSocket;
 
+    use super::super::LIFE;
     use super::*;
     use crate::wire::{Extended, Recursion, Wanted};
 
@@ -226,6 +227,7 @@ mod tests {
     async fn idle_sockets_make_way_for_those_who_need_one() {
         let pool = Arc::new(Pool::new(2));
         let mut servers = vec![];
+        let started = Instant::now();
         // More servers than sockets, one after the other, and much faster than sockets grow old.
         for _ in 0..20 {
             let socket = UdpSocket::bind("127.0.0.1:0").await.unwrap();
@@ -234,6 +236,7 @@ mod tests {
             let asked = pool.ask(to, Standing::Unknown, question("a.test."), wait(Duration::from_secs(30)));
             assert!(asked.await.is_ok());
         }
+        assert!(started.elapsed() < LIFE * 5, "nobody waits for a socket to grow old");
         for server in servers {
             server.abort();
         }
