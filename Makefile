@@ -85,6 +85,7 @@ fmt: ## format everything
 
 .PHONY: bench
 bench: services ## measure against plain references in the same run (ROW=append-sqlite for one row)
+	@deploy/scripts/install.sh dnsperf=dnsperf
 	$(CARGO) build --release --quiet --package deed
 	$(CARGO) run --release --quiet --manifest-path crates/bench/Cargo.toml --target-dir target/bench-build -- $(ROW)
 

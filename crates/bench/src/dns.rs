@@ -1,7 +1,7 @@
 //! Questions about TXT records: the prober's transport beside `dnsperf` and beside hickory's stub resolver, on the
 //! same private Knot.
 use std::fmt::Write as _;
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::{Ipv4Addr, SocketAddr, UdpSocket};
 use std::process::{Command, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -13,6 +13,7 @@ use deed_testkit::{Knot, ZoneText, free_port};
 use hickory_resolver::TokioResolver;
 use hickory_resolver::config::{NameServerConfig, ResolveHosts, ResolverConfig};
 use hickory_resolver::net::runtime::TokioRuntimeProvider;
+use socket2::{Domain, Socket, Type};
 
 use crate::{load, rounds};
 
@@ -44,16 +45,26 @@ pub fn value(n: u64) -> String {
     format!("deed-domain-claim=k3vq5mjz2n7wxh4tbyd6r{:011}", n % NAMES)
 }
 
-/// A prober for the private server, which stands for all servers of the world and so is asked without a limit.
-pub fn prober(at: SocketAddr) -> Prober {
-    Prober::new(ProbeConfig {
+/// A private server's world: it stands for all servers and so is asked without a limit.
+pub fn config(at: SocketAddr) -> ProbeConfig {
+    ProbeConfig {
         port: at.port(),
         allow_networks: vec!["127.0.0.0/8".parse().expect("a range")],
         roots: vec![RootHint { name: "ns.root-servers.test".to_owned(), addr: at.ip() }],
         server_rate: 0,
         ..ProbeConfig::default()
-    })
-    .expect("a sound configuration")
+    }
+}
+
+fn prober(at: SocketAddr) -> Arc<Prober> {
+    Arc::new(Prober::new(config(at)).expect("a sound configuration"))
+}
+
+/// A datagram socket on a port that is in use at other addresses.
+pub fn beside(at: SocketAddr) -> UdpSocket {
+    let socket = Socket::new(Domain::IPV4, Type::DGRAM, None).expect("a socket");
+    socket.set_reuse_port(true).and_then(|()| socket.bind(&at.into())).expect("the port is shared");
+    socket.into()
 }
 
 pub async fn with_dnsperf(row: &str) -> rounds::Row {
@@ -130,7 +141,7 @@ struct Checked {
 /// Looks for the record of each name, which takes a question by datagram and its repetition over a connection once the
 /// zone is known.
 async fn check_all_the_time(at: SocketAddr) -> Checked {
-    let prober = Arc::new(prober(at));
+    let prober = prober(at);
     prober.look(question(0)).await;
     let (asked, unproven) = (Arc::new(AtomicU64::new(0)), Arc::new(AtomicU64::new(0)));
     let before = cpu();
@@ -193,7 +204,7 @@ impl Measured {
 
 /// Questions a second, and how many of them did not bring the record.
 async fn ask_all_the_time(at: SocketAddr) -> (f64, u64) {
-    let prober = Arc::new(prober(at));
+    let prober = prober(at);
     let wrong = Arc::new(AtomicU64::new(0));
     let done = load::run(FLIGHT, rounds::length(), |turn| {
         let (prober, wrong) = (Arc::clone(&prober), Arc::clone(&wrong));
@@ -277,4 +288,3 @@ pub async fn dnsperf(at: SocketAddr) -> f64 {
     };
     tokio::task::spawn_blocking(run).await.expect("dnsperf ends well")
 }
-

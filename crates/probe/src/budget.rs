@@ -73,7 +73,7 @@ impl Budget {
     /// What an exhausted budget means: the zone's doing, unless we stood in our own way.
     pub(crate) fn failure(&self) -> ProbeFailure {
         if self.is_crowded() {
-            ProbeFailure::Internal("no socket was free in time".to_owned())
+            ProbeFailure::Internal("no socket or turn was free in time".to_owned())
         } else {
             ProbeFailure::BudgetExhausted
         }

@@ -1,7 +1,7 @@
 //! A socket that several questions share, and the task that reads it.
 use std::io;
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
-use std::sync::{Arc, Weak};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
 
 use tokio::io::Interest;
 use tokio::net::{TcpSocket, TcpStream, UdpSocket};
@@ -35,7 +35,11 @@ pub(super) struct Line {
 #[derive(Debug)]
 enum Socket {
     Datagrams(UdpSocket),
-    Connection(TcpStream),
+    Connection {
+        stream: TcpStream,
+        /// Questions that are put down to be written.
+        outbox: Mutex<Vec<u8>>,
+    },
 }
 
 impl Line {
@@ -70,7 +74,8 @@ impl Line {
         let stream = socket.connect(address).await.map_err(|error| Trouble::of(&error))?;
         // A question is one small segment; waiting for more would delay it.
         stream.set_nodelay(true).map_err(|error| Trouble::of(&error))?;
-        Ok(Self::new(Via::Connection, address, Socket::Connection(stream), permit, sockets))
+        let socket = Socket::Connection { stream, outbox: Mutex::default() };
+        Ok(Self::new(Via::Connection, address, socket, permit, sockets))
     }
 
     fn new(via: Via, address: SocketAddr, socket: Socket, permit: Permit, sockets: &Arc<Sockets>) -> Self {
@@ -81,7 +86,7 @@ impl Line {
     pub(super) fn via(&self) -> Via {
         match self.socket {
             Socket::Datagrams(_) => Via::Datagrams,
-            Socket::Connection(_) => Via::Connection,
+            Socket::Connection { .. } => Via::Connection,
         }
     }
 
@@ -91,42 +96,62 @@ impl Line {
 
     /// Sends one question. Dropping the future sends all of it or nothing.
     pub(super) async fn send(&self, asked: &Outgoing) -> io::Result<()> {
-        match &self.socket {
-            Socket::Datagrams(socket) => socket.send(&asked.bytes).await.map(drop),
-            Socket::Connection(stream) => {
-                // Length and question in one segment (RFC 7766 §8).
-                let length = u16::try_from(asked.bytes.len()).map_err(io::Error::other)?;
-                let framed = [&length.to_be_bytes(), asked.bytes.as_slice()].concat();
-                stream.writable().await?;
-                match stream.try_write(&framed)? {
-                    all if all == framed.len() => Ok(()),
-                    // A peer that reads nothing: the rest would have to follow before any other question.
-                    _ => Err(io::ErrorKind::WriteZero.into()),
-                }
+        let outbox = match &self.socket {
+            Socket::Datagrams(socket) => return socket.send(&asked.bytes).await.map(drop),
+            Socket::Connection { outbox, .. } => outbox,
+        };
+        let length = u16::try_from(asked.bytes.len()).map_err(io::Error::other)?;
+        let mut outbox = outbox.lock().unwrap_or_else(PoisonError::into_inner);
+        outbox.extend_from_slice(&length.to_be_bytes());
+        outbox.extend_from_slice(&asked.bytes);
+        // Who comes meanwhile goes with it, in one segment.
+        self.waiting.changed.notify_one();
+        Ok(())
+    }
+
+    /// Writes what was put down for a connection; tells whether some of it has to wait.
+    fn flush(&self) -> io::Result<bool> {
+        let Socket::Connection { stream, outbox } = &self.socket else { return Ok(false) };
+        let mut outbox = outbox.lock().unwrap_or_else(PoisonError::into_inner);
+        while !outbox.is_empty() {
+            match stream.try_write(&outbox) {
+                Ok(written) => drop(outbox.drain(..written)),
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(true),
+                Err(error) => return Err(error),
             }
+        }
+        Ok(false)
+    }
+
+    async fn writable(&self) -> io::Result<()> {
+        match &self.socket {
+            Socket::Connection { stream, .. } => stream.writable().await,
+            Socket::Datagrams(socket) => socket.writable().await,
         }
     }
 
-    /// Reads until nobody waits any more, the socket is old and empty, or broken.
-    pub(super) async fn read(self: Arc<Self>, pool: Weak<Pool>) {
+    /// Reads, and writes to a connection, until nobody waits any more, the socket is old and empty, or broken.
+    pub(super) async fn serve(self: Arc<Self>, pool: Weak<Pool>) {
         let reader = Reader { line: self, pool };
         let line = &reader.line;
         let mut received = vec![];
         let mut old = std::pin::pin!(sleep_until(line.born + LIFE));
-        let mut retired = false;
+        let (mut retired, mut blocked) = (false, false);
         while !line.waiting.is_over() {
-            tokio::select! {
+            let done = tokio::select! {
                 biased;
-                ready = line.ready() => {
-                    if let Err(error) = ready.and_then(|()| line.take_in(&mut received)) {
-                        line.waiting.close(Trouble::of(&error));
-                    }
-                }
-                () = line.waiting.changed.notified() => {}
+                () = line.waiting.changed.notified() => Ok(()),
+                ready = line.ready() => ready.and_then(|()| line.take_in(&mut received)),
+                writable = line.writable(), if blocked => writable,
                 () = &mut old, if !retired => {
                     retired = true;
                     line.waiting.retire();
+                    Ok(())
                 }
+            };
+            match done.and_then(|()| line.flush()) {
+                Ok(waits) => blocked = waits,
+                Err(error) => line.waiting.close(Trouble::of(&error)),
             }
         }
     }
@@ -134,7 +159,7 @@ impl Line {
     /// Waits for something to read, or for the system to report an error.
     async fn ready(&self) -> io::Result<()> {
         let socket = match &self.socket {
-            Socket::Connection(stream) => return stream.readable().await,
+            Socket::Connection { stream, .. } => return stream.readable().await,
             Socket::Datagrams(socket) => socket,
         };
         if socket.ready(Interest::READABLE | Interest::ERROR).await?.is_error() {
@@ -153,7 +178,7 @@ impl Line {
         for _ in 0..IN_ONE_GO {
             let read = match &self.socket {
                 Socket::Datagrams(socket) => socket.try_recv(&mut buffer),
-                Socket::Connection(stream) => stream.try_read(&mut buffer),
+                Socket::Connection { stream, .. } => stream.try_read(&mut buffer),
             };
             let size = match read {
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(()),
@@ -161,8 +186,8 @@ impl Line {
             };
             match self.socket {
                 Socket::Datagrams(_) => self.waiting.hear(&buffer[..size]),
-                Socket::Connection(_) if size == 0 => return Err(io::ErrorKind::UnexpectedEof.into()),
-                Socket::Connection(_) => {
+                Socket::Connection { .. } if size == 0 => return Err(io::ErrorKind::UnexpectedEof.into()),
+                Socket::Connection { .. } => {
                     received.extend_from_slice(&buffer[..size]);
                     self.take_messages(received);
                 }

@@ -69,7 +69,7 @@ impl Pool {
         let line = Arc::new(self.open(to, permit, until).await?);
         let ticket = line.waiting.begin(&asked);
         self.lines().entry(to).or_default().push(Arc::clone(&line));
-        tokio::spawn(Arc::clone(&line).read(Arc::downgrade(self)));
+        tokio::spawn(Arc::clone(&line).serve(Arc::downgrade(self)));
         self.send(&line, ticket, &asked, until).await.unwrap_or_else(|Unsent(trouble)| Err(trouble))
     }
 
@@ -153,6 +153,92 @@ impl Drop for Pool {
     fn drop(&mut self) {
         for line in self.lines().values().flatten() {
             line.waiting.close(Trouble::Internal);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use futures::future::join_all;
+    use hickory_proto::rr::{Name, RecordType};
+    use tokio::net::UdpSocket;
+
+    use super::super::LIFE;
+    use super::*;
+    use crate::wire::{Extended, Recursion, Wanted};
+
+    fn question(name: &str) -> Outgoing {
+        let wanted = Wanted {
+            name: Name::from_ascii(name).unwrap(),
+            rtype: RecordType::TXT,
+            recursion: Recursion::No,
+        };
+        Outgoing::new(&wanted, Extended::Edns).unwrap()
+    }
+
+    /// Answers everything but what is asked of `silent.`.
+    async fn serve(socket: UdpSocket) {
+        let mut buffer = [0; 512];
+        loop {
+            let (size, from) = socket.recv_from(&mut buffer).await.unwrap();
+            buffer[2] |= 0x80;
+            if !buffer[12..].to_ascii_lowercase().starts_with(b"\x06silent") {
+                socket.send_to(&buffer[..size], from).await.unwrap();
+            }
+        }
+    }
+
+    fn wait(longest: Duration) -> Wait {
+        Wait { longest, end: Instant::now() + Duration::from_mins(1) }
+    }
+
+    #[tokio::test]
+    async fn what_was_asked_answered_given_up_or_dropped_leaves_nothing_behind() {
+        let socket = UdpSocket::bind("127.0.0.1:0").await.unwrap();
+        let to = (socket.local_addr().unwrap(), Via::Datagrams);
+        let server = tokio::spawn(serve(socket));
+        let pool = Arc::new(Pool::new(8));
+        let ask = |name, longest| pool.ask(to, Standing::Unknown, question(name), wait(longest));
+
+        let answers = join_all((0..40).map(|_| ask("a.test.", Duration::from_secs(30)))).await;
+        assert!(answers.iter().all(Result::is_ok));
+        assert_eq!(ask("silent.", Duration::from_millis(50)).await.err(), Some(Trouble::Timeout));
+        {
+            let mut dropped = Box::pin(ask("silent.", Duration::from_secs(30)));
+            assert!(futures::poll!(&mut dropped).is_pending());
+        }
+        let over = async {
+            while !pool.lines().is_empty() || pool.sockets.any_idle() {
+                tokio::time::sleep(Duration::from_millis(10)).await;
+            }
+            // All of them: those that anybody may have, and those kept back.
+            while std::iter::from_fn(|| pool.sockets.try_take(Standing::Known)).collect::<Vec<_>>().len() < 8
+            {
+                tokio::task::yield_now().await;
+            }
+        };
+        tokio::time::timeout(Duration::from_secs(30), over).await.expect("idle sockets close");
+        server.abort();
+    }
+
+    #[tokio::test]
+    async fn idle_sockets_make_way_for_those_who_need_one() {
+        let pool = Arc::new(Pool::new(2));
+        let mut servers = vec![];
+        let started = Instant::now();
+        // More servers than sockets, one after the other, and much faster than sockets grow old.
+        for _ in 0..20 {
+            let socket = UdpSocket::bind("127.0.0.1:0").await.unwrap();
+            let to = (socket.local_addr().unwrap(), Via::Datagrams);
+            servers.push(tokio::spawn(serve(socket)));
+            let asked = pool.ask(to, Standing::Unknown, question("a.test."), wait(Duration::from_secs(30)));
+            assert!(asked.await.is_ok());
+        }
+        assert!(started.elapsed() < LIFE * 5, "nobody waits for a socket to grow old");
+        for server in servers {
+            server.abort();
         }
     }
 }

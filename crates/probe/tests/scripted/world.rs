@@ -17,6 +17,8 @@ use crate::records::{Zones, a, ns, txt};
 #[derive(Debug, Clone)]
 pub struct Seen {
     pub server: String,
+    /// Where it came from.
+    pub from: SocketAddr,
     pub message: Message,
     pub tcp: bool,
 }
@@ -35,6 +37,14 @@ pub enum Play {
     Raw(Vec<Vec<u8>>),
     /// Bytes that come from another address, before the answer.
     FromElsewhere(Vec<u8>, Box<Message>),
+    /// Bytes on a connection as they are, without a length before them; then it is held open.
+    Stream(Vec<u8>),
+    /// An answer, after which a connection is closed.
+    Last(Vec<u8>),
+    /// The answer to a connection, one byte at a time.
+    Drip(Box<Message>, Duration),
+    /// No answer; a connection is held open.
+    Ignore,
     /// No answer; a connection is closed.
     Silence,
 }
@@ -139,9 +149,9 @@ struct Actor {
 }
 
 impl Actor {
-    fn play(&self, bytes: &[u8], tcp: bool) -> Play {
+    fn play(&self, bytes: &[u8], from: SocketAddr, tcp: bool) -> Play {
         let message = Message::from_vec(bytes).unwrap();
-        let seen = Seen { server: self.address.clone(), message, tcp };
+        let seen = Seen { server: self.address.clone(), from, message, tcp };
         self.seen.lock().unwrap().push(seen.clone());
         (self.script)(&seen)
     }
@@ -150,15 +160,16 @@ impl Actor {
         let mut buffer = vec![0; 4096];
         loop {
             let (size, from) = socket.recv_from(&mut buffer).await.unwrap();
-            let datagrams = match self.play(&buffer[..size], false) {
+            let datagrams = match self.play(&buffer[..size], from, false) {
                 Play::Answer(message) => vec![message.to_vec().unwrap()],
                 Play::Raw(datagrams) => datagrams,
+                Play::Last(bytes) => vec![bytes],
                 Play::FromElsewhere(forged, message) => {
                     let elsewhere = UdpSocket::bind("127.0.0.99:0").await.unwrap();
                     elsewhere.send_to(&forged, from).await.unwrap();
                     vec![message.to_vec().unwrap()]
                 }
-                Play::Silence => vec![],
+                Play::Silence | Play::Ignore | Play::Stream(_) | Play::Drip(..) => vec![],
             };
             for datagram in datagrams {
                 // The prober may have closed its socket after the first.
@@ -168,23 +179,44 @@ impl Actor {
     }
 
     async fn accept(self, listener: TcpListener) {
+        let mut open = JoinSet::new();
         loop {
-            let (stream, _) = listener.accept().await.unwrap();
-            let _ = self.converse(stream).await;
+            let (stream, from) = listener.accept().await.unwrap();
+            let actor = self.clone();
+            open.spawn(async move { actor.converse(stream, from).await });
         }
     }
 
-    async fn converse(&self, mut stream: TcpStream) -> std::io::Result<()> {
-        let length = stream.read_u16().await?;
-        let mut question = vec![0; usize::from(length)];
-        stream.read_exact(&mut question).await?;
-        let bytes = match self.play(&question, true) {
-            Play::Answer(message) | Play::FromElsewhere(_, message) => message.to_vec().unwrap(),
-            Play::Raw(mut datagrams) => datagrams.remove(0),
-            Play::Silence => return Ok(()),
-        };
-        stream.write_u16(u16::try_from(bytes.len()).unwrap()).await?;
-        stream.write_all(&bytes).await
+    /// Answers what comes over one connection until somebody has had enough.
+    async fn converse(&self, mut stream: TcpStream, from: SocketAddr) -> std::io::Result<()> {
+        loop {
+            let length = stream.read_u16().await?;
+            let mut question = vec![0; usize::from(length)];
+            stream.read_exact(&mut question).await?;
+            let framed =
+                |bytes: Vec<u8>| [&u16::try_from(bytes.len()).unwrap().to_be_bytes(), &bytes[..]].concat();
+            match self.play(&question, from, true) {
+                Play::Answer(message) | Play::FromElsewhere(_, message) => {
+                    stream.write_all(&framed(message.to_vec().unwrap())).await?;
+                }
+                Play::Raw(datagrams) => {
+                    for bytes in datagrams {
+                        stream.write_all(&framed(bytes)).await?;
+                    }
+                }
+                Play::Last(bytes) => return stream.write_all(&framed(bytes)).await,
+                Play::Stream(bytes) => stream.write_all(&bytes).await?,
+                Play::Drip(message, pause) => {
+                    let mut beat = tokio::time::interval(pause);
+                    for byte in framed(message.to_vec().unwrap()) {
+                        beat.tick().await;
+                        stream.write_all(&[byte]).await?;
+                    }
+                }
+                Play::Ignore => {}
+                Play::Silence => return Ok(()),
+            }
+        }
     }
 }
 

@@ -1,0 +1,170 @@
+//! How questions share sockets: ports as the servers see them, connections that are asked again.
+use std::collections::{HashMap, HashSet};
+use std::sync::Mutex;
+use std::time::Duration;
+
+use deed_claims::{NetworkFault, Reply, ServerAnswer};
+use deed_probe::Prober;
+use futures::future::join_all;
+
+use crate::world::{Cast, ONE, Play, TWO, World, look, look_for, values, with_value};
+
+const AT: &str = "_deed.acme.test";
+const SERVER: &str = "127.0.0.4";
+
+/// How many questions came from each port.
+fn ports(world: &World, tcp: bool) -> HashMap<u16, usize> {
+    let mut ports = HashMap::new();
+    for seen in world.seen().iter().filter(|s| s.server == SERVER && s.tcp == tcp) {
+        *ports.entry(seen.from.port()).or_default() += 1;
+    }
+    ports
+}
+
+async fn alone(prober: &Prober, world: &World) -> ServerAnswer {
+    prober.ask(world.at(SERVER), AT).await
+}
+
+fn shows(answer: &ServerAnswer) -> bool {
+    matches!(&answer.reply, Reply::Message { values, .. } if values[..] == [b"v".to_vec()])
+}
+
+#[tokio::test]
+async fn questions_at_the_same_time_share_sockets_sixteen_to_each() {
+    let world = Cast::default().zones(SERVER, with_value("v")).listen().await;
+    let prober = world.prober();
+    let answers = join_all((0..64).map(|_| alone(&prober, &world))).await;
+    assert!(answers.iter().all(shows));
+    let ports = ports(&world, false);
+    assert_eq!((ports.len(), ports.values().max()), (4, Some(&16)), "{ports:?}");
+    let ids: HashSet<u16> = world.seen().iter().map(|s| s.message.metadata.id).collect();
+    assert!(ids.len() > 48, "ids are random");
+}
+
+#[tokio::test]
+async fn a_port_is_given_up_after_some_hundred_questions() {
+    let world = Cast::default().zones(SERVER, with_value("v")).listen().await;
+    let prober = world.prober();
+    for _ in 0..600 {
+        assert!(shows(&alone(&prober, &world).await));
+    }
+    let ports = ports(&world, false);
+    assert!(ports.len() >= 3 && ports.values().all(|questions| *questions <= 256), "{ports:?}");
+}
+
+#[tokio::test]
+async fn answers_out_of_order_reach_their_questions() {
+    let held = Mutex::new(vec![]);
+    let world = Cast::default()
+        .with(SERVER, move |s| {
+            // All but the last wait for the last, which is answered first.
+            let mut held = held.lock().unwrap();
+            let name = s.message.queries[0].name.to_ascii().to_lowercase();
+            let zones = crate::world::acme(vec![crate::records::txt(name.trim_end_matches('.'), &name)]);
+            held.push(zones.answer(&s.message).to_vec().unwrap());
+            if held.len() < 10 { Play::Ignore } else { Play::Raw(held.drain(..).rev().collect()) }
+        })
+        .listen()
+        .await;
+    let prober = world.prober();
+    let names: Vec<String> = (0..10).map(|i| format!("_deed{i}.acme.test")).collect();
+    let answers = join_all(names.iter().map(|name| prober.ask(world.at(SERVER), name))).await;
+    for (name, answer) in names.iter().zip(&answers) {
+        assert_eq!(values(answer), [format!("{name}.")]);
+    }
+    assert_eq!(ports(&world, false).len(), 1);
+}
+
+#[tokio::test]
+async fn a_refused_datagram_fails_what_is_on_its_way_there_and_nothing_else() {
+    let world = Cast::default().parents(TWO).zones(SERVER, with_value("v")).listen().await;
+    let prober = world.prober();
+    let started = tokio::time::Instant::now();
+    let (dead, alive) = tokio::join!(
+        join_all((0..20).map(|_| prober.ask(world.at("127.0.0.5"), AT))),
+        join_all((0..20).map(|_| alone(&prober, &world))),
+    );
+    assert!(alive.iter().all(shows));
+    assert!(dead.iter().all(|answer| answer.reply == Reply::Fault(NetworkFault::Unreachable)));
+    assert!(started.elapsed() < world.config().udp_timeout, "nobody waited for silence");
+}
+
+#[tokio::test]
+async fn a_connection_that_has_answered_is_asked_again() {
+    let world = Cast::default().parents(ONE).zones(SERVER, with_value("v")).listen().await;
+    let prober = world.prober();
+    for _ in 0..10 {
+        let seen = look_for(&prober, AT, &["v"]).await;
+        let again = seen.confirmation.repeated.unwrap();
+        assert!(shows(&again[0]), "{again:?}");
+    }
+    // Not by chance: each stays open for two seconds.
+    let ports = ports(&world, true);
+    assert!(ports.len() < 10 && ports.values().sum::<usize>() == 10, "{ports:?}");
+}
+
+#[tokio::test]
+async fn a_server_that_closes_after_each_answer_is_asked_on_fresh_connections() {
+    let world = Cast::default()
+        .parents(ONE)
+        .with(SERVER, |s| {
+            let answer = with_value("v").answer(&s.message);
+            if !s.tcp {
+                return answer.into();
+            }
+            let bytes = answer.to_vec().unwrap();
+            // The second question on a connection finds it closed.
+            Play::Last(bytes)
+        })
+        .listen()
+        .await;
+    let prober = world.prober();
+    for _ in 0..5 {
+        let seen = look_for(&prober, AT, &["v"]).await;
+        let again = seen.confirmation.repeated.unwrap();
+        assert!(shows(&again[0]), "{again:?}");
+    }
+    assert_eq!(ports(&world, true).len(), 5);
+}
+
+#[tokio::test]
+async fn a_server_that_ignores_a_second_question_is_asked_on_a_fresh_connection() {
+    let asked = Mutex::new(HashSet::new());
+    let world = Cast::default()
+        .parents(ONE)
+        .with(SERVER, move |s| {
+            if s.tcp && !asked.lock().unwrap().insert(s.from) {
+                return Play::Ignore;
+            }
+            with_value("v").answer(&s.message).into()
+        })
+        .listen()
+        .await;
+    let prober = world.prober_with(|c| c.tcp_timeout = Duration::from_secs(2));
+    for _ in 0..2 {
+        let seen = look_for(&prober, AT, &["v"]).await;
+        let again = seen.confirmation.repeated.unwrap();
+        assert!(shows(&again[0]), "{again:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_look_that_is_dropped_leaves_its_socket_to_the_next() {
+    let world = Cast::default()
+        .parents(ONE)
+        .zones(SERVER, with_value("v"))
+        .with("127.0.0.5", |_| Play::Ignore)
+        .listen()
+        .await;
+    let prober = world.prober_with(|c| c.in_flight = Some(1));
+    for over_tcp in [false, true] {
+        let silent = prober.ask(world.at("127.0.0.5"), AT);
+        let before = world.asked("127.0.0.5");
+        tokio::select! {
+            answer = silent => panic!("{answer:?}"),
+            () = async { while world.asked("127.0.0.5") == before { tokio::task::yield_now().await } } => {}
+        }
+        let seen = if over_tcp { look_for(&prober, AT, &["v"]).await } else { look(&prober, AT).await };
+        assert_eq!((values(&seen.servers[0]), seen.failure), (vec!["v".to_owned()], None));
+    }
+}
