@@ -8,7 +8,7 @@ use deed_claims::name::DomainName;
 use deed_claims::{
     Challenge, ChallengeTemplates, Observation, Outcome, Reply, Scope, ServerAnswer, Token, judge,
 };
-use deed_probe::{ProbeConfig, Prober, Question, RootHint};
+use deed_probe::{ProbeConfig, Prober, Question, RootHint, TrustAnchor};
 use deed_testkit::{Bind, Denial, Knot, Nsd, PowerDns, SignedZone, Validity, ZoneText, free_port};
 
 /// A server that a zone is on.
@@ -232,9 +232,9 @@ impl Internet {
         self.prober_with(|_| {})
     }
 
-    /// With the root's key.
-    pub fn validating(&self) -> Prober {
-        self.prober_with(|config| config.trust_anchor = Some(self.anchor.parse().unwrap()))
+    /// The key of the root, for whoever validates.
+    pub fn key(&self) -> TrustAnchor {
+        self.anchor.parse().unwrap()
     }
 
     pub fn prober_with(&self, change: impl FnOnce(&mut ProbeConfig)) -> Prober {
