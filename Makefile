@@ -5,6 +5,7 @@ CARGO ?= cargo
 NEXTEST := $(shell $(CARGO) nextest --version >/dev/null 2>&1 && echo yes)
 TOOLS := target/tools
 SERVICES = $(CARGO) run --quiet --package deed-testkit --bin services -- run
+AUDITABLE := $(TOOLS)/bin/cargo-auditable $(TOOLS)/bin/auditable2cdx
 DENY := $(shell command -v cargo-deny || echo $(TOOLS)/bin/cargo-deny)
 
 .PHONY: help
@@ -50,12 +51,25 @@ check: toolchain $(DENY) ## formatting, lints, docs, dependency rules, generated
 	$(DENY) --offline --log-level error check bans licenses sources
 	crates/store-sqlite/prepare.sh --check
 	crates/store-postgres/prepare.sh --check
+	$(CARGO) build --quiet --package deed
+	deploy/checks/run.sh
 	$(CARGO) test --quiet --package deed-api --lib -- openapi
 	$(CARGO) test --quiet --package deed-claims --test proto --test asyncapi
 	$(CARGO) test --quiet --package deed --bin deed -- sample
 	$(CARGO) test --quiet --package deed --test arrows
 	@deploy/scripts/install.sh unbound-checkconf=unbound
 	PATH=$$PATH:/usr/sbin unbound-checkconf deploy/unbound/unbound.conf
+
+.PHONY: image
+image: toolchain $(AUDITABLE) ## make the container image, without a container engine, and list what is in it (target/image)
+	@deploy/scripts/install.sh umoci=umoci skopeo=skopeo update-ca-certificates=ca-certificates python3=python3
+	deploy/image/build.sh
+
+.PHONY: try-image
+try-image: services ## have the image do the main job, locked up as in production, alone and on PostgreSQL and RabbitMQ (as root)
+	@deploy/scripts/install.sh umoci=umoci runc=runc python3=python3
+	deploy/image/try.py
+	$(SERVICES) --dev -- deploy/image/try.py
 
 .PHONY: generate
 generate: toolchain ## renew generated files: OpenAPI, AsyncAPI, sample configuration, shipped events, checked SQL
@@ -91,3 +105,6 @@ fuzz: toolchain ## feed made-up bytes to what reads foreign input, FUZZ_SECONDS 
 
 $(DENY):
 	$(CARGO) install cargo-deny --locked --quiet --root $(TOOLS)
+
+$(AUDITABLE):
+	$(CARGO) install $(notdir $@) --locked --quiet --root $(TOOLS)

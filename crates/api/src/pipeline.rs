@@ -7,7 +7,7 @@ use actix_web::http::header::{self, HeaderMap, HeaderName, HeaderValue};
 use actix_web::web::Payload;
 use actix_web::{HttpRequest, HttpResponse};
 use deed_claims::name::Excerpt;
-use deed_store::RequestKey;
+use deed_store::{RequestKey, StoredResponse};
 use percent_encoding::percent_decode_str;
 use tracing::Instrument;
 
@@ -153,9 +153,20 @@ async fn carry_out(operation: Arc<Operation>, call: Arc<Call>, target: &str) -> 
             log(&fault);
             operation.style.reply(fault, &call.request)
         }
-        Ok(Entry::Replay(stored)) => Reply::replayed(stored),
+        Ok(Entry::Replay(stored)) => replay(&call, stored).await,
         Ok(Entry::Run) => perform_once(operation, call, request).await,
     }
+}
+
+/// The stored answer again. Where its effect stands in the log is not stored with it; the end of the log is not before
+/// that, so a list that is asked for from there on tells of the effect.
+async fn replay(call: &Call, stored: StoredResponse) -> Reply {
+    let reply = Reply::replayed(stored);
+    if !reply.status.is_success() {
+        return reply;
+    }
+    // An answer that is there is given also when this cannot be had.
+    reply.at(call.state.store.last_position().await.ok())
 }
 
 /// Carries out a request that others may be waiting for: to the end, even when its own client has gone.

@@ -7,6 +7,7 @@ use deed_claims::{ChallengeTemplates, ClaimId, Policy, Token};
 use deed_store::{Checkpoints, Clock, Entropy, EventStore, Idempotency, Keys, ReadModels};
 use tokio_util::sync::CancellationToken;
 
+use crate::cap::OpenClaims;
 use crate::fault::Fault;
 use crate::key_cache::KeyCache;
 use crate::limits::{Limiter, Rate};
@@ -79,6 +80,7 @@ pub struct AppState {
     pub(crate) stop: CancellationToken,
     pub(crate) limiter: Limiter,
     pub(crate) key_cache: KeyCache,
+    pub(crate) open_claims: OpenClaims,
 }
 
 impl AppState {
@@ -87,6 +89,7 @@ impl AppState {
         Self {
             limiter: Limiter::new(parts.caps.rate),
             key_cache: KeyCache::new(parts.caps.key_memory),
+            open_claims: OpenClaims::default(),
             store: parts.store,
             read_models: parts.read_models,
             checkpoints: parts.checkpoints,

@@ -13,9 +13,13 @@ use deed_testkit::Postgres;
 use crate::{load, pgbench, reference, rounds, sample};
 
 pub async fn on_sqlite(name: &str, tasks: usize) -> rounds::Row {
-    let mut pairs = vec![];
-    let mut faults = 0;
-    for _ in 0..rounds::rounds() {
+    let aim = rounds::Aim {
+        subject: format!("store append, {tasks} tasks"),
+        reference: "one insert per transaction, plain loop".to_owned(),
+        floor: 2.0,
+        target: 5.0,
+    };
+    rounds::interleaved(name, aim, rounds::rounds(), async || {
         let folder = tempfile::tempdir().expect("a folder");
         let path = folder.path().join("reference.db");
         let reference = tokio::task::spawn_blocking(move || reference::appends_per_second(&path))
@@ -23,47 +27,33 @@ pub async fn on_sqlite(name: &str, tasks: usize) -> rounds::Row {
             .expect("the loop");
         let store =
             SqliteStore::open(SqliteConfig::new(folder.path().join("subject.db"))).await.expect("a store");
-        let (subject, missing) = subject(&store, tasks).await;
+        let (subject, faults) = subject(&store, tasks).await;
         store.close().await.expect("the store closes");
-        faults += missing;
-        pairs.push((reference, subject));
-    }
-    rounds::Row {
-        name: name.to_owned(),
-        subject: format!("store append, {tasks} tasks"),
-        reference: "one insert per transaction, plain loop".to_owned(),
-        floor: 2.0,
-        target: 5.0,
-        pairs,
-        faults,
-    }
+        rounds::Round { reference, subject, faults }
+    })
+    .await
 }
 
 pub async fn on_postgres(name: &str, tasks: usize, server: &Postgres) -> rounds::Row {
-    let mut pairs = vec![];
-    let mut faults = 0;
-    for _ in 0..rounds::rounds() {
+    let (floor, target) = if tasks <= 32 { (1.0, 1.9) } else { (1.6, 3.0) };
+    let aim = rounds::Aim {
+        subject: format!("store append, {tasks} tasks"),
+        reference: "pgbench, 32 clients, the same rows in one statement".to_owned(),
+        floor,
+        target,
+    };
+    rounds::interleaved(name, aim, rounds::rounds(), async || {
         let database = server.database().await;
         let reference = pgbench::appends_per_second(database.url()).await;
         let config = PostgresConfig::new(database.url().to_owned());
         deed_store_postgres::migrate(&config).await.expect("tables");
         pgbench::checkpoint(database.url()).await;
         let store = PostgresStore::connect(config).await.expect("a store");
-        let (subject, missing) = subject(&store, tasks).await;
+        let (subject, faults) = subject(&store, tasks).await;
         store.close().await;
-        faults += missing;
-        pairs.push((reference, subject));
-    }
-    let (floor, target) = if tasks <= 32 { (1.0, 1.9) } else { (1.6, 3.0) };
-    rounds::Row {
-        name: name.to_owned(),
-        subject: format!("store append, {tasks} tasks"),
-        reference: "pgbench, 32 clients, the same rows in one statement".to_owned(),
-        floor,
-        target,
-        pairs,
-        faults,
-    }
+        rounds::Round { reference, subject, faults }
+    })
+    .await
 }
 
 async fn subject<S>(store: &S, tasks: usize) -> (f64, u64)

@@ -50,8 +50,13 @@ async fn channel(vhost: &VHost) -> (Connection, Channel) {
 }
 
 pub async fn relay(name: &str, database: &Postgres, broker: &Broker) -> rounds::Row {
-    let (mut pairs, mut faults) = (vec![], 0);
-    for _ in 0..rounds::rounds() {
+    let aim = rounds::Aim {
+        subject: "run_relay: log to exchange, confirmed".to_owned(),
+        reference: format!("bare lapin loop, the same bodies, confirm window {WINDOW}"),
+        floor: 0.7,
+        target: 1.0,
+    };
+    rounds::interleaved(name, aim, rounds::rounds(), async || {
         let home = database.database().await;
         let config = PostgresConfig::new(home.url().to_owned());
         deed_store_postgres::migrate(&config).await.expect("tables");
@@ -64,20 +69,12 @@ pub async fn relay(name: &str, database: &Postgres, broker: &Broker) -> rounds::
         vhost.purge_queue(Topology::VERIFICATION).await;
         let subject = relay_all(&store, &bus).await;
         let depth = settled_depth(&bus, CLAIMS as usize).await;
-        faults += (depth as u64).abs_diff(CLAIMS);
+        let faults = (depth as u64).abs_diff(CLAIMS);
         bus.close().await;
         store.close().await;
-        pairs.push((reference, subject));
-    }
-    rounds::Row {
-        name: name.to_owned(),
-        subject: "run_relay: log to exchange, confirmed".to_owned(),
-        reference: format!("bare lapin loop, the same bodies, confirm window {WINDOW}"),
-        floor: 0.7,
-        target: 1.0,
-        pairs,
-        faults,
-    }
+        rounds::Round { reference, subject, faults }
+    })
+    .await
 }
 
 /// Brokers count with some delay.
@@ -178,9 +175,14 @@ async fn relay_all(store: &PostgresStore, bus: &RabbitMq) -> f64 {
 }
 
 pub async fn consume(name: &str, broker: &Broker) -> rounds::Row {
-    let (mut pairs, mut faults) = (vec![], 0);
+    let aim = rounds::Aim {
+        subject: "Consumer::next and done, prefetch 200".to_owned(),
+        reference: format!("bare lapin loop, prefetch 200, one ack each {WINDOW}"),
+        floor: 0.6,
+        target: 0.9,
+    };
     let count = CLAIMS as usize * 2;
-    for _ in 0..rounds::rounds() {
+    rounds::interleaved(name, aim, rounds::rounds(), async || {
         let vhost = broker.vhost().await;
         let bus = bus(&vhost, Limits { prefetch: 200, ..limits() }).await;
         fill_queue(&bus, count).await;
@@ -190,18 +192,9 @@ pub async fn consume(name: &str, broker: &Broker) -> rounds::Row {
         bus.close().await;
         let left =
             vhost.queue(Topology::VERIFICATION).await.and_then(|q| q["messages"].as_u64()).unwrap_or(0);
-        faults += left;
-        pairs.push((reference, subject));
-    }
-    rounds::Row {
-        name: name.to_owned(),
-        subject: "Consumer::next and done, prefetch 200".to_owned(),
-        reference: format!("bare lapin loop, prefetch 200, one ack each {WINDOW}"),
-        floor: 0.6,
-        target: 0.9,
-        pairs,
-        faults,
-    }
+        rounds::Round { reference, subject, faults: left }
+    })
+    .await
 }
 
 async fn fill_queue(bus: &RabbitMq, count: usize) {

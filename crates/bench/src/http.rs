@@ -19,9 +19,13 @@ use tokio::process::{Child, Command};
 use crate::{append, load, pgbench, reference, rounds};
 
 pub async fn on_sqlite(name: &str, connections: usize) -> rounds::Row {
-    let mut pairs = vec![];
-    let mut faults = 0;
-    for _ in 0..rounds::rounds() {
+    let aim = rounds::Aim {
+        subject: format!("POST /v1/domains/claims, {connections} connections"),
+        reference: "one insert per transaction, plain loop".to_owned(),
+        floor: 0.5,
+        target: 1.0,
+    };
+    rounds::interleaved(name, aim, rounds::rounds(), async || {
         let folder = tempfile::tempdir().expect("a folder");
         let path = folder.path().join("reference.db");
         let reference = tokio::task::spawn_blocking(move || reference::appends_per_second(&path))
@@ -30,26 +34,23 @@ pub async fn on_sqlite(name: &str, connections: usize) -> rounds::Row {
         let (subject, acknowledged) = subject(&Setup::new(folder.path(), None), connections).await;
         let store = SqliteStore::open(SqliteConfig::new(folder.path().join("deed.db"))).await;
         let store = store.expect("the store");
-        faults += lost(&store, acknowledged).await;
+        let faults = lost(&store, acknowledged).await;
         store.close().await.expect("the store closes");
-        pairs.push((reference, subject));
-    }
-    rounds::Row {
-        name: name.to_owned(),
-        subject: format!("POST /v1/domains/claims, {connections} connections"),
-        reference: "one insert per transaction, plain loop".to_owned(),
-        floor: 0.5,
-        target: 1.0,
-        pairs,
-        faults,
-    }
+        rounds::Round { reference, subject, faults }
+    })
+    .await
 }
 
 /// Everything behind the interface runs in the same process, with the bus in it: the path of a request is the same.
 pub async fn on_postgres(name: &str, connections: usize, server: &Postgres) -> rounds::Row {
-    let mut pairs = vec![];
-    let mut faults = 0;
-    for _ in 0..rounds::rounds() {
+    let (floor, target) = if connections <= 32 { (0.8, 1.4) } else { (1.2, 2.2) };
+    let aim = rounds::Aim {
+        subject: format!("POST /v1/domains/claims, {connections} connections"),
+        reference: "pgbench, 32 clients, the same rows in one statement".to_owned(),
+        floor,
+        target,
+    };
+    rounds::interleaved(name, aim, rounds::rounds(), async || {
         let folder = tempfile::tempdir().expect("a folder");
         let database = server.database().await;
         let reference = pgbench::appends_per_second(database.url()).await;
@@ -59,20 +60,11 @@ pub async fn on_postgres(name: &str, connections: usize, server: &Postgres) -> r
         let setup = Setup::new(folder.path(), Some(database.url()));
         let (subject, acknowledged) = subject(&setup, connections).await;
         let store = PostgresStore::connect(config).await.expect("the store");
-        faults += lost(&store, acknowledged).await;
+        let faults = lost(&store, acknowledged).await;
         store.close().await;
-        pairs.push((reference, subject));
-    }
-    let (floor, target) = if connections <= 32 { (0.8, 1.4) } else { (1.2, 2.2) };
-    rounds::Row {
-        name: name.to_owned(),
-        subject: format!("POST /v1/domains/claims, {connections} connections"),
-        reference: "pgbench, 32 clients, the same rows in one statement".to_owned(),
-        floor,
-        target,
-        pairs,
-        faults,
-    }
+        rounds::Round { reference, subject, faults }
+    })
+    .await
 }
 
 /// Tenants that the load is spread over.

@@ -4,6 +4,8 @@
 //! names begin so; `DEED_BENCH_SECONDS` and `DEED_BENCH_ROUNDS` shorten it. A ratio below its floor fails the run.
 mod append;
 mod broker;
+mod dns;
+mod due_work;
 mod http;
 mod load;
 mod pgbench;
@@ -17,7 +19,9 @@ use std::process::ExitCode;
 use deed_testkit::{Postgres, RabbitMq};
 use rounds::Row;
 
-const ROWS: [&str; 12] = [
+// No row compares with the crates `postgres-es` and `esrs`: both still ask for sqlx 0.8, whose SQLite part links another
+// `libsqlite3-sys` than ours does, and cargo admits one of them in a program.
+const ROWS: [&str; 16] = [
     "append-32",
     "append-256",
     "append-sqlite-32",
@@ -30,6 +34,10 @@ const ROWS: [&str; 12] = [
     "rebuild",
     "relay",
     "consume",
+    "dns",
+    "dns-hickory",
+    "check",
+    "due-work",
 ];
 
 #[tokio::main]
@@ -41,11 +49,17 @@ async fn main() -> ExitCode {
         return ExitCode::from(2);
     }
     let mut services = Services::default();
-    let mut rows = vec![];
+    let (mut rows, mut figures) = (vec![], vec![]);
     for row in chosen {
-        rows.push(measure(row, &mut services).await);
+        match row {
+            "due-work" => {
+                let (postgres, broker) = services.both().await;
+                figures.extend(due_work::measure(row, postgres, broker).await);
+            }
+            _ => rows.push(measure(row, &mut services).await),
+        }
     }
-    rounds::report(&rows)
+    rounds::report(&rows, &figures)
 }
 
 /// Private servers, started when a row first needs them. Each round has a database or a virtual host of its own.
@@ -60,30 +74,27 @@ impl Services {
         self.postgres.get_or_insert_with(Postgres::start_durable)
     }
 
-    async fn start_broker(&mut self) {
+    async fn both(&mut self) -> (&Postgres, &RabbitMq) {
         if self.broker.is_none() {
             self.broker = Some(RabbitMq::start().await);
         }
+        let Self { postgres, broker } = self;
+        let postgres = postgres.get_or_insert_with(Postgres::start_durable);
+        (postgres, broker.as_ref().expect("it has been started"))
     }
 }
 
 async fn measure(row: &str, services: &mut Services) -> Row {
     let many = row.rsplit('-').next().and_then(|count| count.parse().ok()).unwrap_or(32);
-    if matches!(row, "relay" | "consume") {
-        services.start_broker().await;
-        services.postgres();
-    }
     match row {
-        "relay" | "consume" => {
-            let (Some(broker), Some(postgres)) = (&services.broker, &services.postgres) else {
-                unreachable!("both have been started")
-            };
-            if row == "relay" {
-                broker::relay(row, postgres, broker).await
-            } else {
-                broker::consume(row, broker).await
-            }
+        "relay" => {
+            let (postgres, broker) = services.both().await;
+            broker::relay(row, postgres, broker).await
         }
+        "dns" => dns::with_dnsperf(row).await,
+        "dns-hickory" => dns::with_hickory(row).await,
+        "check" => dns::checks(row).await,
+        "consume" => broker::consume(row, services.both().await.1).await,
         "replay" => replay::replay(row, &replay::filled(services.postgres()).await).await,
         "rebuild" => replay::folded(row, &replay::filled(services.postgres()).await).await,
         _ if row.starts_with("append-sqlite") => append::on_sqlite(row, many).await,

@@ -12,6 +12,9 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{load::per_second, pgbench, rounds, sample};
 
+/// Events read at a time, and folded at a time.
+const PAGE: usize = 5000;
+
 /// Events of the log; `DEED_BENCH_EVENTS` changes it.
 fn events() -> u64 {
     std::env::var("DEED_BENCH_EVENTS").ok().and_then(|count| count.parse().ok()).unwrap_or(1_000_000)
@@ -75,65 +78,59 @@ async fn copied(database: &Database) -> f64 {
 pub async fn replay(name: &str, database: &Database) -> rounds::Row {
     let store =
         PostgresStore::connect(PostgresConfig::new(database.url().to_owned())).await.expect("a store");
-    let (mut pairs, mut faults) = (vec![], 0);
-    for _ in 0..rounds::rounds() {
+    let aim = rounds::Aim {
+        subject: format!("read and decode {} events, {PAGE} at a time", events()),
+        reference: "psql COPY of the same ordered rows".to_owned(),
+        floor: 0.7,
+        target: 1.2,
+    };
+    let row = rounds::interleaved(name, aim, rounds::rounds(), async || {
         let reference = copied(database).await;
         let begin = Instant::now();
         let (mut after, mut read) = (Position(0), 0);
         loop {
-            let batch = store.read_log(after, 2000).await.expect("the log");
+            let batch = store.read_log(after, PAGE).await.expect("the log");
             let Some(last) = batch.last() else { break };
             after = last.position;
             read += batch.len() as u64;
         }
-        faults += read.abs_diff(events());
-        pairs.push((reference, per_second(read, begin.elapsed())));
-    }
+        let subject = per_second(read, begin.elapsed());
+        rounds::Round { reference, subject, faults: read.abs_diff(events()) }
+    })
+    .await;
     store.close().await;
-    rounds::Row {
-        name: name.to_owned(),
-        subject: format!("read and decode {} events, 2000 at a time", events()),
-        reference: "psql COPY of the same ordered rows".to_owned(),
-        floor: 0.7,
-        target: 1.2,
-        pairs,
-        faults,
-    }
+    row
 }
 
 pub async fn folded(name: &str, database: &Database) -> rounds::Row {
     let store =
         PostgresStore::connect(PostgresConfig::new(database.url().to_owned())).await.expect("a store");
-    let (mut pairs, mut faults) = (vec![], 0);
-    let metrics = ProjectorMetrics::register(&prometheus::Registry::new()).expect("metrics");
-    let models = Arc::new(store.clone());
-    let mut projector = Projector::new(models, std::time::Duration::from_secs(30), metrics);
-    // A rebuild takes many times as long as a round of the others.
-    for _ in 0..rounds::rounds().min(3) {
-        let reference = copied(database).await;
-        let begin = Instant::now();
-        let checkpoints: Arc<dyn Checkpoints> = Arc::new(store.clone());
-        let clock: Arc<dyn Clock> = Arc::new(SystemClock);
-        let how = RebuildConfig {
-            owner: "bench".to_owned(),
-            batch: 2000,
-            lease_ttl: std::time::Duration::from_secs(10),
-            if_held: IfHeld::TakeOver,
-        };
-        let stop = CancellationToken::new();
-        let done =
-            rebuild(&store, &checkpoints, &clock, &mut projector, &how, &stop).await.expect("a rebuild");
-        pairs.push((reference, per_second(events(), begin.elapsed())));
-        faults += done.to.0.abs_diff(events());
-    }
-    store.close().await;
-    rounds::Row {
-        name: name.to_owned(),
-        subject: format!("rebuild from {} events, rows written, 2000 at a time", events()),
+    let aim = rounds::Aim {
+        subject: format!("rebuild from {} events, rows written, {PAGE} at a time", events()),
         reference: "psql COPY of the same ordered rows".to_owned(),
         floor: 0.3,
         target: 0.6,
-        pairs,
-        faults,
-    }
+    };
+    let checkpoints: Arc<dyn Checkpoints> = Arc::new(store.clone());
+    let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+    let metrics = ProjectorMetrics::register(&prometheus::Registry::new()).expect("metrics");
+    let mut projector = Projector::new(Arc::new(store.clone()), std::time::Duration::from_secs(30), metrics);
+    let how = RebuildConfig {
+        owner: "bench".to_owned(),
+        batch: PAGE,
+        lease_ttl: std::time::Duration::from_secs(10),
+        if_held: IfHeld::TakeOver,
+    };
+    // A rebuild takes many times as long as a round of the others.
+    let row = rounds::interleaved(name, aim, rounds::rounds().min(3), async || {
+        let reference = copied(database).await;
+        let (begin, stop) = (Instant::now(), CancellationToken::new());
+        let done =
+            rebuild(&store, &checkpoints, &clock, &mut projector, &how, &stop).await.expect("a rebuild");
+        let subject = per_second(events(), begin.elapsed());
+        rounds::Round { reference, subject, faults: done.to.0.abs_diff(events()) }
+    })
+    .await;
+    store.close().await;
+    row
 }

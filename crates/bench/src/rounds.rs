@@ -14,6 +14,58 @@ pub struct Row {
     pub faults: u64,
 }
 
+/// What a row compares, and what is asked of the ratio.
+pub struct Aim {
+    pub subject: String,
+    pub reference: String,
+    pub floor: f64,
+    pub target: f64,
+}
+
+/// What one round gave: operations a second of both sides, and what was lost, doubled or gapped.
+pub struct Round {
+    pub reference: f64,
+    pub subject: f64,
+    pub faults: u64,
+}
+
+/// Measures reference and subject in turn, so many times.
+pub async fn interleaved(name: &str, aim: Aim, times: usize, mut round: impl AsyncFnMut() -> Round) -> Row {
+    let (mut pairs, mut faults) = (vec![], 0);
+    for _ in 0..times {
+        let done = round().await;
+        pairs.push((done.reference, done.subject));
+        faults += done.faults;
+    }
+    let Aim { subject, reference, floor, target } = aim;
+    Row { name: name.to_owned(), subject, reference, floor, target, pairs, faults }
+}
+
+/// A figure of a row that compares with nothing; it may have to stay within a floor.
+pub struct Figure {
+    row: String,
+    what: String,
+    value: f64,
+    unit: &'static str,
+    /// At most: what must not be passed, and what is aimed at.
+    within: Option<(f64, f64)>,
+}
+
+impl Figure {
+    pub fn new(row: &str, what: &str, value: f64, unit: &'static str) -> Self {
+        Self { row: row.to_owned(), what: what.to_owned(), value, unit, within: None }
+    }
+
+    /// Fails the run when it is more than the floor.
+    pub fn within(self, floor: f64, target: f64) -> Self {
+        Self { within: Some((floor, target)), ..self }
+    }
+
+    fn fails(&self) -> bool {
+        self.within.is_some_and(|(floor, _)| !(self.value <= floor))
+    }
+}
+
 pub fn rounds() -> usize {
     env("DEED_BENCH_ROUNDS").unwrap_or(5)
 }
@@ -43,12 +95,31 @@ impl Row {
 }
 
 /// Prints the table, writes it with the raw figures under `target/bench`, and judges the floors.
-pub fn report(rows: &[Row]) -> ExitCode {
-    let mut table = String::from(
+pub fn report(rows: &[Row], figures: &[Figure]) -> ExitCode {
+    let (mut table, mut json) = (String::new(), vec![]);
+    let compared = compare(rows, &mut table, &mut json);
+    let plain = list(figures, &mut table, &mut json);
+    print!("{table}");
+    let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../../target/bench");
+    let text = serde_json::to_string_pretty(&json).unwrap_or_default();
+    let kept = std::fs::create_dir_all(&folder)
+        .and_then(|()| std::fs::write(folder.join("bench.md"), &table))
+        .and_then(|()| std::fs::write(folder.join("bench.json"), text));
+    if let Err(error) = kept {
+        eprintln!("the report could not be kept under target/bench: {error}");
+    }
+    if compared && plain { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
+
+/// Adds the rows that compare; whether all are above their floors.
+fn compare(rows: &[Row], table: &mut String, json: &mut Vec<serde_json::Value>) -> bool {
+    if rows.is_empty() {
+        return true;
+    }
+    table.push_str(
         "| row | subject | reference | reference/s | subject/s | ratio min | median | max | floor | target | faults |\n\
          |---|---|---|---|---|---|---|---|---|---|---|\n",
     );
-    let mut json = vec![];
     let mut failed = false;
     for row in rows {
         let (least, middle, greatest) = row.ratios();
@@ -64,14 +135,23 @@ pub fn report(rows: &[Row]) -> ExitCode {
             "rounds": row.pairs.iter().map(|(r, s)| serde_json::json!({"reference": r, "subject": s})).collect::<Vec<_>>(),
         }));
     }
-    print!("{table}");
-    let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../../target/bench");
-    let text = serde_json::to_string_pretty(&json).unwrap_or_default();
-    let kept = std::fs::create_dir_all(&folder)
-        .and_then(|()| std::fs::write(folder.join("bench.md"), &table))
-        .and_then(|()| std::fs::write(folder.join("bench.json"), text));
-    if let Err(error) = kept {
-        eprintln!("the report could not be kept under target/bench: {error}");
+    !failed
+}
+
+/// Adds the figures that compare with nothing; whether all are within their floors.
+fn list(figures: &[Figure], table: &mut String, json: &mut Vec<serde_json::Value>) -> bool {
+    if figures.is_empty() {
+        return true;
     }
-    if failed { ExitCode::FAILURE } else { ExitCode::SUCCESS }
+    table.push_str("| row | figure | value | floor | target |\n|---|---|---|---|---|\n");
+    for figure in figures {
+        let Figure { row, what, value, unit, within } = figure;
+        let asked = within.map_or(" | ".to_owned(), |(floor, target)| format!("≤ {floor} | ≤ {target}"));
+        table.push_str(&format!("| {row} | {what} | **{value:.1}** {unit} | {asked} |\n"));
+        json.push(serde_json::json!({
+            "row": row, "figure": what, "value": value, "unit": unit,
+            "floor": within.map(|(floor, _)| floor), "target": within.map(|(_, target)| target),
+        }));
+    }
+    !figures.iter().any(Figure::fails)
 }

@@ -46,6 +46,12 @@ pub struct ProbeConfig {
     pub tcp_timeout: Duration,
     /// Sockets open at a time; without it a quarter of the process's limit on descriptors, less a reserve.
     pub in_flight: Option<usize>,
+    /// Questions a second that one address is asked by all looks together; what our own configuration names, root
+    /// servers and resolvers, is asked without a limit. Nought spares nobody, neither the busy nor those that are
+    /// silent: for private zones and tests, where one server stands for all.
+    pub server_rate: u32,
+    /// Questions that may come at once after a pause.
+    pub server_burst: u32,
     /// How long a delegation is remembered, at most a minute; nought remembers nothing.
     pub delegation_cache_ttl: Duration,
     /// Whether servers are asked over IPv6.
@@ -154,6 +160,8 @@ impl Default for ProbeConfig {
             udp_tries: 2,
             tcp_timeout: Duration::from_secs(3),
             in_flight: None,
+            server_rate: 10,
+            server_burst: 20,
             delegation_cache_ttl: Duration::from_mins(1),
             ipv6: Ipv6::Auto,
         }
@@ -232,6 +240,7 @@ impl ProbeConfig {
             ("udp_timeout", self.udp_timeout.is_zero()),
             ("tcp_timeout", self.tcp_timeout.is_zero()),
             ("in_flight", self.in_flight == Some(0)),
+            ("server_burst", self.server_burst == 0),
         ];
         if let Some((what, _)) = nought.iter().find(|(_, is)| *is) {
             return Err(ConfigError::Nought(what));
@@ -335,6 +344,7 @@ mod tests {
             ..ProbeConfig::default()
         };
         assert_eq!(out_of_reach.check(), Err(ConfigError::OutOfReach));
+        assert_eq!(faulty(|c| c.server_burst = 0), ConfigError::Nought("server_burst"));
         assert_eq!(faulty(|c| c.udp_tries = 4), ConfigError::Tries(4));
         assert_eq!(faulty(|c| c.delegation_cache_ttl = Duration::from_secs(61)), ConfigError::Memory);
     }

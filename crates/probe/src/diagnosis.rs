@@ -21,6 +21,19 @@ const SERVERS: usize = 2;
 /// Types that tell what a name without TXT records is there for.
 const OTHER_TYPES: [RecordType; 2] = [RecordType::A, RecordType::MX];
 
+/// What is being confirmed at the same time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Beside {
+    /// A value was seen.
+    Match,
+    /// None was, and that has to be sure.
+    Absence,
+    Nothing,
+}
+
+/// Questions left for a confirmation, which matters more.
+const SPARE: u32 = 24;
+
 /// What was seen, and what it may still cost to find out more.
 struct Diagnosis<'a> {
     inquiry: &'a Inquiry<'a>,
@@ -32,6 +45,8 @@ struct Diagnosis<'a> {
     /// The zone around the registrable domain.
     apex_zone: Arc<Delegation>,
     left: AtomicUsize,
+    /// Questions of the budget that are not its to spend.
+    spare: u32,
 }
 
 /// Somewhere the record may stand instead.
@@ -43,7 +58,7 @@ struct Spot {
 impl Inquiry<'_> {
     /// What stands elsewhere when none of the values was seen; and whether what was seen comes from a wildcard. Asks
     /// nothing where the look did not get to the end, or nobody answered.
-    pub(crate) async fn diagnose(&self, name: &Name, apex: &Name, sight: &Sight, shown: bool) -> Findings {
+    pub(crate) async fn diagnose(&self, name: &Name, apex: &Name, sight: &Sight, beside: Beside) -> Findings {
         let answered = sight.servers.iter().any(|row| matches!(row.reply, Reply::Message { .. }));
         let Some(home) = sight.home.as_ref().filter(|_| answered && sight.failure.is_none()) else {
             return Findings::default();
@@ -57,8 +72,12 @@ impl Inquiry<'_> {
             }
         };
         let left = AtomicUsize::new(QUESTIONS);
-        let diagnosis = Diagnosis { inquiry: self, name, apex, sight, home, apex_zone, left };
-        if shown { diagnosis.of_a_match().await } else { diagnosis.of_an_absence().await }
+        let spare = if beside == Beside::Nothing { 0 } else { SPARE };
+        let diagnosis = Diagnosis { inquiry: self, name, apex, sight, home, apex_zone, left, spare };
+        match beside {
+            Beside::Match => diagnosis.of_a_match().await,
+            Beside::Absence | Beside::Nothing => diagnosis.of_an_absence().await,
+        }
     }
 }
 
@@ -209,7 +228,7 @@ impl Diagnosis<'_> {
     fn pay(&self) -> Option<()> {
         let take = |left: usize| left.checked_sub(1);
         let paid = self.left.fetch_update(Ordering::Relaxed, Ordering::Relaxed, take).is_ok();
-        (paid && self.inquiry.budget.left() > 0).then_some(())
+        (paid && self.inquiry.budget.left() > self.spare).then_some(())
     }
 }
 

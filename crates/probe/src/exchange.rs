@@ -7,7 +7,7 @@ use tracing::debug;
 use crate::egress::Peer;
 use crate::inquiry::{Inquiry, Mode};
 use crate::response::Response;
-use crate::transport::{Door, Trouble, Wait};
+use crate::transport::{Door, Trouble, Via, Wait};
 use crate::wire::{Extended, Outgoing, Wanted};
 
 /// What became of a question.
@@ -229,31 +229,26 @@ impl Errand<'_> {
         let Ok(asked) = Outgoing::new(self.wanted, self.extended) else {
             return Sent { ms: 0, came: Came::Nothing(Trouble::Internal) };
         };
+        let (via, longest) = match travels {
+            Travelled::Udp => (Via::Datagrams, shared.config.udp_timeout),
+            Travelled::Tcp => (Via::Connection, shared.config.tcp_timeout),
+        };
+        let end = budget.deadline();
+        // Only what may be sent is paid for.
+        let pass = match shared.transport.admit(self.door, via, end).await {
+            Ok(pass) => pass,
+            Err(trouble) => return Sent { ms: 0, came: self.nothing(trouble) },
+        };
         if budget.spend().is_err() {
             return Sent { ms: 0, came: Came::Unpaid };
         }
         let started = Instant::now();
-        let end = budget.deadline();
-        let came = match travels {
-            Travelled::Udp => {
-                let wait = Wait { longest: shared.config.udp_timeout, end };
-                shared.transport.udp(self.door, &asked, wait).await
-            }
-            Travelled::Tcp => {
-                let wait = Wait { longest: shared.config.tcp_timeout, end };
-                shared.transport.tcp(self.door, &asked, wait).await
-            }
-        };
+        let came = shared.transport.ask(self.door, via, pass, asked, Wait { longest, end }).await;
         if came.is_ok() {
             budget.hear();
         }
         let came = match came {
-            Err(trouble) => {
-                if trouble == Trouble::Crowded {
-                    budget.crowd();
-                }
-                Came::Nothing(trouble)
-            }
+            Err(trouble) => self.nothing(trouble),
             // What is left of a datagram cut short need not even parse.
             Ok(incoming) if incoming.truncated && travels == Travelled::Udp => Came::Cut,
             Ok(incoming) => match Response::read(&incoming.bytes) {
@@ -262,6 +257,13 @@ impl Errand<'_> {
             },
         };
         Sent { ms: millis(started), came }
+    }
+
+    fn nothing(&self, trouble: Trouble) -> Came {
+        if trouble == Trouble::Crowded {
+            self.inquiry.budget.crowd();
+        }
+        Came::Nothing(trouble)
     }
 }
 

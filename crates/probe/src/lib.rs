@@ -7,6 +7,7 @@
 
 mod addresses;
 mod anchor;
+mod ask;
 mod budget;
 mod cache;
 mod canary;
@@ -20,10 +21,12 @@ mod inquiry;
 mod network;
 mod plain;
 mod prober;
+mod random;
 mod response;
 mod roots;
 mod round;
 mod servers;
+mod sparing;
 mod transport;
 mod validation;
 mod vantage;

@@ -10,6 +10,7 @@ use tracing::{Instrument, debug, debug_span};
 
 use crate::budget::Budget;
 use crate::config::{ConfigError, ProbeConfig};
+use crate::diagnosis::Beside;
 use crate::exchange::millis;
 use crate::inquiry::{Inquiry, Mode, Shared, Sight};
 use crate::response::text_of;
@@ -48,7 +49,7 @@ pub trait Look: Send + Sync {
 /// Asks the DNS itself, from the root servers downwards. Cheap to share behind an `Arc`; needs a tokio runtime.
 #[derive(Debug)]
 pub struct Prober {
-    shared: Shared,
+    pub(crate) shared: Shared,
 }
 
 impl Prober {
@@ -121,16 +122,16 @@ impl Prober {
             }
             return Seen { others, ..Seen::of(sight) };
         }
-        let shown = sight.servers.iter().any(|answer| shows(answer, &question.looking_for));
+        let beside = confirmable(&sight, question);
         let findings = async {
             match &apex {
                 Some(apex) if !question.looking_for.is_empty() => {
-                    inquiry.diagnose(name, apex, &sight, shown).await
+                    inquiry.diagnose(name, apex, &sight, beside).await
                 }
                 _ => Findings::default(),
             }
         };
-        let confirmation = self.confirm(name, apex.as_ref(), question, &sight, budget);
+        let confirmation = self.confirm(name, apex.as_ref(), question, beside, budget);
         let (confirmation, findings) = tokio::join!(confirmation, findings);
         Seen { sight, confirmation, findings, others: 0 }
     }
@@ -142,15 +143,14 @@ impl Prober {
         name: &Name,
         apex: Option<&Name>,
         question: &Question,
-        sight: &Sight,
+        beside: Beside,
         budget: &Budget,
     ) -> Confirmation {
-        let shown = sight.servers.iter().any(|answer| shows(answer, &question.looking_for));
-        let denied = question.confirm_absence && sight.servers.iter().any(tells);
-        if !shown && !denied {
-            return Confirmation::default();
-        }
-        let seen = if shown { question.looking_for.as_slice() } else { &[] };
+        let seen = match beside {
+            Beside::Match => question.looking_for.as_slice(),
+            Beside::Absence => &[],
+            Beside::Nothing => return Confirmation::default(),
+        };
         let validation = validate(&self.shared, budget, Subject { name, seen }).await;
         let config = &self.shared.config;
         let confirmation =
@@ -163,6 +163,17 @@ impl Prober {
         let elsewhere = Inquiry::new(&self.shared, budget, Mode::Usual);
         let (again, vantages) = tokio::join!(again.look(name), elsewhere.ask_vantages(name));
         Confirmation { repeated: Some(confirming(again)), vantages, ..confirmation }
+    }
+}
+
+/// What has to be confirmed of a first pass.
+fn confirmable(sight: &Sight, question: &Question) -> Beside {
+    if sight.servers.iter().any(|answer| shows(answer, &question.looking_for)) {
+        Beside::Match
+    } else if question.confirm_absence && sight.servers.iter().any(tells) {
+        Beside::Absence
+    } else {
+        Beside::Nothing
     }
 }
 

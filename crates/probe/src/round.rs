@@ -24,7 +24,7 @@ struct Row {
 
 /// What an answer asks us to do next.
 #[derive(Debug, PartialEq, Eq)]
-enum Meaning {
+pub(crate) enum Meaning {
     /// Values, or their denial, at the end of these aliases.
     Final(Chain),
     /// The name is an alias, and its end is not in the answer.
@@ -72,7 +72,7 @@ impl Inquiry<'_> {
     }
 
     /// None when the server was not asked.
-    fn read(&self, heard: &Heard, zone: &Name, name: &Name) -> Option<(Reply, Meaning)> {
+    pub(crate) fn read(&self, heard: &Heard, zone: &Name, name: &Name) -> Option<(Reply, Meaning)> {
         match &heard.result {
             Ok(response) => Some(self.read_response(response, zone, name)),
             Err(Silence::Blocked) => Some((Reply::Blocked, Meaning::Nothing)),

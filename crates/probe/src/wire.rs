@@ -1,7 +1,9 @@
 //! Writes a question so that only its server can answer it, and recognises the answer before reading it.
-use hickory_proto::op::{Edns, Message, MessageType, OpCode, Query};
+use hickory_proto::op::Query;
 use hickory_proto::rr::{DNSClass, Name, RecordType};
 use hickory_proto::serialize::binary::{BinDecodable, BinDecoder};
+
+use crate::random;
 
 /// What is asked.
 #[derive(Debug, Clone)]
@@ -29,16 +31,23 @@ pub(crate) enum Extended {
 
 /// Bytes of a datagram that arrives everywhere unfragmented (RFC 9715).
 const PAYLOAD: u16 = 1232;
+/// EDNS version 0 with that many bytes and the wish for DNSSEC records (RFC 6891 §6.1, RFC 3225 §3): root owner, type,
+/// class, TTL with the flag, no options.
+const OPT: [u8; 11] = {
+    let [high, low] = PAYLOAD.to_be_bytes();
+    [0, 0, 41, high, low, 0, 0, 0x80, 0, 0, 0]
+};
+const RECURSION_DESIRED: u16 = 0x0100;
+const CHECKING_DISABLED: u16 = 0x0010;
 /// The fixed part of a message (RFC 1035 §4.1.1).
 const HEADER: usize = 12;
 
-/// A question ready to be sent, with what its answer has to repeat.
-#[derive(Debug)]
+/// A question ready to be sent, which its answer has to repeat.
+#[derive(Debug, Clone)]
 pub(crate) struct Outgoing {
-    id: u16,
-    name: Name,
-    rtype: RecordType,
     pub(crate) bytes: Vec<u8>,
+    /// Where the question section ends.
+    end: usize,
 }
 
 /// Whether bytes are the answer to a question.
@@ -54,34 +63,46 @@ pub(crate) enum Echo {
     Foreign,
 }
 
-/// Why a question could not be written: our own trouble.
-#[derive(Debug, thiserror::Error)]
-pub(crate) enum WireError {
-    #[error("the operating system gives no random numbers")]
-    Random(#[from] getrandom::Error),
-    #[error("the question cannot be encoded")]
-    Encode(#[from] hickory_proto::ProtoError),
-}
-
 impl Outgoing {
     /// Writes the question with an unpredictable id and unpredictable letter case (RFC 5452 §9.2, 0x20).
     ///
     /// The randomness comes straight from the operating system and is no parameter: whoever could choose it
     /// could forge answers.
-    pub(crate) fn new(wanted: &Wanted, extended: Extended) -> Result<Self, WireError> {
-        let id = (getrandom::u32()? >> 16) as u16;
-        let name = with_random_case(&wanted.name)?;
-        let mut message = Message::new(id, MessageType::Query, OpCode::Query);
-        message.metadata.recursion_desired = wanted.recursion != Recursion::No;
-        message.metadata.checking_disabled = wanted.recursion == Recursion::Unchecked;
-        message.add_query(Query::query(name.clone(), wanted.rtype));
-        if extended == Extended::Edns {
-            let mut edns = Edns::new();
-            edns.set_max_payload(PAYLOAD).set_version(0).set_dnssec_ok(true);
-            message.set_edns(edns);
+    pub(crate) fn new(wanted: &Wanted, extended: Extended) -> Result<Self, getrandom::Error> {
+        let flags = match wanted.recursion {
+            Recursion::Desired => RECURSION_DESIRED,
+            Recursion::Unchecked => RECURSION_DESIRED | CHECKING_DISABLED,
+            Recursion::No => 0,
+        };
+        let opt: &[u8] = if extended == Extended::Edns { &OPT } else { &[] };
+        let mut bytes = Vec::with_capacity(HEADER + wanted.name.len() + 4 + opt.len());
+        let mut put = |number: u16| bytes.extend_from_slice(&number.to_be_bytes());
+        let counts = [1, 0, 0, u16::from(!opt.is_empty())];
+        [random::id()?, flags].into_iter().chain(counts).for_each(&mut put);
+        let name = bytes.len();
+        for label in &wanted.name {
+            // A label is at most 63 octets long: that is how the type is made.
+            bytes.push(u8::try_from(label.len()).unwrap_or_default());
+            bytes.extend_from_slice(label);
         }
-        let bytes = message.to_vec()?;
-        Ok(Self { id, name, rtype: wanted.rtype, bytes })
+        bytes.push(0);
+        with_random_case(&mut bytes[name..])?;
+        let mut put = |number: u16| bytes.extend_from_slice(&number.to_be_bytes());
+        [u16::from(wanted.rtype), u16::from(DNSClass::IN)].into_iter().for_each(&mut put);
+        let end = bytes.len();
+        bytes.extend_from_slice(opt);
+        Ok(Self { bytes, end })
+    }
+
+    pub(crate) fn id(&self) -> u16 {
+        self.bytes.first_chunk().map_or(0, |id| u16::from_be_bytes(*id))
+    }
+
+    /// The same question with another random id.
+    pub(crate) fn with_another_id(&self) -> Result<Self, getrandom::Error> {
+        let mut other = self.clone();
+        other.bytes[..2].copy_from_slice(&random::id()?.to_be_bytes());
+        Ok(other)
     }
 
     /// Looks at header and question only: nothing of a message that is not ours gets parsed.
@@ -92,25 +113,22 @@ impl Outgoing {
         let [id_high, id_low, flags, low, questions_high, questions_low, ..] = *header;
         let response = flags & 0x80 != 0;
         let opcode = (flags >> 3) & 0x0f;
-        if u16::from_be_bytes([id_high, id_low]) != self.id || !response || opcode != 0 {
+        if u16::from_be_bytes([id_high, id_low]) != self.id() || !response || opcode != 0 {
             return Echo::Foreign;
         }
         let ours = Echo::Ours { truncated: flags & 0x02 != 0 };
         match u16::from_be_bytes([questions_high, questions_low]) {
             // Servers that cannot parse a question answer with an error and without it.
             0 if !matches!(low & 0x0f, 0 | 3) => ours,
-            1 => match question(bytes) {
-                None => Echo::Garbled,
-                Some(query) if !self.asks(&query) => Echo::Foreign,
-                Some(query) if !query.name.eq_case(&self.name) => Echo::CaseDiffers,
-                Some(_) => ours,
+            1 if bytes.get(HEADER..self.end) == self.bytes.get(HEADER..self.end) => ours,
+            1 => match (question(bytes), question(&self.bytes)) {
+                (Some(query), Some(asked)) if query.name.eq_case(&asked.name) && query == asked => ours,
+                (Some(query), Some(asked)) if query == asked => Echo::CaseDiffers,
+                (Some(_), _) => Echo::Foreign,
+                (None, _) => Echo::Garbled,
             },
             _ => Echo::Garbled,
         }
-    }
-
-    fn asks(&self, query: &Query) -> bool {
-        query.query_type == self.rtype && query.query_class == DNSClass::IN && query.name == self.name
     }
 }
 
@@ -131,28 +149,23 @@ fn question(bytes: &[u8]) -> Option<Query> {
     Query::read(&mut decoder).ok()
 }
 
-/// One random bit for each letter.
-fn with_random_case(name: &Name) -> Result<Name, WireError> {
-    let mut bits = 0u64;
-    let mut left = 0;
-    let mut labels: Vec<Vec<u8>> = vec![];
-    for label in name {
-        let mut cased = label.to_vec();
-        for letter in cased.iter_mut().filter(|byte| byte.is_ascii_alphabetic()) {
-            if left == 0 {
-                (bits, left) = (getrandom::u64()?, u64::BITS);
-            }
-            *letter = if bits & 1 == 0 { letter.to_ascii_lowercase() } else { letter.to_ascii_uppercase() };
-            (bits, left) = (bits >> 1, left - 1);
+/// One random bit for each letter. Lengths of labels are no letters: they are below 64.
+fn with_random_case(name: &mut [u8]) -> Result<(), getrandom::Error> {
+    let (mut bits, mut left) = (0u64, 0);
+    for letter in name.iter_mut().filter(|byte| byte.is_ascii_alphabetic()) {
+        if left == 0 {
+            (bits, left) = (random::bits()?, u64::BITS);
         }
-        labels.push(cased);
+        // Upper and lower case differ in one bit.
+        *letter = (*letter & !0x20) | ((bits & 1) as u8) << 5;
+        (bits, left) = (bits >> 1, left - 1);
     }
-    Ok(Name::from_labels(labels.iter().map(Vec::as_slice))?)
+    Ok(())
 }
 
 #[cfg(test)]
 mod tests {
-    use hickory_proto::op::ResponseCode;
+    use hickory_proto::op::{Message, OpCode, ResponseCode};
 
     use super::*;
 
@@ -198,9 +211,12 @@ mod tests {
     #[test]
     fn ids_and_letter_case_differ_from_question_to_question() {
         let questions: Vec<_> = (0..8).map(|_| asked()).collect();
-        assert!(questions.iter().any(|q| q.id != questions[0].id));
-        assert!(questions.iter().any(|q| !q.name.eq_case(&questions[0].name)));
-        assert!(questions.iter().all(|q| q.name == questions[0].name));
+        let name = |q: &Outgoing| question(&q.bytes).unwrap().name;
+        assert!(questions.iter().any(|q| q.id() != questions[0].id()));
+        assert!(questions.iter().any(|q| !name(q).eq_case(&name(&questions[0]))));
+        assert!(questions.iter().all(|q| name(q) == wanted().name));
+        let other = questions[0].with_another_id().unwrap();
+        assert_eq!(other.bytes[2..], questions[0].bytes[2..]);
     }
 
     #[test]
@@ -223,7 +239,8 @@ mod tests {
     fn another_letter_case_is_told_apart() {
         let asked = asked();
         let flipped = Name::from_labels(
-            asked
+            question(&asked.bytes)
+                .unwrap()
                 .name
                 .iter()
                 .map(|label| {

@@ -9,6 +9,7 @@ use deed_bus::{
 use deed_store::{Clock, DueItem, DueWork, Unavailable};
 use serde_json::json;
 
+use crate::dispatcher::{DispatcherConfig, DispatcherPorts};
 use crate::metrics::DispatcherMetrics;
 
 const KEY: &str = "verification.due";
@@ -58,6 +59,24 @@ pub(crate) struct Dispatch {
 }
 
 impl Dispatch {
+    pub(crate) fn new(
+        ports: &DispatcherPorts,
+        config: &DispatcherConfig,
+        metrics: DispatcherMetrics,
+    ) -> Self {
+        Self {
+            due: Arc::clone(&ports.due),
+            bus: Arc::clone(&ports.bus),
+            publisher: ports.bus.publisher(),
+            clock: Arc::clone(&ports.clock),
+            limit: config.limit.max(1),
+            window: config.window.max(1),
+            visibility: Duration::from_std(config.visibility).unwrap_or(Duration::days(1)),
+            source: config.source.clone(),
+            metrics,
+        }
+    }
+
     pub(crate) async fn round(&self) -> Result<Round, DispatchError> {
         let now = self.clock.now();
         match self.due.next_due_at().await? {

@@ -91,17 +91,7 @@ async fn lead(
     metrics: DispatcherMetrics,
     stop: &CancellationToken,
 ) {
-    let dispatch = Dispatch {
-        due: ports.due,
-        publisher: ports.bus.publisher(),
-        bus: ports.bus,
-        clock: Arc::clone(&ports.clock),
-        limit: config.limit.max(1),
-        window: config.window.max(1),
-        visibility: chrono::Duration::from_std(config.visibility).unwrap_or(chrono::Duration::days(1)),
-        source: config.source.clone(),
-        metrics,
-    };
+    let dispatch = Dispatch::new(&ports, config, metrics);
     loop {
         let (leases, clock) = (Arc::clone(&ports.checkpoints), Arc::clone(&ports.clock));
         let Some(keeper) =
@@ -151,7 +141,8 @@ impl Turn<'_> {
     async fn rest(&mut self, round: Result<Round, DispatchError>) {
         match round {
             Ok(Round::More) => self.faults = 0,
-            Ok(Round::Done) => self.settle(self.config.poll).await,
+            // The next row may fall due at once: the next round says when.
+            Ok(Round::Done) => self.settle(BREATH).await,
             Ok(Round::Idle(next)) => {
                 let wait = next.map(|next| (next - self.dispatch.clock.now()).to_std().unwrap_or_default());
                 self.settle(wait.unwrap_or(self.config.poll).min(self.config.poll)).await;

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use chrono::Duration;
 use deed_claims::app::App;
 use deed_claims::{Event, Ownership, StreamId, StreamKind};
-use deed_store::{AppRow, Changes, ClaimRow, DueRow, OwnershipRow, RecordedEvent, Version};
+use deed_store::{AppRow, Changes, ClaimRow, DueRow, OwnershipRow, Position, RecordedEvent, Version};
 
 /// Events that do not go on where the rows end: folding them would make a state that never was.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -20,13 +20,17 @@ pub struct FoldError {
 
 /// The events of one batch by stream, each stream's in order; slugs make no rows.
 pub(crate) struct Touched<'a> {
-    ownerships: BTreeMap<&'a StreamId, Vec<&'a RecordedEvent>>,
-    apps: BTreeMap<&'a StreamId, Vec<&'a RecordedEvent>>,
+    /// Where the batch begins: nothing is shown of what comes later.
+    from: Position,
+    ownerships: Streams<'a>,
+    apps: Streams<'a>,
 }
 
+type Streams<'a> = BTreeMap<&'a StreamId, Vec<&'a RecordedEvent>>;
+
 impl<'a> Touched<'a> {
-    pub(crate) fn of(events: &'a [RecordedEvent]) -> Self {
-        let mut touched = Self { ownerships: BTreeMap::new(), apps: BTreeMap::new() };
+    pub(crate) fn of(from: Position, events: &'a [RecordedEvent]) -> Self {
+        let mut touched = Self { from, ownerships: BTreeMap::new(), apps: BTreeMap::new() };
         for event in events {
             let streams = match event.stream.kind() {
                 StreamKind::Apex | StreamKind::Host => &mut touched.ownerships,
@@ -38,12 +42,23 @@ impl<'a> Touched<'a> {
         touched
     }
 
-    pub(crate) fn ownership_streams(&self) -> Vec<StreamId> {
-        self.ownerships.keys().copied().cloned().collect()
+    /// The streams of contested names that may have a row.
+    pub(crate) fn known_ownerships(&self) -> Vec<StreamId> {
+        self.known(&self.ownerships)
     }
 
-    pub(crate) fn app_streams(&self) -> Vec<StreamId> {
-        self.apps.keys().copied().cloned().collect()
+    /// The streams of apps that may have a row.
+    pub(crate) fn known_apps(&self) -> Vec<StreamId> {
+        self.known(&self.apps)
+    }
+
+    /// A stream that begins in the batch has no row yet.
+    fn known(&self, streams: &Streams<'_>) -> Vec<StreamId> {
+        let begins = |events: &[&RecordedEvent]| {
+            events.first().is_some_and(|first| first.version == Version(1) && first.position > self.from)
+        };
+        let known = streams.iter().filter(|(_, events)| !begins(events));
+        known.map(|(stream, _)| StreamId::clone(stream)).collect()
     }
 
     /// What the events change, given the rows of the touched streams. `visibility` is how much later work falls due
@@ -60,6 +75,9 @@ impl<'a> Touched<'a> {
         for (stream, events) in self.ownerships {
             let row = rows.remove(stream);
             let folded = row.as_ref().map_or(Version(0), |row| row.version);
+            if row.is_none() {
+                changes.fresh.insert(stream.clone());
+            }
             let (version, state) =
                 advance(stream, folded, row.map(|row| row.state).unwrap_or_default(), &events, own)?;
             if version > folded {

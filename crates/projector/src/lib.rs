@@ -10,6 +10,7 @@ mod fold;
 mod metrics;
 mod projector;
 mod rebuild;
+mod recent;
 mod run;
 #[cfg(test)]
 mod testing;
@@ -18,5 +19,5 @@ pub use dispatcher::{DISPATCHER, DispatcherConfig, DispatcherPorts, run_dispatch
 pub use fold::FoldError;
 pub use metrics::{DispatcherMetrics, ProjectorMetrics};
 pub use projector::{Projector, READ_MODELS};
-pub use rebuild::{IfHeld, RebuildConfig, RebuildError, Rebuilt, rebuild};
+pub use rebuild::{IfHeld, REBUILD_BATCH, RebuildConfig, RebuildError, Rebuilt, rebuild};
 pub use run::{RebuildRequests, Rebuilder, rebuild_channel, run_projector};

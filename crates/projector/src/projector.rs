@@ -2,10 +2,14 @@
 use std::{sync::Arc, time::Duration};
 
 use async_trait::async_trait;
-use deed_store::{Batch, LeaseError, Progress, ReadModels, Subscriber, SubscriberError};
+use deed_store::{
+    Batch, Changes, Lease, LeaseError, Position, Progress, ReadModels, RecordedEvent, Subscriber,
+    SubscriberError,
+};
 
 use crate::fold::Touched;
 use crate::metrics::ProjectorMetrics;
+use crate::recent::Recent;
 
 /// The name of the projector's lease and checkpoint.
 pub const READ_MODELS: &str = "read-models";
@@ -28,6 +32,56 @@ impl Projector {
     pub(crate) fn models(&self) -> &dyn ReadModels {
         &*self.models
     }
+
+    /// What events change that come after a position. Rows are taken from `recent` before they are read, and new ones
+    /// are put there.
+    pub(crate) async fn fold(
+        &self,
+        from: Position,
+        events: &[RecordedEvent],
+        mut recent: Option<&mut Recent>,
+    ) -> Result<Changes, SubscriberError> {
+        let touched = Touched::of(from, events);
+        let (mut streams, mut apps) = (touched.known_ownerships(), touched.known_apps());
+        let (mut ownership_rows, mut app_rows) = (vec![], vec![]);
+        if let Some(recent) = &recent {
+            ownership_rows = recent.ownerships.find(&mut streams);
+            app_rows = recent.apps.find(&mut apps);
+        }
+        if !streams.is_empty() {
+            ownership_rows.extend(self.models.ownerships(&streams).await.map_err(retry)?);
+        }
+        if !apps.is_empty() {
+            app_rows.extend(self.models.apps(&apps).await.map_err(retry)?);
+        }
+        let changes = touched.fold(ownership_rows, app_rows, self.visibility).map_err(|gap| {
+            tracing::error!(stream = %gap.stream, folded = %gap.folded, found = %gap.found,
+                "the log does not go on where the read models end; rebuild them");
+            retry(gap)
+        })?;
+        if let Some(recent) = &mut recent {
+            recent.keep(&changes);
+        }
+        Ok(changes)
+    }
+
+    /// Writes what the events of a batch change.
+    pub(crate) async fn write(
+        &self,
+        lease: &Lease,
+        from: Position,
+        to: Position,
+        changes: Changes,
+    ) -> Result<(), SubscriberError> {
+        match self.models.apply(lease, from, to, changes).await {
+            Ok(()) => {
+                self.metrics.events.inc_by(to.0.saturating_sub(from.0));
+                Ok(())
+            }
+            Err(LeaseError::Lost) => Err(SubscriberError::Lost),
+            Err(LeaseError::Unavailable(error)) => Err(retry(error)),
+        }
+    }
 }
 
 fn retry(error: impl std::error::Error + Send + Sync + 'static) -> SubscriberError {
@@ -41,27 +95,9 @@ impl Subscriber for Projector {
     }
 
     async fn consume(&mut self, batch: Batch<'_>) -> Result<Progress, SubscriberError> {
-        let touched = Touched::of(batch.events);
-        let (streams, apps) = (touched.ownership_streams(), touched.app_streams());
-        let ownerships = if streams.is_empty() {
-            vec![]
-        } else {
-            self.models.ownerships(&streams).await.map_err(retry)?
-        };
-        let apps = if apps.is_empty() { vec![] } else { self.models.apps(&apps).await.map_err(retry)? };
-        let changes = touched.fold(ownerships, apps, self.visibility).map_err(|gap| {
-            tracing::error!(stream = %gap.stream, folded = %gap.folded, found = %gap.found,
-                "the log does not go on where the read models end; rebuild them");
-            retry(gap)
-        })?;
-        match self.models.apply(batch.lease, batch.from, batch.to, changes).await {
-            Ok(()) => {
-                self.metrics.events.inc_by(batch.events.len() as u64);
-                Ok(Progress::Advanced)
-            }
-            Err(LeaseError::Lost) => Err(SubscriberError::Lost),
-            Err(LeaseError::Unavailable(error)) => Err(retry(error)),
-        }
+        let changes = self.fold(batch.from, batch.events, None).await?;
+        self.write(batch.lease, batch.from, batch.to, changes).await?;
+        Ok(Progress::Advanced)
     }
 }
 

@@ -4,12 +4,16 @@
 use std::{sync::Arc, time::Duration};
 
 use deed_store::{
-    Batch, Checkpoints, Clock, EventStore, Lease, LeaseError, LeaseKeeper, Position, Subscriber,
-    SubscriberError, Unavailable,
+    Changes, Checkpoints, Clock, EventStore, Lease, LeaseError, LeaseKeeper, Position, SubscriberError,
+    Unavailable,
 };
 use tokio_util::sync::CancellationToken;
 
 use crate::projector::{Projector, READ_MODELS};
+use crate::recent::Recent;
+
+/// Events that a rebuild folds at a time, unless there is a reason for another number.
+pub const REBUILD_BATCH: usize = 5_000;
 
 /// What to do while another projector has the lease.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -123,27 +127,60 @@ async fn take(
 async fn fold_all(
     store: &dyn EventStore,
     lease: &Lease,
-    projector: &mut Projector,
+    projector: &Projector,
     batch: usize,
     stop: &CancellationToken,
 ) -> Result<Rebuilt, RebuildError> {
     projector.models().reset(lease).await?;
     let end = store.last_position().await?;
+    let mut folding = Folding { store, projector, batch, end, recent: Recent::default() };
     let mut from = Position(0);
-    while from < end {
+    let mut part = folding.after(from).await?;
+    while let Some(Part { to, changes }) = part {
         if stop.is_cancelled() {
             return Err(RebuildError::Stopped);
         }
-        let events = store.read_log(from, batch).await?;
-        let Some(to) = events.last().map(|event| event.position) else { break };
-        let part = Batch { lease, from, to, events: &events };
-        projector.consume(part).await.map_err(|error| match error {
-            SubscriberError::Lost => RebuildError::Lost,
-            SubscriberError::Retry(source) => RebuildError::Fold { after: from, source },
-        })?;
-        from = to;
+        // The next part is read and folded while this one is written.
+        let (written, next) = tokio::join!(projector.write(lease, from, to, changes), folding.after(to));
+        written.map_err(|error| failed(from, error))?;
+        (from, part) = (to, next?);
     }
     Ok(Rebuilt { to: from })
+}
+
+fn failed(after: Position, error: SubscriberError) -> RebuildError {
+    match error {
+        SubscriberError::Lost => RebuildError::Lost,
+        SubscriberError::Retry(source) => RebuildError::Fold { after, source },
+    }
+}
+
+/// What is to be written of the log in one transaction, and up to where.
+struct Part {
+    to: Position,
+    changes: Changes,
+}
+
+/// Folds the log part by part. What was folded before is either among the recent rows or written.
+struct Folding<'a> {
+    store: &'a dyn EventStore,
+    projector: &'a Projector,
+    batch: usize,
+    end: Position,
+    recent: Recent,
+}
+
+impl Folding<'_> {
+    /// The part after a position; none at the end.
+    async fn after(&mut self, from: Position) -> Result<Option<Part>, RebuildError> {
+        if from >= self.end {
+            return Ok(None);
+        }
+        let events = self.store.read_log(from, self.batch).await?;
+        let Some(to) = events.last().map(|event| event.position) else { return Ok(None) };
+        let changes = self.projector.fold(from, &events, Some(&mut self.recent)).await;
+        Ok(Some(Part { to, changes: changes.map_err(|error| failed(from, error))? }))
+    }
 }
 
 #[cfg(test)]

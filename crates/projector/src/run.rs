@@ -9,13 +9,10 @@ use tokio::sync::{mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 
 use crate::projector::{Projector, READ_MODELS};
-use crate::rebuild::{IfHeld, RebuildConfig, RebuildError, Rebuilt, rebuild};
+use crate::rebuild::{IfHeld, REBUILD_BATCH, RebuildConfig, RebuildError, Rebuilt, rebuild};
 
 /// How often the distance to the end of the log is measured.
 const LAG_SAMPLE: Duration = Duration::from_secs(5);
-
-/// Events that a rebuild folds at a time.
-const REBUILD_BATCH: usize = 2000;
 
 type Answer = Result<Rebuilt, RebuildError>;
 

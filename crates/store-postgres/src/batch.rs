@@ -1,6 +1,6 @@
 //! What is appended at the same time is written together.
 use async_trait::async_trait;
-use deed_store::{Append, AppendBackend, AppendError, Appended, BatchWriter, Position, Unavailable};
+use deed_store::{Append, AppendBackend, AppendError, Appended, BatchBackend, Position, Unavailable};
 
 use crate::append::{AppendAnswer, Heads, Prepared, WHAT, Written};
 use crate::open::Database;
@@ -14,11 +14,11 @@ const TRIES: usize = 64;
 struct Crowded;
 
 #[async_trait]
-impl BatchWriter for Database {
+impl BatchBackend for Database {
     type Op = Prepared;
     type Answer = AppendAnswer;
 
-    async fn write(&self, batch: Vec<Prepared>) -> Result<Vec<AppendAnswer>, Unavailable> {
+    async fn carry_out(&self, batch: Vec<Prepared>) -> Result<Vec<AppendAnswer>, Unavailable> {
         let mut heads = Heads::default();
         for _ in 0..TRIES {
             let plan = heads.plan(&batch);
@@ -44,6 +44,6 @@ impl AppendBackend for Database {
         &self,
         batch: Vec<Append>,
     ) -> Result<Vec<Result<Appended, AppendError>>, Unavailable> {
-        self.write(batch.into_iter().map(Prepared::new).collect::<Result<_, _>>()?).await
+        self.carry_out(batch.into_iter().map(Prepared::new).collect::<Result<_, _>>()?).await
     }
 }

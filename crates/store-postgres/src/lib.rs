@@ -7,6 +7,7 @@
 
 mod append;
 mod batch;
+mod bulk;
 mod changes;
 mod checkpoints;
 mod columns;
@@ -23,6 +24,7 @@ mod read_models;
 mod requests;
 mod schema;
 mod session;
+mod streams;
 
 pub use config::PostgresConfig;
 pub use open::{OpenError, PostgresStore};

@@ -18,6 +18,7 @@ use crate::pool::{Limits, Pool};
 use crate::requests::{RequestAnswer, RequestOp, RequestWriter};
 use crate::schema;
 use crate::session::Session;
+use crate::streams::{Asked, Found, StreamReader};
 
 /// How long closing waits for what listens.
 const FAREWELL: Duration = Duration::from_secs(2);
@@ -210,6 +211,7 @@ pub struct PostgresStore {
     pub(crate) database: Arc<Database>,
     pub(crate) appends: Gatherer<Prepared, AppendAnswer>,
     pub(crate) requests: Gatherer<RequestOp, RequestAnswer>,
+    pub(crate) streams: Gatherer<Asked, Found>,
 }
 
 impl fmt::Debug for PostgresStore {
@@ -256,7 +258,8 @@ impl PostgresStore {
         let limits = config.group_commit;
         let appends = Gatherer::start("append", database.clone(), limits);
         let requests = Gatherer::start("keep a request", Arc::new(RequestWriter(database.clone())), limits);
-        Ok(Self { database, appends, requests })
+        let streams = Gatherer::start("read a stream", Arc::new(StreamReader(database.clone())), limits);
+        Ok(Self { database, appends, requests, streams })
     }
 
     /// What the gatherer writes through, for those who measure or test one transaction alone.
@@ -267,7 +270,7 @@ impl PostgresStore {
     /// Writes what has been handed in, then parts from the server. Whoever uses the handle afterwards is told that the
     /// store is unavailable.
     pub async fn close(&self) {
-        tokio::join!(self.appends.close(), self.requests.close());
+        tokio::join!(self.appends.close(), self.requests.close(), self.streams.close());
         self.database.stop.cancel();
         let Database { log, requests, general, tasks, .. } = &*self.database;
         tokio::join!(log.close(), requests.close(), general.close(), async {

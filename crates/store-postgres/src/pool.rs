@@ -64,12 +64,18 @@ impl Failure {
         self.code().is_some_and(|code| code.starts_with("40") && code != "40003")
     }
 
-    /// A row that must be the only one of its key is there already.
+    /// The same of one key.
     pub(crate) fn is_duplicate_of(&self, constraint: &str) -> bool {
         let Self::Sql(error) = self else { return false };
         error
             .as_database_error()
             .is_some_and(|e| e.is_unique_violation() && e.constraint() == Some(constraint))
+    }
+
+    /// A row that must be the only one of its key is there already.
+    pub(crate) fn is_duplicate(&self) -> bool {
+        let Self::Sql(error) = self else { return false };
+        error.as_database_error().is_some_and(|e| e.is_unique_violation())
     }
 
     /// The statement failed, the connection did not.

@@ -6,23 +6,29 @@ use deed_store::{Append, AppendError, Appended, EventStore, Position, RecordedEv
 use tokio::sync::watch;
 
 use crate::append::Prepared;
+use crate::bulk;
 use crate::columns::{Reading, signed};
 use crate::open::PostgresStore;
+use crate::streams::Asked;
+
+/// Whoever asks for so many events at once has more to read than a few new ones, and is answered in bulk. For few, a
+/// statement that is planned already is quicker.
+const MANY: usize = 1_000;
 
 /// An event as it lies in the table.
-struct EventRow {
-    position: i64,
-    stream: String,
-    version: i64,
-    kind: String,
-    schema: i32,
-    payload: String,
-    metadata: String,
-    recorded_at: DateTime<Utc>,
+pub(crate) struct EventRow {
+    pub(crate) position: i64,
+    pub(crate) stream: String,
+    pub(crate) version: i64,
+    pub(crate) kind: String,
+    pub(crate) schema: i32,
+    pub(crate) payload: String,
+    pub(crate) metadata: String,
+    pub(crate) recorded_at: DateTime<Utc>,
 }
 
 impl EventRow {
-    fn decode(self, reading: Reading) -> Result<RecordedEvent, Unavailable> {
+    pub(crate) fn decode(self, reading: Reading) -> Result<RecordedEvent, Unavailable> {
         let schema = reading.number("schema", self.schema.into())?;
         Ok(RecordedEvent {
             position: Position(reading.number("position", self.position)?),
@@ -33,6 +39,15 @@ impl EventRow {
             event: Event::from_parts(&self.kind, schema, &self.payload)
                 .map_err(|e| reading.unreadable("payload", Some(e.into())))?,
         })
+    }
+}
+
+impl PostgresStore {
+    /// Another process may have written them.
+    fn heard_of(&self, events: &[RecordedEvent]) {
+        if let Some(last) = events.last() {
+            self.database.saw(last.position);
+        }
     }
 }
 
@@ -47,23 +62,17 @@ impl EventStore for PostgresStore {
         stream: &StreamId,
         after: Version,
     ) -> Result<Vec<RecordedEvent>, Unavailable> {
-        const WHAT: &str = "read a stream";
-        let mut connection = self.database.general.take(WHAT).await?;
-        let found = sqlx::query_as!(
-            EventRow,
-            r#"SELECT position, stream, version, kind, schema, payload::text AS "payload!",
-                      metadata::text AS "metadata!", recorded_at
-               FROM events WHERE stream = $1 AND version > $2 ORDER BY version"#,
-            stream.as_str(),
-            signed(after.0)
-        );
-        let found = connection.until().wait(found.fetch_all(&mut *connection)).await;
-        connection.done(found)?.into_iter().map(|row| row.decode(Reading(WHAT))).collect()
+        self.streams.submit(Asked { stream: stream.clone(), after }).await?
     }
 
     async fn read_log(&self, after: Position, limit: usize) -> Result<Vec<RecordedEvent>, Unavailable> {
         const WHAT: &str = "read the log";
         let mut connection = self.database.general.take(WHAT).await?;
+        if limit >= MANY {
+            let until = connection.until();
+            let events = until.wait(bulk::read(&mut connection, Reading(WHAT), after, limit)).await;
+            return connection.done(events).inspect(|events| self.heard_of(events));
+        }
         let found = sqlx::query_as!(
             EventRow,
             r#"SELECT position, stream, version, kind, schema, payload::text AS "payload!",
@@ -74,12 +83,7 @@ impl EventStore for PostgresStore {
         );
         let found = connection.until().wait(found.fetch_all(&mut *connection)).await;
         let found = connection.done(found)?.into_iter().map(|row| row.decode(Reading(WHAT)));
-        let events = found.collect::<Result<Vec<_>, _>>()?;
-        // Another process may have written them.
-        if let Some(last) = events.last() {
-            self.database.saw(last.position);
-        }
-        Ok(events)
+        found.collect::<Result<Vec<_>, _>>().inspect(|events| self.heard_of(events))
     }
 
     async fn last_position(&self) -> Result<Position, Unavailable> {

@@ -8,8 +8,10 @@ use deed_store::{
 use sqlx::Connection;
 use sqlx::postgres::PgConnection;
 
+use crate::changes::Fresh;
 use crate::columns::{Reading, signed};
 use crate::open::PostgresStore;
+use crate::pool::Failure;
 use crate::session::prolong;
 use crate::{changes, checkpoints, digest};
 
@@ -129,10 +131,19 @@ impl ReadModels for PostgresStore {
         changes: Changes,
     ) -> Result<(), LeaseError> {
         const WHAT: &str = "apply changes to the read models";
-        let columns = changes::Columns::of(WHAT, &changes)?;
-        let mut connection = self.database.general.take(WHAT).await?;
-        let applied = connection.until().wait(apply(&mut connection, lease, from, to, &columns)).await;
-        checkpoints::unless_lost(connection.done(applied)?)
+        let attempt = async |fresh| {
+            let columns = changes::Columns::of(WHAT, &changes, fresh)?;
+            let mut connection = self.database.general.take(WHAT).await?;
+            let applied = connection.until().wait(apply(&mut connection, lease, from, to, &columns)).await;
+            let duplicate = applied.as_ref().is_err_and(Failure::is_duplicate);
+            Ok::<_, Unavailable>((connection.done(applied), duplicate))
+        };
+        let (mut applied, duplicate) = attempt(Fresh::Believed).await?;
+        if duplicate && !changes.fresh.is_empty() {
+            tracing::warn!("rows were there that were to be shown for the first time; they are replaced");
+            (applied, _) = attempt(Fresh::Doubted).await?;
+        }
+        checkpoints::unless_lost(applied?)
     }
 
     async fn reset(&self, lease: &Lease) -> Result<(), LeaseError> {

@@ -7,7 +7,7 @@ use std::{
 
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
-use deed_store::{BatchWriter, Begin, Receipt, RequestKey, StoredResponse, Unavailable};
+use deed_store::{BatchBackend, Begin, Receipt, RequestKey, StoredResponse, Unavailable};
 
 use crate::append::Answers;
 use crate::columns::Reading;
@@ -129,14 +129,14 @@ pub(crate) struct RequestWriter(pub(crate) Arc<Database>);
 struct Crowded;
 
 #[async_trait]
-impl BatchWriter for RequestWriter {
+impl BatchBackend for RequestWriter {
     type Op = RequestOp;
     type Answer = RequestAnswer;
 
     /// As if all beginnings came first, in their order, then the rest: nobody can tell, since nobody has an answer yet.
     /// None of it is waited for to reach the disk. When the server's power is lost before an append was synced, the run
     /// of its request is lost with it; an answer that had no effect may be found anew.
-    async fn write(&self, batch: Vec<RequestOp>) -> Result<Vec<RequestAnswer>, Unavailable> {
+    async fn carry_out(&self, batch: Vec<RequestOp>) -> Result<Vec<RequestAnswer>, Unavailable> {
         let pool = &self.0.requests;
         let mut answers: Vec<_> = batch.iter().map(|_| RequestAnswer::Done).collect();
         let mut asked: BTreeMap<(&str, &str), Asked<'_>> = BTreeMap::new();

@@ -1,7 +1,7 @@
 //! What comes at the same time is written together: appends and requests of all callers in one transaction.
 use async_trait::async_trait;
 use deed_store::{
-    Append, AppendBackend, AppendError, Appended, BatchWriter, Begin, Position, Receipt, RequestKey,
+    Append, AppendBackend, AppendError, Appended, BatchBackend, Begin, Position, Receipt, RequestKey,
     Unavailable,
 };
 
@@ -62,14 +62,14 @@ impl Op {
 }
 
 #[async_trait]
-impl BatchWriter for Database {
+impl BatchBackend for Database {
     type Op = Op;
     type Answer = Answer;
 
     /// As if all beginnings came first, in their order, then the appends in theirs, then the rest: nobody can tell,
     /// since nobody has an answer yet. Synced for the sake of appends only. When power is lost before an append was
     /// synced, the run of its request is lost with it; an answer that had no effect may be found anew.
-    async fn write(&self, batch: Vec<Op>) -> Result<Vec<Answer>, Unavailable> {
+    async fn carry_out(&self, batch: Vec<Op>) -> Result<Vec<Answer>, Unavailable> {
         let appends: Vec<_> = batch.iter().filter_map(Op::append).collect();
         let begun: Vec<_> = batch.iter().filter_map(Op::begin).collect();
         let abandoned: Vec<_> = batch.iter().filter_map(Op::abandon).collect();
@@ -106,7 +106,7 @@ impl AppendBackend for Database {
         batch: Vec<Append>,
     ) -> Result<Vec<Result<Appended, AppendError>>, Unavailable> {
         let batch = batch.into_iter().map(|append| Ok(Op::Append(Box::new(Prepared::new(append)?))));
-        let answers = self.write(batch.collect::<Result<_, Unavailable>>()?).await?;
+        let answers = self.carry_out(batch.collect::<Result<_, Unavailable>>()?).await?;
         Ok(answers.into_iter().map(Answer::appended).collect())
     }
 }
@@ -139,7 +139,7 @@ mod tests {
     }
 
     async fn begun(store: &SqliteStore, batch: Vec<Op>) -> Vec<Begin> {
-        let answers = store.database.write(batch).await.unwrap();
+        let answers = store.database.carry_out(batch).await.unwrap();
         answers.into_iter().map(|answer| answer.begun().unwrap()).collect()
     }
 
@@ -147,7 +147,7 @@ mod tests {
     async fn beginnings_in_a_batch_answer_as_if_one_came_after_the_other() {
         let folder = tempfile::tempdir().unwrap();
         let store = SqliteStore::open(SqliteConfig::new(folder.path().join("deed.db"))).await.unwrap();
-        store.database.write(vec![begin("known", 1, 0)]).await.unwrap();
+        store.database.carry_out(vec![begin("known", 1, 0)]).await.unwrap();
         store.complete(&receipt("known", "done")).await.unwrap();
         let batch = vec![
             begin("new", 1, 0),
@@ -191,7 +191,7 @@ mod tests {
             begin("answered", 1, 0),
             begin("untouched", 1, 0),
         ];
-        store.database.write(batch).await.unwrap();
+        store.database.carry_out(batch).await.unwrap();
         let after = vec![begin("abandoned", 2, 1), begin("answered", 1, 1), begin("untouched", 1, 1)];
         let answered = Begin::Answered(receipt("answered", "done").response);
         assert_eq!(begun(&store, after).await, [Begin::Started, answered, Begin::Running]);

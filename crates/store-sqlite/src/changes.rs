@@ -1,7 +1,7 @@
 //! What a batch changes in the read models, as rows: one statement a table for any number of them.
 use std::collections::BTreeSet;
 
-use deed_claims::Scope;
+use deed_claims::{Scope, StreamId};
 use deed_store::{Changes, Unavailable};
 use serde::Serialize;
 use sqlx::sqlite::SqliteConnection;
@@ -46,7 +46,7 @@ pub(crate) const fn scope(scope: Scope) -> &'static str {
 
 /// Changes as JSON arrays, one for each table.
 pub(crate) struct Columns {
-    /// Streams of which all claims and all due work are given.
+    /// Streams of which all claims and all due work are given, and something may be there.
     touched: String,
     ownerships: String,
     claims: String,
@@ -60,6 +60,9 @@ impl Columns {
         let touched = changes.ownerships.iter().map(|row| row.stream.as_str());
         let touched = touched.chain(changes.claims.iter().map(|row| row.stream.as_str()));
         let touched = touched.chain(changes.due.iter().map(|(stream, _)| stream.as_str()));
+        // Of streams that are shown for the first time there is nothing to replace.
+        let fresh: BTreeSet<_> = changes.fresh.iter().map(StreamId::as_str).collect();
+        let touched = touched.filter(|stream| !fresh.contains(stream));
         let touched: Vec<_> = touched.collect::<BTreeSet<_>>().into_iter().collect();
         let ownerships = changes.ownerships.iter().map(|row| {
             let body = serde_json::to_string(&row.state)?;

@@ -15,6 +15,7 @@ mod keys;
 mod open;
 mod read;
 mod read_models;
+mod streams;
 mod writer;
 
 pub use open::{OpenError, SqliteConfig, SqliteStore};

@@ -10,6 +10,7 @@ use tokio::{sync::watch, time::Instant};
 
 use crate::batch::{Answer, Op};
 use crate::columns::Reading;
+use crate::streams::{Asked, Found, StreamReader};
 use crate::writer::Writer;
 
 static MIGRATIONS: Migrator = sqlx::migrate!("../../migrations/sqlite");
@@ -163,6 +164,7 @@ impl Database {
 pub struct SqliteStore {
     pub(crate) database: Arc<Database>,
     pub(crate) commit: Gatherer<Op, Answer>,
+    pub(crate) streams: Gatherer<Asked, Found>,
 }
 
 impl fmt::Debug for SqliteStore {
@@ -211,8 +213,10 @@ impl SqliteStore {
             .map_err(|e| OpenError::of(path, e))?;
         let writer = Writer::new(writing, connection);
         let database = Arc::new(Database { writer, readers, head: watch::Sender::new(head) });
-        let commit = Gatherer::start("write", database.clone(), GroupCommitLimits::default());
-        Ok(Self { database, commit })
+        let limits = GroupCommitLimits::default();
+        let commit = Gatherer::start("write", database.clone(), limits);
+        let streams = Gatherer::start("read a stream", Arc::new(StreamReader(database.clone())), limits);
+        Ok(Self { database, commit, streams })
     }
 
     /// What the gatherer writes through, for those who measure or test one transaction alone.
@@ -226,7 +230,7 @@ impl SqliteStore {
     /// # Errors
     /// When SQLite could not finish its write-ahead log; nothing is lost, the next one to open does it.
     pub async fn close(&self) -> Result<(), Unavailable> {
-        self.commit.close().await;
+        tokio::join!(self.commit.close(), self.streams.close());
         // Reads that take longer end by themselves; their connections close with them.
         let _ = tokio::time::timeout(READER, self.database.readers.close()).await;
         self.database.writer.close("close the store").await

@@ -8,21 +8,22 @@ use crate::append::Prepared;
 use crate::batch::Op;
 use crate::columns::{Reading, signed};
 use crate::open::SqliteStore;
+use crate::streams::Asked;
 
 /// An event as it lies in the table.
-struct EventRow {
-    position: i64,
-    stream: String,
-    version: i64,
-    kind: String,
-    schema: i64,
-    payload: String,
-    metadata: String,
-    recorded_at: i64,
+pub(crate) struct EventRow {
+    pub(crate) position: i64,
+    pub(crate) stream: String,
+    pub(crate) version: i64,
+    pub(crate) kind: String,
+    pub(crate) schema: i64,
+    pub(crate) payload: String,
+    pub(crate) metadata: String,
+    pub(crate) recorded_at: i64,
 }
 
 impl EventRow {
-    fn decode(self, reading: Reading) -> Result<RecordedEvent, Unavailable> {
+    pub(crate) fn decode(self, reading: Reading) -> Result<RecordedEvent, Unavailable> {
         let schema = reading.number("schema", self.schema)?;
         Ok(RecordedEvent {
             position: Position(reading.number("position", self.position)?),
@@ -48,21 +49,7 @@ impl EventStore for SqliteStore {
         stream: &StreamId,
         after: Version,
     ) -> Result<Vec<RecordedEvent>, Unavailable> {
-        const WHAT: &str = "read a stream";
-        let (stream, after) = (stream.as_str(), signed(after.0));
-        sqlx::query_as!(
-            EventRow,
-            "SELECT position, stream, version, kind, schema, payload, metadata, recorded_at FROM events
-             WHERE stream = ? AND version > ? ORDER BY version",
-            stream,
-            after
-        )
-        .fetch_all(&self.database.readers)
-        .await
-        .map_err(|e| Unavailable::new(WHAT, e))?
-        .into_iter()
-        .map(|row| row.decode(Reading(WHAT)))
-        .collect()
+        self.streams.submit(Asked { stream: stream.clone(), after }).await?
     }
 
     async fn read_log(&self, after: Position, limit: usize) -> Result<Vec<RecordedEvent>, Unavailable> {

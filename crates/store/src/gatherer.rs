@@ -1,4 +1,4 @@
-//! Gathering: what is handed in at the same time is written as one batch, and each gets its own answer.
+//! Gathering: what is handed in at the same time is carried out as one batch, and each gets its own answer.
 use std::{
     error::Error,
     fmt,
@@ -18,19 +18,19 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{GroupCommitLimits, GroupCommitStats, Unavailable};
 
-/// What a backend does for the gatherer: many writes in one transaction.
+/// What a backend does for the gatherer: many writes in one transaction, or many reads in one question.
 #[async_trait]
-pub trait BatchWriter: Send + Sync + 'static {
-    /// One write.
+pub trait BatchBackend: Send + Sync + 'static {
+    /// One of them.
     type Op: Send + 'static;
     /// What its caller is told.
     type Answer: Send + 'static;
 
-    /// Writes a batch; one answer for each, in their order.
+    /// Carries a batch out; one answer for each, in their order.
     ///
     /// # Errors
-    /// When the store does not answer; then nothing, or everything, of the batch was written.
-    async fn write(&self, batch: Vec<Self::Op>) -> Result<Vec<Self::Answer>, Unavailable>;
+    /// When the store does not answer; then nothing, or everything, of the batch was done.
+    async fn carry_out(&self, batch: Vec<Self::Op>) -> Result<Vec<Self::Answer>, Unavailable>;
 }
 
 /// How often tasks that are ready may run before a batch is closed that is smaller than the one before.
@@ -48,7 +48,7 @@ struct Waiting<Op, Answer> {
     answer: oneshot::Sender<Result<Answer, Unavailable>>,
 }
 
-/// Why nobody knows whether something was written.
+/// Why nobody knows whether something was done.
 #[derive(Debug, thiserror::Error)]
 enum Failure {
     #[error("the queue of {0}s stayed full")]
@@ -57,7 +57,7 @@ enum Failure {
     Closed,
     #[error("no answer within the deadline")]
     Late,
-    #[error("the transaction did not end within the deadline")]
+    #[error("the batch did not end within the deadline")]
     Stuck,
     #[error("the backend panicked")]
     Panicked,
@@ -65,7 +65,7 @@ enum Failure {
     Miscounted { answers: usize, ops: usize, what: &'static str },
 }
 
-/// The cause of a failed transaction, told to everybody whose write was in it.
+/// The cause of a failed batch, told to everybody who had a part in it.
 #[derive(Debug, Clone)]
 struct Cause(Arc<dyn Error + Send + Sync>);
 
@@ -81,9 +81,9 @@ impl Error for Cause {
     }
 }
 
-/// Gathers concurrent writes; one task writes, everybody else waits for their own answer.
+/// Gathers concurrent calls; one task carries them out, everybody else waits for their own answer.
 ///
-/// What finds the gatherer idle is written at once, alone; after a batch, those who were in it are given the chance to
+/// What finds the gatherer idle is carried out at once, alone; after a batch, those who were in it are given the chance to
 /// be in the next one together. Cheap to clone. The task ends with
 /// [`close`](Self::close), or when the last clone is gone.
 pub struct Gatherer<Op, Answer> {
@@ -118,10 +118,10 @@ impl<Op, Answer> fmt::Debug for Gatherer<Op, Answer> {
 }
 
 impl<Op: Send + 'static, Answer: Send + 'static> Gatherer<Op, Answer> {
-    /// Starts the gatherer before a backend; `what` names one write in errors. Needs a Tokio runtime.
+    /// Starts the gatherer before a backend; `what` names one call in errors. Needs a Tokio runtime.
     pub fn start(
         what: &'static str,
-        backend: Arc<dyn BatchWriter<Op = Op, Answer = Answer>>,
+        backend: Arc<dyn BatchBackend<Op = Op, Answer = Answer>>,
         limits: GroupCommitLimits,
     ) -> Self {
         let (queue, waiting) = mpsc::channel(limits.queue.max(1));
@@ -133,10 +133,10 @@ impl<Op: Send + 'static, Answer: Send + 'static> Gatherer<Op, Answer> {
         Self { what, queue, deadline: limits.deadline, counters, closing, task }
     }
 
-    /// Has something written and waits for its own answer.
+    /// Has something done and waits for its own answer.
     ///
     /// # Errors
-    /// When the transaction failed, the queue stayed full, or there was no answer within the deadline.
+    /// When the batch failed, the queue stayed full, or there was no answer within the deadline.
     pub async fn submit(&self, op: Op) -> Result<Answer, Unavailable> {
         let until = Instant::now() + self.deadline;
         let room = tokio::select! {
@@ -153,7 +153,7 @@ impl<Op: Send + 'static, Answer: Send + 'static> Gatherer<Op, Answer> {
         }
         match timeout_at(until, answered).await {
             Ok(Ok(answer)) => answer,
-            // Only a gatherer that was torn down leaves a write without an answer.
+            // Only a gatherer that was torn down leaves a call without an answer.
             Ok(Err(_)) => Err(self.failed(Failure::Closed)),
             Err(_) => Err(self.failed(Failure::Late)),
         }
@@ -174,19 +174,19 @@ impl<Op: Send + 'static, Answer: Send + 'static> Gatherer<Op, Answer> {
         }
     }
 
-    /// Takes no more, writes what waits, and returns when that is answered, or after the deadline.
+    /// Takes no more, carries out what waits, and returns when that is answered, or after the deadline.
     pub async fn close(&self) {
         self.closing.cancel();
         if timeout(self.deadline, self.task.wait()).await.is_err() {
             let (what, deadline) = (self.what, self.deadline);
-            tracing::error!(what, ?deadline, "writes were still under way when their deadline passed");
+            tracing::error!(what, ?deadline, "calls were still under way when their deadline passed");
         }
     }
 }
 
 struct Gathering<Op, Answer> {
     what: &'static str,
-    backend: Arc<dyn BatchWriter<Op = Op, Answer = Answer>>,
+    backend: Arc<dyn BatchBackend<Op = Op, Answer = Answer>>,
     limits: GroupCommitLimits,
     counters: Arc<Counters>,
 }
@@ -205,8 +205,8 @@ impl<Op: Send + 'static, Answer: Send + 'static> Gathering<Op, Answer> {
                     if taken == 0 {
                         return;
                     }
-                    // Those who were just answered are on their way back with their next write: a transaction for the
-                    // first of them alone would have all the others wait for it.
+                    // Those who were just answered are on their way back with their next call: a batch for the first of
+                    // them alone would have all the others wait for it.
                     for _ in 0..RETURNS {
                         if gathered.len() >= last.min(limit) {
                             break;
@@ -217,29 +217,29 @@ impl<Op: Send + 'static, Answer: Send + 'static> Gathering<Op, Answer> {
                         }
                     }
                     last = gathered.len();
-                    // Whoever does not wait any more was told that it is unknown; better then not to write.
+                    // Whoever does not wait any more was told that it is unknown; better then not to do it.
                     gathered.retain(|waiting| !waiting.answer.is_closed());
                     if !gathered.is_empty() {
-                        self.commit(gathered.drain(..)).await;
+                        self.serve(gathered.drain(..)).await;
                     }
                 }
             }
         }
     }
 
-    async fn commit(&self, gathered: impl Iterator<Item = Waiting<Op, Answer>>) {
+    async fn serve(&self, gathered: impl Iterator<Item = Waiting<Op, Answer>>) {
         let (batch, callers): (Vec<_>, Vec<_>) = gathered.map(|waiting| (waiting.op, waiting.answer)).unzip();
         self.count(batch.len());
-        match self.write(batch).await {
+        match self.carry_out(batch).await {
             Ok(answers) => {
                 for (caller, answer) in callers.into_iter().zip(answers) {
-                    // A caller may have gone away meanwhile; its write stands.
+                    // A caller may have gone away meanwhile; what it wrote stands.
                     let _ = caller.send(Ok(answer));
                 }
             }
             Err(error) => {
                 let (what, cause) = (error.what, Cause(error.source.into()));
-                tracing::warn!(what, %cause, writes = callers.len(), "a batch of writes failed");
+                tracing::warn!(what, %cause, calls = callers.len(), "a batch failed");
                 for caller in callers {
                     let _ = caller.send(Err(Unavailable::new(what, cause.clone())));
                 }
@@ -248,17 +248,17 @@ impl<Op: Send + 'static, Answer: Send + 'static> Gathering<Op, Answer> {
     }
 
     /// In a task of its own, so that a panic or a hang of the backend ends the batch and not the gatherer.
-    async fn write(&self, batch: Vec<Op>) -> Result<Vec<Answer>, Unavailable> {
+    async fn carry_out(&self, batch: Vec<Op>) -> Result<Vec<Answer>, Unavailable> {
         let ops = batch.len();
         let backend = Arc::clone(&self.backend);
-        let mut writing = tokio::spawn(async move { backend.write(batch).await });
-        let failure = match timeout(self.limits.deadline, &mut writing).await {
+        let mut running = tokio::spawn(async move { backend.carry_out(batch).await });
+        let failure = match timeout(self.limits.deadline, &mut running).await {
             Ok(Ok(Ok(answers))) if answers.len() == ops => return Ok(answers),
             Ok(Ok(Ok(answers))) => Failure::Miscounted { answers: answers.len(), ops, what: self.what },
             Ok(Ok(Err(unavailable))) => return Err(unavailable),
             Ok(Err(_)) => Failure::Panicked,
             Err(_) => {
-                writing.abort();
+                running.abort();
                 Failure::Stuck
             }
         };

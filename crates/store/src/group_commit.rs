@@ -3,7 +3,7 @@ use std::{sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 
-use crate::{Append, AppendBackend, AppendError, Appended, BatchWriter, Gatherer, Unavailable};
+use crate::{Append, AppendBackend, AppendError, Appended, BatchBackend, Gatherer, Unavailable};
 
 type Answer = Result<Appended, AppendError>;
 
@@ -48,11 +48,11 @@ pub struct GroupCommit(Gatherer<Append, Answer>);
 struct Appends(Arc<dyn AppendBackend>);
 
 #[async_trait]
-impl BatchWriter for Appends {
+impl BatchBackend for Appends {
     type Op = Append;
     type Answer = Answer;
 
-    async fn write(&self, batch: Vec<Append>) -> Result<Vec<Answer>, Unavailable> {
+    async fn carry_out(&self, batch: Vec<Append>) -> Result<Vec<Answer>, Unavailable> {
         self.0.append_batch(batch).await
     }
 }

@@ -26,7 +26,7 @@ pub use checkpoints::{Checkpoints, Lease, LeaseError};
 pub use due_work::{DueItem, DueWork, Overdue};
 pub use event_store::{EventStore, Unavailable};
 pub use execute::{ExecuteError, Executed, Loaded, Plan, execute, load};
-pub use gatherer::{BatchWriter, Gatherer};
+pub use gatherer::{BatchBackend, Gatherer};
 pub use group_commit::{GroupCommit, GroupCommitLimits, GroupCommitStats};
 pub use idempotency::{Begin, Idempotency, Receipt, RequestKey, StoredResponse};
 pub use keys::{ApiKey, KeyHash, KeyId, KeyOwner, KeyScope, Keys, NewKey};

@@ -1,4 +1,6 @@
 //! The port to the read models: folded from the log, rebuilt at will.
+use std::collections::BTreeSet;
+
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
 use deed_claims::app::App;
@@ -72,6 +74,9 @@ pub struct Changes {
     pub due: Vec<(StreamId, DueRow)>,
     /// Apps.
     pub apps: Vec<AppRow>,
+    /// Those of the streams of contested names whose first event is in the batch: nothing of them was shown before, so
+    /// there is nothing to look for and to replace.
+    pub fresh: BTreeSet<StreamId>,
 }
 
 /// Where a page of a list goes on.

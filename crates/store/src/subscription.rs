@@ -14,6 +14,9 @@ use crate::{
 
 /// The first pause after something went wrong; each further one is twice as long.
 const FIRST_PAUSE: Duration = Duration::from_millis(50);
+/// The pause after a batch that was not full. What is appended meanwhile comes in one batch: while others append all the
+/// time, reading, writing and checkpoint would otherwise be paid for every few events. A first event does not wait.
+const BREATH: Duration = Duration::from_millis(5);
 
 /// Events of the log that follow each other without a gap.
 #[derive(Debug)]
@@ -215,12 +218,18 @@ impl Turn<'_> {
             return Ok(from);
         }
         let batch = Batch { lease: self.lease, from, to, events: &events };
+        let is_full = events.len() >= self.config.batch;
         match self.consume(subscriber, batch).await? {
             Ok(Progress::Advanced) => {
                 self.backoff.reset();
+                self.breathe(is_full).await;
                 Ok(to)
             }
-            Ok(Progress::Advance) => self.advance(from, to).await,
+            Ok(Progress::Advance) => {
+                let reached = self.advance(from, to).await?;
+                self.breathe(is_full).await;
+                Ok(reached)
+            }
             Ok(Progress::AdvanceTo(part)) if from < part && part <= to => self.advance(from, part).await,
             Ok(Progress::AdvanceTo(part)) => {
                 tracing::error!(subscription = %self.lease.name, %part, %from, %to, "no such place in the batch");
@@ -304,6 +313,14 @@ impl Turn<'_> {
         let cause = error.source().map(ToString::to_string);
         tracing::warn!(subscription = %self.lease.name, %error, cause, "{what}");
         self.pause().await
+    }
+
+    /// Lets the log grow by more than a few events, unless more than a batch of them waits already.
+    async fn breathe(&self, was_full: bool) {
+        if !was_full {
+            // Stopping ends the pause, and the caller sees it.
+            self.stop.run_until_cancelled(sleep(BREATH)).await;
+        }
     }
 
     async fn pause(&mut self) -> Result<(), Ended> {

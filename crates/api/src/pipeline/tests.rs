@@ -247,10 +247,13 @@ async fn an_idempotent_request_is_answered_again_word_for_word() {
     assert_eq!(first.header("idempotency-replayed"), None);
     assert_eq!(again.header("idempotency-replayed"), Some("true"));
     assert_eq!(harness.load(ACME).await.events.len(), 2);
+    // Where its effect is to be found, or a little later.
+    assert_eq!((first.header("deed-position"), again.header("deed-position")), (Some("1"), Some("2")));
     // A refusal is kept as well.
     let refused = post_with(&harness, CLAIMS, &key, "k2", &claim("co.uk")).await;
     let again = post_with(&harness, CLAIMS, &key, "k2", &claim("co.uk")).await;
     assert_eq!((refused.status.as_u16(), &refused.text), (400, &again.text));
+    assert_eq!(again.header("deed-position"), None);
     assert_eq!(again.header("idempotency-replayed"), Some("true"));
     // After a day the key is new again.
     harness.clock.advance(chrono::Duration::hours(25));

@@ -10,8 +10,8 @@ use super::Context;
 use crate::exit::{Exit, Failure};
 use crate::run::{Store, stop_signal};
 
-/// Events read at a time.
-const BATCH: usize = 500;
+/// Events read at a time: so many that the store reads them in bulk.
+const BATCH: usize = 1_000;
 /// The pause between two looks at a log that another process writes.
 const POLL: Duration = Duration::from_millis(500);
 

@@ -3,7 +3,9 @@ use std::sync::Arc;
 
 use clap::Subcommand;
 use deed_api::relay::RELAY;
-use deed_projector::{IfHeld, Projector, ProjectorMetrics, READ_MODELS, RebuildConfig, rebuild};
+use deed_projector::{
+    IfHeld, Projector, ProjectorMetrics, READ_MODELS, REBUILD_BATCH, RebuildConfig, rebuild,
+};
 use deed_store::{Clock, SystemClock};
 use serde_json::{Value, json};
 
@@ -12,9 +14,6 @@ use crate::config::Settings;
 use crate::exit::{Exit, Failure};
 use crate::output::table;
 use crate::run::{Store, owner, stop_signal};
-
-/// Events that a rebuild folds at a time.
-const BATCH: usize = 2000;
 
 #[derive(Debug, Subcommand)]
 pub(super) enum Projections {
@@ -79,7 +78,7 @@ async fn fold_again(context: &Context, settings: &Settings, store: &Store) -> Re
         Projector::new(store.read_models.clone(), settings.config.dispatcher.visibility, metrics);
     let how = RebuildConfig {
         owner: owner(),
-        batch: BATCH,
+        batch: REBUILD_BATCH,
         lease_ttl: settings.config.subscriptions.lease_ttl,
         if_held: IfHeld::TakeOver,
     };

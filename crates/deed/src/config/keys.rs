@@ -233,6 +233,11 @@ sections! {
         tcp_timeout: Duration = secs(3), Duration::from_millis(10)..=secs(30);
         /// Sockets open at a time. Default: a quarter of the process's limit on descriptors, less a reserve.
         in_flight: Option<NonZeroUsize> = None;
+        /// Questions a second that one address is asked by all checks together; root servers and resolvers are asked
+        /// without a limit. 0 spares nobody, neither the busy nor those that stay silent: for private zones and tests.
+        server_rate: u32 = 10, 0..=100_000;
+        /// Questions to one address that may come at once after a pause.
+        server_burst: u32 = 20, 1..=100_000;
         /// How long a delegation is remembered; "0s" remembers nothing.
         delegation_cache_ttl: Duration = secs(60), secs(0)..=secs(60);
     }

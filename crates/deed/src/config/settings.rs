@@ -257,6 +257,8 @@ fn probe(config: &Config, sources: &mut Sources) -> Option<ProbeConfig> {
         udp_tries: dns.udp_tries,
         tcp_timeout: dns.tcp_timeout,
         in_flight: dns.in_flight.map(std::num::NonZeroUsize::get),
+        server_rate: dns.server_rate,
+        server_burst: dns.server_burst,
         delegation_cache_ttl: dns.delegation_cache_ttl,
         ipv6: dns.ipv6,
     })

@@ -134,13 +134,15 @@ data_dir = {data_dir}
 {store_url}
 [bus]
 {bus_url}
-# The sandbox is the whole DNS. Nothing is remembered of it, so that every change is seen at once.
+# The sandbox is the whole DNS. Nothing is remembered of it, so that every change is seen at once, and it is asked as
+# fast as it answers.
 [dns]
 vantage = "dev"
 port = {port}
 roots = {roots}
 allow_networks = ["{address}"]
 delegation_cache_ttl = "0s"
+server_rate = 0
 
 [names]
 allow_special_use = true

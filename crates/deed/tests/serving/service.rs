@@ -35,6 +35,8 @@ impl Place {
             set("SERVER__LISTEN", format!("127.0.0.1:{listen}")),
             set("SERVER__OPS_LISTEN", format!("127.0.0.1:{ops}")),
             set("DNS__PORT", root.port().to_string()),
+            // A few servers stand for all of the world.
+            set("DNS__SERVER_RATE", "0".to_owned()),
             set("DNS__ROOTS", hints.display().to_string()),
             set("DNS__ALLOW_NETWORKS", "127.0.0.0/8".into()),
             set("DNS__DELEGATION_CACHE_TTL", "1s".into()),

@@ -196,6 +196,8 @@ fn environment(folder: &Path, dns: &DnsServer) -> anyhow::Result<Vec<(String, St
         ("STORE__DATA_DIR", folder.display().to_string()),
         ("SERVER__WORKERS", "1".to_owned()),
         ("DNS__PORT", dns.address().port().to_string()),
+        // One server stands for all of the world.
+        ("DNS__SERVER_RATE", "0".to_owned()),
         ("DNS__ROOTS", hints.display().to_string()),
         ("DNS__ALLOW_NETWORKS", "127.0.0.0/8".to_owned()),
         ("POLICY__WATCH_FIRST", "2s".to_owned()),

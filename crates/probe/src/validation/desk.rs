@@ -1,6 +1,7 @@
 //! Answers the questions that validation has, each from the servers that it belongs to and out of the same budget.
 use std::collections::HashMap;
 use std::pin::{Pin, pin};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use futures::stream::{self, FuturesUnordered, Stream};
@@ -25,6 +26,9 @@ use crate::wire::{Recursion, Wanted};
 
 /// Questions under way at a time.
 const WAITING: usize = 16;
+/// Questions of one check, those included whose answer is at hand. A check of a deep zone in the middle of a change of keys
+/// has some dozens; whoever has more of them made wants our processor to be busy.
+const REQUESTS: usize = 300;
 
 /// A question that validation has, and where it waits for the answer.
 #[derive(Debug)]
@@ -76,6 +80,7 @@ pub(super) struct Desk<'a> {
     budget: &'a Budget,
     subject: Subject<'a>,
     told: Mutex<HashMap<(Name, RecordType), Told>>,
+    requests: AtomicUsize,
 }
 
 /// What a server says to a question for records.
@@ -86,7 +91,7 @@ enum Said {
 
 impl<'a> Desk<'a> {
     pub(super) fn new(shared: &'a Shared, budget: &'a Budget, subject: Subject<'a>) -> Self {
-        Self { shared, budget, subject, told: Mutex::default() }
+        Self { shared, budget, subject, told: Mutex::default(), requests: AtomicUsize::new(0) }
     }
 
     /// Answers requests until the work that has them is done.
@@ -107,7 +112,8 @@ impl<'a> Desk<'a> {
     }
 
     async fn settle(&self, request: Request) {
-        let answer = self.answer(&request.name, request.rtype).await;
+        self.requests.fetch_add(1, Ordering::Relaxed);
+        let answer = if self.is_overrun() { None } else { self.answer(&request.name, request.rtype).await };
         // Whoever asked may not need it any more.
         let _ = request.answer.send(answer);
     }
@@ -120,6 +126,11 @@ impl<'a> Desk<'a> {
         };
         // Boxed: the walk behind it is deep.
         told.get_or_init(|| self.find(name, rtype).boxed()).await.clone()
+    }
+
+    /// Whether validation has more questions than any honest zone gives rise to.
+    pub(super) fn is_overrun(&self) -> bool {
+        self.requests.load(Ordering::Relaxed) > REQUESTS
     }
 
     /// Questions that nobody answered.

@@ -1,5 +1,5 @@
 //! Cuts an answer down to what is to be validated: each foreign record would be one more way to ask for keys.
-use hickory_proto::dnssec::rdata::DNSSECRData;
+use hickory_proto::dnssec::rdata::{DNSSECRData, RRSIG};
 use hickory_proto::op::{Message, MessageType, OpCode, Query, ResponseCode};
 use hickory_proto::rr::{Name, RData, Record, RecordType};
 
@@ -8,49 +8,69 @@ use crate::wire::Wanted;
 
 /// Records of one set, signatures of one set, and denials that are looked at.
 const RECORDS: usize = 64;
-const SIGNATURES: usize = 8;
+const SIGNATURES: usize = 4;
 const DENIALS: usize = 8;
 
 /// What counts in an answer of a zone's server: the records asked for, or the alias that stands in their place, or the
 /// denial; with their signatures.
+///
+/// Signatures are left in only by the zone that the records lie in. One by another zone proves nothing, but has the
+/// keys of that zone fetched, and so on: checks would go round between zones of a stranger's. This way they only climb.
 pub(super) fn excerpt(response: &Response, zone: &Name, wanted: &Wanted) -> Message {
     let mut message = Message::new(0, MessageType::Response, OpCode::Query);
     message.add_query(Query::query(wanted.name.clone(), wanted.rtype));
     message.metadata.response_code = ResponseCode::NoError;
-    let answer = positive(response, wanted);
-    let expanded = answer.iter().any(|record| expanded_from(record).is_some());
-    let denied = answer.is_empty();
-    message.answers = answer;
-    if denied {
+    let answer = positive(response, zone, wanted);
+    if answer.is_empty() {
         message.metadata.response_code = response.message().metadata.response_code;
+        message.authorities = denial(response, zone, wanted);
+    } else if answer.iter().any(|record| expanded_from(record).is_some())
+        && let Some(signer) = answer.iter().find_map(signer_of)
+    {
+        message.authorities = proofs(response, signer);
     }
-    if denied || expanded {
-        message.authorities = denials(response, zone, wanted, denied);
-    }
+    message.answers = answer;
     message
 }
 
 /// The first set of records that answers or leads on.
-fn positive(response: &Response, wanted: &Wanted) -> Vec<Record> {
-    if !matches!(wanted.rtype, RecordType::DS | RecordType::DNSKEY) {
-        // The alias that comes with a DNAME is not signed; it follows from it (RFC 6672 §5.3.1).
-        if let Some(moved) = response.moved(&wanted.name) {
-            return set(response.answers(), &moved.owner, RecordType::DNAME);
-        }
-        let alias = set(response.answers(), &wanted.name, RecordType::CNAME);
-        if !alias.is_empty() {
-            return alias;
-        }
+fn positive(response: &Response, zone: &Name, wanted: &Wanted) -> Vec<Record> {
+    let name = &wanted.name;
+    match wanted.rtype {
+        RecordType::DNSKEY => return set(response.answers(), name, wanted.rtype, |signer| signer == name),
+        // The parent's, whose servers were asked.
+        RecordType::DS => return set(response.answers(), name, wanted.rtype, |signer| signer == zone),
+        _ => {}
     }
-    set(response.answers(), &wanted.name, wanted.rtype)
+    // A zone below may lie on the same server; the deepest one is the one that the records lie in.
+    let of_zone = |owner: &Name, rtype| {
+        let may = |signer: &Name| zone.zone_of(signer) && signer.zone_of(owner);
+        let signers =
+            response.answers().filter(|r| r.name == *owner && covers(r, rtype)).filter_map(signer_of);
+        let deepest = signers.filter(|signer| may(signer)).max_by_key(|signer| signer.iter().len());
+        set(response.answers(), owner, rtype, |signer| Some(signer) == deepest)
+    };
+    // The alias that comes with a DNAME is not signed; it follows from it (RFC 6672 §5.3.1).
+    if let Some(moved) = response.moved(name) {
+        return of_zone(&moved.owner, RecordType::DNAME);
+    }
+    let alias = of_zone(name, RecordType::CNAME);
+    if alias.is_empty() { of_zone(name, wanted.rtype) } else { alias }
 }
 
 /// A set of records with its signatures; empty without records.
-fn set<'r>(section: impl Iterator<Item = &'r Record>, name: &Name, rtype: RecordType) -> Vec<Record> {
+fn set<'r>(
+    section: impl Iterator<Item = &'r Record>,
+    name: &Name,
+    rtype: RecordType,
+    may_sign: impl Fn(&Name) -> bool,
+) -> Vec<Record> {
     let (mut records, mut signatures) = (vec![], vec![]);
     for record in section.filter(|r| r.name == *name) {
         if covers(record, rtype) {
-            signatures.push(record.clone());
+            if signer_of(record).is_some_and(&may_sign) && signatures.len() < SIGNATURES {
+                signatures.push(record.clone());
+            }
         } else if record.record_type() == rtype {
             records.push(record.clone());
         }
@@ -59,32 +79,34 @@ fn set<'r>(section: impl Iterator<Item = &'r Record>, name: &Name, rtype: Record
     if records.is_empty() || records.len() > RECORDS {
         return vec![];
     }
-    signatures.truncate(SIGNATURES);
     records.extend(signatures);
     records
 }
 
-fn covers(record: &Record, rtype: RecordType) -> bool {
+fn rrsig(record: &Record) -> Option<&RRSIG> {
     match &record.data {
-        RData::DNSSEC(DNSSECRData::RRSIG(rrsig)) => rrsig.input().type_covered == rtype,
-        _ => false,
-    }
-}
-
-/// The labels of the wildcard that a signature was made for, where it was (RFC 4035 §5.3.4).
-pub(super) fn expanded_from(record: &Record) -> Option<u8> {
-    match &record.data {
-        RData::DNSSEC(DNSSECRData::RRSIG(rrsig)) => {
-            let labels = rrsig.input().num_labels;
-            (labels < record.name.num_labels()).then_some(labels)
-        }
+        RData::DNSSEC(DNSSECRData::RRSIG(rrsig)) => Some(rrsig),
         _ => None,
     }
 }
 
-/// The proof that a name, its records or those before a wildcard are not there. The SOA has to enclose the name, or a
-/// zone of somebody else could say that nothing here is signed; for a DS record it has to be the parent's.
-fn denials(response: &Response, zone: &Name, wanted: &Wanted, denied: bool) -> Vec<Record> {
+fn covers(record: &Record, rtype: RecordType) -> bool {
+    rrsig(record).is_some_and(|rrsig| rrsig.input().type_covered == rtype)
+}
+
+fn signer_of(record: &Record) -> Option<&Name> {
+    rrsig(record).map(|rrsig| &rrsig.input().signer_name)
+}
+
+/// The labels of the wildcard that a signature was made for, where it was (RFC 4035 §5.3.4).
+pub(super) fn expanded_from(record: &Record) -> Option<u8> {
+    let labels = rrsig(record)?.input().num_labels;
+    (labels < record.name.num_labels()).then_some(labels)
+}
+
+/// The proof that a name or its records are not there. The SOA has to enclose the name, or a zone of somebody else could
+/// say that nothing here is signed; for a DS record it has to be the parent's.
+fn denial(response: &Response, zone: &Name, wanted: &Wanted) -> Vec<Record> {
     let name = &wanted.name;
     let soa = response.authorities().find(|r| {
         matches!(r.data, RData::SOA(_))
@@ -92,31 +114,139 @@ fn denials(response: &Response, zone: &Name, wanted: &Wanted, denied: bool) -> V
             && r.name.zone_of(name)
             && (wanted.rtype != RecordType::DS || r.name != *name)
     });
-    let around = match soa {
-        Some(soa) => &soa.name,
-        // Whoever denies says in whose name.
-        None if denied => return vec![],
-        None => zone,
-    };
-    let mut kept = match soa {
-        Some(soa) if denied => set(response.authorities(), &soa.name, RecordType::SOA),
-        _ => vec![],
-    };
+    // Whoever denies says in whose name.
+    let Some(soa) = soa else { return vec![] };
+    let mut kept = set(response.authorities(), &soa.name, RecordType::SOA, |signer| *signer == soa.name);
+    kept.extend(proofs(response, &soa.name));
+    kept
+}
+
+/// The NSEC and NSEC3 records that a zone has signed; others prove nothing.
+fn proofs(response: &Response, zone: &Name) -> Vec<Record> {
     let mut owners: Vec<(&Name, RecordType)> = vec![];
     for record in response.authorities() {
         let key = (&record.name, record.record_type());
         let proves = matches!(key.1, RecordType::NSEC | RecordType::NSEC3);
-        if proves && around.zone_of(key.0) && owners.len() < DENIALS && !owners.contains(&key) {
+        if proves && zone.zone_of(key.0) && owners.len() < DENIALS && !owners.contains(&key) {
             owners.push(key);
         }
     }
-    for (owner, rtype) in owners {
-        kept.extend(set(response.authorities(), owner, rtype));
-    }
-    kept
+    let sets =
+        owners.into_iter().map(|(owner, rtype)| set(response.authorities(), owner, rtype, |s| s == zone));
+    sets.filter(|set| set.iter().any(|record| rrsig(record).is_some())).flatten().collect()
 }
 
 /// The DNAME among the records of an excerpt.
 pub(super) fn moved(records: &[Record], name: &Name) -> Option<Moved> {
     records.iter().filter_map(Moved::of).find(|moved| moved.moves(name))
+}
+
+#[cfg(test)]
+mod tests {
+    use hickory_proto::dnssec::Algorithm;
+    use hickory_proto::dnssec::rdata::{NSEC, SigInput};
+    use hickory_proto::rr::SerialNumber;
+    use hickory_proto::rr::rdata::{CNAME, SOA, TXT};
+
+    use super::*;
+    use crate::wire::Recursion;
+
+    fn name(text: &str) -> Name {
+        Name::from_ascii(text).unwrap()
+    }
+
+    fn txt(owner: &str) -> Record {
+        Record::from_rdata(name(owner), 60, RData::TXT(TXT::from_bytes(vec![b"v"])))
+    }
+
+    fn soa(owner: &str) -> Record {
+        Record::from_rdata(name(owner), 60, RData::SOA(SOA::new(name("ns."), name("h."), 1, 1, 1, 1, 1)))
+    }
+
+    fn nsec(owner: &str) -> Record {
+        let nsec = NSEC::new(name("z.acme.test."), [RecordType::A]);
+        Record::from_rdata(name(owner), 60, RData::DNSSEC(DNSSECRData::NSEC(nsec)))
+    }
+
+    fn sig(owner: &str, type_covered: RecordType, signer: &str) -> Record {
+        let input = SigInput {
+            type_covered,
+            algorithm: Algorithm::ED25519,
+            num_labels: name(owner).num_labels(),
+            original_ttl: 60,
+            sig_expiration: SerialNumber::new(2),
+            sig_inception: SerialNumber::new(1),
+            key_tag: 1,
+            signer_name: name(signer),
+        };
+        let rrsig = RRSIG::from_sig(input, vec![0]);
+        Record::from_rdata(name(owner), 60, RData::DNSSEC(DNSSECRData::RRSIG(rrsig)))
+    }
+
+    /// Owners, types and signers of what is left of an answer from `acme.test`.
+    fn left(rtype: RecordType, answers: Vec<Record>, authorities: Vec<Record>) -> [Vec<String>; 2] {
+        let mut message = Message::new(1, MessageType::Response, OpCode::Query);
+        message.metadata.authoritative = true;
+        message.answers = answers;
+        message.authorities = authorities;
+        let response = Response::read(&message.to_vec().unwrap()).unwrap();
+        let wanted = Wanted { name: name("_deed.acme.test."), rtype, recursion: Recursion::No };
+        let excerpt = excerpt(&response, &name("acme.test."), &wanted);
+        let told = |record: &Record| match signer_of(record) {
+            Some(signer) => format!("{} by {signer}", record.name),
+            None => format!("{} {}", record.name, record.record_type()),
+        };
+        [excerpt.answers.iter().map(told).collect(), excerpt.authorities.iter().map(told).collect()]
+    }
+
+    const AT: &str = "_deed.acme.test.";
+
+    #[test]
+    fn signatures_of_other_zones_are_left_out() {
+        let signers = ["acme.test.", "test.", "x.test.", "x.acme.test.", "."];
+        let answers = || {
+            let sigs = signers.iter().map(|signer| sig(AT, RecordType::TXT, signer));
+            [txt(AT), txt("x.acme.test.")].into_iter().chain(sigs).collect::<Vec<_>>()
+        };
+        let kept = ["_deed.acme.test. TXT", "_deed.acme.test. by acme.test."];
+        assert_eq!(left(RecordType::TXT, answers(), vec![]), [kept.map(str::to_owned).to_vec(), vec![]]);
+        let mut below = answers();
+        below.push(sig(AT, RecordType::TXT, AT));
+        let [below, _] = left(RecordType::TXT, below, vec![]);
+        assert_eq!(below[1..], ["_deed.acme.test. by _deed.acme.test."], "a zone below on the same server");
+        let many = (0..9).map(|_| sig(AT, RecordType::TXT, "acme.test.")).chain([txt(AT)]).collect();
+        assert_eq!(left(RecordType::TXT, many, vec![])[0].len(), 1 + SIGNATURES);
+    }
+
+    #[test]
+    fn an_alias_stands_for_what_is_behind_it() {
+        let alias = Record::from_rdata(name(AT), 60, RData::CNAME(CNAME(name("x.acme.test."))));
+        let [answers, authorities] =
+            left(RecordType::TXT, vec![alias, txt("x.acme.test.")], vec![soa("acme.test.")]);
+        assert_eq!((answers, authorities.len()), (vec!["_deed.acme.test. CNAME".to_owned()], 0));
+    }
+
+    #[test]
+    fn only_a_zone_around_the_name_denies_it_with_proofs_of_its_own() {
+        let denied = |authorities| left(RecordType::TXT, vec![], authorities)[1].clone();
+        let all = denied(vec![
+            soa("lab.acme.test."),
+            soa("acme.test."),
+            sig("acme.test.", RecordType::SOA, "acme.test."),
+            nsec("acme.test."),
+            sig("acme.test.", RecordType::NSEC, "acme.test."),
+            nsec("a.acme.test."),
+            nsec("b.acme.test."),
+            sig("b.acme.test.", RecordType::NSEC, "b.acme.test."),
+            nsec("x.test."),
+            sig("x.test.", RecordType::NSEC, "acme.test."),
+            txt("acme.test."),
+        ]);
+        let kept =
+            ["acme.test. SOA", "acme.test. by acme.test.", "acme.test. NSEC", "acme.test. by acme.test."];
+        assert_eq!(all, kept);
+        assert!(denied(vec![soa("lab.acme.test."), soa("test.")]).is_empty());
+        let ds = left(RecordType::DS, vec![], vec![soa(AT), soa("acme.test.")]);
+        assert_eq!(ds[1], ["acme.test. SOA"], "the parent's, not the zone's own");
+    }
 }

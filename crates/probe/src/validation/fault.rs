@@ -20,6 +20,10 @@ type Answered = ((Name, RecordType), Message);
 
 /// The likeliest reason, from what was told at the desk. It only words a verdict that stands.
 pub(super) fn explain(desk: &Desk<'_>, at: &Name) -> ExtendedError {
+    if desk.is_overrun() {
+        let text = format!("{} has more signatures and keys than are checked", text_of(at));
+        return ExtendedError { code: BOGUS, text: text.into_bytes() };
+    }
     let mut answers = desk.answers();
     // The chain from the top: a fault above explains those below.
     answers.sort_by_key(|((name, rtype), _)| (name.iter().len(), *rtype != RecordType::DS));

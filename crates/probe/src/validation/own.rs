@@ -88,7 +88,12 @@ async fn chase(library: &Library, desk: &Desk<'_>, name: &Name, most: usize) -> 
 
 async fn look(library: &Library, desk: &Desk<'_>, at: &Name) -> Step {
     let asked = library.lookup(Query::query(at.clone(), RecordType::TXT), DnsRequestOptions::default());
-    let Some((response, denial)) = answered(asked.first_answer().await) else {
+    let answer = answered(asked.first_answer().await);
+    if desk.is_overrun() {
+        // What cannot be checked with reason is not believed.
+        return Step { security: Security::Bogus, end: End::Nothing };
+    }
+    let Some((response, denial)) = answer else {
         return Step { security: Security::Indeterminate, end: End::Nothing };
     };
     let end = end_of(&response, at);
@@ -173,6 +178,9 @@ fn weakest<'r>(records: impl Iterator<Item = &'r Record>) -> Proof {
 /// The library takes keys that nobody gave for broken ones. A zone whose parent vouches for keys has to show them; of
 /// others nothing is known.
 async fn second_thought(library: &Library, desk: &Desk<'_>) -> Security {
+    if desk.is_overrun() {
+        return Security::Bogus;
+    }
     let unanswered = desk.unanswered();
     if unanswered.is_empty() {
         return Security::Bogus;

@@ -499,3 +499,43 @@ async fn an_unsigned_zone_below_an_unsigned_one_costs_little() {
     assert_eq!((security(&cold), security(&warm)), (Security::Insecure, Security::Insecure));
     assert_eq!((cold.queries, warm.queries), (13, 4), "{cold:?}");
 }
+
+/// A stranger whose zones vouch for each other in a circle, so that checks would go round and round.
+#[tokio::test]
+async fn zones_that_lead_to_each_other_for_keys_do_not_keep_us_busy() {
+    let cuts: Vec<String> = (0..8).map(|i| format!("c{i}.acme.test")).collect();
+    let mut records = vec![];
+    for cut in &cuts {
+        records.push(ns(cut, "ns1.acme.test"));
+    }
+    let circle: Vec<Record> = cuts
+        .iter()
+        .flat_map(|cut| {
+            let forger = Signed::new(cut, vec![]);
+            let mut asked = Message::query();
+            asked.add_query(hickory_proto::op::Query::query(
+                crate::records::name(&format!("x.{cut}")),
+                RecordType::A,
+            ));
+            forger.answer(&asked).authorities
+        })
+        .collect();
+    for signed in [true, false] {
+        let circle = circle.clone();
+        let stage = chain(records.clone())
+            .attacked(move |seen, mut reply| {
+                if seen.server == "127.0.0.4" && reply.answers.is_empty() {
+                    reply.metadata.authoritative = true;
+                    let more = circle.iter().filter(|r| signed || !is_signature(r));
+                    reply.authorities.splice(0..0, more.cloned());
+                    reply.authorities.insert(0, soa("acme.test"));
+                }
+                reply
+            })
+            .await;
+        let seen = stage.look_for_absence().await;
+        let text = reason(&seen).2;
+        assert!(!text.contains("more signatures"), "{text}");
+        assert!(seen.queries < 40, "{}", seen.queries);
+    }
+}

@@ -199,6 +199,8 @@ impl World {
             // Long, so that a busy machine is not taken for a silent server.
             udp_timeout: Duration::from_secs(5),
             tcp_timeout: Duration::from_secs(5),
+            // A few servers stand for all of the world.
+            server_rate: 0,
             ..ProbeConfig::default()
         }
     }

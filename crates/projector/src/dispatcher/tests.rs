@@ -91,3 +91,26 @@ async fn a_standby_goes_on_where_another_dispatcher_ended() {
     second.cancel();
     two.await.unwrap();
 }
+
+#[tokio::test]
+async fn after_a_round_it_is_looked_at_once_what_falls_due_next() {
+    let world = World::new().await;
+    let bus = InProcess::new(Topology::deed(), Limits::default());
+    let ports = DispatcherPorts {
+        store: world.log(),
+        checkpoints: world.checkpoints(),
+        due: Arc::new(world.store.clone()),
+        bus: Arc::new(bus),
+        clock: world.ticking(),
+    };
+    let config = DispatcherConfig { poll: Duration::from_mins(1), ..DispatcherConfig::default() };
+    let dispatch = Dispatch::new(&ports, &config, DispatcherMetrics::register(&Registry::new()).unwrap());
+    let mut turn = Turn { dispatch: &dispatch, config: &config, head: None, faults: 0 };
+    // From here on time passes only where somebody waits for it.
+    tokio::time::pause();
+    let before = tokio::time::Instant::now();
+    turn.rest(Ok(Round::Done)).await;
+    assert!(before.elapsed() <= 2 * BREATH, "{:?}", before.elapsed());
+    turn.rest(Ok(Round::Idle(None))).await;
+    assert!(before.elapsed() >= config.poll);
+}

@@ -42,7 +42,7 @@ fn receipt(name: &str, body: &str) -> Receipt {
 }
 
 async fn begun(store: &PostgresStore, batch: Vec<RequestOp>) -> Vec<Begin> {
-    let answers = RequestWriter(store.database.clone()).write(batch).await.unwrap();
+    let answers = RequestWriter(store.database.clone()).carry_out(batch).await.unwrap();
     answers.into_iter().map(|answer| answer.begun().unwrap()).collect()
 }
 
@@ -93,7 +93,7 @@ async fn an_answer_and_an_abandonment_come_after_the_beginnings_of_their_batch()
         begin("answered", 1, 0),
         begin("untouched", 1, 0),
     ];
-    RequestWriter(store.database.clone()).write(batch).await.unwrap();
+    RequestWriter(store.database.clone()).carry_out(batch).await.unwrap();
     let after = vec![begin("abandoned", 2, 1), begin("answered", 1, 1), begin("untouched", 1, 1)];
     let answered = Begin::Answered(receipt("answered", "done").response);
     assert_eq!(begun(&store, after).await, [Begin::Started, answered, Begin::Running]);
@@ -139,7 +139,7 @@ async fn processes_that_change_the_same_requests_in_another_order_do_not_get_stu
                 let mut batch: Vec<_> = keys.iter().map(|key| begin(key, 1, round * 100)).collect();
                 batch.extend(keys.iter().map(|key| RequestOp::Complete(receipt(key, "done"))));
                 batch.extend(keys.iter().map(|key| RequestOp::Abandon(self::key(key))));
-                RequestWriter(store.database.clone()).write(batch).await.unwrap();
+                RequestWriter(store.database.clone()).carry_out(batch).await.unwrap();
             }
         });
     }

@@ -4,6 +4,7 @@
 
 mod connecting;
 mod digest;
+mod emptying;
 mod freezing;
 mod given;
 mod immutable;

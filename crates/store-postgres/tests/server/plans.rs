@@ -5,13 +5,14 @@ use sqlx::postgres::PgConnection;
 use crate::given::{Given, run};
 
 /// How the queries begin that are about all rows: the digest, the list of keys, a reset.
-const WHOLE: [&str; 6] = [
+const WHOLE: [&str; 7] = [
     "SELECT stream, version, body::text AS \"body!\" FROM ownerships ORDER",
     "SELECT claim_id, stream, version, workspace",
     "SELECT stream, claim_id, kind, attempt, due_at FROM due_work ORDER",
     "SELECT stream, version, app_id, workspace",
     "FROM api_keys ORDER",
     "DELETE FROM ",
+    "TRUNCATE ",
 ];
 /// Tables of more than a few rows.
 const LARGE: [&str; 7] = ["events", "ownerships", "claims", "apps", "due_work", "api_keys", "requests"];

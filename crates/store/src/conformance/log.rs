@@ -4,8 +4,9 @@ use super::samples::{
     requested, write,
 };
 use super::{StoreUnderTest, within};
-use crate::{AppendError, Appended, EventStore, Position, RecordedEvent, Version};
+use crate::{AppendError, Appended, EventStore, Metadata, Position, RecordedEvent, Version};
 use deed_claims::{Event, StreamId};
+use tokio::task::JoinSet;
 
 fn recorded(position: u64, stream: &StreamId, version: u64, event: &Event) -> RecordedEvent {
     RecordedEvent {
@@ -96,6 +97,30 @@ pub async fn a_stream_is_read_after_a_version<S: StoreUnderTest>() {
     }
 }
 
+/// However many ask at once, some of them for the same.
+pub async fn streams_read_at_the_same_time_give_each_reader_its_own<S: StoreUnderTest>() {
+    let under_test = S::start().await;
+    let store = under_test.events();
+    // The stream with a number has as many events; that without any was never written.
+    let stream = |number: u64| apex(&format!("n{number}.com"));
+    for number in 1..=6 {
+        let events = (0..number).map(|_| requested(1, 1, 0)).collect();
+        store.append(append(&stream(number), 0, events)).await.unwrap();
+    }
+    let mut readers = JoinSet::new();
+    for reader in 0..70 {
+        let (store, number, after) = (store.clone(), reader % 7, reader % 3);
+        let stream = stream(number);
+        readers.spawn(async move {
+            let found = store.read_stream(&stream, Version(after)).await.unwrap();
+            assert!(found.iter().all(|event| event.stream == stream));
+            let versions: Vec<_> = found.iter().map(|event| event.version.0).collect();
+            assert_eq!(versions, (after + 1..=number).collect::<Vec<_>>(), "{stream} after {after}");
+        });
+    }
+    readers.join_all().await;
+}
+
 /// In order, however the events are spread over streams.
 pub async fn the_log_is_read_after_a_position_and_up_to_a_limit<S: StoreUnderTest>() {
     let under_test = S::start().await;
@@ -110,6 +135,35 @@ pub async fn the_log_is_read_after_a_position_and_up_to_a_limit<S: StoreUnderTes
         assert_eq!(read, expected.collect::<Vec<u64>>());
     }
     assert_eq!(store.read_log(Position(10), 4).await.unwrap(), []);
+}
+
+/// A backend may read many events in another way than a few.
+pub async fn the_log_reads_the_same_however_much_is_asked_for<S: StoreUnderTest>() {
+    let under_test = S::start().await;
+    let store = under_test.events();
+    let app = StreamId::app(&app_id(1));
+    store.append(append(&app, 0, vec![app_created(1, 1, 7).into()])).await.unwrap();
+    for n in 1..40 {
+        let (stream, holder) = (apex(&format!("n{n}.com")), by_workspace(1));
+        let events =
+            vec![initiated(n, &format!("n{n}.com"), holder, 0), requested(n, 1, 5), checked(n, 1, 6)];
+        let mut append = append(&stream, 0, events);
+        if n % 2 == 0 {
+            append.metadata = Metadata::default();
+        }
+        store.append(append).await.unwrap();
+    }
+    let mut one_by_one = vec![];
+    for after in 0..118 {
+        one_by_one.extend(store.read_log(Position(after), 1).await.unwrap());
+    }
+    assert_eq!(one_by_one.len(), 118);
+    for limit in [118, 1_000, 100_000, usize::MAX] {
+        for after in [0, 1, 117, 118, 1_000] {
+            let read = store.read_log(Position(u64::try_from(after).unwrap()), limit).await.unwrap();
+            assert_eq!(read, one_by_one[after.min(118)..], "{limit} after {after}");
+        }
+    }
 }
 
 /// One stream that has moved on keeps the events of every other from being written.

@@ -133,6 +133,29 @@ pub async fn applying_replaces_the_touched_streams_only<S: StoreUnderTest>() {
     assert_eq!(statuses(&*store, 1).await[0].1, "ended");
 }
 
+/// In one batch with streams that were there before, and when they change later.
+pub async fn streams_that_are_shown_for_the_first_time_look_like_any_other<S: StoreUnderTest>() {
+    let (plain, marked) = (S::start().await, S::start().await);
+    let (stream, other) = (apex("acme.com"), apex("other.com"));
+    let mut events = vec![initiated(1, "acme.com", by_workspace(1), 0), requested(1, 1, 1)];
+    let others = vec![initiated(9, "other.com", by_workspace(1), 1), requested(9, 1, 2)];
+    let mut batches = vec![(vec![changes(&stream, &events)], vec![&stream])];
+    events.extend([cancelled(1, 2), initiated(2, "acme.com", by_workspace(1), 3)]);
+    batches.push((vec![changes(&stream, &events), changes(&other, &others)], vec![&other]));
+    batches.push((vec![changes(&other, &[others, vec![checked(9, 1, 5)]].concat())], vec![]));
+    for (store, marks) in [(&plain, false), (&marked, true)] {
+        let lease = hold(store).await;
+        for (at, (parts, fresh)) in (0..).zip(&batches) {
+            let mut batch = together(parts.clone());
+            batch.fresh = fresh.iter().filter(|_| marks).copied().cloned().collect();
+            apply(store, &lease, at, at + 1, batch).await;
+        }
+    }
+    let (plain, marked) = (plain.read_models(), marked.read_models());
+    assert_eq!(marked.digest().await.unwrap(), plain.digest().await.unwrap());
+    assert_eq!(statuses(&*marked, 1).await.len(), 2);
+}
+
 /// A fold that repeats a row does not hand it out twice; a row at another time or of another attempt is new.
 pub async fn due_work_that_did_not_change_stays_hidden<S: StoreUnderTest>() {
     let under_test = S::start().await;
@@ -176,6 +199,7 @@ pub async fn a_reset_empties_everything_and_a_second_fold_gives_the_same_digest<
     assert_eq!(store.ownerships(&[apex("acme.com")]).await.unwrap(), []);
     assert_eq!(store.apps_of(&workspace(1), 10, 0).await.unwrap().total, 0);
     assert_eq!(under_test.due_work().next_due_at().await.unwrap(), None);
+    assert_eq!(under_test.due_work().overdue(at(0)).await.unwrap().waiting, 0);
 
     apply(&under_test, &lease, 0, 2, app_changes(&[app_created(1, 1, 5)])).await;
     apply(&under_test, &lease, 2, 5, changes(&host("docs.acme.com"), &docs())).await;

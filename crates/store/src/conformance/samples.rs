@@ -1,4 +1,6 @@
 //! Claims, events and rows made for tests: small, valid, and different where it matters.
+use std::collections::BTreeSet;
+
 use chrono::{DateTime, TimeDelta, Utc};
 use deed_claims::app::{App, AppCreated, AppDeleted, AppEvent};
 use deed_claims::{
@@ -214,6 +216,7 @@ pub fn changes(stream: &StreamId, events: &[Event]) -> Changes {
         claims: claims.collect(),
         due: due.map(|row| (stream.clone(), row)).collect(),
         apps: vec![],
+        fresh: BTreeSet::new(),
         ownerships: vec![OwnershipRow { stream: stream.clone(), version, state: state.clone() }],
     }
 }
@@ -232,6 +235,7 @@ pub fn together(parts: impl IntoIterator<Item = Changes>) -> Changes {
         all.claims.extend(part.claims);
         all.due.extend(part.due);
         all.apps.extend(part.apps);
+        all.fresh.extend(part.fresh);
         all
     })
 }

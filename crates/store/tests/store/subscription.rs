@@ -20,6 +20,7 @@ const NAME: &str = "follower";
 const TTL: Duration = Duration::from_secs(30);
 const POLL: Duration = Duration::from_secs(5);
 const FIRST_PAUSE: Duration = Duration::from_millis(50);
+const BREATH: Duration = Duration::from_millis(5);
 
 /// What the subscriber does with a batch; `Done` when nothing else is planned.
 enum Step {
@@ -184,11 +185,36 @@ async fn the_log_is_followed_from_the_checkpoint_on_in_batches() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn what_follows_closely_comes_in_one_batch_and_a_full_batch_is_followed_at_once() {
+    let setting = Setting::new(1);
+    let mut running = setting.run("mine", []);
+    let first = running.sees(1).await[0].when;
+    for version in 1..=2 {
+        sleep(BREATH / 5).await;
+        setting.store.append_now(append(&apex("acme.com"), version, vec![requested(1, 1, 0)]));
+    }
+    let seen = running.sees(2).await;
+    assert_eq!(places(&seen), [(0, vec![1]), (1, vec![2, 3])]);
+    // The clock counts whole milliseconds and never too few of them.
+    assert!((BREATH..=BREATH + Duration::from_millis(1)).contains(&(seen[1].when - first)), "{seen:?}");
+
+    sleep(BREATH * 2).await;
+    for version in 3..8 {
+        setting.store.append_now(append(&apex("acme.com"), version, vec![requested(1, 1, 0)]));
+    }
+    let seen = running.sees(4).await;
+    assert_eq!(places(&seen)[2..], [(3, vec![4, 5, 6]), (6, vec![7, 8])]);
+    assert_eq!(seen[2].when, seen[3].when);
+    running.stopped().await;
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_hint_wakes_the_subscription_and_without_one_it_looks_by_itself() {
     let setting = Setting::new(1);
     let mut running = setting.run("mine", []);
     running.sees(1).await;
     setting.checkpoint_becomes(1).await;
+    sleep(BREATH * 2).await;
 
     let told = Instant::now();
     setting.store.append_now(append(&apex("acme.com"), 1, vec![requested(1, 1, 0)]));
