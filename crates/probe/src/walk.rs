@@ -107,7 +107,7 @@ impl Inquiry<'_> {
             Reach::Parents => labels.saturating_sub(1),
             Reach::Whole => labels,
         };
-        let (mut at, mut cut) = self.start(target, last).await?;
+        let (mut at, WalkEnd { mut cut, denied }) = self.start(target, last).await?;
         let mut steps = 0;
         while at < last {
             cut = self.with_addresses(cut, Need::Any, nesting).await;
@@ -142,16 +142,18 @@ impl Inquiry<'_> {
                 Err(Halt::Dead(Dead::Exhausted)) => return Err(self.budget.failure()),
             }
         }
-        Ok(WalkEnd { cut, denied: None })
+        Ok(WalkEnd { cut, denied })
     }
 
     /// Where a walk can begin: at the nearest zone remembered, or at the top.
-    async fn start(&self, target: &Name, last: usize) -> Result<(usize, Arc<Delegation>), ProbeFailure> {
+    async fn start(&self, target: &Name, last: usize) -> Result<(usize, WalkEnd), ProbeFailure> {
         if let Some((name, cut)) = self.shared.cache.nearest(self.mode, target) {
-            return Ok((name.iter().len(), cut));
+            return Ok((name.iter().len(), WalkEnd { cut, denied: None }));
         }
         match self.shared.config.delegation {
-            DelegationSource::FromParent => Ok((0, Arc::clone(&self.shared.root))),
+            DelegationSource::FromParent => {
+                Ok((0, WalkEnd { cut: Arc::clone(&self.shared.root), denied: None }))
+            }
             DelegationSource::FromResolver => Ok((last, self.ask_for_zone(target, last).await?)),
         }
     }
@@ -235,7 +237,7 @@ impl Inquiry<'_> {
 
     /// The zone around the name's parent as trusted resolvers tell it. Never asked for the name itself: what a
     /// resolver learns of a name too early it keeps.
-    async fn ask_for_zone(&self, target: &Name, last: usize) -> Result<Arc<Delegation>, ProbeFailure> {
+    async fn ask_for_zone(&self, target: &Name, last: usize) -> Result<WalkEnd, ProbeFailure> {
         let mut cut = Arc::clone(&self.shared.root);
         for labels in 1..=last {
             let child = target.trim_to(labels);
@@ -248,13 +250,16 @@ impl Inquiry<'_> {
             };
             if let Some(below) = resolved(&response, &child, self.shared.config.budgets.ns_read) {
                 cut = Arc::new(below);
-            } else if response.rcode() != 0 || response.answers().next().is_some() {
-                // It does not exist, or it is an alias: nothing lies below.
+            } else if response.rcode() != 0 {
+                // Hearsay, which the zone's own servers have to confirm; and not remembered.
+                return Ok(WalkEnd { cut, denied: Some(child) });
+            } else if response.answers().next().is_some() {
+                // An alias: nothing lies below.
                 break;
             }
         }
         self.shared.cache.remember(self.mode, target.trim_to(last), &cut);
-        Ok(cut)
+        Ok(WalkEnd { cut, denied: None })
     }
 }
 

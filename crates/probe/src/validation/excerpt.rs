@@ -6,8 +6,7 @@ use hickory_proto::rr::{Name, RData, Record, RecordType};
 use crate::response::{Moved, Response};
 use crate::wire::Wanted;
 
-/// Records of one set, signatures of one set, and denials that are looked at.
-const RECORDS: usize = 64;
+/// Signatures of one set and denials that are looked at; a set itself is as long as the message allows.
 const SIGNATURES: usize = 4;
 const DENIALS: usize = 8;
 
@@ -75,11 +74,9 @@ fn set<'r>(
             records.push(record.clone());
         }
     }
-    // A set that is cut would not fit its signature; one so long is not read either.
-    if records.is_empty() || records.len() > RECORDS {
-        return vec![];
+    if !records.is_empty() {
+        records.extend(signatures);
     }
-    records.extend(signatures);
     records
 }
 

@@ -58,6 +58,39 @@ async fn a_top_level_domain_that_does_not_exist_is_denied_by_the_root() {
 }
 
 #[tokio::test]
+async fn what_a_resolver_denies_is_asked_of_the_parents_servers() {
+    let resolver = |s: &Seen| -> Play {
+        let zone = Zones::default()
+            .with(".", vec![ns("test", "ns.test"), a("ns.test", "127.0.0.3"), txt("test", "x")]);
+        if s.is("test", RecordType::NS) {
+            let mut reply = s.message.clone().into_response();
+            reply.edns = None;
+            reply.answers = vec![ns("test", "ns.test")];
+            return reply.into();
+        }
+        if s.is("acme.test", RecordType::NS) {
+            return Zones::default().with("test", other_zone()).answer(&s.message).into();
+        }
+        let mut reply = zone.answer(&s.message);
+        reply.answers = vec![a("ns.test", "127.0.0.3")];
+        reply.authorities.clear();
+        reply.into()
+    };
+    let parent = Zones::default().with("test", other_zone());
+    let world = Cast::default().zones("127.0.0.3", parent).with("127.0.0.53", resolver).listen().await;
+    let at = world.at("127.0.0.53");
+    let prober = world.prober_with(|c| {
+        c.resolvers = vec![at];
+        c.delegation = deed_probe::DelegationSource::FromResolver;
+        c.validation = deed_probe::ValidationMode::Off;
+        c.ipv6 = deed_probe::Ipv6::Off;
+    });
+    let seen = look_at(&prober, AT, Some("acme.test")).await;
+    assert_eq!(seen.failure, Some(not_delegated("test")), "{seen:?}");
+    assert_eq!(seen.servers[0].server, "ns.test");
+}
+
+#[tokio::test]
 async fn names_that_are_missing_within_a_domain_are_just_missing() {
     // Below the domain, and in a parent zone that holds the domain itself.
     let world = Cast::default().parents(ONE).zones("127.0.0.4", with_value("x")).listen().await;

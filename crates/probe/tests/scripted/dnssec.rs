@@ -455,6 +455,14 @@ async fn aliases_are_validated_each_in_its_zone() {
 }
 
 #[tokio::test]
+async fn more_values_than_are_read_are_still_signed() {
+    let records =
+        (0..200).map(|i| txt(AT, &if i == 3 { "v".to_owned() } else { format!("value {i}") })).collect();
+    let seen = chain(records).listen().await.look().await;
+    assert_eq!(security(&seen), Security::Secure, "{seen:?}");
+}
+
+#[tokio::test]
 async fn roots_without_an_anchor_are_unsigned_and_nobody_validates_when_it_is_off() {
     let stage = chain(vec![txt(AT, "v")]).listen().await;
     let keyless = look_with(&stage.prober_with(|c| c.trust_anchor = None), false).await;

@@ -125,7 +125,11 @@ impl Signed {
             reply.authorities.clear();
         }
         reply.additionals.clear();
+        let alias = reply.answers.first().is_some_and(|r| r.record_type() == RecordType::DNAME);
+        // The alias that repeats a DNAME has no signature.
+        let repeated = if alias { reply.answers.split_off(1) } else { vec![] };
         self.sign(&mut reply.answers, wildcard.as_ref());
+        reply.answers.extend(repeated);
         self.sign(&mut reply.authorities, None);
         reply
     }
