@@ -224,6 +224,8 @@ impl Internet {
             // Long, so that a busy machine is not taken for a silent server.
             udp_timeout: Duration::from_secs(6),
             tcp_timeout: Duration::from_secs(6),
+            // One server stands for many here.
+            server_rate: 0,
             ..ProbeConfig::default()
         }
     }
