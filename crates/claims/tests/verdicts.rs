@@ -274,12 +274,20 @@ fn what_ended_the_look_is_said() {
         (ProbeFailure::ParentRefused(5), Code::Refused),
         (ProbeFailure::ParentRefused(2), Code::Servfail),
         (ProbeFailure::NoAddress, Code::NsWithoutAddress),
-        (ProbeFailure::NotDelegated("com".into()), Code::NotDelegated),
         (ProbeFailure::NameRefused("it is a public suffix".into()), Code::NameRefused),
         (ProbeFailure::Canary("timeout".into()), Code::Internal),
         (ProbeFailure::Internal("no descriptors".into()), Code::Internal),
     ] {
         assert_eq!(code(&failed(failure, vec![])), Some(expected));
+    }
+}
+
+#[test]
+fn a_domain_is_denied_only_by_who_knows() {
+    let told = |servers| judge(&challenge(), &failed(ProbeFailure::NotDelegated("com".into()), servers));
+    assert_eq!(told(vec![answer(1, 3, vec![])]).code(), Some(Code::NotDelegated));
+    for nobody in [vec![], vec![fault(1, NetworkFault::Timeout)], vec![answer(1, 0, vec![])]] {
+        assert!(!told(nobody.clone()).is_absence(), "{nobody:?}");
     }
 }
 

@@ -66,6 +66,7 @@ fn config(port: u16) -> ProbeConfig {
         roots: vec![RootHint { name: "root".into(), addr: IpAddr::V4(Ipv4Addr::LOCALHOST) }],
         udp_timeout: Duration::from_millis(30),
         udp_tries: 1,
+        server_rate: 0,
         tcp_timeout: Duration::from_millis(60),
         delegation_cache_ttl: Duration::ZERO,
         ..ProbeConfig::default()

@@ -29,7 +29,7 @@ use crate::diagnosis::{Code, Diagnosis};
 use crate::{Challenge, Observation, ProbeFailure};
 use compare::Wanted;
 pub use notes::{Note, notes};
-use tally::{Tally, ended_by, silence};
+use tally::{Tally, ended_by, said, silence};
 use words::Words;
 
 /// The verdict of one check.
@@ -134,6 +134,9 @@ impl Cause {
     }
 }
 
+/// The response code of a name that does not exist (RFC 1035 §4.1.1).
+const NXDOMAIN: u16 = 3;
+
 /// One challenge and what was seen of it.
 struct Case<'a> {
     challenge: &'a Challenge,
@@ -151,6 +154,11 @@ impl Case<'_> {
         // What stands at the end of aliases that are not followed any more is not what stands at the name, and of a
         // name that is not to be asked for nothing counts.
         if let Some(code) = barred(self.seen) {
+            // A denial needs somebody who knows and says so.
+            let denied = || self.seen.servers.iter().filter_map(said).any(|s| s.rcode == NXDOMAIN);
+            if code.is_absence() && !denied() {
+                return Err(silence(&self.seen.servers).into());
+            }
             return self.unless_unsure(code.into());
         }
         let first = self.tally(&self.seen.servers);

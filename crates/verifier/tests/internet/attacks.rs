@@ -1,4 +1,5 @@
 //! What strangers' zones try to make us do, and how little of it we do: counted where it would arrive.
+use std::fmt::Write as _;
 use std::net::{IpAddr, Ipv4Addr};
 use std::time::Duration;
 
@@ -34,7 +35,7 @@ fn hasty(config: &mut ProbeConfig) {
 async fn a_fan_of_name_servers_hardly_reaches_the_victim() {
     let mut fan = String::new();
     for i in 0..30 {
-        fan += &format!("fan.com. NS ns{i}.sub{i}.victim.com.\n");
+        let _ = writeln!(fan, "fan.com. NS ns{i}.sub{i}.victim.com.");
     }
     let internet = Plan::in_block(10).com(&fan).com(&to(10, "victim.com", 41)).start();
     let victim = Scripted::listen(internet.at(41), denial).await;
@@ -159,7 +160,7 @@ async fn nothing_is_sent_to_an_address_that_is_refused() {
     let mut com = String::new();
     for (i, refused) in REFUSED.iter().enumerate() {
         let rtype = if refused.contains(':') { "AAAA" } else { "A" };
-        com += &format!("n{i}.com. NS ns.n{i}.com.\nns.n{i}.com. {rtype} {refused}\n");
+        let _ = writeln!(com, "n{i}.com. NS ns.n{i}.com.\nns.n{i}.com. {rtype} {refused}");
     }
     let internet = Plan::in_block(15).com(&com).start();
     let traps = traps(internet.port).await;
@@ -180,7 +181,7 @@ async fn nothing_is_sent_to_an_address_that_is_refused() {
     }
 }
 
-/// Sockets where questions to 127.66.6.6, in all its spellings, to 0.0.0.0, to ::1 and to multicast groups would arrive.
+/// Sockets where questions to 127.66.6.6, in all its spellings, to 0.0.0.0, to `::1` and to multicast groups would arrive.
 async fn traps(port: u16) -> Vec<UdpSocket> {
     let mut traps = vec![];
     for at in ["127.66.6.6", "127.0.0.1", "::1"] {
@@ -255,7 +256,7 @@ async fn guesses_prove_nothing() {
 async fn silent_servers_cost_the_time_that_is_set() {
     let mut com = String::new();
     for i in 0..13 {
-        com += &format!("silent.com. NS ns{i}.silent.com.\nns{i}.silent.com. A {}\n", at(18, 41 + i));
+        let _ = writeln!(com, "silent.com. NS ns{i}.silent.com.\nns{i}.silent.com. A {}", at(18, 41 + i));
     }
     let internet = Plan::in_block(18).com(&com).start();
     let mut servers = vec![];

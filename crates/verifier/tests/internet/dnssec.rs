@@ -91,7 +91,7 @@ async fn judged_by(internet: &Internet, change: impl FnOnce(&mut deed_probe::Pro
 #[tokio::test]
 async fn our_own_validation_tells_whole_zones_from_broken_ones() {
     let internet = plan(5).start();
-    judged_by(&internet, |config| config.trust_anchor = Some(internet.anchor.parse().unwrap())).await;
+    judged_by(&internet, |config| config.trust_anchor = Some(internet.key())).await;
 }
 
 #[tokio::test]

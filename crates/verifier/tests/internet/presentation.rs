@@ -39,7 +39,12 @@ async fn values_are_read_as_zone_files_mean_them() {
         let seen = prober.look(question(&format!("{name}.com"))).await;
         assert_eq!(seen.servers.len(), servers.len(), "{name}: {seen:#?}");
         for server in &seen.servers {
-            assert_eq!(values(server), [meant.clone()], "{name}: {written} at {}", server.server);
+            assert_eq!(
+                values(server),
+                std::slice::from_ref(&meant),
+                "{name}: {written} at {}",
+                server.server
+            );
         }
     }
 }

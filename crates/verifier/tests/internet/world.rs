@@ -8,7 +8,7 @@ use deed_claims::name::DomainName;
 use deed_claims::{
     Challenge, ChallengeTemplates, Observation, Outcome, Reply, Scope, ServerAnswer, Token, judge,
 };
-use deed_probe::{ProbeConfig, Prober, Question, RootHint};
+use deed_probe::{ProbeConfig, Prober, Question, RootHint, TrustAnchor};
 use deed_testkit::{Bind, Denial, Knot, Nsd, PowerDns, SignedZone, Validity, ZoneText, free_port};
 
 /// A server that a zone is on.
@@ -224,6 +224,8 @@ impl Internet {
             // Long, so that a busy machine is not taken for a silent server.
             udp_timeout: Duration::from_secs(6),
             tcp_timeout: Duration::from_secs(6),
+            // One server stands for many here.
+            server_rate: 0,
             ..ProbeConfig::default()
         }
     }
@@ -232,9 +234,9 @@ impl Internet {
         self.prober_with(|_| {})
     }
 
-    /// With the root's key.
-    pub fn validating(&self) -> Prober {
-        self.prober_with(|config| config.trust_anchor = Some(self.anchor.parse().unwrap()))
+    /// The key of the root, for whoever validates.
+    pub fn key(&self) -> TrustAnchor {
+        self.anchor.parse().unwrap()
     }
 
     pub fn prober_with(&self, change: impl FnOnce(&mut ProbeConfig)) -> Prober {
