@@ -5,9 +5,10 @@ use std::time::Instant;
 
 use chrono::{DateTime, Utc};
 use deed_projector::{IfHeld, Projector, ProjectorMetrics, RebuildConfig, rebuild};
-use deed_store::{Checkpoints, Clock, EventStore, Position, SystemClock};
+use deed_store::{Checkpoints, Clock, Position, SystemClock, log_pages};
 use deed_store_postgres::{PostgresConfig, PostgresStore};
 use deed_testkit::{Database, Postgres};
+use futures::StreamExt;
 use tokio_util::sync::CancellationToken;
 
 use crate::{load::per_second, pgbench, rounds, sample};
@@ -87,12 +88,10 @@ pub async fn replay(name: &str, database: &Database) -> rounds::Row {
     let row = rounds::interleaved(name, aim, rounds::rounds(), async || {
         let reference = copied(database).await;
         let begin = Instant::now();
-        let (mut after, mut read) = (Position(0), 0);
-        loop {
-            let batch = store.read_log(after, PAGE).await.expect("the log");
-            let Some(last) = batch.last() else { break };
-            after = last.position;
-            read += batch.len() as u64;
+        let mut read = 0;
+        let mut pages = std::pin::pin!(log_pages(&store, Position(0), Position(events()), PAGE));
+        while let Some(page) = pages.next().await {
+            read += page.expect("the log").len() as u64;
         }
         let subject = per_second(read, begin.elapsed());
         rounds::Round { reference, subject, faults: read.abs_diff(events()) }

@@ -197,6 +197,7 @@ macro_rules! payloads {
             pub claim_id: ClaimId,
             $($(#[$fdoc])* pub $field: $ty,)*
             /// When it happened.
+            #[serde(deserialize_with = "crate::instant::read")]
             pub at: At,
         })+
     };
@@ -219,6 +220,7 @@ payloads! {
         /// The record to publish.
         challenge: Challenge,
         /// When the claim ends unless verification is requested.
+        #[serde(deserialize_with = "crate::instant::read")]
         expires_at: At,
     }
     /// Somebody asked for a check now; the first time, watching begins.
@@ -228,7 +230,11 @@ payloads! {
         /// Why.
         cause: CheckCause,
         /// Until when the claim is watched; absent where nothing is watched to a deadline.
-        #[serde(default, skip_serializing_if = "Option::is_none")]
+        #[serde(
+            default,
+            skip_serializing_if = "Option::is_none",
+            deserialize_with = "crate::instant::read_option"
+        )]
         expires_at: Option<At>,
     }
     /// A check was made. A failed one is data, not an error.
@@ -248,7 +254,11 @@ payloads! {
         #[serde(default, skip_serializing_if = "Option::is_none")]
         holder_record: Option<CheckOutcome>,
         /// When attempt + 1 falls due; absent when the claim is no longer checked.
-        #[serde(default, skip_serializing_if = "Option::is_none")]
+        #[serde(
+            default,
+            skip_serializing_if = "Option::is_none",
+            deserialize_with = "crate::instant::read_option"
+        )]
         next_check_at: Option<At>,
     }
     /// The record was proven to stand.
@@ -263,9 +273,14 @@ payloads! {
         /// Why it did not move at once.
         cause: ContestCause,
         /// When the grace ends; absent when an operator decides.
-        #[serde(default, skip_serializing_if = "Option::is_none")]
+        #[serde(
+            default,
+            skip_serializing_if = "Option::is_none",
+            deserialize_with = "crate::instant::read_option"
+        )]
         ends_at: Option<At>,
         /// When the next check falls due.
+        #[serde(deserialize_with = "crate::instant::read")]
         next_check_at: At,
     }
     /// The present holder answered.
@@ -289,6 +304,7 @@ payloads! {
         /// Whether a grant needs the TLS side's word before it is in service.
         awaits_activation: bool,
         /// When the holding is checked again.
+        #[serde(deserialize_with = "crate::instant::read")]
         next_check_at: At,
     }
     /// A hostname went into service.
@@ -303,7 +319,11 @@ payloads! {
         /// What is known.
         cause: MissingCause,
         /// When the holding may lapse; absent while the servers are only unreachable.
-        #[serde(default, skip_serializing_if = "Option::is_none")]
+        #[serde(
+            default,
+            skip_serializing_if = "Option::is_none",
+            deserialize_with = "crate::instant::read_option"
+        )]
         lapses_at: Option<At>,
     }
     /// The proof is back, with the same token.

@@ -1,7 +1,13 @@
 //! Typed identifiers; each shows itself with a prefix that says what it names.
-use std::{fmt, str::FromStr, sync::Arc};
+use std::{
+    fmt,
+    marker::PhantomData,
+    str::FromStr,
+    sync::{Arc, LazyLock},
+};
 
 use data_encoding::{Encoding, Specification};
+use serde::de::{Deserializer, Error, Visitor};
 use uuid::Uuid;
 
 /// A text that is not an identifier of the wanted kind.
@@ -19,11 +25,50 @@ pub enum IdError {
 }
 
 /// Lower-case base32 without padding (RFC 4648 §6): the alphabet of tokens and app ids.
-pub(crate) fn base32() -> Encoding {
+pub(crate) static BASE32: LazyLock<Encoding> = LazyLock::new(|| {
     let mut spec = Specification::new();
     spec.symbols.push_str("abcdefghijklmnopqrstuvwxyz234567");
     #[expect(clippy::expect_used, reason = "32 distinct ASCII symbols are a valid base32 alphabet")]
     spec.encoding().expect("a valid alphabet")
+});
+
+/// Reads a text where it lies: the log is decoded by the million, and a copy for each field would be most of it.
+struct Text<T>(PhantomData<T>);
+
+impl<T: FromStr<Err: fmt::Display>> Visitor<'_> for Text<T> {
+    type Value = T;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a string")
+    }
+
+    fn visit_str<E: Error>(self, text: &str) -> Result<T, E> {
+        text.parse().map_err(E::custom)
+    }
+}
+
+/// Deserializes what is parsed from a text.
+pub(crate) fn from_text<'de, D, T>(deserializer: D) -> Result<T, D::Error>
+where
+    D: Deserializer<'de>,
+    T: FromStr<Err: fmt::Display>,
+{
+    deserializer.deserialize_str(Text(PhantomData))
+}
+
+/// A text as it is, in one copy.
+struct Shared(Arc<str>);
+
+impl FromStr for Shared {
+    type Err = std::convert::Infallible;
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        Ok(Self(text.into()))
+    }
+}
+
+/// Deserializes a shared text.
+pub(crate) fn shared<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Arc<str>, D::Error> {
+    from_text(deserializer).map(|Shared(text)| text)
 }
 
 macro_rules! text_serde {
@@ -35,8 +80,7 @@ macro_rules! text_serde {
         }
         impl<'de> serde::Deserialize<'de> for $t {
             fn deserialize<D: serde::Deserializer<'de>>(d: D) -> Result<Self, D::Error> {
-                let text = <std::borrow::Cow<'de, str> as serde::Deserialize>::deserialize(d)?;
-                text.parse().map_err(serde::de::Error::custom)
+                $crate::id::from_text(d)
             }
         }
     };
@@ -108,7 +152,7 @@ pub struct AppId(Arc<str>);
 impl AppId {
     /// An app id made of 10 random bytes.
     pub fn from_bytes(bytes: [u8; 10]) -> Self {
-        Self(format!("app_{}", base32().encode(&bytes)).into())
+        Self(format!("app_{}", BASE32.encode(&bytes)).into())
     }
 
     /// The id with its prefix.

@@ -14,6 +14,7 @@ mod evidence;
 mod evolve;
 mod holder;
 mod id;
+mod instant;
 mod judge;
 pub mod name;
 mod observation;

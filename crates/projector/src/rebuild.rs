@@ -4,9 +4,10 @@
 use std::{sync::Arc, time::Duration};
 
 use deed_store::{
-    Changes, Checkpoints, Clock, EventStore, Lease, LeaseError, LeaseKeeper, Position, SubscriberError,
-    Unavailable,
+    Changes, Checkpoints, Clock, EventStore, Lease, LeaseError, LeaseKeeper, Position, RecordedEvent,
+    SubscriberError, Unavailable, log_pages,
 };
+use futures::{Stream, StreamExt};
 use tokio_util::sync::CancellationToken;
 
 use crate::projector::{Projector, READ_MODELS};
@@ -132,9 +133,9 @@ async fn fold_all(
     stop: &CancellationToken,
 ) -> Result<Rebuilt, RebuildError> {
     projector.models().reset(lease).await?;
-    let end = store.last_position().await?;
-    let mut folding = Folding { store, projector, batch, end, recent: Recent::default() };
     let mut from = Position(0);
+    let pages = Box::pin(log_pages(store, from, store.last_position().await?, batch));
+    let mut folding = Folding { pages, projector, recent: Recent::default() };
     let mut part = folding.after(from).await?;
     while let Some(Part { to, changes }) = part {
         if stop.is_cancelled() {
@@ -162,21 +163,19 @@ struct Part {
 }
 
 /// Folds the log part by part. What was folded before is either among the recent rows or written.
-struct Folding<'a> {
-    store: &'a dyn EventStore,
+struct Folding<'a, P> {
+    pages: P,
     projector: &'a Projector,
-    batch: usize,
-    end: Position,
     recent: Recent,
 }
 
-impl Folding<'_> {
+impl<P> Folding<'_, P>
+where
+    P: Stream<Item = Result<Vec<RecordedEvent>, Unavailable>> + Unpin,
+{
     /// The part after a position; none at the end.
     async fn after(&mut self, from: Position) -> Result<Option<Part>, RebuildError> {
-        if from >= self.end {
-            return Ok(None);
-        }
-        let events = self.store.read_log(from, self.batch).await?;
+        let Some(events) = self.pages.next().await.transpose()? else { return Ok(None) };
         let Some(to) = events.last().map(|event| event.position) else { return Ok(None) };
         let changes = self.projector.fold(from, &events, Some(&mut self.recent)).await;
         Ok(Some(Part { to, changes: changes.map_err(|error| failed(from, error))? }))

@@ -75,7 +75,7 @@ impl Failure {
     /// A row that must be the only one of its key is there already.
     pub(crate) fn is_duplicate(&self) -> bool {
         let Self::Sql(error) = self else { return false };
-        error.as_database_error().is_some_and(|e| e.is_unique_violation())
+        error.as_database_error().is_some_and(sqlx::error::DatabaseError::is_unique_violation)
     }
 
     /// The statement failed, the connection did not.

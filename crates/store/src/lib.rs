@@ -13,6 +13,7 @@ mod group_commit;
 mod idempotency;
 mod keys;
 mod lease_keeper;
+mod log_pages;
 mod read_models;
 mod record;
 mod subscription;
@@ -31,6 +32,7 @@ pub use group_commit::{GroupCommit, GroupCommitLimits, GroupCommitStats};
 pub use idempotency::{Begin, Idempotency, Receipt, RequestKey, StoredResponse};
 pub use keys::{ApiKey, KeyHash, KeyId, KeyOwner, KeyScope, Keys, NewKey};
 pub use lease_keeper::LeaseKeeper;
+pub use log_pages::log_pages;
 pub use read_models::{
     AppPage, AppRow, Changes, ClaimPage, ClaimQuery, ClaimRow, Cursor, DueRow, OwnershipRow, ReadModels,
 };

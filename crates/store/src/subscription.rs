@@ -8,6 +8,7 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 
+use crate::log_pages::without_gap;
 use crate::{
     Checkpoints, Clock, EventStore, Lease, LeaseError, LeaseKeeper, Position, RecordedEvent, Unavailable,
 };
@@ -326,19 +327,6 @@ impl Turn<'_> {
     async fn pause(&mut self) -> Result<(), Ended> {
         self.stop.run_until_cancelled(self.backoff.pause()).await.ok_or(Ended::Stopped)
     }
-}
-
-/// A hole in what was read, which would be lost if the checkpoint moved over it.
-#[derive(Debug, thiserror::Error)]
-#[error("position {found} was read where {expected} was to come")]
-struct Gap {
-    expected: Position,
-    found: Position,
-}
-
-fn without_gap(from: Position, events: &[RecordedEvent]) -> Result<(), Gap> {
-    let wrong = (from.0 + 1..).zip(events).find(|(expected, event)| event.position.0 != *expected);
-    wrong.map_or(Ok(()), |(expected, event)| Err(Gap { expected: Position(expected), found: event.position }))
 }
 
 /// How a wait for the log to grow ended.

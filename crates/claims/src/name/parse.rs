@@ -18,6 +18,11 @@ const DOTS: [char; 4] = ['.', '\u{3002}', '\u{ff0e}', '\u{ff61}'];
 
 /// The canonical form: lower-case A-labels, two or more, without a trailing dot.
 pub(super) fn canonical(text: &str) -> Result<String, NameError> {
+    if is_canonical(text) { Ok(text.to_owned()) } else { examined(text) }
+}
+
+/// The same, whatever the text looks like.
+pub(super) fn examined(text: &str) -> Result<String, NameError> {
     let text = text.trim_ascii();
     if text.is_empty() {
         return Err(NameError::Empty);
@@ -38,6 +43,23 @@ pub(super) fn canonical(text: &str) -> Result<String, NameError> {
         return Err(NameError::SingleLabel { name: Excerpt::of(&ascii) });
     }
     Ok(ascii.into_owned())
+}
+
+/// Whether a text is plainly in its canonical form already, as nearly every one is that was written by this program.
+/// What has hyphens as its third and fourth characters may be an A-label, which has to be looked at closely.
+pub(super) fn is_canonical(text: &str) -> bool {
+    let plain = |label: &str| {
+        let bytes = label.as_bytes();
+        (1..=MAX_LABEL_LEN).contains(&bytes.len())
+            && bytes.iter().all(|b| matches!(b, b'a'..=b'z' | b'0'..=b'9' | b'-'))
+            && bytes.first() != Some(&b'-')
+            && bytes.last() != Some(&b'-')
+            && bytes.get(2..4) != Some(b"--")
+    };
+    text.len() <= MAX_NAME_LEN
+        && text.contains('.')
+        && text.split('.').all(plain)
+        && refuse_ipv4(text).is_ok()
 }
 
 /// Spaces, IPv6 addresses, URLs and wildcards: everything that its characters give away.

@@ -6,4 +6,5 @@ mod execute;
 mod fake;
 mod group_commit;
 mod lease_keeper;
+mod log_pages;
 mod subscription;

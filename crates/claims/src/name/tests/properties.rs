@@ -67,6 +67,16 @@ fn check_text(text: &str) -> Result<(), TestCaseError> {
     Ok(())
 }
 
+/// Texts of what canonical names are made of, many of which are none.
+fn plain_texts() -> impl Strategy<Value = String> {
+    prop_oneof![
+        4 => "[a-z0-9-]{1,4}(\\.[a-z0-9-]{1,4}){1,3}",
+        1 => "(xn--)?[a-z0-9-]{1,4}\\.(0x)?[0-9a-f]{1,3}",
+        1 => "[a-z]{60,65}\\.com",
+        1 => "([a-z]{40}\\.){5,6}[a-z]{2,10}",
+    ]
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(2000) })]
 
@@ -78,5 +88,13 @@ proptest! {
     #[test]
     fn texts_near_names_keep_the_promises(text in near_names()) {
         check_text(&text)?;
+    }
+
+    /// The look that spares most names the close one never takes for a name what is none, nor for canonical what is not.
+    #[test]
+    fn what_looks_canonical_is(text in prop_oneof![plain_texts(), near_names()]) {
+        if parse::is_canonical(&text) {
+            prop_assert_eq!(parse::examined(&text), Ok(text));
+        }
     }
 }
