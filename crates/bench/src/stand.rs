@@ -18,7 +18,7 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 use crate::Services;
 use crate::cpu::{self, Used, Who};
 use crate::site::{ALL, Process, Site};
-use crate::talk::{Answer, Talk};
+use crate::talk::Answer;
 
 /// How the service runs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -178,11 +178,6 @@ impl Stand {
         }
         let kept = (folder, kept);
         Self { dns: Arc::new(dns), key, log, models, checkpoints, processes, whom, _kept: kept }
-    }
-
-    /// A connection to the HTTP interface.
-    pub async fn talk(&self) -> Talk {
-        Talk::to(self.api(), &self.key).await
     }
 
     /// Where the HTTP interface is.
