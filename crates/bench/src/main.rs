@@ -4,28 +4,37 @@
 //! names begin so; `DEED_BENCH_SECONDS` and `DEED_BENCH_ROUNDS` shorten it. A ratio below its floor fails the run.
 mod append;
 mod broker;
+mod cpu;
 mod dns;
 mod due_work;
+mod end_to_end;
+mod figures;
 mod http;
+mod idle;
 mod in_flight;
+mod latency;
 mod load;
 mod pgbench;
 mod reference;
 mod replay;
 mod rounds;
 mod sample;
+mod site;
+mod stand;
+mod talk;
+mod verifiers;
 
 use std::process::ExitCode;
 
 use deed_testkit::{Postgres, RabbitMq};
-use rounds::Row;
+use rounds::{Figure, Row};
 
 /// A row that compares nothing, and runs only when it is asked for by name.
 const REPORT: &str = "in-flight";
 
 // No row compares with the crates `postgres-es` and `esrs`: both still ask for sqlx 0.8, whose SQLite part links another
 // `libsqlite3-sys` than ours does, and cargo admits one of them in a program.
-const ROWS: [&str; 16] = [
+const ROWS: [&str; 23] = [
     "append-32",
     "append-256",
     "append-sqlite-32",
@@ -42,6 +51,13 @@ const ROWS: [&str; 16] = [
     "dns-hickory",
     "check",
     "due-work",
+    "end-to-end-embedded",
+    "end-to-end-server",
+    "latency-embedded",
+    "latency-server",
+    "idle-embedded",
+    "idle-server",
+    "verifiers",
 ];
 
 #[tokio::main]
@@ -59,15 +75,27 @@ async fn main() -> ExitCode {
     let mut services = Services::default();
     let (mut rows, mut figures) = (vec![], vec![]);
     for row in chosen {
-        match row {
-            "due-work" => {
-                let (postgres, broker) = services.both().await;
-                figures.extend(due_work::measure(row, postgres, broker).await);
-            }
-            _ => rows.push(measure(row, &mut services).await),
+        match tell(row, &mut services).await {
+            Some(told) => figures.extend(told),
+            None => rows.push(measure(row, &mut services).await),
         }
     }
     rounds::report(&rows, &figures)
+}
+
+/// A row that has no reference.
+async fn tell(row: &str, services: &mut Services) -> Option<Vec<Figure>> {
+    Some(match row.split('-').next()? {
+        "due" => {
+            let (postgres, broker) = services.both().await;
+            due_work::measure(row, postgres, broker).await
+        }
+        "end" => end_to_end::measure(row, services).await.into(),
+        "latency" => latency::measure(row, services).await.into(),
+        "idle" => idle::measure(row, services).await.into(),
+        "verifiers" => verifiers::measure(row, services).await.into(),
+        _ => return None,
+    })
 }
 
 /// Private servers, started when a row first needs them. Each round has a database or a virtual host of its own.
