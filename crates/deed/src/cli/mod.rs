@@ -99,7 +99,8 @@ impl Cli {
         let context = Context { config: self.config, output: Output::new(self.json) };
         match self.command {
             Command::Dev(command) => command.run(&context).await,
-            Command::Serve(command) => command.run(&context).await,
+            // A whole service and its settings: too much for the stack of whoever waits.
+            Command::Serve(command) => Box::pin(command.run(&context)).await,
             Command::Migrate => migrate::run(&context).await,
             Command::Keys(command) => command.run(&context).await,
             Command::Check(command) => command.run(&context).await,

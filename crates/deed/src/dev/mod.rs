@@ -112,7 +112,8 @@ pub(crate) async fn run(
     if matches!(settings.database, Database::Server(_)) {
         migrate(&settings).await?;
     }
-    let (host, keys) = Host::start(wishes.layout, settings, &asked, &folder, &stop).await?;
+    // The settings within make it a large one.
+    let (host, keys) = Box::pin(Host::start(wishes.layout, settings, &asked, &folder, &stop)).await?;
     let running = Running {
         urls: Urls {
             api: format!("http://{}", host.at.listen),
