@@ -1,4 +1,6 @@
 //! What is said of a domain: everything that was seen, the verdict, and what to do.
+use std::fmt::Write as _;
+
 use deed_claims::{
     Agreement, Challenge, Class, Context, Diagnosis, Evidence, Note, Observation, Outcome, Security,
     ServerEvidence, Transport, ValidationEvidence, VantageEvidence, judge_within, notes, printable,
@@ -149,7 +151,7 @@ fn rows(answers: &[ServerEvidence], evidence: &Evidence) -> String {
             result.push_str(" (truncated)");
         }
         if let Some(ede) = answer.ede {
-            result.push_str(&format!(" (EDE {ede})"));
+            let _ = write!(result, " (EDE {ede})");
         }
         let values = answer.values.join(" | ");
         cells([&answer.server, &address, over, &result, &answer.ms.to_string(), &serial, &values])
@@ -157,6 +159,7 @@ fn rows(answers: &[ServerEvidence], evidence: &Evidence) -> String {
     table(&all)
 }
 
+// Writing to a string cannot fail, here and above.
 fn dnssec(validation: &ValidationEvidence) -> String {
     let verdict = match validation.security {
         Security::Secure => "secure",
@@ -166,16 +169,16 @@ fn dnssec(validation: &ValidationEvidence) -> String {
     };
     let mut text = format!("DNSSEC: {verdict} (by {}, {} ms", validation.by, validation.ms);
     if let Some(result) = &validation.result {
-        text.push_str(&format!(", {result}"));
+        let _ = write!(text, ", {result}");
     }
     if let Some(ede) = validation.ede {
-        text.push_str(&format!(", EDE {ede}"));
+        let _ = write!(text, ", EDE {ede}");
     }
     if let Some(reason) = &validation.ede_text {
-        text.push_str(&format!(" \"{reason}\""));
+        let _ = write!(text, " \"{reason}\"");
     }
     if let Some(ttl) = validation.negative_ttl {
-        text.push_str(&format!(", remembers a denial for {ttl} s"));
+        let _ = write!(text, ", remembers a denial for {ttl} s");
     }
     text.push(')');
     text

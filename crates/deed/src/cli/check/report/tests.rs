@@ -41,8 +41,8 @@ fn seen(servers: Vec<ServerAnswer>) -> Observation {
     }
 }
 
-fn validation(security: Security, values: Vec<Vec<u8>>) -> Option<Validation> {
-    Some(Validation {
+fn validation(security: Security, values: Vec<Vec<u8>>) -> Validation {
+    Validation {
         by: "127.0.0.1:53".into(),
         security,
         rcode: Some(if values.is_empty() { 3 } else { 0 }),
@@ -50,7 +50,7 @@ fn validation(security: Security, values: Vec<Vec<u8>>) -> Option<Validation> {
         ede: None,
         negative_ttl: None,
         ms: 4,
-    })
+    }
 }
 
 fn report(expects: bool, seen: &Observation) -> Report {
@@ -74,7 +74,7 @@ fn proven() -> Observation {
     let vantage = |name: &str, reply| VantageAnswer { vantage: name.into(), reply, ms: 80 };
     let confirmation = Confirmation {
         repeated: Some(all().into_iter().map(over_tcp).collect()),
-        validation: validation(Security::Insecure, vec![value()]),
+        validation: Some(validation(Security::Insecure, vec![value()])),
         vantages: vec![
             vantage("fra", message(0, vec![value()])),
             vantage("sin", Reply::Fault(NetworkFault::Timeout)),
@@ -120,7 +120,7 @@ fn differing() -> Observation {
 }
 
 fn bogus() -> Observation {
-    let mut broken = validation(Security::Bogus, vec![]).unwrap();
+    let mut broken = validation(Security::Bogus, vec![]);
     broken.rcode = Some(2);
     broken.ede = Some(ExtendedError { code: 7, text: b"expired \x1b[31m".to_vec() });
     let confirmation = Confirmation { validation: Some(broken), ..Confirmation::default() };
