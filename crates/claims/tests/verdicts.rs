@@ -3,7 +3,7 @@ mod given;
 
 use deed_claims::{
     Agreement, Class, Code, Confirmation, Context, Diagnosis, Evidence, Findings, NetworkFault, Observation,
-    Outcome, Place, ProbeFailure, Reply, Security, judge, judge_within, notes,
+    Outcome, Place, ProbeFailure, Reply, Security, Validation, judge, judge_within, notes,
 };
 use given::seen::{
     again, aliased, answer, challenge, context, denies, elsewhere, failed, fault, of_every_cause, refusal,
@@ -42,8 +42,29 @@ fn the_whole_value_at_most_servers_twice_is_proof() {
 #[test]
 fn one_look_is_never_proof() {
     assert_eq!(code(&seen(shows())), Some(Code::BudgetExhausted));
-    let silent = validated(validation("self", Security::Indeterminate, vec![]), seen(shows()));
-    assert_eq!(code(&silent), Some(Code::BudgetExhausted));
+}
+
+#[test]
+fn not_to_know_whether_a_zone_is_signed_is_no_proof_however_often_it_was_asked() {
+    let unknown = |by, rcode| Validation { rcode, ..validation(by, Security::Indeterminate, vec![]) };
+    let shown = |by, rcode| validated(unknown(by, rcode), again(shows(), shows()));
+    assert_eq!(code(&shown("self", None)), Some(Code::Timeout), "nobody gave the keys");
+    assert_eq!(
+        code(&shown("192.0.2.53:53", Some(2))),
+        Some(Code::Servfail),
+        "the resolver did not get through"
+    );
+    assert_eq!(code(&shown("192.0.2.53:53", None)), Some(Code::Internal), "our resolver is down");
+    assert_eq!(code(&shown("192.0.2.53:53", Some(5))), Some(Code::Internal), "our resolver does not know us");
+    let spent = Observation { failure: Some(ProbeFailure::BudgetExhausted), ..shown("self", None) };
+    assert_eq!(code(&spent), Some(Code::BudgetExhausted));
+    // Nor does it take a name from anybody.
+    let gone = validated(unknown("192.0.2.53:53", None), again(denies(), denies()));
+    assert_eq!(under(&at_stake(), &gone), Some(Code::Internal));
+    assert_eq!(code(&gone), Some(Code::RecordNotFound));
+    let parent = Some(ProbeFailure::NotDelegated("com".into()));
+    let gone = Observation { failure: parent, ..gone };
+    assert_eq!(under(&at_stake(), &gone), Some(Code::Internal));
 }
 
 #[test]

@@ -4,6 +4,8 @@ use super::{Case, Cause, Tally};
 use crate::diagnosis::Code;
 use crate::{Reply, Security, Validation, VantageAnswer};
 
+const SERVFAIL: u16 = 2;
+
 /// Who validated where no resolver did.
 pub(super) const OURSELVES: &str = "self";
 
@@ -48,6 +50,9 @@ impl Case<'_> {
             }
             // One server's unsigned word weighs no more for our having asked it ourselves.
             let denied = answered(validation) && !shown && (secure || validation.by != OURSELVES);
+            if validation.security == Security::Indeterminate {
+                return Err(self.unvalidated(validation).into());
+            }
             if denied {
                 let remembered = validation.by != OURSELVES;
                 let code = if remembered { Code::StaleNegativeCache } else { Code::InconsistentServers };
@@ -56,6 +61,19 @@ impl Case<'_> {
         }
         self.repeated()?;
         self.seen_elsewhere()
+    }
+
+    /// Why nobody could tell whether the zone is signed. That is not the same as unsigned: whoever can keep the keys from
+    /// us must gain nothing by it.
+    fn unvalidated(&self, validation: &Validation) -> Code {
+        match (ended_by(self.seen), validation.rcode) {
+            (Some(code @ (Code::BudgetExhausted | Code::Internal)), _) => code,
+            _ if validation.by == OURSELVES => Code::Timeout,
+            // It answers, and did not get through to the zone or its parents.
+            (_, Some(SERVFAIL)) => Code::Servfail,
+            // A resolver of ours that does not answer, or refuses to, is our own trouble.
+            _ => Code::Internal,
+        }
     }
 
     /// The servers were asked once more, over TCP, and say the same.
@@ -99,6 +117,9 @@ impl Case<'_> {
                 // Signed, and it says the contrary.
                 Security::Secure if self.validated(validation) => return Some(Code::InconsistentServers),
                 Security::Secure if answered(validation) => return None,
+                Security::Indeterminate if self.context.at_stake => {
+                    return Some(self.unvalidated(validation));
+                }
                 _ => {}
             }
         }

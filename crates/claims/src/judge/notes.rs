@@ -38,7 +38,7 @@ impl Note {
             Self::PartiallyLame => "some of the listed name servers do not serve the zone",
             Self::BlockedAddress => "some of the listed name servers have addresses that are not asked",
             Self::Alias => "the name is an alias; what counts is the record at its target",
-            Self::NotValidated => "nobody could tell whether the zone is signed; it was asked twice instead",
+            Self::NotValidated => "nobody could tell whether the zone is signed",
         }
     }
 }

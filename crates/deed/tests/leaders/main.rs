@@ -1,6 +1,6 @@
 //! Relay, projector and dispatcher on PostgreSQL and RabbitMQ, whose processes die one after another in the middle of their
 //! work: whoever follows skips nothing, and what is repeated is the same again.
-#![expect(clippy::expect_used, clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
 mod process;
 
@@ -21,7 +21,7 @@ use deed_store::{Append, Checkpoints, EventStore, Metadata, Position, ReadModels
 use deed_testkit::{Postgres, RabbitMq as Broker, eventually};
 use serde_json::Value;
 
-use self::process::{PATIENCE, Place, Process};
+use self::process::{PATIENCE, Place};
 
 /// Claims that are made while processes die; two events each.
 const CLAIMS: u64 = 400;
@@ -142,7 +142,7 @@ async fn whoever_follows_a_dead_leader_skips_nothing_and_repeats_only_the_same()
     ears.close().await;
     listening.await.unwrap();
 
-    let heard = heard.lock().unwrap();
+    let heard = std::mem::take(&mut *heard.lock().unwrap());
     the_log_was_told_in_order(&heard, last);
     assert_eq!(due(&heard), (1..=CLAIMS).map(|n| (claim_id(n).to_string(), 1)).collect());
     let folded = store.digest().await.unwrap();
@@ -166,15 +166,12 @@ fn the_log_was_told_in_order(heard: &[CloudEvent], last: Position) {
     for event in heard {
         let Some(position) = event.extensions.get("position").and_then(Value::as_str) else { continue };
         let position: u64 = position.parse().unwrap();
-        match told.get(&position) {
-            Some(first) => {
-                assert_eq!(*first, (event.id.as_str(), &event.data), "position {position}");
-                repeated += 1;
-            }
-            None => {
-                assert_eq!(position, told.len() as u64 + 1, "an event was skipped");
-                told.insert(position, (&event.id, &event.data));
-            }
+        if let Some(first) = told.get(&position) {
+            assert_eq!(*first, (event.id.as_str(), &event.data), "position {position}");
+            repeated += 1;
+        } else {
+            assert_eq!(position, told.len() as u64 + 1, "an event was skipped");
+            told.insert(position, (&event.id, &event.data));
         }
     }
     assert_eq!(told.len() as u64, last.0);

@@ -17,7 +17,7 @@ use tokio_util::sync::CancellationToken;
 use crate::{LEASE, topology};
 
 /// Anything the test waits for happens within this time, or never.
-pub const PATIENCE: Duration = Duration::from_secs(120);
+pub const PATIENCE: Duration = Duration::from_mins(2);
 
 /// Where the log and the bus are.
 pub struct Place {

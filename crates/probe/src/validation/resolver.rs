@@ -18,33 +18,46 @@ use crate::wire::{Recursion, Wanted};
 const ASKED: usize = 3;
 const SERVFAIL: u16 = 2;
 
-/// Asks the resolvers in turn until one has a verdict.
+/// Asks the resolvers in turn until one has a verdict. Without one, the response code tells resolvers that could not find
+/// it out from those that do not answer.
 pub(super) async fn validate(shared: &Shared, budget: &Budget, subject: Subject<'_>) -> Validation {
     let inquiry = Inquiry::new(shared, budget, Mode::Usual);
+    let mut rcode = None;
     for resolver in &shared.config.resolvers {
-        if let Some(validation) = ask(&inquiry, *resolver, subject).await {
-            return validation;
+        match ask(&inquiry, *resolver, subject).await {
+            Ok(validation) => return validation,
+            Err(failed) => rcode = rcode.or(failed),
         }
     }
     let by = shared.config.resolvers.first().map(ToString::to_string).unwrap_or_default();
-    verdict(&by, Security::Indeterminate)
+    Validation { rcode, ..verdict(&by, Security::Indeterminate) }
 }
 
-async fn ask(inquiry: &Inquiry<'_>, resolver: SocketAddr, subject: Subject<'_>) -> Option<Validation> {
+/// A verdict, or the response code of a resolver that has none.
+async fn ask(
+    inquiry: &Inquiry<'_>,
+    resolver: SocketAddr,
+    subject: Subject<'_>,
+) -> Result<Validation, Option<u16>> {
     let by = resolver.to_string();
-    let answer = patiently(inquiry, resolver, subject, Recursion::Desired).await?;
+    let answer = patiently(inquiry, resolver, subject, Recursion::Desired).await.ok_or(None)?;
     if settled(&answer) {
         let security = if answer.authentic() { Security::Secure } else { Security::Insecure };
-        return Some(seen(inquiry, &answer, subject, verdict(&by, security)));
+        return Ok(seen(inquiry, &answer, subject, verdict(&by, security)));
     }
+    let failed = Err(Some(answer.rcode()));
     if answer.rcode() != SERVFAIL {
-        return None;
+        return failed;
     }
     // It fails because the zone's servers do, or because it does not believe what they say.
-    let unchecked = patiently(inquiry, resolver, subject, Recursion::Unchecked).await?;
-    let bogus =
-        Validation { rcode: Some(SERVFAIL), ede: answer.extended_error(), ..verdict(&by, Security::Bogus) };
-    settled(&unchecked).then_some(bogus)
+    match patiently(inquiry, resolver, subject, Recursion::Unchecked).await {
+        Some(unchecked) if settled(&unchecked) => Ok(Validation {
+            rcode: Some(SERVFAIL),
+            ede: answer.extended_error(),
+            ..verdict(&by, Security::Bogus)
+        }),
+        _ => failed,
+    }
 }
 
 async fn patiently(

@@ -3,7 +3,7 @@ use super::super::confirm::{OURSELVES, sees};
 use super::super::tally::{Tally, is_lame, said};
 use super::{Sentences, Words, listed, printable, span};
 use crate::diagnosis::Code;
-use crate::{ProbeFailure, Reply, ServerAnswer};
+use crate::{ProbeFailure, Reply, Security, ServerAnswer};
 
 const AGAIN: &str = "Nothing to change for the record itself: it is looked for again automatically.";
 
@@ -48,6 +48,9 @@ impl Words<'_> {
     fn silent(&self, code: Code) -> Sentences {
         let seen = self.case.seen;
         let first = self.tally();
+        if first.answering > 0 && self.is_unvalidated() {
+            return self.unvalidated(first);
+        }
         let again = seen.confirmation.repeated.as_deref().unwrap_or_default();
         if first.answering > 0 && !again.is_empty() {
             return self.unrepeated(code, first, again);
@@ -98,6 +101,26 @@ impl Words<'_> {
     }
 
     /// The first look was answered, the second was not.
+    fn is_unvalidated(&self) -> bool {
+        let validation = self.case.seen.confirmation.validation.as_ref();
+        validation.is_some_and(|v| v.security == Security::Indeterminate)
+    }
+
+    /// The servers' word is there, and nobody could tell whether it had to be signed.
+    fn unvalidated(&self, first: Tally) -> Sentences {
+        let saw = if first.matching > 0 { "was seen" } else { "was not there" };
+        let message = format!(
+            "The record {saw} at {}, but whether {} is signed by DNSSEC could not be found out: the servers of the zone or of \
+             those above it did not give their DS and DNSKEY records.",
+            self.place(),
+            self.zone()
+        );
+        let fix = format!(
+            "{AGAIN} If this goes on, ask the DNS host whether its servers answer for DS and DNSKEY."
+        );
+        (message, fix)
+    }
+
     fn unrepeated(&self, code: Code, first: Tally, again: &[ServerAnswer]) -> Sentences {
         let saw = if first.matching > 0 { "was seen" } else { "was not there" };
         let message = format!(
@@ -149,6 +172,9 @@ impl Words<'_> {
     fn inconsistent(&self) -> Sentences {
         let seen = self.case.seen;
         let first = self.tally();
+        if first.answering > 0 && self.is_unvalidated() {
+            return self.unvalidated(first);
+        }
         let again = seen.confirmation.repeated.as_deref().unwrap_or_default();
         let place = self.place();
         let message = if 0 < first.matching && first.matching < first.answering {
