@@ -159,7 +159,7 @@ pub struct Validation {
     pub rcode: Option<u16>,
     /// The values it saw.
     pub values: Vec<Vec<u8>>,
-    /// Why it failed (RFC 8914).
+    /// Why it failed (RFC 8914); beside an indeterminate verdict, our own trouble that stood in the way, a wrong clock.
     pub ede: Option<ExtendedError>,
     /// How much longer it may keep a denial, in seconds (RFC 2308 §5).
     pub negative_ttl: Option<u32>,

@@ -2,8 +2,9 @@
 mod given;
 
 use deed_claims::{
-    Agreement, Class, Code, Confirmation, Context, Diagnosis, Evidence, Findings, NetworkFault, Observation,
-    Outcome, Place, ProbeFailure, Reply, Security, Validation, judge, judge_within, notes,
+    Agreement, Class, Code, Confirmation, Context, Diagnosis, Evidence, ExtendedError, Findings,
+    NetworkFault, Observation, Outcome, Place, ProbeFailure, Reply, Security, Validation, judge,
+    judge_within, notes,
 };
 use given::seen::{
     again, aliased, answer, challenge, context, denies, elsewhere, failed, fault, of_every_cause, refusal,
@@ -56,6 +57,9 @@ fn not_to_know_whether_a_zone_is_signed_is_no_proof_however_often_it_was_asked()
     );
     assert_eq!(code(&shown("192.0.2.53:53", None)), Some(Code::Internal), "our resolver is down");
     assert_eq!(code(&shown("192.0.2.53:53", Some(5))), Some(Code::Internal), "our resolver does not know us");
+    let ede = Some(ExtendedError { code: 7, text: b"expired".to_vec() });
+    let late = Validation { ede, ..unknown("self", None) };
+    assert_eq!(code(&validated(late, again(shows(), shows()))), Some(Code::Internal), "our clock is wrong");
     let spent = Observation { failure: Some(ProbeFailure::BudgetExhausted), ..shown("self", None) };
     assert_eq!(code(&spent), Some(Code::BudgetExhausted));
     // Nor does it take a name from anybody.

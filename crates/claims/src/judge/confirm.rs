@@ -68,6 +68,8 @@ impl Case<'_> {
     fn unvalidated(&self, validation: &Validation) -> Code {
         match (ended_by(self.seen), validation.rcode) {
             (Some(code @ (Code::BudgetExhausted | Code::Internal)), _) => code,
+            // Our clock is wrong.
+            _ if validation.ede.is_some() => Code::Internal,
             _ if validation.by == OURSELVES => Code::Timeout,
             // It answers, and did not get through to the zone or its parents.
             (_, Some(SERVFAIL)) => Code::Servfail,

@@ -27,13 +27,35 @@ pub(super) fn explain(desk: &Desk<'_>, at: &Name) -> ExtendedError {
     let mut answers = desk.answers();
     // The chain from the top: a fault above explains those below.
     answers.sort_by_key(|((name, rtype), _)| (name.iter().len(), *rtype != RecordType::DS));
-    // The clock that signatures were checked against.
-    let now = SerialNumber::new(u32::try_from(TokioTime::current_time()).unwrap_or(u32::MAX));
-    let (code, text) = out_of_time(&answers, now)
+    let (code, text) = out_of_time(&answers, now())
         .or_else(|| key_missing(&answers, &desk.unanswered()))
         .or_else(|| unsigned(&answers, at))
         .unwrap_or_else(|| (BOGUS, format!("a signature for {} does not fit", text_of(at))));
     ExtendedError { code, text: text.into_bytes() }
+}
+
+/// What is out of time when every signature that the root zone has made is: the root signs anew all the time, and this
+/// machine's clock is what is wrong.
+pub(super) fn wrong_clock(desk: &Desk<'_>) -> Option<ExtendedError> {
+    let (answers, now) = (desk.answers(), now());
+    let times = |message| {
+        signatures(message).map(|(_, rrsig)| rrsig.input()).filter(|input| input.signer_name.is_root())
+    };
+    let inputs: Vec<_> = answers.iter().flat_map(|(_, message)| times(message)).collect();
+    let expired = inputs.iter().all(|input| input.sig_expiration < now);
+    let to_come = inputs.iter().all(|input| input.sig_inception > now);
+    if inputs.is_empty() || !(expired || to_come) {
+        return None;
+    }
+    let code = if expired { EXPIRED } else { NOT_YET_VALID };
+    let text =
+        format!("by this machine's clock, {}, no signature of the root zone is valid", time(now.get()));
+    Some(ExtendedError { code, text: text.into_bytes() })
+}
+
+/// The clock that signatures are checked against.
+fn now() -> SerialNumber {
+    SerialNumber::new(u32::try_from(TokioTime::current_time()).unwrap_or(u32::MAX))
 }
 
 fn signatures(message: &Message) -> impl Iterator<Item = (&Record, &RRSIG)> {

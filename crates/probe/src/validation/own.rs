@@ -66,6 +66,12 @@ async fn chase(library: &Library, desk: &Desk<'_>, name: &Name, most: usize) -> 
             Security::Secure => {}
             Security::Insecure => weakest = Security::Insecure,
             Security::Bogus => {
+                if let Some(ede) = fault::wrong_clock(desk) {
+                    tracing::warn!(
+                        "no signature of the root zone is valid now: is this machine's clock right?"
+                    );
+                    return Validation { ede: Some(ede), ..verdict(OURSELVES, Security::Indeterminate) };
+                }
                 let ede = Some(fault::explain(desk, &at));
                 return Validation { ede, ..verdict(OURSELVES, Security::Bogus) };
             }

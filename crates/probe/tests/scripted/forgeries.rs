@@ -27,6 +27,17 @@ async fn every_way_to_sign_badly_is_told() {
         assert_eq!(seen.confirmation.repeated, None, "it would change nothing");
     }
 
+    // Where the root's own signatures are out of time, it is we who have a wrong clock.
+    for (validity, code) in [(PAST, 7), (TO_COME, 8)] {
+        let mut off = with(validity);
+        off.test = off.test.valid(validity);
+        off.root = off.root.valid(validity);
+        let seen = off.listen().await.look().await;
+        let (security, found, text) = reason(&seen);
+        assert_eq!((security, found), (Security::Indeterminate, code), "{text}");
+        assert!(text.contains("clock"), "{text}");
+    }
+
     // The parent vouches for another key.
     let stranger = Signed::new("acme.test", vec![]);
     let mut broken = with(VALID);

@@ -95,7 +95,10 @@ async fn a_server_that_stays_silent_is_left_alone() {
         assert!(is(&answer.reply, NetworkFault::Timeout));
     }
     let asked = world.asked("127.0.0.5");
-    assert_eq!(asked, 10, "five datagrams and five connections");
+    assert!(
+        (10..=15).contains(&asked),
+        "{asked}: a datagram, perhaps one without EDNS, and a connection each"
+    );
     let started = Instant::now();
     for answer in join_all((0..100).map(|_| prober.ask(dead, AT))).await {
         assert!(is(&answer.reply, NetworkFault::Timeout));
@@ -113,7 +116,8 @@ async fn silence_says_nothing_of_a_server_while_nobody_is_heard() {
         let answers = join_all((0..8).map(|_| prober.ask(world.at("127.0.0.5"), AT))).await;
         assert!(answers.iter().all(|a| is(&a.reply, NetworkFault::Timeout)));
     }
-    assert_eq!(world.asked("127.0.0.5"), 32, "it may be our own network");
+    // A datagram, one without EDNS, and a connection each.
+    assert_eq!(world.asked("127.0.0.5"), 48, "it may be our own network");
 }
 
 #[tokio::test]
@@ -124,10 +128,16 @@ async fn a_server_that_answers_connections_only_is_asked_over_these_at_once() {
         .await;
     let prober = hasty(&world);
     let datagrams = || world.seen().iter().filter(|s| !s.tcp).count();
-    // The first one is not counted: nobody had been heard yet.
-    for (all, sent) in [(1, 1), (5, 6), (3, 6), (3, 6)] {
+    let ask = async |all| {
         let answers = join_all((0..all).map(|_| prober.ask(world.at(SERVER), AT))).await;
         assert!(answers.iter().all(|a| matches!(a.reply, Reply::Message { .. })), "{answers:?}");
-        assert_eq!(datagrams(), sent);
+        datagrams()
+    };
+    // The first is not counted: nobody had been heard yet.
+    assert_eq!(ask(1).await, 2, "with EDNS and without");
+    let sent = ask(5).await;
+    assert!((7..=12).contains(&sent), "{sent}");
+    for _ in 0..2 {
+        assert_eq!(ask(3).await, sent, "no more datagrams");
     }
 }
