@@ -156,7 +156,7 @@ fn names_are_mapped_as_unicodes_test_says() {
             (false, Ok(_)) if is_trailing_dot(case) => reasons += 1,
             (false, Ok(_)) if case.faults == "[V7]" && NEWER.contains(&case.ascii.as_str()) => newer += 1,
             (_, found) => {
-                misses.push(format!("{:?} {} -> {found:?}, not {}", case.source, case.faults, case.ascii))
+                misses.push(format!("{:?} {} -> {found:?}, not {}", case.source, case.faults, case.ascii));
             }
         }
     }
