@@ -73,7 +73,7 @@ mod tests {
 
     #[test]
     fn pauses_double_to_half_an_hour_and_are_of_one_attempt() {
-        let (all, claim) = (Troubles::new(Duration::from_secs(60)), ClaimId::from_bytes([1; 16]));
+        let (all, claim) = (Troubles::new(Duration::from_mins(1)), ClaimId::from_bytes([1; 16]));
         let mut now = DateTime::UNIX_EPOCH;
         for pause in [1, 2, 4, 8, 16, 30, 30] {
             all.add(claim, 1, now);
@@ -89,7 +89,7 @@ mod tests {
 
     #[test]
     fn what_is_remembered_is_bounded() {
-        let all = Troubles::new(Duration::from_secs(60));
+        let all = Troubles::new(Duration::from_mins(1));
         let now = DateTime::UNIX_EPOCH;
         for n in 0..=u32::try_from(REMEMBERED).unwrap() {
             all.add(ClaimId::from_bytes([1; 16]), n, now);

@@ -274,7 +274,7 @@ async fn while_not_even_names_that_have_to_exist_answer_nothing_is_consumed_and_
 #[tokio::test]
 async fn a_paused_verifier_stops_at_once() {
     let mut world = World::new(Dns::new()).await;
-    world.config.canary_poll = Duration::from_secs(3600);
+    world.config.canary_poll = Duration::from_hours(1);
     world.watch(1, ACME).await;
     world.dns.canary.store(true, Ordering::SeqCst);
     let running = Running::start(world.verifier());

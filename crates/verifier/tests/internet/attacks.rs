@@ -47,6 +47,35 @@ async fn a_fan_of_name_servers_hardly_reaches_the_victim() {
     assert_eq!(checked.verdict(), "ns_without_address");
 }
 
+/// Along a chain of aliases, each zone names servers in the victim's that do not exist: every one would be looked for.
+#[tokio::test]
+async fn name_servers_made_up_at_each_alias_are_given_up_soon() {
+    let mut com = String::new();
+    for link in 0..8 {
+        let _ = writeln!(com, "{}", delegation(22, &format!("link{link}.com"), 41));
+        for i in 0..12 {
+            let _ = writeln!(com, "link{link}.com. NS ns{i}.sub{link}-{i}.victim.com.");
+        }
+    }
+    let internet = Plan::in_block(22).com(&com).com(&delegation(22, "victim.com", 42)).start();
+    let _chain = Scripted::listen(internet.at(41), |asked| {
+        let name = asked.name();
+        let link = name.strip_prefix("_deed.link").and_then(|rest| rest.strip_suffix(".com"));
+        match link.and_then(|link| link.parse::<u8>().ok()) {
+            Some(7) => asked.with([txt(&name, "v=spf1 -all")]),
+            Some(link) => asked.with([cname(&name, &format!("_deed.link{}.com", link + 1))]),
+            None => denial(asked),
+        }
+    })
+    .await;
+    let victim = Scripted::listen(internet.at(42), denial).await;
+    let checked = check(&internet.prober(), "link0.com").await;
+    assert_bounded(&checked);
+    assert_eq!(checked.verdict(), "cname_elsewhere", "{:#?}", checked.seen);
+    // Those of the first zone; by then it is known what they are worth.
+    assert!((1..=16).contains(&victim.arrived()), "{} questions: {:#?}", victim.arrived(), checked.seen);
+}
+
 #[tokio::test]
 async fn delegations_that_lead_back_to_themselves_end_soon() {
     let internet = Plan::in_block(11)
