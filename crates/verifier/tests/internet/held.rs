@@ -1,13 +1,13 @@
 //! Names that somebody holds, looked at while our own resolver is away: nobody loses one by that.
-use std::net::SocketAddr;
 use std::time::Duration;
 
 use deed_claims::{Class, Context, Outcome, Security};
 use deed_probe::Prober;
 use deed_testkit::{Stub, Unbound};
+use hickory_proto::op::ResponseCode;
 
 use crate::scripted::{Play, Scripted};
-use crate::world::{By, Checked, Internet, Plan, at, check, check_within, value};
+use crate::world::{By, Checked, Plan, at, check, check_within, value};
 
 /// The cause that is told here.
 pub const SHOWN: &str = "internal";
@@ -19,15 +19,6 @@ fn plan(block: u8) -> Plan {
 
 fn at_stake() -> Context {
     Context { at_stake: true, ..Context::default() }
-}
-
-fn trusting(internet: &Internet, resolver: SocketAddr) -> Prober {
-    internet.prober_with(|config| {
-        config.resolvers = vec![resolver];
-        // What never answers has to be waited out.
-        config.udp_timeout = Duration::from_millis(500);
-        config.tcp_timeout = Duration::from_secs(1);
-    })
 }
 
 #[track_caller]
@@ -43,18 +34,40 @@ fn assert_our_own_trouble(checked: &Checked) {
     assert!(checked.seen.confirmation.repeated.is_some(), "{:#?}", checked.seen);
 }
 
+async fn judged_by(prober: &Prober) {
+    let at_stake = at_stake();
+    let gone = check_within(prober, "gone.com", &at_stake);
+    let kept = check_within(prober, "kept.com", &at_stake);
+    // Where nobody can lose anything, the servers' word for an absence will do.
+    let unclaimed = check(prober, "gone.com");
+    let (gone, kept, unclaimed) = futures::join!(gone, kept, unclaimed);
+    assert_our_own_trouble(&gone);
+    assert_our_own_trouble(&kept);
+    assert_eq!(unclaimed.verdict(), "record_not_found", "{unclaimed:#?}");
+}
+
 #[tokio::test]
 async fn a_holder_loses_nothing_while_the_trusted_resolver_is_down() {
     let internet = plan(7).start();
-    let _silent = Scripted::listen(internet.at(61), |_| Play::Silence).await;
-    // Nobody listens at the first, and nobody answers at the other.
+    let _refusing = Scripted::listen(internet.at(61), |asked| asked.error(ResponseCode::Refused)).await;
+    // Nobody listens at the first.
     for resolver in [internet.at(60), internet.at(61)] {
-        let prober = trusting(&internet, resolver);
-        assert_our_own_trouble(&check_within(&prober, "gone.com", &at_stake()).await);
-        assert_our_own_trouble(&check_within(&prober, "kept.com", &at_stake()).await);
-        // Where nobody can lose anything, the servers' word for an absence will do.
-        assert_eq!(check(&prober, "gone.com").await.verdict(), "record_not_found");
+        judged_by(&internet.prober_with(|config| config.resolvers = vec![resolver])).await;
     }
+}
+
+#[tokio::test]
+async fn a_holder_loses_nothing_while_the_trusted_resolver_is_silent() {
+    let internet = plan(9).start();
+    let _silent = Scripted::listen(internet.at(61), |_| Play::Silence).await;
+    let resolver = internet.at(61);
+    let prober = internet.prober_with(|config| {
+        config.resolvers = vec![resolver];
+        // What never answers has to be waited out.
+        config.udp_timeout = Duration::from_millis(500);
+        config.tcp_timeout = Duration::from_secs(2);
+    });
+    judged_by(&prober).await;
 }
 
 #[tokio::test]
