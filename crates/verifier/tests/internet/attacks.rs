@@ -1,27 +1,28 @@
 //! What strangers' zones try to make us do, and how little of it we do: counted where it would arrive.
 use std::fmt::Write as _;
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::IpAddr;
 use std::time::Duration;
 
 use deed_claims::Reply;
 use deed_probe::ProbeConfig;
 use hickory_proto::op::ResponseCode;
-use tokio::net::UdpSocket;
 
 use crate::scripted::{Asked, Play, Scripted, address, cname, ns, txt};
-use crate::world::{By, Checked, Internet, Plan, at, check, value};
+use crate::traps::{Traps, own_addresses};
+use crate::world::{By, Checked, Plan, at, check, value};
 
 /// Most that one check may cost others.
 const QUERIES: u32 = 60;
 const TIME: u32 = 20_000;
 
 #[track_caller]
-fn assert_bounded(checked: &Checked) {
+pub fn assert_bounded(checked: &Checked) {
     assert!(checked.seen.queries <= QUERIES && checked.seen.took_ms <= TIME, "{:#?}", checked.seen);
     assert_ne!(checked.verdict(), "proven", "{:#?}", checked.seen);
 }
 
-fn to(block: u8, domain: &str, last: u8) -> String {
+/// A zone with one server, and its address.
+pub fn delegation(block: u8, domain: &str, last: u8) -> String {
     format!("{domain}. NS ns.{domain}.\nns.{domain}. A {}", at(block, last))
 }
 
@@ -37,13 +38,42 @@ async fn a_fan_of_name_servers_hardly_reaches_the_victim() {
     for i in 0..30 {
         let _ = writeln!(fan, "fan.com. NS ns{i}.sub{i}.victim.com.");
     }
-    let internet = Plan::in_block(10).com(&fan).com(&to(10, "victim.com", 41)).start();
+    let internet = Plan::in_block(10).com(&fan).com(&delegation(10, "victim.com", 41)).start();
     let victim = Scripted::listen(internet.at(41), denial).await;
     let checked = check(&internet.prober(), "fan.com").await;
     assert_bounded(&checked);
     // Four names are resolved, and what is found out about one of them serves the others.
     assert!((1..=16).contains(&victim.arrived()), "{} questions: {:#?}", victim.arrived(), checked.seen);
     assert_eq!(checked.verdict(), "ns_without_address");
+}
+
+/// Along a chain of aliases, each zone names servers in the victim's that do not exist: every one would be looked for.
+#[tokio::test]
+async fn name_servers_made_up_at_each_alias_are_given_up_soon() {
+    let mut com = String::new();
+    for link in 0..8 {
+        let _ = writeln!(com, "{}", delegation(22, &format!("link{link}.com"), 41));
+        for i in 0..12 {
+            let _ = writeln!(com, "link{link}.com. NS ns{i}.sub{link}-{i}.victim.com.");
+        }
+    }
+    let internet = Plan::in_block(22).com(&com).com(&delegation(22, "victim.com", 42)).start();
+    let _chain = Scripted::listen(internet.at(41), |asked| {
+        let name = asked.name();
+        let link = name.strip_prefix("_deed.link").and_then(|rest| rest.strip_suffix(".com"));
+        match link.and_then(|link| link.parse::<u8>().ok()) {
+            Some(7) => asked.with([txt(&name, "v=spf1 -all")]),
+            Some(link) => asked.with([cname(&name, &format!("_deed.link{}.com", link + 1))]),
+            None => denial(asked),
+        }
+    })
+    .await;
+    let victim = Scripted::listen(internet.at(42), denial).await;
+    let checked = check(&internet.prober(), "link0.com").await;
+    assert_bounded(&checked);
+    assert_eq!(checked.verdict(), "cname_elsewhere", "{:#?}", checked.seen);
+    // Those of the first zone; by then it is known what they are worth.
+    assert!((1..=16).contains(&victim.arrived()), "{} questions: {:#?}", victim.arrived(), checked.seen);
 }
 
 #[tokio::test]
@@ -67,7 +97,7 @@ async fn delegations_that_lead_back_to_themselves_end_soon() {
 /// Each zone of a server refers to a deeper one on the same server, for ever.
 #[tokio::test]
 async fn delegations_without_an_end_are_left() {
-    let internet = Plan::in_block(12).com(&to(12, "deep.com", 41)).start();
+    let internet = Plan::in_block(12).com(&delegation(12, "deep.com", 41)).start();
     let server = Scripted::listen(internet.at(41), |asked| {
         let name = asked.name();
         // Upwards, sideways and to itself, as the name has it.
@@ -85,7 +115,7 @@ async fn aliases_in_circles_and_without_an_end_are_left() {
     let internet = Plan::in_block(13)
         .domain("ping.com", &[By::Nsd], "_deed CNAME _deed.pong.com.")
         .domain("pong.com", &[By::Nsd], "_deed CNAME _deed.ping.com.")
-        .com(&to(13, "chain.com", 41))
+        .com(&delegation(13, "chain.com", 41))
         .start();
     let server = Scripted::listen(internet.at(41), |asked| {
         let name = asked.name();
@@ -106,9 +136,9 @@ async fn aliases_in_circles_and_without_an_end_are_left() {
 #[tokio::test]
 async fn claims_of_thousands_of_records_are_no_answer() {
     let internet = Plan::in_block(14)
-        .com(&to(14, "counts.com", 41))
-        .com(&to(14, "cut.com", 42))
-        .com(&to(14, "drip.com", 43))
+        .com(&delegation(14, "counts.com", 41))
+        .com(&delegation(14, "cut.com", 42))
+        .com(&delegation(14, "drip.com", 43))
         .start();
     let claim = |asked: &Asked| {
         let Play::Answer(message) = asked.with([txt(&asked.name(), &value())]) else { unreachable!() };
@@ -136,11 +166,11 @@ async fn claims_of_thousands_of_records_are_no_answer() {
     assert!(cut.arrived() <= 12 && drip.arrived() <= 12, "{} and {}", cut.arrived(), drip.arrived());
 }
 
-/// Every address that is not public, as glue; what can be reached on this machine is listened at.
-#[tokio::test]
-async fn nothing_is_sent_to_an_address_that_is_refused() {
-    const REFUSED: [&str; 16] = [
+/// Addresses that are not public, with those of this machine.
+fn refused() -> Vec<IpAddr> {
+    let refused = [
         "127.66.6.6",
+        "127.0.0.1",
         "0.0.0.0",
         "10.1.2.3",
         "172.16.1.1",
@@ -157,52 +187,53 @@ async fn nothing_is_sent_to_an_address_that_is_refused() {
         "fe80::1",
         "fd00:ec2::254",
     ];
-    let mut com = String::new();
-    for (i, refused) in REFUSED.iter().enumerate() {
-        let rtype = if refused.contains(':') { "AAAA" } else { "A" };
-        let _ = writeln!(com, "n{i}.com. NS ns.n{i}.com.\nns.n{i}.com. {rtype} {refused}");
-    }
-    let internet = Plan::in_block(15).com(&com).start();
-    let traps = traps(internet.port).await;
-    let prober = internet.prober_with(|config| config.ipv6 = deed_probe::Ipv6::On);
-    for (i, refused) in REFUSED.iter().enumerate() {
-        let checked = check(&prober, &format!("n{i}.com")).await;
-        assert_bounded(&checked);
-        assert_eq!(checked.verdict(), "blocked_address", "{refused}: {:#?}", checked.seen);
-        assert!(
-            checked.seen.servers.iter().all(|s| s.reply == Reply::Blocked),
-            "{refused}: {:#?}",
-            checked.seen
-        );
-    }
-    for trap in &traps {
-        let arrived = trap.try_recv(&mut [0; 512]);
-        assert_eq!(arrived.unwrap_err().kind(), std::io::ErrorKind::WouldBlock, "{:?}", trap.local_addr());
-    }
+    refused.iter().map(|ip| ip.parse().unwrap()).chain(own_addresses()).collect()
 }
 
-/// Sockets where questions to 127.66.6.6, in all its spellings, to 0.0.0.0, to `::1` and to multicast groups would arrive.
-async fn traps(port: u16) -> Vec<UdpSocket> {
-    let mut traps = vec![];
-    for at in ["127.66.6.6", "127.0.0.1", "::1"] {
-        let at: IpAddr = at.parse().unwrap();
-        match UdpSocket::bind((at, port)).await {
-            Ok(socket) => traps.push(socket),
-            // Not every machine has IPv6.
-            Err(_) if at.is_ipv6() => {}
-            Err(error) => panic!("{at}: {error}"),
-        }
+/// Each of them as glue; where it can be reached on this machine, a trap stands.
+#[tokio::test]
+async fn nothing_is_sent_to_an_address_that_is_refused() {
+    let refused = refused();
+    let mut com = String::new();
+    for (i, ip) in refused.iter().enumerate() {
+        let rtype = if ip.is_ipv6() { "AAAA" } else { "A" };
+        let _ = writeln!(com, "n{i}.com. NS ns.n{i}.com.\nns.n{i}.com. {rtype} {ip}");
     }
-    let group = UdpSocket::bind((Ipv4Addr::new(224, 0, 0, 251), port)).await.unwrap();
-    group.join_multicast_v4(Ipv4Addr::new(224, 0, 0, 251), Ipv4Addr::LOCALHOST).unwrap();
-    traps.push(group);
-    traps
+    let internet = Plan::in_block(15).com(&com).start();
+    let traps = Traps::set(internet.port);
+    let prober = internet.prober_with(|config| {
+        hasty(config);
+        config.ipv6 = deed_probe::Ipv6::On;
+        // No server of this internet is elsewhere.
+        config.allow_networks = vec!["127.53.15.0/24".parse().unwrap()];
+    });
+    for (i, ip) in refused.iter().enumerate() {
+        let checked = check(&prober, &format!("n{i}.com")).await;
+        assert_eq!(traps.caught(), [], "{ip}: {:#?}", checked.seen);
+        assert_bounded(&checked);
+        assert_eq!(checked.verdict(), "blocked_address", "{ip}: {:#?}", checked.seen);
+        assert!(checked.seen.servers.iter().all(|s| s.reply == Reply::Blocked), "{ip}: {:#?}", checked.seen);
+    }
+    let reachable: Vec<IpAddr> = refused.into_iter().filter(is_here).collect();
+    traps.assert_sharp(&reachable);
+}
+
+/// Whether a datagram to this address ends up on this machine.
+fn is_here(ip: &IpAddr) -> bool {
+    let group = ip.is_multicast();
+    let local = |ip: IpAddr| ip.is_loopback() || ip.is_unspecified();
+    // Not every machine has IPv6, in which mapped addresses are written.
+    let has_v6 = || std::net::UdpSocket::bind("[::1]:0").is_ok();
+    (group || local(ip.to_canonical()) || own_addresses().contains(ip)) && (ip.is_ipv4() || has_v6())
 }
 
 /// Alone on the path of datagrams, a forger is always first; the connection reaches the server itself.
 #[tokio::test]
 async fn a_forger_of_datagrams_proves_nothing() {
-    let internet = Plan::in_block(16).com(&to(16, "forged.com", 41)).com(&to(16, "hidden.com", 42)).start();
+    let internet = Plan::in_block(16)
+        .com(&delegation(16, "forged.com", 41))
+        .com(&delegation(16, "hidden.com", 42))
+        .start();
     let forged = |asked: &Asked| {
         if asked.tcp { denial(asked) } else { asked.with([txt(&asked.name(), &value())]) }
     };
@@ -222,7 +253,7 @@ async fn a_forger_of_datagrams_proves_nothing() {
     assert!(!outcome.is_absence(), "{outcome:?} {seen:#?}");
 }
 
-fn denial(asked: &Asked) -> Play {
+pub fn denial(asked: &Asked) -> Play {
     let mut answer = asked.answer();
     answer.metadata.response_code = ResponseCode::NXDomain;
     let name = asked.name();
@@ -232,23 +263,53 @@ fn denial(asked: &Asked) -> Play {
     Play::Answer(answer)
 }
 
-/// A forger beside the path has to guess: wrong ids, wrong names, and the right question in other letters.
+/// Resolvers open to everybody, and servers with a copy of nobody knows what: they speak without authority.
 #[tokio::test]
-async fn guesses_prove_nothing() {
-    let internet: Internet = Plan::in_block(17).com(&to(17, "guessed.com", 41)).start();
-    let guess = |asked: &Asked| {
-        let Play::Answer(mut message) = asked.with([txt(&asked.name(), &value())]) else { unreachable!() };
-        if asked.tcp {
-            return denial(asked);
-        }
-        message.metadata.id = message.metadata.id.wrapping_add(1);
+async fn hearsay_proves_nothing() {
+    let internet =
+        Plan::in_block(20).com(&delegation(20, "heard.com", 41)).com(&delegation(20, "gone.com", 42)).start();
+    let hearsay = |play: Play| {
+        let Play::Answer(mut message) = play else { unreachable!() };
+        message.metadata.authoritative = false;
         Play::Answer(message)
     };
-    let server = Scripted::listen(internet.at(41), guess).await;
-    let checked = check(&internet.prober_with(hasty), "guessed.com").await;
+    let _heard =
+        Scripted::listen(internet.at(41), move |asked| hearsay(asked.with([txt(&asked.name(), &value())])))
+            .await;
+    let _gone = Scripted::listen(internet.at(42), move |asked| hearsay(denial(asked))).await;
+    let prober = internet.prober();
+    for domain in ["heard.com", "gone.com"] {
+        let checked = check(&prober, domain).await;
+        assert_bounded(&checked);
+        assert_eq!(checked.verdict(), "lame_delegation", "{domain}: {:#?}", checked.seen);
+        assert!(!checked.outcome.is_absence());
+    }
+}
+
+/// Eight servers and eight aliases, each of which is asked for at each of the servers: more than a check may ask.
+#[tokio::test]
+async fn what_costs_more_than_a_check_may_ask_is_left_there() {
+    let mut com = String::new();
+    for i in 0..8 {
+        let _ = writeln!(com, "dear.com. NS ns{i}.dear.com.\nns{i}.dear.com. A {}", at(21, 41 + i));
+    }
+    let internet = Plan::in_block(21).com(&com).start();
+    let mut servers = vec![];
+    for i in 0..8 {
+        let server = Scripted::listen(internet.at(41 + i), |asked| {
+            let name = asked.name();
+            // The value is there, for whoever goes all the way.
+            let passed = name.bytes().take_while(|byte| *byte == b'x').count();
+            let end = passed == 8;
+            asked.with([if end { txt(&name, &value()) } else { cname(&name, &format!("x{name}")) }])
+        });
+        servers.push(server.await);
+    }
+    let checked = check(&internet.prober(), "dear.com").await;
     assert_bounded(&checked);
-    // The look and what is asked to find the mistake: two datagrams and a connection each.
-    assert!(server.arrived() <= 30, "{}", server.arrived());
+    assert_eq!(checked.verdict(), "budget_exhausted", "{:#?}", checked.seen);
+    let arrived: usize = servers.iter().map(Scripted::arrived).sum();
+    assert!(arrived < 60 && checked.seen.queries == QUERIES, "{arrived}: {:#?}", checked.seen);
 }
 
 /// Thirteen servers that never answer: the check ends in time and says that nobody answered.

@@ -3,12 +3,13 @@ use std::collections::BTreeSet;
 use std::fmt::Write as _;
 use std::time::Duration;
 
-use deed_claims::{Code, Evidence, Outcome};
+use deed_claims::{Code, Context, EarlierValue, Evidence, Outcome};
 use futures::future::join_all;
 use hickory_proto::op::ResponseCode;
 
 use crate::scripted::{Asked, Play, Scripted, address, cname, ns, soa, txt};
-use crate::world::{By, Checked, Internet, Plan, at, check, token, value};
+use crate::world::{By, Checked, Internet, Plan, at, challenge_with, check_within, token, value};
+use crate::{dnssec, fresh, held};
 
 const BLOCK: u8 = 1;
 
@@ -26,6 +27,7 @@ const FOUND: &[(&str, &str)] = &[
     ("twice.com", "value_doubled"),
     ("bare.com", "value_prefix_missing"),
     ("labelled.com", "value_prefix_missing"),
+    ("earlier.com", "value_of_earlier_claim"),
     ("halves.com", "split_over_records"),
     ("apex.com", "at_apex"),
     ("plain.com", "at_parent_label"),
@@ -57,19 +59,16 @@ const SCRIPTED: &[(&str, &str)] = &[
     ("labyrinth.com", "budget_exhausted"),
 ];
 
-/// Codes that other tests show, or that no zone causes.
-const ELSEWHERE: &[&str] = &[
-    // `fresh.rs`
-    "stale_negative_cache",
-    "vantage_disagreement",
-    // `dnssec.rs`
-    "dnssec_bogus",
-    // Needs another claim of the same holder: below.
-    "value_of_earlier_claim",
-    // Not from the DNS: the deployment's rules, and our own trouble.
-    "name_refused",
-    "internal",
-];
+/// The holder has claimed each of the names before.
+fn context() -> Context {
+    let earlier =
+        EarlierValue { value: earlier_value().into(), issued_at: "2026-03-01T12:00:00Z".parse().unwrap() };
+    Context { earlier: vec![earlier], ..Context::default() }
+}
+
+fn earlier_value() -> String {
+    challenge_with("earlier.com", [6; 20]).record_value.to_string()
+}
 
 fn plan() -> Plan {
     let value = value();
@@ -92,6 +91,7 @@ fn plan() -> Plan {
         ("twice.com", format!("_deed TXT \"{value}{value}\"")),
         ("bare.com", format!("_deed TXT \"{}\"", token())),
         ("labelled.com", format!("_deed TXT \"_deed.labelled.com={value}\"")),
+        ("earlier.com", format!("_deed TXT \"{}\"", earlier_value())),
         ("halves.com", format!("_deed TXT \"{first}\"\n_deed TXT \"{second}\"")),
         ("apex.com", format!("@ TXT \"{value}\"")),
         ("plain.com", format!("deed TXT \"{value}\"")),
@@ -170,8 +170,9 @@ async fn each_fault_has_its_code_and_no_other() {
         config.udp_timeout = Duration::from_millis(500);
         config.tcp_timeout = Duration::from_secs(1);
     });
-    let real = join_all(FOUND.iter().map(|(domain, _)| check(&patient, domain)));
-    let played = join_all(SCRIPTED.iter().map(|(domain, _)| check(&hasty, domain)));
+    let context = context();
+    let real = join_all(FOUND.iter().map(|(domain, _)| check_within(&patient, domain, &context)));
+    let played = join_all(SCRIPTED.iter().map(|(domain, _)| check_within(&hasty, domain, &context)));
     let (real, played) = futures::join!(real, played);
 
     let expected: Vec<&(&str, &str)> = FOUND.iter().chain(SCRIPTED).collect();
@@ -188,10 +189,12 @@ async fn each_fault_has_its_code_and_no_other() {
 
 #[test]
 fn no_code_is_left_out() {
-    let shown: BTreeSet<&str> =
-        FOUND.iter().chain(SCRIPTED).map(|(_, code)| *code).chain(ELSEWHERE.iter().copied()).collect();
-    let all: BTreeSet<&str> = Code::ALL.iter().map(|code| code.as_str()).collect();
-    assert_eq!(shown, all);
+    let here = FOUND.iter().chain(SCRIPTED).map(|(_, code)| *code);
+    let there = [dnssec::SHOWN, held::SHOWN].into_iter().chain(fresh::SHOWN);
+    let shown: BTreeSet<&str> = here.chain(there).collect();
+    // Refused names are not looked up.
+    let all = Code::ALL.iter().filter(|code| **code != Code::NameRefused);
+    assert_eq!(shown, all.map(|code| code.as_str()).collect());
 }
 
 /// What was seen where the verdict is another than expected.

@@ -5,6 +5,9 @@ use futures::future::join_all;
 
 use crate::world::{By, Checked, Internet, Plan, at, check, value};
 
+/// The cause that is told here.
+pub const SHOWN: &str = "dnssec_bogus";
+
 fn exact() -> String {
     format!("_deed TXT \"{}\"", value())
 }
@@ -79,7 +82,7 @@ async fn judged_by(internet: &Internet, change: impl FnOnce(&mut deed_probe::Pro
     assert_eq!(security(&plain), Some(Security::Insecure), "{:#?}", plain.seen);
     let bogus = join_all(BOGUS.map(|(domain, _)| check(&prober, domain))).await;
     for ((domain, errors), checked) in BOGUS.iter().zip(&bogus) {
-        assert_eq!(checked.verdict(), "dnssec_bogus", "{domain}: {checked:#?}");
+        assert_eq!(checked.verdict(), SHOWN, "{domain}: {checked:#?}");
         let said = checked.seen.confirmation.validation.as_ref().and_then(|v| v.ede.as_ref()).map(|e| e.code);
         assert!(said.is_some_and(|code| errors.contains(&code)), "{domain}: {said:?} is none of {errors:?}");
     }

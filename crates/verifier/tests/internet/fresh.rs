@@ -12,6 +12,11 @@ use crate::world::{By, Internet, Plan, at, challenge, check, question, value};
 
 const DOMAIN: &str = "fresh.com";
 
+/// The causes that are told here.
+pub const SHOWN: [&str; 2] = [REMEMBERED, UNSEEN];
+const REMEMBERED: &str = "stale_negative_cache";
+const UNSEEN: &str = "vantage_disagreement";
+
 /// A resolver that caches as long as the zone lets it: an hour.
 fn resolver(internet: &Internet) -> Unbound {
     let stub = |zone: &str, last| Stub { zone: zone.to_owned(), server: internet.at(last) };
@@ -62,7 +67,7 @@ async fn a_fresh_record_is_proven_while_caches_still_deny_it() {
     let cache_at = cache.address();
     let trusting = internet.prober_with(|config| config.resolvers = vec![cache_at]);
     let checked = check(&trusting, DOMAIN).await;
-    assert_eq!(checked.verdict(), "stale_negative_cache", "{checked:#?}");
+    assert_eq!(checked.verdict(), REMEMBERED, "{checked:#?}");
     let Outcome::NotProven(diagnosis) = &checked.outcome else { unreachable!() };
     assert!(diagnosis.clears_in.is_some_and(|seconds| (3000..=3600).contains(&seconds)), "{diagnosis:?}");
 
@@ -73,5 +78,5 @@ async fn a_fresh_record_is_proven_while_caches_still_deny_it() {
     });
     let seen = elsewhere.look(question(DOMAIN)).await;
     let outcome = judge(&challenge(DOMAIN), &seen);
-    assert_eq!(outcome.code().map(deed_claims::Code::as_str), Some("vantage_disagreement"), "{seen:#?}");
+    assert_eq!(outcome.code().map(deed_claims::Code::as_str), Some(UNSEEN), "{seen:#?}");
 }

@@ -24,6 +24,8 @@ pub enum Play {
     Raw(Vec<u8>),
     /// On a connection, one byte after the other, this far apart.
     Drip(Vec<u8>, Duration),
+    /// These datagrams, as if a forger had been faster, and then the answer.
+    Guesses(Vec<Vec<u8>>, Message),
     Silence,
 }
 
@@ -32,6 +34,7 @@ type Script = Arc<dyn Fn(&Asked) -> Play + Send + Sync>;
 /// A server that plays until this is dropped.
 pub struct Scripted {
     arrived: Arc<AtomicUsize>,
+    connected: Arc<AtomicUsize>,
     _tasks: JoinSet<()>,
 }
 
@@ -51,19 +54,24 @@ impl Scripted {
 
     async fn serve(at: SocketAddr, listener: Option<TcpListener>, script: Script) -> Self {
         let socket = UdpSocket::bind(at).await.unwrap();
-        let arrived = Arc::new(AtomicUsize::new(0));
-        let actor = Actor { script, arrived: Arc::clone(&arrived) };
+        let [arrived, connected] = [(), ()].map(|()| Arc::new(AtomicUsize::new(0)));
+        let actor = Actor { script, arrived: Arc::clone(&arrived), connected: Arc::clone(&connected) };
         let mut tasks = JoinSet::new();
         if let Some(listener) = listener {
             tasks.spawn(actor.clone().accept(listener));
         }
         tasks.spawn(actor.datagrams(socket));
-        Self { arrived, _tasks: tasks }
+        Self { arrived, connected, _tasks: tasks }
     }
 
     /// Datagrams and connections that arrived.
     pub fn arrived(&self) -> usize {
         self.arrived.load(Ordering::SeqCst)
+    }
+
+    /// The connections among them.
+    pub fn connected(&self) -> usize {
+        self.connected.load(Ordering::SeqCst)
     }
 }
 
@@ -71,6 +79,7 @@ impl Scripted {
 struct Actor {
     script: Script,
     arrived: Arc<AtomicUsize>,
+    connected: Arc<AtomicUsize>,
 }
 
 impl Actor {
@@ -82,6 +91,12 @@ impl Actor {
             let bytes = match self.play(&buffer[..size], false) {
                 Play::Answer(message) => message.to_vec().unwrap(),
                 Play::Raw(bytes) | Play::Drip(bytes, _) => bytes,
+                Play::Guesses(guesses, truth) => {
+                    for guess in guesses {
+                        let _ = socket.send_to(&guess, from).await;
+                    }
+                    truth.to_vec().unwrap()
+                }
                 Play::Silence => continue,
             };
             // The asker may be gone.
@@ -94,6 +109,7 @@ impl Actor {
         loop {
             let (stream, _) = listener.accept().await.unwrap();
             self.arrived.fetch_add(1, Ordering::SeqCst);
+            self.connected.fetch_add(1, Ordering::SeqCst);
             let actor = self.clone();
             conversations.spawn(async move { actor.converse(stream).await });
         }
@@ -105,7 +121,7 @@ impl Actor {
             let mut question = vec![0; usize::from(length)];
             stream.read_exact(&mut question).await?;
             let (bytes, apart) = match self.play(&question, true) {
-                Play::Answer(message) => (message.to_vec().unwrap(), None),
+                Play::Answer(message) | Play::Guesses(_, message) => (message.to_vec().unwrap(), None),
                 Play::Raw(bytes) => (bytes, None),
                 Play::Drip(bytes, apart) => (bytes, Some(apart)),
                 Play::Silence => return Ok(()),

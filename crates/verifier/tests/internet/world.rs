@@ -6,7 +6,8 @@ use std::time::Duration;
 
 use deed_claims::name::DomainName;
 use deed_claims::{
-    Challenge, ChallengeTemplates, Observation, Outcome, Reply, Scope, ServerAnswer, Token, judge,
+    Challenge, ChallengeTemplates, Context, Observation, Outcome, Reply, Scope, ServerAnswer, Token,
+    judge_within,
 };
 use deed_probe::{ProbeConfig, Prober, Question, RootHint, TrustAnchor};
 use deed_testkit::{Bind, Denial, Knot, Nsd, PowerDns, SignedZone, Validity, ZoneText, free_port};
@@ -259,8 +260,12 @@ pub struct Checked {
 
 /// Every claim of a test has the same token.
 pub fn challenge(domain: &str) -> Challenge {
+    challenge_with(domain, [7; 20])
+}
+
+pub fn challenge_with(domain: &str, token: [u8; 20]) -> Challenge {
     let name = DomainName::parse(domain).unwrap();
-    ChallengeTemplates::default().challenge(Scope::Apex, &name, Token::from_bytes([7; 20]))
+    ChallengeTemplates::default().challenge(Scope::Apex, &name, Token::from_bytes(token))
 }
 
 /// The value of every claim.
@@ -282,9 +287,16 @@ pub fn question(domain: &str) -> Question {
     }
 }
 
+/// A check of a name that nobody holds, by somebody who claims it for the first time.
 pub async fn check(prober: &Prober, domain: &str) -> Checked {
-    let seen = prober.look(question(domain)).await;
-    let outcome = judge(&challenge(domain), &seen);
+    check_within(prober, domain, &Context::default()).await
+}
+
+/// A check as it is made where more is known. What can cost somebody a name has to be confirmed.
+pub async fn check_within(prober: &Prober, domain: &str, context: &Context) -> Checked {
+    let question = Question { confirm_absence: context.at_stake, ..question(domain) };
+    let seen = prober.look(question).await;
+    let outcome = judge_within(&challenge(domain), context, &seen);
     Checked { seen, outcome }
 }
 
