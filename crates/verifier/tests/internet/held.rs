@@ -52,7 +52,8 @@ async fn a_holder_loses_nothing_while_the_trusted_resolver_is_down() {
     let _refusing = Scripted::listen(internet.at(61), |asked| asked.error(ResponseCode::Refused)).await;
     // Nobody listens at the first.
     for resolver in [internet.at(60), internet.at(61)] {
-        judged_by(&internet.prober_with(|config| config.resolvers = vec![resolver])).await;
+        let prober = internet.prober_with(|config| config.resolvers = vec![resolver]);
+        Box::pin(judged_by(&prober)).await;
     }
 }
 
@@ -67,7 +68,7 @@ async fn a_holder_loses_nothing_while_the_trusted_resolver_is_silent() {
         config.udp_timeout = Duration::from_millis(500);
         config.tcp_timeout = Duration::from_secs(2);
     });
-    judged_by(&prober).await;
+    Box::pin(judged_by(&prober)).await;
 }
 
 #[tokio::test]
