@@ -57,7 +57,7 @@ check: toolchain $(DENY) ## formatting, lints, docs, dependency rules, generated
 	$(CARGO) test --quiet --package deed-claims --test proto --test asyncapi --test diagnoses
 	$(CARGO) test --quiet --package deed --bin deed -- sample
 	$(CARGO) test --quiet --package deed --test arrows
-	@deploy/scripts/install.sh unbound-checkconf=unbound
+	@deploy/scripts/install.sh unbound-checkconf=unbound /usr/share/dns/root.key=dns-root-data
 	PATH=$$PATH:/usr/sbin unbound-checkconf deploy/unbound/unbound.conf
 
 .PHONY: image

@@ -2,7 +2,8 @@
 # Checks deploy/ without a cluster: installs the tools into target/tools once, then needs no network.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
-deploy/scripts/install.sh python3=python3-venv systemd-analyze=systemd unbound-checkconf=unbound
+deploy/scripts/install.sh python3=python3-venv systemd-analyze=systemd unbound-checkconf=unbound \
+    /usr/share/dns/root.key=dns-root-data
 tools=$PWD/target/tools/deploy
 wanted=deploy/checks/requirements.txt
 if ! cmp --silent "$wanted" "$tools/installed"; then
