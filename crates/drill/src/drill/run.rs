@@ -54,6 +54,7 @@ pub async fn run(options: Options) -> anyhow::Result<bool> {
 async fn drill(options: &Options, folder: &Path) -> anyhow::Result<bool> {
     let seed = options.seed.unwrap_or_else(|| fastrand::u64(1..1 << 32));
     println!("seed {seed}, logs in {}", folder.display());
+    let checker = checker(options)?;
     let notes = Notes::new(&folder.join("notes.jsonl"))?;
     let place = Arc::new(Place::start(&options.deed, folder).await?);
     notes.say("PostgreSQL, RabbitMQ and the DNS are up");
@@ -92,7 +93,7 @@ async fn drill(options: &Options, folder: &Path) -> anyhow::Result<bool> {
         let load = load.finish(LAST_ANSWERS).await;
         notes.say("the load is over");
         rest(&ground, &load, &notes).await;
-        let verdict = checked(options, &place, &notes).await?;
+        let verdict = checked(&checker, &place, &notes).await?;
         anyhow::Ok((load, verdict))
     };
     let (load, verdict) = tokio::select! {
@@ -161,12 +162,17 @@ async fn rest(ground: &Ground, load: &Shared, notes: &Notes) {
     }
 }
 
-/// Runs the checker, and tells its verdict.
-async fn checked(options: &Options, place: &Place, notes: &Notes) -> anyhow::Result<bool> {
-    notes.say("the checker looks");
+/// Where the checker is, known before anything is broken; it will run in another folder.
+fn checker(options: &Options) -> anyhow::Result<PathBuf> {
     let beside = || Some(std::env::current_exe().ok()?.with_file_name("checker"));
     let checker: PathBuf = options.checker.clone().or_else(beside).context("there is a checker")?;
-    let mut command = tokio::process::Command::from(clean(&checker, place.direct()));
+    std::fs::canonicalize(&checker).with_context(|| format!("there is no {}", checker.display()))
+}
+
+/// Runs the checker, and tells its verdict.
+async fn checked(checker: &Path, place: &Place, notes: &Notes) -> anyhow::Result<bool> {
+    notes.say("the checker looks");
+    let mut command = tokio::process::Command::from(clean(checker, place.direct()));
     command
         .args([
             "--database",
