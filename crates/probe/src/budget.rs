@@ -147,7 +147,6 @@ mod tests {
         while canary.spend().is_ok() {}
         assert_eq!(look.sent() + canary.sent(), limits.queries);
         assert_eq!(canary.deadline() - end, Duration::from_secs(3));
-        assert_eq!(end + Duration::from_secs(3), Instant::now() + (limits.time - Duration::from_secs(17)));
     }
 
     #[tokio::test(start_paused = true)]
