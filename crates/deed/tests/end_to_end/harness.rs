@@ -91,8 +91,17 @@ impl Dev {
         Self::start_in(stage, None, &[]).await
     }
 
+    /// With the DNS at this address.
+    pub async fn start_with_dns(stage: Stage, dns: &str) -> Self {
+        Self::start_at(stage, dns, None, &[]).await
+    }
+
     /// In a folder that is kept, with variables of the environment.
     pub async fn start_in(stage: Stage, data: Option<&Path>, variables: &[(&str, &str)]) -> Self {
+        Self::start_at(stage, "127.0.0.1:0", data, variables).await
+    }
+
+    async fn start_at(stage: Stage, dns: &str, data: Option<&Path>, variables: &[(&str, &str)]) -> Self {
         let services = Services::of(stage).await;
         let mut command = deed();
         command.args(["dev", "--json"]);
@@ -101,9 +110,10 @@ impl Dev {
             command.env("DEED__STORE__URL", services.database.url());
             command.env("DEED__BUS__URL", services.vhost.url());
         }
-        for place in ["--listen", "--ops-listen", "--dns-listen", "--control-listen"] {
+        for place in ["--listen", "--ops-listen", "--control-listen"] {
             command.args([place, "127.0.0.1:0"]);
         }
+        command.args(["--dns-listen", dns]);
         if let Some(data) = data {
             command.arg("--data").arg(data);
         }
