@@ -15,7 +15,7 @@ const PEACE: Duration = Duration::from_secs(8);
 /// Breaks everything, and has the checker look.
 pub async fn drill(options: &FaultOptions, folder: &Path) -> anyhow::Result<bool> {
     let deed = Executable::at(&options.common.deed, Duration::ZERO)?;
-    let scene = Scene::set(&options.common, folder, deed, Heed::Nothing).await?;
+    let scene = Scene::set(&options.common, folder, &deed, Heed::Nothing).await?;
     let seed = scene.seed;
     let acts = async |ground: &_, notes: &_| {
         let mut account = Account::default();

@@ -11,7 +11,7 @@ use rustix::process::{Pid, Signal, kill_process};
 use tokio::time::Instant;
 
 use super::balancer::Api;
-use super::executable::{Executable, clean};
+use super::executable::{Executable, bare};
 use super::notes::Notes;
 use super::place::{Place, Role};
 
@@ -95,9 +95,9 @@ impl Fleet {
         let member = self.members.get_mut(member).context("there is such a process")?;
         let log = File::options().create(true).append(true).open(&member.log)?;
         // It ends with us, whatever ends us: the thread that starts it is the main one, which stays.
-        let mut command = clean(Path::new("setpriv"), place.environment(member.role)?);
+        let mut command = bare(Path::new("setpriv"));
         command
-            .envs(member.deed.settings.clone())
+            .envs(member.deed.settings(place.environment(member.role)?))
             .args(["--pdeathsig", "KILL", "--"])
             .arg(&member.deed.path)
             .args(["serve", "--roles", member.role.word()])
@@ -165,6 +165,17 @@ impl Fleet {
     pub async fn is_up(&mut self, member: usize) -> bool {
         let Some(member) = self.members.get_mut(member) else { return false };
         member.child.is_some() && (member.ready || member.asked(&self.http).await)
+    }
+
+    /// How many processes run each executable, in words.
+    pub fn versions(&self, new: &Executable) -> String {
+        let count = |role: Role, is_new: bool| {
+            let of = self.members.iter().filter(|member| member.role == role);
+            of.filter(|member| (member.deed.path == new.path) == is_new).count()
+        };
+        let words =
+            |role: Role| format!("{} {} old, {} new", role.word(), count(role, false), count(role, true));
+        Role::ALL.map(words).join(" · ")
     }
 
     /// The processes that serve HTTP.

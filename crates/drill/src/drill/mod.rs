@@ -15,7 +15,9 @@ mod roll;
 mod run;
 mod scene;
 mod script;
+mod solo;
 mod talk;
+mod upgrade;
 
 pub use options::Options;
 pub use run::run;

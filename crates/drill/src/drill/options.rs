@@ -22,6 +22,8 @@ pub enum Drill {
     Faults(FaultOptions),
     /// Start every process anew, one after the other, while clients ask
     Restart(RestartOptions),
+    /// Go on to a newer version while clients ask, by way of a mixture of both
+    Upgrade(UpgradeOptions),
 }
 
 /// What every drill takes.
@@ -78,6 +80,22 @@ pub struct RestartOptions {
     #[arg(long, default_value_t = 3)]
     pub rounds: usize,
     /// The service's `server.shutdown_delay`, in milliseconds
+    #[arg(long, default_value_t = 2000)]
+    pub shutdown_delay_ms: u64,
+}
+
+/// The drill of an upgrade.
+#[derive(Debug, Clone, Args)]
+pub struct UpgradeOptions {
+    #[command(flatten)]
+    pub common: Common,
+    /// The executable that everything runs before; `crates/drill/previous.sh` builds one
+    #[arg(long)]
+    pub previous: PathBuf,
+    /// How long each mixture of versions runs, in seconds
+    #[arg(long, default_value_t = 20)]
+    pub mixed_seconds: u64,
+    /// The new version's `server.shutdown_delay`, in milliseconds
     #[arg(long, default_value_t = 2000)]
     pub shutdown_delay_ms: u64,
 }

@@ -10,7 +10,7 @@ use reqwest::Method;
 use serde_json::{Value, json};
 use tokio::sync::Mutex;
 
-use super::executable::{Executable, clean};
+use super::executable::Executable;
 use crate::dns::{DnsServer, Records};
 
 /// Kinds of processes.
@@ -166,7 +166,7 @@ impl Place {
 
     /// Runs a command of an executable to its end, past all proxies, and reads its JSON.
     pub fn command(&self, deed: &Executable, words: &[&str]) -> anyhow::Result<Value> {
-        let mut command = clean(&deed.path, self.direct());
+        let mut command = deed.command(self.direct());
         let output = command.args(words).arg("--json").current_dir(&self.folder).output()?;
         let said = String::from_utf8_lossy(&output.stdout);
         if !output.status.success() {
@@ -176,7 +176,7 @@ impl Place {
     }
 }
 
-fn environment(folder: &Path, dns: &DnsServer) -> anyhow::Result<Vec<(String, String)>> {
+pub(super) fn environment(folder: &Path, dns: &DnsServer) -> anyhow::Result<Vec<(String, String)>> {
     let hints = folder.join("root.hints");
     std::fs::write(&hints, format!("root-server.test. 3600 A {}\n", dns.address().ip()))?;
     let seconds = |duration: Duration| format!("{}s", duration.as_secs());

@@ -19,7 +19,7 @@ const BETWEEN: Duration = Duration::from_secs(1);
 /// Starts every process anew, and has the checker look.
 pub async fn drill(options: &RestartOptions, folder: &Path) -> anyhow::Result<bool> {
     let deed = Executable::at(&options.common.deed, Duration::from_millis(options.shutdown_delay_ms))?;
-    let scene = Scene::set(&options.common, folder, deed, Heed::Readyz).await?;
+    let scene = Scene::set(&options.common, folder, &deed, Heed::Readyz).await?;
     let acts = async |ground: &super::faults::Ground, notes: &super::notes::Notes| {
         let mut rolled = Rolled::default();
         tokio::time::sleep(PEACE).await;

@@ -5,13 +5,14 @@ use anyhow::Context as _;
 use tempfile::TempDir;
 
 use super::options::{Common, Drill, Options};
-use super::{fault_drill, restart};
+use super::{fault_drill, restart, upgrade};
 
 impl Drill {
     fn common(&self) -> &Common {
         match self {
             Self::Faults(options) => &options.common,
             Self::Restart(options) => &options.common,
+            Self::Upgrade(options) => &options.common,
         }
     }
 
@@ -19,6 +20,7 @@ impl Drill {
         match self {
             Self::Faults(options) => fault_drill::drill(options, folder).await,
             Self::Restart(options) => restart::drill(options, folder).await,
+            Self::Upgrade(options) => upgrade::drill(options, folder).await,
         }
     }
 }

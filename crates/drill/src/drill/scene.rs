@@ -10,7 +10,7 @@ use tokio::time::Instant;
 
 use super::account::done;
 use super::balancer::{Balancer, Heed};
-use super::executable::{Executable, clean};
+use super::executable::{Executable, bare};
 use super::faults::Ground;
 use super::fleet::Fleet;
 use super::load::{Load, Pace, Shared};
@@ -39,17 +39,30 @@ pub struct Scene {
     pub seed: u64,
     load: Load,
     checker: PathBuf,
+    /// The executable that is there in the end.
+    deed: Executable,
     _watch: Watch,
 }
 
 impl Scene {
     /// Starts everything, and the load on it.
-    pub async fn set(common: &Common, folder: &Path, deed: Executable, heed: Heed) -> anyhow::Result<Self> {
+    pub async fn set(common: &Common, folder: &Path, deed: &Executable, heed: Heed) -> anyhow::Result<Self> {
+        Self::set_with(common, folder, deed, deed, heed).await
+    }
+
+    /// The same with one executable in the beginning and another one in the end.
+    pub async fn set_with(
+        common: &Common,
+        folder: &Path,
+        first: &Executable,
+        last: &Executable,
+        heed: Heed,
+    ) -> anyhow::Result<Self> {
         let seed = common.seed.unwrap_or_else(|| fastrand::u64(1..1 << 32));
         println!("seed {seed}, logs in {}", folder.display());
         let checker = checker(common)?;
         let notes = Notes::new(&folder.join("notes.jsonl"))?;
-        let place = Arc::new(Place::start(deed, folder).await?);
+        let place = Arc::new(Place::start(first.clone(), folder).await?);
         notes.say("PostgreSQL, RabbitMQ and the DNS are up");
         let fleet = Fleet::start(&place, &notes).await?;
         place.listen().await?;
@@ -63,7 +76,7 @@ impl Scene {
         let management = Management::new(&place.management, place.vhost.name())?;
         let fleet = Arc::new(Mutex::new(fleet));
         let ground = Ground { place, fleet, progress, management, load: Arc::clone(&load.shared) };
-        Ok(Self { ground, notes, seed, load, checker, _watch: watch })
+        Ok(Self { ground, notes, seed, load, checker, deed: last.clone(), _watch: watch })
     }
 
     /// Does something while the processes are looked after, and ends with the load, rest and the checker's verdict.
@@ -93,12 +106,12 @@ impl Scene {
     }
 
     async fn end<T>(self, acted: T) -> anyhow::Result<Played<T>> {
-        let Self { ground, notes, load, checker, .. } = self;
+        let Self { ground, notes, load, checker, deed, .. } = self;
         let judged = async {
             let load = load.finish(LAST_ANSWERS).await;
             notes.say("the load is over");
             rest(&ground, &load, &notes).await;
-            anyhow::Ok((checked(&checker, &ground.place, &notes).await?, load))
+            anyhow::Ok((checked(&checker, &deed, &ground.place, &notes).await?, load))
         };
         let (verdict, load) = tokio::select! {
             judged = judged => judged?,
@@ -195,16 +208,20 @@ async fn rest(ground: &Ground, load: &Shared, notes: &Notes) {
 }
 
 /// Where the checker is, known before anything is broken; it will run in another folder.
-fn checker(options: &Common) -> anyhow::Result<PathBuf> {
+pub fn checker(options: &Common) -> anyhow::Result<PathBuf> {
     let beside = || Some(std::env::current_exe().ok()?.with_file_name("checker"));
     let checker: PathBuf = options.checker.clone().or_else(beside).context("there is a checker")?;
     std::fs::canonicalize(&checker).with_context(|| format!("there is no {}", checker.display()))
 }
 
 /// Runs the checker, and tells its verdict.
-async fn checked(checker: &Path, place: &Place, notes: &Notes) -> anyhow::Result<bool> {
+async fn checked(checker: &Path, deed: &Executable, place: &Place, notes: &Notes) -> anyhow::Result<bool> {
     notes.say("the checker looks");
-    let mut command = tokio::process::Command::from(clean(checker, place.direct()));
+    // The version that everything began with may have left out of messages what it did not know.
+    let thinned = !place.deed.relays_whole();
+    let mut command = bare(checker);
+    command.envs(deed.settings(place.direct()));
+    let mut command = tokio::process::Command::from(command);
     command
         .args([
             "--database",
@@ -215,13 +232,14 @@ async fn checked(checker: &Path, place: &Place, notes: &Notes) -> anyhow::Result
             place.vhost.name(),
         ])
         .args(["--spy", SPY])
+        .args(thinned.then_some("--thinned"))
         .arg("--dns")
         .arg(place.folder.join("dns.jsonl"))
         .arg("--acknowledged")
         .arg(place.folder.join("acknowledged.jsonl"))
         .args(["--visibility-ms", &VISIBILITY.as_millis().to_string()])
         .arg("--deed")
-        .arg(&place.deed.path)
+        .arg(&deed.path)
         .current_dir(&place.folder)
         .stdin(Stdio::null())
         .kill_on_drop(true);
