@@ -6,10 +6,12 @@ use deed_store::{
     Batch, Changes, Lease, LeaseError, Position, Progress, ReadModels, RecordedEvent, Subscriber,
     SubscriberError,
 };
+use tracing::Instrument;
 
 use crate::fold::Touched;
 use crate::metrics::ProjectorMetrics;
 use crate::recent::Recent;
+use crate::spans;
 
 /// The name of the projector's lease and checkpoint.
 pub const READ_MODELS: &str = "read-models";
@@ -95,9 +97,14 @@ impl Subscriber for Projector {
     }
 
     async fn consume(&mut self, batch: Batch<'_>) -> Result<Progress, SubscriberError> {
-        let changes = self.fold(batch.from, batch.events, None).await?;
-        self.write(batch.lease, batch.from, batch.to, changes).await?;
-        Ok(Progress::Advanced)
+        let span = spans::batch(batch.events);
+        let done = async {
+            let changes = self.fold(batch.from, batch.events, None).await?;
+            self.write(batch.lease, batch.from, batch.to, changes).await
+        };
+        let done = done.instrument(span.clone()).await;
+        spans::end(&span, &done);
+        done.map(|()| Progress::Advanced)
     }
 }
 

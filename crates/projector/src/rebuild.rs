@@ -9,9 +9,11 @@ use deed_store::{
 };
 use futures::{Stream, StreamExt};
 use tokio_util::sync::CancellationToken;
+use tracing::Instrument;
 
 use crate::projector::{Projector, READ_MODELS};
 use crate::recent::Recent;
+use crate::spans;
 
 /// Events that a rebuild folds at a time, unless there is a reason for another number.
 pub const REBUILD_BATCH: usize = 5_000;
@@ -95,11 +97,17 @@ pub async fn rebuild(
     let keeper = take(checkpoints, clock, config, stop).await?;
     projector.metrics.rebuilds.inc();
     tracing::info!(owner = %config.owner, "rebuilding the read models");
+    let span = spans::rebuild();
+    let folding = fold_all(store, keeper.lease(), projector, config.batch.max(1), stop);
     let result = tokio::select! {
         biased;
         () = keeper.lost() => Err(RebuildError::Lost),
-        result = fold_all(store, keeper.lease(), projector, config.batch.max(1), stop) => result,
+        result = folding.instrument(span.clone()) => result,
     };
+    if result.is_err() {
+        deed_trace::failed(&span, "broken_off");
+    }
+    drop(span);
     // Whatever happened: a lease that is kept would hold everybody up until it runs out.
     keeper.release().await;
     if let Ok(rebuilt) = &result {

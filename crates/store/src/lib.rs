@@ -16,6 +16,7 @@ mod lease_keeper;
 mod log_pages;
 mod read_models;
 mod record;
+pub mod spans;
 mod subscription;
 
 #[cfg(feature = "conformance")]

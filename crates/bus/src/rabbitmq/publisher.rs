@@ -101,6 +101,10 @@ impl Publisher for Shared {
         let messages = messages.iter().map(outgoing).collect::<Result<_, _>>()?;
         self.unless_closed(self.clerk.send(messages)).await?
     }
+
+    fn system(&self) -> &'static str {
+        "rabbitmq"
+    }
 }
 
 impl Shared {

@@ -2,6 +2,7 @@
 use std::io::{BufRead as _, BufReader, Read as _};
 use std::path::Path;
 use std::process::{Child, Command, ExitStatus, Output, Stdio};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use deed_testkit::{Postgres, RabbitMq};
@@ -63,6 +64,8 @@ macro_rules! on_both_stages {
 
 /// A database and a broker's corner of a test's own.
 struct Services {
+    /// Ends with this value where the test has started it.
+    _server: Arc<Postgres>,
     database: deed_testkit::Database,
     vhost: deed_testkit::VHost,
 }
@@ -72,8 +75,9 @@ impl Services {
         if stage == Stage::Embedded {
             return None;
         }
-        let database = Postgres::shared().database().await;
-        Some(Self { database, vhost: RabbitMq::shared().await.vhost().await })
+        let server = Postgres::shared();
+        let database = server.database().await;
+        Some(Self { _server: server, database, vhost: RabbitMq::shared().await.vhost().await })
     }
 }
 

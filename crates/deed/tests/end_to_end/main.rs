@@ -7,5 +7,7 @@ mod harness;
 mod apps;
 mod command_line;
 mod lifecycle;
+mod receiver;
+mod traces;
 mod walkthrough;
 mod workspaces;
