@@ -8,5 +8,7 @@ mod apps;
 mod command_line;
 mod lifecycle;
 mod network;
+mod receiver;
+mod traces;
 mod walkthrough;
 mod workspaces;
