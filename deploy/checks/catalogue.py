@@ -40,10 +40,9 @@ def plain(cell):
 
 
 def of_cell(cell):
-    """`label` with its values after it, and a semicolon or a line's end between labels."""
+    """Labels with semicolons between, each with its values after a colon; values that are described are not listed."""
     found = {}
-    for part in re.split(r";|<br ?/?>", cell):
-        words = re.findall(r"\w+", part)
-        if words:
-            found[words[0]] = set(words[1:])
+    for label, values in re.findall(r"`(\w+)`: ([^;]+)", cell):
+        listed = re.fullmatch(r"`\w+`(, `\w+`)*", values.strip())
+        found[label] = set(re.findall(r"\w+", values)) if listed else set()
     return found

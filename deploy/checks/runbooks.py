@@ -5,7 +5,7 @@ import subprocess
 
 import executable
 import promql
-from manifests import environment
+from manifests import ROOT, environment
 
 
 def problems(folder, names):
@@ -23,9 +23,15 @@ def problems(folder, names):
             if not understood(command):
                 yield f"runbooks/{file.name}: there is no `deed {' '.join(command)}`"
         for words in re.findall(r'log: "([^"]+)"', text):
-            if " ".join(words.split()) not in executable.sources():
+            if " ".join(words.split()) not in sources():
                 yield f"runbooks/{file.name}: nothing logs {words}"
         yield from (f"runbooks/{file.name}: {problem}" for problem in of_links(file, text))
+
+
+@functools.cache
+def sources():
+    """The text of all our sources."""
+    return "\n".join(path.read_text() for path in sorted(ROOT.glob("crates/*/src/**/*.rs")))
 
 
 def expressions(text):
