@@ -63,6 +63,14 @@ impl Prober {
         Ok(Self { shared })
     }
 
+    /// Registers what it tells about itself, and tells that from now on.
+    ///
+    /// # Errors
+    /// When the registry has a prober already.
+    pub fn measure(&self, registry: &prometheus::Registry) -> prometheus::Result<()> {
+        self.shared.transport.measure(registry)
+    }
+
     /// Looks once, within the budgets: finds the zone, asks all its servers, and follows aliases. When a value that was
     /// looked for shows, or is absent and that has to be sure, DNSSEC is asked for its verdict, and where it has none
     /// everything is asked once more, over connections and at the vantages. When nothing answers, the canary is asked.
@@ -76,7 +84,7 @@ impl Prober {
     async fn look_within(&self, question: Question) -> Observation {
         let started = Instant::now();
         let config = &self.shared.config;
-        let budget = Budget::new(config.budgets.queries, config.budgets.time);
+        let budget = Budget::of_look(&config.budgets);
         let seen = match absolute(&question.name) {
             None => Seen::of(no_name()),
             Some(name) => self.see(&name, &question, &budget).await,
@@ -182,7 +190,7 @@ struct Seen {
     sight: Sight,
     confirmation: Confirmation,
     findings: Findings,
-    /// Questions sent besides those of the budget: the canary's.
+    /// Questions of the canary, which the look's own budget kept back for it.
     others: u32,
 }
 
