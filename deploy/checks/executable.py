@@ -1,4 +1,4 @@
-"""What the executable itself says: its keys, its paths; and what the sources say of metrics, queues and networks."""
+"""What the executable itself says: its keys, its paths; and what the sources say of queues and networks."""
 import contextlib
 import functools
 import ipaddress
@@ -90,17 +90,16 @@ def status(url):
 
 
 @functools.cache
-def sources():
-    """The text of all our sources."""
-    return "\n".join(path.read_text() for path in sorted(ROOT.glob("crates/*/src/**/*.rs")))
+def metrics():
+    """The names of all series, by the page that is made of what processes register; a histogram has three."""
+    parts = {"counter": [""], "gauge": [""], "histogram": ["_bucket", "_sum", "_count"]}
+    return {name + part for name, kind in families().items() for part in parts[kind]}
 
 
 @functools.cache
-def metrics(text):
-    """The names of all metrics that the code registers; a histogram has three."""
-    names = set(re.findall(r'(?:Opts|HistogramOpts|IntCounter|IntGauge|Gauge|Counter)::(?:new|with_opts)\(\s*"(deed_\w+)"', text))
-    histograms = set(re.findall(r'HistogramOpts::new\(\s*"(deed_\w+)"', text))
-    return (names - histograms) | {h + part for h in histograms for part in ("_bucket", "_sum", "_count")}
+def families():
+    """Every metric and its type, by the same page."""
+    return dict(re.findall(r"^\| `(\w+)` \| (\w+) \|", (ROOT / "docs/METRICS.md").read_text(), re.M))
 
 
 def queues():
