@@ -1,5 +1,7 @@
 //! Runs the service in this process: opens the store, starts every part, supervises them, and ends them in order.
 mod bus;
+#[cfg(test)]
+mod metrics_page;
 mod parts;
 mod purge;
 mod service;
