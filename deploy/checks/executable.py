@@ -45,6 +45,11 @@ def seconds(duration):
     return sum(int(n) * units[unit] for n, unit in re.findall(r"(\d+)\s*([a-z]+)", duration))
 
 
+def stopping(server):
+    """How many seconds a process with these settings may take to end when it is told to, with what is kept for the last."""
+    return seconds(server["shutdown_delay"]) + seconds(server["shutdown_deadline"]) + 1
+
+
 @contextlib.contextmanager
 def operations_port():
     """A running service, alone on a file of its own: gives a function that says which status a path has."""
@@ -87,19 +92,6 @@ def status(url):
         if code != 503 or time.monotonic() > deadline:
             return code
         time.sleep(0.05)
-
-
-@functools.cache
-def metrics():
-    """The names of all series, by the page that is made of what processes register; a histogram has three."""
-    parts = {"counter": [""], "gauge": [""], "histogram": ["_bucket", "_sum", "_count"]}
-    return {name + part for name, kind in families().items() for part in parts[kind]}
-
-
-@functools.cache
-def families():
-    """Every metric and its type, by the same page."""
-    return dict(re.findall(r"^\| `(\w+)` \| (\w+) \|", (ROOT / "docs/METRICS.md").read_text(), re.M))
 
 
 def queues():

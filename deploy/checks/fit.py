@@ -3,6 +3,7 @@ import re
 
 import yaml
 
+import catalogue
 import executable
 from manifests import ROOT, name, ours
 
@@ -81,7 +82,7 @@ def of_ports(container, settings):
 def of_grace(spec, container, settings):
     """The pod is given longer than the executable takes to stop in good order."""
     before = container.get("lifecycle", {}).get("preStop", {}).get("sleep", {}).get("seconds", 0)
-    needed = before + executable.seconds(settings["server"]["shutdown_deadline"]) + 1
+    needed = before + executable.stopping(settings["server"])
     if spec.get("terminationGracePeriodSeconds", 30) <= needed:
         yield f"is killed after {spec.get('terminationGracePeriodSeconds', 30)} s, but may take {needed} s to stop"
 
@@ -94,11 +95,11 @@ def of_paths(container, running):
 
 
 def of_words(documents):
-    """Every metric and queue that is named exists."""
-    known, queues = executable.metrics(), executable.queues()
-    for document in documents:
+    """Every metric and queue that is named exists. What rules name, alerts.py looks at."""
+    known, queues = catalogue.read(), executable.queues()
+    for document in (d for d in documents if d["kind"] != "PrometheusRule"):
         text = yaml.safe_dump(document.get("spec", {}))
-        for metric in sorted(set(re.findall(r"\bdeed_\w+", text)) - known):
+        for metric in sorted(set(re.findall(r"\bdeed_\w+", text)) - known.keys()):
             yield f"{name(document)}: no process has a metric {metric}"
         for queue in re.findall(r"queueName: (\S+)", text):
             if queue not in queues:
@@ -108,7 +109,7 @@ def of_words(documents):
 def of_pages():
     """What the page for operators calls a metric is one."""
     text = (ROOT / "docs/OPERATIONS.md").read_text()
-    for metric in sorted(set(re.findall(r"`(deed_\w+)", text)) - executable.families().keys()):
+    for metric in sorted(set(re.findall(r"`(deed_\w+)", text)) - catalogue.families().keys()):
         yield f"docs/OPERATIONS.md: no process has a metric {metric}"
 
 

@@ -29,8 +29,9 @@ def problems():
 
 
 def compose(profile):
-    """As Docker Compose reads it."""
-    asked = [TOOLS / "docker-compose", "--file", DEPLOY / "compose.yaml", "--profile", profile, "config", "--format", "json"]
+    """As Docker Compose reads it, with all that may be added."""
+    profiles = ["--profile", profile, "--profile", "monitoring"]
+    asked = [TOOLS / "docker-compose", "--file", DEPLOY / "compose.yaml", *profiles, "config", "--format", "json"]
     done = subprocess.run(asked, capture_output=True, text=True, env=environment(**PASSWORDS))
     if done.returncode != 0:
         raise SystemExit(f"compose.yaml: {done.stderr.strip()}")
@@ -47,7 +48,7 @@ def of_compose(told, profile):
         if "no-new-privileges:true" not in service.get("security_opt", []):
             yield f"{called}: new privileges may be had"
         for volume in service.get("volumes", []):
-            if volume["type"] == "bind" and not pathlib.Path(volume["source"]).is_file():
+            if volume["type"] == "bind" and not pathlib.Path(volume["source"]).exists():
                 yield f"{called}: there is no {volume['source']}"
         if is_ours(service):
             yield from (f"{called}: {p}" for p in of_service(service, own))
@@ -73,7 +74,7 @@ def of_service(service, own):
     settings = executable.settings(variables, own)
     grace = executable.seconds(service["stop_grace_period"])
     if service["command"][0] == "serve":
-        if grace <= executable.seconds(settings["server"]["shutdown_deadline"]) + 1:
+        if grace <= executable.stopping(settings["server"]):
             yield f"is killed after {grace} s"
         for port in service.get("ports", []):
             if settings["server"]["listen"] != f"0.0.0.0:{port['target']}":
@@ -96,7 +97,7 @@ def of_unit(text):
             yield f"deed.service: {done.stdout.strip().splitlines()[-1]}, more than {EXPOSED / 10}"
     settings = executable.settings({}, (DEPLOY / "systemd/deed.toml").read_text())
     limit = int(re.search(r"^TimeoutStopSec=(\d+)", text, re.M)[1])
-    if limit <= executable.seconds(settings["server"]["shutdown_deadline"]) + 1:
+    if limit <= executable.stopping(settings["server"]):
         yield f"deed.service: is killed after {limit} s"
     if settings["store"]["data_dir"] != "/var/lib/" + re.search(r"^StateDirectory=(\S+)", text, re.M)[1]:
         yield "deed.service: StateDirectory is not where systemd/deed.toml keeps the data"

@@ -38,6 +38,9 @@ pub struct Metadata {
     /// W3C trace context.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub traceparent: Option<String>,
+    /// What the caller's tracing system wants to be passed on beside it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tracestate: Option<String>,
 }
 
 /// An event of the log.
@@ -53,6 +56,8 @@ pub struct RecordedEvent {
     pub recorded_at: DateTime<Utc>,
     /// What led to it.
     pub metadata: Metadata,
-    /// What happened.
+    /// What happened, as far as this version knows it.
     pub event: Event,
+    /// The same as it lies in the log: JSON that may say more, when a newer version wrote it.
+    pub payload: String,
 }

@@ -22,10 +22,10 @@ use tokio_util::sync::CancellationToken;
 
 use super::store::Store;
 use super::tasks::{TaskError, Tasks};
-use super::{bus, owner, purge};
+use super::{Process, bus, purge};
 use crate::config::{Role, Settings};
 use crate::exit::Failure;
-use crate::telemetry;
+use crate::telemetry::{self, SpanCounts};
 
 /// How much longer than its budget a look may take before it is given up.
 const BEYOND_BUDGET: Duration = Duration::from_secs(10);
@@ -55,15 +55,19 @@ fn metrics(error: prometheus::Error) -> Failure {
 }
 
 impl Parts {
-    pub(super) fn new(settings: Settings, store: Store) -> Result<Self, Failure> {
-        let owner = owner();
+    pub(super) fn new(settings: Settings, store: Store, process: &Process) -> Result<Self, Failure> {
+        let owner = process.name.clone();
+        let registry = telemetry::registry().map_err(metrics)?;
+        // Where nothing is traced, nothing is lost either.
+        let spans = process.exporting.as_ref().map_or_else(SpanCounts::new, |it| Ok(it.counts().clone()));
+        spans.and_then(|counts| counts.register(&registry)).map_err(metrics)?;
         let parts = Self {
             bus: bus::open(&settings, &owner)?,
             readiness: Readiness::awaiting(
                 settings.config.server.roles.iter().flat_map(|role| parts_of(*role).iter().copied()),
             ),
             clock: Arc::new(SystemClock),
-            registry: telemetry::registry().map_err(metrics)?,
+            registry,
             owner,
             settings,
             store,
@@ -96,7 +100,11 @@ impl Parts {
         }
     }
 
-    pub(super) fn app_state(&self, stop: CancellationToken) -> Result<Arc<AppState>, Failure> {
+    pub(super) fn app_state(
+        &self,
+        leaving: CancellationToken,
+        stop: CancellationToken,
+    ) -> Result<Arc<AppState>, Failure> {
         let config = &self.settings.config;
         let key_memory = TimeDelta::from_std(config.limits.key_memory).unwrap_or_default();
         let mut caps = Caps {
@@ -120,6 +128,7 @@ impl Parts {
             cname_base: config.apps.cname_base.as_str().into(),
             caps,
             metrics: HttpMetrics::register(&self.registry).map_err(metrics)?,
+            leaving,
             stop,
         })))
     }

@@ -9,5 +9,7 @@ mod command_line;
 mod lifecycle;
 mod metrics;
 mod network;
+mod receiver;
+mod traces;
 mod walkthrough;
 mod workspaces;
