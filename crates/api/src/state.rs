@@ -5,6 +5,7 @@ use chrono::Duration;
 use deed_claims::name::NamePolicy;
 use deed_claims::{ChallengeTemplates, ClaimId, Policy, Token};
 use deed_store::{Checkpoints, Clock, Entropy, EventStore, Idempotency, Keys, ReadModels};
+use deed_trace::Exemplars;
 use tokio_util::sync::CancellationToken;
 
 use crate::cap::OpenClaims;
@@ -58,6 +59,8 @@ pub struct AppStateParts {
     pub caps: Caps,
     /// What is measured.
     pub metrics: HttpMetrics,
+    /// Traces that are examples of it.
+    pub exemplars: Exemplars,
     /// Cancelled when the service stops: waits end early.
     pub stop: CancellationToken,
 }
@@ -77,6 +80,7 @@ pub struct AppState {
     pub(crate) cname_base: Arc<str>,
     pub(crate) caps: Caps,
     pub(crate) metrics: HttpMetrics,
+    pub(crate) exemplars: Exemplars,
     pub(crate) stop: CancellationToken,
     pub(crate) limiter: Limiter,
     pub(crate) key_cache: KeyCache,
@@ -103,6 +107,7 @@ impl AppState {
             cname_base: parts.cname_base,
             caps: parts.caps,
             metrics: parts.metrics,
+            exemplars: parts.exemplars,
             stop: parts.stop,
         }
     }

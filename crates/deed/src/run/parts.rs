@@ -15,6 +15,7 @@ use deed_projector::{
     run_dispatcher, run_projector,
 };
 use deed_store::{Clock, OsEntropy, SubscriptionConfig, SystemClock};
+use deed_trace::Exemplars;
 use deed_verifier::{Verifier, VerifierConfig, VerifierMetrics, run_verifier};
 use prometheus::Registry;
 use tokio_util::sync::CancellationToken;
@@ -37,6 +38,7 @@ pub(super) struct Parts {
     pub(super) readiness: Readiness,
     clock: Arc<dyn Clock>,
     registry: Registry,
+    exemplars: Exemplars,
     owner: String,
 }
 
@@ -67,6 +69,7 @@ impl Parts {
             ),
             clock: Arc::new(SystemClock),
             registry,
+            exemplars: Exemplars::default(),
             owner,
             settings,
             store,
@@ -111,6 +114,7 @@ impl Parts {
             cname_base: config.apps.cname_base.as_str().into(),
             caps,
             metrics: HttpMetrics::register(&self.registry).map_err(metrics)?,
+            exemplars: self.exemplars.clone(),
             stop,
         })))
     }
@@ -120,6 +124,7 @@ impl Parts {
             store: self.store.log.clone(),
             readiness: self.readiness.clone(),
             registry: self.registry.clone(),
+            exemplars: self.exemplars.clone(),
             dead_letters: self.bus.dead_letters(),
         }
     }
@@ -233,7 +238,8 @@ impl Parts {
         let prober = Prober::new(settings.probe.clone())
             .map_err(|error| Failure::Usage(format!("the DNS cannot be asked so: {error}")))?;
         let look: Arc<dyn Look> = Arc::new(prober);
-        let verifier = Verifier::new(self.store.log.clone(), look, self.clock.clone(), config, own);
+        let verifier = Verifier::new(self.store.log.clone(), look, self.clock.clone(), config, own)
+            .with_exemplars(self.exemplars.clone());
         let (bus, verifier) = (self.bus.clone(), Arc::new(verifier));
         tasks.spawn("verifier", async move { run_verifier(&*bus, verifier, stop).await });
         self.readiness.ready("verifier");

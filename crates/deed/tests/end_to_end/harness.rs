@@ -97,6 +97,16 @@ impl Dev {
 
     /// In a folder that is kept, with variables of the environment.
     pub async fn start_in(stage: Stage, data: Option<&Path>, variables: &[(&str, &str)]) -> Self {
+        Self::start_logging(stage, data, variables, Stdio::piped()).await
+    }
+
+    /// The same with log lines going somewhere.
+    pub async fn start_logging(
+        stage: Stage,
+        data: Option<&Path>,
+        variables: &[(&str, &str)],
+        lines: Stdio,
+    ) -> Self {
         let services = Services::of(stage).await;
         let mut command = deed();
         command.args(["dev", "--json"]);
@@ -112,8 +122,7 @@ impl Dev {
             command.arg("--data").arg(data);
         }
         command.envs(variables.iter().copied());
-        let mut child =
-            command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("the executable starts");
+        let mut child = command.stdout(Stdio::piped()).stderr(lines).spawn().expect("the executable starts");
         let mut line = String::new();
         let out = child.stdout.take().expect("standard output is a pipe");
         BufReader::new(out).read_line(&mut line).expect("standard output can be read");
@@ -209,6 +218,17 @@ impl Dev {
         let output =
             run(&[&["sandbox", "--control", control, "record", "set", name, "TXT"], values].concat());
         assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    }
+
+    /// What a test must find nowhere but where it belongs: the service's passwords, as its addresses have them.
+    pub fn passwords(&self) -> Vec<String> {
+        let Some(Services { database, vhost, .. }) = &self.services else { return vec![] };
+        let password = |url: &str| {
+            let (_, rest) = url.split_once("://")?;
+            let (who, _) = rest.rsplit_once('@')?;
+            Some(format!(":{}@", who.split_once(':')?.1))
+        };
+        [database.url(), vhost.url()].into_iter().filter_map(password).collect()
     }
 
     /// What the operations port says.
