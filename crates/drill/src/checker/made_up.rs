@@ -236,6 +236,7 @@ pub fn evidence() -> Evidence {
         taken_at: micros(100),
         queues: Some(vec![queue("deed.verification"), queue("deed.verification.dead")]),
         heard: Some(heard()),
+        heard_after: 0,
         thinned: false,
         dns: dns(),
         acknowledged: acknowledged(),
