@@ -4,7 +4,11 @@ use std::{sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 
+use crate::metrics::{Health, PublishMetrics};
 use crate::{BusError, DeadReason, Delivery, Message};
+
+/// What traces call a bus within one process.
+const IN_PROCESS: &str = "in_process";
 
 /// What became of one message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -38,6 +42,11 @@ pub trait Publisher: Send + Sync {
     /// # Errors
     /// When nothing is known about any of them: publish all of them again.
     async fn publish(&self, messages: Vec<Message>) -> Result<Vec<PublishOutcome>, BusError>;
+
+    /// What carries the messages, as traces call it.
+    fn system(&self) -> &'static str {
+        IN_PROCESS
+    }
 }
 
 /// Takes messages from one queue, in competition with the queue's other consumers.
@@ -134,6 +143,12 @@ pub trait Bus: Send + Sync {
 
     /// How many messages this queue holds.
     async fn depth(&self, queue: &str) -> Result<Depth, BusError>;
+
+    /// What is known of the broker now.
+    fn health(&self) -> Health;
+
+    /// Has publishing counted from now on; who was told first stays the one who is told.
+    fn measure(&self, metrics: PublishMetrics);
 
     /// Stops publishing and consuming: waiting publishers get [`BusError::Closed`], consumers `None`. What is in hand
     /// can still be settled. Closing again does nothing.

@@ -6,7 +6,8 @@ use deed_claims::{
 };
 use hickory_proto::rr::Name;
 use tokio::time::Instant;
-use tracing::{Instrument, debug, debug_span};
+use tracing::field::Empty;
+use tracing::{Instrument, Span, debug, debug_span};
 
 use crate::budget::Budget;
 use crate::config::{ConfigError, ProbeConfig};
@@ -63,20 +64,30 @@ impl Prober {
         Ok(Self { shared })
     }
 
+    /// Registers what it tells about itself, and tells that from now on.
+    ///
+    /// # Errors
+    /// When the registry has a prober already.
+    pub fn measure(&self, registry: &prometheus::Registry) -> prometheus::Result<()> {
+        self.shared.transport.measure(registry)
+    }
+
     /// Looks once, within the budgets: finds the zone, asks all its servers, and follows aliases. When a value that was
     /// looked for shows, or is absent and that has to be sure, DNSSEC is asked for its verdict, and where it has none
     /// everything is asked once more, over connections and at the vantages. When nothing answers, the canary is asked.
     ///
     /// Dropping the future abandons the look; nothing goes on behind it.
     pub async fn look(&self, question: Question) -> Observation {
-        let span = debug_span!("dns.look", name = %question.name.escape_default());
+        // Without the name, which is somebody's: a span goes where no log goes.
+        let span = debug_span!("dns.look", otel.kind = "client", queries = Empty, failed = Empty);
         self.look_within(question).instrument(span).await
     }
 
     async fn look_within(&self, question: Question) -> Observation {
+        debug!(name = %question.name.escape_default(), "looking");
         let started = Instant::now();
         let config = &self.shared.config;
-        let budget = Budget::new(config.budgets.queries, config.budgets.time);
+        let budget = Budget::of_look(&config.budgets);
         let seen = match absolute(&question.name) {
             None => Seen::of(no_name()),
             Some(name) => self.see(&name, &question, &budget).await,
@@ -98,6 +109,9 @@ impl Prober {
             took_ms: millis(started),
             vantage: config.vantage.clone(),
         };
+        let span = Span::current();
+        span.record("queries", observation.queries);
+        span.record("failed", observation.failure.is_some());
         debug!(
             servers = observation.servers.len(),
             aliases = observation.aliases.len(),
@@ -182,7 +196,7 @@ struct Seen {
     sight: Sight,
     confirmation: Confirmation,
     findings: Findings,
-    /// Questions sent besides those of the budget: the canary's.
+    /// Questions of the canary, which the look's own budget kept back for it.
     others: u32,
 }
 

@@ -13,6 +13,8 @@ mod projector;
 mod rebuild;
 mod recent;
 mod run;
+mod spans;
+mod tally;
 #[cfg(test)]
 mod testing;
 

@@ -75,8 +75,8 @@ impl BatchBackend for StreamReader {
 
 #[cfg(test)]
 mod tests {
-    use deed_store::{EventStore, Position};
     use deed_store::conformance::samples::{apex, append, requested};
+    use deed_store::{EventStore, Position};
     use deed_testkit::Postgres;
     use tokio::task::JoinSet;
 

@@ -1,7 +1,9 @@
 //! Reading the log.
 use async_trait::async_trait;
 use deed_claims::{Event, StreamId};
-use deed_store::{Append, AppendError, Appended, EventStore, Position, RecordedEvent, Unavailable, Version};
+use deed_store::{
+    Append, AppendError, Appended, EventStore, Position, RecordedEvent, Unavailable, Version, spans,
+};
 use tokio::sync::watch;
 
 use crate::append::Prepared;
@@ -9,6 +11,9 @@ use crate::batch::Op;
 use crate::columns::{Reading, signed};
 use crate::open::SqliteStore;
 use crate::streams::Asked;
+
+/// What traces call the database.
+pub(crate) const SYSTEM: &str = "sqlite";
 
 /// An event as it lies in the table.
 pub(crate) struct EventRow {
@@ -41,8 +46,12 @@ impl EventRow {
 #[async_trait]
 impl EventStore for SqliteStore {
     async fn append(&self, append: Append) -> Result<Appended, AppendError> {
-        let prepared = Box::new(Prepared::new(append)?);
-        self.commit.submit(Op::Append(prepared)).await?.appended()
+        let appending = self.database.told.begin(&append);
+        let written = async {
+            let prepared = Box::new(Prepared::new(append)?);
+            self.commit.submit(Op::Append(prepared)).await?.appended()
+        };
+        appending.end(spans::appending(SYSTEM, written).await)
     }
 
     async fn read_stream(
@@ -50,7 +59,8 @@ impl EventStore for SqliteStore {
         stream: &StreamId,
         after: Version,
     ) -> Result<Vec<RecordedEvent>, Unavailable> {
-        self.streams.submit(Asked { stream: stream.clone(), after }).await?
+        let asked = Asked { stream: stream.clone(), after };
+        spans::reading(SYSTEM, async { self.streams.submit(asked).await? }).await
     }
 
     async fn read_log(&self, after: Position, limit: usize) -> Result<Vec<RecordedEvent>, Unavailable> {

@@ -6,8 +6,9 @@ use std::time::Duration;
 use chrono::TimeDelta;
 use deed_api::ops::OpsParts;
 use deed_api::relay::{Relay, RelayMetrics, run_relay};
-use deed_api::{ApiConfig, AppState, AppStateParts, Caps, HttpMetrics, Readiness};
+use deed_api::{ApiConfig, AppState, AppStateParts, Caps, HttpMetrics, Readiness, ReadyMetric};
 use deed_bus::Bus;
+use deed_bus::metrics::QueueMetrics;
 use deed_claims::Policy;
 use deed_probe::{Look, Prober};
 use deed_projector::{
@@ -21,10 +22,10 @@ use tokio_util::sync::CancellationToken;
 
 use super::store::Store;
 use super::tasks::{TaskError, Tasks};
-use super::{bus, owner, purge};
+use super::{Process, bus, purge};
 use crate::config::{Role, Settings};
 use crate::exit::Failure;
-use crate::telemetry;
+use crate::telemetry::{self, SpanCounts};
 
 /// How much longer than its budget a look may take before it is given up.
 const BEYOND_BUDGET: Duration = Duration::from_secs(10);
@@ -54,19 +55,35 @@ fn metrics(error: prometheus::Error) -> Failure {
 }
 
 impl Parts {
-    pub(super) fn new(settings: Settings, store: Store) -> Result<Self, Failure> {
-        let owner = owner();
-        Ok(Self {
+    pub(super) fn new(settings: Settings, store: Store, process: &Process) -> Result<Self, Failure> {
+        let owner = process.name.clone();
+        let registry = telemetry::registry().map_err(metrics)?;
+        // Where nothing is traced, nothing is lost either.
+        let spans = process.exporting.as_ref().map_or_else(SpanCounts::new, |it| Ok(it.counts().clone()));
+        spans.and_then(|counts| counts.register(&registry)).map_err(metrics)?;
+        let parts = Self {
             bus: bus::open(&settings, &owner)?,
             readiness: Readiness::awaiting(
                 settings.config.server.roles.iter().flat_map(|role| parts_of(*role).iter().copied()),
             ),
             clock: Arc::new(SystemClock),
-            registry: telemetry::registry().map_err(metrics)?,
+            registry,
             owner,
             settings,
             store,
-        })
+        };
+        parts.register().map_err(metrics)?;
+        Ok(parts)
+    }
+
+    /// What a process of any role tells, and what those tell that append.
+    fn register(&self) -> Result<(), prometheus::Error> {
+        deed_bus::metrics::register(&self.registry, &self.bus)?;
+        self.store.register_connections(&self.registry)?;
+        if self.has(Role::Api) || self.has(Role::Verifier) {
+            self.store.register_appends(&self.registry)?;
+        }
+        Ok(())
     }
 
     fn policy(&self) -> Policy {
@@ -116,13 +133,14 @@ impl Parts {
         })))
     }
 
-    pub(super) fn ops(&self) -> OpsParts {
-        OpsParts {
+    pub(super) fn ops(&self) -> Result<OpsParts, Failure> {
+        Ok(OpsParts {
             store: self.store.log.clone(),
             readiness: self.readiness.clone(),
             registry: self.registry.clone(),
+            ready: ReadyMetric::register(&self.registry).map_err(metrics)?,
             dead_letters: self.bus.dead_letters(),
-        }
+        })
     }
 
     /// Whether this process has a role.
@@ -206,6 +224,13 @@ impl Parts {
             bus: self.bus.clone(),
             clock: self.clock.clone(),
         };
+        let (queue, bus) = (QueueMetrics::register(&self.registry).map_err(metrics)?, self.bus.clone());
+        let stopping = stop.clone();
+        tasks.spawn("look at the queue", async move {
+            // It ends when it is told to.
+            let _ = stopping.run_until_cancelled(queue.watch(&*bus)).await;
+            Ok::<_, TaskError>(())
+        });
         tasks.spawn("dispatcher", async move {
             run_dispatcher(ports, &config, own, stop).await;
             Ok::<_, TaskError>(())
@@ -233,6 +258,7 @@ impl Parts {
         };
         let prober = Prober::new(settings.probe.clone())
             .map_err(|error| Failure::Usage(format!("the DNS cannot be asked so: {error}")))?;
+        prober.measure(&self.registry).map_err(metrics)?;
         let look: Arc<dyn Look> = Arc::new(prober);
         let verifier = Verifier::new(self.store.log.clone(), look, self.clock.clone(), config, own);
         let (bus, verifier) = (self.bus.clone(), Arc::new(verifier));

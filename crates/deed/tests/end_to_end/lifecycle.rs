@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use deed_store::{Checkpoints as _, Clock as _, Position, SystemClock};
 use deed_store_sqlite::{SqliteConfig, SqliteStore};
-use deed_testkit::{Postgres, free_port};
+use deed_testkit::free_port;
 use serde_json::{Value, json};
 
 use crate::harness::{Dev, Stage, claim, deed, ended, eventually, json, run};
@@ -34,9 +34,7 @@ async fn check_begun(
 
 async fn sigterm_finishes_what_is_in_hand_and_ends_with_0(stage: Stage) {
     let folder = tempfile::tempdir().unwrap();
-    // It is looked at after the service has ended.
-    let _database = (stage == Stage::Server).then(Postgres::shared);
-    let dev = Dev::start_in(stage, Some(folder.path()), &[]).await;
+    let mut dev = Dev::start_in(stage, Some(folder.path()), &[]).await;
     let delay = ["delay", "--ms", "700", "--transport", "udp"];
     let (status, body) = check_begun(&dev, &delay, async { dev.signal("TERM") }).await.unwrap();
     // The request does not wait for the check any longer, but it is answered.
@@ -62,7 +60,7 @@ async fn sigterm_finishes_what_is_in_hand_and_ends_with_0(stage: Stage) {
 
 #[tokio::test]
 async fn a_second_signal_ends_it_at_once() {
-    let dev = Dev::start(Stage::Embedded).await;
+    let mut dev = Dev::start(Stage::Embedded).await;
     // No answer comes, so the check stays in hand for seconds.
     let twice = async {
         dev.signal("TERM");
@@ -153,8 +151,12 @@ async fn readiness_and_metrics_are_told(stage: Stage) {
     assert_eq!(status, 200, "{body}");
     claim(&dev, "ws_acme", "acme.com").await;
     let (_, metrics) = dev.ops("/metrics").await;
-    let of_api = ["deed_http_requests_total", "deed_relay_lag_events"];
-    let of_others = ["deed_projection_lag_events", "deed_due_work_overdue", "deed_checks_in_flight"];
+    let of_api = ["deed_http_requests_total", "deed_subscription_lag_events{subscription=\"relay\"}"];
+    let of_others = [
+        "deed_subscription_lag_events{subscription=\"projector\"}",
+        "deed_due_work_overdue",
+        "deed_checks_in_flight",
+    ];
     for name in ["deed_build_info{version=", "process_resident_memory_bytes"].iter().chain(&of_api) {
         assert!(metrics.contains(name), "{name} is missing from {metrics}");
     }

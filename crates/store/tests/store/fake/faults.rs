@@ -11,6 +11,7 @@ pub enum Call {
     Acquire,
     Advance,
     Append,
+    Behind,
     ReadLog,
     Renew,
 }
