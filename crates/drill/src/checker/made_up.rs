@@ -218,6 +218,7 @@ fn acknowledged() -> Vec<Acknowledged> {
 fn heard() -> Vec<Heard> {
     let log = log();
     let hear = |row: &LogRow| Heard {
+        source: "/deed".to_owned(),
         position: row.position,
         stream: row.stream.clone(),
         version: row.version.to_string(),

@@ -53,30 +53,6 @@ impl Window {
         Ok(records)
     }
 
-    /// Claims that are watched in vain, by workspace and name: their record went away in between, or their withdrawal is
-    /// lost. While they are watched, nothing comes to rest.
-    pub fn in_vain(&self, taken: &Snapshot, folder: &Path) -> anyhow::Result<Vec<(String, String)>> {
-        let mut standing = BTreeSet::new();
-        for line in journal::read::<DnsLine>(&folder.join(DNS))? {
-            match line.event {
-                DnsEvent::Set { value, .. } => standing.insert(value),
-                DnsEvent::Cleared { value, .. } => standing.remove(&value),
-                DnsEvent::Answered { .. } => continue,
-            };
-        }
-        let proves = |row: &&LogRow| {
-            row.payload["challenge"]["recordValue"].as_str().is_some_and(|record| standing.contains(record))
-        };
-        let claim = |row: &LogRow| row.payload["claimId"].as_str().map(str::to_owned);
-        let proven: BTreeSet<String> = taken.log.iter().filter(proves).filter_map(claim).collect();
-        let watched = taken
-            .views
-            .claims
-            .iter()
-            .filter(|(id, row)| row.status == "verifying" && row.app.is_none() && !proven.contains(*id));
-        Ok(watched.map(|(_, row)| (row.workspace.clone(), row.name.clone())).collect())
-    }
-
     /// The published records of claims that somebody still knows to watch: not those whose verification was asked for in
     /// between, nor those that went away in between, which nobody may have seen.
     fn records(&self, promises: &[Acknowledged], lines: &[DnsLine]) -> BTreeSet<String> {
@@ -103,6 +79,30 @@ impl Window {
         told.extend(self.source.iter().map(|source| format!("--source={source}")));
         told
     }
+}
+
+/// Claims that are watched in vain, by workspace and name: their record went away in between, or their withdrawal is
+/// lost. While they are watched, nothing comes to rest.
+pub fn in_vain(taken: &Snapshot, folder: &Path) -> anyhow::Result<Vec<(String, String)>> {
+    let mut standing = BTreeSet::new();
+    for line in journal::read::<DnsLine>(&folder.join(DNS))? {
+        match line.event {
+            DnsEvent::Set { value, .. } => standing.insert(value),
+            DnsEvent::Cleared { value, .. } => standing.remove(&value),
+            DnsEvent::Answered { .. } => continue,
+        };
+    }
+    let stands = |row: &&LogRow| {
+        row.payload["challenge"]["recordValue"].as_str().is_some_and(|record| standing.contains(record))
+    };
+    let claim = |row: &LogRow| row.payload["claimId"].as_str().map(str::to_owned);
+    let proven: BTreeSet<String> = taken.log.iter().filter(stands).filter_map(claim).collect();
+    let watched = taken
+        .views
+        .claims
+        .iter()
+        .filter(|(id, row)| row.status == "verifying" && row.app.is_none() && !proven.contains(*id));
+    Ok(watched.map(|(_, row)| (row.workspace.clone(), row.name.clone())).collect())
 }
 
 /// Withdraws claims, as their owners would once they look.
@@ -138,7 +138,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let write = |file: &str, promises: &[Acknowledged]| {
             let journal = Journal::create(&folder.path().join(file)).unwrap();
-            promises.iter().for_each(|promise| journal.write(promise).unwrap());
+            promises.iter().try_for_each(|promise| journal.write(promise)).unwrap();
         };
         let (claimed, asked) = (Promise::Claimed, Promise::Requested);
         write(
@@ -161,7 +161,7 @@ mod tests {
             set(12, "lost"),
             set(21, "new"),
         ];
-        lines.iter().chain(&[cleared(25, "kept")]).for_each(|line| dns.write(line).unwrap());
+        lines.iter().chain(&[cleared(25, "kept")]).try_for_each(|line| dns.write(line)).unwrap();
 
         let window = Window { point: at(10), resumed: at(20), relayed: 0, source: None };
         let records = window.owed(folder.path()).unwrap();

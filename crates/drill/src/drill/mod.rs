@@ -20,6 +20,7 @@ mod script;
 mod solo;
 mod talk;
 mod upgrade;
+mod usage;
 
 pub use options::Options;
 pub use run::run;

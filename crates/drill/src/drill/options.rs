@@ -81,6 +81,9 @@ pub struct RestartOptions {
     /// How often every process is started anew
     #[arg(long, default_value_t = 3)]
     pub rounds: usize,
+    /// How long the load runs in peace before, in seconds
+    #[arg(long, default_value_t = 5)]
+    pub peace_seconds: u64,
     /// The service's `server.shutdown_delay`, in milliseconds
     #[arg(long, default_value_t = 2000)]
     pub shutdown_delay_ms: u64,

@@ -232,14 +232,16 @@ impl Restore<'_> {
         let load = load.finish(PATIENCE).await;
         let mut owed = load.published();
         owed.extend(window.owed(folder)?);
-        lost::withdraw(window.in_vain(&snapshot(&solo.file()).await?, folder)?, &load).await;
+        lost::withdraw(lost::in_vain(&snapshot(&solo.file()).await?, folder)?, &load).await;
         solo.rest(&owed).await?;
         window.owed(folder)?;
         let good = solo.judged(&checker(common)?, &self.deed, lost::DNS_OWED, lost::OWED)?;
         solo.end().await?;
         println!("{}", load.talk.counters.told());
         let (anomalies, first) = notes.anomalies();
-        first.iter().for_each(|anomaly| println!("  {anomaly}"));
+        for anomaly in &first {
+            println!("  {anomaly}");
+        }
         Ok(good && anomalies == 0)
     }
 }
@@ -291,7 +293,7 @@ async fn done(command: &mut Command) -> anyhow::Result<Duration> {
     let begun = Instant::now();
     let output = command.stdin(Stdio::null()).kill_on_drop(true).output().await?;
     let said = String::from_utf8_lossy(&output.stderr);
-    ensure!(output.status.success(), "{:?}: {said}", command.as_std().get_program());
+    ensure!(output.status.success(), "{}: {said}", command.as_std().get_program().display());
     Ok(begun.elapsed())
 }
 

@@ -18,7 +18,7 @@ use super::load::{Load, Pace, Shared};
 use super::lost::{self, Window};
 use super::notes::Notes;
 use super::options::Common;
-use super::place::{Place, SPY, VISIBILITY};
+use super::place::{Place, Role, SPY, VISIBILITY};
 use super::progress::{Progress, Watch};
 use super::script::until_recovered;
 use super::talk::Talk;
@@ -164,7 +164,7 @@ impl Scene {
             let healed = Instant::now();
             match until_recovered(ground, healed).await {
                 Some(at) => {
-                    notes.say(&format!("all goes on {:.1} s after that", (at - healed).as_secs_f64()))
+                    notes.say(&format!("all goes on {:.1} s after that", (at - healed).as_secs_f64()));
                 }
                 None => notes.anomaly("not everything goes on after everything is healed"),
             }
@@ -187,7 +187,7 @@ impl Scene {
                 let folder = &ground.place.folder;
                 owed.extend(lost.owed(folder)?);
                 let taken = Database::connect(&ground.place.database).await?.snapshot().await?;
-                lost::withdraw(lost.in_vain(&taken, folder)?, &load).await;
+                lost::withdraw(lost::in_vain(&taken, folder)?, &load).await;
             }
             rest(&ground, &owed, &notes).await;
             anyhow::Ok((checked(&checker, &deed, &ground.place, lost.as_ref(), &notes).await?, load))
@@ -196,9 +196,12 @@ impl Scene {
             judged = judged => judged?,
             failed = look_after(&ground) => return Err(failed),
         };
-        ground.fleet.lock().await.stop().await?;
+        let mut fleet = ground.fleet.lock().await;
+        let used = Role::ALL.map(|role| format!("{} {}", role.word(), fleet.usage(role))).join(" · ");
+        fleet.stop().await?;
+        drop(fleet);
         let verified = ground.progress.latest().map_or(0, |sample| sample.verified);
-        Ok(Played { acted, ground, notes, load, verdict, verified })
+        Ok(Played { acted, ground, notes, load, verdict, verified, used })
     }
 }
 
@@ -209,7 +212,9 @@ pub struct Played<T> {
     notes: Notes,
     pub load: Arc<Shared>,
     verdict: bool,
-    pub verified: usize,
+    verified: usize,
+    /// What the processes that ran in the end have used.
+    used: String,
 }
 
 impl<T> Played<T> {
@@ -222,7 +227,8 @@ impl<T> Played<T> {
 
     /// What the load has done and how it was answered.
     pub fn told(&self) -> String {
-        format!("{}\n{}", done(&self.load, self.verified), self.load.talk.counters.told())
+        let (done, answered) = (done(&self.load, self.verified), self.load.talk.counters.told());
+        format!("{done}\n{answered}\n{}", self.used)
     }
 
     /// Says what was wrong, keeps what helps to find the cause, and tells whether nothing was.

@@ -66,9 +66,9 @@ async fn embedded(
         (new, "and forward again"),
     ] {
         if what.contains("killed") {
-            solo.kill()?
+            solo.kill()?;
         } else {
-            solo.end().await?
+            solo.end().await?;
         }
         match solo.start(deed).await {
             Ok(took) => notes.say(&format!("{what}: ready {:.2} s after its start", took.as_secs_f64())),
@@ -85,7 +85,9 @@ async fn embedded(
     solo.end().await?;
     println!("{}", load.talk.counters.told());
     let (anomalies, first) = notes.anomalies();
-    first.iter().for_each(|anomaly| println!("  {anomaly}"));
+    for anomaly in &first {
+        println!("  {anomaly}");
+    }
     Ok(good && anomalies == 0)
 }
 
