@@ -96,6 +96,12 @@ drill: services ## break every part of the server mode on purpose under load, an
 	$(CARGO) build --release --quiet --manifest-path crates/drill/Cargo.toml --target-dir target/drill-build --bins
 	target/drill-build/release/drill --deed target/release/deed $(ARGS)
 
+.PHONY: observe
+observe: services ## run everything before a real Prometheus, break it once for every alert, and see each fire and end (ARGS="--list")
+	@deploy/scripts/install.sh prometheus=prometheus setpriv=util-linux python3=python3
+	$(CARGO) build --quiet --package deed
+	$(SERVICES) --dev --control -- setpriv --pdeathsig TERM deploy/observe/observe.py $(ARGS)
+
 .PHONY: fuzz-api
 fuzz-api: toolchain ## fire a property-based tester at a running server for two minutes, with our OpenAPI
 	$(CARGO) build --quiet --package deed
