@@ -37,11 +37,7 @@ impl Control {
     }
 }
 
-async fn attend(
-    mut client: UnixStream,
-    postgres: &Arc<Postgres>,
-    rabbitmq: &mut RabbitMq,
-) -> io::Result<()> {
+async fn attend(mut client: UnixStream, postgres: &Arc<Postgres>, rabbitmq: &mut RabbitMq) -> io::Result<()> {
     let (orders, mut answers) = client.split();
     let mut orders = BufReader::new(orders).lines();
     while let Some(order) = orders.next_line().await? {
