@@ -71,14 +71,14 @@ def of_panels(board):
 
 
 def of_link(url):
-    if not url.startswith("${docs}/"):
+    if not url.startswith("${runbooks}"):
         yield f"links to {url}, beyond the documentation"
-    page, _, anchor = url.removeprefix("${docs}/").partition("#")
-    file = ROOT / "docs" / page
-    if not file.is_file():
-        yield f"links to docs/{page}, which there is not"
-    elif anchor and "$" not in anchor and f"# {anchor}" not in file.read_text():
-        yield f"links to {anchor} in docs/{page}, which there is not"
+    page, _, anchor = url.removeprefix("${runbooks}").partition("#")
+    file = (ROOT / "docs" / "runbooks" / page.removeprefix("/")).resolve()
+    if not file.exists():
+        yield f"links to {file.relative_to(ROOT)}, which there is not"
+    elif anchor and "$" not in anchor and f"# {anchor}" not in file.read_text().lower():
+        yield f"links to {anchor} in {file.relative_to(ROOT)}, which there is not"
 
 
 def queries(board):

@@ -2,6 +2,7 @@
 
 Expressions are written without the selectors of the dashboard's variables; `scoped` adds them to every metric.
 """
+import pathlib
 import re
 
 from grafana_foundation_sdk.builders import bargauge, common, dashboard, prometheus, stat, statetimeline, table, timeseries
@@ -10,14 +11,20 @@ from grafana_foundation_sdk.models import dashboard as models
 
 SCOPE = 'namespace=~"$namespace",job=~"$job"'
 SOURCE = models.DataSourceRef(type_val="prometheus", uid="$datasource")
-METRIC = re.compile(r"\b((?:deed[_:][\w:]+|process_\w+|ALERTS|up)\b)(\{([^}]*)\})?")
+# Constants of the rules, which belong to nobody.
+CONSTANT = "deed:slo_budget:ratio"
+METRIC = re.compile(r"\b((?:deed[_:][\w:]+|process_\w+)\b)(\{([^}]*)\})?")
+RULES = pathlib.Path(__file__).resolve().parent.parent / "prometheus" / "rules"
 
 GREEN, YELLOW, RED = "green", "yellow", "red"
 
 
 def scoped(expression):
     """With the dashboard's variables in every selector."""
-    return METRIC.sub(lambda found: f"{found[1]}{{{SCOPE}{',' + found[3] if found[3] else ''}}}", expression)
+    def chosen(found):
+        return found[0] if found[1] == CONSTANT else f"{found[1]}{{{SCOPE}{',' + found[3] if found[3] else ''}}}"
+
+    return METRIC.sub(chosen, expression)
 
 
 def lines(title, says, unit, queries, *, width=8, stacked=False, limits=(), top=None, exemplars=False, runbooks=(), links=()):
@@ -110,8 +117,12 @@ def link(title, url):
 
 
 def runbook(alert):
-    """To the page of an alert, below wherever the documentation is read."""
-    return link(f"Runbook: {alert}", "${docs}/runbooks/" + alert + ".md")
+    """To where the rules say that it is."""
+    text = "\n".join(file.read_text() for file in sorted(RULES.glob("*.yaml")))
+    page = re.search(rf"\}}\}}/([\w.-]+#{alert.lower()})\b", text)
+    if page is None:
+        raise SystemExit(f"no rule has an alert {alert} with a runbook")
+    return link(f"Runbook: {alert}", "${runbooks}/" + page[1])
 
 
 def board(uid, title, says, rows):
@@ -121,7 +132,7 @@ def board(uid, title, says, rows):
     for variable in variables():
         made.with_variable(variable)
     made.link(dashboard.DashboardLink("Deed").type(models.DashboardLinkType.DASHBOARDS).tags(["deed"]).include_vars(True).keep_time(True))
-    made.link(link("Runbooks", "${docs}/runbooks"))
+    made.link(link("Runbooks", "${runbooks}"))
     made.annotation(annotation("Alerts", 'ALERTS{alertname=~"Deed.*",alertstate="firing"}', RED))
     made.annotation(annotation("Starts of processes", "changes(process_start_time_seconds[$__rate_interval]) > 0", "blue"))
     number_of = iter(range(1, 1000))
@@ -137,7 +148,7 @@ def annotation(name, expression, colour):
 
 
 def variables():
-    """Where the figures are, whose they are, and where the documentation is read."""
+    """Where the figures are, whose they are, and where the runbooks are read."""
     everything = models.VariableOption(selected=True, text="All", value="$__all")
 
     def label(name, query):
@@ -150,5 +161,6 @@ def variables():
     # Deed's alone, since `process_…` is there of everybody.
     yield label("namespace", "label_values(deed_build_info, namespace)").all_value(".*")
     yield label("job", 'label_values(deed_build_info{namespace=~"$namespace"}, job)')
-    # Its page for people, such as that of the repository: `https://git.example.com/deed/blob/main/docs`.
-    yield dashboard.TextBoxVariable("docs").label("Documentation").default_value("https://docs.example.com/deed")
+    # As the rules of this site say (deploy/prometheus/rules/site.yaml); the other documents stand a folder above.
+    where = dashboard.QueryVariable("runbooks").hide(models.VariableHide.HIDE_VARIABLE).datasource(SOURCE)
+    yield where.query("label_values(deed:runbooks:info, base)").refresh(models.VariableRefresh.ON_DASHBOARD_LOAD)

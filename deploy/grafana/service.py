@@ -1,45 +1,22 @@
 """The dashboard `service`: whether users get what they were promised, then every hop of a claim in the order of its way."""
 from panels import board, lines, number, rows_of, states
 
-# What was promised over 30 days: the share that has to be good, what was bad, what there was.
+# What was promised over 30 days, as deploy/prometheus/rules/indicators.yaml measures it: its name there, what of all may go
+# wrong, and words.
 PROMISES = {
-    "Availability": (
-        0.999,
-        'sum(rate(deed_http_requests_total{{status_class="5xx"}}[{0}]))',
-        "sum(rate(deed_http_requests_total[{0}]))",
-        "of requests are answered with anything but a 5xx",
-    ),
-    "Latency": (
-        0.99,
-        'sum(rate(deed_http_request_duration_seconds_count[{0}])) - sum(rate(deed_http_request_duration_seconds_bucket{{le="0.25"}}[{0}]))',
-        "sum(rate(deed_http_request_duration_seconds_count[{0}]))",
-        "of requests are answered within 250 ms",
-    ),
-    "Freshness": (
-        0.999,
-        'sum(rate(deed_dispatch_lateness_seconds_count[{0}])) - sum(rate(deed_dispatch_lateness_seconds_bucket{{le="10"}}[{0}]))',
-        "sum(rate(deed_dispatch_lateness_seconds_count[{0}]))",
-        "of due checks are asked for within 10 s of falling due",
-    ),
-    "Checks": (
-        0.995,
-        'sum(rate(deed_checks_total{{class="internal"}}[{0}]))',
-        "sum(rate(deed_checks_total[{0}]))",
-        "of checks do not fail for reasons of our own",
-    ),
+    "Requests answered": ("availability", "DeedApiErrors", "99.9 % of requests are answered with anything but a 5xx"),
+    "Requests answered fast": ("latency", "DeedApiSlow", "99 % of requests are answered within 250 ms, those that wait for a look at the DNS aside"),
+    "Due work asked for": ("punctuality", "DeedDueWorkLate", "99.9 % of due work is asked for within 10 s of falling due"),
+    "Checks without trouble of ours": ("soundness", "DeedChecksInternal", "99.5 % of checks do not fail for reasons of our own"),
 }
 
 
-def burned(name, window):
-    """How many times faster than allowed the budget goes: at 1 it lasts exactly 30 days."""
-    objective, bad, everything, _ = PROMISES[name]
-    return f"({bad.format(window)}) / ({everything.format(window)}) / {1 - objective:.4g}"
-
-
-def budget(name):
-    objective, _, _, words = PROMISES[name]
-    says = f"{objective:.1%} {words}, over 30 days. What is left of the {1 - objective:.1%} that may go wrong; below 0 the promise is broken."
-    return number(f"{name}: error budget left", says, "percentunit", f"1 - {burned(name, '30d')}", (0.25, 0), decimals=1)
+def budget(title):
+    """What is left of what may go wrong in 30 days."""
+    slo, alert, words = PROMISES[title]
+    spent = " / ".join(f'sum(sum_over_time(deed:slo_{part}:rate5m{{slo="{slo}"}}[30d]))' for part in ("bad", "all"))
+    says = f"{words}, over 30 days. Shown is what is left of what may go wrong; below 0 the promise is broken."
+    return number(f"{title}: budget left", says, "percentunit", f'1 - {spent} / scalar(deed:slo_budget:ratio{{slo="{slo}"}})', (0.25, 0), decimals=1, runbooks=(alert,))
 
 
 def quantiles(histogram, by="", label=""):
@@ -55,16 +32,16 @@ def quantiles(histogram, by="", label=""):
 PROMISED = [
     *(budget(name) for name in PROMISES),
     lines(
-        "How fast error budgets burn",
-        "Errors of the last hour as a multiple of what is allowed. At 1 the budget lasts 30 days, at 14.4 two days: that pages.",
+        "How fast budgets burn",
+        "What goes wrong as a multiple of what may, over the last hour. At 1 the budget lasts 30 days, at 14.4 two days: that pages.",
         "none",
-        [(name, burned(name, "1h")) for name in PROMISES],
+        [(title, f'max(deed:slo_burn:ratio_rate1h{{slo="{slo}"}})') for title, (slo, _, _) in PROMISES.items()],
         width=12,
         limits=(1, 6, 14.4),
     ),
     states(
         "Alerts",
-        "Every alert of Deed that fires or waits to. Each has a runbook under docs/runbooks.",
+        "Every alert of Deed that fires or waits to. Each has a runbook.",
         [("{{alertname}} {{job}}", 'max by (alertname, job) (ALERTS{alertname=~"Deed.*",alertstate="firing"} * 2 or ALERTS{alertname=~"Deed.*",alertstate="pending"})')],
         {"1": ("pending", "yellow"), "2": ("firing", "red")},
     ),

@@ -1,7 +1,7 @@
 """The dashboard `verification`: whether domains get verified, how long it takes, and what keeps them from it."""
 from panels import board, lines, number, ranking
 
-DIAGNOSES = ("What ${__field.labels.code} means", "${docs}/DIAGNOSES.md#${__field.labels.code}")
+DIAGNOSES = ("What ${__field.labels.code} means", "${runbooks}/../DIAGNOSES.md#${__field.labels.code}")
 
 
 def within(share, window):

@@ -221,6 +221,7 @@ def main():
     unknown = set(asked.only or ()) - {outage.called for outage in OUTAGES}
     if unknown:
         raise SystemExit(f"there is no outage {', '.join(sorted(unknown))}; --list names them")
+    sys.stdout.reconfigure(line_buffering=True)
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     stand = Stand(asked)
     try:

@@ -93,24 +93,19 @@ def half_upgraded(stand):
 
 @fires("DeedFileDescriptors/ticket")
 def few_descriptors(stand):
-    """One api process may open 150 files, and clients keep 130 connections open"""
+    """One api process may open 150 files, and clients keep 105 connections open"""
     api = stand.fleet.of("api")[1]
     api.restart(files=150)
     stand.wait_ready(api)
-    clients = []
+    clients = [socket.create_connection(("127.0.0.1", api.http), timeout=5) for _ in range(105)]
 
-    def connect():
-        while len(clients) < 130:
-            clients.append(socket.create_connection(("127.0.0.1", api.http), timeout=5))
-
-    def again():
+    def ask():
+        # Those that ask for nothing are closed.
         for client in clients:
-            client.close()
-        clients.clear()
-        connect()
+            client.sendall(b"GET /v1/domains HTTP/1.1\r\nHost: deed\r\n\r\n")
+            client.recv(65536)
 
-    # The service closes connections that ask for nothing.
-    yield from every(4, again)
+    yield from every(3, ask)
     for client in clients:
         client.close()
     api.restart()
