@@ -34,7 +34,7 @@ endif
 .PHONY: services
 services: toolchain ## install the servers that tests start as private instances (Debian packages)
 	@deploy/scripts/install.sh knotd=knot initdb=postgresql rabbitmq-server=rabbitmq-server kill=procps curl=curl \
-		nsd=nsd named=bind9 dnssec-signzone=bind9-utils pdns_server=pdns-server \
+		ip=iproute2 nsd=nsd named=bind9 dnssec-signzone=bind9-utils pdns_server=pdns-server \
 		/usr/lib/$(shell uname -m)-linux-gnu/pdns/libbindbackend.so=pdns-backend-bind unbound=unbound \
 		/usr/share/doc/publicsuffix/examples/test_psl.txt=publicsuffix
 

@@ -5,12 +5,20 @@ use std::time::Duration;
 use deed_claims::ProbeFailure;
 use tokio::time::Instant;
 
+use crate::config::Budgets;
+
+/// What the canary may spend of a look that heard nobody.
+const CANARY: (u32, Duration) = (12, Duration::from_secs(3));
+
 /// The limits of questions and time, and what is left of them.
 #[derive(Debug)]
 pub(crate) struct Budget {
     most: u32,
     sent: AtomicU32,
     deadline: Instant,
+    /// Kept back until somebody has answered: whether our own network is to blame has to be found out within the same
+    /// limits.
+    kept: (u32, Duration),
     exhausted: AtomicBool,
     crowded: AtomicBool,
     heard: AtomicBool,
@@ -22,10 +30,26 @@ pub(crate) struct Exhausted;
 
 impl Budget {
     pub(crate) fn new(queries: u32, time: Duration) -> Self {
+        Self::keeping((0, Duration::ZERO), queries, time)
+    }
+
+    /// For a look, which keeps back what its canary may need.
+    pub(crate) fn of_look(limits: &Budgets) -> Self {
+        Self::keeping(kept(limits), limits.queries, limits.time)
+    }
+
+    /// What a look has kept back; none where that is not even one question.
+    pub(crate) fn of_canary(limits: &Budgets) -> Option<Self> {
+        let (queries, time) = kept(limits);
+        (queries > 0).then(|| Self::new(queries, time))
+    }
+
+    fn keeping(kept: (u32, Duration), queries: u32, time: Duration) -> Self {
         Self {
             most: queries,
             sent: AtomicU32::new(0),
             deadline: Instant::now() + time,
+            kept,
             exhausted: AtomicBool::new(false),
             crowded: AtomicBool::new(false),
             heard: AtomicBool::new(false),
@@ -34,12 +58,11 @@ impl Budget {
 
     /// Pays for one question, before it is sent.
     pub(crate) fn spend(&self) -> Result<(), Exhausted> {
-        let paid = Instant::now() < self.deadline
+        let most = self.most();
+        let paid = Instant::now() < self.deadline()
             && self
                 .sent
-                .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |sent| {
-                    (sent < self.most).then_some(sent + 1)
-                })
+                .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |sent| (sent < most).then_some(sent + 1))
                 .is_ok();
         if paid { Ok(()) } else { Err(self.exhaust()) }
     }
@@ -81,17 +104,21 @@ impl Budget {
 
     /// When the look ends.
     pub(crate) fn deadline(&self) -> Instant {
-        self.deadline
+        if self.has_heard() { self.deadline } else { self.deadline - self.kept.1 }
+    }
+
+    fn most(&self) -> u32 {
+        if self.has_heard() { self.most } else { self.most - self.kept.0 }
     }
 
     /// Whether a limit has cut something short.
     pub(crate) fn is_exhausted(&self) -> bool {
-        self.exhausted.load(Ordering::Relaxed) || Instant::now() >= self.deadline
+        self.exhausted.load(Ordering::Relaxed) || Instant::now() >= self.deadline()
     }
 
     /// Questions that can still be paid for.
     pub(crate) fn left(&self) -> u32 {
-        if Instant::now() < self.deadline { self.most.saturating_sub(self.sent()) } else { 0 }
+        if Instant::now() < self.deadline() { self.most().saturating_sub(self.sent()) } else { 0 }
     }
 
     pub(crate) fn sent(&self) -> u32 {
@@ -99,9 +126,45 @@ impl Budget {
     }
 }
 
+/// Never more than a part of limits that are narrow.
+fn kept(limits: &Budgets) -> (u32, Duration) {
+    (CANARY.0.min(limits.queries / 2), CANARY.1.min(limits.time / 4))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_look_that_hears_nobody_leaves_its_canary_what_it_needs() {
+        let limits = Budgets::default();
+        let look = Budget::of_look(&limits);
+        let end = look.deadline();
+        while look.spend().is_ok() {}
+        assert_eq!((look.sent(), look.left()), (48, 0));
+        tokio::time::advance(end - Instant::now()).await;
+        let canary = Budget::of_canary(&limits).unwrap();
+        while canary.spend().is_ok() {}
+        assert_eq!(look.sent() + canary.sent(), limits.queries);
+        assert_eq!(canary.deadline() - end, Duration::from_secs(3));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_look_that_heard_somebody_may_spend_everything() {
+        let limits = Budgets::default();
+        let begin = Instant::now();
+        let look = Budget::of_look(&limits);
+        look.hear();
+        while look.spend().is_ok() {}
+        assert_eq!((look.sent(), look.deadline() - begin), (limits.queries, limits.time));
+    }
+
+    #[tokio::test]
+    async fn one_question_is_not_shared() {
+        let limits = Budgets { queries: 1, ..Budgets::default() };
+        assert!(Budget::of_canary(&limits).is_none());
+        assert_eq!(Budget::of_look(&limits).left(), 1);
+    }
 
     #[tokio::test(start_paused = true)]
     async fn questions_are_paid_for_until_none_is_left() {

@@ -17,9 +17,6 @@ use crate::wire::{Recursion, Wanted, absolute};
 
 /// How long an answer counts for all looks: an outage makes crowds of them fail at the same time.
 const FRESH: Duration = Duration::from_secs(5);
-/// Questions and time of the canary's own, for looks that have spent theirs.
-const QUERIES: u32 = 12;
-const TIME: Duration = Duration::from_secs(3);
 
 /// The last answer of the canary.
 #[derive(Debug, Default)]
@@ -38,8 +35,8 @@ struct Asked {
 impl Canary {
     /// What fails, by an answer at most some seconds old; and how many questions that took us.
     pub(crate) async fn fault(&self, shared: &Shared) -> (Option<String>, u32) {
+        let Some(budget) = Budget::of_canary(&shared.config.budgets) else { return (None, 0) };
         let asked = self.current();
-        let budget = Budget::new(QUERIES, TIME);
         // Whoever comes by in the meantime waits for the same answer.
         let fault = asked.fault.get_or_init(|| ask(shared, &budget)).await.clone();
         (fault, budget.sent())

@@ -76,7 +76,7 @@ impl Prober {
     async fn look_within(&self, question: Question) -> Observation {
         let started = Instant::now();
         let config = &self.shared.config;
-        let budget = Budget::new(config.budgets.queries, config.budgets.time);
+        let budget = Budget::of_look(&config.budgets);
         let seen = match absolute(&question.name) {
             None => Seen::of(no_name()),
             Some(name) => self.see(&name, &question, &budget).await,
@@ -182,7 +182,7 @@ struct Seen {
     sight: Sight,
     confirmation: Confirmation,
     findings: Findings,
-    /// Questions sent besides those of the budget: the canary's.
+    /// Questions of the canary, which the look's own budget kept back for it.
     others: u32,
 }
 

@@ -8,6 +8,7 @@
 mod clock;
 mod condition;
 mod dns;
+mod own_network;
 mod ports;
 mod postgres;
 mod proxy;
@@ -16,6 +17,7 @@ mod rabbitmq;
 pub use clock::FakeClock;
 pub use condition::eventually;
 pub use dns::{Bind, Denial, Knot, Nsd, PowerDns, SignedZone, Stub, Unbound, Validity, ZoneText};
+pub use own_network::OwnNetwork;
 pub use ports::free_port;
 pub use postgres::{Database, Postgres};
 pub use proxy::{Proxy, ProxyCounts};

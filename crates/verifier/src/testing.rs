@@ -11,9 +11,9 @@ use std::{
 use async_trait::async_trait;
 use chrono::TimeDelta;
 use deed_claims::{
-    ChallengeTemplates, ClaimId, Command, Confirmation, Event, Evidence, Findings, Holder, IfHeldByAnother,
-    Observation, Outcome, Policy, ProbeFailure, Rejection, Reply, Scope, Security, ServerAnswer, SoaSeen,
-    StreamId, Token, Transport, Validation, name::DomainName,
+    ChallengeTemplates, ClaimId, Command, Confirmation, Event, Evidence, ExtendedError, Findings, Holder,
+    IfHeldByAnother, Observation, Outcome, Policy, ProbeFailure, Rejection, Reply, Scope, Security,
+    ServerAnswer, SoaSeen, StreamId, Token, Transport, Validation, name::DomainName,
 };
 use deed_probe::{Look, Question};
 use deed_store::{EventStore, ExecuteError, Loaded, Metadata, Plan, Version, execute, load};
@@ -37,6 +37,8 @@ pub enum Says {
     Silent,
     /// No record, and no second look.
     Unconfirmed,
+    /// What stands there, with signatures that this machine's clock makes out of date up to the root.
+    WrongClock(Vec<String>),
     /// The value at two servers of three.
     Most(String),
     Trouble,
@@ -137,6 +139,12 @@ impl Look for Dns {
                 reply(3, vec![])
             }
             Says::Unconfirmed => reply(3, vec![]),
+            Says::WrongClock(values) => {
+                let values: Vec<_> = values.into_iter().map(String::into_bytes).collect();
+                let said = reply(if values.is_empty() { 3 } else { 0 }, values);
+                seen.confirmation = wrong_clock(server(3, said.clone()));
+                said
+            }
             Says::Most(value) => {
                 let values = vec![value.into_bytes()];
                 seen.confirmation = secure(Some(0), &values);
@@ -172,6 +180,21 @@ fn secure(rcode: Option<u16>, values: &[Vec<u8>]) -> Confirmation {
         ms: 2,
     };
     Confirmation { validation: Some(validation), ..Confirmation::default() }
+}
+
+/// The second look of a prober by whose clock even the root's signatures are over: the servers repeat themselves.
+fn wrong_clock(again: ServerAnswer) -> Confirmation {
+    let ede = ExtendedError { code: 7, text: b"no signature of the root zone is valid".to_vec() };
+    let validation = Validation {
+        by: "self".to_owned(),
+        security: Security::Indeterminate,
+        rcode: None,
+        values: vec![],
+        ede: Some(ede),
+        negative_ttl: None,
+        ms: 2,
+    };
+    Confirmation { validation: Some(validation), repeated: Some(vec![again]), ..Confirmation::default() }
 }
 
 pub struct World {

@@ -2,6 +2,7 @@
 use std::io::{BufRead as _, BufReader, Read as _};
 use std::path::Path;
 use std::process::{Child, Command, ExitStatus, Output, Stdio};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use deed_testkit::{Postgres, RabbitMq};
@@ -63,6 +64,8 @@ macro_rules! on_both_stages {
 
 /// A database and a broker's corner of a test's own.
 struct Services {
+    /// It ends with the last one who has it.
+    _server: Arc<Postgres>,
     database: deed_testkit::Database,
     vhost: deed_testkit::VHost,
 }
@@ -72,8 +75,9 @@ impl Services {
         if stage == Stage::Embedded {
             return None;
         }
-        let database = Postgres::shared().database().await;
-        Some(Self { database, vhost: RabbitMq::shared().await.vhost().await })
+        let server = Postgres::shared();
+        let database = server.database().await;
+        Some(Self { _server: server, database, vhost: RabbitMq::shared().await.vhost().await })
     }
 }
 
@@ -91,8 +95,17 @@ impl Dev {
         Self::start_in(stage, None, &[]).await
     }
 
+    /// With the DNS at this address.
+    pub async fn start_with_dns(stage: Stage, dns: &str) -> Self {
+        Self::start_at(stage, dns, None, &[]).await
+    }
+
     /// In a folder that is kept, with variables of the environment.
     pub async fn start_in(stage: Stage, data: Option<&Path>, variables: &[(&str, &str)]) -> Self {
+        Self::start_at(stage, "127.0.0.1:0", data, variables).await
+    }
+
+    async fn start_at(stage: Stage, dns: &str, data: Option<&Path>, variables: &[(&str, &str)]) -> Self {
         let services = Services::of(stage).await;
         let mut command = deed();
         command.args(["dev", "--json"]);
@@ -101,9 +114,10 @@ impl Dev {
             command.env("DEED__STORE__URL", services.database.url());
             command.env("DEED__BUS__URL", services.vhost.url());
         }
-        for place in ["--listen", "--ops-listen", "--dns-listen", "--control-listen"] {
+        for place in ["--listen", "--ops-listen", "--control-listen"] {
             command.args([place, "127.0.0.1:0"]);
         }
+        command.args(["--dns-listen", dns]);
         if let Some(data) = data {
             command.arg("--data").arg(data);
         }
@@ -226,12 +240,12 @@ impl Dev {
     }
 
     /// Waits for the end: how it ended and what it said on standard error.
-    pub fn ended(mut self) -> (ExitStatus, String) {
+    pub fn ended(&mut self) -> (ExitStatus, String) {
         ended(&mut self.child)
     }
 
     /// SIGTERM, and the end in good order.
-    pub fn stop(self) {
+    pub fn stop(mut self) {
         self.signal("TERM");
         let (status, errors) = self.ended();
         assert_eq!(status.code(), Some(0), "{errors}");

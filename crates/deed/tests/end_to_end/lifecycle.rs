@@ -32,7 +32,7 @@ async fn check_begun(
 
 async fn sigterm_finishes_what_is_in_hand_and_ends_with_0(stage: Stage) {
     let folder = tempfile::tempdir().unwrap();
-    let dev = Dev::start_in(stage, Some(folder.path()), &[]).await;
+    let mut dev = Dev::start_in(stage, Some(folder.path()), &[]).await;
     let delay = ["delay", "--ms", "700", "--transport", "udp"];
     let (status, body) = check_begun(&dev, &delay, async { dev.signal("TERM") }).await.unwrap();
     // The request does not wait for the check any longer, but it is answered.
@@ -58,7 +58,7 @@ async fn sigterm_finishes_what_is_in_hand_and_ends_with_0(stage: Stage) {
 
 #[tokio::test]
 async fn a_second_signal_ends_it_at_once() {
-    let dev = Dev::start(Stage::Embedded).await;
+    let mut dev = Dev::start(Stage::Embedded).await;
     // No answer comes, so the check stays in hand for seconds.
     let twice = async {
         dev.signal("TERM");

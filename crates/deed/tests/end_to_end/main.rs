@@ -7,5 +7,6 @@ mod harness;
 mod apps;
 mod command_line;
 mod lifecycle;
+mod network;
 mod walkthrough;
 mod workspaces;

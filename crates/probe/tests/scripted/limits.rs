@@ -135,6 +135,25 @@ async fn a_look_ends_when_its_time_is_over() {
 }
 
 #[tokio::test]
+async fn a_look_that_hears_nobody_and_its_canary_stay_within_the_limits_together() {
+    let world = Cast::default().with("127.0.0.2", |_| Play::Silence).listen().await;
+    let prober = world.hasty_with(|c| c.budgets.queries = 5);
+    let seen = look(&prober, AT).await;
+    assert!(matches!(seen.failure, Some(ProbeFailure::Canary(_))), "{seen:?}");
+    assert_eq!((seen.queries, world.seen().len()), (5, 5), "three and two");
+
+    let prober = world.prober_with(|c| {
+        c.budgets.time = Duration::from_secs(2);
+        c.udp_timeout = Duration::from_mins(1);
+    });
+    let started = Instant::now();
+    let seen = look(&prober, AT).await;
+    assert!(matches!(seen.failure, Some(ProbeFailure::Canary(_))), "{seen:?}");
+    assert!((1900..4000).contains(&seen.took_ms), "{}", seen.took_ms);
+    assert!(started.elapsed() < Duration::from_secs(10));
+}
+
+#[tokio::test]
 async fn referrals_are_counted() {
     // Every label is a zone of its own.
     let world = Cast::default()

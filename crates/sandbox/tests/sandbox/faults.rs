@@ -7,7 +7,7 @@ use deed_sandbox::{FaultKind, FaultTransport, PutFault, Transport};
 use hickory_proto::op::Message;
 use hickory_proto::op::ResponseCode::{FormErr, NXDomain, NoError, Refused, ServFail};
 use hickory_proto::rr::RecordType;
-use tokio::io::AsyncReadExt;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use crate::client::{
     Lab, PATIENCE, answers, assert_negative, plain_question, question, read_tcp, receive, write_tcp,
@@ -96,6 +96,22 @@ async fn delayed_answers_come_late_and_hold_up_nobody_over_udp() {
     let asked = Instant::now();
     assert_proof(&lab.ask_tcp(NAME, RecordType::TXT).await);
     assert!(asked.elapsed() >= Duration::from_millis(400));
+}
+
+#[tokio::test]
+async fn delayed_answers_hold_up_nobody_on_their_connection_either() {
+    let lab = lab_with(&PutFault::delay(400)).await;
+    let (slow, fast) = (question(NAME, RecordType::TXT), question("other.acme.com", RecordType::TXT));
+    let mut stream = lab.connect().await;
+    for asked in [&slow, &fast, &slow] {
+        write_tcp(&mut stream, asked).await;
+    }
+    // A client that has no more questions is answered all the same.
+    stream.shutdown().await.unwrap();
+    assert_eq!(read_tcp(&mut stream).await.id, fast.id);
+    assert_proof(&read_tcp(&mut stream).await);
+    assert_proof(&read_tcp(&mut stream).await);
+    assert_eq!(stream.read_u8().await.unwrap_err().kind(), ErrorKind::UnexpectedEof);
 }
 
 #[tokio::test]

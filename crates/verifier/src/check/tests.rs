@@ -146,6 +146,28 @@ async fn an_absence_that_nothing_confirms_takes_nothing_from_a_holder() {
 }
 
 #[tokio::test]
+async fn a_wrong_clock_of_ours_neither_proves_nor_takes_anything() {
+    let world = World::new(Dns::new()).await;
+    world.hold(1, ACME).await;
+    world.watch(2, "other.com").await;
+    world.dns.say(RECORD, Says::WrongClock(vec![]));
+    world.dns.say("_deed.other.com", Says::WrongClock(vec![value(2)]));
+    let due = world.stream(ACME).await.ownership().claims[&id(1)].pending.unwrap();
+    world.clock.set(due.due_at);
+    for (claim, name, attempt) in [(1, ACME, due.attempt), (2, "other.com", 1)] {
+        let before = world.stream(name).await.version;
+        assert_eq!(world.check(claim, name, attempt).await, Settled::Internal);
+        assert_eq!(world.stream(name).await.version, before);
+    }
+    // With the clock put right, the same looks decide.
+    world.dns.say(RECORD, Says::Nothing);
+    world.dns.publish("other.com", &[2]);
+    assert_eq!(world.check(1, ACME, due.attempt).await, Settled::Recorded);
+    assert_eq!(world.check(2, "other.com", 1).await, Settled::Recorded);
+    assert_eq!(world.stream("other.com").await.ownership().holding, Some(id(2)));
+}
+
+#[tokio::test]
 async fn the_agreement_that_is_configured_decides() {
     for (agreement, outcome) in
         [(Agreement::Majority, CheckOutcome::Proven), (Agreement::Strict, CheckOutcome::Unknown)]

@@ -5,10 +5,11 @@ use std::time::Duration;
 
 use deed_claims::Reply;
 use deed_probe::ProbeConfig;
+use deed_testkit::OwnNetwork;
 use hickory_proto::op::ResponseCode;
 
 use crate::scripted::{Asked, Play, Scripted, address, cname, ns, txt};
-use crate::traps::{Traps, own_addresses};
+use crate::traps::Traps;
 use crate::world::{By, Checked, Plan, at, check, value};
 
 /// Most that one check may cost others.
@@ -166,65 +167,76 @@ async fn claims_of_thousands_of_records_are_no_answer() {
     assert!(cut.arrived() <= 12 && drip.arrived() <= 12, "{} and {}", cut.arrived(), drip.arrived());
 }
 
-/// Addresses that are not public, with those of this machine.
-fn refused() -> Vec<IpAddr> {
-    let refused = [
-        "127.66.6.6",
-        "127.0.0.1",
-        "0.0.0.0",
-        "10.1.2.3",
-        "172.16.1.1",
-        "192.168.1.1",
-        "169.254.169.254",
-        "100.64.0.1",
-        "224.0.0.251",
-        "255.255.255.255",
-        "198.18.0.1",
-        "::1",
-        "::ffff:127.66.6.6",
-        "64:ff9b::7f42:606",
-        "2002:7f42:606::1",
-        "fe80::1",
-        "fd00:ec2::254",
-    ];
-    refused.iter().map(|ip| ip.parse().unwrap()).chain(own_addresses()).collect()
-}
+/// Addresses that are not public and that anybody may have.
+const REFUSED: [&str; 22] = [
+    "127.66.6.6",
+    "127.0.0.1",
+    "10.1.2.3",
+    "172.16.1.1",
+    "172.31.255.254",
+    "192.168.1.1",
+    "169.254.169.254",
+    "100.64.0.1",
+    "192.0.0.170",
+    "192.0.2.1",
+    "192.88.99.1",
+    "198.18.0.1",
+    "198.51.100.1",
+    "203.0.113.1",
+    "240.0.0.1",
+    "::1",
+    "64:ff9b::7f42:606",
+    "100::1",
+    "2001:db8::1",
+    "2002:7f42:606::1",
+    "fd00:ec2::254",
+    "fec0::1",
+];
+/// The same to which nobody can bind a socket, though what is sent there arrives somewhere: at all of this machine's
+/// addresses, at a group, at one of the addresses above.
+const REFUSED_TOO: [&str; 5] = ["0.0.0.0", "224.0.0.251", "255.255.255.255", "::ffff:127.66.6.6", "fe80::1"];
+/// Public ones, at which questions do arrive.
+const PUBLIC: [&str; 2] = ["9.9.9.9", "2620:fe::fe"];
 
-/// Each of them as glue; where it can be reached on this machine, a trap stands.
+/// Each of them as glue. In a network where every address is this machine's, a trap stands at each.
 #[tokio::test]
 async fn nothing_is_sent_to_an_address_that_is_refused() {
-    let refused = refused();
+    const NAME: &str = "attacks::nothing_is_sent_to_an_address_that_is_refused";
+    let Some(_network) = OwnNetwork::of(NAME) else { return };
+    // Not every machine has IPv6.
+    let has_v6 = std::net::UdpSocket::bind("[::1]:0").is_ok();
+    let parse = |list: &[&str]| -> Vec<IpAddr> {
+        list.iter().map(|ip| ip.parse().unwrap()).filter(|ip: &IpAddr| has_v6 || ip.is_ipv4()).collect()
+    };
+    let (refused, public) = (parse(&REFUSED), parse(&PUBLIC));
+    let all = [refused.clone(), parse(&REFUSED_TOO), public.clone()].concat();
     let mut com = String::new();
-    for (i, ip) in refused.iter().enumerate() {
+    for (i, ip) in all.iter().enumerate() {
         let rtype = if ip.is_ipv6() { "AAAA" } else { "A" };
         let _ = writeln!(com, "n{i}.com. NS ns.n{i}.com.\nns.n{i}.com. {rtype} {ip}");
     }
     let internet = Plan::in_block(15).com(&com).start();
-    let traps = Traps::set(internet.port);
+    let traps = Traps::set(internet.port, &[refused.clone(), public.clone()].concat());
     let prober = internet.prober_with(|config| {
         hasty(config);
         config.ipv6 = deed_probe::Ipv6::On;
         // No server of this internet is elsewhere.
         config.allow_networks = vec!["127.53.15.0/24".parse().unwrap()];
     });
-    for (i, ip) in refused.iter().enumerate() {
+    for (i, ip) in all.iter().enumerate() {
         let checked = check(&prober, &format!("n{i}.com")).await;
-        assert_eq!(traps.caught(), [], "{ip}: {:#?}", checked.seen);
+        let caught = traps.caught();
         assert_bounded(&checked);
+        if public.contains(ip) {
+            assert!(!caught.is_empty() && caught.iter().all(|at| at.ip() == *ip), "{ip}: {caught:?}");
+            continue;
+        }
+        assert_eq!(caught, [], "{ip}: {:#?}", checked.seen);
         assert_eq!(checked.verdict(), "blocked_address", "{ip}: {:#?}", checked.seen);
         assert!(checked.seen.servers.iter().all(|s| s.reply == Reply::Blocked), "{ip}: {:#?}", checked.seen);
     }
-    let reachable: Vec<IpAddr> = refused.into_iter().filter(is_here).collect();
-    traps.assert_sharp(&reachable);
-}
-
-/// Whether a datagram to this address ends up on this machine.
-fn is_here(ip: &IpAddr) -> bool {
-    let group = ip.is_multicast();
-    let local = |ip: IpAddr| ip.is_loopback() || ip.is_unspecified();
-    // Not every machine has IPv6, in which mapped addresses are written.
-    let has_v6 = || std::net::UdpSocket::bind("[::1]:0").is_ok();
-    (group || local(ip.to_canonical()) || own_addresses().contains(ip)) && (ip.is_ipv4() || has_v6())
+    traps.assert_sharp(&refused);
+    traps.assert_sharp(&parse(&["0.0.0.0", "224.0.0.251", "::ffff:127.0.0.1"]));
 }
 
 /// Alone on the path of datagrams, a forger is always first; the connection reaches the server itself.

@@ -1,4 +1,4 @@
-//! Sockets where a question would arrive that must not be sent, as far as this machine can be reached there.
+//! Sockets where a question would arrive that must not be sent.
 use std::io::ErrorKind;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener, UdpSocket};
 use std::time::{Duration, Instant};
@@ -6,42 +6,21 @@ use std::time::{Duration, Instant};
 /// The group of multicast DNS: answered by whoever is near.
 const GROUP: Ipv4Addr = Ipv4Addr::new(224, 0, 0, 251);
 
-/// Traps at one port of every address that can be bound.
+/// Traps at one port of many addresses, and of the group.
 pub struct Traps {
     port: u16,
     datagrams: Vec<UdpSocket>,
     connections: Vec<TcpListener>,
 }
 
-/// Addresses of this machine in its own network that are not public.
-pub fn own_addresses() -> Vec<IpAddr> {
-    // To connect a datagram socket sends nothing: it only chooses where the datagrams would be sent from.
-    let from = |any: &str, to: &str| -> Option<IpAddr> {
-        let socket = UdpSocket::bind(any).ok()?;
-        socket.connect(to).ok()?;
-        Some(socket.local_addr().ok()?.ip())
-    };
-    let outward = [from("0.0.0.0:0", "198.51.100.1:9"), from("[::]:0", "[2001:db8::1]:9")];
-    let closed = |ip: &IpAddr| match ip {
-        IpAddr::V4(v4) => v4.is_private() || v4.is_link_local() || v4.is_documentation(),
-        IpAddr::V6(v6) => v6.is_unique_local(),
-    };
-    outward.into_iter().flatten().filter(closed).collect()
-}
-
 impl Traps {
-    /// Where questions to 127.66.6.6, to 0.0.0.0, to `::1`, to the machine's own addresses and to the group arrive.
-    pub fn set(port: u16) -> Self {
+    /// Where questions to these addresses arrive: all of them have to be this machine's.
+    pub fn set(port: u16, addresses: &[IpAddr]) -> Self {
         let mut traps = Self { port, datagrams: vec![], connections: vec![] };
-        let here = ["127.66.6.6", "127.0.0.1", "::1"].map(|ip| ip.parse().unwrap());
-        for ip in here.into_iter().chain(own_addresses()) {
-            match UdpSocket::bind((ip, port)) {
-                Ok(socket) => traps.datagrams.push(socket),
-                // Not every machine has IPv6.
-                Err(_) if ip.is_ipv6() => continue,
-                Err(error) => panic!("{ip}: {error}"),
-            }
-            traps.connections.push(TcpListener::bind((ip, port)).unwrap());
+        for ip in addresses {
+            let at = SocketAddr::new(*ip, port);
+            traps.datagrams.push(UdpSocket::bind(at).unwrap_or_else(|error| panic!("{ip}: {error}")));
+            traps.connections.push(TcpListener::bind(at).unwrap_or_else(|error| panic!("{ip}: {error}")));
         }
         traps.join_group();
         traps.datagrams.iter().for_each(|socket| socket.set_nonblocking(true).unwrap());
@@ -49,12 +28,10 @@ impl Traps {
         traps
     }
 
-    /// On the loopback interface, and on the one that the group would be reached through.
+    /// On the only interface there is.
     fn join_group(&mut self) {
         let socket = UdpSocket::bind((GROUP, self.port)).unwrap();
         socket.join_multicast_v4(&GROUP, &Ipv4Addr::LOCALHOST).unwrap();
-        // A machine without a network has no such interface.
-        let _ = socket.join_multicast_v4(&GROUP, &Ipv4Addr::UNSPECIFIED);
         self.datagrams.push(socket);
     }
 
