@@ -2,15 +2,15 @@
 //!
 //! The log is the outbox. The checkpoint moves over events whose messages were confirmed and over no others, so a
 //! crash repeats messages and never skips one.
-use std::{collections::BTreeMap, convert::Infallible, sync::Arc, time::Duration};
+use std::{collections::BTreeMap, sync::Arc};
 
 use async_trait::async_trait;
 use deed_bus::{CloudEvent, CloudEventError, Message, PublishOutcome, Publisher, Requirement};
 use deed_store::{
     Batch, Checkpoints, Clock, EventStore, Progress, RecordedEvent, Subscriber, SubscriberError,
-    SubscriptionConfig, SubscriptionError, run_subscription,
+    SubscriptionConfig, SubscriptionError, SubscriptionMetrics, run_subscription,
 };
-use prometheus::{IntCounter, IntGauge, Registry};
+use prometheus::Registry;
 use serde_json::Value;
 use tokio_util::sync::CancellationToken;
 
@@ -20,35 +20,17 @@ pub const RELAY: &str = "relay";
 /// The events that are work: without a queue that takes them they would be lost.
 const WORK: [&str; 1] = ["verification.requested"];
 
-/// How often the distance to the end of the log is measured.
-const LAG_SAMPLE: Duration = Duration::from_secs(5);
-
 /// What the relay tells about itself.
 #[derive(Debug, Clone)]
-pub struct RelayMetrics {
-    published: IntCounter,
-    lag: IntGauge,
-}
+pub struct RelayMetrics(SubscriptionMetrics);
 
 impl RelayMetrics {
     /// Registers the relay's metrics.
     ///
     /// # Errors
-    /// When the registry has metrics of these names already.
+    /// When the registry has them already.
     pub fn register(registry: &Registry) -> prometheus::Result<Self> {
-        let metrics = Self {
-            published: IntCounter::new(
-                "deed_relay_published_total",
-                "Events passed on to the bus and confirmed; repeated ones count again.",
-            )?,
-            lag: IntGauge::new(
-                "deed_relay_lag_events",
-                "Events of the log that the relay has not passed on.",
-            )?,
-        };
-        registry.register(Box::new(metrics.published.clone()))?;
-        registry.register(Box::new(metrics.lag.clone()))?;
-        Ok(metrics)
+        SubscriptionMetrics::register(registry, RELAY).map(Self)
     }
 }
 
@@ -163,7 +145,7 @@ impl Subscriber for Relay {
             .map_err(|error| SubscriberError::Retry(Box::new(error)))?;
         let prefix =
             requirements.iter().zip(&outcomes).take_while(|(need, got)| arrived(**need, **got)).count();
-        self.metrics.published.inc_by(prefix as u64);
+        self.metrics.0.events.inc_by(prefix as u64);
         if prefix == batch.events.len() {
             return Ok(Progress::Advance);
         }
@@ -188,31 +170,11 @@ pub async fn run_relay(
     config: &SubscriptionConfig,
     stop: CancellationToken,
 ) -> Result<(), SubscriptionError> {
-    let lag = relay.metrics.lag.clone();
-    let measure = measure_lag(Arc::clone(&store), Arc::clone(&checkpoints), &lag);
+    let RelayMetrics(metrics) = relay.metrics.clone();
+    let (leases, time) = (Arc::clone(&checkpoints), Arc::clone(&clock));
     tokio::select! {
-        ended = run_subscription(store, checkpoints, clock, &mut relay, config, stop) => ended,
-        never = measure => match never {},
-    }
-}
-
-/// Keeps the gauge true on every replica, also while nothing moves.
-async fn measure_lag(
-    store: Arc<dyn EventStore>,
-    checkpoints: Arc<dyn Checkpoints>,
-    lag: &IntGauge,
-) -> Infallible {
-    loop {
-        let sample = async {
-            let done = checkpoints.checkpoint(RELAY).await?;
-            let head = store.last_position().await?;
-            Ok::<_, deed_store::Unavailable>(head.0.saturating_sub(done.0))
-        };
-        // A store that does not answer is reported by the subscription itself.
-        if let Ok(Ok(behind)) = tokio::time::timeout(LAG_SAMPLE, sample).await {
-            lag.set(i64::try_from(behind).unwrap_or(i64::MAX));
-        }
-        tokio::time::sleep(LAG_SAMPLE).await;
+        ended = run_subscription(store, checkpoints, clock, &mut relay, config, &metrics.lease, stop) => ended,
+        never = metrics.watch(&*leases, &*time, RELAY) => match never {},
     }
 }
 

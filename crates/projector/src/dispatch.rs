@@ -127,7 +127,7 @@ impl Dispatch {
         let mut refused = vec![];
         for (index, item) in items.iter().enumerate() {
             if outcomes.get(index).copied().is_some_and(PublishOutcome::is_confirmed) {
-                self.metrics.dispatched.with_label_values(&[item.kind.as_str()]).inc();
+                self.metrics.dispatched(item.kind).inc();
                 self.metrics.lateness.observe((done - item.due_at).as_seconds_f64().max(0.0));
             } else {
                 refused.push(item.clone());

@@ -1,8 +1,8 @@
 //! The dispatcher's loop: one of all replicas asks for due work, as soon as it is due and no oftener than it must.
-use std::{convert::Infallible, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 
 use deed_bus::Bus;
-use deed_store::{Checkpoints, Clock, DueWork, EventStore, LeaseKeeper, Position, Unavailable};
+use deed_store::{Behind, Checkpoints, Clock, DueWork, EventStore, LeaseKeeper, Position, Unavailable};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
@@ -11,9 +11,6 @@ use crate::metrics::DispatcherMetrics;
 
 /// The name of the dispatcher's lease.
 pub const DISPATCHER: &str = "dispatcher";
-
-/// How often it is measured how far dispatch is behind.
-const OVERDUE_SAMPLE: Duration = Duration::from_secs(5);
 
 /// The least pause between two rounds that found nothing: hints may come with every append.
 const BREATH: Duration = Duration::from_millis(20);
@@ -81,7 +78,15 @@ pub async fn run_dispatcher(
     stop: CancellationToken,
 ) {
     let overdue = metrics.overdue.clone();
-    let measure = measure_overdue(Arc::clone(&ports.due), Arc::clone(&ports.clock), &overdue);
+    let (due, clock) = (Arc::clone(&ports.due), Arc::clone(&ports.clock));
+    // On every replica, also while nothing can be dispatched.
+    let measure = overdue.watch(&*clock, |now| {
+        let due = &due;
+        async move {
+            let behind = due.overdue(now).await?;
+            Ok(Behind { count: behind.overdue, since: behind.oldest })
+        }
+    });
     tokio::select! {
         () = lead(ports, config, metrics, &stop) => {}
         never = measure => match never {},
@@ -97,8 +102,9 @@ async fn lead(
     let dispatch = Dispatch::new(&ports, config, metrics);
     loop {
         let (leases, clock) = (Arc::clone(&ports.checkpoints), Arc::clone(&ports.clock));
+        let (owner, ttl) = (config.owner.as_str(), config.lease_ttl);
         let Some(keeper) =
-            LeaseKeeper::acquire(leases, clock, DISPATCHER, &config.owner, config.lease_ttl, stop).await
+            LeaseKeeper::acquire(leases, clock, DISPATCHER, owner, ttl, &dispatch.metrics.lease, stop).await
         else {
             return;
         };
@@ -185,20 +191,6 @@ impl Turn<'_> {
         let pause = self.config.poll.saturating_mul(1 << self.faults.min(16)).min(self.config.backoff_max);
         self.faults = self.faults.saturating_add(1);
         tokio::time::sleep(pause).await;
-    }
-}
-
-/// Keeps the gauge true on every replica, also while nothing can be dispatched.
-async fn measure_overdue(
-    due: Arc<dyn DueWork>,
-    clock: Arc<dyn Clock>,
-    gauge: &prometheus::IntGauge,
-) -> Infallible {
-    loop {
-        if let Ok(Ok(behind)) = tokio::time::timeout(OVERDUE_SAMPLE, due.overdue(clock.now())).await {
-            gauge.set(i64::try_from(behind.overdue).unwrap_or(i64::MAX));
-        }
-        tokio::time::sleep(OVERDUE_SAMPLE).await;
     }
 }
 

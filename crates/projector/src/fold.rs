@@ -6,6 +6,8 @@ use deed_claims::app::App;
 use deed_claims::{Event, Ownership, StreamId, StreamKind};
 use deed_store::{AppRow, Changes, ClaimRow, DueRow, OwnershipRow, Position, RecordedEvent, Version};
 
+use crate::tally::Tally;
+
 /// Events that do not go on where the rows end: folding them would make a state that never was.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("stream {stream} goes on at version {found}, but {folded} events of it are folded")]
@@ -62,12 +64,13 @@ impl<'a> Touched<'a> {
     }
 
     /// What the events change, given the rows of the touched streams. `visibility` is how much later work falls due
-    /// that an event asks for by itself.
+    /// that an event asks for by itself; what happens to claims is put into `tally`.
     pub(crate) fn fold(
         self,
         ownerships: Vec<OwnershipRow>,
         apps: Vec<AppRow>,
         visibility: Duration,
+        mut tally: Option<&mut Tally>,
     ) -> Result<Changes, FoldError> {
         let mut changes = Changes::default();
         let mut rows: BTreeMap<StreamId, OwnershipRow> =
@@ -78,8 +81,9 @@ impl<'a> Touched<'a> {
             if row.is_none() {
                 changes.fresh.insert(stream.clone());
             }
+            let state = row.map(|row| row.state).unwrap_or_default();
             let (version, state) =
-                advance(stream, folded, row.map(|row| row.state).unwrap_or_default(), &events, own)?;
+                advance(stream, folded, state, &events, |state, event| own(state, event, &mut tally))?;
             if version > folded {
                 show(&mut changes, OwnershipRow { stream: stream.clone(), version, state }, visibility);
             }
@@ -98,15 +102,16 @@ impl<'a> Touched<'a> {
     }
 }
 
-fn own(state: Ownership, event: &Event) -> Ownership {
-    match event {
-        Event::Ownership(event) => state.evolve(event),
-        Event::App(_) => state,
+fn own(state: Ownership, recorded: &RecordedEvent, tally: &mut Option<&mut Tally>) -> Ownership {
+    match (&recorded.event, tally) {
+        (Event::Ownership(event), Some(tally)) => tally.evolve(state, recorded.position, event),
+        (Event::Ownership(event), None) => state.evolve(event),
+        (Event::App(_), _) => state,
     }
 }
 
-fn app(state: Option<App>, event: &Event) -> Option<App> {
-    match event {
+fn app(state: Option<App>, recorded: &RecordedEvent) -> Option<App> {
+    match &recorded.event {
         Event::App(event) => App::evolve(state, event),
         Event::Ownership(_) => state,
     }
@@ -118,7 +123,7 @@ fn advance<S>(
     folded: Version,
     state: S,
     events: &[&RecordedEvent],
-    evolve: impl Fn(S, &Event) -> S,
+    mut evolve: impl FnMut(S, &RecordedEvent) -> S,
 ) -> Result<(Version, S), FoldError> {
     let (mut version, mut state) = (folded, state);
     for recorded in events {
@@ -128,7 +133,7 @@ fn advance<S>(
         if recorded.version.0 != version.0 + 1 {
             return Err(FoldError { stream: stream.clone(), folded: version, found: recorded.version });
         }
-        state = evolve(state, &recorded.event);
+        state = evolve(state, recorded);
         version = recorded.version;
     }
     Ok((version, state))

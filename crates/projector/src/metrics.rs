@@ -1,12 +1,19 @@
-//! What the projector and the dispatcher tell about themselves.
-use prometheus::{Histogram, HistogramOpts, IntCounter, IntCounterVec, IntGauge, Opts, Registry};
+//! What the projector and the dispatcher tell about themselves, and what the log tells about claims.
+mod claims;
 
-/// What the projector tells about itself.
+use deed_claims::DueKind;
+use deed_store::{Backlog, LeaseMetrics, SubscriptionMetrics};
+use prometheus::{Histogram, HistogramOpts, IntCounter, Opts, Registry};
+
+use self::claims::ClaimMetrics;
+use crate::dispatcher::DISPATCHER;
+
+/// What the projector tells about itself, and about claims.
 #[derive(Debug, Clone)]
 pub struct ProjectorMetrics {
-    pub(crate) events: IntCounter,
-    pub(crate) lag: IntGauge,
+    pub(crate) subscription: SubscriptionMetrics,
     pub(crate) rebuilds: IntCounter,
+    pub(crate) claims: ClaimMetrics,
 }
 
 impl ProjectorMetrics {
@@ -16,18 +23,13 @@ impl ProjectorMetrics {
     /// When the registry has metrics of these names already.
     pub fn register(registry: &Registry) -> prometheus::Result<Self> {
         let metrics = Self {
-            events: IntCounter::new("deed_projected_events_total", "Events folded into the read models.")?,
-            lag: IntGauge::new(
-                "deed_projection_lag_events",
-                "Events of the log that are not in the read models.",
-            )?,
+            subscription: SubscriptionMetrics::register(registry, "projector")?,
             rebuilds: IntCounter::new(
                 "deed_projection_rebuilds_total",
                 "Rebuilds of the read models begun here.",
             )?,
+            claims: ClaimMetrics::register(registry)?,
         };
-        registry.register(Box::new(metrics.events.clone()))?;
-        registry.register(Box::new(metrics.lag.clone()))?;
         registry.register(Box::new(metrics.rebuilds.clone()))?;
         Ok(metrics)
     }
@@ -36,10 +38,12 @@ impl ProjectorMetrics {
 /// What the dispatcher tells about itself.
 #[derive(Debug, Clone)]
 pub struct DispatcherMetrics {
-    pub(crate) dispatched: IntCounterVec,
+    checks: IntCounter,
+    expiries: IntCounter,
     pub(crate) given_back: IntCounter,
-    pub(crate) overdue: IntGauge,
+    pub(crate) overdue: Backlog,
     pub(crate) lateness: Histogram,
+    pub(crate) lease: LeaseMetrics,
 }
 
 impl DispatcherMetrics {
@@ -53,22 +57,46 @@ impl DispatcherMetrics {
             "How long after it fell due work was on the bus.",
         )
         .buckets(vec![0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0, 60.0, 600.0, 3600.0]);
+        let dispatched = |kind: DueKind| {
+            let opts = Opts::new("deed_dispatched_total", "Due work put on the bus and confirmed.");
+            let counter = IntCounter::with_opts(opts.const_label("kind", kind.as_str()))?;
+            registry.register(Box::new(counter.clone()))?;
+            Ok::<_, prometheus::Error>(counter)
+        };
+        let overdue = Backlog::register(
+            registry,
+            Opts::new(
+                "deed_due_work_overdue",
+                "Due work that nobody has been asked to do, asked every 5 s by leader and standby alike. NaN while the \
+                 store does not answer.",
+            ),
+            Opts::new(
+                "deed_due_work_overdue_seconds",
+                "Age of the oldest due work that nobody has been asked to do; 0 when there is none. While the store \
+                 does not answer it grows, at least from the last answer on.",
+            ),
+        )?;
         let metrics = Self {
-            dispatched: IntCounterVec::new(
-                Opts::new("deed_dispatched_total", "Due work put on the bus and confirmed."),
-                &["kind"],
-            )?,
+            checks: dispatched(DueKind::Check)?,
+            expiries: dispatched(DueKind::Expire)?,
             given_back: IntCounter::new(
                 "deed_dispatch_given_back_total",
                 "Due work that the bus did not take and that will be tried again.",
             )?,
-            overdue: IntGauge::new("deed_due_work_overdue", "Due work that nobody has been asked to do.")?,
+            overdue,
             lateness: Histogram::with_opts(lateness)?,
+            lease: LeaseMetrics::register(registry, DISPATCHER)?,
         };
-        registry.register(Box::new(metrics.dispatched.clone()))?;
         registry.register(Box::new(metrics.given_back.clone()))?;
-        registry.register(Box::new(metrics.overdue.clone()))?;
         registry.register(Box::new(metrics.lateness.clone()))?;
         Ok(metrics)
+    }
+
+    /// Work of this kind that was put on the bus.
+    pub(crate) fn dispatched(&self, kind: DueKind) -> &IntCounter {
+        match kind {
+            DueKind::Check => &self.checks,
+            DueKind::Expire => &self.expiries,
+        }
     }
 }

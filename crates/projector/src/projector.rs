@@ -3,13 +3,14 @@ use std::{sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 use deed_store::{
-    Batch, Changes, Lease, LeaseError, Position, Progress, ReadModels, RecordedEvent, Subscriber,
-    SubscriberError,
+    Batch, Changes, Checkpoints, Lease, LeaseError, Position, Progress, ReadModels, RecordedEvent,
+    Subscriber, SubscriberError,
 };
 
 use crate::fold::Touched;
 use crate::metrics::ProjectorMetrics;
 use crate::recent::Recent;
+use crate::tally::{Counting, Tally};
 
 /// The name of the projector's lease and checkpoint.
 pub const READ_MODELS: &str = "read-models";
@@ -19,6 +20,7 @@ pub struct Projector {
     models: Arc<dyn ReadModels>,
     visibility: chrono::Duration,
     pub(crate) metrics: ProjectorMetrics,
+    counting: Option<Counting>,
 }
 
 impl Projector {
@@ -26,7 +28,12 @@ impl Projector {
     /// message is taken for lost.
     pub fn new(models: Arc<dyn ReadModels>, visibility: Duration, metrics: ProjectorMetrics) -> Self {
         let visibility = chrono::Duration::from_std(visibility).unwrap_or(chrono::Duration::days(1));
-        Self { models, visibility, metrics }
+        Self { models, visibility, metrics, counting: None }
+    }
+
+    /// From now on, what is consumed is counted as what happens to claims.
+    pub(crate) fn count_claims(&mut self, checkpoints: Arc<dyn Checkpoints>) {
+        self.counting = Some(Counting::new(checkpoints));
     }
 
     pub(crate) fn models(&self) -> &dyn ReadModels {
@@ -34,12 +41,13 @@ impl Projector {
     }
 
     /// What events change that come after a position. Rows are taken from `recent` before they are read, and new ones
-    /// are put there.
+    /// are put there. What happens to claims is put into `tally`.
     pub(crate) async fn fold(
         &self,
         from: Position,
         events: &[RecordedEvent],
         mut recent: Option<&mut Recent>,
+        tally: Option<&mut Tally>,
     ) -> Result<Changes, SubscriberError> {
         let touched = Touched::of(from, events);
         let (mut streams, mut apps) = (touched.known_ownerships(), touched.known_apps());
@@ -54,7 +62,7 @@ impl Projector {
         if !apps.is_empty() {
             app_rows.extend(self.models.apps(&apps).await.map_err(retry)?);
         }
-        let changes = touched.fold(ownership_rows, app_rows, self.visibility).map_err(|gap| {
+        let changes = touched.fold(ownership_rows, app_rows, self.visibility, tally).map_err(|gap| {
             tracing::error!(stream = %gap.stream, folded = %gap.folded, found = %gap.found,
                 "the log does not go on where the read models end; rebuild them");
             retry(gap)
@@ -75,7 +83,7 @@ impl Projector {
     ) -> Result<(), SubscriberError> {
         match self.models.apply(lease, from, to, changes).await {
             Ok(()) => {
-                self.metrics.events.inc_by(to.0.saturating_sub(from.0));
+                self.metrics.subscription.events.inc_by(to.0.saturating_sub(from.0));
                 Ok(())
             }
             Err(LeaseError::Lost) => Err(SubscriberError::Lost),
@@ -95,8 +103,15 @@ impl Subscriber for Projector {
     }
 
     async fn consume(&mut self, batch: Batch<'_>) -> Result<Progress, SubscriberError> {
-        let changes = self.fold(batch.from, batch.events, None).await?;
+        let mut tally = match &mut self.counting {
+            Some(counting) => Some(counting.tally(batch.lease).await.map_err(retry)?),
+            None => None,
+        };
+        let changes = self.fold(batch.from, batch.events, None, tally.as_mut()).await?;
         self.write(batch.lease, batch.from, batch.to, changes).await?;
+        if let Some(tally) = &tally {
+            self.metrics.claims.count(tally);
+        }
         Ok(Progress::Advanced)
     }
 }

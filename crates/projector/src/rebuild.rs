@@ -4,14 +4,15 @@
 use std::{sync::Arc, time::Duration};
 
 use deed_store::{
-    Changes, Checkpoints, Clock, EventStore, Lease, LeaseError, LeaseKeeper, Position, RecordedEvent,
-    SubscriberError, Unavailable, log_pages,
+    Changes, Checkpoints, Clock, EventStore, Lease, LeaseError, LeaseKeeper, LeaseMetrics, Position,
+    RecordedEvent, SubscriberError, Unavailable, log_pages,
 };
 use futures::{Stream, StreamExt};
 use tokio_util::sync::CancellationToken;
 
 use crate::projector::{Projector, READ_MODELS};
 use crate::recent::Recent;
+use crate::tally::mark;
 
 /// Events that a rebuild folds at a time, unless there is a reason for another number.
 pub const REBUILD_BATCH: usize = 5_000;
@@ -92,13 +93,17 @@ pub async fn rebuild(
     config: &RebuildConfig,
     stop: &CancellationToken,
 ) -> Result<Rebuilt, RebuildError> {
-    let keeper = take(checkpoints, clock, config, stop).await?;
+    let keeper = take(checkpoints, clock, &projector.metrics.subscription.lease, config, stop).await?;
     projector.metrics.rebuilds.inc();
     tracing::info!(owner = %config.owner, "rebuilding the read models");
     let result = tokio::select! {
         biased;
         () = keeper.lost() => Err(RebuildError::Lost),
-        result = fold_all(store, keeper.lease(), projector, config.batch.max(1), stop) => result,
+        result = async {
+            let end = store.last_position().await?;
+            mark(&**checkpoints, &**clock, (&config.owner, config.lease_ttl), end).await?;
+            fold_all(store, keeper.lease(), projector, (end, config.batch.max(1)), stop).await
+        } => result,
     };
     // Whatever happened: a lease that is kept would hold everybody up until it runs out.
     keeper.release().await;
@@ -111,6 +116,7 @@ pub async fn rebuild(
 async fn take(
     checkpoints: &Arc<dyn Checkpoints>,
     clock: &Arc<dyn Clock>,
+    metrics: &LeaseMetrics,
     config: &RebuildConfig,
     stop: &CancellationToken,
 ) -> Result<LeaseKeeper, RebuildError> {
@@ -120,7 +126,8 @@ async fn take(
         let later = clock.now() + chrono::Duration::from_std(ttl * 2).unwrap_or(chrono::Duration::hours(1));
         checkpoints.acquire(READ_MODELS, owner, later, ttl).await?;
     }
-    LeaseKeeper::acquire(Arc::clone(checkpoints), Arc::clone(clock), READ_MODELS, owner, ttl, stop)
+    let (checkpoints, clock) = (Arc::clone(checkpoints), Arc::clone(clock));
+    LeaseKeeper::acquire(checkpoints, clock, READ_MODELS, owner, ttl, metrics, stop)
         .await
         .ok_or(RebuildError::Stopped)
 }
@@ -129,12 +136,12 @@ async fn fold_all(
     store: &dyn EventStore,
     lease: &Lease,
     projector: &Projector,
-    batch: usize,
+    (end, batch): (Position, usize),
     stop: &CancellationToken,
 ) -> Result<Rebuilt, RebuildError> {
     projector.models().reset(lease).await?;
     let mut from = Position(0);
-    let pages = Box::pin(log_pages(store, from, store.last_position().await?, batch));
+    let pages = Box::pin(log_pages(store, from, end, batch));
     let mut folding = Folding { pages, projector, recent: Recent::default() };
     let mut part = folding.after(from).await?;
     while let Some(Part { to, changes }) = part {
@@ -177,7 +184,7 @@ where
     async fn after(&mut self, from: Position) -> Result<Option<Part>, RebuildError> {
         let Some(events) = self.pages.next().await.transpose()? else { return Ok(None) };
         let Some(to) = events.last().map(|event| event.position) else { return Ok(None) };
-        let changes = self.projector.fold(from, &events, Some(&mut self.recent)).await;
+        let changes = self.projector.fold(from, &events, Some(&mut self.recent), None).await;
         Ok(Some(Part { to, changes: changes.map_err(|error| failed(from, error))? }))
     }
 }

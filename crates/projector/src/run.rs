@@ -1,18 +1,12 @@
 //! The running projector: follows the log, and rebuilds when it is asked to.
-use std::{convert::Infallible, pin::pin, sync::Arc, time::Duration};
+use std::{pin::pin, sync::Arc};
 
-use deed_store::{
-    Checkpoints, Clock, EventStore, SubscriptionConfig, SubscriptionError, Unavailable, run_subscription,
-};
-use prometheus::IntGauge;
+use deed_store::{Checkpoints, Clock, EventStore, SubscriptionConfig, SubscriptionError, run_subscription};
 use tokio::sync::{mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 
 use crate::projector::{Projector, READ_MODELS};
 use crate::rebuild::{IfHeld, REBUILD_BATCH, RebuildConfig, RebuildError, Rebuilt, rebuild};
-
-/// How often the distance to the end of the log is measured.
-const LAG_SAMPLE: Duration = Duration::from_secs(5);
 
 type Answer = Result<Rebuilt, RebuildError>;
 
@@ -55,11 +49,12 @@ pub async fn run_projector(
     config: &SubscriptionConfig,
     stop: CancellationToken,
 ) -> Result<(), SubscriptionError> {
-    let lag = projector.metrics.lag.clone();
-    let measure = measure_lag(Arc::clone(&store), Arc::clone(&checkpoints), &lag);
+    let (leases, time) = (Arc::clone(&checkpoints), Arc::clone(&clock));
+    let told = projector.metrics.subscription.clone();
+    projector.count_claims(Arc::clone(&checkpoints));
     tokio::select! {
         ended = follow(store, checkpoints, clock, &mut projector, requests, config, stop) => ended,
-        never = measure => match never {},
+        never = told.watch(&*leases, &*time, READ_MODELS) => match never {},
     }
 }
 
@@ -82,8 +77,10 @@ async fn follow(
         let pause = stop.child_token();
         let request = {
             let (store, checkpoints, clock) = (store.clone(), checkpoints.clone(), clock.clone());
-            let mut following =
-                pin!(run_subscription(store, checkpoints, clock, projector, config, pause.clone()));
+            let lease = projector.metrics.subscription.lease.clone();
+            let following =
+                run_subscription(store, checkpoints, clock, projector, config, &lease, pause.clone());
+            let mut following = pin!(following);
             let request = tokio::select! {
                 ended = &mut following => return ended,
                 Some(request) = requests.0.recv() => request,
@@ -100,24 +97,4 @@ async fn follow(
         let _ = request.send(result);
     }
     Ok(())
-}
-
-/// Keeps the gauge true on every replica, also while nothing moves.
-async fn measure_lag(
-    store: Arc<dyn EventStore>,
-    checkpoints: Arc<dyn Checkpoints>,
-    lag: &IntGauge,
-) -> Infallible {
-    loop {
-        let sample = async {
-            let done = checkpoints.checkpoint(READ_MODELS).await?;
-            let head = store.last_position().await?;
-            Ok::<_, Unavailable>(head.0.saturating_sub(done.0))
-        };
-        // A store that does not answer is reported by the subscription itself.
-        if let Ok(Ok(behind)) = tokio::time::timeout(LAG_SAMPLE, sample).await {
-            lag.set(i64::try_from(behind).unwrap_or(i64::MAX));
-        }
-        tokio::time::sleep(LAG_SAMPLE).await;
-    }
 }

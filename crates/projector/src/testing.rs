@@ -13,7 +13,7 @@ use deed_store::{
 };
 use deed_store_sqlite::{SqliteConfig, SqliteStore};
 use deed_testkit::FakeClock;
-use prometheus::Registry;
+use prometheus::{Registry, TextEncoder};
 use tempfile::TempDir;
 
 use crate::{Projector, ProjectorMetrics, READ_MODELS};
@@ -27,14 +27,17 @@ pub struct World {
     pub store: SqliteStore,
     pub clock: Arc<FakeClock>,
     pub projector: Projector,
+    pub registry: Registry,
 }
 
 impl World {
     pub async fn new() -> Self {
         let folder = tempfile::tempdir().unwrap();
         let store = SqliteStore::open(SqliteConfig::new(folder.path().join("deed.db"))).await.unwrap();
-        let projector = projector_of(&store);
-        Self { _folder: folder, store, clock: Arc::default(), projector }
+        let registry = Registry::new();
+        let mut projector = projector_told(&store, &registry);
+        projector.count_claims(Arc::new(store.clone()));
+        Self { _folder: folder, store, clock: Arc::default(), projector, registry }
     }
 
     pub fn log(&self) -> Arc<dyn EventStore> {
@@ -112,13 +115,25 @@ impl World {
         self.give(&apex(name), record(claim, attempt, found, holder)).await.unwrap();
     }
 
+    /// The series of what becomes of claims that are not 0, without their histograms' buckets.
+    pub fn counted(&self) -> Vec<String> {
+        let text = TextEncoder::new().encode_to_string(&self.registry.gather()).unwrap();
+        let names = ["deed_claims_", "deed_contests_", "deed_time_to_verify_seconds_sum"];
+        let lines = text.lines().filter(|line| names.iter().any(|name| line.starts_with(name)));
+        lines.filter(|line| !line.ends_with(" 0")).map(str::to_owned).collect()
+    }
+
     pub async fn last(&self) -> Position {
         self.store.last_position().await.unwrap()
     }
 }
 
 pub fn projector_of(store: &SqliteStore) -> Projector {
-    let metrics = ProjectorMetrics::register(&Registry::new()).unwrap();
+    projector_told(store, &Registry::new())
+}
+
+pub fn projector_told(store: &SqliteStore, registry: &Registry) -> Projector {
+    let metrics = ProjectorMetrics::register(registry).unwrap();
     Projector::new(Arc::new(store.clone()), VISIBILITY, metrics)
 }
 

@@ -3,7 +3,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use chrono::{DateTime, TimeDelta, Utc};
-use deed_store::{Checkpoints, Lease, LeaseError, Position, Unavailable};
+use deed_store::{Behind, Checkpoints, Lease, LeaseError, Position, Unavailable};
 use sqlx::postgres::PgConnection;
 
 use crate::columns::{Reading, signed};
@@ -123,6 +123,23 @@ impl Checkpoints for PostgresStore {
         let position = sqlx::query_scalar!("SELECT position FROM checkpoints WHERE name = $1", name);
         let position = connection.until().wait(position.fetch_optional(&mut *connection)).await;
         Ok(Position(Reading(WHAT).number("position", connection.done(position)?.unwrap_or(0))?))
+    }
+
+    async fn behind(&self, name: &str) -> Result<Behind, Unavailable> {
+        const WHAT: &str = "measure a lag";
+        let mut connection = self.database.general.take(WHAT).await?;
+        let found = sqlx::query!(
+            r#"SELECT (SELECT max(position) FROM events) - reached.position AS events,
+                      (SELECT recorded_at FROM events WHERE events.position > reached.position
+                       ORDER BY events.position LIMIT 1) AS since
+               FROM (SELECT coalesce((SELECT position FROM checkpoints WHERE name = $1), 0) AS position) AS reached"#,
+            name
+        );
+        let found = connection.until().wait(found.fetch_one(&mut *connection)).await;
+        let found = connection.done(found)?;
+        // A checkpoint ahead of the log is an error of its own, told by the subscription.
+        let count = Reading(WHAT).number("position", found.events.unwrap_or(0).max(0))?;
+        Ok(Behind { count, since: found.since })
     }
 
     async fn advance(&self, lease: &Lease, from: Position, to: Position) -> Result<(), LeaseError> {

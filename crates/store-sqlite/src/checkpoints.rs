@@ -3,7 +3,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
-use deed_store::{Checkpoints, Lease, LeaseError, Position, Unavailable};
+use deed_store::{Behind, Checkpoints, Lease, LeaseError, Position, Unavailable};
 use sqlx::sqlite::SqliteConnection;
 
 use crate::columns::{Reading, micros, signed};
@@ -137,6 +137,24 @@ impl Checkpoints for SqliteStore {
             .await
             .map_err(|e| Unavailable::new(WHAT, e))?;
         Ok(Position(Reading(WHAT).number("position", position.unwrap_or(0))?))
+    }
+
+    async fn behind(&self, name: &str) -> Result<Behind, Unavailable> {
+        const WHAT: &str = "measure a lag";
+        let found = sqlx::query!(
+            r#"SELECT (SELECT max(position) FROM events) - at AS "events?: i64",
+                      (SELECT recorded_at FROM events WHERE position > at ORDER BY position LIMIT 1) AS "since?: i64"
+               FROM (SELECT coalesce((SELECT position FROM checkpoints WHERE name = ?), 0) AS at)"#,
+            name
+        )
+        .fetch_one(&self.database.readers)
+        .await
+        .map_err(|e| Unavailable::new(WHAT, e))?;
+        let reading = Reading(WHAT);
+        // A checkpoint ahead of the log is an error of its own, told by the subscription.
+        let count = reading.number("position", found.events.unwrap_or(0).max(0))?;
+        let since = found.since.map(|at| reading.instant("recorded_at", at)).transpose()?;
+        Ok(Behind { count, since })
     }
 
     async fn advance(&self, lease: &Lease, from: Position, to: Position) -> Result<(), LeaseError> {

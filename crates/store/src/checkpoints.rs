@@ -4,7 +4,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
 
-use crate::{Position, Unavailable};
+use crate::{Behind, Position, Unavailable};
 
 /// The right to run a subscription (or another singleton) until it runs out.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -60,6 +60,13 @@ pub trait Checkpoints: Send + Sync {
     /// # Errors
     /// When the store does not answer.
     async fn checkpoint(&self, name: &str) -> Result<Position, Unavailable>;
+
+    /// How far a subscription is behind the log: events after its checkpoint, and when the oldest of them was written.
+    /// Nothing of the events is read besides, so that one that nobody can read shows as well.
+    ///
+    /// # Errors
+    /// When the store does not answer.
+    async fn behind(&self, name: &str) -> Result<Behind, Unavailable>;
 
     /// Moves the checkpoint of the lease's subscription.
     ///

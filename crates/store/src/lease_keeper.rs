@@ -7,7 +7,7 @@ use tokio::{
 };
 use tokio_util::sync::{CancellationToken, DropGuard};
 
-use crate::{Checkpoints, Clock, Lease, LeaseError};
+use crate::{Checkpoints, Clock, HeldLease, Lease, LeaseError, LeaseMetrics};
 
 /// A lease that is renewed every third of its time, however long the work under it takes.
 ///
@@ -20,6 +20,7 @@ pub struct LeaseKeeper {
     lost: CancellationToken,
     renewing: JoinHandle<()>,
     stop: DropGuard,
+    held: HeldLease,
 }
 
 impl LeaseKeeper {
@@ -30,9 +31,10 @@ impl LeaseKeeper {
         name: &str,
         owner: &str,
         ttl: Duration,
+        metrics: &LeaseMetrics,
         stop: &CancellationToken,
     ) -> Option<Self> {
-        stop.run_until_cancelled(Self::wait_for(checkpoints, clock, name, owner, ttl)).await
+        stop.run_until_cancelled(Self::wait_for(checkpoints, clock, name, owner, ttl, metrics)).await
     }
 
     async fn wait_for(
@@ -41,12 +43,15 @@ impl LeaseKeeper {
         name: &str,
         owner: &str,
         ttl: Duration,
+        metrics: &LeaseMetrics,
     ) -> Self {
         loop {
             // Before the question: the lease may have begun at any time since.
             let asked = Instant::now();
             match timeout(ttl / 3, checkpoints.acquire(name, owner, clock.now(), ttl)).await {
-                Ok(Ok(Some(lease))) => return Self::keep(lease, asked, checkpoints, clock, ttl),
+                Ok(Ok(Some(lease))) => {
+                    return Self::keep(lease, asked, checkpoints, clock, ttl, metrics.gain());
+                }
                 Ok(Ok(None)) => {}
                 Ok(Err(error)) => {
                     tracing::warn!(lease = name, cause = %error.source, "the lease could not be asked for");
@@ -63,6 +68,7 @@ impl LeaseKeeper {
         checkpoints: Arc<dyn Checkpoints>,
         clock: Arc<dyn Clock>,
         ttl: Duration,
+        held: HeldLease,
     ) -> Self {
         let (lost, stop) = (CancellationToken::new(), CancellationToken::new());
         let renewals = Renewals { lease: lease.clone(), checkpoints: Arc::clone(&checkpoints), clock, ttl };
@@ -73,7 +79,7 @@ impl LeaseKeeper {
                 losing.disarm();
             }
         });
-        Self { lease, ttl, checkpoints, lost, renewing, stop: stop.drop_guard() }
+        Self { lease, ttl, checkpoints, lost, renewing, stop: stop.drop_guard(), held }
     }
 
     /// The lease, to be shown with every write.
@@ -94,8 +100,9 @@ impl LeaseKeeper {
     /// Gives the lease back, so that a standby may take it at once. A lease that is lost is not taken from its new holder;
     /// what cannot be given back runs out.
     pub async fn release(self) {
-        let Self { lease, ttl, checkpoints, renewing, stop, .. } = self;
-        drop(stop);
+        let Self { lease, ttl, checkpoints, renewing, stop, held, .. } = self;
+        // Nobody works under it any more, however long giving it back takes.
+        drop((stop, held));
         // Not before the last renewal is out of the way: it would take the lease back.
         let _ = renewing.await;
         match timeout(ttl / 3, checkpoints.release(&lease)).await {

@@ -14,6 +14,7 @@ mod idempotency;
 mod keys;
 mod lease_keeper;
 mod log_pages;
+mod metrics;
 mod read_models;
 mod record;
 mod subscription;
@@ -33,6 +34,7 @@ pub use idempotency::{Begin, Idempotency, Receipt, RequestKey, StoredResponse};
 pub use keys::{ApiKey, KeyHash, KeyId, KeyOwner, KeyScope, Keys, NewKey};
 pub use lease_keeper::LeaseKeeper;
 pub use log_pages::log_pages;
+pub use metrics::{Backlog, Behind, HeldLease, LeaseMetrics, SubscriptionMetrics};
 pub use read_models::{
     AppPage, AppRow, Changes, ClaimPage, ClaimQuery, ClaimRow, Cursor, DueRow, OwnershipRow, ReadModels,
 };

@@ -10,7 +10,8 @@ use tokio_util::sync::CancellationToken;
 
 use crate::log_pages::without_gap;
 use crate::{
-    Checkpoints, Clock, EventStore, Lease, LeaseError, LeaseKeeper, Position, RecordedEvent, Unavailable,
+    Checkpoints, Clock, EventStore, Lease, LeaseError, LeaseKeeper, LeaseMetrics, Position, RecordedEvent,
+    Unavailable,
 };
 
 /// The first pause after something went wrong; each further one is twice as long.
@@ -110,15 +111,15 @@ pub async fn run_subscription(
     clock: Arc<dyn Clock>,
     subscriber: &mut dyn Subscriber,
     config: &SubscriptionConfig,
+    metrics: &LeaseMetrics,
     stop: CancellationToken,
 ) -> Result<(), SubscriptionError> {
     let name = subscriber.name();
     let mut backoff = Backoff::new(config.backoff_max);
     loop {
         let (leases, clock) = (Arc::clone(&checkpoints), Arc::clone(&clock));
-        let Some(keeper) =
-            LeaseKeeper::acquire(leases, clock, name, &config.owner, config.lease_ttl, &stop).await
-        else {
+        let (owner, ttl) = (config.owner.as_str(), config.lease_ttl);
+        let Some(keeper) = LeaseKeeper::acquire(leases, clock, name, owner, ttl, metrics, &stop).await else {
             return Ok(());
         };
         tracing::info!(subscription = name, epoch = keeper.lease().epoch, "the subscription is active");

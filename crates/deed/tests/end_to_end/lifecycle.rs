@@ -124,8 +124,12 @@ async fn readiness_and_metrics_are_told(stage: Stage) {
     assert_eq!(status, 200, "{body}");
     claim(&dev, "ws_acme", "acme.com").await;
     let (_, metrics) = dev.ops("/metrics").await;
-    let of_api = ["deed_http_requests_total", "deed_relay_lag_events"];
-    let of_others = ["deed_projection_lag_events", "deed_due_work_overdue", "deed_checks_in_flight"];
+    let of_api = ["deed_http_requests_total", "deed_subscription_lag_events{subscription=\"relay\"}"];
+    let of_others = [
+        "deed_subscription_lag_events{subscription=\"projector\"}",
+        "deed_due_work_overdue",
+        "deed_checks_in_flight",
+    ];
     for name in ["deed_build_info{version=", "process_resident_memory_bytes"].iter().chain(&of_api) {
         assert!(metrics.contains(name), "{name} is missing from {metrics}");
     }

@@ -74,7 +74,7 @@ async fn due_work_becomes_a_message_that_says_what_to_do() {
     let expected: Value = json!({"claimId": id(1), "kind": "check", "attempt": 1});
     assert_eq!(events[0].data, expected);
     assert!(events[0].id.starts_with(&format!("due_{}_check_1_", id(1))), "{}", events[0].id);
-    assert_eq!(dispatch.metrics.dispatched.with_label_values(&["check"]).get(), 1);
+    assert_eq!(dispatch.metrics.dispatched(deed_claims::DueKind::Check).get(), 1);
     assert_eq!(dispatch.metrics.lateness.get_sample_count(), 1);
 }
 

@@ -3,9 +3,9 @@ use std::sync::Arc;
 
 use tokio::task::JoinSet;
 
-use super::samples::at;
+use super::samples::{apex, append, at, requested};
 use super::{PROJECTION, StoreUnderTest, TTL, hold, superseded, within};
-use crate::{LeaseError, Position};
+use crate::{Append, Behind, LeaseError, Position};
 
 fn lost(result: &Result<(), LeaseError>) {
     assert!(matches!(result, Err(LeaseError::Lost)), "{result:?}");
@@ -116,4 +116,27 @@ pub async fn a_checkpoint_moves_only_under_the_newest_lease<S: StoreUnderTest>()
     assert_eq!(store.checkpoint(PROJECTION).await.unwrap(), Position(0));
     store.advance(&taken, Position(0), Position(5)).await.unwrap();
     assert_eq!(store.checkpoint(PROJECTION).await.unwrap(), Position(5));
+}
+
+/// Of the events after the checkpoint the oldest counts, whatever lies before it.
+pub async fn a_lag_tells_what_is_left_and_since_when<S: StoreUnderTest>() {
+    let under_test = S::start().await;
+    let store = under_test.checkpoints();
+    let nothing = Behind { count: 0, since: None };
+    assert_eq!(store.behind(PROJECTION).await.unwrap(), nothing);
+    for version in 0..3_u32 {
+        let second = i64::from(version) * 10;
+        let event = append(&apex("acme.com"), version.into(), vec![requested(1, version + 1, second)]);
+        under_test.events().append(Append { at: at(second), ..event }).await.unwrap();
+    }
+    assert_eq!(store.behind(PROJECTION).await.unwrap(), Behind { count: 3, since: Some(at(0)) });
+    let lease = hold(&under_test).await;
+    store.advance(&lease, Position(0), Position(1)).await.unwrap();
+    assert_eq!(store.behind(PROJECTION).await.unwrap(), Behind { count: 2, since: Some(at(10)) });
+    assert_eq!(store.behind("relay").await.unwrap(), Behind { count: 3, since: Some(at(0)) });
+    store.advance(&lease, Position(1), Position(3)).await.unwrap();
+    assert_eq!(store.behind(PROJECTION).await.unwrap(), nothing);
+    // As after an old backup was restored.
+    store.advance(&lease, Position(3), Position(9)).await.unwrap();
+    assert_eq!(store.behind(PROJECTION).await.unwrap(), nothing);
 }

@@ -88,6 +88,7 @@ macro_rules! conformance_suite {
             one_of_many_rivals_gets_a_lease,
             a_checkpoint_moves_from_where_it_is,
             a_checkpoint_moves_only_under_the_newest_lease,
+            a_lag_tells_what_is_left_and_since_when,
             what_is_applied_is_shown_and_moves_the_checkpoint,
             applying_under_an_old_lease_changes_nothing,
             applying_from_a_wrong_place_changes_nothing,

@@ -2,7 +2,8 @@
 use std::{iter::repeat_n, sync::Arc, time::Duration};
 
 use deed_store::conformance::samples::at;
-use deed_store::{Checkpoints, LeaseKeeper};
+use deed_store::{Checkpoints, LeaseKeeper, LeaseMetrics};
+use prometheus::Registry;
 use tokio::time::{Instant, sleep, timeout};
 use tokio_util::sync::CancellationToken;
 
@@ -11,9 +12,13 @@ use crate::fake::{Call, Fault, Memory, RuntimeClock};
 const TTL: Duration = Duration::from_secs(30);
 const NAME: &str = "dispatcher";
 
+fn told() -> LeaseMetrics {
+    LeaseMetrics::register(&Registry::new(), NAME).unwrap()
+}
+
 async fn keeper(store: &Memory, clock: &Arc<RuntimeClock>, owner: &str) -> LeaseKeeper {
     let stop = CancellationToken::new();
-    LeaseKeeper::acquire(store.tables(), clock.clone(), NAME, owner, TTL, &stop).await.unwrap()
+    LeaseKeeper::acquire(store.tables(), clock.clone(), NAME, owner, TTL, &told(), &stop).await.unwrap()
 }
 
 fn start() -> (Memory, Arc<RuntimeClock>) {
@@ -112,7 +117,9 @@ async fn stopping_ends_the_wait_for_a_lease() {
     let stop = CancellationToken::new();
     let waiting = tokio::spawn({
         let (store, clock, stop) = (store.clone(), clock.clone(), stop.clone());
-        async move { LeaseKeeper::acquire(store.tables(), clock, NAME, "standby", TTL, &stop).await.is_none() }
+        async move {
+            LeaseKeeper::acquire(store.tables(), clock, NAME, "standby", TTL, &told(), &stop).await.is_none()
+        }
     });
     sleep(TTL * 2).await;
     assert!(!waiting.is_finished());

@@ -7,4 +7,5 @@ mod fake;
 mod group_commit;
 mod lease_keeper;
 mod log_pages;
+mod metrics;
 mod subscription;

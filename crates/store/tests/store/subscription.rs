@@ -4,9 +4,10 @@ use std::{collections::VecDeque, iter::repeat_n, sync::Arc, time::Duration};
 use async_trait::async_trait;
 use deed_store::conformance::samples::{apex, append, at, requested};
 use deed_store::{
-    Batch, Checkpoints, Position, Progress, Subscriber, SubscriberError, SubscriptionConfig,
+    Batch, Checkpoints, LeaseMetrics, Position, Progress, Subscriber, SubscriberError, SubscriptionConfig,
     SubscriptionError, run_subscription,
 };
+use prometheus::Registry;
 use tokio::{
     sync::watch,
     task::JoinHandle,
@@ -133,8 +134,9 @@ impl Setting {
             (follower.seen.subscribe(), follower.in_hand.subscribe(), CancellationToken::new());
         let (store, clock, stopping) = (self.store.clone(), self.clock.clone(), stop.clone());
         let task = tokio::spawn(async move {
-            run_subscription(Arc::new(store.clone()), store.tables(), clock, &mut follower, &config, stopping)
-                .await
+            let lease = LeaseMetrics::register(&Registry::new(), NAME).unwrap();
+            let (log, tables) = (Arc::new(store.clone()), store.tables());
+            run_subscription(log, tables, clock, &mut follower, &config, &lease, stopping).await
         });
         Running { task, stop, seen, in_hand }
     }

@@ -10,6 +10,7 @@ pub enum Call {
     Acquire,
     Advance,
     Append,
+    Behind,
     ReadLog,
     Renew,
 }

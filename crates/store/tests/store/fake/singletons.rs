@@ -3,7 +3,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use chrono::{DateTime, TimeDelta, Utc};
-use deed_store::{Checkpoints, Lease, LeaseError, Position, Unavailable};
+use deed_store::{Behind, Checkpoints, Lease, LeaseError, Position, Unavailable};
 
 use super::faults::{Call, answer};
 use super::{LeaseState, Memory, Rows, Tables};
@@ -84,6 +84,15 @@ impl Checkpoints for Tables {
 
     async fn checkpoint(&self, name: &str) -> Result<Position, Unavailable> {
         Ok(self.rows().state(name).checkpoint)
+    }
+
+    async fn behind(&self, name: &str) -> Result<Behind, Unavailable> {
+        let fault = self.fault(Call::Behind).await?;
+        let mut rows = self.rows();
+        let reached = usize::try_from(rows.state(name).checkpoint.0).unwrap();
+        let left = rows.log.get(reached..).unwrap_or_default();
+        let count = u64::try_from(left.len()).unwrap();
+        answer(fault, Behind { count, since: left.first().map(|event| event.recorded_at) })
     }
 
     async fn advance(&self, lease: &Lease, from: Position, to: Position) -> Result<(), LeaseError> {
