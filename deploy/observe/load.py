@@ -54,7 +54,7 @@ class Load:
             return self.unanswered
         return {
             8: self.late, 9: self.late, 10: self.wrong, 11: self.nothing, 12: self.truncated, 13: self.cancelled, 14: self.moved,
-            15: self.contested, 16: self.host, 17: self.lapsing, 18: self.reading, 19: self.unanswered if number % 60 == 19 else self.nothing,
+            15: self.contested, 16: self.host, 17: self.lapsing if number % 60 == 17 else self.host, 18: self.reading, 19: self.unanswered if number % 60 == 19 else self.nothing,
         }.get(number % 20, self.proven)
 
     def ask(self, tenant, method, path, body=None):

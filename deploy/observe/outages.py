@@ -239,7 +239,9 @@ def projectors_stopped(stand):
 @fires("DeedVerifierPaused/page")
 def dns_silent(stand):
     """Every name server silent"""
+    # Everything below the root, and the root itself.
     stand.place.sandbox.fault("*.", "drop")
+    stand.place.sandbox.fault("@", "drop")
     yield from until_told()
     stand.place.sandbox.heal()
 
