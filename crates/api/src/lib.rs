@@ -34,7 +34,7 @@ mod state;
 mod testing;
 mod wait;
 
-pub use metrics::HttpMetrics;
+pub use metrics::{HttpMetrics, ReadyMetric};
 pub use openapi::openapi;
 pub use ops::{Ops, OpsConfig, Readiness};
 pub use server::{Api, ApiConfig};

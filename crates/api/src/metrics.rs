@@ -1,14 +1,37 @@
 //! What the HTTP interface measures; labels are operation ids and status classes, nothing a client can make up.
+use std::collections::HashMap;
 use std::time::Duration;
 
 use actix_web::http::StatusCode;
-use prometheus::{HistogramOpts, HistogramVec, IntCounterVec, Opts, Registry};
+use prometheus::{
+    Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, Opts, Registry,
+};
+
+use crate::routes;
+
+/// What is answered besides operations: no such path, no such method.
+pub(crate) const NO_ROUTE: &str = "unknown_route";
+pub(crate) const NO_METHOD: &str = "method_not_allowed";
+/// What came is no request. These have no beginning in time.
+const NO_REQUEST: [&str; 3] = ["malformed_request", "headers_too_large", "request_timeout"];
+
+/// The classes that an operation may well answer with; the others show when they are first used.
+const CLASSES: [&str; 3] = ["2xx", "4xx", "5xx"];
 
 /// Request counts and durations.
 #[derive(Debug, Clone)]
 pub struct HttpMetrics {
     requests: IntCounterVec,
     seconds: HistogramVec,
+    in_flight: IntGauge,
+    known: HashMap<String, OfOperation>,
+}
+
+/// The series of one operation.
+#[derive(Debug, Clone)]
+struct OfOperation {
+    answered: [IntCounter; CLASSES.len()],
+    seconds: Histogram,
 }
 
 impl HttpMetrics {
@@ -18,24 +41,54 @@ impl HttpMetrics {
     /// When they are registered already.
     pub fn register(registry: &Registry) -> Result<Self, prometheus::Error> {
         let requests = IntCounterVec::new(
-            Opts::new("deed_http_requests_total", "HTTP requests answered"),
+            Opts::new(
+                "deed_http_requests_total",
+                "HTTP requests answered, by operation; what fits none, or is no request, by its error code.",
+            ),
             &["operation", "status_class"],
         )?;
         let buckets =
             vec![0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0];
         let seconds = HistogramVec::new(
-            HistogramOpts::new("deed_http_request_duration_seconds", "Time to answer HTTP requests")
-                .buckets(buckets),
+            HistogramOpts::new(
+                "deed_http_request_duration_seconds",
+                "From having read the head of a request to its answer, waits that it asked for included.",
+            )
+            .buckets(buckets),
             &["operation"],
         )?;
+        let in_flight =
+            IntGauge::new("deed_http_requests_in_flight", "HTTP requests that have no answer yet.")?;
         registry.register(Box::new(requests.clone()))?;
         registry.register(Box::new(seconds.clone()))?;
-        Ok(Self { requests, seconds })
+        registry.register(Box::new(in_flight.clone()))?;
+        let answered = |operation: &str| CLASSES.map(|class| requests.with_label_values(&[operation, class]));
+        let ids = routes::operations().into_iter().map(|operation| operation.id);
+        let known = ids.map(|id| {
+            let series =
+                OfOperation { answered: answered(&id), seconds: seconds.with_label_values(&[id.as_str()]) };
+            (id, series)
+        });
+        let known = known.collect();
+        for fault in [NO_ROUTE, NO_METHOD].into_iter().chain(NO_REQUEST) {
+            let _ = requests.with_label_values(&[fault, "4xx"]);
+        }
+        Ok(Self { requests, seconds, in_flight, known })
+    }
+
+    /// A request is in flight for as long as this lives.
+    pub(crate) fn begin(&self) -> InFlight {
+        self.in_flight.inc();
+        InFlight(self.in_flight.clone())
     }
 
     pub(crate) fn record(&self, operation: &str, status: StatusCode, took: Duration) {
         self.count(operation, status);
-        self.seconds.with_label_values(&[operation]).observe(took.as_secs_f64());
+        let seconds = took.as_secs_f64();
+        match self.known.get(operation) {
+            Some(series) => series.seconds.observe(seconds),
+            None => self.seconds.with_label_values(&[operation]).observe(seconds),
+        }
     }
 
     /// Counts an answer whose request has no beginning in time.
@@ -47,6 +100,43 @@ impl HttpMetrics {
             400..=499 => "4xx",
             _ => "5xx",
         };
-        self.requests.with_label_values(&[operation, class]).inc();
+        let known = self.known.get(operation);
+        let series = CLASSES.iter().position(|known| *known == class).zip(known);
+        match series.and_then(|(at, series)| series.answered.get(at)) {
+            Some(answered) => answered.inc(),
+            None => self.requests.with_label_values(&[operation, class]).inc(),
+        }
+    }
+}
+
+/// A request that has no answer yet.
+#[derive(Debug)]
+pub(crate) struct InFlight(IntGauge);
+
+impl Drop for InFlight {
+    fn drop(&mut self) {
+        self.0.dec();
+    }
+}
+
+/// Whether the process is ready.
+#[derive(Debug, Clone)]
+pub struct ReadyMetric(IntGauge);
+
+impl ReadyMetric {
+    /// Registers the metric.
+    ///
+    /// # Errors
+    /// When it is registered already.
+    pub fn register(registry: &Registry) -> Result<Self, prometheus::Error> {
+        let help =
+            "1 while the process is ready, as /readyz tells it; looked at whenever metrics are asked for.";
+        let ready = IntGauge::new("deed_ready", help)?;
+        registry.register(Box::new(ready.clone()))?;
+        Ok(Self(ready))
+    }
+
+    pub(crate) fn set(&self, ready: bool) {
+        self.0.set(ready.into());
     }
 }

@@ -20,6 +20,7 @@ use tokio_util::sync::CancellationToken;
 use crate::connection::{Patience, listen};
 use crate::dead;
 use crate::fault::Fault;
+use crate::metrics::ReadyMetric;
 use crate::operation::Style;
 use crate::query::Query;
 use crate::reply::Reply;
@@ -76,8 +77,22 @@ pub struct OpsParts {
     pub readiness: Readiness,
     /// Everything that is measured.
     pub registry: Registry,
+    /// Whether the process is ready, among that.
+    pub ready: ReadyMetric,
     /// The messages nobody could do.
     pub dead_letters: Arc<dyn DeadLetters>,
+}
+
+impl OpsParts {
+    /// What keeps the process from being ready, the store included.
+    async fn waiting_for(&self) -> BTreeMap<&'static str, String> {
+        let mut waiting = self.readiness.waiting_for();
+        let asked = tokio::time::timeout(PATIENCE, self.store.last_position()).await;
+        if !matches!(asked, Ok(Ok(_))) {
+            waiting.insert("store", "does not answer".to_owned());
+        }
+        waiting
+    }
 }
 
 /// A bound operations port.
@@ -161,11 +176,7 @@ async fn livez() -> HttpResponse {
 }
 
 async fn readyz(parts: web::Data<OpsParts>) -> HttpResponse {
-    let mut waiting = parts.readiness.waiting_for();
-    let asked = tokio::time::timeout(PATIENCE, parts.store.last_position()).await;
-    if !matches!(asked, Ok(Ok(_))) {
-        waiting.insert("store", "does not answer".to_owned());
-    }
+    let waiting = parts.waiting_for().await;
     if waiting.is_empty() {
         say(StatusCode::OK, &json!({ "status": "ready" }))
     } else {
@@ -174,6 +185,7 @@ async fn readyz(parts: web::Data<OpsParts>) -> HttpResponse {
 }
 
 async fn metrics(parts: web::Data<OpsParts>) -> HttpResponse {
+    parts.ready.set(parts.waiting_for().await.is_empty());
     match TextEncoder::new().encode_to_string(&parts.registry.gather()) {
         Ok(text) => HttpResponse::Ok().content_type(prometheus::TEXT_FORMAT).body(text),
         Err(error) => {
@@ -222,6 +234,7 @@ pub(crate) mod testing {
             store: Arc::new(harness.store.clone()),
             readiness: Readiness::awaiting(["api"]),
             registry: harness.registry.clone(),
+            ready: ReadyMetric::register(&harness.registry).unwrap(),
             dead_letters,
         }
     }
@@ -344,16 +357,39 @@ mod tests {
         let (status, text) = get(&parts(&harness), "/metrics").await;
         assert_eq!(status, 200);
         assert!(text.contains("# TYPE deed_http_requests_total counter"), "{text}");
+        assert!(text.contains("\ndeed_http_requests_in_flight 0\n"), "{text}");
+        for class in ["2xx", "4xx", "5xx"] {
+            let series =
+                format!("deed_http_requests_total{{operation=\"GetDomain\",status_class=\"{class}\"}} 0\n");
+            assert!(text.contains(&series), "{series} is missing in {text}");
+        }
+    }
+
+    #[actix_web::test]
+    async fn readiness_is_measured_as_it_is_told() {
+        let harness = Harness::start().await;
+        let parts = parts(&harness);
+        let ready = async || {
+            let (_, text) = get(&parts, "/metrics").await;
+            let line = text.lines().find_map(|line| line.strip_prefix("deed_ready ")).map(str::to_owned);
+            line.unwrap_or_else(|| panic!("deed_ready is missing in {text}"))
+        };
+        assert_eq!(ready().await, "0");
+        parts.readiness.ready("api");
+        assert_eq!(ready().await, "1");
+        harness.store.close().await.unwrap();
+        assert_eq!(ready().await, "0");
     }
 
     #[actix_web::test]
     async fn what_is_not_there_is_said_in_json() {
         let harness = Harness::start().await;
+        let parts = parts(&harness);
         assert_eq!(
-            get(&parts(&harness), "/other").await,
+            get(&parts, "/other").await,
             (404, json!({ "error": "there is nothing here" }).to_string())
         );
-        let (status, body) = ask(&parts(&harness), TestRequest::post().uri("/livez")).await;
+        let (status, body) = ask(&parts, TestRequest::post().uri("/livez")).await;
         assert_eq!((status, body), (405, json!({ "error": "use GET" }).to_string()));
     }
 

@@ -17,6 +17,7 @@ use crate::call::Call;
 use crate::fault::Fault;
 use crate::idempotency::{self, Entry};
 use crate::limits::Verdict;
+use crate::metrics::{InFlight, NO_METHOD, NO_ROUTE};
 use crate::operation::{Operation, Style};
 use crate::query::Query;
 use crate::reply::Reply;
@@ -34,12 +35,15 @@ struct Exchange {
     trace: Option<String>,
     started: Instant,
     verdict: Option<Verdict>,
+    _in_flight: InFlight,
 }
 
 impl Exchange {
     fn begin(state: Arc<AppState>, headers: &HeaderMap) -> Self {
         let request = RequestId::of(headers, &*state.entropy);
-        Self { state, request, trace: traceparent(headers), started: Instant::now(), verdict: None }
+        let in_flight = state.metrics.begin();
+        let (trace, started) = (traceparent(headers), Instant::now());
+        Self { state, request, trace, started, verdict: None, _in_flight: in_flight }
     }
 
     /// Makes an answer of `reply`.
@@ -201,7 +205,7 @@ pub fn unknown_route(state: Arc<AppState>, req: &HttpRequest) -> HttpResponse {
     let fault = Fault::UnknownRoute(Excerpt::of(req.path()));
     // As the router reads the path.
     let reply = exchange.fail(Style::of(req.match_info().as_str()), fault);
-    exchange.end("unknown_route", reply)
+    exchange.end(NO_ROUTE, reply)
 }
 
 /// The answer where there is something, but not for this method.
@@ -214,7 +218,7 @@ pub fn method_not_allowed(
     let exchange = Exchange::begin(state, req.headers());
     let fault = Fault::MethodNotAllowed { method: Excerpt::of(req.method().as_str()), allow };
     let reply = exchange.fail(style, fault);
-    exchange.end("method_not_allowed", reply)
+    exchange.end(NO_METHOD, reply)
 }
 
 /// The answer to what is no request.

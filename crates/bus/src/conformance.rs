@@ -7,12 +7,13 @@
 
 mod dead;
 mod flow;
+mod told;
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 
-pub use self::{dead::*, flow::*};
+pub use self::{dead::*, flow::*, told::*};
 use crate::{
     Bus, Consumer, Delivery, Depth, Limits, Message, PublishOutcome, QueueSpec, Requirement, Topology,
 };
@@ -49,6 +50,7 @@ macro_rules! conformance_suite {
             dead_letters_are_replayed_by_id,
             dead_letters_are_purged_by_id,
             the_delivery_limit_makes_dead_letters,
+            what_becomes_of_messages_is_counted,
         );
     };
     ($factory:expr; $($property:ident),+ $(,)?) => {

@@ -2,7 +2,7 @@
 
 mod queue;
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{collections::BTreeMap, iter::once, sync::Arc};
 
 use async_trait::async_trait;
 use tokio::{
@@ -12,6 +12,7 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 
 use self::queue::{Entry, Queue, Revived};
+use crate::metrics::{Destination, Health, PublishMetrics, Publishing, Told};
 use crate::{
     Bus, BusError, Consumer, DeadLetter, DeadLetters, DeadReason, Delivery, Depth, Limits, Message,
     PublishOutcome, Publisher, Replay, Requirement, Settle, Settlement, Topology,
@@ -33,17 +34,19 @@ struct Shared {
     queues: BTreeMap<String, Arc<Queue>>,
     limits: Limits,
     closed: CancellationToken,
+    told: Arc<Told>,
 }
 
 impl InProcess {
     /// A bus with the queues of this topology, all empty.
     pub fn new(topology: Topology, config: InProcessConfig) -> Self {
+        let told = Arc::<Told>::default();
         let queue = |name: &String| {
-            let queue = Queue::new(name.clone(), config.capacity, config.max_deliveries);
+            let queue = Queue::new(name.clone(), config.capacity, config.max_deliveries, Arc::clone(&told));
             (name.clone(), Arc::new(queue))
         };
         let queues = topology.queues.keys().map(queue).collect();
-        let shared = Shared { topology, queues, limits: config, closed: CancellationToken::new() };
+        let shared = Shared { topology, queues, limits: config, closed: CancellationToken::new(), told };
         Self { shared: Arc::new(shared) }
     }
 }
@@ -69,6 +72,14 @@ impl Bus for InProcess {
 
     async fn depth(&self, queue: &str) -> Result<Depth, BusError> {
         Ok(self.shared.queue(queue)?.depth())
+    }
+
+    fn health(&self) -> Health {
+        Health { connected: true, ..Health::default() }
+    }
+
+    fn measure(&self, metrics: PublishMetrics) {
+        let _ = self.shared.told.set(metrics);
     }
 
     async fn close(&self) {
@@ -115,7 +126,12 @@ impl Shared {
             }
             settled => settled,
         };
-        Ok(matches!(revived, Revived::Ready))
+        let revived = matches!(revived, Revived::Ready);
+        if revived {
+            Publishing::begin(&self.told, once(Destination::Work))
+                .end(Ok(vec![PublishOutcome::Confirmed]))?;
+        }
+        Ok(revived)
     }
 }
 
@@ -123,14 +139,16 @@ impl Shared {
 impl Publisher for Shared {
     async fn publish(&self, messages: Vec<Message>) -> Result<Vec<PublishOutcome>, BusError> {
         let started = Instant::now();
-        self.unless_closed(async {
+        let to = messages.iter().map(|message| Destination::of(&self.topology, &message.routing_key));
+        let publishing = Publishing::begin(&self.told, to);
+        let answer = self.unless_closed(async {
             let mut outcomes = Vec::with_capacity(messages.len());
             for message in messages {
                 outcomes.push(self.publish_one(message, started).await);
             }
             outcomes
-        })
-        .await
+        });
+        publishing.end(answer.await)
     }
 }
 

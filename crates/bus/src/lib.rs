@@ -13,6 +13,7 @@ mod delivery;
 mod error;
 mod in_process;
 mod message;
+pub mod metrics;
 mod port;
 mod rabbitmq;
 mod routing;

@@ -4,6 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 
+use crate::metrics::{Health, PublishMetrics};
 use crate::{BusError, DeadReason, Delivery, Message};
 
 /// What became of one message.
@@ -134,6 +135,12 @@ pub trait Bus: Send + Sync {
 
     /// How many messages this queue holds.
     async fn depth(&self, queue: &str) -> Result<Depth, BusError>;
+
+    /// What is known of the broker now.
+    fn health(&self) -> Health;
+
+    /// Has publishing counted from now on; who was told first stays the one who is told.
+    fn measure(&self, metrics: PublishMetrics);
 
     /// Stops publishing and consuming: waiting publishers get [`BusError::Closed`], consumers `None`. What is in hand
     /// can still be settled. Closing again does nothing.

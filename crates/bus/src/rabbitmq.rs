@@ -37,6 +37,7 @@ use tokio::time::timeout;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use self::{address::Address, consumer::QueueConsumer, link::Link, publisher::Clerk};
+use crate::metrics::{Health, PublishMetrics, Told};
 use crate::{Bus, BusError, Consumer, DeadLetters, Depth, Limits, Publisher, Topology};
 
 /// How long closing waits for the broker.
@@ -90,6 +91,7 @@ struct Shared {
     /// No more anything.
     stop: CancellationToken,
     tasks: Tasks,
+    told: Told,
 }
 
 /// Who is at work.
@@ -122,6 +124,7 @@ impl RabbitMq {
             limits: config.limits,
             stop: stop.clone(),
             tasks: tasks.clone(),
+            made: Arc::default(),
         };
         let publishing = starter.start("publish");
         let clerk =
@@ -139,6 +142,7 @@ impl RabbitMq {
             closed,
             stop,
             tasks,
+            told: Told::default(),
         };
         Ok(Self { shared: Arc::new(shared) })
     }
@@ -189,6 +193,19 @@ impl Bus for RabbitMq {
             None => 0,
         };
         Ok(Depth { ready, unsettled: held.load(Ordering::Acquire), dead })
+    }
+
+    fn health(&self) -> Health {
+        let links = std::iter::once(&self.shared.publishing).chain(self.shared.consuming.get());
+        Health {
+            connected: self.is_connected(),
+            blocked: links.filter_map(Link::now).any(|live| live.is_blocked()),
+            connections: self.shared.starter.made.load(Ordering::Relaxed),
+        }
+    }
+
+    fn measure(&self, metrics: PublishMetrics) {
+        let _ = self.shared.told.set(metrics);
     }
 
     /// Waits, not for long, until nothing more can come and, when nothing is in hand, until the broker has let go.

@@ -4,10 +4,13 @@
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use async_trait::async_trait;
+use deed_bus::metrics::{Health, PublishMetrics, QueueMetrics};
 use deed_bus::{
-    Bus, BusError, Consumer, Delivery, Depth, InProcess, InProcessConfig, Limits, Message, PublishOutcome,
-    Replay, Requirement, Topology, conformance::BusUnderTest,
+    Bus, BusError, Consumer, DeadLetters, Delivery, Depth, InProcess, InProcessConfig, Limits, Message,
+    PublishOutcome, Publisher, Replay, Requirement, Topology, conformance::BusUnderTest,
 };
+use prometheus::{Registry, TextEncoder};
+use tokio::sync::watch;
 
 struct Embedded;
 
@@ -164,4 +167,78 @@ fn bodies_and_header_values_stay_out_of_debug_output() {
     message.body = Arc::from(*b"secret");
     message.headers.insert("key".to_owned(), "secret".to_owned());
     assert!(!format!("{message:?}").contains("secret"));
+}
+
+/// A bus whose depth is not always to be had.
+struct Moody {
+    bus: InProcess,
+    mood: watch::Sender<Mood>,
+}
+
+#[derive(Clone, Copy)]
+enum Mood {
+    Well,
+    Broken,
+    Silent,
+}
+
+#[async_trait]
+impl Bus for Moody {
+    fn publisher(&self) -> Arc<dyn Publisher> {
+        self.bus.publisher()
+    }
+
+    async fn consumer(&self, queue: &str) -> Result<Box<dyn Consumer>, BusError> {
+        self.bus.consumer(queue).await
+    }
+
+    fn dead_letters(&self) -> Arc<dyn DeadLetters> {
+        self.bus.dead_letters()
+    }
+
+    async fn depth(&self, queue: &str) -> Result<Depth, BusError> {
+        let mood = *self.mood.borrow();
+        match mood {
+            Mood::Well => self.bus.depth(queue).await,
+            Mood::Broken => Err(BusError::Unavailable("broken".into())),
+            Mood::Silent => std::future::pending().await,
+        }
+    }
+
+    fn health(&self) -> Health {
+        self.bus.health()
+    }
+
+    fn measure(&self, metrics: PublishMetrics) {
+        self.bus.measure(metrics);
+    }
+
+    async fn close(&self) {
+        self.bus.close().await;
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_waits_is_told_unless_the_bus_does_not_answer() {
+    let bus = small(10, Duration::from_secs(5));
+    refuse(&bus, 1..=2).await;
+    bus.publisher().publish((3..=5).map(work).collect()).await.unwrap();
+    let moody = Arc::new(Moody { bus, mood: watch::Sender::new(Mood::Well) });
+    let registry = Registry::new();
+    let metrics = QueueMetrics::register(&registry).unwrap();
+    let watched = Arc::clone(&moody);
+    tokio::spawn(async move { metrics.watch(&*watched).await });
+    let told = async |after: u64| {
+        tokio::time::sleep(Duration::from_secs(after)).await;
+        let text = TextEncoder::new().encode_to_string(&registry.gather()).unwrap();
+        text.lines().filter(|line| !line.starts_with('#')).map(str::to_owned).collect::<Vec<_>>()
+    };
+    let known = ["deed_queue_messages{queue=\"dead\"} 2", "deed_queue_messages{queue=\"verification\"} 3"];
+    assert_eq!(told(1).await, known);
+    for (mood, noticed) in [(Mood::Broken, 15), (Mood::Silent, 25)] {
+        moody.mood.send_replace(mood);
+        assert_eq!(told(noticed).await, Vec::<String>::new());
+        moody.mood.send_replace(Mood::Well);
+        assert_eq!(told(15).await, known);
+    }
 }

@@ -256,6 +256,8 @@ impl Errand<'_> {
                 Err(_) => Came::Nothing(Trouble::Malformed),
             },
         };
+        let went = if let Came::Nothing(trouble) = &came { Err(*trouble) } else { Ok(()) };
+        shared.transport.told.asked(via, started.elapsed(), went);
         Sent { ms: millis(started), came }
     }
 

@@ -18,6 +18,7 @@ mod diagnosis;
 mod egress;
 mod exchange;
 mod inquiry;
+mod metrics;
 mod network;
 mod plain;
 mod prober;

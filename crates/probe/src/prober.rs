@@ -63,6 +63,14 @@ impl Prober {
         Ok(Self { shared })
     }
 
+    /// Registers what it tells about itself, and tells that from now on.
+    ///
+    /// # Errors
+    /// When the registry has a prober already.
+    pub fn measure(&self, registry: &prometheus::Registry) -> prometheus::Result<()> {
+        self.shared.transport.measure(registry)
+    }
+
     /// Looks once, within the budgets: finds the zone, asks all its servers, and follows aliases. When a value that was
     /// looked for shows, or is absent and that has to be sure, DNSSEC is asked for its verdict, and where it has none
     /// everything is asked once more, over connections and at the vantages. When nothing answers, the canary is asked.

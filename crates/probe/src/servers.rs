@@ -71,6 +71,10 @@ impl Inquiry<'_> {
             Source::Configured => Peer::Configured(at),
             Source::Dns => Peer::Found(at),
         };
-        Candidate { server: server.clone(), peer, permitted: self.shared.transport.open(peer).is_some() }
+        let permitted = self.shared.transport.open(peer).is_some();
+        if !permitted {
+            self.shared.transport.told.refused();
+        }
+        Candidate { server: server.clone(), peer, permitted }
     }
 }

@@ -77,6 +77,15 @@ impl Sparing {
         self.servers.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// How many addresses are left alone now, over one transport or both.
+    pub(crate) fn left_alone(&self) -> usize {
+        let now = Instant::now();
+        let servers = self.servers();
+        let spared =
+            |server: &&Server| [&server.datagrams, &server.connections].iter().any(|way| way.holds(now));
+        servers.known.values().filter(spared).count()
+    }
+
     /// Leave to ask whoever our own configuration names.
     pub(crate) fn free(&self) -> Pass<'_> {
         Pass { sparing: self, taken: None }

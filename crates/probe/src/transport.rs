@@ -12,12 +12,13 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use self::pool::Pool;
+pub(crate) use self::pool::Pool;
 pub(crate) use self::sockets::Standing;
 pub(crate) use self::trouble::Trouble;
 use crate::config::{Ipv6, ProbeConfig};
 use crate::descriptors;
 use crate::egress::{Egress, Peer};
+use crate::metrics::Told;
 use crate::sparing::{Pass, Sparing};
 use crate::wire::Outgoing;
 
@@ -50,8 +51,9 @@ impl Via {
 pub(crate) struct Transport {
     egress: Egress,
     pool: Arc<Pool>,
-    sparing: Sparing,
+    sparing: Arc<Sparing>,
     ipv6: Ipv6,
+    pub(crate) told: Told,
 }
 
 /// An address that has passed the filter; nothing else can be asked.
@@ -89,9 +91,14 @@ impl Transport {
         Self {
             egress: Egress::new(config.allow_networks.clone(), config.refuse_networks.clone()),
             pool: Arc::new(Pool::new(in_flight)),
-            sparing: Sparing::new(config.server_rate, config.server_burst),
+            sparing: Arc::new(Sparing::new(config.server_rate, config.server_burst)),
             ipv6: config.ipv6,
+            told: Told::default(),
         }
+    }
+
+    pub(crate) fn measure(&self, registry: &prometheus::Registry) -> prometheus::Result<()> {
+        self.told.register(registry, Arc::downgrade(&self.pool), Arc::downgrade(&self.sparing))
     }
 
     /// Passes an address through the filter; none when it may not be asked.

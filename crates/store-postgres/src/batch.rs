@@ -19,6 +19,7 @@ impl BatchBackend for Database {
     type Answer = AppendAnswer;
 
     async fn carry_out(&self, batch: Vec<Prepared>) -> Result<Vec<AppendAnswer>, Unavailable> {
+        self.told.batch(batch.len());
         let mut heads = Heads::default();
         for _ in 0..TRIES {
             let plan = heads.plan(&batch);

@@ -1,7 +1,7 @@
 //! Connecting: what may be wrong with a server or its database, and the handle that everything else hangs on.
 use std::{fmt, sync::Arc, time::Duration};
 
-use deed_store::{AppendBackend, Gatherer, Position, Unavailable};
+use deed_store::{AppendBackend, AppendMetrics, Appends, Connections, Gatherer, Position, Unavailable};
 use sqlx::ConnectOptions;
 use sqlx::postgres::{PgConnectOptions, PgConnection};
 use tokio::sync::watch;
@@ -183,6 +183,7 @@ pub(crate) struct Database {
     /// For everything else.
     pub(crate) general: Pool,
     pub(crate) head: watch::Sender<Position>,
+    pub(crate) told: Appends,
     /// What listens ends with the last handle.
     stop: CancellationToken,
     _stop: DropGuard,
@@ -251,6 +252,7 @@ impl PostgresStore {
             requests: pool(session.one_by_one(), 1),
             general: pool(session, general),
             head,
+            told: Appends::default(),
             _stop: stop.clone().drop_guard(),
             stop,
             tasks,
@@ -265,6 +267,18 @@ impl PostgresStore {
     /// What the gatherer writes through, for those who measure or test one transaction alone.
     pub fn append_backend(&self) -> Arc<dyn AppendBackend> {
         self.database.clone()
+    }
+
+    /// Has appends counted from now on.
+    pub fn measure(&self, metrics: AppendMetrics) {
+        self.database.told.measure(metrics);
+    }
+
+    /// How many connections are in use that calls share: a question that keeps no store open. Those that listen or
+    /// write batches are not among them; nobody else waits for those.
+    pub fn connections(&self) -> impl Fn() -> Connections + Send + Sync + 'static {
+        let database = Arc::downgrade(&self.database);
+        move || database.upgrade().map(|database| database.general.connections()).unwrap_or_default()
     }
 
     /// Writes what has been handed in, then parts from the server. Whoever uses the handle afterwards is told that the

@@ -9,7 +9,7 @@ use std::{
     time::Duration,
 };
 
-use deed_store::Unavailable;
+use deed_store::{Connections, Unavailable};
 use sqlx::postgres::{PgConnectOptions, PgConnection};
 use sqlx::{ConnectOptions, Connection};
 use tokio::{
@@ -203,6 +203,13 @@ impl Pool {
         };
         *refused() = connected.is_err().then(Instant::now);
         connected
+    }
+
+    /// What it has lent, and what is left.
+    pub(crate) fn connections(&self) -> Connections {
+        let max = self.limits.connections.max(1);
+        let idle = self.idle().len();
+        Connections { used: max.saturating_sub(self.permits.available_permits()), idle, max }
     }
 
     fn idle(&self) -> std::sync::MutexGuard<'_, Vec<Idle>> {

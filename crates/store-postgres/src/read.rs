@@ -54,7 +54,9 @@ impl PostgresStore {
 #[async_trait]
 impl EventStore for PostgresStore {
     async fn append(&self, append: Append) -> Result<Appended, AppendError> {
-        self.appends.submit(Prepared::new(append)?).await?
+        let appending = self.database.told.begin(&append);
+        let written = async { self.appends.submit(Prepared::new(append)?).await? };
+        appending.end(written.await)
     }
 
     async fn read_stream(

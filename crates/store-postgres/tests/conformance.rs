@@ -3,7 +3,10 @@
 use std::sync::Arc;
 
 use deed_store::conformance::StoreUnderTest;
-use deed_store::{AppendBackend, Checkpoints, DueWork, EventStore, Idempotency, Keys, ReadModels};
+use deed_store::{
+    AppendBackend, AppendMetrics, Checkpoints, Connections, DueWork, EventStore, Idempotency, Keys,
+    ReadModels,
+};
 use deed_store_postgres::{PostgresConfig, PostgresStore, migrate};
 use deed_testkit::{Database, Postgres};
 
@@ -35,6 +38,14 @@ impl StoreUnderTest for UnderTest {
 
     fn events(&self) -> Arc<dyn EventStore> {
         self.store.clone()
+    }
+
+    fn measure(&self, metrics: AppendMetrics) {
+        self.store.measure(metrics);
+    }
+
+    fn connections(&self) -> Connections {
+        (self.store.connections())()
     }
 
     fn append_backend(&self) -> Arc<dyn AppendBackend> {

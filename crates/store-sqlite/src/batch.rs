@@ -73,6 +73,9 @@ impl BatchBackend for Database {
         let appends: Vec<_> = batch.iter().filter_map(Op::append).collect();
         let begun: Vec<_> = batch.iter().filter_map(Op::begin).collect();
         let abandoned: Vec<_> = batch.iter().filter_map(Op::abandon).collect();
+        if !appends.is_empty() {
+            self.told.batch(appends.len());
+        }
         let durability = if appends.is_empty() { Durability::Ordered } else { Durability::Synced };
         let mut turn = self.writer.turn(durability, WHAT).await?;
         let mut tx = turn.begin().await?;

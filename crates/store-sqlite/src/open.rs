@@ -2,7 +2,9 @@
 use std::path::{Path, PathBuf};
 use std::{fmt, io, sync::Arc, time::Duration};
 
-use deed_store::{AppendBackend, Gatherer, GroupCommitLimits, Position, Unavailable};
+use deed_store::{
+    AppendBackend, AppendMetrics, Appends, Connections, Gatherer, GroupCommitLimits, Position, Unavailable,
+};
 use sqlx::migrate::{MigrateError, Migrator};
 use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection, SqlitePool, SqlitePoolOptions};
 use sqlx::{ConnectOptions, Connection};
@@ -146,6 +148,7 @@ pub(crate) struct Database {
     pub(crate) writer: Writer,
     pub(crate) readers: SqlitePool,
     pub(crate) head: watch::Sender<Position>,
+    pub(crate) told: Appends,
 }
 
 impl Database {
@@ -212,7 +215,8 @@ impl SqliteStore {
             .await
             .map_err(|e| OpenError::of(path, e))?;
         let writer = Writer::new(writing, connection);
-        let database = Arc::new(Database { writer, readers, head: watch::Sender::new(head) });
+        let database =
+            Arc::new(Database { writer, readers, head: watch::Sender::new(head), told: Appends::default() });
         let limits = GroupCommitLimits::default();
         let commit = Gatherer::start("write", database.clone(), limits);
         let streams = Gatherer::start("read a stream", Arc::new(StreamReader(database.clone())), limits);
@@ -222,6 +226,23 @@ impl SqliteStore {
     /// What the gatherer writes through, for those who measure or test one transaction alone.
     pub fn append_backend(&self) -> Arc<dyn AppendBackend> {
         self.database.clone()
+    }
+
+    /// Has appends counted from now on.
+    pub fn measure(&self, metrics: AppendMetrics) {
+        self.database.told.measure(metrics);
+    }
+
+    /// How many connections for reading are in use: a question that keeps no store open.
+    pub fn connections(&self) -> impl Fn() -> Connections + Send + Sync + 'static {
+        let database = Arc::downgrade(&self.database);
+        move || {
+            let Some(database) = database.upgrade() else { return Connections::default() };
+            let (readers, idle) = (&database.readers, database.readers.num_idle());
+            let count = |number: u32| usize::try_from(number).unwrap_or(usize::MAX);
+            let used = count(readers.size()).saturating_sub(idle);
+            Connections { used, idle, max: count(readers.options().get_max_connections()) }
+        }
     }
 
     /// Writes what has been handed in, then lets go of the file. Whoever uses the handle afterwards is told that

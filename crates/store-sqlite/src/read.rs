@@ -40,8 +40,12 @@ impl EventRow {
 #[async_trait]
 impl EventStore for SqliteStore {
     async fn append(&self, append: Append) -> Result<Appended, AppendError> {
-        let prepared = Box::new(Prepared::new(append)?);
-        self.commit.submit(Op::Append(prepared)).await?.appended()
+        let appending = self.database.told.begin(&append);
+        let written = async {
+            let prepared = Box::new(Prepared::new(append)?);
+            self.commit.submit(Op::Append(prepared)).await?.appended()
+        };
+        appending.end(written.await)
     }
 
     async fn read_stream(

@@ -3,7 +3,10 @@
 use std::sync::Arc;
 
 use deed_store::conformance::StoreUnderTest;
-use deed_store::{AppendBackend, Checkpoints, DueWork, EventStore, Idempotency, Keys, ReadModels};
+use deed_store::{
+    AppendBackend, AppendMetrics, Checkpoints, Connections, DueWork, EventStore, Idempotency, Keys,
+    ReadModels,
+};
 use deed_store_sqlite::{SqliteConfig, SqliteStore};
 use tempfile::TempDir;
 
@@ -31,6 +34,14 @@ impl StoreUnderTest for Sqlite {
 
     fn events(&self) -> Arc<dyn EventStore> {
         self.store.clone()
+    }
+
+    fn measure(&self, metrics: AppendMetrics) {
+        self.store.measure(metrics);
+    }
+
+    fn connections(&self) -> Connections {
+        (self.store.connections())()
     }
 
     fn append_backend(&self) -> Arc<dyn AppendBackend> {

@@ -34,7 +34,10 @@ pub use idempotency::{Begin, Idempotency, Receipt, RequestKey, StoredResponse};
 pub use keys::{ApiKey, KeyHash, KeyId, KeyOwner, KeyScope, Keys, NewKey};
 pub use lease_keeper::LeaseKeeper;
 pub use log_pages::log_pages;
-pub use metrics::{Backlog, Behind, HeldLease, LeaseMetrics, SubscriptionMetrics};
+pub use metrics::{
+    AppendMetrics, Appending, Appends, Backlog, Behind, Connections, HeldLease, LeaseMetrics,
+    SubscriptionMetrics,
+};
 pub use read_models::{
     AppPage, AppRow, Changes, ClaimPage, ClaimQuery, ClaimRow, Cursor, DueRow, OwnershipRow, ReadModels,
 };

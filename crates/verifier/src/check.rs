@@ -31,6 +31,10 @@ pub(crate) enum Settled {
 }
 
 impl Settled {
+    /// All of them.
+    pub const ALL: [Self; 6] =
+        [Self::Recorded, Self::Stale, Self::Early, Self::InHand, Self::Internal, Self::BackingOff];
+
     /// The word for labels.
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -74,6 +78,7 @@ impl Verifier {
         config: VerifierConfig,
         metrics: VerifierMetrics,
     ) -> Self {
+        metrics.hands.set(i64::try_from(config.hands()).unwrap_or(i64::MAX));
         let troubles = Troubles::new(config.trouble_pause);
         let canary = Canary::default();
         Self { store, look, clock, config, metrics, canary, in_hand: InHand::default(), troubles }

@@ -2,6 +2,7 @@
 use std::time::Duration;
 
 use deed_claims::{Agreement, Policy, name::NamePolicy};
+use tokio::sync::Semaphore;
 
 /// How a verifier works.
 #[derive(Debug, Clone)]
@@ -30,6 +31,13 @@ pub struct VerifierConfig {
     pub canary_poll: Duration,
     /// How long a stopping verifier finishes what it has in hand.
     pub drain: Duration,
+}
+
+impl VerifierConfig {
+    /// Pieces of work that may be in hand at a time.
+    pub(crate) fn hands(&self) -> usize {
+        self.in_flight.clamp(1, Semaphore::MAX_PERMITS)
+    }
 }
 
 impl Default for VerifierConfig {

@@ -1,15 +1,33 @@
 //! What the verifier tells about itself.
-use deed_claims::Outcome;
-use prometheus::{Histogram, HistogramOpts, IntCounterVec, IntGauge, Opts, Registry};
+use std::collections::BTreeMap;
+
+use deed_claims::{Code, Outcome};
+use prometheus::{Histogram, HistogramOpts, IntCounter, IntCounterVec, IntGauge, Opts, Registry};
+
+use crate::check::Settled;
+
+/// What becomes of messages that no work comes of: no work at all, left to due work, given back.
+pub(crate) const DEAD: &str = "dead";
+pub(crate) const LEFT: &str = "left";
+pub(crate) const REQUEUED: &str = "requeued";
 
 /// What the verifier tells about itself.
 #[derive(Debug, Clone)]
 pub struct VerifierMetrics {
-    pub(crate) checks: IntCounterVec,
-    pub(crate) messages: IntCounterVec,
+    pub(crate) proven: IntCounter,
+    /// In the order of the codes.
+    pub(crate) not_proven: Vec<IntCounter>,
+    pub(crate) messages: BTreeMap<&'static str, IntCounter>,
+    pub(crate) message_duration: Histogram,
     pub(crate) duration: Histogram,
+    pub(crate) hands: IntGauge,
     pub(crate) in_flight: IntGauge,
     pub(crate) paused: IntGauge,
+}
+
+fn seconds(name: &str, help: &str) -> prometheus::Result<Histogram> {
+    let buckets = vec![0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 20.0, 30.0];
+    Histogram::with_opts(HistogramOpts::new(name, help).buckets(buckets))
 }
 
 impl VerifierMetrics {
@@ -18,38 +36,65 @@ impl VerifierMetrics {
     /// # Errors
     /// When the registry has metrics of these names already.
     pub fn register(registry: &Registry) -> prometheus::Result<Self> {
-        let duration = HistogramOpts::new("deed_check_duration_seconds", "How long looks at the DNS took.")
-            .buckets(vec![0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 20.0, 30.0]);
+        let checks = IntCounterVec::new(
+            Opts::new("deed_checks_total", "Checks made, by what they found."),
+            &["outcome", "class", "code"],
+        )?;
+        let messages = IntCounterVec::new(
+            Opts::new(
+                "deed_verification_messages_total",
+                "Messages of verification work, by what became of them.",
+            ),
+            &["result"],
+        )?;
+        let not_proven =
+            |code: &Code| checks.with_label_values(&["not_proven", code.class().as_str(), code.as_str()]);
+        let results = Settled::ALL.iter().map(|settled| settled.as_str()).chain([DEAD, LEFT, REQUEUED]);
         let metrics = Self {
-            checks: IntCounterVec::new(
-                Opts::new("deed_checks_total", "Checks made, by what they found."),
-                &["outcome", "class", "code"],
+            proven: checks.with_label_values(&["proven", "none", "none"]),
+            not_proven: Code::ALL.iter().map(not_proven).collect(),
+            messages: results.map(|result| (result, messages.with_label_values(&[result]))).collect(),
+            message_duration: seconds(
+                "deed_verification_message_duration_seconds",
+                "From taking a message of verification work to having settled it.",
             )?,
-            messages: IntCounterVec::new(
-                Opts::new(
-                    "deed_verification_messages_total",
-                    "Messages of verification work, by what became of them.",
-                ),
-                &["result"],
+            duration: seconds("deed_check_duration_seconds", "How long looks at the DNS took.")?,
+            hands: IntGauge::new(
+                "deed_verification_hands",
+                "Pieces of verification work that this process may have in hand; deed_checks_in_flight are in use.",
             )?,
-            duration: Histogram::with_opts(duration)?,
             in_flight: IntGauge::new("deed_checks_in_flight", "Pieces of verification work in hand.")?,
             paused: IntGauge::new(
                 "deed_verifier_paused",
                 "1 while checks pause because not even names that have to exist can be asked for.",
             )?,
         };
-        registry.register(Box::new(metrics.checks.clone()))?;
-        registry.register(Box::new(metrics.messages.clone()))?;
-        registry.register(Box::new(metrics.duration.clone()))?;
-        registry.register(Box::new(metrics.in_flight.clone()))?;
-        registry.register(Box::new(metrics.paused.clone()))?;
+        registry.register(Box::new(checks))?;
+        registry.register(Box::new(messages))?;
+        for histogram in [&metrics.message_duration, &metrics.duration] {
+            registry.register(Box::new(histogram.clone()))?;
+        }
+        for gauge in [&metrics.hands, &metrics.in_flight, &metrics.paused] {
+            registry.register(Box::new(gauge.clone()))?;
+        }
         Ok(metrics)
     }
 
     pub(crate) fn judged(&self, outcome: &Outcome) {
-        let (outcome, class, code) = words(outcome);
-        self.checks.with_label_values(&[outcome, class, code]).inc();
+        let series = match outcome {
+            Outcome::Proven => Some(&self.proven),
+            Outcome::NotProven(diagnosis) => self.not_proven.get(diagnosis.code as usize),
+        };
+        if let Some(series) = series {
+            series.inc();
+        }
+    }
+
+    /// What became of a message; one of the results that are known.
+    pub(crate) fn message(&self, result: &'static str) {
+        if let Some(series) = self.messages.get(result) {
+            series.inc();
+        }
     }
 }
 
@@ -58,5 +103,41 @@ pub(crate) fn words(outcome: &Outcome) -> (&'static str, &'static str, &'static 
     match outcome {
         Outcome::Proven => ("proven", "none", "none"),
         Outcome::NotProven(diagnosis) => ("not_proven", diagnosis.class.as_str(), diagnosis.code.as_str()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use deed_claims::Diagnosis;
+    use prometheus::TextEncoder;
+
+    use super::*;
+
+    #[test]
+    fn every_outcome_and_every_result_has_its_own_series_from_the_start() {
+        let registry = Registry::new();
+        let metrics = VerifierMetrics::register(&registry).unwrap();
+        let text = || TextEncoder::new().encode_to_string(&registry.gather()).unwrap();
+        let not_zero = || {
+            let text = text();
+            let lines = text.lines().filter(|line| line.contains("_total{") && !line.ends_with(" 0"));
+            lines.map(str::to_owned).collect::<Vec<_>>()
+        };
+        assert_eq!(not_zero(), Vec::<String>::new());
+        assert_eq!(text().matches("deed_checks_total{").count(), Code::ALL.len() + 1);
+        for code in Code::ALL {
+            metrics.judged(&Outcome::NotProven(Diagnosis::new(*code, "seen", "mend")));
+            let series = format!(
+                "class=\"{}\",code=\"{}\",outcome=\"not_proven\"",
+                code.class().as_str(),
+                code.as_str()
+            );
+            assert!(not_zero().contains(&format!("deed_checks_total{{{series}}} 1")), "{series}");
+        }
+        assert_eq!(not_zero().len(), Code::ALL.len());
+        for settled in Settled::ALL {
+            metrics.message(settled.as_str());
+        }
+        assert_eq!(not_zero().len(), Code::ALL.len() + Settled::ALL.len());
     }
 }

@@ -6,11 +6,13 @@ use prometheus::IntGauge;
 use tokio::{
     sync::{OwnedSemaphorePermit, Semaphore},
     task::{JoinError, JoinSet},
+    time::Instant,
 };
 use tokio_util::sync::CancellationToken;
 
 use crate::check::Trouble;
 pub use crate::check::Verifier;
+use crate::metrics::{DEAD, LEFT, REQUEUED};
 use crate::work::Work;
 
 /// Deliveries after which work that the store has no answer for is left to the claim's due work, so that an outage
@@ -62,7 +64,7 @@ async fn fetch(
     tasks: &mut JoinSet<()>,
     stop: &CancellationToken,
 ) -> Result<Ended, BusError> {
-    let hands = Arc::new(Semaphore::new(verifier.config.in_flight.clamp(1, Semaphore::MAX_PERMITS)));
+    let hands = Arc::new(Semaphore::new(verifier.config.hands()));
     let mut faults = 0;
     loop {
         while let Some(ended) = tasks.try_join_next() {
@@ -130,10 +132,12 @@ fn doubled(first: Duration, times: u32) -> Duration {
 impl Verifier {
     /// Does what one delivery asks for and settles it, with one hand.
     async fn handle(&self, delivery: Delivery, hand: OwnedSemaphorePermit, stop: &CancellationToken) {
+        let taken = Instant::now();
         self.metrics.in_flight.inc();
         let busy = Busy { gauge: &self.metrics.in_flight, _hand: hand };
         let result = self.settle(delivery, stop).await;
         drop(busy);
+        self.metrics.message_duration.observe(taken.elapsed().as_secs_f64());
         if let Err(error) = result {
             // The broker delivers the message again, which then is stale.
             tracing::warn!(error = &error as &dyn std::error::Error, "a message could not be settled");
@@ -145,13 +149,13 @@ impl Verifier {
             Ok(work) => work,
             Err(poison) => {
                 tracing::warn!(reason = %poison, "a message is no verification work");
-                self.count("dead");
+                self.metrics.message(DEAD);
                 return delivery.dead_letter(poison.to_string()).await;
             }
         };
         match self.work(&work).await {
             Ok(settled) => {
-                self.count(settled.as_str());
+                self.metrics.message(settled.as_str());
                 delivery.done().await
             }
             Err(trouble) => self.give_back(delivery, &work, &trouble, stop).await,
@@ -172,15 +176,11 @@ impl Verifier {
         // The hand is kept meanwhile: what cannot be recorded need not be fetched.
         stop.run_until_cancelled(tokio::time::sleep(doubled(self.config.pause, delivery.attempt()))).await;
         if delivery.attempt() > REQUEUES {
-            self.count("left");
+            self.metrics.message(LEFT);
             return delivery.done().await;
         }
-        self.count("requeued");
+        self.metrics.message(REQUEUED);
         delivery.requeue().await
-    }
-
-    fn count(&self, result: &'static str) {
-        self.metrics.messages.with_label_values(&[result]).inc();
     }
 }
 

@@ -2,12 +2,14 @@
 
 use std::{
     collections::VecDeque,
+    iter::once,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-use crate::{DeadLetter, DeadReason, Depth, Message};
+use crate::metrics::{Destination, Publishing, Told};
+use crate::{DeadLetter, DeadReason, Depth, Message, PublishOutcome};
 
 /// A message's place in a queue. Whoever holds the entry holds the place, so a message always fits when it comes back.
 pub(super) struct Entry {
@@ -61,10 +63,11 @@ pub(super) struct Queue {
     places: Arc<Semaphore>,
     ready: Semaphore,
     inner: Mutex<Inner>,
+    told: Arc<Told>,
 }
 
 impl Queue {
-    pub fn new(name: String, capacity: usize, max_deliveries: u32) -> Self {
+    pub fn new(name: String, capacity: usize, max_deliveries: u32, told: Arc<Told>) -> Self {
         let capacity = capacity.clamp(1, Semaphore::MAX_PERMITS);
         Self {
             name,
@@ -73,6 +76,7 @@ impl Queue {
             places: Arc::new(Semaphore::new(capacity)),
             ready: Semaphore::new(0),
             inner: Mutex::default(),
+            told,
         }
     }
 
@@ -147,6 +151,9 @@ impl Queue {
         let number = inner.buried;
         inner.dead.push_back(Dead { number, message, deliveries, reason, place });
         drop(inner);
+        // As where a broker has it published.
+        let _ =
+            Publishing::begin(&self.told, once(Destination::Dead)).end(Ok(vec![PublishOutcome::Confirmed]));
         if keeps_its_place {
             tracing::warn!(queue = self.name, "too many dead letters: the latest takes up room for work");
         }

@@ -1,6 +1,12 @@
 //! One connection that is kept up: made, watched, and made again when it is lost.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
 
 use futures::StreamExt;
 use lapin::{Channel, Connection, Event};
@@ -105,6 +111,8 @@ pub(super) struct Starter {
     pub limits: Limits,
     pub stop: CancellationToken,
     pub tasks: Tasks,
+    /// Connections made so far.
+    pub made: Arc<AtomicU64>,
 }
 
 impl Starter {
@@ -120,6 +128,7 @@ impl Starter {
             limits: self.limits,
             stop: self.stop.clone(),
             tasks: self.tasks.clone(),
+            made: Arc::clone(&self.made),
             live: sender,
             complained: None,
         };
@@ -143,6 +152,7 @@ struct Keeper {
     limits: Limits,
     stop: CancellationToken,
     tasks: Tasks,
+    made: Arc<AtomicU64>,
     live: watch::Sender<Option<Arc<Live>>>,
     /// What was last complained of: one line for each trouble, not for each attempt.
     complained: Option<String>,
@@ -205,6 +215,7 @@ impl Keeper {
         let mut events = Box::pin(live.connection.events_listener());
         tracing::info!(broker = %self.address, purpose = self.purpose, "connected to the broker");
         self.complained = None;
+        self.made.fetch_add(1, Ordering::Relaxed);
         self.live.send_replace(Some(Arc::clone(&live)));
         let mut look = interval(LOOK);
         look.set_missed_tick_behavior(MissedTickBehavior::Delay);

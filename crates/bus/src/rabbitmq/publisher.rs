@@ -27,6 +27,7 @@ use super::{
     trouble::{Trouble, within},
     wire::Outgoing,
 };
+use crate::metrics::{Destination, Publishing};
 use crate::{BusError, Limits, Message, PublishOutcome, Publisher, Topology};
 
 /// How many messages are under way at a time.
@@ -98,8 +99,13 @@ impl Publisher for Shared {
             let expected = self.topology.route(&message.routing_key).next().is_some();
             Outgoing::news(message, &self.topology.exchange, expected)
         };
-        let messages = messages.iter().map(outgoing).collect::<Result<_, _>>()?;
-        self.unless_closed(self.clerk.send(messages)).await?
+        let to = messages.iter().map(|message| Destination::of(&self.topology, &message.routing_key));
+        let publishing = Publishing::begin(&self.told, to);
+        let answer = async {
+            let messages = messages.iter().map(outgoing).collect::<Result<_, _>>()?;
+            self.unless_closed(self.clerk.send(messages)).await?
+        };
+        publishing.end(answer.await)
     }
 }
 
@@ -107,7 +113,9 @@ impl Shared {
     /// Puts one message straight into a queue, also while the bus is being closed: what is in hand can still be
     /// settled.
     pub(super) async fn put(&self, outgoing: Outgoing) -> Result<PublishOutcome, BusError> {
-        let outcomes = self.clerk.send(vec![outgoing]).await?;
+        let to = Destination::of_queue(&self.topology, outgoing.routing_key.as_str());
+        let publishing = Publishing::begin(&self.told, std::iter::once(to));
+        let outcomes = publishing.end(self.clerk.send(vec![outgoing]).await)?;
         outcomes.first().copied().ok_or_else(|| Trouble::Silent.into())
     }
 }

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
+use deed_bus::metrics::{Health, PublishMetrics};
 use deed_bus::{
     Bus, BusError, Consumer, DeadLetters, Depth, Limits, Publisher, RabbitMq, Topology,
     conformance::BusUnderTest,
@@ -35,6 +36,14 @@ impl Bus for Vhosted {
 
     async fn depth(&self, queue: &str) -> Result<Depth, BusError> {
         self.bus.depth(queue).await
+    }
+
+    fn health(&self) -> Health {
+        self.bus.health()
+    }
+
+    fn measure(&self, metrics: PublishMetrics) {
+        self.bus.measure(metrics);
     }
 
     async fn close(&self) {

@@ -6,6 +6,7 @@ use std::{
     time::Duration,
 };
 
+use deed_bus::metrics::Health;
 use deed_bus::{Bus, BusError, Limits, RabbitMq, Topology};
 use deed_testkit::eventually;
 use tokio::time::Instant;
@@ -64,8 +65,12 @@ async fn what_was_confirmed_survives_a_broker_that_dies_and_comes_back() {
     assert!(started.elapsed() < Duration::from_secs(2));
     assert!(bus.dead_letters().list(1).await.is_err());
     assert!(bus.depth(QUEUE).await.is_err());
+    assert_eq!(bus.health(), Health::default());
     broker.start_again().await;
     within(bus.connected()).await;
+    eventually("the bus to be well", PATIENCE, async || bus.health().connected.then_some(())).await;
+    let made = bus.health().connections;
+    assert!(made >= 1);
 
     // Down in the middle of everything.
     let (confirmed, seen, stop, tasks) =
@@ -78,6 +83,7 @@ async fn what_was_confirmed_survives_a_broker_that_dies_and_comes_back() {
     eventually("the loss to be noticed", PATIENCE, async || (!bus.is_connected()).then_some(())).await;
     broker.start_again().await;
     grows("messages to be published again", &confirmed).await;
+    assert!(bus.health().connections > made);
     stop.cancel();
     let missing = || -> Vec<String> {
         let (confirmed, seen) = (confirmed.lock().unwrap(), seen.lock().unwrap());
@@ -151,6 +157,7 @@ async fn a_broker_short_of_memory_takes_no_messages_and_gives_those_it_has() {
     }
     let mut consumer = bus.consumer(QUEUE).await.unwrap();
 
+    assert_eq!((bus.health().connected, bus.health().blocked), (true, false));
     broker.block().await;
     for _ in 0..2 {
         let started = Instant::now();
@@ -160,6 +167,7 @@ async fn a_broker_short_of_memory_takes_no_messages_and_gives_those_it_has() {
         let deadline = limits().publish_deadline;
         assert!((deadline..deadline + Duration::from_secs(1)).contains(&waited), "{waited:?}");
     }
+    assert_eq!((bus.health().connected, bus.health().blocked), (true, true), "a publisher was refused");
     for id in 0..3 {
         let delivery = next(&mut consumer).await;
         assert_eq!(delivery.message().id, id.to_string());
@@ -173,6 +181,7 @@ async fn a_broker_short_of_memory_takes_no_messages_and_gives_those_it_has() {
     });
     broker.unblock().await;
     within(waiting).await.unwrap();
+    assert!(!bus.health().blocked);
     let after = async { while next(&mut consumer).await.message().id != "after" {} };
     within(after).await;
 }

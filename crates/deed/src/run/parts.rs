@@ -6,8 +6,9 @@ use std::time::Duration;
 use chrono::TimeDelta;
 use deed_api::ops::OpsParts;
 use deed_api::relay::{Relay, RelayMetrics, run_relay};
-use deed_api::{ApiConfig, AppState, AppStateParts, Caps, HttpMetrics, Readiness};
+use deed_api::{ApiConfig, AppState, AppStateParts, Caps, HttpMetrics, Readiness, ReadyMetric};
 use deed_bus::Bus;
+use deed_bus::metrics::QueueMetrics;
 use deed_claims::Policy;
 use deed_probe::{Look, Prober};
 use deed_projector::{
@@ -56,7 +57,7 @@ fn metrics(error: prometheus::Error) -> Failure {
 impl Parts {
     pub(super) fn new(settings: Settings, store: Store) -> Result<Self, Failure> {
         let owner = owner();
-        Ok(Self {
+        let parts = Self {
             bus: bus::open(&settings, &owner)?,
             readiness: Readiness::awaiting(
                 settings.config.server.roles.iter().flat_map(|role| parts_of(*role).iter().copied()),
@@ -66,7 +67,19 @@ impl Parts {
             owner,
             settings,
             store,
-        })
+        };
+        parts.register().map_err(metrics)?;
+        Ok(parts)
+    }
+
+    /// What a process of any role tells, and what those tell that append.
+    fn register(&self) -> Result<(), prometheus::Error> {
+        deed_bus::metrics::register(&self.registry, &self.bus)?;
+        self.store.register_connections(&self.registry)?;
+        if self.has(Role::Api) || self.has(Role::Verifier) {
+            self.store.register_appends(&self.registry)?;
+        }
+        Ok(())
     }
 
     fn policy(&self) -> Policy {
@@ -111,13 +124,14 @@ impl Parts {
         })))
     }
 
-    pub(super) fn ops(&self) -> OpsParts {
-        OpsParts {
+    pub(super) fn ops(&self) -> Result<OpsParts, Failure> {
+        Ok(OpsParts {
             store: self.store.log.clone(),
             readiness: self.readiness.clone(),
             registry: self.registry.clone(),
+            ready: ReadyMetric::register(&self.registry).map_err(metrics)?,
             dead_letters: self.bus.dead_letters(),
-        }
+        })
     }
 
     /// Whether this process has a role.
@@ -201,6 +215,13 @@ impl Parts {
             bus: self.bus.clone(),
             clock: self.clock.clone(),
         };
+        let (queue, bus) = (QueueMetrics::register(&self.registry).map_err(metrics)?, self.bus.clone());
+        let stopping = stop.clone();
+        tasks.spawn("look at the queue", async move {
+            // It ends when it is told to.
+            let _ = stopping.run_until_cancelled(queue.watch(&*bus)).await;
+            Ok::<_, TaskError>(())
+        });
         tasks.spawn("dispatcher", async move {
             run_dispatcher(ports, &config, own, stop).await;
             Ok::<_, TaskError>(())
@@ -228,6 +249,7 @@ impl Parts {
         };
         let prober = Prober::new(settings.probe.clone())
             .map_err(|error| Failure::Usage(format!("the DNS cannot be asked so: {error}")))?;
+        prober.measure(&self.registry).map_err(metrics)?;
         let look: Arc<dyn Look> = Arc::new(prober);
         let verifier = Verifier::new(self.store.log.clone(), look, self.clock.clone(), config, own);
         let (bus, verifier) = (self.bus.clone(), Arc::new(verifier));

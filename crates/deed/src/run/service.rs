@@ -68,7 +68,7 @@ impl Service {
         });
         let api = api.transpose()?;
         let ops_config = OpsConfig { listen: server.ops_listen };
-        let operations = Ops::bind(&ops_config, parts.ops())
+        let operations = Ops::bind(&ops_config, parts.ops()?)
             .map_err(|error| listening("server.ops_listen", server.ops_listen, error))?;
         let mut service = Self {
             api_at: api.as_ref().map(|api| api.addresses().first().copied().unwrap_or(server.listen)),

@@ -2,9 +2,12 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use deed_store::{Checkpoints, DueWork, EventStore, Idempotency, Keys, ReadModels};
+use deed_store::{
+    AppendMetrics, Checkpoints, Connections, DueWork, EventStore, Idempotency, Keys, ReadModels,
+};
 use deed_store_postgres::{PostgresConfig, PostgresStore};
 use deed_store_sqlite::{SqliteConfig, SqliteStore};
+use prometheus::Registry;
 use tokio::time::{Instant, sleep};
 use tokio_util::sync::CancellationToken;
 
@@ -107,6 +110,24 @@ impl Store {
             idempotency: store.clone(),
             backend,
         }
+    }
+
+    /// Has the connections that calls share told.
+    pub(crate) fn register_connections(&self, registry: &Registry) -> prometheus::Result<()> {
+        match &self.backend {
+            Backend::Sqlite(store) => Connections::register(registry, store.connections()),
+            Backend::Postgres(store) => Connections::register(registry, store.connections()),
+        }
+    }
+
+    /// Has what this process appends told.
+    pub(crate) fn register_appends(&self, registry: &Registry) -> prometheus::Result<()> {
+        let metrics = AppendMetrics::register(registry)?;
+        match &self.backend {
+            Backend::Sqlite(store) => store.measure(metrics),
+            Backend::Postgres(store) => store.measure(metrics),
+        }
+        Ok(())
     }
 
     /// Lets go of the store.

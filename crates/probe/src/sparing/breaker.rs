@@ -53,6 +53,15 @@ impl Breaker {
         }
     }
 
+    /// Whether the server is left alone at this time.
+    pub(super) fn holds(&self, now: Instant) -> bool {
+        match *self {
+            Self::Closed(_) => false,
+            Self::Open { until, .. } => until > now,
+            Self::Trial { .. } => true,
+        }
+    }
+
     pub(super) fn is_open(&self) -> bool {
         !matches!(self, Self::Closed(_))
     }

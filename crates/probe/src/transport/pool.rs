@@ -26,7 +26,7 @@ pub(super) type Way = (SocketAddr, Via);
 type Lines = HashMap<Way, Vec<Arc<Line>>>;
 
 #[derive(Debug)]
-pub(super) struct Pool {
+pub(crate) struct Pool {
     sockets: Arc<Sockets>,
     lines: Mutex<Lines>,
 }
@@ -34,6 +34,11 @@ pub(super) struct Pool {
 impl Pool {
     pub(super) fn new(most: usize) -> Self {
         Self { sockets: Arc::new(Sockets::new(most)), lines: Mutex::default() }
+    }
+
+    /// How many sockets are open, and how many may be.
+    pub(crate) fn used(&self) -> (usize, usize) {
+        self.sockets.used()
     }
 
     fn lines(&self) -> MutexGuard<'_, Lines> {

@@ -27,6 +27,7 @@ pub(super) struct Sockets {
     known: Arc<Semaphore>,
     /// Open, and nobody waits for an answer on them.
     idle: AtomicUsize,
+    most: usize,
 }
 
 /// One in so many is kept back.
@@ -40,6 +41,7 @@ impl Sockets {
             anybody: Arc::new(Semaphore::new(most - kept)),
             known: Arc::new(Semaphore::new(kept)),
             idle: AtomicUsize::new(0),
+            most,
         }
     }
 
@@ -67,6 +69,12 @@ impl Sockets {
             Ok(Ok(permit)) => Ok(permit),
             Ok(Err(_)) | Err(_) => Err(Trouble::Crowded),
         }
+    }
+
+    /// How many are open, and how many may be.
+    pub(super) fn used(&self) -> (usize, usize) {
+        let free = self.anybody.available_permits() + self.known.available_permits();
+        (self.most.saturating_sub(free), self.most)
     }
 
     /// Whether the next one would have to wait.

@@ -14,11 +14,17 @@ mod log;
 mod projection;
 mod requests;
 pub mod samples;
+mod told;
 
 use std::{sync::Arc, time::Duration};
 
-pub use self::{concurrency::*, due::*, keys::*, leases::*, lists::*, log::*, projection::*, requests::*};
-use crate::{AppendBackend, Checkpoints, DueWork, EventStore, Idempotency, Keys, Lease, ReadModels};
+pub use self::{
+    concurrency::*, due::*, keys::*, leases::*, lists::*, log::*, projection::*, requests::*, told::*,
+};
+use crate::{
+    AppendBackend, AppendMetrics, Checkpoints, Connections, DueWork, EventStore, Idempotency, Keys, Lease,
+    ReadModels,
+};
 
 /// How the suite gets at a backend. What the handles need to live (a folder, a service) lives as long as `self`.
 pub trait StoreUnderTest: Sized + Send + Sync + 'static {
@@ -32,6 +38,12 @@ pub trait StoreUnderTest: Sized + Send + Sync + 'static {
 
     /// The log, group commit included.
     fn events(&self) -> Arc<dyn EventStore>;
+
+    /// Has appends through that log counted.
+    fn measure(&self, metrics: AppendMetrics);
+
+    /// How many connections are in use.
+    fn connections(&self) -> Connections;
 
     /// What the gatherer calls.
     fn append_backend(&self) -> Arc<dyn AppendBackend>;
@@ -111,6 +123,8 @@ macro_rules! conformance_suite {
             work_is_handed_to_one_of_many_dispatchers,
             the_next_due_time_counts_future_and_hidden_work,
             overdue_tells_how_far_dispatch_is_behind,
+            appends_are_counted_by_what_became_of_them,
+            connections_in_use_are_told,
         );
     };
     ($store:ty; $($property:ident),+ $(,)?) => {

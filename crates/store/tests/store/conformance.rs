@@ -2,8 +2,8 @@
 use std::sync::Arc;
 
 use deed_store::{
-    AppendBackend, Checkpoints, DueWork, EventStore, Idempotency, Keys, ReadModels,
-    conformance::StoreUnderTest,
+    AppendBackend, AppendMetrics, Checkpoints, Connections, DueWork, EventStore, Idempotency, Keys,
+    ReadModels, conformance::StoreUnderTest,
 };
 
 use crate::fake::Memory;
@@ -19,6 +19,15 @@ impl StoreUnderTest for Memory {
 
     fn events(&self) -> Arc<dyn EventStore> {
         Arc::new(self.clone())
+    }
+
+    fn measure(&self, metrics: AppendMetrics) {
+        self.tables().told.measure(metrics);
+    }
+
+    /// There are none in memory; each call has all there is.
+    fn connections(&self) -> Connections {
+        Connections { used: 0, idle: 1, max: 1 }
     }
 
     fn append_backend(&self) -> Arc<dyn AppendBackend> {

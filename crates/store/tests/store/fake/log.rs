@@ -65,6 +65,7 @@ impl AppendBackend for Tables {
         &self,
         batch: Vec<Append>,
     ) -> Result<Vec<Result<Appended, AppendError>>, Unavailable> {
+        self.told.batch(batch.len());
         let fault = self.fault(Call::Append).await?;
         let (results, last) = {
             let mut rows = self.rows();
@@ -79,7 +80,8 @@ impl AppendBackend for Tables {
 #[async_trait]
 impl EventStore for Memory {
     async fn append(&self, append: Append) -> Result<Appended, AppendError> {
-        self.commit.append(append).await
+        let appending = self.tables.told.begin(&append);
+        appending.end(self.commit.append(append).await)
     }
 
     async fn read_stream(

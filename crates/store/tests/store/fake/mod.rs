@@ -14,8 +14,8 @@ use std::{
 use chrono::{DateTime, Utc};
 use deed_claims::{ClaimId, DueKind, StreamId};
 use deed_store::{
-    ApiKey, AppRow, ClaimRow, GroupCommit, GroupCommitLimits, KeyHash, OwnershipRow, Position, RecordedEvent,
-    RequestKey, StoredResponse,
+    ApiKey, AppRow, Appends, ClaimRow, GroupCommit, GroupCommitLimits, KeyHash, OwnershipRow, Position,
+    RecordedEvent, RequestKey, StoredResponse,
 };
 use tokio::sync::watch;
 
@@ -35,6 +35,7 @@ pub struct Tables {
     rows: Mutex<Rows>,
     faults: Mutex<Faults>,
     head: watch::Sender<Position>,
+    pub told: Appends,
 }
 
 #[derive(Default)]
@@ -82,6 +83,7 @@ impl Memory {
             rows: Mutex::default(),
             faults: Mutex::default(),
             head: watch::Sender::new(Position(0)),
+            told: Appends::default(),
         };
         Self::on(Arc::new(tables))
     }

@@ -1,0 +1,62 @@
+//! The suite: what the bus tells about itself.
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use prometheus::{Registry, TextEncoder};
+
+use super::{BusUnderTest, WORK, limits, message, next, publish, topology, within, work};
+use crate::{Bus, PublishOutcome, Replay, Requirement, metrics};
+
+/// Every series with its value; of durations only how many there were.
+fn told(registry: &Registry) -> BTreeMap<String, u64> {
+    let text = TextEncoder::new().encode_to_string(&registry.gather()).unwrap();
+    let lines = text.lines().filter(|line| {
+        line.starts_with("deed_") && !line.contains("_seconds_bucket") && !line.contains("_seconds_sum")
+    });
+    lines
+        .map(|line| {
+            let (series, value) = line.rsplit_once(' ').unwrap_or_default();
+            (series.to_owned(), value.parse().unwrap())
+        })
+        .collect()
+}
+
+fn publishes(told: &BTreeMap<String, u64>) -> Vec<(&str, u64)> {
+    let moved = told.iter().filter(|(series, count)| series.starts_with("deed_publish") && **count > 0);
+    moved.map(|(series, count)| (series.trim_start_matches("deed_publish"), *count)).collect()
+}
+
+/// What became of every message is counted by where it was to go, from the first question on with 0.
+pub async fn what_becomes_of_messages_is_counted(under_test: &impl BusUnderTest) {
+    let bus: Arc<dyn Bus> = under_test.start(topology(), limits()).await;
+    let registry = Registry::new();
+    metrics::register(&registry, &bus).unwrap();
+    let before = told(&registry);
+    assert_eq!(publishes(&before), []);
+    assert_eq!(before.keys().filter(|series| series.starts_with("deed_publishes_total")).count(), 12);
+    assert_eq!((before["deed_bus_connected"], before["deed_bus_blocked"]), (1, 0));
+
+    publish(&*bus, vec![work(&"1"), work(&"2")]).await;
+    let lost = message("3", "nobody.hears", Requirement::MustReachQueue);
+    let unheard = message("4", "nobody.hears", Requirement::WhoeverListens);
+    let outcomes = within(bus.publisher().publish(vec![lost, unheard])).await.unwrap();
+    assert_eq!(outcomes, [PublishOutcome::Unroutable, PublishOutcome::Confirmed]);
+    let mut consumer = bus.consumer(WORK).await.unwrap();
+    next(&mut consumer).await.dead_letter("cannot read it").await.unwrap();
+    next(&mut consumer).await.done().await.unwrap();
+    assert_eq!(within(bus.dead_letters().replay(Replay::All)).await.unwrap(), 1);
+    bus.close().await;
+    within(bus.publisher().publish(vec![work(&"5")])).await.unwrap_err();
+    let after = told(&registry);
+    let expected = [
+        ("_duration_seconds_count{destination=\"dead\"}", 1),
+        ("_duration_seconds_count{destination=\"events\"}", 1),
+        ("_duration_seconds_count{destination=\"verification\"}", 3),
+        ("es_total{destination=\"dead\",result=\"confirmed\"}", 1),
+        ("es_total{destination=\"events\",result=\"confirmed\"}", 1),
+        ("es_total{destination=\"events\",result=\"returned\"}", 1),
+        ("es_total{destination=\"verification\",result=\"confirmed\"}", 3),
+        ("es_total{destination=\"verification\",result=\"failed\"}", 1),
+    ];
+    assert_eq!(publishes(&after), expected);
+}

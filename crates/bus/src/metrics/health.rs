@@ -1,0 +1,57 @@
+//! Whether there is a broker to talk to: looked at whenever somebody asks for the figures.
+use std::sync::{Arc, Weak};
+
+use prometheus::core::{Collector, Desc};
+use prometheus::proto::MetricFamily;
+use prometheus::{IntCounter, IntGauge, Registry};
+
+use crate::Bus;
+
+/// What a bus knows of its broker.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Health {
+    /// Every connection that is wanted is there. In process always.
+    pub connected: bool,
+    /// The broker takes no messages, since it is short of memory or disk.
+    pub blocked: bool,
+    /// Connections made so far.
+    pub connections: u64,
+}
+
+struct Look {
+    bus: Weak<dyn Bus>,
+    connected: IntGauge,
+    blocked: IntGauge,
+    connections: IntCounter,
+}
+
+pub(super) fn register(registry: &Registry, bus: &Arc<dyn Bus>) -> prometheus::Result<()> {
+    let look = Look {
+        // The registry must not keep a bus alive.
+        bus: Arc::downgrade(bus),
+        connected: IntGauge::new(
+            "deed_bus_connected",
+            "1 while the broker is connected, in process always; 0 while it is being tried.",
+        )?,
+        blocked: IntGauge::new(
+            "deed_bus_blocked",
+            "1 while the broker takes no messages because of an alarm of its own, such as for memory or disk.",
+        )?,
+        connections: IntCounter::new("deed_bus_connections_total", "Connections made to the broker.")?,
+    };
+    registry.register(Box::new(look))
+}
+
+impl Collector for Look {
+    fn desc(&self) -> Vec<&Desc> {
+        [self.connected.desc(), self.blocked.desc(), self.connections.desc()].concat()
+    }
+
+    fn collect(&self) -> Vec<MetricFamily> {
+        let health = self.bus.upgrade().map(|bus| bus.health()).unwrap_or_default();
+        self.connected.set(health.connected.into());
+        self.blocked.set(health.blocked.into());
+        self.connections.inc_by(health.connections.saturating_sub(self.connections.get()));
+        [self.connected.collect(), self.blocked.collect(), self.connections.collect()].concat()
+    }
+}
