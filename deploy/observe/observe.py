@@ -126,6 +126,15 @@ class Stand:
         self.failures += [f"there is no alert {'/'.join(alert)}, which an outage wants to fire" for alert in sorted(known - rules)]
         return rules
 
+    def attempt(self, outage, rules):
+        """An outage that goes wrong itself fails; the others are made all the same."""
+        try:
+            self.outage(outage, rules)
+        except (Failed, OSError, LookupError, TypeError, ValueError) as trouble:
+            self.failures.append(f"{outage.called}: {trouble!r}")
+            self.look()
+            self.fleet.mend()
+
     def outage(self, outage, rules):
         wanted = [alert for alert in outage.alerts if alert in rules]
         quiet = [alert for alert in wanted if alert not in outage.late]
@@ -189,7 +198,7 @@ class Stand:
             self.all_is_well()
         for outage in OUTAGES:
             if self.asked.only is None or outage.called in self.asked.only:
-                self.outage(outage, rules)
+                self.attempt(outage, rules)
         for alert, mended, row in self.pending_ends:
             # The longest window of theirs is that of six hours.
             self.see_the_end(alert, mended, row, 6.5 * 3600 / self.asked.scale + 30)

@@ -173,7 +173,7 @@ def poison(stand):
     body = {"properties": {"message_id": "poison"}, "routing_key": "deed.verification", "payload": "no JSON", "payload_encoding": "string"}
     services.broker("POST", f"exchanges/{services.vhost}/amq.default/publish", body)
     yield from until_told()
-    for letter in stand.place.deed("dead", "list")["messages"]:
+    for letter in stand.place.deed("dead", "list"):
         stand.place.deed("dead", "purge", letter["id"])
 
 
