@@ -72,13 +72,14 @@ try-image: services ## have the image do the main job, locked up as in productio
 	$(SERVICES) --dev -- deploy/image/try.py
 
 .PHONY: generate
-generate: toolchain ## renew generated files: OpenAPI, AsyncAPI, sample configuration, shipped events, docs/DIAGNOSES.md, dashboards, checked SQL
+generate: toolchain ## renew generated files: OpenAPI, AsyncAPI, sample configuration, shipped events, docs/DIAGNOSES.md, dashboards, checked SQL, rules for Kubernetes
 	crates/store-sqlite/prepare.sh
 	crates/store-postgres/prepare.sh
 	UPDATE_OPENAPI=1 $(CARGO) test --quiet --package deed-api --lib -- openapi
 	UPDATE_SAMPLE=1 $(CARGO) test --quiet --package deed --bin deed -- sample
 	DEED_GENERATE=1 $(CARGO) test --quiet --package deed-claims --test proto --test asyncapi --test diagnoses
 	deploy/checks/run.sh deploy/grafana/make.py
+	deploy/prometheus/kubernetes.sh > deploy/kubernetes/components/monitoring/rules.yaml
 
 .PHONY: fmt
 fmt: ## format everything

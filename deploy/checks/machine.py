@@ -29,8 +29,9 @@ def problems():
 
 
 def compose(profile):
-    """As Docker Compose reads it."""
-    asked = [TOOLS / "docker-compose", "--file", DEPLOY / "compose.yaml", "--profile", profile, "config", "--format", "json"]
+    """As Docker Compose reads it, with all that may be added."""
+    profiles = ["--profile", profile, "--profile", "monitoring"]
+    asked = [TOOLS / "docker-compose", "--file", DEPLOY / "compose.yaml", *profiles, "config", "--format", "json"]
     done = subprocess.run(asked, capture_output=True, text=True, env=environment(**PASSWORDS))
     if done.returncode != 0:
         raise SystemExit(f"compose.yaml: {done.stderr.strip()}")
@@ -47,7 +48,7 @@ def of_compose(told, profile):
         if "no-new-privileges:true" not in service.get("security_opt", []):
             yield f"{called}: new privileges may be had"
         for volume in service.get("volumes", []):
-            if volume["type"] == "bind" and not pathlib.Path(volume["source"]).is_file():
+            if volume["type"] == "bind" and not pathlib.Path(volume["source"]).exists():
                 yield f"{called}: there is no {volume['source']}"
         if is_ours(service):
             yield from (f"{called}: {p}" for p in of_service(service, own))

@@ -6,6 +6,7 @@ Run by run.sh, which installs what it needs.
 import sys
 import time
 
+import alerts
 import executable
 import fit
 import machine
@@ -14,6 +15,7 @@ import references
 import schemas
 import security
 import spoiled
+import spoiled_alerts
 
 
 def of(documents, overlay, running):
@@ -33,8 +35,11 @@ def main():
             counted += len(documents)
             found += [f"{overlay}: {problem}" for problem in of(documents, overlay, running)]
         found += machine.problems()
+        found += alerts.problems()
         if not found:
             found, spoilt = spoiled.unnoticed(rendered["production"], lambda d: of(d, "production", running))
+            missed, more = spoiled_alerts.unnoticed()
+            found, spoilt = found + missed, spoilt + more
     for problem in found:
         print(problem, file=sys.stderr)
     if found:

@@ -4,7 +4,7 @@
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 deploy/scripts/install.sh python3=python3-venv systemd-analyze=systemd unbound-checkconf=unbound \
-    /usr/share/dns/root.key=dns-root-data
+    /usr/share/dns/root.key=dns-root-data promtool=prometheus
 tools=$PWD/target/tools/deploy
 wanted=deploy/checks/requirements.txt
 if ! cmp --silent "$wanted" "$tools/installed"; then

@@ -52,6 +52,7 @@ def custom_schemas():
         "keda.sh/v1alpha1/ScaledObject": strict(keda.ScaledObject),
         "keda.sh/v1alpha1/TriggerAuthentication": strict(keda.TriggerAuthentication),
         "monitoring.coreos.com/v1/PodMonitor": strict(prometheus.PodMonitor),
+        "monitoring.coreos.com/v1/PrometheusRule": strict(prometheus.PrometheusRule),
     }
 
 
