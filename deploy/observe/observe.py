@@ -14,6 +14,7 @@ import sys
 import time
 
 import boards
+import confirm
 from children import Failed, Fleet, wait_for
 from load import Load
 from outages import OUTAGES
@@ -68,10 +69,6 @@ class Stand:
         owner = self.place.services.sql(f"SELECT owner FROM leases WHERE name = '{lease}' AND expires_at > now()")
         pid = int(owner.split("-")[0]) if owner else None
         return next((member for member in self.fleet.members if member.child.process.pid == pid), None)
-
-    def end_sessions(self):
-        """Of psql, as the runbook has it."""
-        self.place.services.sql("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'psql' AND pid <> pg_backend_pid()")
 
     def other_version(self):
         """The executable with another version in it."""
@@ -153,11 +150,12 @@ class Stand:
             if len(fired) < len(wanted):
                 steps.send(True)
                 time.sleep(0.2)
+        confirmed = self.confirm(wanted, fired)
         self.finish(steps)
         mended = time.monotonic()
         others = self.watch.since(begun) - set(wanted)
         for alert in wanted:
-            row = {"alert": "/".join(alert), "how": outage.how, "fires": fired.get(alert), "ends": None, "others": sorted("/".join(o) for o in others)}
+            row = {"alert": "/".join(alert), "how": outage.how, "fires": fired.get(alert), "ends": None, "confirmed": confirmed.get(alert, ""), "others": sorted("/".join(o) for o in others)}
             self.rows.append(row)
             if alert not in fired:
                 self.failures.append(f"{outage.called}: {row['alert']} does not fire within {outage.patience} s")
@@ -165,6 +163,20 @@ class Stand:
                 self.pending_ends.append((alert, mended, row))
             else:
                 self.see_the_end(alert, mended, row, END)
+
+    def confirm(self, wanted, fired):
+        """Asks what the runbooks have one ask, while everything is broken yet."""
+        told = {}
+        for name, severity, state, rule in self.prometheus.rules():
+            alert = (name, severity)
+            if alert in wanted and alert in fired and state == "firing":
+                asked, dumb = confirm.confirmed(rule, self.prometheus, self.place.services, self.asked.scale)
+                told[alert] = f"{asked - len(dumb)} of {asked}"
+                for each in dumb:
+                    print(f"  {name}: nothing answers: {each}")
+                if asked and len(dumb) == asked:
+                    self.failures.append(f"{name}: nothing that its runbook has one ask answers")
+        return told
 
     @staticmethod
     def finish(steps):
@@ -207,8 +219,8 @@ class Stand:
         def told(seconds):
             return "–" if seconds is None else f"{seconds:.0f}"
 
-        lines = ["| alert | broken by | seconds to fire | seconds to end | fired as well |", "|---|---|---|---|---|"]
-        lines += [f"| {row['alert']} | {row['how']} | {told(row['fires'])} | {told(row['ends'])} | {', '.join(row['others'])} |" for row in self.rows]
+        lines = ["| alert | broken by | seconds to fire | runbook's questions answered | seconds to end | fired as well |", "|---|---|---|---|---|---|"]
+        lines += [f"| {row['alert']} | {row['how']} | {told(row['fires'])} | {row['confirmed']} | {told(row['ends'])} | {', '.join(row['others'])} |" for row in self.rows]
         text = "\n".join(lines) + "\n"
         (self.folder / "report.md").write_text(text)
         (self.folder / "report.json").write_text(json.dumps({"rows": self.rows, "failures": self.failures}, indent=1))

@@ -6,6 +6,8 @@ long as not all of its alerts fire, which is what it is told; `until_told` is fo
 import socket
 import time
 
+from confirm import end_long_transactions
+
 OUTAGES = []
 
 
@@ -111,6 +113,21 @@ def few_descriptors(stand):
     api.restart()
 
 
+@fires("DeedTracesDropped/ticket", patience=180)
+def collector_silent(stand):
+    """The collector of traces takes connections and never answers, and processes keep 16 spans"""
+    collector = socket.create_server(("127.0.0.1", 0))
+    endpoint = f"http://127.0.0.1:{collector.getsockname()[1]}"
+    sending = {"DEED__TELEMETRY__ENDPOINT": endpoint, "DEED__TELEMETRY__QUEUE": "16", "DEED__TELEMETRY__TIMEOUT": "1s"}
+    tracing = stand.fleet.of("api") + stand.fleet.of("verifier")
+    for member in tracing:
+        member.restart(variables=sending)
+    yield from until_told()
+    collector.close()
+    for member in tracing:
+        member.restart()
+
+
 # The broker
 
 
@@ -185,7 +202,7 @@ def leases_locked(stand):
     """A session holds a lock on the table of leases"""
     lock = stand.place.services.session(stand.folder, "BEGIN; LOCK TABLE leases IN ACCESS EXCLUSIVE MODE; SELECT pg_sleep(600)")
     yield from until_told()
-    stand.end_sessions()
+    end_long_transactions(stand.place.services)
     lock.stop()
 
 
@@ -292,7 +309,7 @@ def log_locked(stand):
     """A session holds a lock on the log"""
     lock = stand.place.services.session(stand.folder, "BEGIN; LOCK TABLE log_head IN ACCESS EXCLUSIVE MODE; SELECT pg_sleep(600)")
     yield from until_told()
-    stand.end_sessions()
+    end_long_transactions(stand.place.services)
     lock.stop()
 
 
@@ -307,7 +324,7 @@ def log_slow(stand):
         sessions[:] = [stand.place.services.session(stand.folder, "BEGIN; LOCK TABLE log_head IN ACCESS EXCLUSIVE MODE; SELECT pg_sleep(2)")]
 
     yield from every(2.3, again)
-    stand.end_sessions()
+    end_long_transactions(stand.place.services)
     for session in sessions:
         session.stop()
 
