@@ -7,6 +7,7 @@ made for real; the alert has to fire, and to end once what its runbook says has 
 import argparse
 import json
 import pathlib
+import resource
 import shutil
 import signal
 import subprocess
@@ -242,6 +243,9 @@ def main():
     unknown = set(asked.only or ()) - {outage.called for outage in OUTAGES}
     if unknown:
         raise SystemExit(f"there is no outage {', '.join(sorted(unknown))}; --list names them")
+    # Sockets that stay silent are many.
+    most = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
     sys.stdout.reconfigure(line_buffering=True)
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     stand = Stand(asked)

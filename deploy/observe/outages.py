@@ -226,14 +226,14 @@ def leaders_stopped(stand):
 
 @fires("DeedQueueBacklog/page", "DeedVerifiersSaturated/ticket", patience=300)
 def too_few_hands(stand):
-    """One verifier with one hand is left, and half of the new names have servers that never answer"""
+    """One verifier with one hand is left, and name servers take 1.2 s for each answer"""
     first, *others = stand.fleet.of("verifier")
-    stand.load.silent = True
+    stand.place.sandbox.fault("*.", "delay", 1200)
     first.restart(variables={"DEED__VERIFIER__IN_FLIGHT": "1", "DEED__BUS__PREFETCH": "1"})
     for verifier in others:
         verifier.child.stop()
     yield from until_told()
-    stand.load.silent = False
+    stand.place.sandbox.heal()
     first.restart()
     stand.fleet.mend()
 
@@ -274,7 +274,7 @@ def dns_out_of_reach_of_one(stand):
 
 @fires("DeedDnsServersSilent/ticket", patience=240)
 def many_servers_silent(stand):
-    """Half of the new names have servers that never answer"""
+    """All new names have servers that never answer"""
     stand.load.silent = True
     yield from until_told()
     stand.load.silent = False
@@ -282,7 +282,7 @@ def many_servers_silent(stand):
 
 @fires("DeedDnsSocketsExhausted/ticket", "DeedChecksInternal/page", "DeedChecksInternal/ticket", patience=240, late=("DeedChecksInternal/ticket",))
 def few_sockets(stand):
-    """The verifiers may open 264 files, and half of the new names have servers that never answer"""
+    """The verifiers may open 264 files, and all new names have servers that never answer"""
     stand.load.silent = True
     for verifier in stand.fleet.of("verifier"):
         verifier.restart(files=264)

@@ -11,8 +11,8 @@ import urllib.request
 from children import Child, Failed, free_port, wait_for
 
 WORKSPACES = ("ws_north", "ws_east", "ws_south")
-# Addresses at which somebody hears questions and never answers.
-SILENT = [f"127.0.1.{number}" for number in range(1, 9)]
+# Addresses at which questions are heard and never answered. There are many: each is left alone after a few questions.
+SILENT = [f"127.0.1.{number}" for number in range(1, 251)]
 
 
 def request(method, url, body=None, headers=None, patience=30):
@@ -85,11 +85,21 @@ class Sandbox:
                                           stdout=out, stderr=open(folder / "sandbox.log", "w"), env=clean)
         text = wait_for("the sandbox", lambda: self.told.read_text().strip())
         self.control = json.loads(text)["urls"]["control"]
-        self.deaf = []
-        for address in SILENT:
-            deaf = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-            deaf.bind((address, self.port))
-            self.deaf.append(deaf)
+        self.deaf = [deaf for address in SILENT for deaf in self.deaf_at(address)]
+
+    def deaf_at(self, address):
+        """Sockets that hear everything and answer nothing: of TCP one whose queue is full, so that the kernel is silent too."""
+        datagrams = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        datagrams.bind((address, self.port))
+        connections = socket.socket()
+        connections.bind((address, self.port))
+        connections.listen(0)
+        yield from (datagrams, connections)
+        for _ in range(2):
+            filler = socket.socket()
+            filler.setblocking(False)
+            filler.connect_ex((address, self.port))
+            yield filler
 
     def ask(self, method, path, body=None):
         status, answer = request(method, f"{self.control}/{path}", body)
@@ -109,8 +119,9 @@ class Sandbox:
         self.ask("PUT", f"zones/{zone}", {"ns": [f"ns.{zone}"]})
         self.publish(f"ns.{zone}", address, kind="A")
 
-    def fault(self, name, kind):
-        self.ask("PUT", f"faults/{name}", {"fault": kind})
+    def fault(self, name, kind, delay=None):
+        """A delay is in milliseconds."""
+        self.ask("PUT", f"faults/{name}", {"fault": kind} | ({"ms": delay} if delay else {}))
 
     def heal(self):
         self.ask("DELETE", "faults")
@@ -139,7 +150,6 @@ class Place:
             "DNS__PORT": str(self.sandbox.port),
             "DNS__ROOTS": str(hints),
             "DNS__ALLOW_NETWORKS": "127.0.0.0/8",
-            "DNS__DELEGATION_CACHE_TTL": "1s",
             # One server stands for almost all: as many questions as there are, but silent ones are still left alone.
             "DNS__SERVER_RATE": "100000",
             "DNS__SERVER_BURST": "100000",
