@@ -4,6 +4,7 @@ SHELL := /bin/bash -o pipefail -c
 CARGO ?= cargo
 NEXTEST := $(shell $(CARGO) nextest --version >/dev/null 2>&1 && echo yes)
 TOOLS := target/tools
+DRILL := target/drill-build/release/drill
 SERVICES = $(CARGO) run --quiet --package deed-testkit --bin services -- run
 AUDITABLE := $(TOOLS)/bin/cargo-auditable $(TOOLS)/bin/auditable2cdx
 DENY := $(shell command -v cargo-deny || echo $(TOOLS)/bin/cargo-deny)
@@ -92,10 +93,21 @@ bench: services ## measure against plain references in the same run (ROW=append-
 	$(CARGO) run --release --quiet --manifest-path crates/bench/Cargo.toml --target-dir target/bench-build -- $(ROW)
 
 .PHONY: drill
-drill: services ## break every part of the server mode on purpose under load, and check what is left (ARGS="--minutes 10")
+drill: drills ## break every part of the server mode on purpose under load, and check what is left (ARGS="--minutes 10")
+	$(DRILL) faults --deed target/release/deed $(ARGS)
+
+.PHONY: restart-drill
+restart-drill: drills ## start every process of the server mode anew, one by one, and count what clients notice
+	$(DRILL) restart --deed target/release/deed $(ARGS)
+
+.PHONY: upgrade-drill
+upgrade-drill: drills ## go on from an older version (PREVIOUS=commit or executable) by way of a mixture, and one step back
+	$(DRILL) upgrade --deed target/release/deed --previous $$(crates/drill/previous.sh $(PREVIOUS)) $(ARGS)
+
+.PHONY: drills
+drills: services
 	$(CARGO) build --release --quiet --package deed
 	$(CARGO) build --release --quiet --manifest-path crates/drill/Cargo.toml --target-dir target/drill-build --bins
-	target/drill-build/release/drill --deed target/release/deed $(ARGS)
 
 .PHONY: observe
 observe: services ## run everything before a real Prometheus, break it once for every alert, and see each fire and end (ARGS="--list")

@@ -45,6 +45,11 @@ def seconds(duration):
     return sum(int(n) * units[unit] for n, unit in re.findall(r"(\d+)\s*([a-z]+)", duration))
 
 
+def stopping(server):
+    """How many seconds a process with these settings may take to end when it is told to, with what is kept for the last."""
+    return seconds(server["shutdown_delay"]) + seconds(server["shutdown_deadline"]) + 1
+
+
 @contextlib.contextmanager
 def operations_port():
     """A running service, alone on a file of its own: gives a function that says which status a path has."""

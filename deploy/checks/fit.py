@@ -80,7 +80,7 @@ def of_ports(container, settings):
 def of_grace(spec, container, settings):
     """The pod is given longer than the executable takes to stop in good order."""
     before = container.get("lifecycle", {}).get("preStop", {}).get("sleep", {}).get("seconds", 0)
-    needed = before + executable.seconds(settings["server"]["shutdown_deadline"]) + 1
+    needed = before + executable.stopping(settings["server"])
     if spec.get("terminationGracePeriodSeconds", 30) <= needed:
         yield f"is killed after {spec.get('terminationGracePeriodSeconds', 30)} s, but may take {needed} s to stop"
 

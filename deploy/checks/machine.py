@@ -74,7 +74,7 @@ def of_service(service, own):
     settings = executable.settings(variables, own)
     grace = executable.seconds(service["stop_grace_period"])
     if service["command"][0] == "serve":
-        if grace <= executable.seconds(settings["server"]["shutdown_deadline"]) + 1:
+        if grace <= executable.stopping(settings["server"]):
             yield f"is killed after {grace} s"
         for port in service.get("ports", []):
             if settings["server"]["listen"] != f"0.0.0.0:{port['target']}":
@@ -97,7 +97,7 @@ def of_unit(text):
             yield f"deed.service: {done.stdout.strip().splitlines()[-1]}, more than {EXPOSED / 10}"
     settings = executable.settings({}, (DEPLOY / "systemd/deed.toml").read_text())
     limit = int(re.search(r"^TimeoutStopSec=(\d+)", text, re.M)[1])
-    if limit <= executable.seconds(settings["server"]["shutdown_deadline"]) + 1:
+    if limit <= executable.stopping(settings["server"]):
         yield f"deed.service: is killed after {limit} s"
     if settings["store"]["data_dir"] != "/var/lib/" + re.search(r"^StateDirectory=(\S+)", text, re.M)[1]:
         yield "deed.service: StateDirectory is not where systemd/deed.toml keeps the data"

@@ -15,7 +15,7 @@ use std::task::Poll;
 use std::time::Duration;
 
 use actix_http::error::{DispatchError, ParseError};
-use actix_http::{HttpService, Protocol, Request, Response};
+use actix_http::{ConnectionType, HttpService, Protocol, Request, Response};
 use actix_server::ServerBuilder;
 use actix_service::{
     IntoServiceFactory, Service, ServiceFactory, ServiceFactoryExt, apply_fn_factory, map_config,
@@ -27,6 +27,7 @@ use actix_web::rt::net::TcpStream;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpSocket;
 use tokio::time::{Sleep, sleep, timeout};
+use tokio_util::sync::CancellationToken;
 
 use self::line::{Awaited, Kept, Line, Watched};
 use self::turn::Turn;
@@ -65,7 +66,8 @@ impl Default for Patience {
 
 /// Adds a plain-text HTTP/1.1 service to a server. To be called within a Tokio runtime.
 ///
-/// It is what `actix_web::HttpServer` puts together, around a stream that is watched.
+/// It is what `actix_web::HttpServer` puts together, around a stream that is watched. From `leaving` on, a connection ends
+/// with its next answer: what a client sends over one that is kept open could meet its end on the way.
 ///
 /// # Errors
 /// When the address cannot be bound.
@@ -74,6 +76,7 @@ pub fn listen<F, I, S>(
     address: SocketAddr,
     patience: Patience,
     refuse: Refuse,
+    leaving: CancellationToken,
     app: F,
 ) -> io::Result<(ServerBuilder, Vec<SocketAddr>)>
 where
@@ -98,12 +101,17 @@ where
     let server = server.listen("http", listener, move || {
         let app =
             app().into_factory().map_err(|e: actix_web::Error| Response::<BoxBody>::from(e.error_response()));
+        let leaving = leaving.clone();
         let app =
-            apply_fn_factory(map_config(app, |()| AppConfig::default()), |request: Request, app: &_| {
-                let turn = Turn::of(&request);
+            apply_fn_factory(map_config(app, |()| AppConfig::default()), move |request: Request, app: &_| {
+                let (turn, leaving) = (Turn::of(&request), leaving.clone());
                 let answered = Service::call(app, request);
                 async move {
-                    answered.await.map(|answer| Response::from(answer).map_body(|_, body| turn.body(body)))
+                    let mut answer = Response::from(answered.await?).map_body(|_, body| turn.body(body));
+                    if leaving.is_cancelled() {
+                        answer.head_mut().set_connection_type(ConnectionType::Close);
+                    }
+                    Ok(answer)
                 }
             });
         let stopping = stopping.clone();

@@ -109,7 +109,8 @@ impl Ops {
     pub fn bind(config: &OpsConfig, parts: OpsParts) -> io::Result<Self> {
         let server = Server::build().workers(1).shutdown_timeout(1).disable_signals();
         let app = move || App::new().configure(|config| configure(config, &parts));
-        let (server, addresses) = listen(server, config.listen, Patience::default(), Arc::new(refuse), app)?;
+        let (patience, never) = (Patience::default(), CancellationToken::new());
+        let (server, addresses) = listen(server, config.listen, patience, Arc::new(refuse), never, app)?;
         Ok(Self { server: server.run(), addresses })
     }
 

@@ -82,9 +82,8 @@ impl Relay {
         let position = recorded.position.0;
         let event = &recorded.event;
         let key = event.routing_key();
-        let data = event
-            .payload()
-            .and_then(|payload| serde_json::from_str(&payload))
+        // As it lies in the log: a newer version may have written more than this one knows.
+        let data = serde_json::from_str(&recorded.payload)
             .map_err(|source| RelayError::Unreadable { position, source })?;
         let trace = &recorded.metadata.traceparent;
         let mut extensions = BTreeMap::from([

@@ -48,10 +48,11 @@ impl Api {
             .workers(config.workers.max(1))
             .shutdown_timeout(config.drain.as_secs().max(1))
             .disable_signals();
-        let (routes, state, refusing) = (Routes::new(), state.clone(), state.clone());
+        let (routes, leaving) = (Routes::new(), state.leaving.clone());
+        let (state, refusing) = (state.clone(), state.clone());
         let refuse: Refuse = Arc::new(move |fault, style| pipeline::refuse(&refusing, style, fault));
         let app = move || App::new().configure(|config| routes.configure(config, &state));
-        let (server, addresses) = listen(server, config.listen, patience, refuse, app)?;
+        let (server, addresses) = listen(server, config.listen, patience, refuse, leaving, app)?;
         Ok(Self { server: server.run(), addresses })
     }
 

@@ -58,6 +58,8 @@ pub struct AppStateParts {
     pub caps: Caps,
     /// What is measured.
     pub metrics: HttpMetrics,
+    /// Cancelled when the service is about to stop: requests are still taken, and connections end with their answers.
+    pub leaving: CancellationToken,
     /// Cancelled when the service stops: waits end early.
     pub stop: CancellationToken,
 }
@@ -77,6 +79,7 @@ pub struct AppState {
     pub(crate) cname_base: Arc<str>,
     pub(crate) caps: Caps,
     pub(crate) metrics: HttpMetrics,
+    pub(crate) leaving: CancellationToken,
     pub(crate) stop: CancellationToken,
     pub(crate) limiter: Limiter,
     pub(crate) key_cache: KeyCache,
@@ -103,6 +106,7 @@ impl AppState {
             cname_base: parts.cname_base,
             caps: parts.caps,
             metrics: parts.metrics,
+            leaving: parts.leaving,
             stop: parts.stop,
         }
     }

@@ -161,6 +161,7 @@ impl Harness {
             cname_base: "cname.deed.test".into(),
             caps: setup.caps,
             metrics: HttpMetrics::register(&registry).unwrap(),
+            leaving: CancellationToken::new(),
             stop: CancellationToken::new(),
         });
         Self { state: Arc::new(state), store, clock, registry, routes: Routes::new(), _folder: folder }

@@ -111,11 +111,9 @@ fn event(reading: Reading, columns: [&[u8]; 8]) -> Result<RecordedEvent, Unavail
     let schema = i32::from_be_bytes(fixed(reading, "schema", schema)?);
     let recorded_at = i64::from_be_bytes(fixed(reading, "recorded_at", recorded_at)?).checked_add(EPOCH);
     let recorded_at = recorded_at.and_then(DateTime::from_timestamp_micros);
-    let event = Event::from_parts(
-        text(reading, "kind", kind)?,
-        reading.number("schema", schema.into())?,
-        text(reading, "payload", payload)?,
-    );
+    let payload = text(reading, "payload", payload)?;
+    let schema = reading.number("schema", schema.into())?;
+    let event = Event::from_parts(text(reading, "kind", kind)?, schema, payload);
     Ok(RecordedEvent {
         position: Position(count(reading, "position", position)?),
         stream: reading.parsed("stream", text(reading, "stream", stream)?)?,
@@ -126,6 +124,7 @@ fn event(reading: Reading, columns: [&[u8]; 8]) -> Result<RecordedEvent, Unavail
             metadata => reading.json("metadata", text(reading, "metadata", metadata)?)?,
         },
         event: event.map_err(|e| reading.unreadable("payload", Some(e.into())))?,
+        payload: payload.to_owned(),
     })
 }
 

@@ -75,8 +75,8 @@ impl BatchBackend for StreamReader {
 
 #[cfg(test)]
 mod tests {
-    use deed_store::EventStore;
     use deed_store::conformance::samples::{apex, append, requested};
+    use deed_store::{EventStore, Position};
     use deed_testkit::Postgres;
     use tokio::task::JoinSet;
 
@@ -110,6 +110,12 @@ mod tests {
         assert_eq!(counts, [Some(1), None, Some(0), Some(1)]);
         let unreadable = found.into_iter().find_map(Result::err).unwrap();
         assert_eq!(unreadable.source.to_string(), "column payload holds something unreadable");
+        assert!(unreadable.unreadable_event().is_some());
+        // In single rows and in bulk.
+        for limit in [2, 2000] {
+            let unreadable = store.read_log(Position(0), limit).await.unwrap_err();
+            assert!(unreadable.unreadable_event().is_some(), "{limit}: {unreadable:?}");
+        }
     }
 
     #[tokio::test]

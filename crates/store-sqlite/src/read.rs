@@ -33,6 +33,7 @@ impl EventRow {
             metadata: reading.json("metadata", &self.metadata)?,
             event: Event::from_parts(&self.kind, schema, &self.payload)
                 .map_err(|e| reading.unreadable("payload", Some(e.into())))?,
+            payload: self.payload,
         })
     }
 }

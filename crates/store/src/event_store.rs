@@ -1,6 +1,6 @@
 //! The port to the log of events.
 use async_trait::async_trait;
-use deed_claims::StreamId;
+use deed_claims::{EventError, StreamId};
 use tokio::sync::watch;
 
 use crate::{Append, AppendError, Appended, Position, RecordedEvent, Version};
@@ -20,6 +20,18 @@ impl Unavailable {
     /// An unavailability with its cause.
     pub fn new(what: &'static str, source: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Self {
         Self { what, source: source.into() }
+    }
+
+    /// The event that stands in the way, when it is one that this version cannot read: a newer one can.
+    pub fn unreadable_event(&self) -> Option<&EventError> {
+        let mut cause: Option<&(dyn std::error::Error + 'static)> = Some(&*self.source);
+        while let Some(error) = cause {
+            if let Some(unreadable) = error.downcast_ref() {
+                return Some(unreadable);
+            }
+            cause = error.source();
+        }
+        None
     }
 }
 

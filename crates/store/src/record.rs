@@ -53,6 +53,8 @@ pub struct RecordedEvent {
     pub recorded_at: DateTime<Utc>,
     /// What led to it.
     pub metadata: Metadata,
-    /// What happened.
+    /// What happened, as far as this version knows it.
     pub event: Event,
+    /// The same as it lies in the log: JSON that may say more, when a newer version wrote it.
+    pub payload: String,
 }

@@ -101,7 +101,8 @@ pub enum SubscriptionError {
 }
 
 /// Follows the log until `stop`: gets the lease (or stands by until it is free), and hands batches to the subscriber, one
-/// at a time, from the checkpoint on. Whatever goes wrong is tried again; a lost lease is asked for anew.
+/// at a time, from the checkpoint on. Whatever goes wrong is tried again; a lost lease is asked for anew. Before an event
+/// that this version cannot read it stops, and leaves the lease to its standbys for a while: one of them may be newer.
 ///
 /// # Errors
 /// When trying again cannot help.
@@ -143,6 +144,12 @@ pub async fn run_subscription(
             Ended::Stopped => return Ok(()),
             Ended::Failed(error) => return Err(error),
             Ended::Lost => tracing::warn!(subscription = name, "the lease or the checkpoint has moved on"),
+            // A standby asks every third of this time.
+            Ended::Baffled => {
+                if stop.run_until_cancelled(sleep(config.lease_ttl)).await.is_none() {
+                    return Ok(());
+                }
+            }
         }
         if stop.run_until_cancelled(backoff.pause()).await.is_none() {
             return Ok(());
@@ -154,6 +161,8 @@ pub async fn run_subscription(
 enum Ended {
     Stopped,
     Lost,
+    /// The next events are a newer version's.
+    Baffled,
     Failed(SubscriptionError),
 }
 
@@ -204,6 +213,14 @@ impl Turn<'_> {
         let events = match self.in_time(self.store.read_log(from, self.config.batch.max(1))).await {
             Ok(events) => events,
             Err(error) => {
+                if let Some(event) = error.unreadable_event() {
+                    let (subscription, cause) = (&self.lease.name, event.source().map(ToString::to_string));
+                    tracing::error!(
+                        %subscription, after = %from, error = %event, cause,
+                        "the log goes on with what this version cannot read: left to a newer one"
+                    );
+                    return Err(Ended::Baffled);
+                }
                 self.after(&error, "the log could not be read").await?;
                 return Ok(from);
             }

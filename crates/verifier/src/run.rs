@@ -10,10 +10,9 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 
-use crate::check::Trouble;
 pub use crate::check::Verifier;
 use crate::metrics::{DEAD, LEFT, REQUEUED};
-use crate::work::Work;
+use crate::work::{Poison, Work};
 
 /// Deliveries after which work that the store has no answer for is left to the claim's due work, so that an outage
 /// makes no dead letters.
@@ -147,6 +146,10 @@ impl Verifier {
     async fn settle(&self, delivery: Delivery, stop: &CancellationToken) -> Result<(), BusError> {
         let work = match Work::of(delivery.message()) {
             Ok(work) => work,
+            Err(Poison::Newer) => {
+                tracing::warn!(delivery = delivery.attempt(), "verification work is left to a newer version");
+                return self.give_back(delivery, stop).await;
+            }
             Err(poison) => {
                 tracing::warn!(reason = %poison, "a message is no verification work");
                 self.metrics.message(DEAD);
@@ -158,21 +161,18 @@ impl Verifier {
                 self.metrics.message(settled.as_str());
                 delivery.done().await
             }
-            Err(trouble) => self.give_back(delivery, &work, &trouble, stop).await,
+            Err(trouble) => {
+                tracing::warn!(
+                    claim = %work.claim_id, delivery = delivery.attempt(), error = &trouble as &dyn std::error::Error,
+                    "verification work has to wait"
+                );
+                self.give_back(delivery, stop).await
+            }
         }
     }
 
-    async fn give_back(
-        &self,
-        delivery: Delivery,
-        work: &Work,
-        trouble: &Trouble,
-        stop: &CancellationToken,
-    ) -> Result<(), BusError> {
-        tracing::warn!(
-            claim = %work.claim_id, delivery = delivery.attempt(), error = trouble as &dyn std::error::Error,
-            "verification work has to wait"
-        );
+    /// After a pause. What nobody could do for long is left to the claim's due work, which will ask again.
+    async fn give_back(&self, delivery: Delivery, stop: &CancellationToken) -> Result<(), BusError> {
         // The hand is kept meanwhile: what cannot be recorded need not be fetched.
         stop.run_until_cancelled(tokio::time::sleep(doubled(self.config.pause, delivery.attempt()))).await;
         if delivery.attempt() > REQUEUES {

@@ -39,6 +39,8 @@ pub(crate) enum Poison {
     NoClaimsThere,
     #[error("the data do not fit the type")]
     Data,
+    #[error("the work is one of a newer version")]
+    Newer,
 }
 
 #[derive(Deserialize)]
@@ -52,7 +54,7 @@ struct Requested {
 #[serde(rename_all = "camelCase")]
 struct Due {
     claim_id: ClaimId,
-    kind: DueKind,
+    kind: String,
     attempt: u32,
 }
 
@@ -77,16 +79,29 @@ impl Work {
             }
             DUE => {
                 let data = Due::deserialize(event.data).map_err(|_| Poison::Data)?;
-                let task = match data.kind {
+                // A newer dispatcher may have more kinds.
+                let task = match kind(&data.kind).ok_or(Poison::Newer)? {
                     DueKind::Check => Task::Check { attempt: data.attempt },
                     DueKind::Expire => Task::Expire,
                 };
                 (data.claim_id, task)
             }
+            other if is_newer(other) => return Err(Poison::Newer),
             _ => return Err(Poison::UnknownType),
         };
         Ok(Self { stream, claim_id, task, metadata })
     }
+}
+
+/// A kind of due work that this version knows.
+fn kind(word: &str) -> Option<DueKind> {
+    [DueKind::Check, DueKind::Expire].into_iter().find(|kind| kind.as_str() == word)
+}
+
+/// Whether a type is one that verification work may come to have.
+fn is_newer(kind: &str) -> bool {
+    let schema = kind.strip_prefix("deed.verification.").and_then(|rest| rest.rsplit_once(".v"));
+    schema.is_some_and(|(name, number)| !name.is_empty() && number.parse::<u16>().is_ok())
 }
 
 /// A W3C trace context, as far as it has the shape of one: it goes into the log of events.
@@ -141,12 +156,21 @@ mod tests {
         }
     }
 
+    fn due_by_another_kind(body: &mut Value) {
+        body["type"] = json!(DUE);
+        body["data"] = json!({"claimId": claim(), "kind": "remind", "attempt": 1});
+    }
+
     #[test]
     fn what_is_no_work_says_why_without_repeating_it() {
         type Change = fn(&mut Value);
-        let cases: [(Change, Poison); 9] = [
+        let cases: [(Change, Poison); 13] = [
             (|body| *body = json!("<script>"), Poison::NotCloudEvent),
-            (|body| body["type"] = json!("deed.verification.requested.v2"), Poison::UnknownType),
+            (|body| body["type"] = json!("deed.verification.requested.v2"), Poison::Newer),
+            (|body| body["type"] = json!("deed.verification.renewed.v1"), Poison::Newer),
+            (|body| body["type"] = json!("deed.verification.requested.vx"), Poison::UnknownType),
+            (|body| body["type"] = json!("deed.claim.initiated.v1"), Poison::UnknownType),
+            (due_by_another_kind, Poison::Newer),
             (|body| body["subject"] = Value::Null, Poison::NoStream),
             (|body| body["subject"] = json!("nothing"), Poison::NoStream),
             (|body| body["subject"] = json!("app:app_aaaaaaaaaaaaaaaa"), Poison::NoClaimsThere),

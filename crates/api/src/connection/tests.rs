@@ -158,7 +158,8 @@ async fn against_odd(patience: Patience, asking: impl AsyncFnOnce(SocketAddr)) {
     };
     let builder = ServerBuilder::new().workers(1).disable_signals();
     let (builder, addresses) =
-        listen(builder, (Ipv4Addr::LOCALHOST, 0).into(), patience, refuse, app).unwrap();
+        listen(builder, (Ipv4Addr::LOCALHOST, 0).into(), patience, refuse, CancellationToken::new(), app)
+            .unwrap();
     let stop = CancellationToken::new();
     let asked = async {
         asking(addresses[0]).await;
@@ -416,6 +417,27 @@ async fn a_stop_does_not_wait_for_idle_connections() {
     });
     timeout(Duration::from_secs(10), served).await.expect("sooner than the drain");
     assert!(to_end(&mut idle.unwrap()).await.is_empty());
+}
+
+#[actix_web::test]
+async fn whoever_is_about_to_stop_takes_requests_and_ends_each_connection_with_its_answer() {
+    let harness = Harness::start().await;
+    let key = harness.workspace_key("ws_a", &KeyScope::ALL).await;
+    let good = format!("GET /v1/domains HTTP/1.1\r\nhost: x\r\nauthorization: Bearer {key}\r\n\r\n");
+    against_api(&harness, Patience::default(), async |address| {
+        let mut before = TcpStream::connect(address).await.unwrap();
+        before.write_all(good.as_bytes()).await.unwrap();
+        assert_eq!(next_answer(&mut before).await.header("connection"), None);
+        harness.state.leaving.cancel();
+        let after = TcpStream::connect(address).await.unwrap();
+        for mut stream in [before, after] {
+            stream.write_all(good.as_bytes()).await.unwrap();
+            let answer = next_answer(&mut stream).await;
+            assert_eq!((answer.status(), answer.header("connection")), (200, Some("close")));
+            assert!(to_end(&mut stream).await.is_empty());
+        }
+    })
+    .await;
 }
 
 #[actix_web::test]

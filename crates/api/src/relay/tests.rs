@@ -178,6 +178,16 @@ async fn an_event_becomes_a_cloud_event_of_its_kind() {
 }
 
 #[tokio::test]
+async fn what_a_newer_version_wrote_is_passed_on_whole() {
+    let world = World::with_claims(1).await;
+    let relay = relay(Script::of([]));
+    let mut requested = world.store.read_log(Position(1), 1).await.unwrap().remove(0);
+    requested.payload = requested.payload.replacen('{', r#"{"askedBy":"a newer version","#, 1);
+    let event = CloudEvent::from_json(&relay.message(&requested).unwrap().body).unwrap();
+    assert_eq!((&event.data["askedBy"], &event.data["attempt"]), (&json!("a newer version"), &json!(1)));
+}
+
+#[tokio::test]
 async fn the_checkpoint_may_pass_what_arrived_and_nothing_behind_it() {
     use PublishOutcome::{Confirmed, Full, Rejected, Unroutable};
     // In the log, news and work take turns.

@@ -155,7 +155,10 @@ sections! {
         roles: BTreeSet<Role> = Role::ALL.into();
         /// Threads that serve HTTP. Default: one for each processor.
         workers: Option<NonZeroUsize> = None;
-        /// How long work in hand may take after a signal to stop.
+        /// How long requests are still taken after a signal to stop, while `/readyz` says 503 already: longer than a load
+        /// balancer that asks it takes to notice. Only processes with the role `api` wait.
+        shutdown_delay: Duration = secs(0), secs(0)..=secs(300);
+        /// How long work in hand may take after that.
         shutdown_deadline: Duration = secs(30), secs(1)..=hours(1);
     }
 

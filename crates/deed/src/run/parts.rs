@@ -96,7 +96,11 @@ impl Parts {
         }
     }
 
-    pub(super) fn app_state(&self, stop: CancellationToken) -> Result<Arc<AppState>, Failure> {
+    pub(super) fn app_state(
+        &self,
+        leaving: CancellationToken,
+        stop: CancellationToken,
+    ) -> Result<Arc<AppState>, Failure> {
         let config = &self.settings.config;
         let key_memory = TimeDelta::from_std(config.limits.key_memory).unwrap_or_default();
         let mut caps = Caps {
@@ -120,6 +124,7 @@ impl Parts {
             cname_base: config.apps.cname_base.as_str().into(),
             caps,
             metrics: HttpMetrics::register(&self.registry).map_err(metrics)?,
+            leaving,
             stop,
         })))
     }

@@ -18,6 +18,9 @@ use crate::exit::{Exit, Failure};
 /// What is kept of the time to stop for letting go of the store.
 const RESERVE: Duration = Duration::from_secs(1);
 
+/// Why a process is not ready that is to end.
+const STOPPING: &str = "stopping";
+
 /// Parts that end together.
 #[derive(Default)]
 struct Group {
@@ -38,6 +41,10 @@ pub(crate) struct Service {
     ops: Group,
     api_at: Option<SocketAddr>,
     ops_at: SocketAddr,
+    /// Tells the HTTP interface that it will end soon.
+    leaving: CancellationToken,
+    /// How long that is.
+    delay: Duration,
     deadline: Duration,
 }
 
@@ -62,8 +69,10 @@ impl Service {
         let parts = Parts::new(settings, store)?;
         let server = &parts.settings.config.server;
         let (http, roles, ops) = (Group::default(), Group::default(), Group::default());
+        let leaving = CancellationToken::new();
         let api = parts.has(Role::Api).then(|| {
-            let api = Api::bind(&parts.api_config(), &parts.app_state(http.stop.child_token())?);
+            let state = parts.app_state(leaving.clone(), http.stop.child_token())?;
+            let api = Api::bind(&parts.api_config(), &state);
             api.map_err(|error| listening("server.listen", server.listen, error))
         });
         let api = api.transpose()?;
@@ -73,6 +82,8 @@ impl Service {
         let mut service = Self {
             api_at: api.as_ref().map(|api| api.addresses().first().copied().unwrap_or(server.listen)),
             ops_at: operations.addresses().first().copied().unwrap_or(server.ops_listen),
+            leaving,
+            delay: if api.is_some() { server.shutdown_delay } else { Duration::ZERO },
             deadline: server.shutdown_deadline,
             store: parts.store.clone(),
             bus: parts.bus.clone(),
@@ -122,7 +133,7 @@ impl Service {
     /// When a part died, or something had to be dropped.
     pub(crate) async fn run(mut self, stop: CancellationToken) -> Result<Exit, Failure> {
         let died = tokio::select! {
-            () = stop.cancelled() => None,
+            () = leave(stop, &self.readiness, &self.leaving, self.delay) => None,
             ended = self.http.tasks.next() => Some(ended),
             ended = self.roles.tasks.next() => Some(ended),
             ended = self.ops.tasks.next() => Some(ended),
@@ -148,7 +159,7 @@ impl Service {
     /// Readiness false, no more requests, work finished, leases released, store closed.
     async fn end(&mut self) -> Finish {
         let deadline = Instant::now() + self.deadline;
-        self.readiness.unready("process", "stopping");
+        self.readiness.unready("process", STOPPING);
         self.http.stop.cancel();
         let finish = self.http.tasks.finish(before(deadline, self.deadline / 2)).await;
         self.roles.stop.cancel();
@@ -171,6 +182,18 @@ impl Service {
     }
 }
 
+/// Waits for the word to stop, and then until nobody can be sending requests here any more who asks whether this process
+/// is ready. Everything works meanwhile.
+async fn leave(stop: CancellationToken, readiness: &Readiness, leaving: &CancellationToken, delay: Duration) {
+    stop.cancelled().await;
+    readiness.unready("process", STOPPING);
+    leaving.cancel();
+    if !delay.is_zero() {
+        tracing::info!(?delay, "about to stop: not ready any more, requests are still taken");
+        tokio::time::sleep(delay).await;
+    }
+}
+
 fn log_death(ended: &Ended) {
     match &ended.result {
         Ok(()) => tracing::error!("{ended}; the process ends"),
@@ -180,4 +203,26 @@ fn log_death(ended: &Ended) {
 
 fn listening(key: &str, at: SocketAddr, error: std::io::Error) -> Failure {
     Failure::because(format!("cannot listen on {at} (`{key}`)"), error)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn whoever_asks_hears_that_it_stops_before_it_does() {
+        let (stop, leaving) = (CancellationToken::new(), CancellationToken::new());
+        let readiness = Readiness::awaiting([]);
+        let delay = Duration::from_secs(5);
+        let told = Instant::now();
+        stop.cancel();
+        let heard = async {
+            leaving.cancelled().await;
+            (readiness.waiting_for(), told.elapsed())
+        };
+        let ((), (waiting_for, after)) =
+            tokio::join!(leave(stop.clone(), &readiness, &leaving, delay), heard);
+        assert_eq!(waiting_for.get("process").map(String::as_str), Some(STOPPING));
+        assert_eq!((after, told.elapsed()), (Duration::ZERO, delay));
+    }
 }

@@ -1,9 +1,11 @@
 //! How the process ends, what survives it, and that no part dies unnoticed.
-use std::process::Stdio;
+use std::net::Ipv4Addr;
+use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use deed_store::{Checkpoints as _, Clock as _, Position, SystemClock};
 use deed_store_sqlite::{SqliteConfig, SqliteStore};
+use deed_testkit::free_port;
 use serde_json::{Value, json};
 
 use crate::harness::{Dev, Stage, claim, deed, ended, eventually, json, run};
@@ -69,6 +71,31 @@ async fn a_second_signal_ends_it_at_once() {
     let (status, errors) = dev.ended();
     assert_eq!(status.code(), Some(1), "{errors}");
     assert!(errors.contains("told again to stop"), "{errors}");
+}
+
+#[tokio::test]
+async fn a_process_that_is_about_to_stop_says_so_and_takes_requests() {
+    let folder = tempfile::tempdir().unwrap();
+    let [listen, ops] = [(); 2].map(|()| format!("127.0.0.1:{}", free_port(&[Ipv4Addr::LOCALHOST])));
+    let mut child = deed()
+        .args(["serve", "--listen", &listen, "--ops-listen", &ops])
+        .env("DEED__STORE__DATA_DIR", folder.path())
+        .env("DEED__SERVER__SHUTDOWN_DELAY", "300s")
+        .stdout(Stdio::null())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let readyz = format!("http://{ops}/readyz");
+    let is = async |status: u16| reqwest::get(&readyz).await.is_ok_and(|answer| answer.status() == status);
+    eventually("it is ready", async || is(200).await).await;
+    let signal = || Command::new("kill").args(["-s", "TERM", &child.id().to_string()]).status().unwrap();
+    signal();
+    eventually("it says that it stops", async || is(503).await).await;
+    let answer = reqwest::get(format!("http://{listen}/v1/domains")).await.unwrap();
+    assert_eq!((answer.status().as_u16(), &answer.headers()["connection"]), (401, &"close".parse().unwrap()));
+    signal();
+    let (status, errors) = ended(&mut child);
+    assert_eq!(status.code(), Some(1), "{errors}");
 }
 
 #[tokio::test]

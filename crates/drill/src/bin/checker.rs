@@ -4,25 +4,28 @@ use std::process::ExitCode;
 
 use anyhow::Context as _;
 use clap::Parser;
-use deed_drill::checker::{Database, Evidence, Management, check, rebuild};
+use deed_drill::checker::{Database, Evidence, Heard, Management, Queue, Snapshot, check, rebuild, snapshot};
 use deed_drill::journal;
 
 /// Reads what is left after a drill and says what is wrong with it. Exit codes: 0 nothing, 1 something, 2 it could not be
 /// looked at.
 #[derive(Debug, Parser)]
 struct Options {
-    /// The database, `postgres://…`
+    /// The database, `postgres://…`, or a SQLite file
     #[arg(long)]
     database: String,
-    /// The broker's management interface, `http://user:password@host:port`
+    /// The broker's management interface, `http://user:password@host:port`; without it no broker is looked at
     #[arg(long)]
-    management: String,
+    management: Option<String>,
     /// The broker's virtual host
     #[arg(long, default_value = "/")]
     vhost: String,
     /// The queue that has listened to all events; without it what was published is not looked at
     #[arg(long)]
     spy: Option<String>,
+    /// Messages may leave out fields that an older version did not know
+    #[arg(long)]
+    thinned: bool,
     /// The DNS server's journal
     #[arg(long)]
     dns: PathBuf,
@@ -53,14 +56,8 @@ async fn main() -> ExitCode {
 }
 
 async fn run(options: Options) -> anyhow::Result<bool> {
-    let management = Management::new(&options.management, &options.vhost)?;
-    let queues = management.settled().await.context("asking the broker")?;
-    let heard = match &options.spy {
-        Some(queue) => Some(management.heard(queue).await.context("reading what was published")?),
-        None => None,
-    };
-    let mut database = Database::connect(&options.database).await?;
-    let taken = database.snapshot().await?;
+    let (queues, heard) = of_broker(&options).await?;
+    let taken = taken(&options.database).await?;
     let mut evidence = Evidence {
         log: taken.log,
         views: taken.views,
@@ -68,13 +65,14 @@ async fn run(options: Options) -> anyhow::Result<bool> {
         taken_at: taken.taken_at,
         queues,
         heard,
+        thinned: options.thinned,
         dns: journal::read(&options.dns)?,
         acknowledged: journal::read(&options.acknowledged)?,
         visibility: options.visibility_ms * 1000,
     };
     if let Some(deed) = &options.deed {
         rebuild(deed).await?;
-        evidence.rebuilt = Some(database.snapshot().await?.views);
+        evidence.rebuilt = Some(self::taken(&options.database).await?.views);
     }
     let report = check(&evidence);
     if options.json {
@@ -83,4 +81,25 @@ async fn run(options: Options) -> anyhow::Result<bool> {
         println!("{}", report.table());
     }
     Ok(report.pass)
+}
+
+/// Everything in the database at one moment.
+async fn taken(database: &str) -> anyhow::Result<Snapshot> {
+    if database.contains("://") {
+        Database::connect(database).await?.snapshot().await
+    } else {
+        snapshot(database.as_ref()).await
+    }
+}
+
+/// What waits at the broker, and what was published.
+async fn of_broker(options: &Options) -> anyhow::Result<(Option<Vec<Queue>>, Option<Vec<Heard>>)> {
+    let Some(url) = &options.management else { return Ok((None, None)) };
+    let management = Management::new(url, &options.vhost)?;
+    let queues = management.settled().await.context("asking the broker")?;
+    let heard = match &options.spy {
+        Some(queue) => Some(management.heard(queue).await.context("reading what was published")?),
+        None => None,
+    };
+    Ok((Some(queues), heard))
 }

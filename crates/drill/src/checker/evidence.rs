@@ -21,10 +21,12 @@ pub struct Evidence {
     pub rebuilt: Option<Views>,
     /// When the snapshot was taken.
     pub taken_at: Micros,
-    /// The broker's queues.
-    pub queues: Vec<Queue>,
+    /// The broker's queues; none where there is no broker.
+    pub queues: Option<Vec<Queue>>,
     /// The events that were published, as somebody who listens to all of them got them.
     pub heard: Option<Vec<Heard>>,
+    /// Messages may leave out fields: an older relay that did not know them has passed them on.
+    pub thinned: bool,
     /// The DNS server's journal.
     pub dns: Vec<DnsLine>,
     /// What clients were told.

@@ -5,6 +5,7 @@
 mod broker;
 mod database;
 mod evidence;
+mod file;
 mod fold;
 #[cfg(test)]
 mod made_up;
@@ -14,8 +15,9 @@ mod rebuild;
 mod report;
 
 pub use broker::{Heard, Management, Queue};
-pub use database::Database;
+pub use database::{Database, Snapshot};
 pub use evidence::{ClaimRow, DueRow, Evidence, LogRow, OwnershipRow, Views};
+pub use file::snapshot;
 pub use properties::{PROPERTIES, check};
 pub use rebuild::rebuild;
 pub use report::{Finding, Report, Verdict};

@@ -39,6 +39,22 @@ fn words(still: &Standstill) -> String {
     )
 }
 
+/// What the load has done, in one line.
+pub fn done(load: &Shared, verified: usize) -> String {
+    let read = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
+    let tally = &load.tally;
+    format!(
+        "claims acknowledged {} · verifications asked for {} · records published {} · claims verified {verified} · \
+         transfers {} (of these contested {}) · withdrawn {}",
+        read(&tally.claimed),
+        read(&tally.requested),
+        load.published().len(),
+        read(&tally.transfers),
+        read(&tally.contests),
+        read(&tally.cancelled),
+    )
+}
+
 fn name(kind: Kind) -> String {
     kind.to_possible_value().map(|value| value.get_name().to_owned()).unwrap_or_default()
 }
@@ -60,37 +76,13 @@ impl Account {
         self.mix = Some(still.clone());
     }
 
-    /// The whole of it.
-    pub fn told(&self, load: &Shared, verified: usize, place: &Place, fleet: &Fleet) -> String {
+    /// The faults and what they did.
+    pub fn told(&self, place: &Place, fleet: &Fleet) -> String {
         let mut text = String::new();
         let mut line = |line: String| {
             // Writing to a string cannot fail.
             let _ = writeln!(text, "{line}");
         };
-        let read = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
-        let (tally, talk) = (&load.tally, &load.talk.counters);
-        line(format!(
-            "claims acknowledged {} · verifications asked for {} · records published {} · claims verified {verified} · \
-             transfers {} (of these contested {}) · withdrawn {}",
-            read(&tally.claimed),
-            read(&tally.requested),
-            load.published().len(),
-            read(&tally.transfers),
-            read(&tally.contests),
-            read(&tally.cancelled),
-        ));
-        line(format!(
-            "requests {} · answered {} · 503 {} · other 5xx {} · 409 in progress {} · 429 {} · timed out {} · connection \
-             broken {}",
-            read(&talk.sent),
-            read(&talk.answered),
-            read(&talk.unavailable),
-            read(&talk.server_errors),
-            read(&talk.in_progress),
-            read(&talk.too_many),
-            read(&talk.timeouts),
-            read(&talk.broken),
-        ));
         let faults: Vec<_> =
             self.inflicted.iter().map(|(kind, times)| format!("{} {times}", name(*kind))).collect();
         line(format!("faults: {}", faults.join(" · ")));

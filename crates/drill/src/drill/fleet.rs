@@ -1,8 +1,8 @@
 //! The processes of the service: started, killed, stopped and continued, and started again when they end.
 use std::fs::File;
 use std::net::{Ipv4Addr, SocketAddr};
-use std::path::PathBuf;
-use std::process::{Child, Command, Stdio};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::Duration;
 
 use anyhow::{Context as _, ensure};
@@ -10,8 +10,10 @@ use deed_testkit::free_port;
 use rustix::process::{Pid, Signal, kill_process};
 use tokio::time::Instant;
 
+use super::balancer::Api;
+use super::executable::{Executable, bare};
 use super::notes::Notes;
-use super::place::{Place, Role, clean};
+use super::place::{Place, Role};
 
 /// How soon a process that ended by itself is started again.
 const AGAIN: Duration = Duration::from_secs(1);
@@ -22,8 +24,10 @@ const PATIENCE: Duration = Duration::from_mins(1);
 pub struct Member {
     pub role: Role,
     index: usize,
+    /// The executable that it is started with.
+    deed: Executable,
     /// Where it serves HTTP, which matters of `api` alone.
-    pub listen: SocketAddr,
+    listen: SocketAddr,
     ops: SocketAddr,
     log: PathBuf,
     child: Option<Child>,
@@ -37,6 +41,13 @@ pub struct Member {
 impl Member {
     pub fn name(&self) -> String {
         format!("{}-{}", self.role.word(), self.index)
+    }
+
+    /// Asks whether it is ready, and remembers the answer.
+    async fn asked(&mut self, http: &reqwest::Client) -> bool {
+        let asked = http.get(format!("http://{}/readyz", self.ops)).send().await;
+        self.ready = asked.is_ok_and(|answer| answer.status().is_success());
+        self.ready
     }
 
     fn pid(&self) -> Option<u32> {
@@ -61,6 +72,7 @@ impl Fleet {
         let members = members.map(|(role, index)| Member {
             role,
             index,
+            deed: place.deed.clone(),
             listen: address(),
             ops: address(),
             log: place.folder.join(format!("{}-{index}.log", role.word())),
@@ -83,10 +95,11 @@ impl Fleet {
         let member = self.members.get_mut(member).context("there is such a process")?;
         let log = File::options().create(true).append(true).open(&member.log)?;
         // It ends with us, whatever ends us: the thread that starts it is the main one, which stays.
-        let mut command = clean(&PathBuf::from("setpriv"), place.environment(member.role)?);
+        let mut command = bare(Path::new("setpriv"));
         command
+            .envs(member.deed.settings(place.environment(member.role)?))
             .args(["--pdeathsig", "KILL", "--"])
-            .arg(&place.deed)
+            .arg(&member.deed.path)
             .args(["serve", "--roles", member.role.word()])
             .args(["--listen", &member.listen.to_string(), "--ops-listen", &member.ops.to_string()])
             .current_dir(&place.folder)
@@ -118,6 +131,59 @@ impl Fleet {
         Ok(())
     }
 
+    /// SIGTERM; the process stays down until it is launched.
+    pub fn ask_to_end(&mut self, member: usize) -> anyhow::Result<()> {
+        let asked = self.members.get_mut(member).context("there is such a process")?;
+        (asked.wanted, asked.again) = (false, None);
+        self.signal(member, Signal::TERM)
+    }
+
+    /// How a process ended that was asked to; none while it runs.
+    pub fn ended(&mut self, member: usize) -> anyhow::Result<Option<ExitStatus>> {
+        let member = self.members.get_mut(member).context("there is such a process")?;
+        let ended = member.child.as_mut().context("it was started")?.try_wait()?;
+        if ended.is_some() {
+            member.child = None;
+        }
+        Ok(ended)
+    }
+
+    /// From its next start on, the process runs this executable.
+    pub fn equip(&mut self, member: usize, deed: &Executable) -> anyhow::Result<()> {
+        self.members.get_mut(member).context("there is such a process")?.deed = deed.clone();
+        Ok(())
+    }
+
+    /// What a process is, what it is called, and how long it goes on before it begins to end.
+    pub fn described(&self, member: usize) -> anyhow::Result<(Role, String, Duration)> {
+        let member = self.members.get(member).context("there is such a process")?;
+        let delay = if member.role == Role::Api { member.deed.shutdown_delay } else { Duration::ZERO };
+        Ok((member.role, member.name(), delay))
+    }
+
+    /// Asks whether a process is ready, until it has been since it was started.
+    pub async fn is_up(&mut self, member: usize) -> bool {
+        let Some(member) = self.members.get_mut(member) else { return false };
+        member.child.is_some() && (member.ready || member.asked(&self.http).await)
+    }
+
+    /// How many processes run each executable, in words.
+    pub fn versions(&self, new: &Executable) -> String {
+        let count = |role: Role, is_new: bool| {
+            let of = self.members.iter().filter(|member| member.role == role);
+            of.filter(|member| (member.deed.path == new.path) == is_new).count()
+        };
+        let words =
+            |role: Role| format!("{} {} old, {} new", role.word(), count(role, false), count(role, true));
+        Role::ALL.map(words).join(" · ")
+    }
+
+    /// The processes that serve HTTP.
+    pub fn apis(&self) -> Vec<Api> {
+        let apis = self.members.iter().filter(|member| member.role == Role::Api);
+        apis.map(|member| Api { listen: member.listen, ops: member.ops }).collect()
+    }
+
     /// The process with this id.
     pub fn by_pid(&self, pid: u32) -> Option<usize> {
         self.members.iter().position(|member| member.pid() == Some(pid))
@@ -131,7 +197,7 @@ impl Fleet {
     /// Notices who has ended, and starts again who may not have.
     pub async fn supervise(&mut self, place: &Place) -> anyhow::Result<()> {
         let mut due = vec![];
-        for (index, member) in self.members.iter_mut().enumerate() {
+        for (index, member) in self.members.iter_mut().enumerate().filter(|(_, member)| member.wanted) {
             if let Some(ended) = member.child.as_mut().map(Child::try_wait).transpose()?.flatten() {
                 member.child = None;
                 member.again = Some(Instant::now() + AGAIN);
@@ -143,7 +209,7 @@ impl Fleet {
                     self.notes.say(&format!("{name} ended while it was starting: {ended}"));
                 }
             }
-            if member.wanted && member.again.is_some_and(|at| at <= Instant::now()) {
+            if member.again.is_some_and(|at| at <= Instant::now()) {
                 due.push(index);
             }
         }
@@ -151,8 +217,7 @@ impl Fleet {
             self.launch(place, index)?;
         }
         for member in self.members.iter_mut().filter(|member| member.child.is_some() && !member.ready) {
-            let asked = self.http.get(format!("http://{}/readyz", member.ops)).send().await;
-            member.ready = asked.is_ok_and(|answer| answer.status().is_success());
+            member.asked(&self.http).await;
         }
         Ok(())
     }
@@ -174,8 +239,7 @@ impl Fleet {
                     member.log.display()
                 );
                 if !member.ready {
-                    let asked = self.http.get(format!("http://{}/readyz", member.ops)).send().await;
-                    member.ready = asked.is_ok_and(|answer| answer.status().is_success());
+                    member.asked(&self.http).await;
                 }
             }
             ensure!(Instant::now() < deadline, "the processes do not get ready: see {}", self.waiting_for());

@@ -24,6 +24,8 @@ use crate::journal::Journal;
 const IN_VAIN: usize = 40;
 /// How much later than asked for some records are published.
 const LATE: Duration = Duration::from_secs(3);
+/// How many seconds clients wait within a request for a check that cannot prove anything yet.
+const WAIT: u8 = 2;
 /// How long nothing is asked for until what was written is surely on the disk.
 const SILENCE: Duration = Duration::from_secs(1);
 /// How often a holder looks whether the name is theirs.
@@ -219,7 +221,7 @@ impl Shared {
                 }
             }
             Plan::ProveLate => {
-                self.request(&claim).await?;
+                self.request_and_wait(&claim).await?;
                 tokio::time::sleep(LATE).await;
                 self.publish(&claim);
             }
@@ -300,9 +302,19 @@ impl Shared {
         self.request_at(format!("/v1/domains/claims/{}/verify", claim.name), claim).await
     }
 
+    async fn request_and_wait(&self, claim: &Claimed) -> Option<()> {
+        let path = format!("/v1/domains/claims/{}/verify", claim.name);
+        let asked = changing(Method::POST, path, None, &claim.name, claim.workspace);
+        self.request_by(&Request { wait: WAIT, ..asked }, claim).await
+    }
+
     async fn request_at(&self, path: String, claim: &Claimed) -> Option<()> {
         let request = changing(Method::POST, path, None, &claim.name, claim.workspace);
-        self.ask(claim.workspace, &request).await?;
+        self.request_by(&request, claim).await
+    }
+
+    async fn request_by(&self, request: &Request, claim: &Claimed) -> Option<()> {
+        self.ask(claim.workspace, request).await?;
         self.acknowledged(Promise::Requested, claim);
         self.tally.requested.fetch_add(1, Ordering::Relaxed);
         Some(())
@@ -319,7 +331,7 @@ impl Shared {
 
     async fn until_verified(&self, claim: &Claimed) -> Option<()> {
         let path = format!("/v1/domains/claims/{}", claim.name);
-        let request = Request { method: Method::GET, path, body: None, idempotency_key: None };
+        let request = Request { method: Method::GET, path, body: None, idempotency_key: None, wait: 0 };
         loop {
             let body = self.ask(claim.workspace, &request).await?;
             if body["data"]["status"] == "verified" {
@@ -392,5 +404,5 @@ impl Shared {
 fn changing(method: Method, path: String, body: Option<Value>, name: &str, workspace: usize) -> Request {
     let what = if path.ends_with("/verify") { "verify" } else { method.as_str() };
     let idempotency_key = Some(format!("{name}/{workspace}/{what}"));
-    Request { method, path, body, idempotency_key }
+    Request { method, path, body, idempotency_key, wait: 0 }
 }

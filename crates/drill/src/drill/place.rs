@@ -1,7 +1,6 @@
 //! What the service stands on: a private PostgreSQL, RabbitMQ and DNS, the proxies before them, and the configuration.
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
-use std::process::Command;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -11,6 +10,7 @@ use reqwest::Method;
 use serde_json::{Value, json};
 use tokio::sync::Mutex;
 
+use super::executable::Executable;
 use crate::dns::{DnsServer, Records};
 
 /// Kinds of processes.
@@ -60,7 +60,7 @@ pub struct Gates {
 
 pub struct Place {
     pub folder: PathBuf,
-    pub deed: PathBuf,
+    pub deed: Executable,
     /// Locked while it is down.
     pub postgres: Mutex<Arc<Postgres>>,
     /// The database past all proxies.
@@ -93,8 +93,7 @@ fn target(url: &str) -> anyhow::Result<SocketAddr> {
 
 impl Place {
     /// Starts everything but the service, and prepares the database.
-    pub async fn start(deed: &Path, folder: &Path) -> anyhow::Result<Self> {
-        let deed = std::fs::canonicalize(deed).with_context(|| format!("there is no {}", deed.display()))?;
+    pub async fn start(deed: Executable, folder: &Path) -> anyhow::Result<Self> {
         let postgres = Arc::new(tokio::task::spawn_blocking(Postgres::start_durable).await?);
         let database = postgres.database().await.url().to_owned();
         let rabbit = RabbitMq::start().await;
@@ -124,9 +123,10 @@ impl Place {
             keys: vec![],
             environment,
         };
-        place.once(&["migrate"])?;
+        place.command(&place.deed, &["migrate"])?;
         for workspace in WORKSPACES {
-            let made = place.once(&["keys", "create", "--name", "drill", "--workspace", workspace])?;
+            let made = place
+                .command(&place.deed, &["keys", "create", "--name", "drill", "--workspace", workspace])?;
             place.keys.push(made["secret"].as_str().context("a key has a secret")?.to_owned());
         }
         Ok(place)
@@ -164,9 +164,9 @@ impl Place {
         environment
     }
 
-    /// Runs a command of the executable to its end and reads its JSON.
-    fn once(&self, words: &[&str]) -> anyhow::Result<Value> {
-        let mut command = clean(&self.deed, self.direct());
+    /// Runs a command of an executable to its end, past all proxies, and reads its JSON.
+    pub fn command(&self, deed: &Executable, words: &[&str]) -> anyhow::Result<Value> {
+        let mut command = deed.command(self.direct());
         let output = command.args(words).arg("--json").current_dir(&self.folder).output()?;
         let said = String::from_utf8_lossy(&output.stdout);
         if !output.status.success() {
@@ -176,19 +176,7 @@ impl Place {
     }
 }
 
-/// A command with these settings and no others of the service.
-pub fn clean(program: &Path, environment: Vec<(String, String)>) -> Command {
-    let mut command = Command::new(program);
-    for (name, _) in std::env::vars_os() {
-        if name.to_str().is_some_and(|name| name.starts_with("DEED")) {
-            command.env_remove(name);
-        }
-    }
-    command.envs(environment);
-    command
-}
-
-fn environment(folder: &Path, dns: &DnsServer) -> anyhow::Result<Vec<(String, String)>> {
+pub(super) fn environment(folder: &Path, dns: &DnsServer) -> anyhow::Result<Vec<(String, String)>> {
     let hints = folder.join("root.hints");
     std::fs::write(&hints, format!("root-server.test. 3600 A {}\n", dns.address().ip()))?;
     let seconds = |duration: Duration| format!("{}s", duration.as_secs());

@@ -8,7 +8,7 @@ use tokio::time::Instant;
 use super::account::Account;
 use super::faults::{Fault, Ground, Kind};
 use super::notes::Notes;
-use super::options::Options;
+use super::options::FaultOptions;
 
 /// How long everything may take to go on once a fault is lifted.
 const RECOVERY: Duration = Duration::from_secs(90);
@@ -32,7 +32,7 @@ const fn weight(kind: Kind) -> usize {
 /// Each fault on its own.
 pub async fn singles(
     ground: &Ground,
-    options: &Options,
+    options: &FaultOptions,
     notes: &Notes,
     account: &mut Account,
 ) -> anyhow::Result<()> {
@@ -72,7 +72,7 @@ pub async fn until_recovered(ground: &Ground, since: Instant) -> Option<Instant>
 /// The mix: for as long as the options say, two faults at a time at most.
 pub async fn mix(
     ground: &Ground,
-    options: &Options,
+    options: &FaultOptions,
     seed: u64,
     notes: &Notes,
     account: &mut Account,

@@ -1,6 +1,5 @@
 //! HTTP as a good client speaks it: the same request with the same key until there is an answer.
-use std::net::SocketAddr;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use reqwest::Method;
@@ -8,12 +7,15 @@ use serde_json::Value;
 use tokio::sync::RwLock;
 use tokio_util::sync::CancellationToken;
 
+use super::balancer::Balancer;
 use super::notes::Notes;
 
 /// How long an answer is waited for.
 const TIMEOUT: Duration = Duration::from_secs(15);
 /// The pause before a request is sent again.
 const PAUSE: Duration = Duration::from_millis(250);
+/// The pause before a request that nobody took is sent to the next process.
+const NEXT: Duration = Duration::from_millis(20);
 /// The longest pause that a server is obeyed in.
 const LONGEST: Duration = Duration::from_secs(2);
 
@@ -23,11 +25,37 @@ pub struct Counters {
     pub sent: AtomicU64,
     pub answered: AtomicU64,
     pub unavailable: AtomicU64,
+    /// Of these, those that do not say when to come again.
+    pub unavailable_for_ever: AtomicU64,
     pub in_progress: AtomicU64,
     pub too_many: AtomicU64,
     pub timeouts: AtomicU64,
+    /// No connection was to be had: nothing was sent.
+    pub refused: AtomicU64,
+    /// Sent, and the connection ended before the whole answer had come.
     pub broken: AtomicU64,
     pub server_errors: AtomicU64,
+}
+
+impl Counters {
+    /// All of it in one line.
+    pub fn told(&self) -> String {
+        let read = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
+        format!(
+            "requests {} · answered {} · 503 {} (without Retry-After {}) · other 5xx {} · 409 in progress {} · 429 {} · \
+             timed out {} · connection refused {} · connection cut {}",
+            read(&self.sent),
+            read(&self.answered),
+            read(&self.unavailable),
+            read(&self.unavailable_for_ever),
+            read(&self.server_errors),
+            read(&self.in_progress),
+            read(&self.too_many),
+            read(&self.timeouts),
+            read(&self.refused),
+            read(&self.broken),
+        )
+    }
 }
 
 /// One request, the same each time it is sent.
@@ -38,13 +66,14 @@ pub struct Request {
     pub body: Option<Value>,
     /// Of one's own for each request that changes something.
     pub idempotency_key: Option<String>,
+    /// How many seconds the client waits within the request for what comes of it.
+    pub wait: u8,
 }
 
 /// Speaks to all `api` processes in turn.
 pub struct Talk {
     http: reqwest::Client,
-    apis: Vec<SocketAddr>,
-    next: AtomicUsize,
+    balancer: Balancer,
     pub counters: Counters,
     notes: Notes,
     /// Held for reading by each request of the load, and for writing by whoever wants silence.
@@ -64,13 +93,12 @@ fn count(counter: &AtomicU64) {
 }
 
 impl Talk {
-    pub fn new(apis: Vec<SocketAddr>, notes: Notes) -> anyhow::Result<Self> {
+    pub fn new(balancer: Balancer, notes: Notes) -> anyhow::Result<Self> {
         let http = reqwest::Client::builder().timeout(TIMEOUT).no_proxy().build()?;
         let counters = Counters::default();
         Ok(Self {
             http,
-            apis,
-            next: AtomicUsize::new(0),
+            balancer,
             counters,
             notes,
             gate: RwLock::default(),
@@ -106,12 +134,13 @@ impl Talk {
     }
 
     async fn once(&self, key: &str, request: &Request) -> Next {
-        let turn = self.next.fetch_add(1, Ordering::Relaxed);
-        let Some(api) = self.apis.get(turn % self.apis.len().max(1)) else { return Next::Again(PAUSE) };
+        let Some(api) = self.balancer.pick() else { return Next::Again(PAUSE) };
         let url = format!("http://{api}{}", request.path);
-        // Nobody waits for the first check within the request.
-        let mut sending =
-            self.http.request(request.method.clone(), url).bearer_auth(key).header("prefer", "wait=0");
+        let mut sending = self
+            .http
+            .request(request.method.clone(), url)
+            .bearer_auth(key)
+            .header("prefer", format!("wait={}", request.wait));
         if let Some(idempotency_key) = &request.idempotency_key {
             sending = sending.header("idempotency-key", idempotency_key);
         }
@@ -125,6 +154,9 @@ impl Talk {
         };
         let status = answer.status().as_u16();
         let wait = answer.headers().get("retry-after").and_then(|value| value.to_str().ok()?.parse().ok());
+        if status == 503 && wait.is_none() {
+            count(&self.counters.unavailable_for_ever);
+        }
         let wait = wait.map_or(PAUSE, Duration::from_secs).clamp(PAUSE, LONGEST);
         let body = match answer.bytes().await {
             Ok(bytes) => serde_json::from_slice::<Value>(&bytes).unwrap_or_default(),
@@ -135,8 +167,14 @@ impl Talk {
     }
 
     fn no_answer(&self, error: &reqwest::Error) -> Next {
-        count(if error.is_timeout() { &self.counters.timeouts } else { &self.counters.broken });
-        Next::Again(PAUSE)
+        let (counters, connecting) = (&self.counters, error.is_connect());
+        count(match error.is_timeout() {
+            true => &counters.timeouts,
+            false if connecting => &counters.refused,
+            false => &counters.broken,
+        });
+        // What nobody took goes to the next at once.
+        Next::Again(if connecting { NEXT } else { PAUSE })
     }
 
     fn judge(&self, request: &Request, status: u16, body: Value, wait: Duration) -> Next {

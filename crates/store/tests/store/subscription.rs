@@ -296,6 +296,40 @@ async fn a_log_that_cannot_be_read_is_read_again() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn before_an_event_of_a_newer_version_it_stops_and_lets_a_standby_go_on() {
+    let setting = Setting::new(3);
+    setting.store.breaks(Call::ReadLog, [Fault::Newer]);
+    let older = setting.run("older", []);
+    let begun = Instant::now();
+    sleep(Duration::from_millis(10)).await;
+    let mut newer = setting.run("newer", []);
+    let seen = newer.sees(1).await;
+    assert_eq!((places(&seen), seen[0].owner.as_str()), (vec![(0, vec![1, 2, 3])], "newer"));
+    assert!(seen[0].when - begun < TTL, "nobody waited for the lease to run out");
+    assert_eq!(older.seen.borrow().len(), 0, "nothing is skipped");
+    newer.stopped().await;
+    older.stopped().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_event_of_a_newer_version_is_tried_again_after_a_while_and_stopping_does_not_wait() {
+    let setting = Setting::new(3);
+    setting.store.breaks(Call::ReadLog, [Fault::Newer]);
+    let mut running = setting.run("mine", []);
+    let begun = Instant::now();
+    assert_eq!(places(&running.sees(1).await), [(0, vec![1, 2, 3])]);
+    assert!(begun.elapsed() >= TTL);
+    running.stopped().await;
+
+    setting.store.breaks(Call::ReadLog, [Fault::Newer]);
+    let running = setting.run("mine", []);
+    sleep(Duration::from_millis(10)).await;
+    let told = Instant::now();
+    running.stopped().await;
+    assert_eq!(told.elapsed(), Duration::ZERO);
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_batch_is_not_done_twice_because_an_answer_of_the_store_got_lost() {
     let setting = Setting::new(3);
     setting.store.breaks(Call::Advance, [Fault::LoseAnswer, Fault::Refuse]);

@@ -157,6 +157,22 @@ async fn poison_goes_to_the_dead_letters_and_the_next_message_is_done() {
 }
 
 #[tokio::test]
+async fn work_of_a_newer_version_is_given_back_and_then_left_to_due_work() {
+    let world = World::new(Dns::new()).await;
+    let running = Running::start(world.verifier());
+    let newer = json!({
+        "specversion": "1.0", "id": "due_1", "source": "/deed", "type": "deed.verification.due.v1",
+        "subject": "apex:acme.com", "data": {"claimId": id(1), "kind": "remind", "attempt": 1},
+    });
+    running.publish(newer.to_string().into_bytes()).await;
+    eventually("it to be left", PATIENCE, || async { (running.counted("left") == 1).then_some(()) }).await;
+    running.quiet().await;
+    assert_eq!(running.counted("requeued"), u64::from(REQUEUES));
+    assert!(running.bus.dead_letters().list(10).await.unwrap().is_empty());
+    running.end().await;
+}
+
+#[tokio::test]
 async fn work_that_panics_becomes_a_dead_letter_and_takes_nobody_along() {
     let world = World::new(Dns::new()).await;
     world.watch(1, ACME).await;

@@ -20,8 +20,9 @@ pub(super) fn due_work(case: &Case<'_>) -> Checked {
 }
 
 pub(super) fn queues(case: &Case<'_>) -> Checked {
+    let Some(queues) = &case.evidence.queues else { return (0, vec![]) };
     // Whoever else listens has queues of their own.
-    let queues: Vec<_> = case.evidence.queues.iter().filter(|queue| queue.name.starts_with(OURS)).collect();
+    let queues: Vec<_> = queues.iter().filter(|queue| queue.name.starts_with(OURS)).collect();
     let mut findings: Vec<_> = [VERIFICATION, DEAD]
         .into_iter()
         .filter(|name| !queues.iter().any(|queue| queue.name == *name))

@@ -326,9 +326,9 @@ fn due_work_that_nobody_does() {
 #[test]
 fn messages_that_are_left() {
     for index in [0, 1] {
-        breaks(&["queues"], |e| e.queues[index].messages = 1);
+        breaks(&["queues"], |e| queues(e)[index].messages = 1);
         breaks(&["queues"], |e| {
-            let _ = e.queues.remove(index);
+            let _ = queues(e).remove(index);
         });
     }
 }
@@ -346,7 +346,7 @@ fn an_event_that_was_not_published_or_published_otherwise() {
 
 #[test]
 fn the_queues_of_others_may_be_full() {
-    breaks(&[], |e| e.queues.push(Queue { name: "drill.spy".to_owned(), messages: 9 }));
+    breaks(&[], |e| queues(e).push(Queue { name: "drill.spy".to_owned(), messages: 9 }));
 }
 
 #[test]
@@ -361,5 +361,26 @@ fn a_hostname_that_its_app_does_not_know() {
         if let Some(row) = e.log.last_mut() {
             row.payload["domain"] = json!("other.one.com");
         }
+    });
+}
+
+fn queues(evidence: &mut Evidence) -> &mut Vec<Queue> {
+    evidence.queues.as_mut().unwrap()
+}
+
+#[test]
+fn fields_may_be_left_out_of_messages_only_where_an_older_relay_was_at_work() {
+    let leave_out = |e: &mut Evidence| {
+        let heard = e.heard.as_mut().unwrap();
+        heard[0].data.as_object_mut().unwrap().remove("scope").unwrap();
+    };
+    breaks(&["announced"], leave_out);
+    breaks(&[], |e| {
+        leave_out(e);
+        e.thinned = true;
+    });
+    breaks(&["announced"], |e| {
+        e.heard.as_mut().unwrap()[0].data["scope"] = "another".into();
+        e.thinned = true;
     });
 }

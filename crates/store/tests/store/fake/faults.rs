@@ -1,6 +1,7 @@
 //! Which calls break, and how.
 use std::collections::{HashMap, VecDeque};
 
+use deed_claims::Event;
 use deed_store::Unavailable;
 
 use super::Tables;
@@ -25,6 +26,8 @@ pub enum Fault {
     Hang,
     /// Of the log: the first event is left out.
     Gap,
+    /// Of the log: an event is one of a newer version.
+    Newer,
 }
 
 #[derive(Default)]
@@ -40,12 +43,19 @@ pub fn broken() -> Unavailable {
     Unavailable::new("test", "broken on demand")
 }
 
+/// As a backend says it: with the cause somewhere below.
+fn newer() -> Unavailable {
+    let error = Event::from_parts("OwnershipShared", 1, "{}").unwrap_err();
+    Unavailable::new("test", Unavailable::new("below", error))
+}
+
 impl Tables {
     /// What is left of the fault after this: only what has to be done differently.
     pub(super) async fn fault(&self, call: Call) -> Result<Option<Fault>, Unavailable> {
         let fault = self.faults.lock().unwrap().0.get_mut(&call).and_then(VecDeque::pop_front);
         match fault {
             Some(Fault::Refuse) => Err(broken()),
+            Some(Fault::Newer) => Err(newer()),
             Some(Fault::Hang) => std::future::pending().await,
             other => Ok(other),
         }

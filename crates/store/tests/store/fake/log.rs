@@ -34,6 +34,7 @@ impl Rows {
                     version,
                     recorded_at: append.at,
                     metadata: append.metadata.clone(),
+                    payload: event.payload().unwrap(),
                     event,
                 });
             }
