@@ -56,7 +56,7 @@ check: toolchain $(DENY) ## formatting, lints, docs, dependency rules, generated
 	deploy/checks/run.sh
 	$(CARGO) test --quiet --package deed-api --lib -- openapi
 	$(CARGO) test --quiet --package deed-claims --test proto --test asyncapi --test diagnoses
-	$(CARGO) test --quiet --package deed --bin deed -- sample
+	$(CARGO) test --quiet --package deed --bin deed -- sample metrics_page
 	$(CARGO) test --quiet --package deed --test arrows
 	@deploy/scripts/install.sh unbound-checkconf=unbound /usr/share/dns/root.key=dns-root-data
 	PATH=$$PATH:/usr/sbin unbound-checkconf deploy/unbound/unbound.conf
@@ -73,12 +73,13 @@ try-image: services ## have the image do the main job, locked up as in productio
 	$(SERVICES) --dev -- deploy/image/try.py
 
 .PHONY: generate
-generate: toolchain ## renew generated files: OpenAPI, AsyncAPI, sample configuration, shipped events, docs/DIAGNOSES.md, dashboards, checked SQL, rules for Kubernetes
+generate: toolchain ## renew generated files: OpenAPI, AsyncAPI, sample configuration, shipped events, docs/DIAGNOSES.md, docs/METRICS.md, dashboards, checked SQL, rules for Kubernetes
 	crates/store-sqlite/prepare.sh
 	crates/store-postgres/prepare.sh
 	UPDATE_OPENAPI=1 $(CARGO) test --quiet --package deed-api --lib -- openapi
 	UPDATE_SAMPLE=1 $(CARGO) test --quiet --package deed --bin deed -- sample
 	DEED_GENERATE=1 $(CARGO) test --quiet --package deed-claims --test proto --test asyncapi --test diagnoses
+	DEED_GENERATE=1 $(CARGO) test --quiet --package deed --bin deed -- metrics_page
 	deploy/checks/run.sh deploy/grafana/make.py
 	deploy/prometheus/kubernetes.sh > deploy/kubernetes/components/monitoring/rules.yaml
 

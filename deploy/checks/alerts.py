@@ -10,16 +10,26 @@ import yaml
 import catalogue
 import promql
 import runbooks
-from manifests import DEPLOY, ROOT, environment
+from manifests import ROOT, environment
 
 
 @dataclasses.dataclass(frozen=True)
 class Place:
-    """Where everything is; another one when the check is checked."""
+    """Where everything is; under another root when the check is checked."""
 
-    prometheus: pathlib.Path = DEPLOY / "prometheus"
-    runbooks: pathlib.Path = ROOT / "docs" / "runbooks"
-    manifest: pathlib.Path = DEPLOY / "kubernetes" / "components" / "monitoring" / "rules.yaml"
+    root: pathlib.Path = ROOT
+
+    @property
+    def prometheus(self):
+        return self.root / "deploy" / "prometheus"
+
+    @property
+    def runbooks(self):
+        return self.root / "docs" / "runbooks"
+
+    @property
+    def manifest(self):
+        return self.root / "deploy" / "kubernetes" / "components" / "monitoring" / "rules.yaml"
 
     def rules(self):
         """Every rule, in the order of files and within them."""
@@ -43,10 +53,10 @@ def of_text(place):
     found = list(of_syntax(place)) or list(of_alerts(place))
     yield from found
     if not found:
-        yield from of_names(place) if catalogue.METRICS.exists() else ()
+        yield from of_names(place)
         yield from of_coverage(place)
         yield from of_runbooks(place)
-        yield from runbooks.problems(place.runbooks, known(place)[0] if catalogue.METRICS.exists() else None)
+        yield from runbooks.problems(place.runbooks, known(place)[0])
         yield from of_manifest(place)
 
 

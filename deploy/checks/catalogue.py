@@ -10,40 +10,28 @@ OWN = {"up": {}}
 
 
 @functools.cache
-def read(path=METRICS):
-    """Label by metric, and by label its values where they are listed. A histogram has three series of names."""
+def read():
+    """Every series by its name: its labels, and of each its values where they are listed. A histogram has three names."""
     known = dict(OWN)
-    for row in rows(path.read_text()):
-        name, labels = plain(row["name"]), of_cell(row["labels"])
-        if plain(row["type"]) == "histogram":
+    for name, (kind, labels) in families().items():
+        if kind == "histogram":
             known |= {name + "_sum": labels, name + "_count": labels, name + "_bucket": labels | {"le": set()}}
         else:
             known[name] = labels
     return known
 
 
-def rows(text):
-    """The rows of all tables that have a metric in their first column, by the words of their heads."""
-    head = []
-    for line in text.splitlines():
-        cells = [cell.strip() for cell in re.split(r"(?<!\\)\|", line.strip().strip("|"))]
-        if not line.startswith("|"):
-            head = []
-        elif not head:
-            head = [cell.lower() for cell in cells]
-        elif re.fullmatch(r"`(deed|process)_\w+`", cells[0]):
-            yield dict(zip(["name", *head[1:]], cells))
-
-
-def plain(cell):
-    return cell.strip("`")
+@functools.cache
+def families():
+    """Every metric by its name: its type and its labels."""
+    rows = re.findall(r"^\| `(\w+)` \| (\w+) \| ([^|]*) \|", METRICS.read_text(), re.M)
+    return {name: (kind, of_cell(labels)) for name, kind, labels in rows}
 
 
 def of_cell(cell):
-    """`label` with its values after it, and a semicolon or a line's end between labels."""
+    """Labels with semicolons between, each with its values after a colon; values that are described are not listed."""
     found = {}
-    for part in re.split(r";|<br ?/?>", cell):
-        words = re.findall(r"\w+", part)
-        if words:
-            found[words[0]] = set(words[1:])
+    for label, values in re.findall(r"`(\w+)`: ([^;]+)", cell):
+        listed = re.fullmatch(r"`\w+`(, `\w+`)*", values.strip())
+        found[label] = set(re.findall(r"\w+", values)) if listed else set()
     return found

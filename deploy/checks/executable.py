@@ -1,4 +1,4 @@
-"""What the executable itself says: its keys, its paths; and what the sources say of metrics, queues and networks."""
+"""What the executable itself says: its keys, its paths; and what the sources say of queues and networks."""
 import contextlib
 import functools
 import ipaddress
@@ -92,20 +92,6 @@ def status(url):
         if code != 503 or time.monotonic() > deadline:
             return code
         time.sleep(0.05)
-
-
-@functools.cache
-def sources():
-    """The text of all our sources."""
-    return "\n".join(path.read_text() for path in sorted(ROOT.glob("crates/*/src/**/*.rs")))
-
-
-@functools.cache
-def metrics(text):
-    """The names of all metrics that the code registers; a histogram has three."""
-    names = set(re.findall(r'(?:Opts|HistogramOpts|IntCounter|IntGauge|Gauge|Counter)::(?:new|with_opts)\(\s*"(deed_\w+)"', text))
-    histograms = set(re.findall(r'HistogramOpts::new\(\s*"(deed_\w+)"', text))
-    return (names - histograms) | {h + part for h in histograms for part in ("_bucket", "_sum", "_count")}
 
 
 def queues():

@@ -3,8 +3,9 @@ import re
 
 import yaml
 
+import catalogue
 import executable
-from manifests import name, ours
+from manifests import ROOT, name, ours
 
 # In place of what secrets hold.
 STAND_INS = {"uri": "postgresql://deed:x@db:5432/deed"}
@@ -36,6 +37,7 @@ def problems(documents, running):
             if running(endpoint["path"]) != 200:
                 yield f"{name(monitor)}: the operations port has no {endpoint['path']}"
     yield from of_words(documents)
+    yield from of_pages()
     yield from of_networks(documents)
     yield from of_connections(documents, configs)
 
@@ -94,14 +96,21 @@ def of_paths(container, running):
 
 def of_words(documents):
     """Every metric and queue that is named exists. What rules name, alerts.py looks at."""
-    known, queues = executable.metrics(executable.sources()), executable.queues()
+    known, queues = catalogue.read(), executable.queues()
     for document in (d for d in documents if d["kind"] != "PrometheusRule"):
         text = yaml.safe_dump(document.get("spec", {}))
-        for metric in sorted(set(re.findall(r"\bdeed_\w+", text)) - known):
-            yield f"{name(document)}: the code has no metric {metric}"
+        for metric in sorted(set(re.findall(r"\bdeed_\w+", text)) - known.keys()):
+            yield f"{name(document)}: no process has a metric {metric}"
         for queue in re.findall(r"queueName: (\S+)", text):
             if queue not in queues:
                 yield f"{name(document)}: the code has no queue {queue}"
+
+
+def of_pages():
+    """What the page for operators calls a metric is one."""
+    text = (ROOT / "docs/OPERATIONS.md").read_text()
+    for metric in sorted(set(re.findall(r"`(deed_\w+)", text)) - catalogue.families().keys()):
+        yield f"docs/OPERATIONS.md: no process has a metric {metric}"
 
 
 def of_networks(documents):

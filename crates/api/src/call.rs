@@ -5,9 +5,11 @@ use std::time::Duration;
 
 use actix_web::web::Bytes;
 use chrono::{DateTime, Utc};
-use deed_claims::{Event, StreamId};
+use deed_claims::{ClaimId, Event, StreamId};
 use deed_store::{ExecuteError, Executed, Loaded, Metadata, Plan, Position, Receipt, RequestKey};
+use deed_trace::TraceContext;
 use serde::de::DeserializeOwned;
+use tracing::Span;
 
 use crate::auth::Caller;
 use crate::body;
@@ -28,8 +30,8 @@ pub struct Call {
     pub caller: Caller,
     /// The request's name.
     pub request: RequestId,
-    /// The caller's trace.
-    pub traceparent: Option<String>,
+    /// The trace that it is a part of: below our own span, or the caller's where nothing is traced.
+    pub trace: Option<TraceContext>,
     /// What varies in the path, decoded.
     pub params: Vec<(String, String)>,
     /// The query.
@@ -54,6 +56,11 @@ pub struct Decided {
     pub reply: Reply,
 }
 
+/// Says in every log line of the request from here on, and in its trace, which claim it is about.
+pub fn concerns(claim: ClaimId) {
+    Span::current().record("claim", tracing::field::display(claim));
+}
+
 impl Call {
     /// What varies in the path under `name`; empty when the path has no such part.
     pub fn param(&self, name: &str) -> &str {
@@ -73,7 +80,8 @@ impl Call {
         Metadata {
             request_id: Some(self.request.as_str().to_owned()),
             actor: Some(self.caller.key.id.to_string()),
-            traceparent: self.traceparent.clone(),
+            traceparent: self.trace.as_ref().map(|trace| trace.traceparent().to_owned()),
+            tracestate: self.trace.as_ref().and_then(TraceContext::tracestate).map(str::to_owned),
         }
     }
 

@@ -3,13 +3,15 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
+use actix_web::http::Method;
 use actix_web::http::header::{self, HeaderMap, HeaderName, HeaderValue};
 use actix_web::web::Payload;
 use actix_web::{HttpRequest, HttpResponse};
 use deed_claims::name::Excerpt;
 use deed_store::{RequestKey, StoredResponse};
+use deed_trace::TraceContext;
 use percent_encoding::percent_decode_str;
-use tracing::Instrument;
+use tracing::{Instrument, Span};
 
 use crate::auth;
 use crate::body;
@@ -21,7 +23,7 @@ use crate::metrics::{InFlight, NO_METHOD, NO_ROUTE};
 use crate::operation::{Operation, Style};
 use crate::query::Query;
 use crate::reply::Reply;
-use crate::request_id::{RequestId, TRACEPARENT, X_REQUEST_ID, traceparent};
+use crate::request_id::{RequestId, TRACEPARENT, X_REQUEST_ID, trace_context};
 use crate::state::AppState;
 
 const RATE_LIMIT: HeaderName = HeaderName::from_static("ratelimit");
@@ -32,23 +34,53 @@ const PREFER: HeaderName = HeaderName::from_static("prefer");
 struct Exchange {
     state: Arc<AppState>,
     request: RequestId,
-    trace: Option<String>,
+    span: Span,
+    trace: Option<TraceContext>,
     started: Instant,
     verdict: Option<Verdict>,
     _in_flight: InFlight,
 }
 
 impl Exchange {
-    fn begin(state: Arc<AppState>, headers: &HeaderMap) -> Self {
+    /// Begins the span of a request, below the caller's where the caller has one.
+    fn begin(state: Arc<AppState>, req: &HttpRequest, operation: &str) -> Self {
+        let headers = req.headers();
         let request = RequestId::of(headers, &*state.entropy);
         let in_flight = state.metrics.begin();
-        let (trace, started) = (traceparent(headers), Instant::now());
-        Self { state, request, trace, started, verdict: None, _in_flight: in_flight }
+        // Of the highest level, so that no filter that lets a line through takes the request's id from it.
+        let span = tracing::error_span!(
+            "request.serve",
+            otel.kind = "server",
+            request_id = request.as_str(),
+            operation,
+            claim = tracing::field::Empty
+        );
+        let caller = trace_context(headers);
+        if let Some(caller) = &caller {
+            deed_trace::parent(&span, caller);
+        }
+        let trace = TraceContext::of(&span).or(caller);
+        let started = Instant::now();
+        Self { state, request, span, trace, started, verdict: None, _in_flight: in_flight }
+    }
+
+    /// What the conventions for HTTP want to know, but for the path: it has people's domains in it.
+    fn describe(&self, method: &'static str, route: Option<&str>) {
+        deed_trace::attribute(&self.span, "http.request.method", method);
+        deed_trace::attribute(&self.span, "url.scheme", "http");
+        if let Some(route) = route {
+            deed_trace::attribute(&self.span, "http.route", route.to_owned());
+        }
     }
 
     /// Makes an answer of `reply`.
     fn end(&self, operation: &str, reply: Reply) -> HttpResponse {
         self.state.metrics.record(operation, reply.status, self.started.elapsed());
+        let status = reply.status.as_u16();
+        deed_trace::attribute(&self.span, "http.response.status_code", i64::from(status));
+        if reply.status.is_server_error() {
+            deed_trace::failed(&self.span, status.to_string());
+        }
         let mut response = HttpResponse::build(reply.status);
         response.insert_header((header::CONTENT_TYPE, HeaderValue::from_static("application/json")));
         for constant in constants() {
@@ -56,7 +88,7 @@ impl Exchange {
         }
         response.insert_header((X_REQUEST_ID, self.request.as_str()));
         if let Some(trace) = &self.trace {
-            response.insert_header((TRACEPARENT, trace.as_str()));
+            response.insert_header((TRACEPARENT, trace.traceparent()));
         }
         if let Some(verdict) = self.verdict {
             response.insert_header((RATE_LIMIT_POLICY, self.state.limiter.policy()));
@@ -100,7 +132,7 @@ impl Exchange {
             state: self.state.clone(),
             caller,
             request: self.request.clone(),
-            traceparent: self.trace.clone(),
+            trace: self.trace.clone(),
             params: params.map(|(name, value)| (name.to_owned(), decode(value))).collect(),
             query: Query::parse(req.query_string()),
             wait: preferred_wait(headers),
@@ -110,6 +142,12 @@ impl Exchange {
             recorded: AtomicBool::new(false),
         })
     }
+}
+
+/// A method as the conventions want it: what is none of the known ones is `_OTHER`.
+fn method(method: &Method) -> &'static str {
+    const KNOWN: [&str; 9] = ["GET", "POST", "PUT", "DELETE", "PATCH", "HEAD", "OPTIONS", "CONNECT", "TRACE"];
+    KNOWN.into_iter().find(|known| *known == method.as_str()).unwrap_or("_OTHER")
 }
 
 /// Headers that every answer has, always the same.
@@ -127,13 +165,9 @@ pub async fn serve(
     req: HttpRequest,
     mut payload: Payload,
 ) -> HttpResponse {
-    let mut exchange = Exchange::begin(state, req.headers());
-    // Of the highest level, so that no filter that lets a line through takes the request's id from it.
-    let span = tracing::error_span!(
-        "request.serve",
-        request_id = exchange.request.as_str(),
-        operation = operation.id
-    );
+    let mut exchange = Exchange::begin(state, &req, &operation.id);
+    exchange.describe(method(&operation.method), Some(&operation.path));
+    let span = exchange.span.clone();
     let answered = async {
         match exchange.admit(&operation, &req, &mut payload).await {
             Ok(call) => {
@@ -201,7 +235,8 @@ async fn perform(operation: &Operation, call: Arc<Call>) -> Reply {
 
 /// The answer where there is nothing.
 pub fn unknown_route(state: Arc<AppState>, req: &HttpRequest) -> HttpResponse {
-    let exchange = Exchange::begin(state, req.headers());
+    let exchange = Exchange::begin(state, req, "unknown_route");
+    exchange.describe(method(req.method()), None);
     let fault = Fault::UnknownRoute(Excerpt::of(req.path()));
     // As the router reads the path.
     let reply = exchange.fail(Style::of(req.match_info().as_str()), fault);
@@ -215,7 +250,8 @@ pub fn method_not_allowed(
     req: &HttpRequest,
     allow: String,
 ) -> HttpResponse {
-    let exchange = Exchange::begin(state, req.headers());
+    let exchange = Exchange::begin(state, req, "method_not_allowed");
+    exchange.describe(method(req.method()), req.match_pattern().as_deref());
     let fault = Fault::MethodNotAllowed { method: Excerpt::of(req.method().as_str()), allow };
     let reply = exchange.fail(style, fault);
     exchange.end(NO_METHOD, reply)

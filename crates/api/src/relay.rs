@@ -2,14 +2,17 @@
 //!
 //! The log is the outbox. The checkpoint moves over events whose messages were confirmed and over no others, so a
 //! crash repeats messages and never skips one.
+mod spans;
+
 use std::{collections::BTreeMap, sync::Arc};
 
 use async_trait::async_trait;
 use deed_bus::{CloudEvent, CloudEventError, Message, PublishOutcome, Publisher, Requirement};
 use deed_store::{
     Batch, Checkpoints, Clock, EventStore, Progress, RecordedEvent, Subscriber, SubscriberError,
-    SubscriptionConfig, SubscriptionError, SubscriptionMetrics, run_subscription,
+    SubscriptionConfig, SubscriptionError, SubscriptionMetrics, SystemClock, run_subscription,
 };
+use deed_trace::TraceContext;
 use prometheus::Registry;
 use serde_json::Value;
 use tokio_util::sync::CancellationToken;
@@ -70,27 +73,35 @@ pub struct Relay {
     publisher: Arc<dyn Publisher>,
     source: String,
     metrics: RelayMetrics,
+    /// Tells how long ago an event was recorded; that of whoever runs the relay.
+    clock: Arc<dyn Clock>,
 }
 
 impl Relay {
     /// A relay that publishes as `source`, a URI reference.
     pub fn new(publisher: Arc<dyn Publisher>, source: String, metrics: RelayMetrics) -> Self {
-        Self { publisher, source, metrics }
+        Self { publisher, source, metrics, clock: Arc::new(SystemClock) }
     }
 
-    fn message(&self, recorded: &RecordedEvent) -> Result<Message, RelayError> {
+    fn message(&self, recorded: &RecordedEvent, trace: Option<&TraceContext>) -> Result<Message, RelayError> {
         let position = recorded.position.0;
         let event = &recorded.event;
         let key = event.routing_key();
         // As it lies in the log: a newer version may have written more than this one knows.
         let data = serde_json::from_str(&recorded.payload)
             .map_err(|source| RelayError::Unreadable { position, source })?;
-        let trace = &recorded.metadata.traceparent;
+        let trace = trace
+            .map(|trace| [("traceparent", Some(trace.traceparent())), ("tracestate", trace.tracestate())]);
+        let trace: Vec<_> = trace
+            .into_iter()
+            .flatten()
+            .filter_map(|(name, value)| Some((name.to_owned(), value?.to_owned())))
+            .collect();
         let mut extensions = BTreeMap::from([
             ("position".to_owned(), Value::String(position.to_string())),
             ("streamversion".to_owned(), Value::String(recorded.version.to_string())),
         ]);
-        extensions.extend(trace.iter().map(|trace| ("traceparent".to_owned(), Value::String(trace.clone()))));
+        extensions.extend(trace.iter().map(|(name, value)| (name.clone(), Value::String(value.clone()))));
         let envelope = CloudEvent {
             id: format!("evt_{position}"),
             source: self.source.clone(),
@@ -108,7 +119,7 @@ impl Relay {
             routing_key: key.parse().map_err(|source| RelayError::Key { position, source })?,
             content_type: CloudEvent::CONTENT_TYPE.to_owned(),
             body: body.into(),
-            headers: trace.iter().map(|trace| ("traceparent".to_owned(), trace.clone())).collect(),
+            headers: trace.into_iter().collect(),
             delivery: if WORK.contains(&key) {
                 Requirement::MustReachQueue
             } else {
@@ -134,14 +145,22 @@ impl Subscriber for Relay {
     }
 
     async fn consume(&mut self, batch: Batch<'_>) -> Result<Progress, SubscriberError> {
-        let messages: Vec<Message> =
-            batch.events.iter().map(|event| self.message(event)).collect::<Result<_, _>>()?;
+        let (mut messages, mut traced) = (vec![], vec![]);
+        for event in batch.events {
+            let span = spans::begin(event, &*self.clock);
+            // Where nothing is traced here, the caller's context is passed on as it came.
+            let trace = TraceContext::of(&span).or_else(|| spans::context(event));
+            let message = self.message(event, trace.as_ref())?;
+            spans::describe(&span, &message, self.publisher.system());
+            messages.push(message);
+            traced.push(span);
+        }
         let requirements: Vec<Requirement> = messages.iter().map(|message| message.delivery).collect();
-        let outcomes = self
-            .publisher
-            .publish(messages)
-            .await
-            .map_err(|error| SubscriberError::Retry(Box::new(error)))?;
+        let published = self.publisher.publish(messages).await;
+        spans::judge(&traced, &requirements, published.as_deref().unwrap_or_default());
+        // What is done from here on is no part of publishing.
+        drop(traced);
+        let outcomes = published.map_err(|error| SubscriberError::Retry(Box::new(error)))?;
         let prefix =
             requirements.iter().zip(&outcomes).take_while(|(need, got)| arrived(**need, **got)).count();
         self.metrics.0.events.inc_by(prefix as u64);
@@ -169,6 +188,7 @@ pub async fn run_relay(
     config: &SubscriptionConfig,
     stop: CancellationToken,
 ) -> Result<(), SubscriptionError> {
+    relay.clock = Arc::clone(&clock);
     let RelayMetrics(metrics) = relay.metrics.clone();
     let (leases, time) = (Arc::clone(&checkpoints), Arc::clone(&clock));
     tokio::select! {

@@ -2,11 +2,15 @@
 use actix_web::http::header::{HeaderMap, HeaderName};
 use data_encoding::HEXLOWER;
 use deed_store::Entropy;
+use deed_trace::TraceContext;
 
 /// The request's name in answers and logs.
 pub const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 /// W3C Trace Context.
 pub const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
+
+/// What the caller's tracing system wants to be passed on.
+pub const TRACESTATE: HeaderName = HeaderName::from_static("tracestate");
 
 /// Characters of a caller's request id that are accepted.
 const MAX_LEN: usize = 128;
@@ -46,23 +50,12 @@ fn fits(id: &str) -> bool {
         && id.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_.:/+=".contains(&b))
 }
 
-/// The caller's trace, if the header has the form of version 00 or of a later one (W3C Trace Context §3.2).
-pub fn traceparent(headers: &HeaderMap) -> Option<String> {
-    let value = headers.get(TRACEPARENT)?.to_str().ok()?;
-    let hex = |part: &str, len: usize| {
-        part.len() == len && part.bytes().all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b))
-    };
-    let mut parts = value.splitn(4, '-');
-    let (version, trace, parent) = (parts.next()?, parts.next()?, parts.next()?);
-    let flags = parts.next()?;
-    let fits = hex(version, 2)
-        && version != "ff"
-        && hex(trace, 32)
-        && trace.bytes().any(|b| b != b'0')
-        && hex(parent, 16)
-        && parent.bytes().any(|b| b != b'0')
-        && hex(flags, 2);
-    fits.then(|| value.to_owned())
+/// The caller's trace, if its headers have the form of the standard (W3C Trace Context §3).
+pub fn trace_context(headers: &HeaderMap) -> Option<TraceContext> {
+    let traceparent = headers.get(TRACEPARENT)?.to_str().ok()?;
+    // A list may come in several headers (§3.3.1.3).
+    let states: Vec<_> = headers.get_all(TRACESTATE).filter_map(|value| value.to_str().ok()).collect();
+    TraceContext::parse(traceparent, Some(&states.join(",")))
 }
 
 #[cfg(test)]
@@ -89,18 +82,13 @@ mod tests {
     }
 
     #[test]
-    fn only_a_valid_traceparent_is_kept() {
-        let good = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
-        assert_eq!(traceparent(&with(TRACEPARENT, good)).as_deref(), Some(good));
-        for bad in [
-            "",
-            "ff-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01",
-            "00-00000000000000000000000000000000-00f067aa0ba902b7-01",
-            "00-4bf92f3577b34da6a3ce929d0e0e4736-0000000000000000-01",
-            "00-4BF92F3577B34DA6A3CE929D0E0E4736-00f067aa0ba902b7-01",
-            "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01-extra",
-        ] {
-            assert_eq!(traceparent(&with(TRACEPARENT, bad)), None, "{bad}");
-        }
+    fn a_trace_is_taken_over_with_all_of_its_state() {
+        let mut headers = with(TRACEPARENT, "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01");
+        headers.append(TRACESTATE, HeaderValue::from_static("congo=t61"));
+        headers.append(TRACESTATE, HeaderValue::from_static("rojo=00f0"));
+        let context = trace_context(&headers).unwrap();
+        assert_eq!(context.tracestate(), Some("congo=t61,rojo=00f0"));
+        assert_eq!(trace_context(&with(TRACEPARENT, "00-none")), None);
+        assert_eq!(trace_context(&with(TRACESTATE, "congo=t61")), None);
     }
 }

@@ -7,6 +7,9 @@ use async_trait::async_trait;
 use crate::metrics::{Health, PublishMetrics};
 use crate::{BusError, DeadReason, Delivery, Message};
 
+/// What traces call a bus within one process.
+const IN_PROCESS: &str = "in_process";
+
 /// What became of one message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum PublishOutcome {
@@ -39,6 +42,11 @@ pub trait Publisher: Send + Sync {
     /// # Errors
     /// When nothing is known about any of them: publish all of them again.
     async fn publish(&self, messages: Vec<Message>) -> Result<Vec<PublishOutcome>, BusError>;
+
+    /// What carries the messages, as traces call it.
+    fn system(&self) -> &'static str {
+        IN_PROCESS
+    }
 }
 
 /// Takes messages from one queue, in competition with the queue's other consumers.

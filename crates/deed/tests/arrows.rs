@@ -11,10 +11,11 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("deed-store", &["deed-claims"]),
     ("deed-bus", &[]),
     ("deed-probe", &["deed-claims"]),
-    ("deed-api", &["deed-claims", "deed-store", "deed-bus"]),
-    ("deed-verifier", &["deed-claims", "deed-store", "deed-bus", "deed-probe"]),
-    ("deed-projector", &["deed-claims", "deed-store", "deed-bus"]),
+    ("deed-api", &["deed-claims", "deed-store", "deed-bus", "deed-trace"]),
+    ("deed-verifier", &["deed-claims", "deed-store", "deed-bus", "deed-probe", "deed-trace"]),
+    ("deed-projector", &["deed-claims", "deed-store", "deed-bus", "deed-trace"]),
     ("deed-sandbox", &[]),
+    ("deed-trace", &[]),
 ];
 
 /// Says whether one of our crates may.
@@ -26,7 +27,14 @@ const KEPT_OUT: &[(&str, May)] = &[
     ("lapin", |ours| ours == "deed-bus"),
     ("hickory-", |ours| matches!(ours, "deed-probe" | "deed-sandbox")),
     ("actix-", |ours| ours == "deed-api"),
+    ("opentelemetry", traces),
+    ("tracing-opentelemetry", traces),
 ];
+
+/// Who ties traces together, and who sends them.
+fn traces(ours: &str) -> bool {
+    matches!(ours, "deed-trace" | "deed")
+}
 
 /// `store-sqlite`, `store-postgres`: every backend of the store.
 fn is_backend(ours: &str) -> bool {
@@ -101,6 +109,9 @@ fn a_forbidden_arrow_is_caught_and_an_allowed_one_is_not() {
         ("deed", "actix-web"),
         ("deed-sandbox", "actix-web"),
         ("deed-api", "lapin"),
+        ("deed-bus", "deed-trace"),
+        ("deed-api", "opentelemetry_sdk"),
+        ("deed-verifier", "tracing-opentelemetry"),
     ] {
         assert!(fault(from, to).is_some(), "{from} -> {to} is not caught");
     }
@@ -115,6 +126,8 @@ fn a_forbidden_arrow_is_caught_and_an_allowed_one_is_not() {
         ("deed-bus", "lapin"),
         ("deed-api", "actix-web"),
         ("deed-api", "serde"),
+        ("deed-api", "deed-trace"),
+        ("deed", "opentelemetry-otlp"),
     ] {
         assert_eq!(fault(from, to), None);
     }

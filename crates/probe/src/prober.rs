@@ -6,7 +6,8 @@ use deed_claims::{
 };
 use hickory_proto::rr::Name;
 use tokio::time::Instant;
-use tracing::{Instrument, debug, debug_span};
+use tracing::field::Empty;
+use tracing::{Instrument, Span, debug, debug_span};
 
 use crate::budget::Budget;
 use crate::config::{ConfigError, ProbeConfig};
@@ -77,11 +78,13 @@ impl Prober {
     ///
     /// Dropping the future abandons the look; nothing goes on behind it.
     pub async fn look(&self, question: Question) -> Observation {
-        let span = debug_span!("dns.look", name = %question.name.escape_default());
+        // Without the name, which is somebody's: a span goes where no log goes.
+        let span = debug_span!("dns.look", otel.kind = "client", queries = Empty, failed = Empty);
         self.look_within(question).instrument(span).await
     }
 
     async fn look_within(&self, question: Question) -> Observation {
+        debug!(name = %question.name.escape_default(), "looking");
         let started = Instant::now();
         let config = &self.shared.config;
         let budget = Budget::of_look(&config.budgets);
@@ -106,6 +109,9 @@ impl Prober {
             took_ms: millis(started),
             vantage: config.vantage.clone(),
         };
+        let span = Span::current();
+        span.record("queries", observation.queries);
+        span.record("failed", observation.failure.is_some());
         debug!(
             servers = observation.servers.len(),
             aliases = observation.aliases.len(),

@@ -7,7 +7,9 @@ use deed_bus::{
     Topology,
 };
 use deed_store::{Clock, DueItem, DueWork, Unavailable};
-use serde_json::json;
+use deed_trace::TraceContext;
+use serde_json::{Value, json};
+use tracing::Span;
 
 use crate::dispatcher::{DispatcherConfig, DispatcherPorts};
 use crate::metrics::DispatcherMetrics;
@@ -115,8 +117,14 @@ impl Dispatch {
         if items.is_empty() {
             return Ok(0);
         }
-        let messages = items.iter().map(|item| self.message(item, now)).collect::<Result<Vec<_>, _>>()?;
-        let outcomes = match self.publisher.publish(messages).await {
+        // Each begins a trace: what was due has nothing to do with what else is. Its cause is in the claim's stream, where
+        // the verifier finds it.
+        let spans: Vec<Span> = items.iter().map(|_| deed_trace::publication(None)).collect();
+        let messages = items.iter().zip(&spans).map(|(item, span)| self.message(item, now, span));
+        let messages = messages.collect::<Result<Vec<_>, _>>()?;
+        let published = self.publisher.publish(messages).await;
+        judge(spans, published.as_deref().unwrap_or_default());
+        let outcomes = match published {
             Ok(outcomes) => outcomes,
             Err(error) => {
                 self.give_back(items).await?;
@@ -144,8 +152,12 @@ impl Dispatch {
         self.due.give_back(items).await
     }
 
-    fn message(&self, item: &DueItem, now: DateTime<Utc>) -> Result<Message, DispatchError> {
+    fn message(&self, item: &DueItem, now: DateTime<Utc>, span: &Span) -> Result<Message, DispatchError> {
         let (claim, kind, attempt) = (item.claim_id, item.kind.as_str(), item.attempt);
+        let trace: BTreeMap<String, String> = TraceContext::of(span)
+            .map(|trace| ("traceparent".to_owned(), trace.traceparent().to_owned()))
+            .into_iter()
+            .collect();
         let envelope = CloudEvent {
             // The same row is asked for again under another id, hence the time.
             id: format!("due_{claim}_{kind}_{attempt}_{}", now.timestamp_millis()),
@@ -156,17 +168,38 @@ impl Dispatch {
             datacontenttype: Some(CloudEvent::JSON.to_owned()),
             dataschema: None,
             data: json!({"claimId": claim, "kind": kind, "attempt": attempt}),
-            extensions: BTreeMap::new(),
+            extensions: trace.iter().map(|(k, v)| (k.clone(), Value::String(v.clone()))).collect(),
         };
         let body = envelope.to_json()?;
-        Ok(Message {
+        let message = Message {
             id: envelope.id,
             routing_key: KEY.parse()?,
             content_type: CloudEvent::CONTENT_TYPE.to_owned(),
             body: body.into(),
-            headers: BTreeMap::new(),
+            headers: trace,
             delivery: Requirement::MustReachQueue,
-        })
+        };
+        deed_trace::attribute(span, "claim", claim.to_string());
+        deed_trace::published(
+            span,
+            deed_trace::Message {
+                system: self.publisher.system(),
+                destination: Topology::EVENTS,
+                id: &message.id,
+                routing_key: message.routing_key.as_str(),
+                bytes: message.body.len(),
+            },
+        );
+        Ok(message)
+    }
+}
+
+/// Ends the spans of a round: those of rows that did not arrive as failures.
+fn judge(spans: Vec<Span>, outcomes: &[PublishOutcome]) {
+    for (index, span) in spans.into_iter().enumerate() {
+        if !outcomes.get(index).copied().is_some_and(PublishOutcome::is_confirmed) {
+            deed_trace::failed(&span, if outcomes.is_empty() { "unavailable" } else { "refused" });
+        }
     }
 }
 

@@ -13,6 +13,7 @@ mod projector;
 mod rebuild;
 mod recent;
 mod run;
+mod spans;
 mod tally;
 #[cfg(test)]
 mod testing;

@@ -6,10 +6,12 @@ use deed_store::{
     Batch, Changes, Checkpoints, Lease, LeaseError, Position, Progress, ReadModels, RecordedEvent,
     Subscriber, SubscriberError,
 };
+use tracing::Instrument;
 
 use crate::fold::Touched;
 use crate::metrics::ProjectorMetrics;
 use crate::recent::Recent;
+use crate::spans;
 use crate::tally::{Counting, Tally};
 
 /// The name of the projector's lease and checkpoint.
@@ -107,8 +109,14 @@ impl Subscriber for Projector {
             Some(counting) => Some(counting.tally(batch.lease).await.map_err(retry)?),
             None => None,
         };
-        let changes = self.fold(batch.from, batch.events, None, tally.as_mut()).await?;
-        self.write(batch.lease, batch.from, batch.to, changes).await?;
+        let span = spans::batch(batch.events);
+        let done = async {
+            let changes = self.fold(batch.from, batch.events, None, tally.as_mut()).await?;
+            self.write(batch.lease, batch.from, batch.to, changes).await
+        };
+        let done = done.instrument(span.clone()).await;
+        spans::end(&span, &done);
+        done?;
         if let Some(tally) = &tally {
             self.metrics.claims.count(tally);
         }

@@ -9,9 +9,11 @@ use deed_store::{
 };
 use futures::{Stream, StreamExt};
 use tokio_util::sync::CancellationToken;
+use tracing::Instrument;
 
 use crate::projector::{Projector, READ_MODELS};
 use crate::recent::Recent;
+use crate::spans;
 use crate::tally::mark;
 
 /// Events that a rebuild folds at a time, unless there is a reason for another number.
@@ -96,15 +98,21 @@ pub async fn rebuild(
     let keeper = take(checkpoints, clock, &projector.metrics.subscription.lease, config, stop).await?;
     projector.metrics.rebuilds.inc();
     tracing::info!(owner = %config.owner, "rebuilding the read models");
+    let span = spans::rebuild();
+    let folding = async {
+        let end = store.last_position().await?;
+        mark(&**checkpoints, &**clock, (&config.owner, config.lease_ttl), end).await?;
+        fold_all(store, keeper.lease(), projector, (end, config.batch.max(1)), stop).await
+    };
     let result = tokio::select! {
         biased;
         () = keeper.lost() => Err(RebuildError::Lost),
-        result = async {
-            let end = store.last_position().await?;
-            mark(&**checkpoints, &**clock, (&config.owner, config.lease_ttl), end).await?;
-            fold_all(store, keeper.lease(), projector, (end, config.batch.max(1)), stop).await
-        } => result,
+        result = folding.instrument(span.clone()) => result,
     };
+    if result.is_err() {
+        deed_trace::failed(&span, "broken_off");
+    }
+    drop(span);
     // Whatever happened: a lease that is kept would hold everybody up until it runs out.
     keeper.release().await;
     if let Ok(rebuilt) = &result {

@@ -2,7 +2,9 @@
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
 use deed_claims::{Event, StreamId};
-use deed_store::{Append, AppendError, Appended, EventStore, Position, RecordedEvent, Unavailable, Version};
+use deed_store::{
+    Append, AppendError, Appended, EventStore, Position, RecordedEvent, Unavailable, Version, spans,
+};
 use tokio::sync::watch;
 
 use crate::append::Prepared;
@@ -10,6 +12,9 @@ use crate::bulk;
 use crate::columns::{Reading, signed};
 use crate::open::PostgresStore;
 use crate::streams::Asked;
+
+/// What traces call the database.
+pub(crate) const SYSTEM: &str = "postgresql";
 
 /// Whoever asks for so many events at once has more to read than a few new ones, and is answered in bulk. For few, a
 /// statement that is planned already is quicker.
@@ -57,7 +62,7 @@ impl EventStore for PostgresStore {
     async fn append(&self, append: Append) -> Result<Appended, AppendError> {
         let appending = self.database.told.begin(&append);
         let written = async { self.appends.submit(Prepared::new(append)?).await? };
-        appending.end(written.await)
+        appending.end(spans::appending(SYSTEM, written).await)
     }
 
     async fn read_stream(
@@ -65,7 +70,8 @@ impl EventStore for PostgresStore {
         stream: &StreamId,
         after: Version,
     ) -> Result<Vec<RecordedEvent>, Unavailable> {
-        self.streams.submit(Asked { stream: stream.clone(), after }).await?
+        let asked = Asked { stream: stream.clone(), after };
+        spans::reading(SYSTEM, async { self.streams.submit(asked).await? }).await
     }
 
     async fn read_log(&self, after: Position, limit: usize) -> Result<Vec<RecordedEvent>, Unavailable> {

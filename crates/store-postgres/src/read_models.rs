@@ -3,7 +3,7 @@ use async_trait::async_trait;
 use deed_claims::{Scope, StreamId, WorkspaceId};
 use deed_store::{
     AppPage, AppRow, Changes, ClaimPage, ClaimQuery, ClaimRow, Cursor, Lease, LeaseError, OwnershipRow,
-    Position, ReadModels, Unavailable, Version,
+    Position, ReadModels, Unavailable, Version, spans,
 };
 use sqlx::Connection;
 use sqlx::postgres::PgConnection;
@@ -12,6 +12,7 @@ use crate::changes::Fresh;
 use crate::columns::{Reading, signed};
 use crate::open::PostgresStore;
 use crate::pool::Failure;
+use crate::read::SYSTEM;
 use crate::session::prolong;
 use crate::{changes, checkpoints, digest};
 
@@ -131,19 +132,23 @@ impl ReadModels for PostgresStore {
         changes: Changes,
     ) -> Result<(), LeaseError> {
         const WHAT: &str = "apply changes to the read models";
-        let attempt = async |fresh| {
-            let columns = changes::Columns::of(WHAT, &changes, fresh)?;
-            let mut connection = self.database.general.take(WHAT).await?;
-            let applied = connection.until().wait(apply(&mut connection, lease, from, to, &columns)).await;
-            let duplicate = applied.as_ref().is_err_and(Failure::is_duplicate);
-            Ok::<_, Unavailable>((connection.done(applied), duplicate))
+        let applied = async {
+            let attempt = async |fresh| {
+                let columns = changes::Columns::of(WHAT, &changes, fresh)?;
+                let mut connection = self.database.general.take(WHAT).await?;
+                let applied =
+                    connection.until().wait(apply(&mut connection, lease, from, to, &columns)).await;
+                let duplicate = applied.as_ref().is_err_and(Failure::is_duplicate);
+                Ok::<_, Unavailable>((connection.done(applied), duplicate))
+            };
+            let (mut applied, duplicate) = attempt(Fresh::Believed).await?;
+            if duplicate && !changes.fresh.is_empty() {
+                tracing::warn!("rows were there that were to be shown for the first time; they are replaced");
+                (applied, _) = attempt(Fresh::Doubted).await?;
+            }
+            checkpoints::unless_lost(applied?)
         };
-        let (mut applied, duplicate) = attempt(Fresh::Believed).await?;
-        if duplicate && !changes.fresh.is_empty() {
-            tracing::warn!("rows were there that were to be shown for the first time; they are replaced");
-            (applied, _) = attempt(Fresh::Doubted).await?;
-        }
-        checkpoints::unless_lost(applied?)
+        spans::applying(SYSTEM, applied).await
     }
 
     async fn reset(&self, lease: &Lease) -> Result<(), LeaseError> {

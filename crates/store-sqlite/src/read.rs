@@ -1,7 +1,9 @@
 //! Reading the log.
 use async_trait::async_trait;
 use deed_claims::{Event, StreamId};
-use deed_store::{Append, AppendError, Appended, EventStore, Position, RecordedEvent, Unavailable, Version};
+use deed_store::{
+    Append, AppendError, Appended, EventStore, Position, RecordedEvent, Unavailable, Version, spans,
+};
 use tokio::sync::watch;
 
 use crate::append::Prepared;
@@ -9,6 +11,9 @@ use crate::batch::Op;
 use crate::columns::{Reading, signed};
 use crate::open::SqliteStore;
 use crate::streams::Asked;
+
+/// What traces call the database.
+pub(crate) const SYSTEM: &str = "sqlite";
 
 /// An event as it lies in the table.
 pub(crate) struct EventRow {
@@ -46,7 +51,7 @@ impl EventStore for SqliteStore {
             let prepared = Box::new(Prepared::new(append)?);
             self.commit.submit(Op::Append(prepared)).await?.appended()
         };
-        appending.end(written.await)
+        appending.end(spans::appending(SYSTEM, written).await)
     }
 
     async fn read_stream(
@@ -54,7 +59,8 @@ impl EventStore for SqliteStore {
         stream: &StreamId,
         after: Version,
     ) -> Result<Vec<RecordedEvent>, Unavailable> {
-        self.streams.submit(Asked { stream: stream.clone(), after }).await?
+        let asked = Asked { stream: stream.clone(), after };
+        spans::reading(SYSTEM, async { self.streams.submit(asked).await? }).await
     }
 
     async fn read_log(&self, after: Position, limit: usize) -> Result<Vec<RecordedEvent>, Unavailable> {

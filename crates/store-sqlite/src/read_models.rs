@@ -3,11 +3,12 @@ use async_trait::async_trait;
 use deed_claims::{Scope, StreamId, WorkspaceId};
 use deed_store::{
     AppPage, AppRow, Changes, ClaimPage, ClaimQuery, ClaimRow, Cursor, Lease, LeaseError, OwnershipRow,
-    Position, ReadModels, Unavailable, Version,
+    Position, ReadModels, Unavailable, Version, spans,
 };
 
 use crate::columns::{Reading, micros, rows, signed};
 use crate::open::SqliteStore;
+use crate::read::SYSTEM;
 use crate::writer::Durability;
 use crate::{changes, checkpoints, digest};
 
@@ -102,12 +103,15 @@ impl ReadModels for SqliteStore {
         changes: Changes,
     ) -> Result<(), LeaseError> {
         const WHAT: &str = "apply changes to the read models";
-        let columns = changes::Columns::of(WHAT, &changes)?;
-        let mut turn = self.database.writer.turn(Durability::Ordered, WHAT).await?;
-        let mut tx = turn.begin().await?;
-        checkpoints::advance(&mut tx, WHAT, lease, from, to).await?;
-        columns.write(&mut tx).await.map_err(|e| Unavailable::new(WHAT, e))?;
-        tx.commit().await.map_err(|e| Unavailable::new(WHAT, e).into())
+        let applied = async {
+            let columns = changes::Columns::of(WHAT, &changes)?;
+            let mut turn = self.database.writer.turn(Durability::Ordered, WHAT).await?;
+            let mut tx = turn.begin().await?;
+            checkpoints::advance(&mut tx, WHAT, lease, from, to).await?;
+            columns.write(&mut tx).await.map_err(|e| Unavailable::new(WHAT, e))?;
+            tx.commit().await.map_err(|e| Unavailable::new(WHAT, e).into())
+        };
+        spans::applying(SYSTEM, applied).await
     }
 
     async fn reset(&self, lease: &Lease) -> Result<(), LeaseError> {

@@ -15,8 +15,9 @@ use tokio::{
     time::{Instant, timeout, timeout_at},
 };
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
+use tracing::Span;
 
-use crate::{GroupCommitLimits, GroupCommitStats, Unavailable};
+use crate::{GroupCommitLimits, GroupCommitStats, Unavailable, spans};
 
 /// What a backend does for the gatherer: many writes in one transaction, or many reads in one question.
 #[async_trait]
@@ -46,6 +47,8 @@ struct Counters {
 struct Waiting<Op, Answer> {
     op: Op,
     answer: oneshot::Sender<Result<Answer, Unavailable>>,
+    /// The caller's, to be told how many were gathered.
+    span: Span,
 }
 
 /// Why nobody knows whether something was done.
@@ -147,7 +150,7 @@ impl<Op: Send + 'static, Answer: Send + 'static> Gatherer<Op, Answer> {
         };
         let (answer, answered) = oneshot::channel();
         match room {
-            Ok(Ok(room)) => room.send(Waiting { op, answer }),
+            Ok(Ok(room)) => room.send(Waiting { op, answer, span: Span::current() }),
             Ok(Err(_)) => return Err(self.failed(Failure::Closed)),
             Err(_) => return Err(self.failed(Failure::Full(self.what))),
         }
@@ -228,7 +231,15 @@ impl<Op: Send + 'static, Answer: Send + 'static> Gathering<Op, Answer> {
     }
 
     async fn serve(&self, gathered: impl Iterator<Item = Waiting<Op, Answer>>) {
-        let (batch, callers): (Vec<_>, Vec<_>) = gathered.map(|waiting| (waiting.op, waiting.answer)).unzip();
+        let gathered: Vec<_> = gathered.collect();
+        let calls = gathered.len();
+        let (batch, callers): (Vec<_>, Vec<_>) = gathered
+            .into_iter()
+            .map(|waiting| {
+                spans::gathered(&waiting.span, calls);
+                (waiting.op, waiting.answer)
+            })
+            .unzip();
         self.count(batch.len());
         match self.carry_out(batch).await {
             Ok(answers) => {

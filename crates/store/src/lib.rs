@@ -17,6 +17,7 @@ mod log_pages;
 mod metrics;
 mod read_models;
 mod record;
+pub mod spans;
 mod subscription;
 
 #[cfg(feature = "conformance")]

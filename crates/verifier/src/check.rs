@@ -10,6 +10,7 @@ use crate::config::VerifierConfig;
 use crate::in_hand::InHand;
 use crate::metrics::{VerifierMetrics, words};
 use crate::sight::{Case, Verdict};
+use crate::spans;
 use crate::troubles::Troubles;
 use crate::work::{Task, Work};
 
@@ -96,6 +97,7 @@ impl Verifier {
 
     async fn check(&self, work: &Work, attempt: u32) -> Result<Settled, Trouble> {
         let loaded = load(&*self.store, &work.stream).await?;
+        spans::link(work, &loaded.events);
         let case = match self.due(&loaded, work, attempt) {
             Ok(case) => case,
             Err(settled) => return Ok(settled),
@@ -152,6 +154,9 @@ impl Verifier {
         let policy = &self.config.policy;
         let done = execute(&*self.store, &*self.clock, &streams, &work.metadata, |loaded, at| {
             let ownership = loaded.first().map(Loaded::ownership).unwrap_or_default();
+            if let (Task::Expire, Some(loaded)) = (work.task, loaded.first()) {
+                spans::link(work, &loaded.events);
+            }
             let events = ownership.decide(command(&ownership), policy, at)?;
             let events = events.into_iter().map(Event::from).collect();
             Ok::<_, Rejection>(Plan {
@@ -179,6 +184,7 @@ impl Verifier {
         let (outcome, class, code) = words(&verdict.own);
         let holder = verdict.holder.as_ref().map(|(_, theirs)| words(theirs).2);
         let took_ms = verdict.took.as_millis();
+        spans::judged(outcome, class, code);
         tracing::info!(claim = %work.claim_id, attempt, outcome, class, code, holder, took_ms, "claim.checked");
     }
 }

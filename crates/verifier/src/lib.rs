@@ -11,6 +11,7 @@ mod in_hand;
 mod metrics;
 mod run;
 mod sight;
+mod spans;
 #[cfg(test)]
 mod testing;
 mod troubles;

@@ -2,6 +2,7 @@
 use std::{sync::Arc, time::Duration};
 
 use deed_bus::{Bus, BusError, Consumer, Delivery, Topology};
+use deed_trace::TraceContext;
 use prometheus::IntGauge;
 use tokio::{
     sync::{OwnedSemaphorePermit, Semaphore},
@@ -9,9 +10,11 @@ use tokio::{
     time::Instant,
 };
 use tokio_util::sync::CancellationToken;
+use tracing::Instrument;
 
 pub use crate::check::Verifier;
 use crate::metrics::{DEAD, LEFT, REQUEUED};
+use crate::spans;
 use crate::work::{Poison, Work};
 
 /// Deliveries after which work that the store has no answer for is left to the claim's due work, so that an outage
@@ -30,6 +33,7 @@ pub async fn run_verifier(
     verifier: Arc<Verifier>,
     stop: CancellationToken,
 ) -> Result<(), BusError> {
+    let system = bus.publisher().system();
     loop {
         verifier.until_well(&stop).await;
         if stop.is_cancelled() {
@@ -37,7 +41,7 @@ pub async fn run_verifier(
         }
         let mut consumer = bus.consumer(Topology::VERIFICATION).await?;
         let mut tasks = JoinSet::new();
-        let ended = fetch(&mut *consumer, &verifier, &mut tasks, &stop).await;
+        let ended = fetch(&mut *consumer, system, &verifier, &mut tasks, &stop).await;
         // Only now may the consumer go: what is in hand is settled through it. What it has not handed out goes back to
         // the queue, where a pause cannot make it too old.
         drain(&mut tasks, verifier.config.drain).await;
@@ -59,6 +63,7 @@ enum Ended {
 
 async fn fetch(
     consumer: &mut dyn Consumer,
+    system: &'static str,
     verifier: &Arc<Verifier>,
     tasks: &mut JoinSet<()>,
     stop: &CancellationToken,
@@ -84,7 +89,7 @@ async fn fetch(
             Ok(Some(delivery)) => {
                 faults = 0;
                 let (verifier, stop) = (Arc::clone(verifier), stop.clone());
-                tasks.spawn(async move { verifier.handle(delivery, hand, &stop).await });
+                tasks.spawn(async move { verifier.handle(delivery, system, hand, &stop).await });
             }
             Ok(None) if stop.is_cancelled() => return Ok(Ended::Stopped),
             Ok(None) => return Err(BusError::Closed),
@@ -130,11 +135,17 @@ fn doubled(first: Duration, times: u32) -> Duration {
 
 impl Verifier {
     /// Does what one delivery asks for and settles it, with one hand.
-    async fn handle(&self, delivery: Delivery, hand: OwnedSemaphorePermit, stop: &CancellationToken) {
+    async fn handle(
+        &self,
+        delivery: Delivery,
+        system: &'static str,
+        hand: OwnedSemaphorePermit,
+        stop: &CancellationToken,
+    ) {
         let taken = Instant::now();
         self.metrics.in_flight.inc();
         let busy = Busy { gauge: &self.metrics.in_flight, _hand: hand };
-        let result = self.settle(delivery, stop).await;
+        let result = self.settle(delivery, system, stop).await;
         drop(busy);
         self.metrics.message_duration.observe(taken.elapsed().as_secs_f64());
         if let Err(error) = result {
@@ -143,8 +154,13 @@ impl Verifier {
         }
     }
 
-    async fn settle(&self, delivery: Delivery, stop: &CancellationToken) -> Result<(), BusError> {
-        let work = match Work::of(delivery.message()) {
+    async fn settle(
+        &self,
+        delivery: Delivery,
+        system: &'static str,
+        stop: &CancellationToken,
+    ) -> Result<(), BusError> {
+        let mut work = match Work::of(delivery.message()) {
             Ok(work) => work,
             Err(Poison::Newer) => {
                 tracing::warn!(delivery = delivery.attempt(), "verification work is left to a newer version");
@@ -156,12 +172,25 @@ impl Verifier {
                 return delivery.dead_letter(poison.to_string()).await;
             }
         };
-        match self.work(&work).await {
+        let span = spans::begin(&delivery, &work, system, self.clock.now());
+        work.goes_on_in(TraceContext::of(&span));
+        self.carry_out(delivery, &work, stop).instrument(span).await
+    }
+
+    async fn carry_out(
+        &self,
+        delivery: Delivery,
+        work: &Work,
+        stop: &CancellationToken,
+    ) -> Result<(), BusError> {
+        match self.work(work).await {
             Ok(settled) => {
                 self.metrics.message(settled.as_str());
+                spans::settled(settled);
                 delivery.done().await
             }
             Err(trouble) => {
+                spans::troubled(&trouble);
                 tracing::warn!(
                     claim = %work.claim_id, delivery = delivery.attempt(), error = &trouble as &dyn std::error::Error,
                     "verification work has to wait"

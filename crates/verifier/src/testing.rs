@@ -317,9 +317,9 @@ pub fn work(claim: u8, name: &str, task: Task) -> Work {
     let metadata = Metadata {
         request_id: Some("evt_1".to_owned()),
         actor: Some("verifier".to_owned()),
-        traceparent: None,
+        ..Metadata::default()
     };
-    Work { stream: apex(name), claim_id: id(claim), task, metadata }
+    Work { stream: apex(name), claim_id: id(claim), task, metadata, trace: None, sent_at: None }
 }
 
 pub fn id(claim: u8) -> ClaimId {

@@ -1,7 +1,9 @@
 //! From a message to a piece of work, or a reason why nobody will ever manage it.
+use chrono::{DateTime, Utc};
 use deed_bus::{CloudEvent, Message};
 use deed_claims::{ClaimId, DueKind, StreamId, StreamKind};
 use deed_store::Metadata;
+use deed_trace::TraceContext;
 use serde::Deserialize;
 
 /// A claim was asked to be checked now.
@@ -17,6 +19,10 @@ pub(crate) struct Work {
     pub task: Task,
     /// What goes with the events that come of it.
     pub metadata: Metadata,
+    /// The trace of whoever asked for it.
+    pub trace: Option<TraceContext>,
+    /// When it was asked for.
+    pub sent_at: Option<DateTime<Utc>>,
 }
 
 /// What has to be done.
@@ -67,11 +73,15 @@ impl Work {
         if !matches!(stream.kind(), StreamKind::Apex | StreamKind::Host) {
             return Err(Poison::NoClaimsThere);
         }
+        let extension = |name| event.extensions.get(name).and_then(|value| value.as_str());
+        let trace =
+            extension("traceparent").and_then(|parent| TraceContext::parse(parent, extension("tracestate")));
         let metadata = Metadata {
             request_id: Some(event.id).filter(|id| id.len() <= 255),
             actor: Some("verifier".to_owned()),
-            traceparent: event.extensions.get("traceparent").and_then(|t| t.as_str()).and_then(trace),
+            ..Metadata::default()
         };
+        let sent_at = event.time;
         let (claim_id, task) = match event.r#type.as_str() {
             REQUESTED => {
                 let data = Requested::deserialize(event.data).map_err(|_| Poison::Data)?;
@@ -89,7 +99,16 @@ impl Work {
             other if is_newer(other) => return Err(Poison::Newer),
             _ => return Err(Poison::UnknownType),
         };
-        Ok(Self { stream, claim_id, task, metadata })
+        let mut work = Self { stream, claim_id, task, metadata, trace: trace.clone(), sent_at };
+        work.goes_on_in(trace);
+        Ok(work)
+    }
+
+    /// Has the events that come of the work belong to this trace.
+    pub fn goes_on_in(&mut self, trace: Option<TraceContext>) {
+        let Some(trace) = trace else { return };
+        self.metadata.tracestate = trace.tracestate().map(str::to_owned);
+        self.metadata.traceparent = Some(trace.traceparent().to_owned());
     }
 }
 
@@ -102,12 +121,6 @@ fn kind(word: &str) -> Option<DueKind> {
 fn is_newer(kind: &str) -> bool {
     let schema = kind.strip_prefix("deed.verification.").and_then(|rest| rest.rsplit_once(".v"));
     schema.is_some_and(|(name, number)| !name.is_empty() && number.parse::<u16>().is_ok())
-}
-
-/// A W3C trace context, as far as it has the shape of one: it goes into the log of events.
-fn trace(text: &str) -> Option<String> {
-    let fits = text.len() <= 64 && text.bytes().all(|b| b.is_ascii_hexdigit() || b == b'-');
-    fits.then(|| text.to_owned())
 }
 
 #[cfg(test)]

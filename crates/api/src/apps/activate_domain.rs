@@ -6,7 +6,7 @@ use deed_claims::{Activation, Command, Policy};
 
 use super::site::{Site, app_id, path_name};
 use super::view::DomainResponse;
-use crate::call::{Call, Decided};
+use crate::call::{Call, Decided, concerns};
 use crate::error_b::{ErrorB, ErrorResponse};
 use crate::reply::Reply;
 
@@ -49,6 +49,7 @@ fn activate(site: &mut Site, policy: &Policy, at: DateTime<Utc>) -> Result<(), E
         return Err(ErrorB::ActivationIsImmediate);
     }
     let claim_id = claim.id;
+    concerns(claim_id);
     let decided = site.decide(Command::Activate { claim_id }, policy, at);
     decided.map_err(|why| ErrorB::of_rejection(why, site.name()))
 }

@@ -8,7 +8,7 @@ use utoipa::ToSchema;
 
 use super::site::{Site, app_id, holder};
 use super::view::DomainResponse;
-use crate::call::{Call, Decided};
+use crate::call::{Call, Decided, concerns};
 use crate::cap;
 use crate::error_b::{ErrorB, ErrorResponse};
 use crate::reply::Reply;
@@ -95,6 +95,9 @@ fn add(
     let made = site.claim().is_some_and(|claim| claim.id == new.claim_id);
     if let Some(limit) = new.cap_reached.filter(|_| made) {
         return Err(ErrorB::TooManyClaims { limit });
+    }
+    if let Some(claim) = site.claim() {
+        concerns(claim.id);
     }
     site.changed(site.app.add_domain(&name, primary, at));
     Ok(())

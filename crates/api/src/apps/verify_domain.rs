@@ -6,7 +6,7 @@ use deed_claims::{Command, Policy, Rejection};
 
 use super::site::{Site, app_id, path_name};
 use super::view::DomainResponse;
-use crate::call::{Call, Decided};
+use crate::call::{Call, Decided, concerns};
 use crate::error_b::{ErrorB, ErrorResponse};
 use crate::reply::Reply;
 
@@ -49,6 +49,7 @@ fn watch(site: &mut Site, policy: &Policy, at: DateTime<Utc>) -> Result<(), Erro
         return Err(ErrorB::Ended(site.name().clone()));
     }
     let claim_id = claim.id;
+    concerns(claim_id);
     match site.decide(Command::RequestVerification { claim_id }, policy, at) {
         Ok(()) | Err(Rejection::TooSoon { .. }) => Ok(()),
         Err(why) => Err(ErrorB::of_rejection(why, site.name())),

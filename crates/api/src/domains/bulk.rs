@@ -5,6 +5,7 @@ use std::time::Duration;
 use deed_store::Position;
 use futures::{StreamExt, stream};
 use serde::{Deserialize, Serialize};
+use tracing::Instrument;
 use utoipa::ToSchema;
 
 use super::own::Asked;
@@ -102,7 +103,8 @@ async fn item(
         let loaded = call.load(&asked.stream).await?;
         Ok((status, data, Timeline::of(claim_id).position(&loaded.events)))
     };
-    match verified.await {
+    let span = tracing::error_span!("claim.verify", claim = tracing::field::Empty);
+    match verified.instrument(span).await {
         Ok((status, data, position)) => {
             let (success, status) = (true, status.as_u16());
             let item = BulkVerifyItem { domain, success, status, data: Some(data), error: None, code: None };

@@ -9,7 +9,7 @@ use utoipa::ToSchema;
 use super::own::{Asked, after, first};
 use super::read::is_deleted;
 use super::view::{ChallengeBody, Success};
-use crate::call::{Call, Decided};
+use crate::call::{Call, Decided, concerns};
 use crate::error_a::{ApiError, ErrorA};
 use crate::reply::Reply;
 
@@ -44,6 +44,7 @@ pub async fn delete_domain(call: Arc<Call>) -> Result<Reply, ErrorA> {
         let ownership = first(loaded)?.ownership();
         let claim = asked.claim(&ownership).map_err(|_| asked.no_domain())?;
         let (claim_id, status) = (claim.id, claim.status());
+        concerns(claim_id);
         if is_deleted(status) {
             return Err(asked.no_domain());
         }
@@ -80,6 +81,7 @@ pub async fn cancel_claim(call: Arc<Call>) -> Result<Reply, ErrorA> {
         let ownership = first(loaded)?.ownership();
         let claim = asked.claim(&ownership)?;
         let (claim_id, status, domain) = (claim.id, claim.status(), claim.requested.clone());
+        concerns(claim_id);
         let events = if status == Status::Cancelled {
             vec![]
         } else {

@@ -7,7 +7,7 @@ use utoipa::ToSchema;
 
 use super::own::{Asked, after, first};
 use super::view::{ChallengeBody, Seen, Success};
-use crate::call::{Call, Decided};
+use crate::call::{Call, Decided, concerns};
 use crate::cap;
 use crate::error_a::{ApiError, ErrorA};
 use crate::fault::Fault;
@@ -82,7 +82,9 @@ pub async fn claim(
             .decide(command, &call.state.policy, at)
             .map_err(|rejection| ErrorA::of_rejection(rejection, &name, &root, None))?;
         let ownership = after(ownership, &events);
-        let reply = show(asked.seen(&ownership)?)?;
+        let seen = asked.seen(&ownership)?;
+        concerns(seen.claim.id);
+        let reply = show(seen)?;
         Ok(Decided { writes: asked.writes(events), reply })
     })
     .await

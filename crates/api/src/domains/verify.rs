@@ -12,7 +12,7 @@ use deed_store::Loaded;
 use super::own::{Asked, first};
 use super::timeline::Timeline;
 use super::view::{ChallengeBody, DomainChallengeBody, Seen, Success};
-use crate::call::{Call, Writes};
+use crate::call::{Call, Writes, concerns};
 use crate::error_a::{ApiError, ErrorA};
 use crate::fault::Fault;
 use crate::reply::Reply;
@@ -126,6 +126,7 @@ pub async fn verify(call: &Call, asked: &Asked, patience: Duration) -> Result<Ve
             Ok((writes, (claim_id, before.clone(), started)))
         })
         .await?;
+    concerns(claim_id);
     let (loaded, again_at) = match started {
         Started::Attempt(attempt) => {
             let settled = |ownership: &Ownership| is_settled(ownership, claim_id, attempt);

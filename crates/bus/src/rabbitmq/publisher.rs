@@ -107,6 +107,10 @@ impl Publisher for Shared {
         };
         publishing.end(answer.await)
     }
+
+    fn system(&self) -> &'static str {
+        "rabbitmq"
+    }
 }
 
 impl Shared {

@@ -32,6 +32,6 @@ impl Serve {
         inputs.flag("--ops-listen", "server.ops_listen", self.ops_listen);
         let settings = load(inputs).settings?;
         let until = if self.stop_with_stdin { run::Until::StdinEnds } else { run::Until::Signalled };
-        run::serve(settings, until).await
+        Box::pin(run::serve(settings, until)).await
     }
 }

@@ -9,7 +9,7 @@ use deed_claims::name::DomainName;
 use deed_claims::{Activation, Agreement, ContestPolicy};
 use deed_probe::{DelegationSource, Ipv6, Network, ValidationMode, Vantage};
 
-use super::setting::{Bounds, LogFormat, Role, Secret, Setting, Text};
+use super::setting::{Bounds, LogFormat, Ratio, Role, Secret, Setting, Text};
 use super::source::Sources;
 
 /// One key as it stands.
@@ -390,5 +390,19 @@ sections! {
         format: LogFormat = LogFormat::Json;
         /// Which lines: a level, or `target=level` pairs.
         filter: Text = "info,actix_server=warn,actix_http=off,lapin=off,hickory_net=off,hickory_proto=off".into();
+    }
+
+    /// Traces: what happened to a request in all processes together, sent to a receiver of OpenTelemetry (OTLP over HTTP).
+    telemetry: Telemetry = "telemetry" {
+        /// The address of a receiver, `http://host:4318`; `/v1/traces` is put behind it. Default: nothing is traced.
+        endpoint: Option<Text> = None;
+        /// The share of traces begun here that are kept. Where a caller has decided already, the decision stands.
+        sample_ratio: Ratio = Ratio::ALL;
+        /// Headers for the receiver, `name=value` with commas between, such as a key.
+        headers: Option<Secret> = None;
+        /// How long the receiver may take for a batch of spans.
+        timeout: Duration = secs(5), Duration::from_millis(100)..=secs(60);
+        /// Finished spans that may wait to be sent; those beyond are dropped and counted.
+        queue: usize = 4096, 1..=1_000_000;
     }
 }

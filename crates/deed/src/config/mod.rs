@@ -8,6 +8,7 @@ mod settings;
 mod source;
 #[cfg(test)]
 mod tests;
+mod traces;
 
 use std::ffi::OsString;
 use std::path::PathBuf;
@@ -20,6 +21,7 @@ pub(crate) use print::{as_json, as_toml, sample};
 pub(crate) use setting::{LogFormat, Role, Secret};
 pub(crate) use settings::{Database, Settings};
 use source::Sources;
+pub(crate) use traces::Traces;
 
 /// The file that is read when none is named and it is there.
 const USUAL_FILE: &str = "deed.toml";

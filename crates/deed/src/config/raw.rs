@@ -15,6 +15,8 @@ pub(crate) enum Raw {
     Text(String),
     /// A whole number of a file; none when it is beyond 64 bits.
     Integer(Option<i64>),
+    /// A number of a file that has a fraction.
+    Fraction(f64),
     /// A truth value of a file.
     Boolean(bool),
     /// A list of a file.
@@ -34,7 +36,9 @@ impl Raw {
             DeValue::Array(items) => {
                 Self::List(items.iter().map(|item| Self::from_toml(item.get_ref())).collect())
             }
-            DeValue::Float(_) => Self::Other("a number with a fraction"),
+            DeValue::Float(number) => {
+                number.as_str().parse().map_or(Self::Other("a number with a fraction"), Self::Fraction)
+            }
             DeValue::Datetime(_) => Self::Other("a date"),
             DeValue::Table(_) => Self::Other("a table"),
         }
@@ -63,6 +67,7 @@ impl Raw {
                 shown
             }
             Self::Integer(Some(number)) => format!("`{number}`"),
+            Self::Fraction(_) => "a number with a fraction".to_owned(),
             Self::Integer(None) => "a number that is too big".to_owned(),
             Self::Boolean(truth) => format!("`{truth}`"),
             Self::List(_) => "a list".to_owned(),

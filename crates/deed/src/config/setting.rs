@@ -135,6 +135,37 @@ impl Setting for Duration {
     }
 }
 
+/// A share: from none to all.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(crate) struct Ratio(f64);
+
+impl Ratio {
+    pub(crate) const ALL: Self = Self(1.0);
+
+    pub(crate) fn get(self) -> f64 {
+        self.0
+    }
+}
+
+impl Setting for Ratio {
+    fn expected() -> String {
+        "a number between 0 and 1 such as 0.25".to_owned()
+    }
+    fn read(raw: &Raw) -> Result<Self, Option<String>> {
+        let number = match raw {
+            Raw::Fraction(number) => *number,
+            Raw::Integer(Some(0)) => 0.0,
+            Raw::Integer(Some(1)) => 1.0,
+            Raw::Word(word) => word.trim().parse().map_err(|_| None)?,
+            _ => return Err(None),
+        };
+        if (0.0..=1.0).contains(&number) { Ok(Self(number)) } else { Err(None) }
+    }
+    fn show(&self) -> Option<Value> {
+        Some(Value::Float(self.0))
+    }
+}
+
 macro_rules! texts {
     ($($t:ty, $expected:literal;)*) => {$(
         impl Setting for $t {

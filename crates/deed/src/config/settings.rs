@@ -12,6 +12,7 @@ use deed_probe::{
 use super::keys::Config;
 use super::setting::{Role, Text};
 use super::source::Sources;
+use super::traces::{Traces, traces};
 
 /// Where the store is.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -39,6 +40,8 @@ pub(crate) struct Settings {
     pub(crate) templates: ChallengeTemplates,
     /// The deployment's rules.
     pub(crate) policy: Policy,
+    /// Where traces go; none when nothing is traced.
+    pub(crate) traces: Option<Traces>,
 }
 
 impl Settings {
@@ -48,6 +51,7 @@ impl Settings {
         roles(config, sources);
         orders(config, sources);
         filter(config, sources);
+        let traces = traces(config, sources);
         // Each is made before any is missed, so that the faults of all are found.
         let probe = probe(config, sources);
         let templates = templates(config, sources);
@@ -58,6 +62,7 @@ impl Settings {
             names: names(config),
             templates: templates?,
             policy: policy(config),
+            traces,
             config: config.clone(),
         })
     }

@@ -17,7 +17,7 @@ use tokio_util::sync::CancellationToken;
 use crate::client::Remote;
 use crate::config::{Database, Inputs, Settings, load};
 use crate::exit::{Exit, Failure};
-use crate::run::{Service, Store, migrate, start_logging, stop_signal};
+use crate::run::{Process, Service, Store, migrate, stop_signal};
 use folder::{Folder, Where};
 use keys::DevKeys;
 pub(crate) use places::Place;
@@ -107,13 +107,14 @@ pub(crate) async fn run(
     let asked =
         Where { dns, listen: wishes.listen.settle()?, ops: wishes.ops_listen.settle()?, services: None };
     let settings = settings(&folder, &asked)?;
-    start_logging(&settings)?;
+    let process = Process::start(&settings)?;
     let host_record = HostRecord::of(&settings)?;
     if matches!(settings.database, Database::Server(_)) {
         migrate(&settings).await?;
     }
     // The settings within make it a large one.
-    let (host, keys) = Box::pin(Host::start(wishes.layout, settings, &asked, &folder, &stop)).await?;
+    let (host, keys) =
+        Box::pin(Host::start(wishes.layout, settings, process, &asked, &folder, &stop)).await?;
     let running = Running {
         urls: Urls {
             api: format!("http://{}", host.at.listen),
@@ -147,6 +148,7 @@ impl Host {
     async fn start(
         layout: Layout,
         settings: Settings,
+        process: Process,
         asked: &Where,
         folder: &Folder,
         stop: &CancellationToken,
@@ -154,7 +156,7 @@ impl Host {
         let services = folder::Services::of(&settings);
         match layout {
             Layout::OneProcess => {
-                let service = Service::start(settings, stop).await?;
+                let service = Service::start(settings, process, stop).await?;
                 let keys = DevKeys::at_hand(folder, service.store()).await?;
                 // Ports that were left open are known by now.
                 let at = Where {

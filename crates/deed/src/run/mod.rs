@@ -1,5 +1,7 @@
 //! Runs the service in this process: opens the store, starts every part, supervises them, and ends them in order.
 mod bus;
+#[cfg(test)]
+mod metrics_page;
 mod parts;
 mod purge;
 mod service;
@@ -8,10 +10,11 @@ mod store;
 mod tasks;
 
 use deed_store::{Entropy as _, OsEntropy};
+use tokio::time::Instant;
 
 use crate::config::Settings;
 use crate::exit::{Exit, Failure};
-use crate::telemetry;
+use crate::telemetry::{self, Exporting};
 
 pub(crate) use bus::broker;
 pub(crate) use service::Service;
@@ -37,18 +40,36 @@ pub(crate) enum Until {
 
 /// Runs the service until it is told to end or a part of it dies.
 pub(crate) async fn serve(settings: Settings, until: Until) -> Result<Exit, Failure> {
-    start_logging(&settings)?;
+    let process = Process::start(&settings)?;
     let stop = stop_signal()?;
     if until == Until::StdinEnds {
         signals::stop_with_stdin(stop.clone())?;
     }
-    let service = Service::start(settings, &stop).await?;
+    let service = Service::start(settings, process, &stop).await?;
     service.run(stop).await
 }
 
-/// Sends log lines where the configuration says.
-pub(crate) fn start_logging(settings: &Settings) -> Result<(), Failure> {
-    let log = &settings.config.log;
-    let filter = telemetry::filter(&log.filter.0).map_err(|e| Failure::Usage(format!("log.filter: {e}")))?;
-    telemetry::start(log.format, filter).map_err(|error| Failure::because("logging cannot start", error))
+/// This process among others: its name, and what it tells of itself.
+pub(crate) struct Process {
+    name: String,
+    exporting: Option<Exporting>,
+}
+
+impl Process {
+    /// Sends log lines, and traces, where the configuration says.
+    pub(crate) fn start(settings: &Settings) -> Result<Self, Failure> {
+        let (log, name) = (&settings.config.log, owner());
+        let filter =
+            telemetry::filter(&log.filter.0).map_err(|e| Failure::Usage(format!("log.filter: {e}")))?;
+        let exporting = telemetry::start(log.format, filter, settings.traces.as_ref(), &name)
+            .map_err(|error| Failure::because("logging cannot start", error))?;
+        Ok(Self { name, exporting })
+    }
+
+    /// Sends the last spans.
+    async fn finish(self, deadline: Instant) {
+        if let Some(exporting) = self.exporting {
+            exporting.finish(deadline).await;
+        }
+    }
 }

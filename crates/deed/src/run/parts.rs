@@ -22,7 +22,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::store::Store;
 use super::tasks::{TaskError, Tasks};
-use super::{bus, owner, purge};
+use super::{Process, bus, purge};
 use crate::config::{Role, Settings};
 use crate::exit::Failure;
 use crate::telemetry;
@@ -55,15 +55,19 @@ fn metrics(error: prometheus::Error) -> Failure {
 }
 
 impl Parts {
-    pub(super) fn new(settings: Settings, store: Store) -> Result<Self, Failure> {
-        let owner = owner();
+    pub(super) fn new(settings: Settings, store: Store, process: &Process) -> Result<Self, Failure> {
+        let owner = process.name.clone();
+        let registry = telemetry::registry().map_err(metrics)?;
+        if let Some(exporting) = &process.exporting {
+            exporting.counts().register(&registry).map_err(metrics)?;
+        }
         let parts = Self {
             bus: bus::open(&settings, &owner)?,
             readiness: Readiness::awaiting(
                 settings.config.server.roles.iter().flat_map(|role| parts_of(*role).iter().copied()),
             ),
             clock: Arc::new(SystemClock),
-            registry: telemetry::registry().map_err(metrics)?,
+            registry,
             owner,
             settings,
             store,

@@ -9,6 +9,7 @@ use deed_bus::Bus;
 use tokio::time::{Instant, timeout_at};
 use tokio_util::sync::CancellationToken;
 
+use super::Process;
 use super::parts::Parts;
 use super::store::Store;
 use super::tasks::{Ended, Finish, Tasks, before};
@@ -33,6 +34,8 @@ pub(crate) struct Service {
     store: Store,
     bus: Arc<dyn Bus>,
     readiness: Readiness,
+    /// Until its last spans are sent.
+    process: Option<Process>,
     /// Takes requests; ends first.
     http: Group,
     /// Does the work behind them.
@@ -53,9 +56,13 @@ impl Service {
     ///
     /// # Errors
     /// When one of them cannot start; then none runs.
-    pub(crate) async fn start(settings: Settings, stop: &CancellationToken) -> Result<Self, Failure> {
+    pub(crate) async fn start(
+        settings: Settings,
+        process: Process,
+        stop: &CancellationToken,
+    ) -> Result<Self, Failure> {
         let store = Store::open(&settings, stop).await?;
-        match Self::start_on(store.clone(), settings) {
+        match Self::start_on(store.clone(), settings, process) {
             Ok(service) => Ok(service),
             Err(failure) => {
                 // What it says of the failure to start matters more than this.
@@ -65,8 +72,8 @@ impl Service {
         }
     }
 
-    fn start_on(store: Store, settings: Settings) -> Result<Self, Failure> {
-        let parts = Parts::new(settings, store)?;
+    fn start_on(store: Store, settings: Settings, process: Process) -> Result<Self, Failure> {
+        let parts = Parts::new(settings, store, &process)?;
         let server = &parts.settings.config.server;
         let (http, roles, ops) = (Group::default(), Group::default(), Group::default());
         let leaving = CancellationToken::new();
@@ -88,6 +95,7 @@ impl Service {
             store: parts.store.clone(),
             bus: parts.bus.clone(),
             readiness: parts.readiness.clone(),
+            process: Some(process),
             http,
             roles,
             ops,
@@ -156,7 +164,7 @@ impl Service {
         }
     }
 
-    /// Readiness false, no more requests, work finished, leases released, store closed.
+    /// Readiness false, no more requests, work finished, leases released, store closed, spans sent.
     async fn end(&mut self) -> Finish {
         let deadline = Instant::now() + self.deadline;
         self.readiness.unready("process", STOPPING);
@@ -177,6 +185,10 @@ impl Service {
                 Finish::CutShort
             }
         };
+        if let Some(process) = self.process.take() {
+            // Everything that makes spans has ended.
+            process.finish(deadline).await;
+        }
         self.ops.stop.cancel();
         finish.and(closed).and(self.ops.tasks.finish(deadline + RESERVE).await)
     }

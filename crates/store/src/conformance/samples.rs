@@ -156,6 +156,7 @@ pub fn metadata() -> Metadata {
         request_id: Some("req_1".to_owned()),
         actor: Some("key_0000000000000001".to_owned()),
         traceparent: Some("00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01".to_owned()),
+        tracestate: Some("congo=t61rcWkgMzE".to_owned()),
     }
 }
 

@@ -1,0 +1,49 @@
+//! The relay's part in traces: each message goes out with the context of its own publication.
+use std::time::Duration;
+
+use deed_bus::{Message, PublishOutcome, Requirement, Topology};
+use deed_store::{Clock, RecordedEvent};
+use deed_trace::TraceContext;
+use tracing::Span;
+
+use super::arrived;
+
+/// What the log says of the trace that an event belongs to.
+pub(super) fn context(recorded: &RecordedEvent) -> Option<TraceContext> {
+    let metadata = &recorded.metadata;
+    TraceContext::parse(metadata.traceparent.as_deref()?, metadata.tracestate.as_deref())
+}
+
+/// The span of one event's publication: a part of the event's own trace when it comes at once.
+pub(super) fn begin(recorded: &RecordedEvent, clock: &dyn Clock) -> Span {
+    let age: Duration = (clock.now() - recorded.recorded_at).to_std().unwrap_or_default();
+    deed_trace::publication(context(recorded).as_ref().map(|cause| (cause, age)))
+}
+
+/// Tells what is published.
+pub(super) fn describe(span: &Span, message: &Message, system: &'static str) {
+    deed_trace::published(
+        span,
+        deed_trace::Message {
+            system,
+            destination: Topology::EVENTS,
+            id: &message.id,
+            routing_key: message.routing_key.as_str(),
+            bytes: message.body.len(),
+        },
+    );
+}
+
+/// Tells which messages did not arrive.
+pub(super) fn judge(spans: &[Span], needs: &[Requirement], outcomes: &[PublishOutcome]) {
+    for (index, span) in spans.iter().enumerate() {
+        let kind = match (needs.get(index), outcomes.get(index)) {
+            (Some(need), Some(got)) if arrived(*need, *got) => continue,
+            (_, Some(PublishOutcome::Unroutable)) => "unroutable",
+            (_, Some(PublishOutcome::Full)) => "full",
+            (_, Some(_)) => "rejected",
+            (_, None) => "unavailable",
+        };
+        deed_trace::failed(span, kind);
+    }
+}

@@ -1,0 +1,85 @@
+//! The tracer: which spans are made, which traces are kept, and whose they are.
+use opentelemetry::trace::{Link, SpanKind, TraceId, TraceState, TracerProvider as _};
+use opentelemetry::{Context, KeyValue};
+use opentelemetry_sdk::Resource;
+use opentelemetry_sdk::resource::{EnvResourceDetector, TelemetryResourceDetector};
+use opentelemetry_sdk::trace::{Sampler, SamplingDecision, SamplingResult, SdkTracerProvider, ShouldSample};
+use tracing::{Level, Metadata, Subscriber};
+use tracing_subscriber::Layer;
+use tracing_subscriber::filter::{LevelFilter, filter_fn};
+use tracing_subscriber::registry::LookupSpan;
+
+use super::TelemetryError;
+use super::export::{self, Exporting};
+use crate::config::Traces;
+
+/// Makes traces of our own spans from now on, and sends them.
+pub(super) fn start<S>(
+    traces: &Traces,
+    instance: &str,
+) -> Result<(impl Layer<S> + Send + Sync + use<S>, Exporting), TelemetryError>
+where
+    S: Subscriber + for<'a> LookupSpan<'a> + Send + Sync,
+{
+    let resource = resource(instance);
+    let (queue, exporting) = export::start(traces, &resource)?;
+    let provider = SdkTracerProvider::builder()
+        .with_resource(resource)
+        .with_sampler(Sampler::parent_based(Roots(Sampler::TraceIdRatioBased(traces.sample_ratio))))
+        .with_span_processor(queue)
+        .build();
+    let layer = tracing_opentelemetry::layer()
+        .with_tracer(provider.tracer("deed"))
+        .with_location(false)
+        .with_threads(false)
+        .with_target(false)
+        .with_tracked_inactivity(false)
+        .with_context_activation(false)
+        .with_filter(filter_fn(is_ours).with_max_level_hint(LevelFilter::DEBUG));
+    Ok((layer, exporting))
+}
+
+/// Spans of our own and nothing else: log lines may hold what no trace may, and the client that sends the spans shall not
+/// make any.
+fn is_ours(metadata: &Metadata<'_>) -> bool {
+    let target = metadata.target();
+    metadata.is_span()
+        && *metadata.level() <= Level::DEBUG
+        && (target == "deed" || target.starts_with("deed_") || target.starts_with("deed::"))
+}
+
+/// Who we are. What the operator says in `OTEL_RESOURCE_ATTRIBUTES` counts more.
+fn resource(instance: &str) -> Resource {
+    Resource::builder_empty()
+        .with_attributes([
+            KeyValue::new("service.name", "deed"),
+            KeyValue::new("service.version", env!("CARGO_PKG_VERSION")),
+            KeyValue::new("service.instance.id", instance.to_owned()),
+        ])
+        .with_detector(Box::new(TelemetryResourceDetector))
+        .with_detector(Box::new(EnvResourceDetector::new()))
+        .build()
+}
+
+/// Decides where traces may begin: with a request, a message, a batch. A question to the store or to the DNS that nobody's
+/// trace led to is no story of its own, and there are many of those.
+#[derive(Debug, Clone)]
+struct Roots(Sampler);
+
+impl ShouldSample for Roots {
+    fn should_sample(
+        &self,
+        parent: Option<&Context>,
+        trace_id: TraceId,
+        name: &str,
+        kind: &SpanKind,
+        attributes: &[KeyValue],
+        links: &[Link],
+    ) -> SamplingResult {
+        if *kind == SpanKind::Client {
+            let trace_state = TraceState::default();
+            return SamplingResult { decision: SamplingDecision::Drop, attributes: vec![], trace_state };
+        }
+        self.0.should_sample(parent, trace_id, name, kind, attributes, links)
+    }
+}

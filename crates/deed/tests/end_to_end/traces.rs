@@ -1,0 +1,192 @@
+//! One claim as a receiver of traces sees it, through every role; and a receiver that is of no use.
+use std::net::Ipv4Addr;
+
+use serde_json::json;
+
+use crate::harness::{Dev, Stage, claim, eventually};
+use crate::receiver::{Manner, Receiver, Span};
+
+/// The caller's own trace, and its span.
+const TRACE: &str = "4bf92f3577b34da6a3ce929d0e0e4736";
+const CALLER: &str = "00f067aa0ba902b7";
+const VERIFY: &str = "/v1/domains/claims/acme.com/verify";
+
+/// Asks for a check within the caller's trace: the trace context that the answer tells.
+async fn verify(dev: &Dev) -> String {
+    let answer = reqwest::Client::builder()
+        .no_proxy()
+        .build()
+        .unwrap()
+        .post(format!("{}{VERIFY}", dev.url("api")))
+        .bearer_auth(dev.key("ws_acme"))
+        .header("traceparent", format!("00-{TRACE}-{CALLER}-01"))
+        .header("tracestate", "congo=t61rcWkgMzE")
+        .header("x-request-id", "mine-1")
+        .send()
+        .await
+        .unwrap();
+    assert_eq!(answer.status(), 202);
+    answer.headers()["traceparent"].to_str().unwrap().to_owned()
+}
+
+/// The only one of these that is so.
+fn the<'a>(what: &str, spans: &'a [Span], is_it: impl Fn(&Span) -> bool) -> &'a Span {
+    let found: Vec<_> = spans.iter().filter(|span| is_it(span)).collect();
+    assert_eq!(found.len(), 1, "{what} among {spans:#?}");
+    found[0]
+}
+
+fn below<'a>(spans: &'a [Span], parent: &Span, name: &str) -> Vec<&'a Span> {
+    spans.iter().filter(|span| span.parent == parent.id && span.name == name).collect()
+}
+
+async fn a_claim_is_one_trace_and_what_comes_later_links_to_it(stage: Stage) {
+    let receiver = Receiver::start(Manner::Takes);
+    let variables = [
+        ("DEED__TELEMETRY__ENDPOINT", &*receiver.endpoint()),
+        ("DEED__TELEMETRY__HEADERS", "x-key=open sesame"),
+        ("OTEL_RESOURCE_ATTRIBUTES", "deployment.environment.name=test"),
+    ];
+    let dev = Dev::start_in(stage, None, &variables).await;
+    let (name, value) = claim(&dev, "ws_acme", "acme.com").await;
+    let told = verify(&dev).await;
+    dev.publish(&name, &[&value]);
+    dev.until("ws_acme", "/v1/domains/acme.com", |_, body| body["data"]["status"] == "verified").await;
+    let done = |span: &Span| span.name == "batch.fold" && span.links.iter().any(|link| link == TRACE);
+    let second = |span: &Span| span.attribute("deed.check.outcome") == "proven";
+    eventually("all spans are there", async || {
+        let spans = receiver.spans();
+        let checked = spans.iter().any(|s| s.trace == TRACE && s.name == "message.process");
+        checked && spans.iter().any(done) && spans.iter().any(second)
+    })
+    .await;
+    dev.stop();
+    let spans = receiver.spans();
+
+    let request = the("the request", &spans, |s| s.trace == TRACE && s.name == "request.serve");
+    assert_eq!(
+        (&*request.parent, request.kind, &*request.state),
+        (CALLER, "SPAN_KIND_SERVER", "congo=t61rcWkgMzE")
+    );
+    assert_eq!(told, format!("00-{TRACE}-{}-01", request.id));
+    for (attribute, wanted) in [
+        ("http.request.method", "POST"),
+        ("http.route", "/v1/domains/claims/{domain}/verify"),
+        ("http.response.status_code", "202"),
+        ("url.scheme", "http"),
+        ("request_id", "mine-1"),
+    ] {
+        assert_eq!(request.attribute(attribute), wanted, "{attribute}");
+    }
+    let database = if stage == Stage::Embedded { "sqlite" } else { "postgresql" };
+    let append = below(&spans, request, "log.append");
+    assert_eq!(append[0].kind, "SPAN_KIND_CLIENT");
+    assert_eq!(append[0].attribute("db.system.name"), database);
+    assert_eq!(append[0].attribute("db.operation.name"), "append");
+
+    let publish = below(&spans, request, "message.publish")[0];
+    let system = if stage == Stage::Embedded { "in_process" } else { "rabbitmq" };
+    assert_eq!((publish.kind, publish.failed), ("SPAN_KIND_PRODUCER", false));
+    assert_eq!(publish.attribute("messaging.system"), system);
+    assert_eq!(publish.attribute("messaging.operation.type"), "send");
+    assert_eq!(publish.attribute("messaging.destination.name"), "deed.events");
+    let process = below(&spans, publish, "message.process")[0];
+    assert_eq!((process.kind, &*process.trace), ("SPAN_KIND_CONSUMER", TRACE));
+    assert_eq!(process.attribute("messaging.operation.type"), "process");
+    assert_eq!(process.attribute("messaging.destination.name"), "deed.verification");
+    assert_eq!(process.attribute("messaging.message.id"), publish.attribute("messaging.message.id"));
+    assert_eq!(process.attribute("claim"), request.attribute("claim"));
+    assert_eq!(process.attribute("deed.check.code"), "record_not_found");
+    // That the record is not there is what the DNS says, and nobody's failure.
+    assert!(!process.failed && process.links.is_empty(), "{process:#?}");
+    for name in ["stream.read", "dns.look", "log.append"] {
+        assert!(!below(&spans, process, name).is_empty(), "no {name} below {process:#?} among {spans:#?}");
+    }
+    // What the check recorded is news that goes out as a part of the same trace.
+    assert!(!below(&spans, process, "message.publish").is_empty());
+
+    let later = the("the second look", &spans, second);
+    assert_ne!(later.trace, TRACE);
+    assert_eq!(later.links, [TRACE], "{later:#?}");
+    let dispatch = the("its dispatch", &spans, |s| s.id == later.parent);
+    assert_eq!(
+        (&*dispatch.name, &*dispatch.parent, dispatch.kind),
+        ("message.publish", "", "SPAN_KIND_PRODUCER")
+    );
+    let fold = spans.iter().find(|span| done(span)).unwrap();
+    assert!(fold.trace != TRACE && fold.parent.is_empty());
+    assert_eq!(below(&spans, fold, "models.apply")[0].attribute("db.system.name"), database);
+
+    for span in &spans {
+        assert_eq!(span.resource["service.name"], "deed");
+        assert_eq!(span.resource["service.version"], env!("CARGO_PKG_VERSION"));
+        assert_eq!(span.resource["deployment.environment.name"], "test");
+        // A question that belongs to no trace begins none.
+        assert!(!(span.parent.is_empty() && span.kind == "SPAN_KIND_CLIENT"), "{span:#?}");
+        // Names are somebody's, and tokens prove something.
+        let said = format!("{span:?}");
+        assert!(!said.contains("acme.com") && !said.contains(value.rsplit('=').next().unwrap()), "{said}");
+    }
+    let instance = |span: &Span| span.resource["service.instance.id"].clone();
+    assert_eq!(instance(request) == instance(process), stage == Stage::Embedded);
+    assert_eq!(instance(request) == instance(fold), stage == Stage::Embedded);
+    assert!(
+        receiver.keys().iter().all(|key| key == "open sesame")
+            && receiver.keys().len() == receiver.requests()
+    );
+}
+
+on_both_stages!(a_claim_is_one_trace_and_what_comes_later_links_to_it);
+
+/// The value of a metric without labels.
+async fn metric(dev: &Dev, name: &str) -> u64 {
+    let (_, text) = dev.ops("/metrics").await;
+    let line =
+        text.lines().find(|line| line.starts_with(name)).unwrap_or_else(|| panic!("no {name} in {text}"));
+    line.rsplit(' ').next().unwrap().parse().unwrap()
+}
+
+/// The service does its work; spans are dropped and counted, and one line says why.
+async fn nobody_minds(endpoint: &str) {
+    let variables = [
+        ("DEED__TELEMETRY__ENDPOINT", endpoint),
+        ("DEED__TELEMETRY__QUEUE", "1"),
+        ("DEED__TELEMETRY__TIMEOUT", "2s"),
+    ];
+    let mut dev = Dev::start_in(Stage::Embedded, None, &variables).await;
+    let (name, value) = claim(&dev, "ws_acme", "acme.com").await;
+    dev.publish(&name, &[&value]);
+    dev.post("ws_acme", VERIFY, json!({})).await;
+    dev.until("ws_acme", "/v1/domains/acme.com", |_, body| body["data"]["status"] == "verified").await;
+    eventually("spans are dropped", async || {
+        // Requests go on as before.
+        assert_eq!(dev.get("ws_acme", "/v1/domains/acme.com").await.0, 200);
+        metric(&dev, "deed_trace_spans_dropped_total").await > 20
+    })
+    .await;
+    assert_eq!(metric(&dev, "deed_trace_spans_exported_total").await, 0);
+    dev.signal("TERM");
+    let (status, errors) = dev.ended();
+    assert_eq!(status.code(), Some(0), "{errors}");
+    assert_eq!(errors.matches("the receiver takes no spans").count(), 1, "{errors}");
+}
+
+#[tokio::test]
+async fn a_receiver_that_is_down_harms_nobody() {
+    let port = deed_testkit::free_port(&[Ipv4Addr::LOCALHOST]);
+    nobody_minds(&format!("http://127.0.0.1:{port}")).await;
+}
+
+#[tokio::test]
+async fn a_receiver_that_refuses_harms_nobody() {
+    let receiver = Receiver::start(Manner::Refuses);
+    nobody_minds(&receiver.endpoint()).await;
+    assert!(receiver.requests() > 0);
+}
+
+#[tokio::test]
+async fn a_receiver_that_never_answers_harms_nobody() {
+    let receiver = Receiver::start(Manner::Stalls);
+    nobody_minds(&receiver.endpoint()).await;
+    assert!(receiver.requests() > 0);
+}
