@@ -183,7 +183,7 @@ async fn what_a_newer_version_wrote_is_passed_on_whole() {
     let relay = relay(Script::of([]));
     let mut requested = world.store.read_log(Position(1), 1).await.unwrap().remove(0);
     requested.payload = requested.payload.replacen('{', r#"{"askedBy":"a newer version","#, 1);
-    let event = CloudEvent::from_json(&relay.message(&requested).unwrap().body).unwrap();
+    let event = CloudEvent::from_json(&relay.message(&requested, None).unwrap().body).unwrap();
     assert_eq!((&event.data["askedBy"], &event.data["attempt"]), (&json!("a newer version"), &json!(1)));
 }
 

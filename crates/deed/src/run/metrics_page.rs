@@ -9,6 +9,7 @@ use prometheus::proto::{MetricFamily, MetricType};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
+use super::Process;
 use super::parts::Parts;
 use super::store::Store;
 use super::tasks::Tasks;
@@ -55,11 +56,12 @@ async fn told(roles: BTreeSet<Role>) -> Vec<MetricFamily> {
     let (stop, queue) = (CancellationToken::new(), roles.contains(&Role::Projector));
     let settings = settings(folder.path(), roles);
     let store = Store::open(&settings, &stop).await.unwrap();
-    let parts = Parts::new(settings, store.clone()).unwrap();
+    let process = Process { name: "page".to_owned(), exporting: None };
+    let parts = Parts::new(settings, store.clone(), &process).unwrap();
     let mut tasks = Tasks::default();
     let ops = parts.ops().unwrap();
     if parts.has(Role::Api) {
-        parts.app_state(stop.clone()).unwrap();
+        parts.app_state(stop.clone(), stop.clone()).unwrap();
     }
     parts.start_roles(&mut tasks, &stop).unwrap();
     let families = eventually("every part to tell something", PATIENCE, || async {

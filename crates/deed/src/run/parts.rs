@@ -25,7 +25,7 @@ use super::tasks::{TaskError, Tasks};
 use super::{Process, bus, purge};
 use crate::config::{Role, Settings};
 use crate::exit::Failure;
-use crate::telemetry;
+use crate::telemetry::{self, SpanCounts};
 
 /// How much longer than its budget a look may take before it is given up.
 const BEYOND_BUDGET: Duration = Duration::from_secs(10);
@@ -58,9 +58,9 @@ impl Parts {
     pub(super) fn new(settings: Settings, store: Store, process: &Process) -> Result<Self, Failure> {
         let owner = process.name.clone();
         let registry = telemetry::registry().map_err(metrics)?;
-        if let Some(exporting) = &process.exporting {
-            exporting.counts().register(&registry).map_err(metrics)?;
-        }
+        // Where nothing is traced, nothing is lost either.
+        let spans = process.exporting.as_ref().map_or_else(SpanCounts::new, |it| Ok(it.counts().clone()));
+        spans.and_then(|counts| counts.register(&registry)).map_err(metrics)?;
         let parts = Self {
             bus: bus::open(&settings, &owner)?,
             readiness: Readiness::awaiting(

@@ -36,7 +36,8 @@ pub(crate) struct Counts {
 }
 
 impl Counts {
-    fn new() -> Result<Self, prometheus::Error> {
+    /// Nothing yet.
+    pub(crate) fn new() -> Result<Self, prometheus::Error> {
         Ok(Self {
             exported: IntCounter::new("deed_trace_spans_exported_total", "Spans that the receiver took.")?,
             dropped: IntCounter::new(

@@ -9,7 +9,7 @@ use tracing_subscriber::layer::{Layer as _, SubscriberExt as _};
 use tracing_subscriber::util::{SubscriberInitExt as _, TryInitError};
 
 use crate::config::{LogFormat, Traces};
-pub(crate) use export::Exporting;
+pub(crate) use export::{Counts as SpanCounts, Exporting};
 pub(crate) use process::registry;
 
 /// Why nothing can be told of what happens.
