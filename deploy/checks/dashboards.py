@@ -1,6 +1,7 @@
 """Grafana's dashboards: fresh from their source, every panel told apart and explained, and every query one that Prometheus
 understands, on metrics and labels that there are."""
 import copy
+import functools
 import json
 import re
 import subprocess
@@ -44,8 +45,7 @@ def of_boards(boards):
     """Whatever is wrong with dashboards in themselves."""
     if len({board["uid"] for board in boards.values()}) < len(boards):
         yield "two dashboards have the same uid"
-    names = alerts.known(alerts.Place())[0] | OF_ALERTS
-    asked = {}
+    names, asked = known(), {}
     for name, board in boards.items():
         yield from (f"{name}: {p}" for p in of_panels(board))
         for title, query in queries(board):
@@ -59,6 +59,12 @@ def of_boards(boards):
             except ValueError:
                 pass  # Prometheus says it better, below.
     yield from unread(asked)
+
+
+@functools.cache
+def known():
+    """Everything that can be asked for, what the rules record included."""
+    return alerts.known(alerts.Place())[0] | OF_ALERTS
 
 
 def of_panels(board):

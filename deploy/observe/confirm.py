@@ -59,8 +59,7 @@ def end_long_transactions(services):
     """As store.md has it: looks for who has been in a transaction for long, and ends what is not ours."""
     text = part("store.md", "Long transactions")
     shown, ending = questions(text)[0], next(block for block in blocks(text, "sql") if "pg_terminate_backend" in block)
-    rows = [row.split("|") for row in services.sql(shown).splitlines()]
-    strangers = [row[0] for row in rows if not row[1].startswith("deed")]
+    strangers = [pid for pid, application, *_ in services.sql(shown) if not application.startswith("deed")]
     for pid in strangers:
         services.sql(re.sub(r"\d+", pid, ending))
     return len(strangers)

@@ -67,8 +67,8 @@ class Stand:
 
     def leader(self, lease):
         """Whoever has a lease, as the leases' table says: an owner is named by its process's id, then a part of its own."""
-        owner = self.place.services.sql(f"SELECT owner FROM leases WHERE name = '{lease}' AND expires_at > now()")
-        pid = int(owner.split("-")[0]) if owner else None
+        owners = self.place.services.sql(f"SELECT owner FROM leases WHERE name = '{lease}' AND expires_at > now()")
+        pid = int(owners[0][0].split("-")[0]) if owners else None
         return next((member for member in self.fleet.members if member.child.process.pid == pid), None)
 
     def other_version(self):
@@ -128,7 +128,7 @@ class Stand:
         """An outage that goes wrong itself fails; the others are made all the same."""
         try:
             self.outage(outage, rules)
-        except (Failed, OSError, LookupError, TypeError, ValueError) as trouble:
+        except (Failed, OSError, LookupError, TypeError, ValueError, subprocess.SubprocessError) as trouble:
             self.failures.append(f"{outage.called}: {trouble!r}")
             self.look()
             self.fleet.mend()

@@ -60,12 +60,12 @@ class Services:
         return request(method, f"{self.management}/{path}", body, basic)
 
     def sql(self, text):
-        """What psql answers, a row a line."""
-        done = subprocess.run(["psql", "--no-psqlrc", "--quiet", "--tuples-only", "--no-align", "--dbname", self.store, "--command", text],
-                              capture_output=True, text=True)
+        """The rows that psql answers, each its columns. A value may have more than one line."""
+        done = subprocess.run(["psql", "--no-psqlrc", "--quiet", "--tuples-only", "--no-align", "--record-separator-zero", "--field-separator=\t",
+                               "--dbname", self.store, "--command", text], capture_output=True, text=True)
         if done.returncode != 0:
             raise Failed(f"{text}: {done.stderr.strip()}")
-        return done.stdout.strip()
+        return [row.split("\t") for row in done.stdout.strip("\n").split("\0") if row]
 
     def session(self, folder, text):
         """A session that goes on by itself, such as one that holds a lock."""
