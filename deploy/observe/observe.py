@@ -45,7 +45,7 @@ class Stand:
     """Everything that runs."""
 
     def __init__(self, asked):
-        self.asked, self.folder = asked, asked.folder
+        self.asked, self.folder = asked, asked.folder.resolve()
         shutil.rmtree(self.folder, ignore_errors=True)
         self.folder.mkdir(parents=True)
         self.failures, self.rows, self.pending_ends = [], [], []

@@ -113,6 +113,21 @@ def few_descriptors(stand):
     api.restart()
 
 
+@fires("DeedTracesDropped/ticket", patience=180)
+def collector_silent(stand):
+    """The collector of traces takes connections and never answers, and processes keep 16 spans"""
+    collector = socket.create_server(("127.0.0.1", 0))
+    endpoint = f"http://127.0.0.1:{collector.getsockname()[1]}"
+    sending = {"DEED__TELEMETRY__ENDPOINT": endpoint, "DEED__TELEMETRY__QUEUE": "16", "DEED__TELEMETRY__TIMEOUT": "1s"}
+    tracing = stand.fleet.of("api") + stand.fleet.of("verifier")
+    for member in tracing:
+        member.restart(variables=sending)
+    yield from until_told()
+    collector.close()
+    for member in tracing:
+        member.restart()
+
+
 # The broker
 
 
