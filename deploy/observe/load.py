@@ -21,7 +21,7 @@ class Load:
         self.tasks, self.changed, self.over = [], threading.Condition(), False
         self.apps = {}
         # Enough for some to hang while the service does.
-        self.threads = [threading.Thread(target=self.work, daemon=True) for _ in range(24)]
+        self.threads = [threading.Thread(target=self.work, daemon=True) for _ in range(64)]
         for thread in self.threads:
             thread.start()
         self.later(0, self.next)

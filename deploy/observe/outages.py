@@ -305,10 +305,10 @@ def database_down(stand):
 
 
 @fires("DeedStorePoolExhausted/ticket")
-def log_locked(stand):
-    """A session holds a lock on the log"""
-    lock = stand.place.services.session(stand.folder, "BEGIN; LOCK TABLE log_head IN ACCESS EXCLUSIVE MODE; SELECT pg_sleep(600)")
-    yield from until_told()
+def lists_locked(stand):
+    """A session holds a lock on the table that lists are read from, and tenants read them"""
+    lock = stand.place.services.session(stand.folder, "BEGIN; LOCK TABLE claims IN ACCESS EXCLUSIVE MODE; SELECT pg_sleep(600)")
+    yield from every(0.4, lambda: stand.load.later(0, stand.load.ask, 0, "GET", "/v1/domains/claims"))
     end_long_transactions(stand.place.services)
     lock.stop()
 
