@@ -73,13 +73,14 @@ try-image: services ## have the image do the main job, locked up as in productio
 	$(SERVICES) --dev -- deploy/image/try.py
 
 .PHONY: generate
-generate: toolchain ## renew generated files: OpenAPI, AsyncAPI, sample configuration, shipped events, docs/DIAGNOSES.md, docs/METRICS.md, checked SQL, rules for Kubernetes
+generate: toolchain ## renew generated files: OpenAPI, AsyncAPI, sample configuration, shipped events, docs/DIAGNOSES.md, docs/METRICS.md, dashboards, checked SQL, rules for Kubernetes
 	crates/store-sqlite/prepare.sh
 	crates/store-postgres/prepare.sh
 	UPDATE_OPENAPI=1 $(CARGO) test --quiet --package deed-api --lib -- openapi
 	UPDATE_SAMPLE=1 $(CARGO) test --quiet --package deed --bin deed -- sample
 	DEED_GENERATE=1 $(CARGO) test --quiet --package deed-claims --test proto --test asyncapi --test diagnoses
 	DEED_GENERATE=1 $(CARGO) test --quiet --package deed --bin deed -- metrics_page
+	deploy/checks/run.sh deploy/grafana/make.py
 	deploy/prometheus/kubernetes.sh > deploy/kubernetes/components/monitoring/rules.yaml
 
 .PHONY: fmt
@@ -112,6 +113,12 @@ restore-drill: drills ## back up under load, lose everything, restore to an olde
 drills: services
 	$(CARGO) build --release --quiet --package deed
 	$(CARGO) build --release --quiet --manifest-path crates/drill/Cargo.toml --target-dir target/drill-build --bins
+
+.PHONY: observe
+observe: services ## run everything before a real Prometheus, break it once for every alert, and see each fire and end (ARGS="--list")
+	@deploy/scripts/install.sh prometheus=prometheus setpriv=util-linux python3=python3
+	$(CARGO) build --quiet --package deed
+	$(SERVICES) --dev --control -- setpriv --pdeathsig TERM deploy/observe/observe.py $(ARGS)
 
 .PHONY: fuzz-api
 fuzz-api: toolchain ## fire a property-based tester at a running server for two minutes, with our OpenAPI

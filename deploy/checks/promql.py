@@ -88,8 +88,10 @@ def of_operation(node, catalogue):
 
 def of_call(node, catalogue):
     inner = [of(argument, catalogue) for argument in node.args]
-    if node.func.name in ("vector", "absent", "absent_over_time", "time", "scalar"):
-        return set() if node.func.name != "scalar" else None
+    if node.func.name in ("vector", "absent", "absent_over_time"):
+        return set()
+    if node.func.name in ("time", "scalar"):
+        return None
     taken = next((found for found in inner if found is not None), set())
     if node.func.name == "label_replace":
         return taken | {node.args[1].val}

@@ -7,6 +7,7 @@ import sys
 import time
 
 import alerts
+import dashboards
 import executable
 import fit
 import machine
@@ -16,6 +17,7 @@ import schemas
 import security
 import spoiled
 import spoiled_alerts
+import stand
 
 
 def of(documents, overlay, running):
@@ -36,10 +38,13 @@ def main():
             found += [f"{overlay}: {problem}" for problem in of(documents, overlay, running)]
         found += machine.problems()
         found += alerts.problems()
+        found += dashboards.problems()
+        found += stand.problems()
         if not found:
             found, spoilt = spoiled.unnoticed(rendered["production"], lambda d: of(d, "production", running))
-            missed, more = spoiled_alerts.unnoticed()
-            found, spoilt = found + missed, spoilt + more
+            for unnoticed in (spoiled_alerts.unnoticed, dashboards.unnoticed, stand.unnoticed):
+                missed, more = unnoticed()
+                found, spoilt = found + missed, spoilt + more
     for problem in found:
         print(problem, file=sys.stderr)
     if found:

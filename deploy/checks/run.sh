@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# Checks deploy/ without a cluster: installs the tools into target/tools once, then needs no network.
+# Checks deploy/ without a cluster: installs the tools into target/tools once, then needs no network. With an argument it
+# runs that program with the same tools.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 deploy/scripts/install.sh python3=python3-venv systemd-analyze=systemd unbound-checkconf=unbound \
@@ -12,4 +13,4 @@ if ! cmp --silent "$wanted" "$tools/installed"; then
     "$tools/bin/pip" install --quiet --disable-pip-version-check --requirement "$wanted"
     cp "$wanted" "$tools/installed"
 fi
-PYTHONDONTWRITEBYTECODE=1 exec "$tools/bin/python" deploy/checks/run.py
+PYTHONDONTWRITEBYTECODE=1 exec "$tools/bin/python" "${1:-deploy/checks/run.py}"
