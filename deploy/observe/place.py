@@ -67,6 +67,13 @@ class Services:
             raise Failed(f"{text}: {done.stderr.strip()}")
         return [row.split("\t") for row in done.stdout.strip("\n").split("\0") if row]
 
+    def is_up(self):
+        """Whether the database answers."""
+        try:
+            return bool(self.sql("SELECT 1"))
+        except Failed:
+            return False
+
     def session(self, folder, text):
         """A session that goes on by itself, such as one that holds a lock."""
         return Child("psql", ["psql", "--no-psqlrc", "--quiet", "--dbname", self.store, "--command", text], folder / "psql.log")

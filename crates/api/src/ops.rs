@@ -1,4 +1,6 @@
 //! The operations port: liveness, readiness, metrics, dead letters, and the question of on-demand-TLS proxies. No key.
+mod openmetrics;
+
 use std::collections::BTreeMap;
 use std::io;
 use std::net::SocketAddr;
@@ -13,6 +15,7 @@ use deed_bus::DeadLetters;
 use deed_claims::name::DomainName;
 use deed_claims::{Scope, StreamId};
 use deed_store::{Clock as _, EventStore, SystemClock};
+use deed_trace::Exemplars;
 use prometheus::{Registry, TextEncoder};
 use serde_json::json;
 use tokio_util::sync::CancellationToken;
@@ -79,6 +82,8 @@ pub struct OpsParts {
     pub registry: Registry,
     /// Whether the process is ready, among that.
     pub ready: ReadyMetric,
+    /// Traces that are examples of it.
+    pub exemplars: Exemplars,
     /// The messages nobody could do.
     pub dead_letters: Arc<dyn DeadLetters>,
 }
@@ -185,8 +190,13 @@ async fn readyz(parts: web::Data<OpsParts>) -> HttpResponse {
     }
 }
 
-async fn metrics(parts: web::Data<OpsParts>) -> HttpResponse {
+async fn metrics(parts: web::Data<OpsParts>, req: HttpRequest) -> HttpResponse {
     parts.ready.set(parts.waiting_for().await.is_empty());
+    let mut accepted = req.headers().get_all(header::ACCEPT).filter_map(|value| value.to_str().ok());
+    if accepted.any(openmetrics::is_wanted) {
+        let text = openmetrics::text(&parts.registry.gather(), &parts.exemplars);
+        return HttpResponse::Ok().content_type(openmetrics::CONTENT_TYPE).body(text);
+    }
     match TextEncoder::new().encode_to_string(&parts.registry.gather()) {
         Ok(text) => HttpResponse::Ok().content_type(prometheus::TEXT_FORMAT).body(text),
         Err(error) => {
@@ -236,6 +246,7 @@ pub(crate) mod testing {
             readiness: Readiness::awaiting(["api"]),
             registry: harness.registry.clone(),
             ready: ReadyMetric::register(&harness.registry).unwrap(),
+            exemplars: harness.state.exemplars.clone(),
             dead_letters,
         }
     }

@@ -28,6 +28,8 @@ use crate::state::AppState;
 
 const RATE_LIMIT: HeaderName = HeaderName::from_static("ratelimit");
 const RATE_LIMIT_POLICY: HeaderName = HeaderName::from_static("ratelimit-policy");
+/// The histogram that requests are examples of.
+const SECONDS: &str = "deed_http_request_duration_seconds";
 const PREFER: HeaderName = HeaderName::from_static("prefer");
 
 /// A request before anything is known about it, and the answer on its way back.
@@ -75,7 +77,10 @@ impl Exchange {
 
     /// Makes an answer of `reply`.
     fn end(&self, operation: &str, reply: Reply) -> HttpResponse {
-        self.state.metrics.record(operation, reply.status, self.started.elapsed());
+        let took = self.started.elapsed();
+        self.state.metrics.record(operation, reply.status, took);
+        let now = self.state.clock.now().timestamp_millis();
+        self.state.exemplars.seen(SECONDS, operation, took.as_secs_f64(), now, &self.span);
         let status = reply.status.as_u16();
         deed_trace::attribute(&self.span, "http.response.status_code", i64::from(status));
         if reply.status.is_server_error() {

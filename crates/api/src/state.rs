@@ -5,6 +5,7 @@ use chrono::Duration;
 use deed_claims::name::NamePolicy;
 use deed_claims::{ChallengeTemplates, ClaimId, Policy, Token};
 use deed_store::{Checkpoints, Clock, Entropy, EventStore, Idempotency, Keys, ReadModels};
+use deed_trace::Exemplars;
 use tokio_util::sync::CancellationToken;
 
 use crate::cap::OpenClaims;
@@ -60,6 +61,8 @@ pub struct AppStateParts {
     pub metrics: HttpMetrics,
     /// Cancelled when the service is about to stop: requests are still taken, and connections end with their answers.
     pub leaving: CancellationToken,
+    /// Traces that are examples of it.
+    pub exemplars: Exemplars,
     /// Cancelled when the service stops: waits end early.
     pub stop: CancellationToken,
 }
@@ -80,6 +83,7 @@ pub struct AppState {
     pub(crate) caps: Caps,
     pub(crate) metrics: HttpMetrics,
     pub(crate) leaving: CancellationToken,
+    pub(crate) exemplars: Exemplars,
     pub(crate) stop: CancellationToken,
     pub(crate) limiter: Limiter,
     pub(crate) key_cache: KeyCache,
@@ -107,6 +111,7 @@ impl AppState {
             caps: parts.caps,
             metrics: parts.metrics,
             leaving: parts.leaving,
+            exemplars: parts.exemplars,
             stop: parts.stop,
         }
     }

@@ -9,7 +9,7 @@ use deed_bus::CloudEvent;
 use serde_json::{Map, Value, json};
 
 /// The extensions that Deed adds.
-const EXTENSIONS: [&str; 3] = ["position", "streamversion", "traceparent"];
+const EXTENSIONS: [&str; 4] = ["position", "streamversion", "traceparent", "tracestate"];
 
 /// The keys right under this path of keys. The file is made by our own hand, in block style with two spaces.
 fn keys_under(yaml: &str, path: &[&str]) -> BTreeSet<String> {

@@ -111,7 +111,8 @@ fn envelope() -> Value {
             "dataschema": {"type": "string", "format": "uri"},
             "position": {"type": "string", "pattern": "^[0-9]+$", "description": "Extension: where it stands in the log. Only on what is in the log."},
             "streamversion": {"type": "string", "pattern": "^[0-9]+$", "description": "Extension: where it stands in its stream. Only on what is in the log."},
-            "traceparent": {"type": "string", "description": "Extension: the W3C trace context of the request that led to it, when known."},
+            "traceparent": {"type": "string", "description": "Extension: the W3C trace context of the request that led to it, when known; where Deed makes traces, that of the publication."},
+            "tracestate": {"type": "string", "description": "Extension: what the caller's tracing system wants to be passed on beside it, where Deed makes traces."},
             "data": {"type": "object"}
         }
     })
@@ -185,7 +186,7 @@ fn document() -> Value {
         "Envelope": envelope(),
         "Headers": {
             "type": "object",
-            "properties": {"traceparent": {"type": "string", "description": "The same as the extension, for tools that read headers."}}
+            "properties": {"traceparent": {"type": "string", "description": "The same as the extension, for tools that read headers."}, "tracestate": {"type": "string", "description": "The same as the extension."}}
         }
     });
     for (index, message) in definitions.iter().enumerate() {

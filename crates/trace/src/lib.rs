@@ -5,9 +5,11 @@
 #![deny(missing_docs)]
 
 mod context;
+mod exemplars;
 mod message;
 mod span;
 
 pub use context::TraceContext;
+pub use exemplars::{Exemplar, Exemplars};
 pub use message::{Message, processed, publication, published};
 pub use span::{SAME_TRACE, attribute, failed, follow, links, parent};

@@ -4,6 +4,8 @@ use std::sync::Arc;
 use deed_claims::{Class, Command, Event, Outcome, Ownership, Rejection};
 use deed_probe::Look;
 use deed_store::{Clock, EventStore, ExecuteError, Loaded, Plan, Unavailable, execute, load};
+use deed_trace::Exemplars;
+use tracing::Span;
 
 use crate::canary::Canary;
 use crate::config::VerifierConfig;
@@ -58,6 +60,9 @@ pub(crate) enum Trouble {
     Contended,
 }
 
+/// The histogram that looks are examples of.
+const SECONDS: &str = "deed_check_duration_seconds";
+
 /// Everything work is done with.
 pub struct Verifier {
     pub(crate) store: Arc<dyn EventStore>,
@@ -66,6 +71,7 @@ pub struct Verifier {
     pub(crate) config: VerifierConfig,
     pub(crate) metrics: VerifierMetrics,
     pub(crate) canary: Canary,
+    exemplars: Exemplars,
     in_hand: InHand,
     troubles: Troubles,
 }
@@ -82,7 +88,14 @@ impl Verifier {
         metrics.hands.set(i64::try_from(config.hands()).unwrap_or(i64::MAX));
         let troubles = Troubles::new(config.trouble_pause);
         let canary = Canary::default();
-        Self { store, look, clock, config, metrics, canary, in_hand: InHand::default(), troubles }
+        let (exemplars, in_hand) = (Exemplars::default(), InHand::default());
+        Self { store, look, clock, config, metrics, canary, exemplars, in_hand, troubles }
+    }
+
+    /// Has looks be examples of how long looks take.
+    #[must_use]
+    pub fn with_exemplars(self, exemplars: Exemplars) -> Self {
+        Self { exemplars, ..self }
     }
 
     pub(crate) async fn work(&self, work: &Work) -> Result<Settled, Trouble> {
@@ -180,7 +193,9 @@ impl Verifier {
 
     fn tell(&self, work: &Work, attempt: u32, verdict: &Verdict) {
         self.metrics.judged(&verdict.own);
-        self.metrics.duration.observe(verdict.took.as_secs_f64());
+        let took = verdict.took.as_secs_f64();
+        self.metrics.duration.observe(took);
+        self.exemplars.seen(SECONDS, "", took, self.clock.now().timestamp_millis(), &Span::current());
         let (outcome, class, code) = words(&verdict.own);
         let holder = verdict.holder.as_ref().map(|(_, theirs)| words(theirs).2);
         let took_ms = verdict.took.as_millis();

@@ -82,3 +82,73 @@ pub(crate) fn troubled(trouble: &Trouble) {
     };
     deed_trace::failed(&Span::current(), kind);
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use async_trait::async_trait;
+    use deed_bus::{BusError, Message, Requirement, Settle, Settlement};
+    use opentelemetry::trace::TracerProvider as _;
+    use opentelemetry_sdk::trace::{InMemorySpanExporter, SdkTracerProvider, SpanData};
+    use tracing_subscriber::layer::SubscriberExt as _;
+
+    use super::*;
+    use crate::testing::work;
+
+    const CAUSE: &str = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
+
+    struct Nowhere;
+
+    #[async_trait]
+    impl Settle for Nowhere {
+        async fn settle(self: Box<Self>, _: Settlement) -> Result<(), BusError> {
+            Ok(())
+        }
+    }
+
+    /// The span of work on a message that was sent so many seconds ago, at this delivery.
+    fn span(age: i64, attempt: u32, redelivered: bool) -> SpanData {
+        let message = Message {
+            id: "evt_5".to_owned(),
+            routing_key: "verification.requested".parse().unwrap(),
+            content_type: String::new(),
+            body: [0; 7].into(),
+            headers: BTreeMap::new(),
+            delivery: Requirement::MustReachQueue,
+        };
+        let delivery = Delivery::new(message.into(), attempt, redelivered, Box::new(Nowhere));
+        let now = DateTime::from_timestamp(1_000_000, 0).unwrap();
+        let mut work = work(1, "acme.com", Task::Check { attempt: 3 });
+        work.trace = TraceContext::parse(CAUSE, None);
+        work.sent_at = Some(now - chrono::Duration::seconds(age));
+        let spans = InMemorySpanExporter::default();
+        let provider = SdkTracerProvider::builder().with_simple_exporter(spans.clone()).build();
+        let layer = tracing_opentelemetry::layer().with_tracer(provider.tracer("test"));
+        tracing::subscriber::with_default(tracing_subscriber::registry().with(layer), || {
+            drop(begin(&delivery, &work, "rabbitmq", now));
+        });
+        spans.get_finished_spans().unwrap().remove(0)
+    }
+
+    #[test]
+    fn the_first_work_on_a_fresh_message_goes_on_with_its_trace() {
+        let span = span(3, 1, false);
+        assert_eq!(span.parent_span_id.to_string(), CAUSE[36..52]);
+        assert_eq!(span.links.len(), 0);
+        let said = |key: &str| {
+            span.attributes.iter().find(|pair| pair.key.as_str() == key).unwrap().value.to_string()
+        };
+        assert_eq!((said("attempt"), said("messaging.message.id")), ("3".to_owned(), "evt_5".to_owned()));
+        assert_eq!(said("messaging.rabbitmq.destination.routing_key"), "verification.requested");
+    }
+
+    #[test]
+    fn what_comes_again_or_late_begins_a_trace_that_links_back() {
+        for (age, attempt, redelivered) in [(3, 2, false), (3, 1, true), (61, 1, false)] {
+            let span = span(age, attempt, redelivered);
+            assert_ne!(span.span_context.trace_id().to_string(), CAUSE[3..35]);
+            assert_eq!(span.links[0].span_context.trace_id().to_string(), CAUSE[3..35]);
+        }
+    }
+}

@@ -13,9 +13,13 @@ use deed_claims::{
 use deed_store::{Append, Lease, Metadata, Position, StreamWrite, Version};
 use deed_store_sqlite::{SqliteConfig, SqliteStore};
 use deed_testkit::{FakeClock, eventually};
+use opentelemetry::trace::TracerProvider as _;
+use opentelemetry_sdk::trace::{InMemorySpanExporter, SdkTracerProvider, SpanData};
 use serde_json::json;
 use tempfile::TempDir;
 use tokio::task::JoinHandle;
+
+use tracing_subscriber::layer::SubscriberExt as _;
 
 use super::*;
 
@@ -291,4 +295,47 @@ async fn the_lag_is_measured_while_nothing_moves() {
     eventually("the lag to show", PATIENCE, || async { (lag.count() > 3.0).then_some(()) }).await;
     stop.cancel();
     running.await.unwrap().unwrap();
+}
+
+/// What the relay's spans say, and what its messages carry, when it passes events on so long after they were recorded.
+async fn traced(age: chrono::Duration) -> (Vec<SpanData>, Vec<Message>) {
+    let world = World::with_claims(1).await;
+    let script = Script::of([]);
+    let mut relay = relay(script.clone());
+    relay.clock = world.clock.clone();
+    world.clock.advance(age);
+    let spans = InMemorySpanExporter::default();
+    let provider = SdkTracerProvider::builder().with_simple_exporter(spans.clone()).build();
+    let layer = tracing_opentelemetry::layer().with_tracer(provider.tracer("test"));
+    let tracing = tracing::subscriber::set_default(tracing_subscriber::registry().with(layer));
+    assert!(matches!(world.consume(&mut relay).await, Ok(Progress::Advance)));
+    drop(tracing);
+    let published = spans.get_finished_spans().unwrap().into_iter().filter(|s| s.name == "message.publish");
+    let given = script.given.lock().unwrap().clone();
+    (published.collect(), given)
+}
+
+#[tokio::test]
+async fn a_message_carries_the_context_of_its_own_publication_below_its_events() {
+    let (spans, given) = traced(chrono::Duration::seconds(1)).await;
+    assert_eq!((spans.len(), given.len()), (2, 2));
+    for (span, message) in spans.iter().zip(&given) {
+        let (trace, own) =
+            (span.span_context.trace_id().to_string(), span.span_context.span_id().to_string());
+        assert_eq!((&*trace, &*span.parent_span_id.to_string()), (&TRACE[3..35], &TRACE[36..52]));
+        assert_eq!(message.headers["traceparent"], format!("00-{trace}-{own}-01"));
+        let event = CloudEvent::from_json(&message.body).unwrap();
+        assert_eq!(event.extensions["traceparent"], message.headers["traceparent"]);
+    }
+}
+
+#[tokio::test]
+async fn what_is_passed_on_late_begins_a_trace_that_links_back() {
+    let (spans, given) = traced(chrono::Duration::seconds(61)).await;
+    for (span, message) in spans.iter().zip(&given) {
+        let trace = span.span_context.trace_id().to_string();
+        assert_ne!(trace, TRACE[3..35]);
+        assert_eq!(span.links[0].span_context.trace_id().to_string(), TRACE[3..35]);
+        assert_eq!(message.headers["traceparent"][3..35], trace);
+    }
 }

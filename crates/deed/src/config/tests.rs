@@ -252,3 +252,36 @@ fn what_is_printed_gives_the_same_configuration_again() {
     assert!(again.settings.is_ok(), "{:?}", again.settings);
     assert_eq!(again.config, loaded.config);
 }
+
+#[test]
+fn traces_go_where_the_configuration_says_and_nowhere_without_it() {
+    assert_eq!(from("", &[], &[]).settings.unwrap().traces, None);
+    let file = "[telemetry]\nendpoint = \"http://collector:4318/\"\nsample_ratio = 0.25\n";
+    let settings = from(file, &[("DEED__TELEMETRY__HEADERS", "x-key=open=sesame, x-team=a")], &[]).settings;
+    let traces = settings.unwrap().traces.unwrap();
+    assert_eq!(traces.endpoint.as_str(), "http://collector:4318/v1/traces");
+    assert!((traces.sample_ratio - 0.25).abs() < f64::EPSILON);
+    let pair = |name: &str, value: &str| (name.to_owned(), value.to_owned());
+    assert_eq!(traces.headers(), [pair("x-key", "open=sesame"), pair("x-team", "a")]);
+    assert!(!format!("{traces:?}").contains("sesame"));
+    for ratio in ["0", "1", "0.001"] {
+        assert!(
+            from(&format!("[telemetry]\nsample_ratio = {ratio}\n"), &[], &[]).settings.is_ok(),
+            "{ratio}"
+        );
+    }
+    let wrong = |endpoint: &str| {
+        faults(from(&format!("[telemetry]\nendpoint = \"{endpoint}\"\n"), &[], &[])).join("\n")
+    };
+    assert!(wrong("https://collector").contains("speaks no TLS"));
+    assert!(wrong("collector:4318").contains("`http://…`"));
+    assert!(wrong("http://").contains("http://host:4318"));
+    assert!(wrong("http://a:sesame@b").contains("telemetry.headers"));
+    assert!(!wrong("http://a:sesame@b").contains("sesame"));
+    let more = "[telemetry]\nsample_ratio = 1.5\nheaders = \"sesame\"\nqueue = 0\n";
+    let more = faults(from(more, &[], &[])).join("\n");
+    for key in ["telemetry.sample_ratio", "telemetry.headers", "telemetry.queue"] {
+        assert!(more.contains(key), "{more}");
+    }
+    assert!(!more.contains("sesame"), "{more}");
+}

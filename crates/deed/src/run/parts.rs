@@ -16,6 +16,7 @@ use deed_projector::{
     run_dispatcher, run_projector,
 };
 use deed_store::{Clock, OsEntropy, SubscriptionConfig, SystemClock};
+use deed_trace::Exemplars;
 use deed_verifier::{Verifier, VerifierConfig, VerifierMetrics, run_verifier};
 use prometheus::Registry;
 use tokio_util::sync::CancellationToken;
@@ -38,6 +39,7 @@ pub(super) struct Parts {
     pub(super) readiness: Readiness,
     clock: Arc<dyn Clock>,
     registry: Registry,
+    exemplars: Exemplars,
     owner: String,
 }
 
@@ -68,6 +70,7 @@ impl Parts {
             ),
             clock: Arc::new(SystemClock),
             registry,
+            exemplars: Exemplars::default(),
             owner,
             settings,
             store,
@@ -129,6 +132,7 @@ impl Parts {
             caps,
             metrics: HttpMetrics::register(&self.registry).map_err(metrics)?,
             leaving,
+            exemplars: self.exemplars.clone(),
             stop,
         })))
     }
@@ -139,6 +143,7 @@ impl Parts {
             readiness: self.readiness.clone(),
             registry: self.registry.clone(),
             ready: ReadyMetric::register(&self.registry).map_err(metrics)?,
+            exemplars: self.exemplars.clone(),
             dead_letters: self.bus.dead_letters(),
         })
     }
@@ -260,7 +265,8 @@ impl Parts {
             .map_err(|error| Failure::Usage(format!("the DNS cannot be asked so: {error}")))?;
         prober.measure(&self.registry).map_err(metrics)?;
         let look: Arc<dyn Look> = Arc::new(prober);
-        let verifier = Verifier::new(self.store.log.clone(), look, self.clock.clone(), config, own);
+        let verifier = Verifier::new(self.store.log.clone(), look, self.clock.clone(), config, own)
+            .with_exemplars(self.exemplars.clone());
         let (bus, verifier) = (self.bus.clone(), Arc::new(verifier));
         tasks.spawn("verifier", async move { run_verifier(&*bus, verifier, stop).await });
         self.readiness.ready("verifier");

@@ -2,7 +2,7 @@
 //! counted, and so is what the receiver does not take.
 use std::time::Duration;
 
-use opentelemetry_otlp::{RetryPolicy, SpanExporter, WithExportConfig as _, WithHttpConfig as _};
+use opentelemetry_otlp::{Protocol, RetryPolicy, SpanExporter, WithExportConfig as _, WithHttpConfig as _};
 use opentelemetry_sdk::Resource;
 use opentelemetry_sdk::error::OTelSdkResult;
 use opentelemetry_sdk::trace::{Span, SpanData, SpanExporter as _, SpanProcessor};
@@ -122,6 +122,7 @@ pub(super) fn start(traces: &Traces, resource: &Resource) -> Result<(Queue, Expo
         .with_http()
         .with_http_client(client)
         .with_endpoint(traces.endpoint.as_str())
+        .with_protocol(Protocol::HttpBinary)
         .with_headers(traces.headers().into_iter().collect())
         .with_timeout(traces.timeout)
         .with_retry_policy(RetryPolicy::disabled())

@@ -14,6 +14,9 @@ pub const PATIENCE: Duration = Duration::from_secs(30);
 /// The pause between two looks at something that is waited for.
 pub const GLANCE: Duration = Duration::from_millis(50);
 
+/// Where the DNS of a test listens unless it matters.
+const DNS: &str = "127.0.0.1:0";
+
 /// The executable, deaf to the environment of whoever runs the tests.
 pub fn deed() -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_deed"));
@@ -97,15 +100,31 @@ impl Dev {
 
     /// With the DNS at this address.
     pub async fn start_with_dns(stage: Stage, dns: &str) -> Self {
-        Self::start_at(stage, dns, None, &[]).await
+        Self::start_at(stage, dns, None, &[], Stdio::piped()).await
     }
 
     /// In a folder that is kept, with variables of the environment.
     pub async fn start_in(stage: Stage, data: Option<&Path>, variables: &[(&str, &str)]) -> Self {
-        Self::start_at(stage, "127.0.0.1:0", data, variables).await
+        Self::start_at(stage, DNS, data, variables, Stdio::piped()).await
     }
 
-    async fn start_at(stage: Stage, dns: &str, data: Option<&Path>, variables: &[(&str, &str)]) -> Self {
+    /// The same with log lines going somewhere.
+    pub async fn start_logging(
+        stage: Stage,
+        data: Option<&Path>,
+        variables: &[(&str, &str)],
+        lines: Stdio,
+    ) -> Self {
+        Self::start_at(stage, DNS, data, variables, lines).await
+    }
+
+    async fn start_at(
+        stage: Stage,
+        dns: &str,
+        data: Option<&Path>,
+        variables: &[(&str, &str)],
+        lines: Stdio,
+    ) -> Self {
         let services = Services::of(stage).await;
         let mut command = deed();
         command.args(["dev", "--json"]);
@@ -122,8 +141,7 @@ impl Dev {
             command.arg("--data").arg(data);
         }
         command.envs(variables.iter().copied());
-        let mut child =
-            command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("the executable starts");
+        let mut child = command.stdout(Stdio::piped()).stderr(lines).spawn().expect("the executable starts");
         let mut line = String::new();
         let out = child.stdout.take().expect("standard output is a pipe");
         BufReader::new(out).read_line(&mut line).expect("standard output can be read");
@@ -219,6 +237,17 @@ impl Dev {
         let output =
             run(&[&["sandbox", "--control", control, "record", "set", name, "TXT"], values].concat());
         assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    }
+
+    /// What a test must find nowhere but where it belongs: the service's passwords, as its addresses have them.
+    pub fn passwords(&self) -> Vec<String> {
+        let Some(Services { database, vhost, .. }) = &self.services else { return vec![] };
+        let password = |url: &str| {
+            let (_, rest) = url.split_once("://")?;
+            let (who, _) = rest.rsplit_once('@')?;
+            Some(format!(":{}@", who.split_once(':')?.1))
+        };
+        [database.url(), vhost.url()].into_iter().filter_map(password).collect()
     }
 
     /// What the operations port says.

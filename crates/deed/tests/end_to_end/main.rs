@@ -7,6 +7,7 @@ mod harness;
 mod apps;
 mod command_line;
 mod lifecycle;
+mod logs;
 mod metrics;
 mod network;
 mod receiver;

@@ -29,6 +29,19 @@ async fn verify(dev: &Dev) -> String {
     answer.headers()["traceparent"].to_str().unwrap().to_owned()
 }
 
+/// What a Prometheus gets that wants examples.
+async fn openmetrics(dev: &Dev) -> String {
+    let client = reqwest::Client::builder().no_proxy().build().unwrap();
+    let asked = client.get(format!("{}/metrics", dev.url("ops")));
+    let answer =
+        asked.header("accept", "application/openmetrics-text;version=1.0.0,*/*;q=0.1").send().await.unwrap();
+    assert_eq!(
+        answer.headers()["content-type"],
+        "application/openmetrics-text; version=1.0.0; charset=utf-8"
+    );
+    answer.text().await.unwrap()
+}
+
 /// The only one of these that is so.
 fn the<'a>(what: &str, spans: &'a [Span], is_it: impl Fn(&Span) -> bool) -> &'a Span {
     let found: Vec<_> = spans.iter().filter(|span| is_it(span)).collect();
@@ -60,6 +73,13 @@ async fn a_claim_is_one_trace_and_what_comes_later_links_to_it(stage: Stage) {
         checked && spans.iter().any(done) && spans.iter().any(second)
     })
     .await;
+    // The request is an example of how long requests take.
+    let metrics = openmetrics(&dev).await;
+    let example = format!("# {{trace_id=\"{TRACE}\"}}");
+    let bucket = "deed_http_request_duration_seconds_bucket{operation=\"VerifyDomainClaim\"";
+    let is_it = |line: &str| line.starts_with(bucket) && line.contains(&example);
+    assert!(metrics.lines().any(is_it), "{metrics}");
+    assert!(metrics.ends_with("# EOF\n"));
     dev.stop();
     let spans = receiver.spans();
 

@@ -17,5 +17,6 @@ mod resolvers;
 mod signed;
 mod sockets;
 mod sparing;
+mod told;
 mod values;
 mod world;
