@@ -105,6 +105,10 @@ restart-drill: drills ## start every process of the server mode anew, one by one
 upgrade-drill: drills ## go on from an older version (PREVIOUS=commit or executable) by way of a mixture, and one step back
 	$(DRILL) upgrade --deed target/release/deed --previous $$(crates/drill/previous.sh $(PREVIOUS)) $(ARGS)
 
+.PHONY: restore-drill
+restore-drill: drills ## back up under load, lose everything, restore to an older point and go on, on PostgreSQL and SQLite
+	$(DRILL) restore --deed target/release/deed $(ARGS)
+
 .PHONY: drills
 drills: services
 	$(CARGO) build --release --quiet --package deed

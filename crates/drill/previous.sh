@@ -35,15 +35,18 @@ if [ ! -x "$executable" ]; then
     source=$place/source
     rm -rf "$source"
     mkdir -p "$source"
-    trap 'rm -rf "$source"' EXIT
+    # What both versions are built on is built once: the folder is shared, and the present executable put back afterwards.
+    folder=$profile
+    [ "$profile" = dev ] && folder=debug
+    built=target/$folder/deed
+    kept=$place/kept
+    [ ! -e "$built" ] || cp "$built" "$kept"
+    trap 'rm -rf "$source"; [ ! -e "$kept" ] || mv -f "$kept" "$built"' EXIT
     git archive "$commit" | tar --extract --directory "$source"
-    # What both versions are built on is built once: the folder is shared, and the executable is moved out of the way.
     flags=(--quiet --package deed --target-dir "$PWD/target")
     [ "$profile" = dev ] || flags+=(--profile "$profile")
     (cd "$source" && "${CARGO:-cargo}" build "${flags[@]}" >&2)
-    folder=$profile
-    [ "$profile" = dev ] && folder=debug
-    cp "target/$folder/deed" "$executable.new"
+    cp "$built" "$executable.new"
     mv "$executable.new" "$executable"
 fi
 echo "$executable"

@@ -68,6 +68,9 @@ impl Exchange {
 
     /// What the conventions for HTTP want to know, but for the path: it has people's domains in it.
     fn describe(&self, method: &'static str, route: Option<&str>) {
+        if !deed_trace::is_kept(&self.span) {
+            return;
+        }
         deed_trace::attribute(&self.span, "http.request.method", method);
         deed_trace::attribute(&self.span, "url.scheme", "http");
         if let Some(route) = route {

@@ -179,7 +179,9 @@ impl Dispatch {
             headers: trace,
             delivery: Requirement::MustReachQueue,
         };
-        deed_trace::attribute(span, "claim", claim.to_string());
+        if deed_trace::is_kept(span) {
+            deed_trace::attribute(span, "claim", claim.to_string());
+        }
         deed_trace::published(
             span,
             deed_trace::Message {

@@ -3,7 +3,7 @@ use std::os::unix::process::CommandExt as _;
 use std::{
     env, fs,
     net::Ipv4Addr,
-    os::unix::fs::{MetadataExt, chown},
+    os::unix::fs::MetadataExt,
     path::{Path, PathBuf},
     process::{Child, Command, Output, Stdio},
     sync::{Arc, Mutex, PoisonError, Weak, mpsc},
@@ -88,6 +88,18 @@ impl Postgres {
         fs::create_dir_all(folder).expect("the folder is made");
         let private = Private::new(folder.to_owned(), port, false, None);
         private.initialise();
+        private.launch().unwrap_or_else(|log| panic!("postgres does not come up:\n{log}"));
+        Self { server: Server::Private(Box::new(private)) }
+    }
+
+    /// Starts a server on data that was restored into the folder `data` of a folder, at any free port. It writes as durably
+    /// as in production. The folder is left behind.
+    ///
+    /// # Panics
+    /// As [`start`](Self::start) does.
+    pub fn start_restored(folder: &Path) -> Self {
+        let private = Private::new(folder.to_owned(), free_port(&[Ipv4Addr::LOCALHOST]), true, None);
+        private.hand_over();
         private.launch().unwrap_or_else(|log| panic!("postgres does not come up:\n{log}"));
         Self { server: Server::Private(Box::new(private)) }
     }
@@ -238,11 +250,18 @@ impl Private {
         format!("postgres://{USER}@127.0.0.1:{}/postgres", self.port)
     }
 
-    fn initialise(&self) {
+    /// Gives the folder and what is in it to the server's user.
+    fn hand_over(&self) {
         if is_root() {
             let (user, group) = user();
-            chown(&self.folder, Some(user), Some(group)).expect("the folder goes to the server's user");
+            let mut chown = bare(Path::new("chown"));
+            chown.args(["--recursive", &format!("{user}:{group}")]).arg(&self.folder);
+            succeed("chown", &chown.output().expect("chown runs"));
         }
+    }
+
+    fn initialise(&self) {
+        self.hand_over();
         let mut initdb = as_user(&program("initdb"));
         initdb.arg("--pgdata").arg(self.data()).args([
             "--auth=trust",

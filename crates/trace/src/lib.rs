@@ -12,4 +12,4 @@ mod span;
 pub use context::TraceContext;
 pub use exemplars::{Exemplar, Exemplars};
 pub use message::{Message, processed, publication, published};
-pub use span::{SAME_TRACE, attribute, failed, follow, links, parent};
+pub use span::{SAME_TRACE, attribute, failed, follow, is_kept, links, parent};

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use tracing::{Span, debug_span};
 
-use crate::{TraceContext, attribute, follow};
+use crate::{TraceContext, attribute, follow, is_kept};
 
 /// A message on its way.
 #[derive(Debug, Clone, Copy)]
@@ -43,7 +43,7 @@ pub fn processed(span: &Span, message: Message<'_>) {
 }
 
 fn tell(span: &Span, message: Message<'_>, name: &'static str, kind: &'static str) {
-    if span.is_disabled() {
+    if !is_kept(span) {
         return;
     }
     attribute(span, "messaging.system", message.system);

@@ -44,6 +44,11 @@ pub fn links<'a>(span: &Span, causes: impl IntoIterator<Item = &'a TraceContext>
     }
 }
 
+/// Whether anything that is told of a span is kept. Begins the span: its parent is settled then.
+pub fn is_kept(span: &Span) -> bool {
+    !span.is_disabled() && span.context().span().is_recording()
+}
+
 /// Tells something of a span to the trace alone.
 pub fn attribute(span: &Span, key: &'static str, value: impl Into<Value>) {
     span.set_attribute(key, value);
@@ -129,7 +134,7 @@ mod tests {
             let span = debug_span!("work.alone");
             parent(&span, &cause(CAUSE));
             failed(&span, "timeout");
-            assert_eq!(TraceContext::of(&span), None);
+            assert_eq!((TraceContext::of(&span), is_kept(&span)), (None, false));
         });
     }
 }

@@ -73,6 +73,8 @@ async fn a_claim_is_one_trace_and_what_comes_later_links_to_it(stage: Stage) {
         checked && spans.iter().any(done) && spans.iter().any(second)
     })
     .await;
+    // A question to the store that no trace led to.
+    assert_eq!(dev.ops("/v1/tls/ask?domain=search.acme.com").await.0, 404);
     // The request is an example of how long requests take.
     let metrics = openmetrics(&dev).await;
     let example = format!("# {{trace_id=\"{TRACE}\"}}");

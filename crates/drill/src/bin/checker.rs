@@ -23,6 +23,12 @@ struct Options {
     /// The queue that has listened to all events; without it what was published is not looked at
     #[arg(long)]
     spy: Option<String>,
+    /// Whose events are looked at, by the `source` of their messages; by default everybody's
+    #[arg(long)]
+    source: Option<String>,
+    /// What stands up to here in the log was published before the queue listened
+    #[arg(long, default_value_t = 0)]
+    heard_after: i64,
     /// Messages may leave out fields that an older version did not know
     #[arg(long)]
     thinned: bool,
@@ -65,6 +71,7 @@ async fn run(options: Options) -> anyhow::Result<bool> {
         taken_at: taken.taken_at,
         queues,
         heard,
+        heard_after: options.heard_after,
         thinned: options.thinned,
         dns: journal::read(&options.dns)?,
         acknowledged: journal::read(&options.acknowledged)?,
@@ -101,5 +108,6 @@ async fn of_broker(options: &Options) -> anyhow::Result<(Option<Vec<Queue>>, Opt
         Some(queue) => Some(management.heard(queue).await.context("reading what was published")?),
         None => None,
     };
-    Ok((Some(queues), heard))
+    let wanted = |heard: &Heard| options.source.as_ref().is_none_or(|source| heard.source == *source);
+    Ok((Some(queues), heard.map(|heard| heard.into_iter().filter(wanted).collect())))
 }

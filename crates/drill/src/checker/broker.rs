@@ -18,6 +18,8 @@ pub struct Queue {
 /// An event as somebody who listens got it.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Heard {
+    /// Who published it.
+    pub source: String,
     /// Its place in the log, by its id `evt_…`.
     pub position: i64,
     /// The stream.
@@ -44,7 +46,13 @@ impl Heard {
         let word = |key: &str| Some(event[key].as_str()?.to_owned());
         let position = event["id"].as_str()?.strip_prefix("evt_")?.parse().ok()?;
         let data = event["data"].clone();
-        Some(Self { position, stream: word("subject")?, version: word("streamversion")?, data })
+        Some(Self {
+            source: word("source")?,
+            position,
+            stream: word("subject")?,
+            version: word("streamversion")?,
+            data,
+        })
     }
 }
 

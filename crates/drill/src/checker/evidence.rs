@@ -25,6 +25,8 @@ pub struct Evidence {
     pub queues: Option<Vec<Queue>>,
     /// The events that were published, as somebody who listens to all of them got them.
     pub heard: Option<Vec<Heard>>,
+    /// What stands up to here in the log was published before anybody listened.
+    pub heard_after: i64,
     /// Messages may leave out fields: an older relay that did not know them has passed them on.
     pub thinned: bool,
     /// The DNS server's journal.

@@ -68,21 +68,12 @@ fn ownership(row: Value) -> anyhow::Result<(String, OwnershipRow)> {
     Ok((stream, OwnershipRow { version, body }))
 }
 
+/// A row of `claims` as it is asked for; no app is the workspace's own.
+type Claim = (String, String, i64, String, Option<String>, String, String, String, i64, i64, Value);
+
 fn claim(row: Value) -> anyhow::Result<(String, ClaimRow)> {
-    let (id, stream, version, workspace, app, name, scope, status, initiated_at, open, body): (
-        String,
-        String,
-        i64,
-        String,
-        // None is the workspace's own.
-        Option<String>,
-        String,
-        String,
-        String,
-        i64,
-        i64,
-        Value,
-    ) = Deserialize::deserialize(row)?;
+    let (id, stream, version, workspace, app, name, scope, status, initiated_at, open, body) =
+        Claim::deserialize(row)?;
     let (app, open) = (app.filter(|app| !app.is_empty()), open == 1);
     Ok((id, ClaimRow { stream, version, workspace, app, name, scope, status, initiated_at, open, body }))
 }

@@ -218,6 +218,7 @@ fn acknowledged() -> Vec<Acknowledged> {
 fn heard() -> Vec<Heard> {
     let log = log();
     let hear = |row: &LogRow| Heard {
+        source: "/deed".to_owned(),
         position: row.position,
         stream: row.stream.clone(),
         version: row.version.to_string(),
@@ -236,6 +237,7 @@ pub fn evidence() -> Evidence {
         taken_at: micros(100),
         queues: Some(vec![queue("deed.verification"), queue("deed.verification.dead")]),
         heard: Some(heard()),
+        heard_after: 0,
         thinned: false,
         dns: dns(),
         acknowledged: acknowledged(),

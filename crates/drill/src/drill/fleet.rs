@@ -14,6 +14,7 @@ use super::balancer::Api;
 use super::executable::{Executable, bare};
 use super::notes::Notes;
 use super::place::{Place, Role};
+use super::usage::Usage;
 
 /// How soon a process that ended by itself is started again.
 const AGAIN: Duration = Duration::from_secs(1);
@@ -165,6 +166,12 @@ impl Fleet {
     pub async fn is_up(&mut self, member: usize) -> bool {
         let Some(member) = self.members.get_mut(member) else { return false };
         member.child.is_some() && (member.ready || member.asked(&self.http).await)
+    }
+
+    /// What the processes of a kind that run now have used since they were started.
+    pub fn usage(&self, role: Role) -> Usage {
+        let of = self.members.iter().filter(|member| member.role == role).filter_map(Member::pid);
+        of.map(Usage::of).fold(Usage::default(), Usage::and)
     }
 
     /// How many processes run each executable, in words.

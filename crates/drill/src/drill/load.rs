@@ -160,6 +160,16 @@ impl Load {
     }
 }
 
+impl Load {
+    /// Leaves everything as it is: nobody answers any more.
+    pub async fn abandon(self) -> Arc<Shared> {
+        self.stop.cancel();
+        self.shared.talk.abandon.cancel();
+        let _ = self.driver.await;
+        self.shared
+    }
+}
+
 /// How fast.
 #[derive(Debug, Clone, Copy)]
 pub struct Pace {
@@ -327,6 +337,16 @@ impl Shared {
         self.acknowledged(Promise::Cancelled, claim);
         self.tally.cancelled.fetch_add(1, Ordering::Relaxed);
         Some(())
+    }
+
+    /// Withdraws a claim that nobody proves any more. It may be over meanwhile.
+    pub async fn withdraw(&self, workspace: &str, name: &str) {
+        let Some(workspace) = WORKSPACES.iter().position(|known| *known == workspace) else { return };
+        let Some(key) = self.keys.get(workspace) else { return };
+        let request = changing(Method::DELETE, format!("/v1/domains/claims/{name}"), None, name, workspace);
+        let idempotency_key = Some(format!("{name}/{workspace}/withdraw"));
+        let request = Request { idempotency_key, ..request };
+        self.talk.ask(key, &request).await;
     }
 
     async fn until_verified(&self, claim: &Claimed) -> Option<()> {

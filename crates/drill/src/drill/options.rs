@@ -22,6 +22,8 @@ pub enum Drill {
     Faults(FaultOptions),
     /// Start every process anew, one after the other, while clients ask
     Restart(RestartOptions),
+    /// Back up under load, lose everything, restore elsewhere, and go on
+    Restore(RestoreOptions),
     /// Go on to a newer version while clients ask, by way of a mixture of both
     Upgrade(UpgradeOptions),
 }
@@ -79,9 +81,39 @@ pub struct RestartOptions {
     /// How often every process is started anew
     #[arg(long, default_value_t = 3)]
     pub rounds: usize,
+    /// How long the load runs in peace before, in seconds
+    #[arg(long, default_value_t = 5)]
+    pub peace_seconds: u64,
     /// The service's `server.shutdown_delay`, in milliseconds
     #[arg(long, default_value_t = 2000)]
     pub shutdown_delay_ms: u64,
+}
+
+/// The drill of backups.
+#[derive(Debug, Clone, Args)]
+pub struct RestoreOptions {
+    #[command(flatten)]
+    pub common: Common,
+    /// The folder of the scripts that back up and restore
+    #[arg(long, default_value = "deploy/scripts")]
+    pub scripts: PathBuf,
+    /// How long the load runs before and after, in seconds
+    #[arg(long, default_value_t = 15)]
+    pub seconds: u64,
+    /// Only this backup; may be repeated
+    #[arg(long, value_enum)]
+    pub only: Vec<Backup>,
+}
+
+/// Kinds of backups.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub enum Backup {
+    /// Of what cannot be made again, by `pg_dump`, with a fresh broker
+    Log,
+    /// Of the whole server, by `pg_basebackup` and archived write-ahead logs, to an older point, with the broker as it was
+    Server,
+    /// Of a SQLite file
+    File,
 }
 
 /// The drill of an upgrade.

@@ -77,7 +77,7 @@ pub struct Place {
 }
 
 /// An address with another host and port.
-fn through(url: &str, gate: SocketAddr) -> anyhow::Result<String> {
+pub(super) fn through(url: &str, gate: SocketAddr) -> anyhow::Result<String> {
     let mut url: reqwest::Url = url.parse()?;
     ensure!(
         url.set_ip_host(gate.ip()).is_ok() && url.set_port(Some(gate.port())).is_ok(),
@@ -91,6 +91,25 @@ fn target(url: &str) -> anyhow::Result<SocketAddr> {
     Ok((Ipv4Addr::LOCALHOST, url.port().context("an address has a port")?).into())
 }
 
+async fn gates(database: &str, vhost: &VHost) -> anyhow::Result<Vec<Gates>> {
+    let mut gates = vec![];
+    for role in Role::ALL {
+        let postgres = Proxy::start(target(database)?).await;
+        let rabbit = Proxy::start(target(vhost.url())?).await;
+        gates.push(Gates { role, postgres, rabbit });
+    }
+    Ok(gates)
+}
+
+/// Which broker a restored service has.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Broker {
+    /// The one it had, with what waits there.
+    Same,
+    /// An empty one.
+    Fresh,
+}
+
 impl Place {
     /// Starts everything but the service, and prepares the database.
     pub async fn start(deed: Executable, folder: &Path) -> anyhow::Result<Self> {
@@ -98,12 +117,7 @@ impl Place {
         let database = postgres.database().await.url().to_owned();
         let rabbit = RabbitMq::start().await;
         let vhost = rabbit.vhost().await;
-        let mut gates = vec![];
-        for role in Role::ALL {
-            let postgres = Proxy::start(target(&database)?).await;
-            let rabbit = Proxy::start(target(vhost.url())?).await;
-            gates.push(Gates { role, postgres, rabbit });
-        }
+        let gates = gates(&database, &vhost).await?;
         let records = Records::new(&folder.join("dns.jsonl"))?;
         let dns = DnsServer::start(Ipv4Addr::LOCALHOST, free_port(&[Ipv4Addr::LOCALHOST]), records).await?;
         let environment = environment(folder, &dns)?;
@@ -130,6 +144,56 @@ impl Place {
             place.keys.push(made["secret"].as_str().context("a key has a secret")?.to_owned());
         }
         Ok(place)
+    }
+
+    /// Another database in the place of the one that was lost, and its broker or a fresh one. The servers that are not used
+    /// any more are given back.
+    pub async fn restored(
+        self,
+        postgres: Postgres,
+        database: String,
+        broker: Broker,
+    ) -> anyhow::Result<(Self, Arc<Postgres>)> {
+        let Self { folder, deed, postgres: lost, rabbit, vhost, dns, keys, environment, .. } = self;
+        let (rabbit, vhost) = match broker {
+            Broker::Same => (rabbit.into_inner(), vhost),
+            Broker::Fresh => {
+                drop((vhost, rabbit));
+                let rabbit = RabbitMq::start().await;
+                let vhost = rabbit.vhost().await;
+                (rabbit, vhost)
+            }
+        };
+        let (gates, management) = (gates(&database, &vhost).await?, rabbit.management_url());
+        let (postgres, rabbit) = (Mutex::new(Arc::new(postgres)), Mutex::new(rabbit));
+        let place = Self {
+            folder,
+            deed,
+            postgres,
+            database,
+            rabbit,
+            vhost,
+            management,
+            gates,
+            dns,
+            keys,
+            environment,
+        };
+        Ok((place, lost.into_inner()))
+    }
+
+    /// Sets a key for every process from now on.
+    pub fn set(&mut self, variable: &str, value: &str) {
+        self.environment.push((variable.to_owned(), value.to_owned()));
+    }
+
+    /// Makes the exchange that events go to before the service does, so that somebody can listen from the first event on.
+    pub async fn make_exchange(&self) -> anyhow::Result<()> {
+        let path = format!("exchanges/{}/{EXCHANGE}", self.vhost.name());
+        let body = json!({ "type": "topic", "durable": true });
+        let (status, answer) = self.vhost.ask(Method::PUT, &path, Some(body)).await;
+        ensure!(status.is_success(), "the exchange is not made: {status} {answer}");
+        Ok(())
     }
 
     /// Listens to all events from now on, as an integrator would, for the checker to see what was published.

@@ -11,8 +11,6 @@ use super::scene::Scene;
 use super::script::until_recovered;
 use super::talk::Counters;
 
-/// How long the load runs in peace before the first restart.
-const PEACE: Duration = Duration::from_secs(5);
 /// Peace between two restarts: the balancer has to have seen that the first is over.
 const BETWEEN: Duration = Duration::from_secs(1);
 
@@ -22,7 +20,7 @@ pub async fn drill(options: &RestartOptions, folder: &Path) -> anyhow::Result<bo
     let scene = Scene::set(&options.common, folder, &deed, Heed::Readyz).await?;
     let acts = async |ground: &super::faults::Ground, notes: &super::notes::Notes| {
         let mut rolled = Rolled::default();
-        tokio::time::sleep(PEACE).await;
+        tokio::time::sleep(Duration::from_secs(options.peace_seconds)).await;
         let members = ground.fleet.lock().await.members.len();
         for round in 1..=options.rounds {
             notes.say(&format!("round {round}"));

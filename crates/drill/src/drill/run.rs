@@ -5,7 +5,7 @@ use anyhow::Context as _;
 use tempfile::TempDir;
 
 use super::options::{Common, Drill, Options};
-use super::{fault_drill, restart, upgrade};
+use super::{fault_drill, restart, restore, upgrade};
 
 impl Drill {
     fn common(&self) -> &Common {
@@ -13,6 +13,7 @@ impl Drill {
             Self::Faults(options) => &options.common,
             Self::Restart(options) => &options.common,
             Self::Upgrade(options) => &options.common,
+            Self::Restore(options) => &options.common,
         }
     }
 
@@ -21,6 +22,7 @@ impl Drill {
             Self::Faults(options) => fault_drill::drill(options, folder).await,
             Self::Restart(options) => restart::drill(options, folder).await,
             Self::Upgrade(options) => upgrade::drill(options, folder).await,
+            Self::Restore(options) => restore::drill(options, folder).await,
         }
     }
 }

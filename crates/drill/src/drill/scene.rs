@@ -1,4 +1,5 @@
 //! What every drill begins and ends with: everything is started and loaded, and in the end it comes to rest and is judged.
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::sync::Arc;
@@ -14,13 +15,14 @@ use super::executable::{Executable, bare};
 use super::faults::Ground;
 use super::fleet::Fleet;
 use super::load::{Load, Pace, Shared};
+use super::lost::{self, Window};
 use super::notes::Notes;
 use super::options::Common;
-use super::place::{Place, SPY, VISIBILITY};
+use super::place::{Place, Role, SPY, VISIBILITY};
 use super::progress::{Progress, Watch};
 use super::script::until_recovered;
 use super::talk::Talk;
-use crate::checker::{Management, Queue};
+use crate::checker::{Database, Management, Queue};
 use crate::journal::Journal;
 
 /// How long clients may take for their last answers.
@@ -41,7 +43,18 @@ pub struct Scene {
     checker: PathBuf,
     /// The executable that is there in the end.
     deed: Executable,
+    /// What was lost before, where anything was.
+    lost: Option<Window>,
     _watch: Watch,
+}
+
+/// What is left of a scene whose service and database are gone.
+pub struct Struck {
+    pub place: Place,
+    pub notes: Notes,
+    pub seed: u64,
+    pub checker: PathBuf,
+    pub deed: Executable,
 }
 
 impl Scene {
@@ -58,17 +71,47 @@ impl Scene {
         last: &Executable,
         heed: Heed,
     ) -> anyhow::Result<Self> {
+        let struck = Self::prepared(common, folder, first, last).await?;
+        Self::on(struck, common, None, heed).await
+    }
+
+    /// Everything but the service.
+    pub async fn prepared(
+        common: &Common,
+        folder: &Path,
+        first: &Executable,
+        last: &Executable,
+    ) -> anyhow::Result<Struck> {
         let seed = common.seed.unwrap_or_else(|| fastrand::u64(1..1 << 32));
         println!("seed {seed}, logs in {}", folder.display());
         let checker = checker(common)?;
         let notes = Notes::new(&folder.join("notes.jsonl"))?;
-        let place = Arc::new(Place::start(first.clone(), folder).await?);
+        let place = Place::start(first.clone(), folder).await?;
         notes.say("PostgreSQL, RabbitMQ and the DNS are up");
+        Ok(Struck { place, notes, seed, checker, deed: last.clone() })
+    }
+
+    /// Starts the service on what is there, and a load on it.
+    pub async fn on(
+        struck: Struck,
+        common: &Common,
+        lost: Option<Window>,
+        heed: Heed,
+    ) -> anyhow::Result<Self> {
+        let Struck { place, notes, seed, checker, deed } = struck;
+        if lost.is_some() {
+            place.make_exchange().await?;
+            place.listen().await?;
+        }
+        let place = Arc::new(place);
         let fleet = Fleet::start(&place, &notes).await?;
-        place.listen().await?;
+        if lost.is_none() {
+            place.listen().await?;
+        }
         notes.say("every process is ready");
         let talk = Talk::new(Balancer::new(&fleet.apis(), heed)?, notes.clone())?;
-        let journal = Journal::create(&folder.join("acknowledged.jsonl"))?;
+        let journal = if lost.is_some() { lost::AFTER } else { lost::BEFORE };
+        let journal = Journal::create(&place.folder.join(journal))?;
         let tempo = Pace { rate: common.rate, in_hand: common.in_hand, seed };
         let (keys, records) = (place.keys.clone(), place.dns.records().clone());
         let load = Load::start(talk, keys, records, journal, notes.clone(), tempo);
@@ -76,7 +119,36 @@ impl Scene {
         let management = Management::new(&place.management, place.vhost.name())?;
         let fleet = Arc::new(Mutex::new(fleet));
         let ground = Ground { place, fleet, progress, management, load: Arc::clone(&load.shared) };
-        Ok(Self { ground, notes, seed, load, checker, deed: last.clone(), _watch: watch })
+        Ok(Self { ground, notes, seed, load, checker, deed, lost, _watch: watch })
+    }
+
+    /// Does something while the processes are looked after.
+    pub async fn meanwhile<T>(
+        &self,
+        acts: impl AsyncFnOnce(&Ground, &Notes) -> anyhow::Result<T>,
+    ) -> anyhow::Result<T> {
+        tokio::select! {
+            acted = acts(&self.ground, &self.notes) => acted,
+            failed = look_after(&self.ground) => Err(failed),
+        }
+    }
+
+    /// Every process of the service and the database are gone at once, and nobody is told.
+    pub async fn strike(self) -> anyhow::Result<Struck> {
+        let Self { ground, notes, seed, load, checker, deed, _watch: watch, .. } = self;
+        let Ground { place, fleet, .. } = ground;
+        let members = fleet.lock().await.members.len();
+        for member in 0..members {
+            fleet.lock().await.kill(member)?;
+        }
+        load.abandon().await;
+        drop((fleet, watch));
+        let place = Arc::into_inner(place).context("nobody else uses the place")?;
+        let postgres = Arc::clone(&*place.postgres.lock().await);
+        tokio::task::spawn_blocking(move || postgres.stop_immediate()).await?;
+        notes.say("the service and its database are gone");
+        // Names of the next load are others.
+        Ok(Struck { place, notes, seed: seed ^ 1, checker, deed })
     }
 
     /// Does something while the processes are looked after, and ends with the load, rest and the checker's verdict.
@@ -92,7 +164,7 @@ impl Scene {
             let healed = Instant::now();
             match until_recovered(ground, healed).await {
                 Some(at) => {
-                    notes.say(&format!("all goes on {:.1} s after that", (at - healed).as_secs_f64()))
+                    notes.say(&format!("all goes on {:.1} s after that", (at - healed).as_secs_f64()));
                 }
                 None => notes.anomaly("not everything goes on after everything is healed"),
             }
@@ -106,20 +178,30 @@ impl Scene {
     }
 
     async fn end<T>(self, acted: T) -> anyhow::Result<Played<T>> {
-        let Self { ground, notes, load, checker, deed, .. } = self;
+        let Self { ground, notes, load, checker, deed, lost, .. } = self;
         let judged = async {
             let load = load.finish(LAST_ANSWERS).await;
             notes.say("the load is over");
-            rest(&ground, &load, &notes).await;
-            anyhow::Ok((checked(&checker, &deed, &ground.place, &notes).await?, load))
+            let mut owed = load.published();
+            if let Some(lost) = &lost {
+                let folder = &ground.place.folder;
+                owed.extend(lost.owed(folder)?);
+                let taken = Database::connect(&ground.place.database).await?.snapshot().await?;
+                lost::withdraw(lost::in_vain(&taken, folder)?, &load).await;
+            }
+            rest(&ground, &owed, &notes).await;
+            anyhow::Ok((checked(&checker, &deed, &ground.place, lost.as_ref(), &notes).await?, load))
         };
         let (verdict, load) = tokio::select! {
             judged = judged => judged?,
             failed = look_after(&ground) => return Err(failed),
         };
-        ground.fleet.lock().await.stop().await?;
+        let mut fleet = ground.fleet.lock().await;
+        let used = Role::ALL.map(|role| format!("{} {}", role.word(), fleet.usage(role))).join(" · ");
+        fleet.stop().await?;
+        drop(fleet);
         let verified = ground.progress.latest().map_or(0, |sample| sample.verified);
-        Ok(Played { acted, ground, notes, load, verdict, verified })
+        Ok(Played { acted, ground, notes, load, verdict, verified, used })
     }
 }
 
@@ -130,7 +212,9 @@ pub struct Played<T> {
     notes: Notes,
     pub load: Arc<Shared>,
     verdict: bool,
-    pub verified: usize,
+    verified: usize,
+    /// What the processes that ran in the end have used.
+    used: String,
 }
 
 impl<T> Played<T> {
@@ -143,7 +227,8 @@ impl<T> Played<T> {
 
     /// What the load has done and how it was answered.
     pub fn told(&self) -> String {
-        format!("{}\n{}", done(&self.load, self.verified), self.load.talk.counters.told())
+        let (done, answered) = (done(&self.load, self.verified), self.load.talk.counters.told());
+        format!("{done}\n{answered}\n{}", self.used)
     }
 
     /// Says what was wrong, keeps what helps to find the cause, and tells whether nothing was.
@@ -175,11 +260,10 @@ async fn look_after(ground: &Ground) -> anyhow::Error {
 }
 
 /// Waits until all that was published is verified and nothing is under way any more.
-async fn rest(ground: &Ground, load: &Shared, notes: &Notes) {
-    let published = load.published();
+async fn rest(ground: &Ground, published: &BTreeSet<String>, notes: &Notes) {
     let (begun, mut since) = (Instant::now(), None);
     loop {
-        let missing = ground.progress.missing(&published);
+        let missing = ground.progress.missing(published);
         let seen = ground.progress.latest().and_then(|sample| sample.seen).unwrap_or_default();
         let behind = (seen.head - seen.read_models) + (seen.head - seen.relay);
         let queues = ground.management.queues().await.ok();
@@ -215,28 +299,36 @@ pub fn checker(options: &Common) -> anyhow::Result<PathBuf> {
 }
 
 /// Runs the checker, and tells its verdict.
-async fn checked(checker: &Path, deed: &Executable, place: &Place, notes: &Notes) -> anyhow::Result<bool> {
+async fn checked(
+    checker: &Path,
+    deed: &Executable,
+    place: &Place,
+    lost: Option<&Window>,
+    notes: &Notes,
+) -> anyhow::Result<bool> {
     notes.say("the checker looks");
     // The version that everything began with may have left out of messages what it did not know.
     let thinned = !place.deed.relays_whole();
+    let (mut dns, mut acknowledged) = (place.folder.join(lost::DNS), place.folder.join(lost::BEFORE));
+    let mut heard = vec![];
+    if let Some(lost) = lost {
+        lost.owed(&place.folder)?;
+        (dns, acknowledged) = (place.folder.join(lost::DNS_OWED), place.folder.join(lost::OWED));
+        heard = lost.heard();
+    }
     let mut command = bare(checker);
     command.envs(deed.settings(place.direct()));
     let mut command = tokio::process::Command::from(command);
     command
-        .args([
-            "--database",
-            &place.database,
-            "--management",
-            &place.management,
-            "--vhost",
-            place.vhost.name(),
-        ])
+        .args(["--database", &place.database])
+        .args(["--management", &place.management, "--vhost", place.vhost.name()])
         .args(["--spy", SPY])
+        .args(heard)
         .args(thinned.then_some("--thinned"))
         .arg("--dns")
-        .arg(place.folder.join("dns.jsonl"))
+        .arg(dns)
         .arg("--acknowledged")
-        .arg(place.folder.join("acknowledged.jsonl"))
+        .arg(acknowledged)
         .args(["--visibility-ms", &VISIBILITY.as_millis().to_string()])
         .arg("--deed")
         .arg(&deed.path)

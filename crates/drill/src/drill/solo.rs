@@ -163,14 +163,20 @@ impl Solo {
     }
 
     /// Has the checker look, which folds the lists again as well.
-    pub fn judged(&self, checker: &Path, deed: &Executable, journal: &str) -> anyhow::Result<bool> {
+    pub fn judged(
+        &self,
+        checker: &Path,
+        deed: &Executable,
+        dns: &str,
+        journal: &str,
+    ) -> anyhow::Result<bool> {
         let mut command = super::executable::bare(checker);
         command
             .envs(deed.settings(self.environment.clone()))
             .arg("--database")
             .arg(self.file())
             .arg("--dns")
-            .arg(self.folder.join("dns.jsonl"))
+            .arg(self.folder.join(dns))
             .arg("--acknowledged")
             .arg(self.folder.join(journal))
             .args(["--visibility-ms", &VISIBILITY.as_millis().to_string()])

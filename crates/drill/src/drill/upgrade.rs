@@ -8,6 +8,7 @@ use super::balancer::Heed;
 use super::executable::Executable;
 use super::faults::Ground;
 use super::load::Pace;
+use super::lost;
 use super::notes::Notes;
 use super::options::UpgradeOptions;
 use super::place::Role;
@@ -17,9 +18,7 @@ use super::scene::{Scene, checker};
 use super::script::until_recovered;
 use super::solo::Solo;
 
-/// What clients of the embedded mode were told.
-const JOURNAL: &str = "acknowledged.jsonl";
-/// How long they may take for their last answers.
+/// How long clients of the embedded mode may take for their last answers.
 const PATIENCE: Duration = Duration::from_mins(1);
 /// How long the load runs in peace before the first change.
 const PEACE: Duration = Duration::from_secs(8);
@@ -58,7 +57,7 @@ async fn embedded(
     let notes = Notes::new(&folder.join("notes.jsonl"))?;
     solo.start(old).await?;
     let pace = Pace { rate: options.common.rate, in_hand: options.common.in_hand, seed: 1 };
-    let load = solo.load(old, &notes, pace, JOURNAL)?;
+    let load = solo.load(old, &notes, pace, lost::BEFORE)?;
     notes.say("the old version serves from a SQLite file");
     tokio::time::sleep(PEACE).await;
     for (deed, what) in [
@@ -67,9 +66,9 @@ async fn embedded(
         (new, "and forward again"),
     ] {
         if what.contains("killed") {
-            solo.kill()?
+            solo.kill()?;
         } else {
-            solo.end().await?
+            solo.end().await?;
         }
         match solo.start(deed).await {
             Ok(took) => notes.say(&format!("{what}: ready {:.2} s after its start", took.as_secs_f64())),
@@ -82,11 +81,13 @@ async fn embedded(
     }
     let load = load.finish(PATIENCE).await;
     solo.rest(&load.published()).await?;
-    let good = solo.judged(&checker(&options.common)?, new, JOURNAL)?;
+    let good = solo.judged(&checker(&options.common)?, new, lost::DNS, lost::BEFORE)?;
     solo.end().await?;
     println!("{}", load.talk.counters.told());
     let (anomalies, first) = notes.anomalies();
-    first.iter().for_each(|anomaly| println!("  {anomaly}"));
+    for anomaly in &first {
+        println!("  {anomaly}");
+    }
     Ok(good && anomalies == 0)
 }
 

@@ -21,7 +21,8 @@ fn covers(whole: &Value, part: &Value) -> bool {
 pub(super) fn announced(case: &Case<'_>) -> Checked {
     let Some(heard) = &case.evidence.heard else { return (0, vec![]) };
     let log = &case.evidence.log;
-    let mut missing: BTreeSet<i64> = log.iter().map(|row| row.position).collect();
+    let mut missing: BTreeSet<i64> =
+        log.iter().map(|row| row.position).filter(|position| *position > case.evidence.heard_after).collect();
     let mut findings = vec![];
     for event in heard {
         let position = event.position;

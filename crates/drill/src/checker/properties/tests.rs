@@ -28,6 +28,7 @@ fn broken_by(change: impl FnOnce(&mut Evidence)) -> BTreeSet<&'static str> {
 /// What is done to the log is done before it is published.
 fn hear_again(evidence: &mut Evidence) {
     let hear = |row: &LogRow| Heard {
+        source: "/deed".to_owned(),
         position: row.position,
         stream: row.stream.clone(),
         version: row.version.to_string(),
