@@ -70,7 +70,7 @@ APPEND = [
           "`unavailable` means that the database gave no answer.", "ops",
           [("{{result}}", "sum by (result) (rate(deed_appends_total[$__rate_interval]))")], stacked=True),
     lines("Time to append", "From asking to the durable answer, the wait for a place in a transaction included.", "s",
-          quantiles("deed_append_duration_seconds"), exemplars=True),
+          quantiles("deed_append_duration_seconds")),
     lines("Appends in a transaction", "How many are written as one: more while the database is busy.", "short",
           [("mean", "sum(rate(deed_append_batch_size_sum[$__rate_interval])) / sum(rate(deed_append_batch_size_count[$__rate_interval]))"),
            ("99 %", "histogram_quantile(0.99, sum by (le) (rate(deed_append_batch_size_bucket[$__rate_interval])))")]),

@@ -39,14 +39,15 @@ def questions(text):
 
 
 def confirmed(rule, prometheus, services, scale):
-    """How many expressions and statements there are, and those that answer nothing or not at all."""
+    """How many expressions and statements there are, and those that answer nothing or not at all. A database that is away is
+    asked nothing."""
     text = of(rule)
     asked, dumb = 0, []
     for expression in expressions(text):
         asked += 1
         if not prometheus.values(faster(expression, scale)):
             dumb.append(expression)
-    for question in questions(text):
+    for question in questions(text) if services.is_up() else []:
         asked += 1
         try:
             services.sql(question)

@@ -72,6 +72,10 @@ class Prometheus:
         found = self.get("query_range", query=query, start=since, end=now, step=max(1, (now - since) / 60))
         return sum(any(value != "NaN" for _, value in result["values"]) for result in found["result"])
 
+    def exemplars(self, query, since):
+        """How many there are of a query's series."""
+        return sum(len(series["exemplars"]) for series in self.get("query_exemplars", query=query, start=since, end=time.time()))
+
     def rules(self):
         """Every alert's rule: name and severity, and how it stands."""
         groups = self.get("rules", type="alert")["groups"]

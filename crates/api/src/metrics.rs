@@ -129,8 +129,8 @@ impl ReadyMetric {
     /// # Errors
     /// When it is registered already.
     pub fn register(registry: &Registry) -> Result<Self, prometheus::Error> {
-        let help =
-            "1 while the process is ready, as /readyz tells it; looked at whenever metrics are asked for.";
+        let help = "1 while the process is ready, as /readyz tells it, with a store that answers within half a second; \
+                    looked at whenever metrics are asked for.";
         let ready = IntGauge::new("deed_ready", help)?;
         registry.register(Box::new(ready.clone()))?;
         Ok(Self(ready))

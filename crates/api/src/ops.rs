@@ -31,6 +31,8 @@ use crate::server::run_until;
 
 /// How long readiness and TLS questions wait for the store.
 const PATIENCE: Duration = Duration::from_secs(2);
+/// How long metrics wait for it: all the others are wanted as well, just then, by somebody who does not wait for long.
+const HASTE: Duration = Duration::from_millis(500);
 
 /// Which parts of the process are ready; cloned handles tell the same.
 #[derive(Debug, Clone)]
@@ -89,10 +91,10 @@ pub struct OpsParts {
 }
 
 impl OpsParts {
-    /// What keeps the process from being ready, the store included.
-    async fn waiting_for(&self) -> BTreeMap<&'static str, String> {
+    /// What keeps the process from being ready, a store included that does not answer in time.
+    async fn waiting_for(&self, patience: Duration) -> BTreeMap<&'static str, String> {
         let mut waiting = self.readiness.waiting_for();
-        let asked = tokio::time::timeout(PATIENCE, self.store.last_position()).await;
+        let asked = tokio::time::timeout(patience, self.store.last_position()).await;
         if !matches!(asked, Ok(Ok(_))) {
             waiting.insert("store", "does not answer".to_owned());
         }
@@ -182,7 +184,7 @@ async fn livez() -> HttpResponse {
 }
 
 async fn readyz(parts: web::Data<OpsParts>) -> HttpResponse {
-    let waiting = parts.waiting_for().await;
+    let waiting = parts.waiting_for(PATIENCE).await;
     if waiting.is_empty() {
         say(StatusCode::OK, &json!({ "status": "ready" }))
     } else {
@@ -191,7 +193,7 @@ async fn readyz(parts: web::Data<OpsParts>) -> HttpResponse {
 }
 
 async fn metrics(parts: web::Data<OpsParts>, req: HttpRequest) -> HttpResponse {
-    parts.ready.set(parts.waiting_for().await.is_empty());
+    parts.ready.set(parts.waiting_for(HASTE).await.is_empty());
     let mut accepted = req.headers().get_all(header::ACCEPT).filter_map(|value| value.to_str().ok());
     if accepted.any(openmetrics::is_wanted) {
         let text = openmetrics::text(&parts.registry.gather(), &parts.exemplars);
@@ -265,12 +267,16 @@ mod tests {
     use std::net::Ipv4Addr;
 
     use actix_web::test::TestRequest;
+    use async_trait::async_trait;
     use deed_bus::{Bus as _, InProcess, InProcessConfig, Topology};
     use deed_claims::Outcome;
-    use deed_store::KeyScope;
+    use deed_store::{
+        Append, AppendError, Appended, KeyScope, Position, RecordedEvent, Unavailable, Version,
+    };
     use serde_json::{Value, json};
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
     use tokio::net::TcpStream;
+    use tokio::sync::watch;
 
     use super::testing::{ask, parts_with};
     use super::*;
@@ -391,6 +397,41 @@ mod tests {
         assert_eq!(ready().await, "1");
         harness.store.close().await.unwrap();
         assert_eq!(ready().await, "0");
+    }
+
+    /// Takes questions and never answers, as a database does that hangs.
+    struct Silent(deed_store_sqlite::SqliteStore);
+
+    #[async_trait]
+    impl EventStore for Silent {
+        async fn append(&self, _: Append) -> Result<Appended, AppendError> {
+            std::future::pending().await
+        }
+        async fn read_stream(&self, _: &StreamId, _: Version) -> Result<Vec<RecordedEvent>, Unavailable> {
+            std::future::pending().await
+        }
+        async fn read_log(&self, _: Position, _: usize) -> Result<Vec<RecordedEvent>, Unavailable> {
+            std::future::pending().await
+        }
+        async fn last_position(&self) -> Result<Position, Unavailable> {
+            std::future::pending().await
+        }
+        fn head(&self) -> watch::Receiver<Position> {
+            self.0.head()
+        }
+    }
+
+    #[actix_web::test]
+    async fn a_store_that_hangs_does_not_hold_up_the_other_figures() {
+        let harness = Harness::start().await;
+        let parts = OpsParts { store: Arc::new(Silent(harness.store.clone())), ..parts(&harness) };
+        parts.readiness.ready("api");
+        tokio::time::pause();
+        let begun = tokio::time::Instant::now();
+        let (status, text) = get(&parts, "/metrics").await;
+        assert!(status == 200 && text.contains("\ndeed_ready 0\n"), "{status} {text}");
+        assert!(begun.elapsed() < Duration::from_secs(1), "{:?}", begun.elapsed());
+        assert_eq!(get(&parts, "/readyz").await.0, 503);
     }
 
     #[actix_web::test]
