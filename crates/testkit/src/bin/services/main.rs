@@ -106,3 +106,24 @@ async fn pass_on(child: Option<u32>) {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn asked(words: &str) -> Option<Asked> {
+        Asked::of(words.split_whitespace().map(str::to_owned).collect())
+    }
+
+    #[test]
+    fn options_come_before_the_command_whose_own_are_left_to_it() {
+        let all = asked("run --dev --control -- deed --dev serve").unwrap();
+        assert!(all.dev && all.control);
+        assert_eq!(all.command, ["deed", "--dev", "serve"]);
+        let plain = asked("run -- true").unwrap();
+        assert!(!plain.dev && !plain.control);
+        for wrong in ["", "run", "run --dev", "run --", "run --loud -- true", "start -- true"] {
+            assert!(asked(wrong).is_none(), "{wrong}");
+        }
+    }
+}
