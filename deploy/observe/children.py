@@ -1,5 +1,6 @@
 """Processes that end with this program, however it ends, and the processes of the service among them."""
 import os
+import random
 import signal
 import socket
 import subprocess
@@ -13,9 +14,16 @@ class Failed(Exception):
 
 
 def free_port():
-    with socket.socket() as taken:
-        taken.bind(("127.0.0.1", 0))
-        return taken.getsockname()[1]
+    """One that nobody is given by chance while a process is away that will want it again."""
+    while True:
+        port = random.randrange(20000, 32000)
+        with socket.socket() as taken:
+            taken.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            try:
+                taken.bind(("127.0.0.1", port))
+            except OSError:
+                continue
+            return port
 
 
 def wait_for(what, look, patience=PATIENCE):

@@ -58,6 +58,8 @@ class Stand:
         for member in self.fleet.members:
             self.wait_ready(member)
         self.prometheus = Prometheus(self.folder, self.asked.rules, self.asked.scale, self.fleet.members)
+        everybody = f"count(up == 1) == {len(self.fleet.members)}"
+        wait_for("Prometheus to see everybody", lambda: self.prometheus.values(everybody))
         self.watch = Watch(self.prometheus)
         self.watch.start()
         self.load = Load(self.place, self.fleet.of("api"), self.asked.pace)
@@ -139,6 +141,8 @@ class Stand:
         if not self.until(lambda: all(self.watch.state(alert) == "inactive" for alert in quiet), END):
             self.failures.append(f"{outage.called}: its alerts do not rest before it")
         print(f"{outage.called}: {outage.how}", flush=True)
+        # What looks back for hours may fire yet from an outage before.
+        before = {alert for alert in wanted if self.watch.state(alert) == "firing"}
         steps = outage.make(self)
         begun, fired = time.monotonic(), {}
         next(steps)
@@ -156,7 +160,7 @@ class Stand:
         mended = time.monotonic()
         others = self.watch.since(begun) - set(wanted)
         for alert in wanted:
-            row = {"alert": "/".join(alert), "how": outage.how, "fires": fired.get(alert), "ends": None, "confirmed": confirmed.get(alert, ""), "others": sorted("/".join(o) for o in others)}
+            row = {"alert": "/".join(alert), "how": outage.how, "fires": "fired already" if alert in before else fired.get(alert), "ends": None, "confirmed": confirmed.get(alert, ""), "others": sorted("/".join(o) for o in others)}
             self.rows.append(row)
             if alert not in fired:
                 self.failures.append(f"{outage.called}: {row['alert']} does not fire within {outage.patience} s")
@@ -218,7 +222,7 @@ class Stand:
 
     def report(self):
         def told(seconds):
-            return "–" if seconds is None else f"{seconds:.0f}"
+            return "–" if seconds is None else seconds if isinstance(seconds, str) else f"{seconds:.0f}"
 
         lines = ["| alert | broken by | seconds to fire | runbook's questions answered | seconds to end | fired as well |", "|---|---|---|---|---|---|"]
         lines += [f"| {row['alert']} | {row['how']} | {told(row['fires'])} | {row['confirmed']} | {told(row['ends'])} | {', '.join(row['others'])} |" for row in self.rows]

@@ -62,9 +62,9 @@ class Services:
         return request(method, f"{self.management}/{path}", body, basic)
 
     def sql(self, text):
-        """The rows that psql answers, each its columns. A value may have more than one line."""
+        """The rows that psql answers, each its columns. A value may have more than one line. What has to wait fails."""
         done = subprocess.run(["psql", "--no-psqlrc", "--quiet", "--tuples-only", "--no-align", "--record-separator-zero", "--field-separator=\t",
-                               "--dbname", self.store, "--command", text], capture_output=True, text=True)
+                               "--dbname", self.store, "--command", text], capture_output=True, text=True, env=os.environ | {"PGOPTIONS": "-c statement_timeout=5s"})
         if done.returncode != 0:
             raise Failed(f"{text}: {done.stderr.strip()}")
         return [row.split("\t") for row in done.stdout.strip("\n").split("\0") if row]
