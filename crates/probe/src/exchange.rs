@@ -243,7 +243,8 @@ impl Errand<'_> {
             return Sent { ms: 0, came: Came::Unpaid };
         }
         let started = Instant::now();
-        let came = shared.transport.ask(self.door, via, pass, asked, Wait { longest, end }).await;
+        let (wait, pay) = (Wait { longest, end }, || budget.spend().is_ok());
+        let came = shared.transport.ask(self.door, via, pass, asked, wait, &pay).await;
         if came.is_ok() {
             budget.hear();
         }

@@ -78,6 +78,9 @@ impl Wait {
     }
 }
 
+/// Pays for one more question; false where there is nothing left to pay with.
+pub(crate) type Pay<'a> = &'a (dyn Fn() -> bool + Sync);
+
 /// A recognised answer.
 #[derive(Debug)]
 pub(crate) struct Incoming {
@@ -130,7 +133,8 @@ impl Transport {
         self.sparing.admit(door.address.ip(), via, end).await
     }
 
-    /// Asks once: by a datagram, which only the server's address and port can answer, or over a connection.
+    /// Asks once: by a datagram, which only the server's address and port can answer, or over a connection. Where a
+    /// connection that was kept turns out to be over, once more on a fresh one, if that is paid for too.
     pub(crate) async fn ask(
         &self,
         door: Door,
@@ -138,9 +142,10 @@ impl Transport {
         pass: Pass<'_>,
         asked: Outgoing,
         wait: Wait,
+        pay: Pay<'_>,
     ) -> Result<Incoming, Trouble> {
         let pass = pass.used();
-        let answer = self.pool.ask((door.address, via), pass.standing(), asked, wait).await;
+        let answer = self.pool.ask((door.address, via), pass.standing(), asked, wait, pay).await;
         pass.settle(answer.as_ref().map(drop).map_err(|trouble| *trouble), wait.end);
         answer
     }

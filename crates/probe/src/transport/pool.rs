@@ -18,7 +18,7 @@ use super::line::Line;
 use super::sockets::{Permit, Sockets, Standing};
 use super::trouble::Trouble;
 use super::waiting::{Refusal, Ticket};
-use super::{Incoming, Via, Wait};
+use super::{Incoming, Pay, Via, Wait};
 use crate::wire::Outgoing;
 
 /// Where a question goes, and how.
@@ -45,13 +45,15 @@ impl Pool {
         self.lines.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Sends a question on a socket to its server and waits for the answer.
+    /// Sends a question on a socket to its server and waits for the answer. `pay` is asked before it is sent a second
+    /// time.
     pub(super) async fn ask(
         self: &Arc<Self>,
         to: Way,
         standing: Standing,
         asked: Outgoing,
         wait: Wait,
+        pay: Pay<'_>,
     ) -> Result<Incoming, Trouble> {
         let mut asked = Arc::new(asked);
         let mut until = None;
@@ -65,7 +67,7 @@ impl Pool {
             };
             match self.send(&line, ticket, &asked, patience).await {
                 Err(Unsent(_)) => {}
-                Ok(Err(trouble)) if again(trouble) => until = Some(whole),
+                Ok(Err(trouble)) if again(trouble) && pay() => until = Some(whole),
                 Ok(answer) => return answer,
             }
         }
@@ -205,7 +207,7 @@ mod tests {
         let to = (socket.local_addr().unwrap(), Via::Datagrams);
         let server = tokio::spawn(serve(socket));
         let pool = Arc::new(Pool::new(8));
-        let ask = |name, longest| pool.ask(to, Standing::Unknown, question(name), wait(longest));
+        let ask = |name, longest| pool.ask(to, Standing::Unknown, question(name), wait(longest), &|| true);
 
         let answers = join_all((0..40).map(|_| ask("a.test.", Duration::from_secs(30)))).await;
         assert!(answers.iter().all(Result::is_ok));
@@ -238,7 +240,8 @@ mod tests {
             let socket = UdpSocket::bind("127.0.0.1:0").await.unwrap();
             let to = (socket.local_addr().unwrap(), Via::Datagrams);
             servers.push(tokio::spawn(serve(socket)));
-            let asked = pool.ask(to, Standing::Unknown, question("a.test."), wait(Duration::from_secs(30)));
+            let wait = wait(Duration::from_secs(30));
+            let asked = pool.ask(to, Standing::Unknown, question("a.test."), wait, &|| true);
             assert!(asked.await.is_ok());
         }
         assert!(started.elapsed() < LIFE * 5, "nobody waits for a socket to grow old");

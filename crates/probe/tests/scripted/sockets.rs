@@ -141,11 +141,14 @@ async fn a_server_that_ignores_a_second_question_is_asked_on_a_fresh_connection(
         .listen()
         .await;
     let prober = world.prober_with(|c| c.tcp_timeout = Duration::from_secs(2));
+    let mut counted = 0;
     for _ in 0..2 {
         let seen = look_for(&prober, AT, &["v"]).await;
+        counted += seen.queries as usize;
         let again = seen.confirmation.repeated.unwrap();
         assert!(shows(&again[0]), "{again:?}");
     }
+    assert_eq!(world.seen().len(), counted, "what is asked twice is paid for twice");
 }
 
 #[tokio::test]
