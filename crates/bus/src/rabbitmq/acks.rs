@@ -8,7 +8,10 @@ use lapin::{
     options::{BasicAckOptions, BasicCancelOptions, BasicNackOptions, BasicRejectOptions},
 };
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep, timeout};
-use tokio_util::{sync::CancellationToken, task::task_tracker::TaskTrackerToken};
+use tokio_util::{
+    sync::{CancellationToken, DropGuard},
+    task::task_tracker::TaskTrackerToken,
+};
 
 use super::{
     CLOSING,
@@ -36,6 +39,8 @@ pub(super) struct Speaker {
     pub closed: CancellationToken,
     /// The bus is gone.
     pub stop: CancellationToken,
+    /// Tells the consumer when this one is.
+    pub _over: DropGuard,
 }
 
 impl Speaker {

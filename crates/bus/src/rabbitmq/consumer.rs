@@ -43,6 +43,9 @@ enum State {
 struct Subscription {
     stream: lapin::Consumer,
     ledger: Arc<Ledger>,
+    /// Nobody speaks for it any more. The stream alone does not tell: its end is one item of a queue that the speaker
+    /// reads as well, and whoever comes first has it.
+    over: CancellationToken,
     _dropped: DropGuard,
 }
 
@@ -92,7 +95,8 @@ impl QueueConsumer {
                     }
                 },
                 State::Subscribed(subscription) => {
-                    if let Some(Ok(delivery)) = subscription.stream.next().await {
+                    let next = subscription.over.run_until_cancelled(subscription.stream.next()).await;
+                    if let Some(Some(Ok(delivery))) = next {
                         subscription.ledger.hand_out(delivery.delivery_tag);
                         let ledger = Arc::clone(&subscription.ledger);
                         return Ok(self.delivery(delivery, ledger));
@@ -167,7 +171,7 @@ impl Subscribing {
         };
         // Reports must not keep the broker from sending: a quarter of what it may send is worth one.
         let ledger = Arc::new(Ledger::new(usize::from(prefetch).div_ceil(4), self.held));
-        let dropped = CancellationToken::new();
+        let (dropped, over) = (CancellationToken::new(), CancellationToken::new());
         let speaker = Speaker {
             live,
             channel,
@@ -176,9 +180,10 @@ impl Subscribing {
             dropped: dropped.clone(),
             closed: self.closed,
             stop: self.stop,
+            _over: over.clone().drop_guard(),
         };
         self.tasks.settling.spawn(speaker.speak(self.tasks.receiving.token()));
-        Ok(Subscription { stream, ledger, _dropped: dropped.drop_guard() })
+        Ok(Subscription { stream, ledger, over, _dropped: dropped.drop_guard() })
     }
 }
 

@@ -182,6 +182,24 @@ async fn a_deleted_queue_is_declared_and_consumed_from_again() {
     came.done().await.unwrap();
 }
 
+/// Whoever waits for messages is not asked to end the old subscription, and must not wait for the end of one that is gone.
+#[tokio::test]
+async fn a_subscription_that_ends_since_nothing_comes_is_followed_by_another() {
+    let vhost = vhost().await;
+    let bus = bus(&vhost).await;
+    let mut consumer = bus.consumer(QUEUE).await.unwrap();
+    publish_until_confirmed(&bus, work(1)).await;
+    next(&mut consumer).await.done().await.unwrap();
+    for expected in [1, 0] {
+        eventually("the broker to count its consumers", PATIENCE * 2, async || {
+            (vhost.queue(QUEUE).await?["consumers"] == expected).then_some(())
+        })
+        .await;
+    }
+    publish_until_confirmed(&bus, work(2)).await;
+    assert_eq!(next(&mut consumer).await.message().id, "2");
+}
+
 #[tokio::test]
 async fn a_publisher_brings_back_a_queue_that_is_missing() {
     let vhost = vhost().await;
