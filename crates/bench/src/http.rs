@@ -1,14 +1,19 @@
 //! Claims a second over HTTP: the whole path of the running executable (key, limits, names, decide, append).
-use std::net::SocketAddr;
+use std::{net::SocketAddr, time::Duration};
 
-use deed_store::EventStore;
+use chrono::Utc;
+use deed_api::relay::RELAY;
+use deed_store::{Checkpoints, EventStore};
 use deed_store_postgres::{PostgresConfig, PostgresStore};
 use deed_store_sqlite::{SqliteConfig, SqliteStore};
-use deed_testkit::Postgres;
+use deed_testkit::{Postgres, RabbitMq};
 
 use crate::site::{ALL, Site};
 use crate::talk::Talk;
 use crate::{append, load, pgbench, reference, rounds};
+
+/// Longer than any row takes.
+const LONG: Duration = Duration::from_hours(24);
 
 pub async fn on_sqlite(name: &str, connections: usize) -> rounds::Row {
     let aim = rounds::Aim {
@@ -23,7 +28,7 @@ pub async fn on_sqlite(name: &str, connections: usize) -> rounds::Row {
         let reference = tokio::task::spawn_blocking(move || reference::appends_per_second(&path))
             .await
             .expect("the loop");
-        let (subject, acknowledged) = subject(&Site::new(folder.path(), None), connections).await;
+        let (subject, acknowledged) = subject(&Site::new(folder.path(), None), ALL, connections).await;
         let store = SqliteStore::open(SqliteConfig::new(folder.path().join("deed.db"))).await;
         let store = store.expect("the store");
         let faults = lost(&store, acknowledged).await;
@@ -33,11 +38,31 @@ pub async fn on_sqlite(name: &str, connections: usize) -> rounds::Row {
     .await
 }
 
-/// Everything behind the interface runs in the same process, with the bus in it: the path of a request is the same.
-pub async fn on_postgres(name: &str, connections: usize, server: &Postgres) -> rounds::Row {
-    let (floor, target) = if connections <= 32 { (0.8, 1.4) } else { (1.2, 2.2) };
+/// Who runs beside the interface.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Others {
+    /// The process is one `api` of several, as a platform runs it: another of them leads the relay, and the views are
+    /// made on other machines.
+    Elsewhere,
+    /// Relay, projector, dispatcher and verifier are in the same process and take from the same processors.
+    Inside,
+}
+
+pub async fn on_postgres(
+    name: &str,
+    connections: usize,
+    others: Others,
+    server: &Postgres,
+    broker: Option<&RabbitMq>,
+) -> rounds::Row {
+    let (floor, target) = match (others, connections) {
+        (Others::Inside, _) => (0.4, 0.8),
+        (Others::Elsewhere, ..=32) => (0.8, 1.4),
+        (Others::Elsewhere, _) => (1.2, 2.2),
+    };
+    let who = if others == Others::Inside { "all roles" } else { "role api" };
     let aim = rounds::Aim {
-        subject: format!("POST /v1/domains/claims, {connections} connections"),
+        subject: format!("POST /v1/domains/claims, {who}, {connections} connections"),
         reference: "pgbench, 32 clients, the same rows in one statement".to_owned(),
         floor,
         target,
@@ -48,10 +73,19 @@ pub async fn on_postgres(name: &str, connections: usize, server: &Postgres) -> r
         let reference = pgbench::appends_per_second(database.url()).await;
         let config = PostgresConfig::new(database.url().to_owned());
         deed_store_postgres::migrate(&config).await.expect("tables");
-        pgbench::checkpoint(database.url()).await;
-        let site = Site::new(folder.path(), Some(database.url()));
-        let (subject, acknowledged) = subject(&site, connections).await;
         let store = PostgresStore::connect(config).await.expect("the store");
+        let (mut site, mut roles) = (Site::new(folder.path(), Some(database.url())), ALL);
+        let vhost = match broker.filter(|_| others == Others::Elsewhere) {
+            Some(broker) => Some(broker.vhost().await),
+            None => None,
+        };
+        if let Some(vhost) = &vhost {
+            (site, roles) = (site.with("BUS__URL", vhost.url()), "api");
+            let led = store.acquire(RELAY, "another", Utc::now(), LONG).await.expect("the store answers");
+            assert!(led.is_some(), "somebody else leads the relay");
+        }
+        pgbench::checkpoint(database.url()).await;
+        let (subject, acknowledged) = subject(&site, roles, connections).await;
         let faults = lost(&store, acknowledged).await;
         store.close().await;
         rounds::Round { reference, subject, faults }
@@ -59,9 +93,9 @@ pub async fn on_postgres(name: &str, connections: usize, server: &Postgres) -> r
     .await
 }
 
-async fn subject(site: &Site, connections: usize) -> (f64, u64) {
+async fn subject(site: &Site, roles: &str, connections: usize) -> (f64, u64) {
     let key = site.key().await;
-    let server = site.serve(ALL).await;
+    let server = site.serve(roles).await;
     let listen = server.listen;
     let done = load::run(connections, rounds::length(), |turn| client(listen, key.clone(), turn)).await;
     // Not a soft stop: what was acknowledged has to be there all the same.

@@ -34,13 +34,15 @@ const REPORT: &str = "in-flight";
 
 // No row compares with the crates `postgres-es` and `esrs`: both still ask for sqlx 0.8, whose SQLite part links another
 // `libsqlite3-sys` than ours does, and cargo admits one of them in a program.
-const ROWS: [&str; 23] = [
+const ROWS: [&str; 25] = [
     "append-32",
     "append-256",
     "append-sqlite-32",
     "append-sqlite-256",
     "http-32",
     "http-256",
+    "http-all-32",
+    "http-all-256",
     "http-sqlite-32",
     "http-sqlite-256",
     "replay",
@@ -136,7 +138,13 @@ async fn measure(row: &str, services: &mut Services) -> Row {
         _ if row.starts_with("append-sqlite") => append::on_sqlite(row, many).await,
         _ if row.starts_with("append") => append::on_postgres(row, many, services.postgres()).await,
         _ if row.starts_with("http-sqlite") => http::on_sqlite(row, many).await,
-        _ => http::on_postgres(row, many, services.postgres()).await,
+        _ if row.starts_with("http-all") => {
+            http::on_postgres(row, many, http::Others::Inside, services.postgres(), None).await
+        }
+        _ => {
+            let (postgres, broker) = services.both().await;
+            http::on_postgres(row, many, http::Others::Elsewhere, postgres, Some(broker)).await
+        }
     }
 }
 
