@@ -17,6 +17,15 @@ struct Questions {
     refused: IntCounter,
 }
 
+impl Questions {
+    fn over(&self, via: Via) -> &OverOne {
+        match via {
+            Via::Datagrams => &self.datagrams,
+            Via::Connection => &self.connections,
+        }
+    }
+}
+
 /// Questions over one kind of transport.
 #[derive(Debug)]
 struct OverOne {
@@ -86,12 +95,17 @@ impl Told {
     /// A question was sent, and went so.
     pub(crate) fn asked(&self, via: Via, took: Duration, went: Result<(), Trouble>) {
         let Some(questions) = self.0.get() else { return };
-        let over = match via {
-            Via::Datagrams => &questions.datagrams,
-            Via::Connection => &questions.connections,
-        };
+        let over = questions.over(via);
         over.of(went).inc();
         over.seconds.observe(took.as_secs_f64());
+    }
+
+    /// A question is sent a second time, after this trouble with the first: that one is counted, and its time is a
+    /// part of the second's.
+    pub(crate) fn again(&self, via: Via, trouble: Trouble) {
+        if let Some(questions) = self.0.get() {
+            questions.over(via).of(Err(trouble)).inc();
+        }
     }
 
     /// An address came up that may not be asked.

@@ -206,6 +206,15 @@ impl Pass<'_> {
         self
     }
 
+    /// The question goes out a second time: whoever comes next waits for longer.
+    pub(crate) fn once_more(&self) {
+        let (Some(taken), Some(rate)) = (self.taken, self.sparing.rate) else { return };
+        let mut servers = self.sparing.servers();
+        if let Some(server) = servers.known.get_mut(&taken.address) {
+            server.bucket.take(rate, Instant::now());
+        }
+    }
+
     /// Tells what became of the question. A wait that the look's `end` cut short says nothing about the server.
     pub(crate) fn settle(mut self, result: Result<(), Trouble>, end: Instant) {
         if self.sparing.rate.is_none() {
@@ -248,6 +257,28 @@ impl Drop for Pass<'_> {
                 server.bucket.give_back(rate);
             }
             server.breaker(taken.via).give_back(Instant::now(), taken.leave);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::Ipv4Addr;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_question_that_is_sent_twice_takes_two_turns() {
+        let in_a_while = || Instant::now() + Duration::from_millis(1500);
+        for twice in [false, true] {
+            let sparing = Sparing::new(1, 1);
+            let address = IpAddr::from(Ipv4Addr::LOCALHOST);
+            let pass = sparing.admit(address, Via::Connection, in_a_while()).await.unwrap().used();
+            if twice {
+                pass.once_more();
+            }
+            let next = sparing.enter(sparing.rate.unwrap(), address, Via::Connection, in_a_while());
+            assert_eq!(next.err(), twice.then_some(Trouble::Crowded));
         }
     }
 }

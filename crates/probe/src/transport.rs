@@ -78,8 +78,9 @@ impl Wait {
     }
 }
 
-/// Pays for one more question; false where there is nothing left to pay with.
-pub(crate) type Pay<'a> = &'a (dyn Fn() -> bool + Sync);
+/// Pays for sending a question a second time, after this trouble with the first; false where there is nothing left to
+/// pay with.
+pub(crate) type Pay<'a> = &'a (dyn Fn(Trouble) -> bool + Sync);
 
 /// A recognised answer.
 #[derive(Debug)]
@@ -142,10 +143,18 @@ impl Transport {
         pass: Pass<'_>,
         asked: Outgoing,
         wait: Wait,
-        pay: Pay<'_>,
+        pay: &(dyn Fn() -> bool + Sync),
     ) -> Result<Incoming, Trouble> {
         let pass = pass.used();
-        let answer = self.pool.ask((door.address, via), pass.standing(), asked, wait, pay).await;
+        let again = |trouble| {
+            let paid = pay();
+            if paid {
+                pass.once_more();
+                self.told.again(via, trouble);
+            }
+            paid
+        };
+        let answer = self.pool.ask((door.address, via), pass.standing(), asked, wait, &again).await;
         pass.settle(answer.as_ref().map(drop).map_err(|trouble| *trouble), wait.end);
         answer
     }

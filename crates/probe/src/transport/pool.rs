@@ -67,7 +67,7 @@ impl Pool {
             };
             match self.send(&line, ticket, &asked, patience).await {
                 Err(Unsent(_)) => {}
-                Ok(Err(trouble)) if again(trouble) && pay() => until = Some(whole),
+                Ok(Err(trouble)) if again(trouble) && pay(trouble) => until = Some(whole),
                 Ok(answer) => return answer,
             }
         }
@@ -207,7 +207,7 @@ mod tests {
         let to = (socket.local_addr().unwrap(), Via::Datagrams);
         let server = tokio::spawn(serve(socket));
         let pool = Arc::new(Pool::new(8));
-        let ask = |name, longest| pool.ask(to, Standing::Unknown, question(name), wait(longest), &|| true);
+        let ask = |name, longest| pool.ask(to, Standing::Unknown, question(name), wait(longest), &|_| true);
 
         let answers = join_all((0..40).map(|_| ask("a.test.", Duration::from_secs(30)))).await;
         assert!(answers.iter().all(Result::is_ok));
@@ -241,7 +241,7 @@ mod tests {
             let to = (socket.local_addr().unwrap(), Via::Datagrams);
             servers.push(tokio::spawn(serve(socket)));
             let wait = wait(Duration::from_secs(30));
-            let asked = pool.ask(to, Standing::Unknown, question("a.test."), wait, &|| true);
+            let asked = pool.ask(to, Standing::Unknown, question("a.test."), wait, &|_| true);
             assert!(asked.await.is_ok());
         }
         assert!(started.elapsed() < LIFE * 5, "nobody waits for a socket to grow old");
