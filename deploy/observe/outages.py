@@ -148,6 +148,28 @@ def broker_out_of_reach_of_one(stand):
     verifier.restart()
 
 
+@fires("DeedNothingConsumed/page")
+def right_to_read_lost(stand):
+    """The user may not read the queue any more, and all connections to RabbitMQ are closed once"""
+    services = stand.place.services
+    user = f"permissions/{services.vhost}/guest"
+    services.broker("PUT", user, {"configure": ".*", "write": ".*", "read": "^deed\\.events$"})
+    services.cut_connections()
+    yield from until_told()
+    services.broker("PUT", user, {"configure": ".*", "write": ".*", "read": ".*"})
+
+
+@fires("DeedNothingConsumed/ticket")
+def one_may_not_read(stand):
+    """One verifier is another user of RabbitMQ, who may write and not read"""
+    services, verifier = stand.place.services, stand.fleet.of("verifier")[0]
+    services.broker("PUT", "users/writer", {"password": "writer", "tags": ""})
+    services.broker("PUT", f"permissions/{services.vhost}/writer", {"configure": ".*", "write": ".*", "read": "^deed\\.events$"})
+    verifier.restart(variables={"DEED__BUS__URL": services.bus.replace("guest:guest@", "writer:writer@")})
+    yield from until_told()
+    verifier.restart()
+
+
 @fires("DeedBrokerBlocked/page", "DeedSubscriptionLagging/page", "DeedDueWorkOverdue/page", patience=300)
 def broker_blocked(stand):
     """The memory alarm of RabbitMQ raised"""
@@ -160,13 +182,7 @@ def broker_blocked(stand):
 def connections_cut(stand):
     """All connections to RabbitMQ closed again and again"""
     services = stand.place.services
-
-    def cut():
-        _, connections = services.broker("GET", f"vhosts/{services.vhost}/connections")
-        for connection in connections or []:
-            services.broker("DELETE", f"connections/{connection['name'].replace(' ', '%20').replace('>', '%3E').replace(':', '%3A')}")
-
-    yield from every(2, cut)
+    yield from every(2, services.cut_connections)
 
 
 @fires("DeedPublishesFail/ticket", patience=180)

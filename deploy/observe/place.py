@@ -61,6 +61,12 @@ class Services:
         basic = {"Authorization": "Basic Z3Vlc3Q6Z3Vlc3Q="}
         return request(method, f"{self.management}/{path}", body, basic)
 
+    def cut_connections(self):
+        """All that there are of clients to RabbitMQ."""
+        _, connections = self.broker("GET", f"vhosts/{self.vhost}/connections")
+        for connection in connections or []:
+            self.broker("DELETE", f"connections/{urllib.parse.quote(connection['name'], safe='')}")
+
     def sql(self, text):
         """The rows that psql answers, each its columns. A value may have more than one line. What has to wait fails."""
         done = subprocess.run(["psql", "--no-psqlrc", "--quiet", "--tuples-only", "--no-align", "--record-separator-zero", "--field-separator=\t",

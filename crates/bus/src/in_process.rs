@@ -35,6 +35,8 @@ struct Shared {
     limits: Limits,
     closed: CancellationToken,
     told: Arc<Told>,
+    /// Every consumer has one as well.
+    consumers: Arc<()>,
 }
 
 impl InProcess {
@@ -46,7 +48,7 @@ impl InProcess {
             (name.clone(), Arc::new(queue))
         };
         let queues = topology.queues.keys().map(queue).collect();
-        let shared = Shared { topology, queues, limits: config, closed: CancellationToken::new(), told };
+        let shared = Shared { topology, queues, limits: config, closed: CancellationToken::new(), told, consumers: Arc::default() };
         Self { shared: Arc::new(shared) }
     }
 }
@@ -63,6 +65,7 @@ impl Bus for InProcess {
             queue: Arc::clone(self.shared.queue(queue)?),
             hands: Arc::new(Semaphore::new(prefetch)),
             closed: self.shared.closed.clone(),
+            _counted: Arc::clone(&self.shared.consumers),
         }))
     }
 
@@ -75,7 +78,8 @@ impl Bus for InProcess {
     }
 
     fn health(&self) -> Health {
-        Health { connected: true, ..Health::default() }
+        let consumers = Arc::strong_count(&self.shared.consumers) - 1;
+        Health { connected: true, consumers, ..Health::default() }
     }
 
     fn measure(&self, metrics: PublishMetrics) {
@@ -192,6 +196,7 @@ struct QueueConsumer {
     queue: Arc<Queue>,
     hands: Arc<Semaphore>,
     closed: CancellationToken,
+    _counted: Arc<()>,
 }
 
 impl QueueConsumer {

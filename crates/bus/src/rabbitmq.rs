@@ -201,6 +201,7 @@ impl Bus for RabbitMq {
             connected: self.is_connected(),
             blocked: links.filter_map(Link::now).any(|live| live.is_blocked()),
             connections: self.shared.starter.made.load(Ordering::Relaxed),
+            consumers: self.shared.tasks.receiving.len(),
         }
     }
 

@@ -35,6 +35,7 @@ pub async fn what_becomes_of_messages_is_counted(under_test: &impl BusUnderTest)
     assert_eq!(publishes(&before), []);
     assert_eq!(before.keys().filter(|series| series.starts_with("deed_publishes_total")).count(), 12);
     assert_eq!((before["deed_bus_connected"], before["deed_bus_blocked"]), (1, 0));
+    assert_eq!(before["deed_bus_consumers"], 0);
 
     publish(&*bus, vec![work(&"1"), work(&"2")]).await;
     let lost = message("3", "nobody.hears", Requirement::MustReachQueue);
@@ -44,6 +45,7 @@ pub async fn what_becomes_of_messages_is_counted(under_test: &impl BusUnderTest)
     let mut consumer = bus.consumer(WORK).await.unwrap();
     next(&mut consumer).await.dead_letter("cannot read it").await.unwrap();
     next(&mut consumer).await.done().await.unwrap();
+    assert_eq!(told(&registry)["deed_bus_consumers"], 1);
     assert_eq!(within(bus.dead_letters().replay(Replay::All)).await.unwrap(), 1);
     bus.close().await;
     within(bus.publisher().publish(vec![work(&"5")])).await.unwrap_err();

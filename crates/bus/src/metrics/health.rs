@@ -16,6 +16,8 @@ pub struct Health {
     pub blocked: bool,
     /// Connections made so far.
     pub connections: u64,
+    /// Consumers of this process that messages can reach now.
+    pub consumers: usize,
 }
 
 struct Look {
@@ -23,6 +25,7 @@ struct Look {
     connected: IntGauge,
     blocked: IntGauge,
     connections: IntCounter,
+    consumers: IntGauge,
 }
 
 pub(super) fn register(registry: &Registry, bus: &Arc<dyn Bus>) -> prometheus::Result<()> {
@@ -38,13 +41,17 @@ pub(super) fn register(registry: &Registry, bus: &Arc<dyn Bus>) -> prometheus::R
             "1 while the broker takes no messages because of an alarm of its own, such as for memory or disk.",
         )?,
         connections: IntCounter::new("deed_bus_connections_total", "Connections made to the broker.")?,
+        consumers: IntGauge::new(
+            "deed_bus_consumers",
+            "Consumers that messages can reach: a verifier has one, and 0 while its subscription is being made anew.",
+        )?,
     };
     registry.register(Box::new(look))
 }
 
 impl Collector for Look {
     fn desc(&self) -> Vec<&Desc> {
-        [self.connected.desc(), self.blocked.desc(), self.connections.desc()].concat()
+        [self.connected.desc(), self.blocked.desc(), self.connections.desc(), self.consumers.desc()].concat()
     }
 
     fn collect(&self) -> Vec<MetricFamily> {
@@ -52,6 +59,8 @@ impl Collector for Look {
         self.connected.set(health.connected.into());
         self.blocked.set(health.blocked.into());
         self.connections.inc_by(health.connections.saturating_sub(self.connections.get()));
-        [self.connected.collect(), self.blocked.collect(), self.connections.collect()].concat()
+        self.consumers.set(i64::try_from(health.consumers).unwrap_or(i64::MAX));
+        let gauges = [self.connected.collect(), self.blocked.collect(), self.consumers.collect()];
+        [gauges.concat(), self.connections.collect()].concat()
     }
 }
