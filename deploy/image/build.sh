@@ -27,7 +27,8 @@ build() {
     CARGO_INCREMENTAL=0 \
     CARGO_ENCODED_RUSTFLAGS="--remap-path-prefix=$home=/cargo${separator}--remap-path-prefix=$PWD=/deed" \
     CFLAGS="-ffile-prefix-map=$home=/cargo -ffile-prefix-map=$PWD=/deed" \
-        cargo auditable build --release --locked --package deed --features amqps --target-dir "$out/build"
+    CARGO=$here/cargo.sh \
+        cargo-auditable auditable build --release --locked --package deed --features amqps --target-dir "$out/build"
     executable=$out/build/release/deed
 }
 

@@ -39,11 +39,11 @@ pub async fn on_sqlite(name: &str, connections: usize) -> rounds::Row {
 }
 
 /// Who runs beside the interface.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub enum Others {
+#[derive(Clone, Copy)]
+pub enum Others<'a> {
     /// The process is one `api` of several, as a platform runs it: another of them leads the relay, and the views are
     /// made on other machines.
-    Elsewhere,
+    Elsewhere(&'a RabbitMq),
     /// Relay, projector, dispatcher and verifier are in the same process and take from the same processors.
     Inside,
 }
@@ -51,16 +51,14 @@ pub enum Others {
 pub async fn on_postgres(
     name: &str,
     connections: usize,
-    others: Others,
+    others: Others<'_>,
     server: &Postgres,
-    broker: Option<&RabbitMq>,
 ) -> rounds::Row {
-    let (floor, target) = match (others, connections) {
-        (Others::Inside, _) => (0.4, 0.8),
-        (Others::Elsewhere, ..=32) => (0.8, 1.4),
-        (Others::Elsewhere, _) => (1.2, 2.2),
+    let (who, floor, target) = match (others, connections) {
+        (Others::Inside, _) => ("all roles", 0.4, 0.8),
+        (Others::Elsewhere(_), ..=32) => ("role api", 0.8, 1.4),
+        (Others::Elsewhere(_), _) => ("role api", 1.2, 2.2),
     };
-    let who = if others == Others::Inside { "all roles" } else { "role api" };
     let aim = rounds::Aim {
         subject: format!("POST /v1/domains/claims, {who}, {connections} connections"),
         reference: "pgbench, 32 clients, the same rows in one statement".to_owned(),
@@ -74,16 +72,16 @@ pub async fn on_postgres(
         let config = PostgresConfig::new(database.url().to_owned());
         deed_store_postgres::migrate(&config).await.expect("tables");
         let store = PostgresStore::connect(config).await.expect("the store");
-        let (mut site, mut roles) = (Site::new(folder.path(), Some(database.url())), ALL);
-        let vhost = match broker.filter(|_| others == Others::Elsewhere) {
-            Some(broker) => Some(broker.vhost().await),
-            None => None,
+        let site = Site::new(folder.path(), Some(database.url()));
+        let (site, roles, _vhost) = match others {
+            Others::Inside => (site, ALL, None),
+            Others::Elsewhere(broker) => {
+                let led = store.acquire(RELAY, "another", Utc::now(), LONG).await.expect("the store answers");
+                assert!(led.is_some(), "somebody else leads the relay");
+                let vhost = broker.vhost().await;
+                (site.with("BUS__URL", vhost.url()), "api", Some(vhost))
+            }
         };
-        if let Some(vhost) = &vhost {
-            (site, roles) = (site.with("BUS__URL", vhost.url()), "api");
-            let led = store.acquire(RELAY, "another", Utc::now(), LONG).await.expect("the store answers");
-            assert!(led.is_some(), "somebody else leads the relay");
-        }
         pgbench::checkpoint(database.url()).await;
         let (subject, acknowledged) = subject(&site, roles, connections).await;
         let faults = lost(&store, acknowledged).await;

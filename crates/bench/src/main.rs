@@ -139,11 +139,11 @@ async fn measure(row: &str, services: &mut Services) -> Row {
         _ if row.starts_with("append") => append::on_postgres(row, many, services.postgres()).await,
         _ if row.starts_with("http-sqlite") => http::on_sqlite(row, many).await,
         _ if row.starts_with("http-all") => {
-            http::on_postgres(row, many, http::Others::Inside, services.postgres(), None).await
+            http::on_postgres(row, many, http::Others::Inside, services.postgres()).await
         }
         _ => {
             let (postgres, broker) = services.both().await;
-            http::on_postgres(row, many, http::Others::Elsewhere, postgres, Some(broker)).await
+            http::on_postgres(row, many, http::Others::Elsewhere(broker), postgres).await
         }
     }
 }

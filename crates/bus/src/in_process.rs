@@ -48,7 +48,14 @@ impl InProcess {
             (name.clone(), Arc::new(queue))
         };
         let queues = topology.queues.keys().map(queue).collect();
-        let shared = Shared { topology, queues, limits: config, closed: CancellationToken::new(), told, consumers: Arc::default() };
+        let shared = Shared {
+            topology,
+            queues,
+            limits: config,
+            closed: CancellationToken::new(),
+            told,
+            consumers: Arc::default(),
+        };
         Self { shared: Arc::new(shared) }
     }
 }
