@@ -23,6 +23,9 @@ const LEAD: TimeDelta = TimeDelta::seconds(1);
 /// How long nothing may come before it is said that nothing will.
 const SILENCE: Duration = Duration::from_secs(10);
 
+/// More a second than there are.
+const UNPACED: u32 = 10_000_000;
+
 /// Claims that wait for their check; `DEED_BENCH_PENDING` changes it.
 fn pending() -> u64 {
     std::env::var("DEED_BENCH_PENDING").ok().and_then(|count| count.parse().ok()).unwrap_or(1_000_000)
@@ -78,9 +81,10 @@ pub async fn measure(row: &str, server: &Postgres, broker: &Broker) -> Vec<Figur
     let length = rounds::length() * u32::try_from(rounds::rounds()).expect("few rounds");
     let asked = PACE * length.as_secs();
     // Begins a little before anything is due.
-    let mut steady = run(&store, broker, first() - LEAD, asked, length * 2).await;
+    let mut steady =
+        run(&store, broker, (first() - LEAD, DispatcherConfig::default().rate), asked, length * 2).await;
     steady.took = steady.took.saturating_sub(LEAD.to_std().expect("a short time"));
-    let free = run(&store, broker, due_at(pending()), pending() - asked, length).await;
+    let free = run(&store, broker, (due_at(pending()), UNPACED), pending() - asked, length).await;
     store.close().await;
     let again = steady.numbers.iter().zip(&free.numbers).filter(|(one, two)| **one && **two).count() as u64;
     let figure = |what: &str, value, unit| Figure::new(row, what, value, unit);
@@ -88,7 +92,7 @@ pub async fn measure(row: &str, server: &Postgres, broker: &Broker) -> Vec<Figur
         figure("lateness p50 at 500/s", percentile(&steady.lateness, 50), "ms").within(1000.0, 50.0),
         figure("lateness p99 at 500/s", percentile(&steady.lateness, 99), "ms").within(1000.0, 50.0),
         figure("dispatched of what fell due, steady", per_second(steady.count(), steady.took), "1/s"),
-        figure("dispatched when all is due", per_second(free.count(), free.took), "1/s"),
+        figure("dispatched when all is due, without a pace", per_second(free.count(), free.took), "1/s"),
         figure("memory at first", free.memory.0, "MiB"),
         figure("memory at last", free.memory.1, "MiB"),
         figure("memory grown", free.memory.1 - free.memory.0, "MiB").within(64.0, 16.0),
@@ -118,11 +122,11 @@ impl Seen {
     }
 }
 
-/// Dispatches until so many rows came or the time is over.
+/// Dispatches from an instant on, at most so many a second, until so many rows came or the time is over.
 async fn run(
     store: &PostgresStore,
     broker: &Broker,
-    from: DateTime<Utc>,
+    (from, rate): (DateTime<Utc>, u32),
     rows: u64,
     length: Duration,
 ) -> Seen {
@@ -147,6 +151,7 @@ async fn run(
         owner: format!("bench {}", vhost.url()),
         // What is in hand stays so for longer than the measurement takes.
         visibility: Duration::from_secs(3600),
+        rate,
         ..DispatcherConfig::default()
     };
     let metrics = DispatcherMetrics::register(&prometheus::Registry::new()).expect("metrics");
