@@ -1,9 +1,8 @@
 //! Claims a second over HTTP: the whole path of the running executable (key, limits, names, decide, append).
 use std::{net::SocketAddr, time::Duration};
 
-use chrono::Utc;
 use deed_api::relay::RELAY;
-use deed_store::{Checkpoints, EventStore};
+use deed_store::{Checkpoints, Clock, EventStore, SystemClock};
 use deed_store_postgres::{PostgresConfig, PostgresStore};
 use deed_store_sqlite::{SqliteConfig, SqliteStore};
 use deed_testkit::{Postgres, RabbitMq};
@@ -76,7 +75,10 @@ pub async fn on_postgres(
         let (site, roles, _vhost) = match others {
             Others::Inside => (site, ALL, None),
             Others::Elsewhere(broker) => {
-                let led = store.acquire(RELAY, "another", Utc::now(), LONG).await.expect("the store answers");
+                let led = store
+                    .acquire(RELAY, "another", SystemClock.now(), LONG)
+                    .await
+                    .expect("the store answers");
                 assert!(led.is_some(), "somebody else leads the relay");
                 let vhost = broker.vhost().await;
                 (site.with("BUS__URL", vhost.url()), "api", Some(vhost))
