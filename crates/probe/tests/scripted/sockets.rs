@@ -141,6 +141,8 @@ async fn a_server_that_ignores_a_second_question_is_asked_on_a_fresh_connection(
         .listen()
         .await;
     let prober = world.prober_with(|c| c.tcp_timeout = Duration::from_secs(2));
+    let registry = prometheus::Registry::new();
+    prober.measure(&registry).unwrap();
     let mut counted = 0;
     for _ in 0..2 {
         let seen = look_for(&prober, AT, &["v"]).await;
@@ -149,6 +151,9 @@ async fn a_server_that_ignores_a_second_question_is_asked_on_a_fresh_connection(
         assert!(shows(&again[0]), "{again:?}");
     }
     assert_eq!(world.seen().len(), counted, "what is asked twice is paid for twice");
+    let told = crate::told::told(&registry);
+    let questions = told.iter().filter(|(series, _)| series.starts_with("queries_total"));
+    assert_eq!(questions.map(|(_, count)| *count).sum::<u64>(), counted as u64, "and counted twice");
 }
 
 #[tokio::test]

@@ -12,7 +12,8 @@ const AT: &str = "_deed.acme.test";
 const SERVER: &str = "127.0.0.4";
 const DEAD: &str = "127.0.0.5";
 
-fn told(registry: &Registry) -> BTreeMap<String, u64> {
+/// Every series of the prober's with a whole value, by its name without what all begin with.
+pub fn told(registry: &Registry) -> BTreeMap<String, u64> {
     let text = TextEncoder::new().encode_to_string(&registry.gather()).unwrap();
     let lines = text.lines().filter_map(|line| line.strip_prefix("deed_dns_")?.rsplit_once(' '));
     let whole = lines.filter_map(|(series, value)| Some((series.to_owned(), value.parse().ok()?)));
@@ -50,7 +51,6 @@ async fn questions_are_counted_by_how_they_went_and_who_is_left_alone_is_told() 
     }
     let five = told(&registry);
     let silences = went(&five, "udp", "timeout") + went(&five, "tcp", "timeout");
-    // A question over a connection that stays silent is put once more over a fresh one: each is counted.
     assert_eq!(silences, world.asked(DEAD) as u64, "{five:?}");
     assert!(silences >= 10, "{five:?}");
     assert!(went(&five, "tcp", "timeout") >= 5, "{five:?}");
