@@ -126,6 +126,8 @@ codes! {
     TruncatedNoTcp = "truncated_no_tcp", Transient, false;
     /// Some servers show the value and others that answer do not, or the servers take back what they said.
     InconsistentServers = "inconsistent_servers", Transient, false;
+    /// Nobody could tell whether the zone is signed: its servers, or those of the zones above, did not give their DS and DNSKEY records, or the trusted resolver could not validate it, while a known name works.
+    DnssecIndeterminate = "dnssec_indeterminate", Transient, false;
     /// The zone's servers show the value, the trusted resolver still remembers an older answer.
     StaleNegativeCache = "stale_negative_cache", Transient, false;
     /// Fewer of the places that look see the record as it has to be than the deployment asks for.

@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     Elsewhere, ExtendedError, NetworkFault, Note, Observation, Place, ProbeFailure, Reply, Security, Serial,
-    ServerAnswer, Transport, Validation, VantageAnswer,
+    ServerAnswer, Signatures, Transport, Validation, VantageAnswer,
 };
 
 /// Servers, vantages and the like kept.
@@ -28,6 +28,12 @@ pub struct Evidence {
     /// Every server asked.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub servers: Vec<ServerEvidence>,
+    /// Servers on the way that contradict what most of them said.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub dissent: Vec<ServerEvidence>,
+    /// TXT values beside a CNAME that was followed, like those of servers.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub beside_alias: Vec<String>,
     /// The second look: `none`, `repeated`, `secure` or `bogus`.
     pub confirmation: String,
     /// The servers' second answers.
@@ -176,6 +182,9 @@ pub struct ServerEvidence {
     /// Serial of the SOA in a negative answer.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub soa_serial: Option<u32>,
+    /// The time-frame of the answer's signatures, where it has some.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub signatures: Option<Signatures>,
     /// Round trip in milliseconds.
     pub ms: u32,
 }
@@ -269,9 +278,11 @@ impl From<&ServerAnswer> for ServerEvidence {
             ede: None,
             values: vec![],
             soa_serial: None,
+            signatures: None,
             ms: answer.ms,
         };
-        if let Reply::Message { authoritative, truncated, ede, values, soa, .. } = &answer.reply {
+        if let Reply::Message { authoritative, truncated, ede, values, soa, signatures, .. } = &answer.reply {
+            evidence.signatures = Some(*signatures).filter(|signatures| *signatures != Signatures::None);
             evidence.authoritative = *authoritative;
             evidence.truncated = *truncated;
             evidence.ede = ede.map(u32::from);
@@ -350,6 +361,8 @@ impl From<&Observation> for Evidence {
             zone: seen.zone.as_deref().map(name),
             aliases: seen.aliases.iter().take(ROWS).map(|a| name(a)).collect(),
             servers: seen.servers.iter().take(ROWS).map(Into::into).collect(),
+            dissent: seen.dissent.iter().chain(&confirmation.dissent).take(ROWS).map(Into::into).collect(),
+            beside_alias: kept(&seen.beside_alias),
             confirmation: second.to_owned(),
             confirmed_by: confirmation.repeated.iter().flatten().take(ROWS).map(Into::into).collect(),
             queries: seen.queries,

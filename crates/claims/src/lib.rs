@@ -42,8 +42,9 @@ pub use holder::{Holder, Scope};
 pub use id::{AppId, ClaimId, IdError, WorkspaceId};
 pub use judge::{Agreement, Context, EarlierValue, Note, Outcome, judge, judge_within, notes};
 pub use observation::{
-    Confirmation, Dname, Elsewhere, ExtendedError, Findings, NetworkFault, Observation, Place, ProbeFailure,
-    Reply, Security, Serial, ServerAnswer, SoaSeen, Transport, Validation, VantageAnswer,
+    AliasOrigin, Confirmation, Dname, Elsewhere, ExtendedError, Findings, NetworkFault, Observation, Place,
+    ProbeFailure, Reply, Security, Serial, ServerAnswer, Signatures, SoaSeen, Statement, Transport,
+    Validation, VantageAnswer,
 };
 pub use ownership::{
     AtRisk, Claim, ClaimState, Contest, Due, DueKind, Ended, Held, LastCheck, Ownership, Pending,

@@ -26,6 +26,10 @@ pub struct Observation {
     pub dname: Option<Dname>,
     /// What each authoritative server of the last name on the chain said.
     pub servers: Vec<ServerAnswer>,
+    /// Servers of zones on the way that contradict what most of them said: another alias, none, or another delegation.
+    pub dissent: Vec<ServerAnswer>,
+    /// TXT values that stand beside a CNAME at an alias that was followed. No resolver shows them (RFC 1034 §3.6.2).
+    pub beside_alias: Vec<Vec<u8>>,
     /// What ended the look before, or besides, the servers' answers.
     pub failure: Option<ProbeFailure>,
     /// The second look that a match needs.
@@ -70,15 +74,51 @@ pub enum Reply {
         ede: Option<u16>,
         /// The values at the name: the strings of each TXT record joined.
         values: Vec<Vec<u8>>,
-        /// More TXT records or bytes came than are read.
+        /// More TXT records or bytes came than a check keeps as evidence. All of them are in `values`.
         oversize: bool,
         /// The SOA of a negative answer.
         soa: Option<SoaSeen>,
+        /// What the answer says of the name.
+        statement: Statement,
+        /// The time-frame of the signatures that came with it.
+        signatures: Signatures,
+        /// The server took the question only without EDNS.
+        plain: bool,
     },
     /// Nothing usable came back.
     Fault(NetworkFault),
     /// The address may not be asked; nothing was sent.
     Blocked,
+}
+
+/// What an answer says of the name that was asked for, with the authority of its server.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Statement {
+    /// TXT records stand at the name, or at the end of aliases that the answer holds.
+    Values,
+    /// The name does not exist: NXDOMAIN, or NXNAME in a compact denial (RFC 9824).
+    NoName,
+    /// The name has no TXT record (NODATA, RFC 2308 §2.2).
+    NoData,
+    /// The name is an alias whose end is not in the answer.
+    Alias,
+    /// Nothing that counts: without authority, truncated, a referral, an error.
+    Nothing,
+}
+
+/// The time-frame of the signatures of an answer (RFC 4034 §3.1.5). Only that: whether they fit is not looked at here.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Signatures {
+    /// The answer has none.
+    #[default]
+    None,
+    /// One of each set is valid now.
+    Current,
+    /// A set has only signatures that have expired.
+    Expired,
+    /// A set has only signatures that are not valid yet.
+    NotYetValid,
 }
 
 /// Why nothing usable came back.
@@ -140,6 +180,8 @@ pub enum ProbeFailure {
 pub struct Confirmation {
     /// The zone's servers found and asked once more, over TCP; none when this was not done.
     pub repeated: Option<Vec<ServerAnswer>>,
+    /// Servers on the way of the second look that contradict the others.
+    pub dissent: Vec<ServerAnswer>,
     /// What DNSSEC says; none when nobody validated.
     pub validation: Option<Validation>,
     /// What resolvers elsewhere see.
@@ -163,6 +205,8 @@ pub struct Validation {
     pub ede: Option<ExtendedError>,
     /// How much longer it may keep a denial, in seconds (RFC 2308 §5).
     pub negative_ttl: Option<u32>,
+    /// Beside an indeterminate verdict: the trouble is ours, because a name that has to exist shares it.
+    pub ours: bool,
     /// How long it took, in milliseconds.
     pub ms: u32,
 }
@@ -221,6 +265,22 @@ pub struct Findings {
     pub wildcard: Vec<Vec<u8>>,
     /// The zone's serial at each server that told it.
     pub serials: Vec<Serial>,
+    /// Where the alias at the name comes from.
+    pub alias_origin: AliasOrigin,
+}
+
+/// Where an alias at a name comes from, as a random sibling of the name tells.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+pub enum AliasOrigin {
+    /// The name is no alias, or nobody was asked.
+    #[default]
+    NotAsked,
+    /// It stands at the name itself: the sibling has no such alias.
+    Name,
+    /// A wildcard: most servers say that the sibling is an alias of the same name (RFC 4592).
+    Wildcard,
+    /// No server answered for the sibling.
+    Unknown,
 }
 
 /// TXT records at another place.

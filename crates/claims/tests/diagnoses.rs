@@ -52,8 +52,15 @@ every check keeps, as described by `Evidence` in `proto/deed/events/v1/events.pr
 configuration, 3 not proven, 4 nothing can be said because of trouble on our side.
 ";
 
-const NOTES: [Note; 5] =
-    [Note::WildcardAnswer, Note::PartiallyLame, Note::BlockedAddress, Note::Alias, Note::NotValidated];
+const NOTES: [Note; 7] = [
+    Note::WildcardAnswer,
+    Note::PartiallyLame,
+    Note::BlockedAddress,
+    Note::Alias,
+    Note::NotValidated,
+    Note::StaleSignatures,
+    Note::InconsistentServers,
+];
 
 fn page() -> String {
     let mut page = HEAD.to_owned();

@@ -4,9 +4,9 @@
 mod given;
 
 use deed_claims::{
-    Agreement, Code, Confirmation, Context, Dname, Elsewhere, ExtendedError, Findings, NetworkFault,
-    Observation, Outcome, Place, ProbeFailure, Reply, Security, Serial, ServerAnswer, SoaSeen, Transport,
-    Validation, VantageAnswer, judge_within, notes,
+    Agreement, AliasOrigin, Code, Confirmation, Context, Dname, Elsewhere, ExtendedError, Findings,
+    NetworkFault, Observation, Outcome, Place, ProbeFailure, Reply, Security, Serial, ServerAnswer,
+    Signatures, SoaSeen, Statement, Transport, Validation, VantageAnswer, judge_within, notes,
 };
 use given::seen::{challenge, context, wanted};
 use proptest::collection::vec;
@@ -45,23 +45,38 @@ fn network_fault() -> impl Strategy<Value = NetworkFault> {
     ])
 }
 
+fn statement() -> impl Strategy<Value = Statement> {
+    use Statement::{Alias, NoData, NoName, Nothing, Values};
+    prop::sample::select(vec![Values, NoName, NoData, Alias, Nothing])
+}
+
 fn reply() -> impl Strategy<Value = Reply> {
     let rcode = prop_oneof![4 => Just(0_u16), 4 => Just(3), 1 => Just(5), 1 => Just(2), 1 => any::<u16>()];
     let soa = option::of((foreign_name(), any::<u32>(), any::<u32>()))
         .prop_map(|soa| soa.map(|(owner, serial, negative_ttl)| SoaSeen { owner, serial, negative_ttl }));
-    let message =
-        (
-            rcode,
-            prop::bool::weighted(0.8),
-            prop::bool::weighted(0.1),
-            option::of(any::<u16>()),
-            vec(value(), 0..4),
-            prop::bool::weighted(0.05),
-            soa,
-        )
-            .prop_map(|(rcode, authoritative, truncated, ede, values, oversize, soa)| {
-                Reply::Message { rcode, authoritative, truncated, ede, values, oversize, soa }
-            });
+    let message = (
+        rcode,
+        prop::bool::weighted(0.8),
+        prop::bool::weighted(0.1),
+        option::of(any::<u16>()),
+        vec(value(), 0..4),
+        (prop::bool::weighted(0.05), statement(), any::<bool>()),
+        soa,
+    )
+        .prop_map(|(rcode, authoritative, truncated, ede, values, (oversize, statement, plain), soa)| {
+            Reply::Message {
+                rcode,
+                authoritative,
+                truncated,
+                ede,
+                values,
+                oversize,
+                soa,
+                statement,
+                signatures: Signatures::None,
+                plain,
+            }
+        });
     prop_oneof![8 => message, 2 => network_fault().prop_map(Reply::Fault), 1 => Just(Reply::Blocked)]
 }
 
@@ -107,12 +122,20 @@ fn confirmation() -> impl Strategy<Value = Confirmation> {
             values,
             ede,
             negative_ttl,
+            ours: false,
             ms: 3,
         });
     let vantage =
         (foreign_name(), reply()).prop_map(|(vantage, reply)| VantageAnswer { vantage, reply, ms: 3 });
-    (option::of(answers()), option::of(validation), vec(vantage, 0..4), 0_usize..4).prop_map(
-        |(repeated, validation, vantages, quorum)| Confirmation { repeated, validation, vantages, quorum },
+    let dissent = prop_oneof![4 => Just(vec![]), 1 => answers()];
+    (option::of(answers()), dissent, option::of(validation), vec(vantage, 0..4), 0_usize..4).prop_map(
+        |(repeated, dissent, validation, vantages, quorum)| Confirmation {
+            repeated,
+            dissent,
+            validation,
+            vantages,
+            quorum,
+        },
     )
 }
 
@@ -122,8 +145,20 @@ fn findings() -> impl Strategy<Value = Findings> {
         .prop_map(|(place, name, values, control)| Elsewhere { place, name, values, control });
     let serial = (foreign_name(), any::<std::net::Ipv4Addr>(), any::<u32>())
         .prop_map(|(server, address, serial)| Serial { server, address: address.into(), serial });
-    (vec(elsewhere, 0..3), vec(foreign_name(), 0..3), vec(value(), 0..3), vec(serial, 0..3)).prop_map(
-        |(elsewhere, other_types, wildcard, serials)| Findings { elsewhere, other_types, wildcard, serials },
+    let origin = prop::sample::select(vec![
+        AliasOrigin::NotAsked,
+        AliasOrigin::Name,
+        AliasOrigin::Wildcard,
+        AliasOrigin::Unknown,
+    ]);
+    (vec(elsewhere, 0..3), vec(foreign_name(), 0..3), vec(value(), 0..3), vec(serial, 0..3), origin).prop_map(
+        |(elsewhere, other_types, wildcard, serials, alias_origin)| Findings {
+            elsewhere,
+            other_types,
+            wildcard,
+            serials,
+            alias_origin,
+        },
     )
 }
 
@@ -135,17 +170,19 @@ fn observation() -> impl Strategy<Value = Observation> {
         zone,
         vec(foreign_name(), 0..3),
         dname,
-        answers(),
+        (answers(), prop_oneof![4 => Just(vec![]), 1 => answers()], vec(value(), 0..2)),
         option::weighted(0.3, failure()),
         confirmation(),
         findings(),
     )
-        .prop_map(|(zone, aliases, dname, servers, failure, confirmation, findings)| Observation {
+        .prop_map(|(zone, aliases, dname, answers, failure, confirmation, findings)| Observation {
             name: "_deed.acme.com".into(),
             zone,
             aliases,
             dname,
-            servers,
+            servers: answers.0,
+            dissent: answers.1,
+            beside_alias: answers.2,
             failure,
             confirmation,
             findings,
@@ -155,57 +192,73 @@ fn observation() -> impl Strategy<Value = Observation> {
         })
 }
 
-/// An answer that counts, told independently of how the judge tells it.
-fn authority(answer: &ServerAnswer) -> Option<(u16, &[Vec<u8>])> {
+/// The values of an answer that counts, told independently of how the judge tells it.
+fn authority(answer: &ServerAnswer) -> Option<&[Vec<u8>]> {
     match &answer.reply {
-        Reply::Message {
-            rcode: rcode @ (0 | 3),
-            authoritative: true,
-            truncated: false,
-            values,
-            soa,
-            oversize,
-            ..
-        } if !values.is_empty() || soa.is_some() || *oversize => Some((*rcode, values)),
+        Reply::Message { authoritative: true, truncated: false, values, statement, .. } => {
+            (*statement != Statement::Nothing).then_some(values)
+        }
         _ => None,
     }
 }
 
-fn showing(answers: &[ServerAnswer]) -> (usize, usize) {
-    let counted: Vec<_> = answers.iter().filter_map(authority).collect();
-    (counted.iter().filter(|(_, values)| values.contains(&wanted())).count(), counted.len())
+/// Name servers that show the value at every address that answers, name servers that answer, and whether any address
+/// shows it.
+fn showing(answers: &[ServerAnswer]) -> (usize, usize, bool) {
+    let counted: Vec<(&str, bool)> = answers
+        .iter()
+        .filter_map(|answer| Some((answer.server.as_str(), authority(answer)?.contains(&wanted()))))
+        .collect();
+    let names: std::collections::BTreeSet<&str> = counted.iter().map(|(name, _)| *name).collect();
+    let all_show = |name: &&&str| counted.iter().filter(|(of, _)| *of == **name).all(|(_, shows)| *shows);
+    (names.iter().filter(all_show).count(), names.len(), counted.iter().any(|(_, shows)| *shows))
 }
 
 proptest! {
     #![proptest_config(ProptestConfig { cases: 2000, ..ProptestConfig::default() })]
 
     #[test]
-    fn verdicts_keep_the_rules(seen in observation(), strict in any::<bool>(), at_stake in any::<bool>()) {
+    fn verdicts_keep_the_rules(
+        seen in observation(),
+        strict in any::<bool>(),
+        at_stake in any::<bool>(),
+        held_by_another in any::<bool>(),
+    ) {
         let agreement = if strict { Agreement::Strict } else { Agreement::Majority };
-        let context = Context { agreement, at_stake, ..context() };
+        let context = Context { agreement, at_stake, held_by_another, ..context() };
         let outcome = judge_within(&challenge(), &context, &seen);
         prop_assert_eq!(&outcome, &judge_within(&challenge(), &context, &seen), "the same again");
 
-        let enough = |(with, all): (usize, usize)| with > 0 && if strict { with == all } else { with * 2 > all };
+        let enough =
+            |(with, all, _): (usize, usize, bool)| with > 0 && if strict { with == all } else { with * 2 > all };
         let security = seen.confirmation.validation.as_ref().map(|v| v.security);
-        let (with, answering) = showing(&seen.servers);
+        let (with, answering, shown) = showing(&seen.servers);
         if outcome == Outcome::Proven {
-            prop_assert!(enough((with, answering)), "too few servers");
+            prop_assert!(enough((with, answering, shown)), "too few servers");
+            prop_assert_ne!(seen.findings.alias_origin, AliasOrigin::Wildcard);
             prop_assert_ne!(security, Some(Security::Bogus));
             let validated = seen.confirmation.validation.as_ref().is_some_and(|v| v.values.contains(&wanted()));
             let secure = security == Some(Security::Secure) && validated;
             let repeated = seen.confirmation.repeated.as_ref().is_some_and(|again| enough(showing(again)));
             prop_assert!(secure || repeated, "nothing confirmed it");
+            if held_by_another && !secure {
+                prop_assert_eq!(with, answering, "a server that answers contradicts it");
+                prop_assert!(seen.dissent.is_empty() && seen.confirmation.dissent.is_empty());
+            }
         }
         if outcome.is_absence() {
-            prop_assert_eq!(with, 0, "a server shows it");
+            let wildcard = seen.findings.alias_origin == AliasOrigin::Wildcard;
+            prop_assert!(!shown || wildcard, "a server shows it");
             let denied = matches!(seen.failure, Some(ProbeFailure::NotDelegated(_)));
             prop_assert!(answering > 0 || denied, "nobody said so");
             prop_assert_ne!(security, Some(Security::Bogus));
             let again = seen.confirmation.repeated.as_ref().map(|again| showing(again));
             if at_stake {
                 let signed = security == Some(Security::Secure);
-                prop_assert!(signed || again.is_some_and(|(with, all)| with == 0 && all > 0), "seen once");
+                prop_assert!(
+                    signed || wildcard || again.is_some_and(|(_, all, shown)| !shown && all > 0),
+                    "seen once"
+                );
             }
         }
         if let Outcome::NotProven(diagnosis) = &outcome {

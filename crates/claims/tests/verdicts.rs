@@ -2,9 +2,9 @@
 mod given;
 
 use deed_claims::{
-    Agreement, Class, Code, Confirmation, Context, Diagnosis, Evidence, ExtendedError, Findings,
-    NetworkFault, Observation, Outcome, Place, ProbeFailure, Reply, Security, Validation, judge,
-    judge_within, notes,
+    Agreement, AliasOrigin, Class, Code, Confirmation, Context, Diagnosis, Evidence, ExtendedError, Findings,
+    NetworkFault, Observation, Outcome, Place, ProbeFailure, Reply, Security, ServerAnswer, Signatures,
+    Validation, judge, judge_within, notes,
 };
 use given::seen::{
     again, aliased, answer, challenge, context, denies, elsewhere, failed, fault, of_every_cause, refusal,
@@ -49,14 +49,15 @@ fn one_look_is_never_proof() {
 fn not_to_know_whether_a_zone_is_signed_is_no_proof_however_often_it_was_asked() {
     let unknown = |by, rcode| Validation { rcode, ..validation(by, Security::Indeterminate, vec![]) };
     let shown = |by, rcode| validated(unknown(by, rcode), again(shows(), shows()));
-    assert_eq!(code(&shown("self", None)), Some(Code::Timeout), "nobody gave the keys");
+    for (by, rcode) in [("self", None), ("192.0.2.53:53", Some(2)), ("192.0.2.53:53", None)] {
+        assert_eq!(code(&shown(by, rcode)), Some(Code::DnssecIndeterminate), "{by} {rcode:?}");
+    }
+    let down = || Validation { ours: true, ..unknown("192.0.2.53:53", None) };
     assert_eq!(
-        code(&shown("192.0.2.53:53", Some(2))),
-        Some(Code::Servfail),
-        "the resolver did not get through"
+        code(&validated(down(), again(shows(), shows()))),
+        Some(Code::Internal),
+        "our resolver is down"
     );
-    assert_eq!(code(&shown("192.0.2.53:53", None)), Some(Code::Internal), "our resolver is down");
-    assert_eq!(code(&shown("192.0.2.53:53", Some(5))), Some(Code::Internal), "our resolver does not know us");
     let ede = Some(ExtendedError { code: 7, text: b"expired".to_vec() });
     let late = Validation { ede, ..unknown("self", None) };
     assert_eq!(code(&validated(late, again(shows(), shows()))), Some(Code::Internal), "our clock is wrong");
@@ -64,6 +65,8 @@ fn not_to_know_whether_a_zone_is_signed_is_no_proof_however_often_it_was_asked()
     assert_eq!(code(&spent), Some(Code::BudgetExhausted));
     // Nor does it take a name from anybody.
     let gone = validated(unknown("192.0.2.53:53", None), again(denies(), denies()));
+    assert_eq!(under(&at_stake(), &gone), Some(Code::DnssecIndeterminate));
+    let gone = validated(down(), again(denies(), denies()));
     assert_eq!(under(&at_stake(), &gone), Some(Code::Internal));
     assert_eq!(code(&gone), Some(Code::RecordNotFound));
     let parent = Some(ProbeFailure::NotDelegated("com".into()));
@@ -152,6 +155,7 @@ fn enough_places_have_to_see_it_where_that_is_asked() {
         let values = |n| if n < sees { vec![wanted()] } else { vec![] };
         let confirmation = Confirmation {
             repeated: Some(shows()),
+            dissent: vec![],
             validation: None,
             vantages: (0..5).map(|n| vantage(&format!("v{n}"), Some(values(n)))).collect(),
             quorum,
@@ -203,16 +207,6 @@ fn an_absence_that_was_looked_at_twice_needs_both_looks() {
     assert!(!judge(&challenge(), &silent).is_absence());
     let ours = vec![fault(1, NetworkFault::Timeout), fault(2, NetworkFault::Internal)];
     assert_eq!(code(&again(denies(), ours)), Some(Code::Internal));
-    let much = Reply::Message {
-        rcode: 0,
-        authoritative: true,
-        truncated: false,
-        ede: None,
-        values: vec![text("x")],
-        oversize: true,
-        soa: None,
-    };
-    assert_eq!(code(&again(denies(), vec![server(1, much)])), Some(Code::OversizeAnswer));
 }
 
 #[test]
@@ -243,6 +237,7 @@ fn places_that_still_see_the_record_keep_it_from_being_gone() {
         let values = |n| if n < gone { vec![] } else { vec![wanted()] };
         let confirmation = Confirmation {
             repeated: Some(denies()),
+            dissent: vec![],
             validation: None,
             vantages: (0..3).map(|n| vantage(&format!("v{n}"), Some(values(n)))).collect(),
             quorum: 2,
@@ -452,4 +447,113 @@ fn the_ways_of_one_code_have_words_of_their_own() {
     })
     .collect();
     insta::assert_snapshot!(told.join("\n"));
+}
+
+/// Another address of the same name server.
+fn at_another_address(answer: ServerAnswer, last: u8) -> ServerAnswer {
+    ServerAnswer { address: Some(std::net::Ipv4Addr::new(198, 51, 100, last).into()), ..answer }
+}
+
+fn held_by_another() -> Context {
+    Context { held_by_another: true, at_stake: true, ..Context::default() }
+}
+
+#[test]
+fn a_name_server_has_one_vote_however_many_addresses() {
+    let honest = || (1..=3).map(|n| answer(n, 0, vec![text("the owner's")]));
+    let stranger = || (1..=4).map(|last| at_another_address(answer(4, 0, vec![wanted()]), last));
+    let all: Vec<ServerAnswer> = honest().chain(stranger()).collect();
+    assert_eq!(code(&again(all.clone(), all)), Some(Code::InconsistentServers));
+    let few = || vec![answer(1, 0, vec![wanted()]), answer(2, 0, vec![wanted()])];
+    let crowd: Vec<ServerAnswer> =
+        few().into_iter().chain((1..=4).map(|last| at_another_address(answer(3, 3, vec![]), last))).collect();
+    assert_eq!(code(&again(crowd.clone(), crowd)), None, "nor can it vote a record down");
+}
+
+#[test]
+fn a_name_server_shows_a_value_at_all_its_addresses() {
+    let split = || vec![answer(1, 0, vec![wanted()]), at_another_address(answer(1, 3, vec![]), 1)];
+    let outcome = judge(&challenge(), &again(split(), split()));
+    assert_eq!(outcome.code(), Some(Code::InconsistentServers));
+    assert!(!outcome.is_absence());
+    let silent =
+        || vec![answer(1, 0, vec![wanted()]), at_another_address(fault(1, NetworkFault::Timeout), 1)];
+    assert_eq!(code(&again(silent(), silent())), None, "an address that does not answer says nothing");
+}
+
+#[test]
+fn a_held_name_needs_every_name_server_that_answers() {
+    let most = || vec![answer(1, 0, vec![wanted()]), answer(2, 0, vec![wanted()]), answer(3, 3, vec![])];
+    assert_eq!(code(&again(most(), most())), None);
+    assert_eq!(under(&held_by_another(), &again(most(), most())), Some(Code::InconsistentServers));
+    assert_eq!(under(&held_by_another(), &again(shows(), most())), Some(Code::InconsistentServers));
+    assert_eq!(under(&held_by_another(), &again(shows(), shows())), None);
+    let silent = || [shows(), vec![fault(3, NetworkFault::Timeout), refusal(4, 5, None)]].concat();
+    assert_eq!(under(&held_by_another(), &again(silent(), silent())), None);
+    // A signed answer says what the owner of the zone says.
+    let signed = validated(validation("self", Security::Secure, vec![wanted()]), seen(most()));
+    assert_eq!(under(&held_by_another(), &signed), None);
+}
+
+#[test]
+fn a_server_on_the_way_that_contradicts_keeps_a_held_name() {
+    let way = || Observation { dissent: vec![answer(9, 0, vec![])], ..again(shows(), shows()) };
+    assert_eq!(code(&way()), None);
+    assert_eq!(under(&held_by_another(), &way()), Some(Code::InconsistentServers));
+    let mut second = again(shows(), shows());
+    second.confirmation.dissent = vec![answer(9, 0, vec![])];
+    assert_eq!(under(&held_by_another(), &second), Some(Code::InconsistentServers));
+    // Nor is a record gone that one of them still shows.
+    let gone = Observation { dissent: shows(), ..again(denies(), denies()) };
+    assert_eq!(under(&at_stake(), &gone), Some(Code::InconsistentServers));
+}
+
+#[test]
+fn a_wildcard_alias_proves_no_apex_unless_allowed() {
+    let aliased = |alias_origin| {
+        let findings = Findings { alias_origin, ..Findings::default() };
+        Observation { findings, aliases: vec!["tenant.vendor.com".into()], ..again(shows(), shows()) }
+    };
+    let wild = aliased(AliasOrigin::Wildcard);
+    assert_eq!(code(&wild), Some(Code::WildcardAnswer));
+    let accept = Context { accept_wildcard: true, ..Context::default() };
+    assert_eq!(under(&accept, &wild), None);
+    assert!(notes(&challenge(), &wild).iter().any(|note| note.as_str() == "wildcard_answer"));
+    assert_eq!(code(&aliased(AliasOrigin::Name)), None);
+    assert_eq!(code(&aliased(AliasOrigin::Unknown)), Some(Code::Timeout), "nobody could tell");
+}
+
+#[test]
+fn stale_copies_of_a_signed_zone_are_noted() {
+    let signed = |n, signatures: Signatures| {
+        let mut answer = answer(n, 0, vec![wanted()]);
+        if let Reply::Message { signatures: of, .. } = &mut answer.reply {
+            *of = signatures;
+        }
+        answer
+    };
+    let servers = || vec![signed(1, Signatures::Current), signed(2, Signatures::Expired)];
+    let words = |observation: &Observation| -> Vec<&str> {
+        notes(&challenge(), observation).iter().map(|note| note.as_str()).collect()
+    };
+    let secure = validated(validation("self", Security::Secure, vec![wanted()]), seen(servers()));
+    assert_eq!((code(&secure), words(&secure)), (None, vec!["stale_signatures"]));
+    let evidence = Evidence::from(&secure);
+    assert_eq!(evidence.servers[1].signatures, Some(Signatures::Expired));
+    let unsigned = validated(validation("self", Security::Insecure, vec![wanted()]), again(shows(), shows()));
+    assert_eq!(words(&unsigned), Vec::<&str>::new());
+}
+
+#[test]
+fn resolvers_that_cannot_ask_with_edns_are_explained() {
+    let plain = |mut answer: ServerAnswer| {
+        if let Reply::Message { plain, .. } = &mut answer.reply {
+            *plain = true;
+        }
+        answer
+    };
+    let servers: Vec<ServerAnswer> = shows().into_iter().map(plain).collect();
+    let unknown = Validation { rcode: None, ..validation("192.0.2.53:53", Security::Indeterminate, vec![]) };
+    let silent = validated(unknown, again(servers.clone(), servers));
+    assert_eq!(code(&silent), Some(Code::EdnsBroken));
 }

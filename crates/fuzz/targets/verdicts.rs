@@ -6,9 +6,9 @@ use std::net::{IpAddr, Ipv4Addr};
 
 use deed_claims::name::DomainName;
 use deed_claims::{
-    Challenge, ChallengeTemplates, Confirmation, Dname, Elsewhere, Evidence, ExtendedError, Findings,
-    NetworkFault, Observation, Outcome, Place, ProbeFailure, Reply, Scope, Security, Serial, ServerAnswer,
-    SoaSeen, Token, Transport, Validation, VantageAnswer, judge,
+    AliasOrigin, Challenge, ChallengeTemplates, Confirmation, Dname, Elsewhere, Evidence, ExtendedError,
+    Findings, NetworkFault, Observation, Outcome, Place, ProbeFailure, Reply, Scope, Security, Serial,
+    ServerAnswer, Signatures, SoaSeen, Statement, Token, Transport, Validation, VantageAnswer, judge,
 };
 use libfuzzer_sys::arbitrary::{Result, Unstructured};
 use libfuzzer_sys::fuzz_target;
@@ -55,7 +55,7 @@ fn proven(challenge: &Challenge, seen: &Observation) {
 }
 
 fn with_authority(reply: &Reply) -> bool {
-    matches!(reply, Reply::Message { rcode: 0 | 3, authoritative: true, truncated: false, .. })
+    matches!(reply, Reply::Message { authoritative: true, truncated: false, statement, .. } if *statement != Statement::Nothing)
 }
 
 fn challenge() -> Challenge {
@@ -70,9 +70,12 @@ fn observation(u: &mut Unstructured<'_>, challenge: &Challenge) -> Result<Observ
         aliases: several(u, text)?,
         dname: optional(u, |u| Ok(Dname { owner: text(u)?, target: text(u)? }))?,
         servers: several(u, |u| server(u, challenge))?,
+        dissent: several(u, |u| server(u, challenge))?,
+        beside_alias: several(u, |u| value(u, challenge))?,
         failure: optional(u, failure)?,
         confirmation: Confirmation {
             repeated: optional(u, |u| several(u, |u| server(u, challenge)))?,
+            dissent: several(u, |u| server(u, challenge))?,
             validation: optional(u, |u| validation(u, challenge))?,
             vantages: several(u, |u| {
                 Ok(VantageAnswer { vantage: text(u)?, reply: reply(u, challenge)?, ms: u.arbitrary()? })
@@ -86,6 +89,12 @@ fn observation(u: &mut Unstructured<'_>, challenge: &Challenge) -> Result<Observ
             serials: several(u, |u| {
                 Ok(Serial { server: text(u)?, address: address(u)?, serial: u.arbitrary()? })
             })?,
+            alias_origin: *u.choose(&[
+                AliasOrigin::NotAsked,
+                AliasOrigin::Name,
+                AliasOrigin::Wildcard,
+                AliasOrigin::Unknown,
+            ])?,
         },
         queries: u.arbitrary()?,
         took_ms: u.arbitrary()?,
@@ -158,8 +167,16 @@ fn reply(u: &mut Unstructured<'_>, challenge: &Challenge) -> Result<Reply> {
             soa: optional(u, |u| {
                 Ok(SoaSeen { owner: text(u)?, serial: u.arbitrary()?, negative_ttl: u.arbitrary()? })
             })?,
+            statement: statement(u)?,
+            signatures: Signatures::None,
+            plain: u.arbitrary()?,
         },
     })
+}
+
+fn statement(u: &mut Unstructured<'_>) -> Result<Statement> {
+    use Statement::{Alias, NoData, NoName, Nothing, Values};
+    Ok(*u.choose(&[Values, Values, NoName, NoData, Alias, Nothing])?)
 }
 
 fn fault(u: &mut Unstructured<'_>) -> Result<NetworkFault> {
@@ -194,6 +211,7 @@ fn validation(u: &mut Unstructured<'_>, challenge: &Challenge) -> Result<Validat
             Ok(ExtendedError { code: u.int_in_range(0..=30)?, text: u.bytes(size)?.to_vec() })
         })?,
         negative_ttl: optional(u, |u| u.arbitrary())?,
+        ours: u.arbitrary()?,
         ms: u.arbitrary()?,
     })
 }

@@ -1,9 +1,10 @@
 //! Finds the addresses of name servers that come without glue, within narrow limits.
 use std::collections::HashMap;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
+use deed_claims::name::is_registry;
 use deed_claims::{NetworkFault, ProbeFailure};
 use futures::FutureExt;
 use futures::future::{BoxFuture, join_all};
@@ -14,7 +15,7 @@ use crate::config::Ipv6;
 use crate::delegation::{Addresses, Delegation, NameServer};
 use crate::egress::Peer;
 use crate::inquiry::Inquiry;
-use crate::response::Response;
+use crate::response::{Response, text_of};
 use crate::walk::{Dead, Nesting, Reach, Useless};
 use crate::wire::{Recursion, Wanted};
 
@@ -137,28 +138,40 @@ impl Inquiry<'_> {
         full
     }
 
-    /// Names inside the zone that came with authority but without addresses: the same server knows them.
-    pub(crate) async fn fill_in(&self, shared: &mut Delegation, zone: &Name, peer: Peer) {
+    /// Names inside the zone that came with authority but without addresses: the zone's servers know them.
+    pub(crate) async fn fill_in(&self, shared: &mut Delegation, cut: &Delegation) {
         let most = self.shared.config.budgets.ns_resolved;
         let missing: Vec<&mut NameServer> = shared
             .servers
             .iter_mut()
-            .filter(|s| s.addresses == Addresses::Unknown && zone.zone_of(&s.name))
+            .filter(|s| s.addresses == Addresses::Unknown && cut.zone.zone_of(&s.name))
             .take(most)
             .collect();
         join_all(missing.into_iter().map(|server| async move {
             let found = self.both_families(&server.name, Recursion::No, |wanted| {
-                async move {
-                    let answer = self.ask(peer, &wanted).await.result.ok().filter(settled_by_authority);
-                    answer.ok_or(NetworkFault::Timeout)
-                }
-                .boxed()
+                async move { self.ask_for_addresses(cut, &wanted).await }.boxed()
             });
             if let Addresses::Known(known) = found.await {
                 server.addresses = Addresses::Known(known);
             }
         }))
         .await;
+    }
+
+    /// The addresses that the servers of the zone around a name tell: a registry's first one that answers, of other zones
+    /// what two name servers agree on.
+    async fn ask_for_addresses(&self, cut: &Delegation, wanted: &Wanted) -> Result<Found, NetworkFault> {
+        let longest = self.shared.config.budgets.aliases;
+        let read = |response: &Response| {
+            let counts = settled(response) && response.authoritative();
+            counts.then(|| Found::of(response, &wanted.name, longest))
+        };
+        let found = if is_registry(&text_of(&cut.zone)) {
+            self.first_of(cut, wanted, |response| read(&response)).await.map(|(found, _)| found)
+        } else {
+            self.agreed_of(cut, wanted, read).await
+        };
+        found.map_err(|dead| fault_of(&dead))
     }
 
     async fn resolve(&self, server: &Name, nesting: Nesting) -> Addresses {
@@ -168,15 +181,17 @@ impl Inquiry<'_> {
         if self.shared.config.resolvers.is_empty() {
             return self.resolve_by_walk(server, nesting).await;
         }
+        let longest = self.shared.config.budgets.aliases;
         self.both_families(server, Recursion::Desired, |wanted| {
             async move {
                 match self.ask_resolvers(&wanted).await {
-                    Some(response) if settled(&response) => Ok(response),
+                    Some(response) if settled(&response) => Ok(Found::of(&response, &wanted.name, longest)),
                     // The resolver is well: it is the name's own servers that gave it no answer.
                     Some(_) => Err(NetworkFault::Timeout),
                     None if self.budget.is_exhausted() => Err(NetworkFault::Timeout),
-                    // A trusted resolver that does not answer is ours.
-                    None => Err(NetworkFault::Internal),
+                    // It is ours to see to only where it has no answer for a name that has to exist either.
+                    None if self.are_resolvers_down().await => Err(NetworkFault::Internal),
+                    None => Err(NetworkFault::Timeout),
                 }
             }
             .boxed()
@@ -194,12 +209,7 @@ impl Inquiry<'_> {
             };
             let cut = &cut;
             self.both_families(server, Recursion::No, |wanted| {
-                async move {
-                    let read = |response| Some(response).filter(settled_by_authority);
-                    let answer = self.first_of(cut, &wanted, read).await;
-                    answer.map(|(response, _)| response).map_err(|dead| fault_of(&dead))
-                }
-                .boxed()
+                async move { self.ask_for_addresses(cut, &wanted).await }.boxed()
             })
             .await
         }
@@ -211,21 +221,19 @@ impl Inquiry<'_> {
         &self,
         name: &Name,
         recursion: Recursion,
-        ask: impl Fn(Wanted) -> BoxFuture<'a, Result<Response, NetworkFault>>,
+        ask: impl Fn(Wanted) -> BoxFuture<'a, Result<Found, NetworkFault>>,
     ) -> Addresses {
-        let most = self.shared.config.budgets.aliases;
         let of = |rtype| ask(Wanted { name: name.clone(), rtype, recursion });
         let families: &[RecordType] = match self.shared.config.ipv6 {
             Ipv6::Off => &[RecordType::A],
             Ipv6::Auto | Ipv6::On => &[RecordType::A, RecordType::AAAA],
         };
         let answers = join_all(families.iter().map(|rtype| of(*rtype))).await;
-        if answers.iter().flatten().any(|response| response.rcode() == NXDOMAIN) {
+        if answers.iter().flatten().any(|found| !found.exists) {
             self.helpers.miss();
         }
-        // Two of each family at most: neither crowds the other out.
-        let found = answers.iter().flatten().flat_map(|r| r.addresses(name, most).into_iter().take(2));
-        let found = Addresses::of(found.collect());
+        let found =
+            Addresses::of(answers.iter().flatten().flat_map(|found| found.addresses.clone()).collect());
         // The family that nobody answered for may have what the other lacks.
         let faults: Vec<NetworkFault> = answers.into_iter().filter_map(Result::err).collect();
         let theirs = faults.iter().find(|fault| **fault != NetworkFault::Internal);
@@ -252,6 +260,23 @@ impl Inquiry<'_> {
 
 const NXDOMAIN: u16 = 3;
 
+/// What an answer tells of a name server's addresses of one family.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+struct Found {
+    /// Whether the name exists.
+    exists: bool,
+    /// In canonical order.
+    addresses: Vec<IpAddr>,
+}
+
+impl Found {
+    fn of(response: &Response, name: &Name, longest: usize) -> Self {
+        let mut addresses = response.addresses(name, longest);
+        addresses.sort_unstable();
+        Self { exists: response.rcode() != NXDOMAIN, addresses }
+    }
+}
+
 fn without_glue(cut: &Delegation) -> impl Iterator<Item = &NameServer> {
     cut.servers.iter().filter(|server| server.addresses == Addresses::Unknown)
 }
@@ -268,8 +293,4 @@ fn fault_of(dead: &Dead) -> NetworkFault {
 /// NOERROR or NXDOMAIN.
 pub(crate) fn settled(response: &Response) -> bool {
     matches!(response.rcode(), 0 | 3)
-}
-
-fn settled_by_authority(response: &Response) -> bool {
-    settled(response) && response.authoritative()
 }

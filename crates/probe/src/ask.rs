@@ -31,7 +31,7 @@ impl Prober {
         let wanted = Wanted { name, rtype: RecordType::TXT, recursion: Recursion::No };
         let heard = inquiry.ask(Peer::Found(server), &wanted).await;
         // Which zone it speaks for is not known here: any around the name.
-        let reply = inquiry.read(&heard, &Name::root(), &wanted.name).map(|(reply, _)| reply);
+        let reply = inquiry.read(&heard, &Name::root(), &wanted.name).map(|reading| reading.reply);
         // Nothing was asked because the time was over, and all of it went by on our side.
         let reply = reply.unwrap_or(Reply::Fault(NetworkFault::Internal));
         answer(heard.travelled, reply, heard.ms)

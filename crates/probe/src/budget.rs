@@ -67,6 +67,11 @@ impl Budget {
         if paid { Ok(()) } else { Err(self.exhaust()) }
     }
 
+    /// Counts questions that were paid for elsewhere on behalf of this look.
+    pub(crate) fn charge(&self, questions: u32) {
+        self.sent.fetch_add(questions, Ordering::Relaxed);
+    }
+
     /// Remembers that a limit was reached.
     pub(crate) fn exhaust(&self) -> Exhausted {
         self.exhausted.store(true, Ordering::Relaxed);

@@ -18,6 +18,9 @@ use crate::wire::{Recursion, Wanted, absolute};
 /// How long an answer counts for all looks: an outage makes crowds of them fail at the same time.
 const FRESH: Duration = Duration::from_secs(5);
 
+/// What may be spent on finding out whether the trusted resolvers answer at all.
+const RESOLVERS: (u32, Duration) = (3, Duration::from_secs(3));
+
 /// The last answer of the canary.
 #[derive(Debug, Default)]
 pub(crate) struct Canary {
@@ -60,14 +63,45 @@ impl Canary {
     }
 }
 
+/// Asks as looks do: the canary's own servers, found like those of any name, or the trusted resolvers.
 async fn ask(shared: &Shared, budget: &Budget) -> Option<String> {
     let inquiry = Inquiry::new(shared, budget, Mode::Usual);
-    let name = shared.config.canary.as_deref().and_then(absolute).unwrap_or_else(Name::root);
+    let name = name_of(shared);
     let answered = match shared.config.delegation {
         DelegationSource::FromResolver => by_resolver(&inquiry, &name).await,
         DelegationSource::FromParent => by_its_servers(&inquiry, &name).await,
     };
-    (!answered).then(|| format!("`{}`, which has to exist, could not be asked for either", text_of(&name)))
+    (!answered).then(|| fault_of(&name))
+}
+
+fn name_of(shared: &Shared) -> Name {
+    shared.config.canary.as_deref().and_then(absolute).unwrap_or_else(Name::root)
+}
+
+fn fault_of(name: &Name) -> String {
+    format!("`{}`, which has to exist, could not be asked for either", text_of(name))
+}
+
+impl Inquiry<'_> {
+    /// Whether the trusted resolvers have no answer for a name that has to exist either. Paid for by the look that asks;
+    /// one that has nothing left does not find out, and its trouble is its own limits.
+    pub(crate) async fn are_resolvers_down(&self) -> bool {
+        let (shared, look) = (self.shared, self.budget);
+        let queries = look.left().min(RESOLVERS.0);
+        let time = look.deadline().saturating_duration_since(Instant::now()).min(RESOLVERS.1);
+        if queries < RESOLVERS.0 || time < RESOLVERS.1 / 2 {
+            return false;
+        }
+        let asked = shared.resolvers_canary.current();
+        let fault = asked.fault.get_or_init(|| async move {
+            let budget = Budget::new(queries, time);
+            let name = name_of(shared);
+            let answered = by_resolver(&Inquiry::new(shared, &budget, Mode::Usual), &name).await;
+            look.charge(budget.sent());
+            (!answered).then(|| fault_of(&name))
+        });
+        fault.await.is_some()
+    }
 }
 
 async fn by_resolver(inquiry: &Inquiry<'_>, name: &Name) -> bool {

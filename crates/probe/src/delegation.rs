@@ -1,13 +1,15 @@
 //! What a parent's servers say about a child: a cut with its name servers, no cut, or nothing of use.
+use std::collections::BTreeSet;
 use std::net::IpAddr;
 
-use deed_claims::NetworkFault;
+use deed_claims::{NetworkFault, ServerAnswer};
 use hickory_proto::rr::{Name, RData, Record};
 use tokio::time::Instant;
 
 use crate::config::ConfigError;
 use crate::response::Response;
 use crate::roots::RootHint;
+use crate::walk::prevailing;
 
 /// A zone and the servers its parent names for it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -15,6 +17,8 @@ pub(crate) struct Delegation {
     pub(crate) zone: Name,
     pub(crate) servers: Vec<NameServer>,
     pub(crate) source: Source,
+    /// Servers of zones above, below the registries, that contradict this delegation.
+    pub(crate) dissent: Vec<ServerAnswer>,
     /// Whether names without glue have been asked for; they are once only.
     pub(crate) resolved: bool,
     pub(crate) learned: Instant,
@@ -52,20 +56,21 @@ pub(crate) enum Addresses {
 const ADDRESSES: usize = 4;
 
 impl Addresses {
-    pub(crate) fn of(found: Vec<IpAddr>) -> Self {
-        let mut each: Vec<IpAddr> = vec![];
-        for address in found {
-            if each.len() < ADDRESSES && !each.contains(&address) {
-                each.push(address);
-            }
-        }
+    /// The addresses to keep, whatever order they came in: of each family a half, and more where the other has less.
+    pub(crate) fn of(mut found: Vec<IpAddr>) -> Self {
+        found.sort_unstable();
+        found.dedup();
+        let (v4, v6): (Vec<IpAddr>, Vec<IpAddr>) = found.into_iter().partition(IpAddr::is_ipv4);
+        let longest = v4.len().max(v6.len());
+        let each: Vec<IpAddr> =
+            (0..longest).flat_map(|i| [v4.get(i), v6.get(i)]).flatten().copied().take(ADDRESSES).collect();
         if each.is_empty() { Self::None } else { Self::Known(each) }
     }
 }
 
 impl Delegation {
     pub(crate) fn new(zone: Name, servers: Vec<NameServer>, source: Source) -> Self {
-        Self { zone, servers, source, resolved: false, learned: Instant::now() }
+        Self { zone, servers, source, dissent: vec![], resolved: false, learned: Instant::now() }
     }
 
     /// The root with the configured servers.
@@ -81,6 +86,12 @@ impl Delegation {
             }
         }
         Ok(Self::new(Name::root(), servers, Source::Configured))
+    }
+
+    /// Whether another delegation is to the same zone on the same name servers.
+    pub(crate) fn has_servers_of(&self, other: &Self) -> bool {
+        let names = |of: &Self| of.servers.iter().map(|server| server.name.clone()).collect::<Vec<_>>();
+        self.zone == other.zone && names(self) == names(other)
     }
 
     /// Whether a server can be asked without asking somebody else first.
@@ -148,6 +159,32 @@ pub(crate) fn referral(response: &Response, zone: &Name, name: &Name, most: usiz
     Some(Delegation::new(owner.to_lowercase(), servers, Source::Dns))
 }
 
+/// The delegation that most of these agree on, each by another name server of the zone above: the zone, its servers, and
+/// for each of them the addresses that most give who give any.
+pub(crate) fn agreed(delegations: &[&Delegation]) -> Option<Delegation> {
+    let zone = prevailing(delegations.iter().map(|delegation| &delegation.zone))?;
+    let of_zone: Vec<&Delegation> = delegations.iter().filter(|d| d.zone == *zone).copied().collect();
+    let servers = prevailing(of_zone.iter().map(|d| d.servers.iter().map(|s| &s.name).collect::<Vec<_>>()))?;
+    let servers = servers.into_iter().map(|name| {
+        let glue = of_zone.iter().flat_map(|d| &d.servers).filter(|server| server.name == *name);
+        let given: Vec<&Vec<IpAddr>> = glue
+            .filter_map(|server| match &server.addresses {
+                Addresses::Known(addresses) => Some(addresses),
+                _ => None,
+            })
+            .collect();
+        let most =
+            |address: &IpAddr| given.iter().filter(|all| all.contains(address)).count() * 2 > given.len();
+        let found: Vec<IpAddr> = given.iter().copied().flatten().copied().filter(|a| most(a)).collect();
+        let addresses = match Addresses::of(found) {
+            Addresses::None => Addresses::Unknown,
+            known => known,
+        };
+        NameServer { name: name.clone(), addresses }
+    });
+    Some(Delegation::new(zone.clone(), servers.collect(), Source::Dns))
+}
+
 fn below(zone: &Name, name: &Name) -> bool {
     zone.zone_of(name) && name.iter().len() > zone.iter().len()
 }
@@ -160,7 +197,7 @@ pub(crate) fn resolved(response: &Response, zone: &Name, most: usize) -> Option<
     (!servers.is_empty()).then(|| Delegation::new(zone.to_lowercase(), servers, Source::Dns))
 }
 
-/// The name servers of one owner, each once, with the glue that the answering zone may give.
+/// The name servers of one owner in canonical order, each once, with the glue that the answering zone may give.
 fn servers<'r>(
     response: &Response,
     section: impl Iterator<Item = &'r Record>,
@@ -168,19 +205,14 @@ fn servers<'r>(
     owner: &Name,
     most: usize,
 ) -> Vec<NameServer> {
-    let mut servers: Vec<NameServer> = vec![];
-    for record in section.filter(|r| r.name == *owner) {
-        let RData::NS(target) = &record.data else { continue };
-        let name = target.0.to_lowercase();
-        if servers.len() == most {
-            break;
-        }
-        if !servers.iter().any(|s| s.name == name) {
-            let addresses = glue(response, zone, &name);
-            servers.push(NameServer { name, addresses });
-        }
-    }
-    servers
+    let names = section.filter(|r| r.name == *owner).filter_map(|record| match &record.data {
+        RData::NS(target) => Some(target.0.to_lowercase()),
+        _ => None,
+    });
+    // Servers rotate their records: which names are read must not depend on that.
+    let names: BTreeSet<Name> = names.collect();
+    let glued = |name: Name| NameServer { addresses: glue(response, zone, &name), name };
+    names.into_iter().take(most).map(glued).collect()
 }
 
 /// Glue counts inside the zone whose servers speak: elsewhere it would be hearsay.
@@ -253,10 +285,10 @@ mod tests {
         assert_eq!(
             servers,
             [
-                ("ns1.acme.test.".to_owned(), known(1)),
-                ("ns.sister.test.".to_owned(), known(2)),
                 ("ns.elsewhere.".to_owned(), Addresses::Unknown),
+                ("ns1.acme.test.".to_owned(), known(1)),
                 ("ns2.acme.test.".to_owned(), Addresses::Unknown),
+                ("ns.sister.test.".to_owned(), known(2)),
             ]
         );
     }

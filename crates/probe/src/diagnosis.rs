@@ -3,7 +3,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use deed_claims::{Elsewhere, Findings, Place, Reply, Serial, ServerAnswer};
+use deed_claims::{AliasOrigin, Elsewhere, Findings, Place, Reply, Serial, ServerAnswer, Statement};
 use futures::future::join_all;
 use hickory_proto::rr::{Name, RData, RecordType};
 
@@ -11,11 +11,12 @@ use crate::addresses::settled;
 use crate::delegation::Delegation;
 use crate::inquiry::{Inquiry, Sight};
 use crate::response::{Response, text_of};
+use crate::round::Next;
 use crate::walk::{Nesting, Reach};
 use crate::wire::{Recursion, Wanted};
 
 /// Questions of one diagnosis.
-const QUESTIONS: usize = 8;
+pub(crate) const QUESTIONS: usize = 8;
 /// Servers asked one of them: the second when the first does not answer.
 const SERVERS: usize = 2;
 /// Types that tell what a name without TXT records is there for.
@@ -58,7 +59,14 @@ struct Spot {
 impl Inquiry<'_> {
     /// What stands elsewhere when none of the values was seen; and whether what was seen comes from a wildcard. Asks
     /// nothing where the look did not get to the end, or nobody answered.
-    pub(crate) async fn diagnose(&self, name: &Name, apex: &Name, sight: &Sight, beside: Beside) -> Findings {
+    pub(crate) async fn diagnose(
+        &self,
+        name: &Name,
+        apex: &Name,
+        sight: &Sight,
+        beside: Beside,
+        questions: usize,
+    ) -> Findings {
         let answered = sight.servers.iter().any(|row| matches!(row.reply, Reply::Message { .. }));
         let Some(home) = sight.home.as_ref().filter(|_| answered && sight.failure.is_none()) else {
             return Findings::default();
@@ -71,7 +79,7 @@ impl Inquiry<'_> {
                 Err(_) => return Findings::default(),
             }
         };
-        let left = AtomicUsize::new(QUESTIONS);
+        let left = AtomicUsize::new(questions);
         let spare = if beside == Beside::Nothing { 0 } else { SPARE };
         let diagnosis = Diagnosis { inquiry: self, name, apex, sight, home, apex_zone, left, spare };
         match beside {
@@ -83,8 +91,24 @@ impl Inquiry<'_> {
 
 impl Diagnosis<'_> {
     async fn of_a_match(&self) -> Findings {
-        let (wildcard, serials) = tokio::join!(self.beside(self.name), self.serials());
-        Findings { wildcard, serials, ..Findings::default() }
+        let (wildcard, serials, alias_origin) =
+            tokio::join!(self.beside(self.name), self.serials(), self.alias_origin());
+        Findings { wildcard, serials, alias_origin, ..Findings::default() }
+    }
+
+    /// Where the alias at the name comes from. All servers are asked, as for the name: one alone must not be able to
+    /// hide a wildcard.
+    async fn alias_origin(&self) -> AliasOrigin {
+        let Some(target) = self.sight.aliases.first() else { return AliasOrigin::NotAsked };
+        let Some(sibling) = sibling(self.name) else { return AliasOrigin::Unknown };
+        let round = self.inquiry.ask_all(self.home, &sibling).await;
+        match round.next() {
+            Next::Follow(chain) | Next::Here(chain) if chain.targets.first() == Some(target) => {
+                AliasOrigin::Wildcard
+            }
+            _ if round.is_answered() => AliasOrigin::Name,
+            _ => AliasOrigin::Unknown,
+        }
     }
 
     async fn of_an_absence(&self) -> Findings {
@@ -97,7 +121,7 @@ impl Diagnosis<'_> {
         let found = spots.into_iter().zip(found).filter(|(_, values)| !values.is_empty());
         let elsewhere = join_all(found.map(|(spot, values)| self.with_control(spot, values, &wildcard)));
         let (elsewhere, serials) = tokio::join!(elsewhere, self.serials());
-        Findings { elsewhere, other_types, wildcard, serials }
+        Findings { elsewhere, other_types, wildcard, serials, ..Findings::default() }
     }
 
     /// Where records are put by mistake, the likeliest first.
@@ -143,12 +167,13 @@ impl Diagnosis<'_> {
         let budgets = &self.inquiry.shared.config.budgets;
         let chain = response.chain(name, budgets.aliases);
         let end = chain.targets.last().unwrap_or(name);
-        response.texts(&[end], budgets.txt_records, budgets.txt_bytes).values
+        response.texts(end, budgets.txt_records, budgets.txt_bytes).values
     }
 
     /// What stands at a name that exists without TXT records.
     async fn other_types(&self) -> Vec<String> {
-        let no_data = |row: &ServerAnswer| matches!(&row.reply, Reply::Message { rcode: 0, values, soa: Some(_), .. } if values.is_empty());
+        let no_data =
+            |row: &ServerAnswer| matches!(&row.reply, Reply::Message { statement: Statement::NoData, .. });
         if !self.sight.aliases.is_empty() || !self.sight.servers.iter().any(no_data) {
             return vec![];
         }
@@ -183,8 +208,7 @@ impl Diagnosis<'_> {
     }
 
     async fn serial_at(&self, address: IpAddr) -> Option<u32> {
-        let peer =
-            self.inquiry.in_turn(self.home, usize::MAX).into_iter().find(|p| p.address() == address)?;
+        let peer = self.inquiry.in_order(self.home).into_iter().find(|p| p.address() == address)?;
         let wanted =
             Wanted { name: self.home.zone.clone(), rtype: RecordType::SOA, recursion: Recursion::No };
         self.pay()?;
@@ -202,7 +226,7 @@ impl Diagnosis<'_> {
             .into_iter()
             .filter(|cut| cut.zone.zone_of(name))
             .max_by_key(|cut| cut.zone.iter().len())?;
-        let mut peers = self.inquiry.in_turn(zone, usize::MAX);
+        let mut peers = self.inquiry.in_order(zone);
         peers.sort_by_key(|peer| !self.has_answered(peer.address()));
         let wanted = Wanted { name: name.clone(), rtype, recursion: Recursion::No };
         self.pay()?;
@@ -232,15 +256,11 @@ impl Diagnosis<'_> {
     }
 }
 
-/// What a server said that counts: its code and its values, in no order.
-fn said(row: &ServerAnswer) -> Option<(u16, Vec<&[u8]>)> {
+/// What a server said that counts: the kind of its statement, and its values, which are in canonical order.
+fn said(row: &ServerAnswer) -> Option<(Statement, &[Vec<u8>])> {
     match &row.reply {
-        Reply::Message { rcode, authoritative: true, truncated: false, values, soa, .. }
-            if matches!(rcode, 0 | 3) && (!values.is_empty() || soa.is_some()) =>
-        {
-            let mut values: Vec<&[u8]> = values.iter().map(Vec::as_slice).collect();
-            values.sort_unstable();
-            Some((*rcode, values))
+        Reply::Message { values, statement, .. } if *statement != Statement::Nothing => {
+            Some((*statement, values))
         }
         _ => None,
     }

@@ -8,7 +8,7 @@ use crate::egress::Peer;
 use crate::inquiry::{Inquiry, Mode};
 use crate::response::Response;
 use crate::transport::{Door, Trouble, Via, Wait};
-use crate::wire::{Extended, Outgoing, Wanted};
+use crate::wire::{Extended, Letters, Outgoing, Recursion, Wanted};
 
 /// What became of a question.
 #[derive(Debug)]
@@ -226,7 +226,10 @@ impl Errand<'_> {
 
     async fn once(&self, travels: Travelled) -> Sent {
         let (shared, budget) = (self.inquiry.shared, self.inquiry.budget);
-        let Ok(asked) = Outgoing::new(self.wanted, self.extended) else {
+        // Nobody guesses what goes on a connection, and a resolver of ours passes letters on to servers that may mind.
+        let ours = self.wanted.recursion != Recursion::No;
+        let letters = if travels == Travelled::Tcp || ours { Letters::Lower } else { self.inquiry.letters };
+        let Ok(asked) = Outgoing::new(self.wanted, self.extended, letters) else {
             return Sent { ms: 0, came: Came::Nothing(Trouble::Internal) };
         };
         let (via, longest) = match travels {

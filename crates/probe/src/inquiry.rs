@@ -18,6 +18,7 @@ use crate::round::{Next, Round};
 use crate::transport::Transport;
 use crate::validation::KeyMemory;
 use crate::walk::{Nesting, Reach};
+use crate::wire::Letters;
 
 /// How the questions of a pass travel.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -39,6 +40,8 @@ pub(crate) struct Shared {
     pub(crate) plain: PlainServers,
     pub(crate) keys: KeyMemory,
     pub(crate) canary: Canary,
+    /// Of the trusted resolvers alone.
+    pub(crate) resolvers_canary: Canary,
 }
 
 impl Shared {
@@ -50,6 +53,7 @@ impl Shared {
             plain: PlainServers::default(),
             keys: KeyMemory::new(config.delegation_cache_ttl),
             canary: Canary::default(),
+            resolvers_canary: Canary::default(),
             config,
         })
     }
@@ -67,6 +71,8 @@ pub(crate) struct Inquiry<'a> {
     pub(crate) helpers: Helpers,
     /// The registrable domain of the name, where it is known.
     pub(crate) apex: Option<&'a Name>,
+    /// In which letters names are asked for as datagrams.
+    pub(crate) letters: Letters,
 }
 
 /// What a pass saw.
@@ -79,6 +85,10 @@ pub(crate) struct Sight {
     /// The target of each alias in turn.
     pub(crate) aliases: Vec<Name>,
     pub(crate) servers: Vec<ServerAnswer>,
+    /// Servers on the way that contradict most of the others.
+    pub(crate) dissent: Vec<ServerAnswer>,
+    /// TXT values beside aliases.
+    pub(crate) beside_alias: Vec<Vec<u8>>,
     pub(crate) failure: Option<ProbeFailure>,
 }
 
@@ -92,7 +102,13 @@ impl<'a> Inquiry<'a> {
             referrals: AtomicU8::new(0),
             helpers: Helpers::new(shared.config.budgets.ns_resolved),
             apex: None,
+            letters: Letters::Random,
         }
+    }
+
+    /// The same with names in lower case, for servers to which letters are not alike.
+    pub(crate) fn in_lower_case(self) -> Self {
+        Self { letters: Letters::Lower, ..self }
     }
 
     /// The same with the registrable domain, whose parent may deny it.
@@ -144,8 +160,11 @@ impl<'a> Inquiry<'a> {
             if sight.aliases.is_empty() {
                 sight.home = Some(Arc::clone(&cut));
             }
+            sight.take_dissent(&cut.dissent);
             let round: Round = self.ask_all(&cut, at).await;
             let next = round.next();
+            sight.take_dissent(&round.dissent(&next));
+            sight.beside_alias.extend(round.beside_aliases());
             sight.servers = round.answers();
             if self.budget.is_exhausted() {
                 return Err(self.budget.failure());
@@ -157,7 +176,8 @@ impl<'a> Inquiry<'a> {
                 }
                 Next::Below(below) => {
                     self.refer(Nesting::Outer)?;
-                    cut = Arc::new(below);
+                    let dissent = sight.dissent.clone();
+                    cut = Arc::new(Delegation { dissent, ..below });
                     self.shared.cache.remember(self.mode, cut.zone.clone(), &cut);
                 }
             }
@@ -204,6 +224,16 @@ impl<'a> Inquiry<'a> {
             }
         }
         Ok(())
+    }
+}
+
+impl Sight {
+    fn take_dissent(&mut self, dissent: &[ServerAnswer]) {
+        for answer in dissent {
+            if !self.dissent.contains(answer) {
+                self.dissent.push(answer.clone());
+            }
+        }
     }
 }
 

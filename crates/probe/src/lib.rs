@@ -18,6 +18,8 @@ mod diagnosis;
 mod egress;
 mod exchange;
 mod inquiry;
+mod letters;
+mod majority;
 mod metrics;
 mod network;
 mod plain;

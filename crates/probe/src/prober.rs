@@ -2,7 +2,7 @@
 use async_trait::async_trait;
 use deed_claims::{
     Confirmation, Dname, Findings, NetworkFault, Observation, ProbeFailure, Reply, Security, ServerAnswer,
-    Transport,
+    Statement, Transport,
 };
 use hickory_proto::rr::Name;
 use tokio::time::Instant;
@@ -11,7 +11,7 @@ use tracing::{Instrument, Span, debug, debug_span};
 
 use crate::budget::Budget;
 use crate::config::{ConfigError, ProbeConfig};
-use crate::diagnosis::Beside;
+use crate::diagnosis::{Beside, QUESTIONS};
 use crate::exchange::millis;
 use crate::inquiry::{Inquiry, Mode, Shared, Sight};
 use crate::response::text_of;
@@ -102,6 +102,8 @@ impl Prober {
                 .as_ref()
                 .map(|moved| Dname { owner: text_of(&moved.owner), target: text_of(&moved.target) }),
             servers: sight.servers,
+            dissent: sight.dissent,
+            beside_alias: sight.beside_alias,
             failure: sight.failure,
             confirmation,
             findings,
@@ -127,8 +129,19 @@ impl Prober {
 
     async fn see(&self, name: &Name, question: &Question, budget: &Budget) -> Seen {
         let apex = question.apex.as_deref().and_then(absolute).filter(|apex| apex.zone_of(name));
-        let inquiry = Inquiry::new(&self.shared, budget, Mode::Usual).below(apex.as_ref());
+        let mut inquiry = Inquiry::new(&self.shared, budget, Mode::Usual).below(apex.as_ref());
         let mut sight = inquiry.look(name).await;
+        let mut questions = QUESTIONS;
+        let diagnosed = apex.is_some() && !question.looking_for.is_empty();
+        if diagnosed && confirmable(&sight, question) != Beside::Match {
+            let minds_letters = inquiry.minds_letters(name, &sight).await;
+            questions -= usize::from(minds_letters.is_some());
+            if minds_letters == Some(true) {
+                inquiry =
+                    Inquiry::new(&self.shared, budget, Mode::Connected).below(apex.as_ref()).in_lower_case();
+                sight = inquiry.look(name).await;
+            }
+        }
         if is_silent(&sight, budget) {
             let (fault, others) = self.shared.canary.fault(&self.shared).await;
             if let Some(fault) = fault {
@@ -140,7 +153,7 @@ impl Prober {
         let findings = async {
             match &apex {
                 Some(apex) if !question.looking_for.is_empty() => {
-                    inquiry.diagnose(name, apex, &sight, beside).await
+                    inquiry.diagnose(name, apex, &sight, beside, questions).await
                 }
                 _ => Findings::default(),
             }
@@ -176,7 +189,8 @@ impl Prober {
         let again = Inquiry::new(&self.shared, budget, Mode::Connected).below(apex);
         let elsewhere = Inquiry::new(&self.shared, budget, Mode::Usual);
         let (again, vantages) = tokio::join!(again.look(name), elsewhere.ask_vantages(name));
-        Confirmation { repeated: Some(confirming(again)), vantages, ..confirmation }
+        let dissent = again.dissent.clone();
+        Confirmation { repeated: Some(confirming(again)), dissent, vantages, ..confirmation }
     }
 }
 
@@ -263,9 +277,7 @@ fn shows(answer: &ServerAnswer, looking_for: &[Vec<u8>]) -> bool {
 /// Whether a server told with authority what stands at the name, or that nothing does.
 fn tells(answer: &ServerAnswer) -> bool {
     match &answer.reply {
-        Reply::Message {
-            rcode: 0 | 3, authoritative: true, truncated: false, values, oversize, soa, ..
-        } => !values.is_empty() || *oversize || soa.is_some(),
+        Reply::Message { statement, .. } => *statement != Statement::Nothing,
         _ => false,
     }
 }

@@ -1,16 +1,20 @@
 //! Reads from an answer what counts: its answer section, along its own aliases, within limits.
 use std::net::IpAddr;
 
-use deed_claims::{ExtendedError, SoaSeen};
+use deed_claims::{ExtendedError, Signatures, SoaSeen};
+use hickory_proto::dnssec::rdata::DNSSECRData;
 use hickory_proto::op::Message;
+use hickory_proto::rr::rdata::SOA;
 use hickory_proto::rr::rdata::opt::{EdnsCode, EdnsOption};
-use hickory_proto::rr::{DNSClass, Name, RData, Record, RecordType};
+use hickory_proto::rr::{DNSClass, Name, RData, Record, RecordType, SerialNumber};
 use hickory_proto::serialize::binary::{BinDecodable, BinDecoder, DecodeError};
 
 /// The code of the Extended DNS Errors option (RFC 8914 §2).
 const EXTENDED_ERROR: u16 = 15;
 /// Bytes of its text that are kept.
 const EXTENDED_TEXT: usize = 200;
+/// The type that says of a name that it does not exist (RFC 9824 §3.4).
+const NXNAME: u16 = 128;
 
 /// A message recognised as the answer to our question.
 #[derive(Debug)]
@@ -61,7 +65,7 @@ impl Moved {
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Texts {
     pub(crate) values: Vec<Vec<u8>>,
-    /// More records or bytes came than are read.
+    /// More records or bytes came than are kept as evidence.
     pub(crate) oversize: bool,
 }
 
@@ -134,10 +138,7 @@ impl Response {
             let moved = self.moved(&at);
             let next = match &moved {
                 Some(moved) => moved.new_name_of(&at),
-                None => self.answers().find_map(|record| match &record.data {
-                    RData::CNAME(target) if record.name == at => Some(target.0.clone()),
-                    _ => None,
-                }),
+                None => self.alias_of(&at),
             };
             let Some(target) = next else { break };
             chain.looped = target == *name || chain.targets.contains(&target);
@@ -148,41 +149,100 @@ impl Response {
         chain
     }
 
-    /// The DNAME in the answer that moves a name.
+    /// The DNAME in the answer that moves a name; the first in canonical order where there are several.
     pub(crate) fn moved(&self, name: &Name) -> Option<Moved> {
-        self.answers().filter_map(Moved::of).find(|moved| moved.moves(name))
+        let moving = self.answers().filter_map(Moved::of).filter(|moved| moved.moves(name));
+        moving.min_by(|a, b| (&a.owner, &a.target).cmp(&(&b.owner, &b.target)))
     }
 
-    /// The TXT values at any of the owners, the strings of each record joined without a separator (RFC 7208 §3.3
-    /// reads them so, and every domain validation does).
-    pub(crate) fn texts(&self, owners: &[&Name], records: usize, bytes: usize) -> Texts {
-        let mut texts = Texts { values: vec![], oversize: false };
-        let mut size = 0;
-        for record in self.answers() {
-            let RData::TXT(text) = &record.data else { continue };
-            if !owners.contains(&&record.name) {
-                continue;
-            }
-            size += text.txt_data.iter().map(|part| part.len()).sum::<usize>();
-            if texts.values.len() == records || size > bytes {
-                texts.oversize = true;
-                break;
-            }
-            texts.values.push(text.txt_data.concat());
-        }
-        texts
+    /// The target of the CNAME at a name; of several, which are against the rules, the first in canonical order.
+    fn alias_of(&self, name: &Name) -> Option<Name> {
+        let targets =
+            self.answers().filter(|record| record.name == *name).filter_map(|record| match &record.data {
+                RData::CNAME(target) => Some(&target.0),
+                _ => None,
+            });
+        targets.min().cloned()
     }
 
-    /// The SOA that comes with a negative answer for a name: one around it, at or below the zone that was asked.
+    /// The TXT values at a name in canonical order, the strings of each record joined without a separator (RFC 7208 §3.3
+    /// reads them so, and every domain validation does). The order of records says nothing (RFC 2181 §5), and all of
+    /// them count; `records` and `bytes` only say from where on a set is unusually large.
+    pub(crate) fn texts(&self, owner: &Name, records: usize, bytes: usize) -> Texts {
+        let texts =
+            self.answers().filter(|record| record.name == *owner).filter_map(|record| match &record.data {
+                RData::TXT(text) => Some(text.txt_data.concat()),
+                _ => None,
+            });
+        let mut values: Vec<Vec<u8>> = texts.collect();
+        values.sort_unstable();
+        let size: usize = values.iter().map(Vec::len).sum();
+        Texts { oversize: values.len() > records || size > bytes, values }
+    }
+
+    /// The SOA that comes with a negative answer for a name: one around it, at or below the zone that was asked. It
+    /// belongs in the authority section (RFC 2308 §3); some servers put it elsewhere.
     pub(crate) fn soa(&self, zone: &Name, name: &Name) -> Option<SoaSeen> {
-        self.authorities().find_map(|record| match &record.data {
-            RData::SOA(soa) if zone.zone_of(&record.name) && record.name.zone_of(name) => Some(SoaSeen {
-                owner: text_of(&record.name),
+        self.soas().find_map(|(owner, ttl, soa)| {
+            (zone.zone_of(owner) && owner.zone_of(name)).then(|| SoaSeen {
+                owner: text_of(owner),
                 serial: soa.serial,
-                negative_ttl: record.ttl.min(soa.minimum),
-            }),
+                negative_ttl: ttl.min(soa.minimum),
+            })
+        })
+    }
+
+    fn soas(&self) -> impl Iterator<Item = (&Name, u32, &SOA)> {
+        let records = self.authorities().chain(self.answers()).chain(self.additionals());
+        records.filter_map(|record| match &record.data {
+            RData::SOA(soa) => Some((&record.name, record.ttl, soa)),
             _ => None,
         })
+    }
+
+    /// Whether the answer denies a name, or its TXT records, for the zone that was asked: in every form that servers use,
+    /// with an SOA or without. One in the name of another zone, or with name servers of a zone above, comes from a server
+    /// that does not serve this one.
+    pub(crate) fn denies(&self, zone: &Name, name: &Name) -> bool {
+        let foreign = self
+            .authorities()
+            .any(|record| matches!(record.data, RData::NS(_)) && !zone.zone_of(&record.name));
+        let mut soas = self.soas().peekable();
+        !foreign && (soas.peek().is_none() || self.soa(zone, name).is_some())
+    }
+
+    /// Whether a compact denial says that the name does not exist: an NSEC record at the name itself with the type NXNAME
+    /// (RFC 9824 §3.1).
+    pub(crate) fn has_nxname(&self, name: &Name) -> bool {
+        self.authorities().any(|record| match &record.data {
+            RData::DNSSEC(DNSSECRData::NSEC(nsec)) if record.name == *name => {
+                nsec.type_set().contains(RecordType::Unknown(NXNAME))
+            }
+            _ => false,
+        })
+    }
+
+    /// The time-frame of the signatures at `now`: the worst of all signed sets.
+    pub(crate) fn signatures(&self, now: SerialNumber) -> Signatures {
+        let mut sets: Vec<((&Name, RecordType), Signatures)> = vec![];
+        for record in self.answers().chain(self.authorities()) {
+            let RData::DNSSEC(DNSSECRData::RRSIG(rrsig)) = &record.data else { continue };
+            let input = rrsig.input();
+            let standing = match () {
+                () if input.sig_expiration < now => Signatures::Expired,
+                () if input.sig_inception > now => Signatures::NotYetValid,
+                () => Signatures::Current,
+            };
+            let key = (&record.name, input.type_covered);
+            match sets.iter_mut().find(|(of, _)| *of == key) {
+                Some((_, known)) if standing == Signatures::Current => *known = standing,
+                Some(_) => {}
+                None => sets.push((key, standing)),
+            }
+        }
+        let of = |wanted: Signatures| sets.iter().any(|(_, standing)| *standing == wanted).then_some(wanted);
+        let worst = of(Signatures::Expired).or_else(|| of(Signatures::NotYetValid));
+        worst.or_else(|| of(Signatures::Current)).unwrap_or_default()
     }
 
     /// The addresses at a name or at the end of its aliases.
@@ -207,8 +267,10 @@ pub(crate) fn text_of(name: &Name) -> String {
 
 #[cfg(test)]
 mod tests {
+    use hickory_proto::dnssec::Algorithm;
+    use hickory_proto::dnssec::rdata::{NSEC, RRSIG, SigInput};
     use hickory_proto::op::{Edns, MessageType, OpCode, ResponseCode};
-    use hickory_proto::rr::rdata::{CNAME, NULL, SOA, TXT};
+    use hickory_proto::rr::rdata::{CNAME, NS, NULL, SOA, TXT};
 
     use super::*;
 
@@ -238,8 +300,8 @@ mod tests {
             m.add_answer(txt("a.test.", vec![b""]));
             m.add_answer(txt("b.test.", vec![b"elsewhere"]));
         });
-        let texts = seen.texts(&[&name("A.test.")], 64, 16_384);
-        assert_eq!(texts.values, [b"onetwo".to_vec(), b"\xff\x00".to_vec(), b"".to_vec()]);
+        let texts = seen.texts(&name("A.test."), 64, 16_384);
+        assert_eq!(texts.values, [b"".to_vec(), b"onetwo".to_vec(), b"\xff\x00".to_vec()]);
         assert!(!texts.oversize);
     }
 
@@ -249,21 +311,35 @@ mod tests {
             m.add_authority(txt("a.test.", vec![b"no"]));
             m.add_additional(txt("a.test.", vec![b"no"]));
         });
-        assert!(seen.texts(&[&name("a.test.")], 64, 16_384).values.is_empty());
+        assert!(seen.texts(&name("a.test."), 64, 16_384).values.is_empty());
     }
 
     #[test]
-    fn reading_stops_at_the_limits_and_says_so() {
+    fn large_sets_are_read_whole_and_marked() {
         let many = response(|m| {
             for i in 0..65u8 {
                 m.add_answer(txt("a.test.", vec![&[i]]));
             }
         });
-        let texts = many.texts(&[&name("a.test.")], 64, 16_384);
-        assert_eq!((texts.values.len(), texts.oversize), (64, true));
-        assert!(!many.texts(&[&name("a.test.")], 65, 16_384).oversize);
-        let texts = many.texts(&[&name("a.test.")], 100, 10);
-        assert_eq!((texts.values.len(), texts.oversize), (10, true));
+        let read = |records, bytes| {
+            let texts = many.texts(&name("a.test."), records, bytes);
+            (texts.values.len(), texts.oversize)
+        };
+        assert_eq!(
+            [read(64, 16_384), read(65, 16_384), read(100, 10)],
+            [(65, true), (65, false), (65, true)]
+        );
+    }
+
+    #[test]
+    fn several_aliases_at_one_name_lead_the_same_way() {
+        for (first, second) in [("b.test.", "c.test."), ("c.test.", "b.test.")] {
+            let seen = response(|m| {
+                m.add_answer(cname("a.test.", first));
+                m.add_answer(cname("a.test.", second));
+            });
+            assert_eq!(seen.chain(&name("a.test."), 1).targets, [name("b.test.")]);
+        }
     }
 
     #[test]
@@ -317,6 +393,106 @@ mod tests {
         assert!(seen.soa(&name("."), &name("a.other.")).is_none(), "around another name");
         assert!(seen.soa(&name("."), &name("a.test.")).is_some());
         assert!(seen.soa(&name("a.test."), &name("a.test.")).is_none(), "above the zone that was asked");
+    }
+
+    #[test]
+    fn denials_count_in_every_form_that_speaks_for_the_zone() {
+        let soa = |owner: &str| {
+            let soa = SOA::new(name("ns.test."), name("h.test."), 7, 1, 1, 1, 300);
+            Record::from_rdata(name(owner), 900, RData::SOA(soa))
+        };
+        let ns = |owner: &str| Record::from_rdata(name(owner), 60, RData::NS(NS(name("ns.test."))));
+        let denies = |change: &dyn Fn(&mut Message)| {
+            response(change).denies(&name("acme.test."), &name("_x.acme.test."))
+        };
+        assert!(denies(&|_| {}), "without an SOA");
+        assert!(denies(&|m| {
+            m.add_authority(soa("acme.test."));
+        }));
+        assert!(
+            denies(&|m| {
+                m.add_additional(soa("acme.test."));
+            }),
+            "in the wrong section"
+        );
+        assert!(
+            denies(&|m| {
+                m.add_answer(soa("acme.test."));
+            }),
+            "in the wrong section"
+        );
+        assert!(
+            denies(&|m| {
+                m.add_authority(ns("acme.test."));
+            }),
+            "with the zone's own servers"
+        );
+        for foreign in ["test.", ".", "sister.test."] {
+            assert!(
+                !denies(&|m| {
+                    m.add_authority(soa(foreign));
+                }),
+                "{foreign}"
+            );
+            assert!(
+                !denies(&|m| {
+                    m.add_authority(ns(foreign));
+                }),
+                "{foreign}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_compact_denial_says_that_the_name_does_not_exist() {
+        let with = |types: &[RecordType], owner: &str| {
+            let data = NSEC::new(name("0.a.test."), types.iter().copied());
+            let record = Record::from_rdata(name(owner), 60, RData::DNSSEC(DNSSECRData::NSEC(data)));
+            response(|m| {
+                m.add_authority(record.clone());
+            })
+            .has_nxname(&name("A.test."))
+        };
+        let compact = [RecordType::RRSIG, RecordType::NSEC, RecordType::Unknown(NXNAME)];
+        assert!(with(&compact, "a.test."));
+        assert!(!with(&compact[..2], "a.test."), "no data, and nothing said of the name");
+        assert!(!with(&compact, "b.test."), "of another name");
+    }
+
+    #[test]
+    fn one_current_signature_of_each_set_is_enough() {
+        let sig = |covered, inception, expiration| {
+            let input = SigInput {
+                type_covered: covered,
+                algorithm: Algorithm::ED25519,
+                num_labels: 2,
+                original_ttl: 60,
+                sig_expiration: SerialNumber::new(expiration),
+                sig_inception: SerialNumber::new(inception),
+                key_tag: 1,
+                signer_name: name("test."),
+            };
+            let data = RData::DNSSEC(DNSSECRData::RRSIG(RRSIG::from_sig(input, vec![0])));
+            Record::from_rdata(name("a.test."), 60, data)
+        };
+        let at = |records: &[Record]| {
+            let seen = response(|m| {
+                records.iter().for_each(|record| {
+                    m.add_answer(record.clone());
+                })
+            });
+            seen.signatures(SerialNumber::new(1_000))
+        };
+        let (old, current, early) = (
+            sig(RecordType::TXT, 1, 999),
+            sig(RecordType::TXT, 1, 2_000),
+            sig(RecordType::TXT, 1_500, 2_000),
+        );
+        assert_eq!(at(&[]), Signatures::None);
+        assert_eq!(at(&[old.clone()]), Signatures::Expired);
+        assert_eq!(at(&[early.clone()]), Signatures::NotYetValid);
+        assert_eq!(at(&[old.clone(), current.clone()]), Signatures::Current);
+        assert_eq!(at(&[current, sig(RecordType::CNAME, 1, 999)]), Signatures::Expired, "the worst set");
     }
 
     #[test]

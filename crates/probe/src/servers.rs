@@ -1,25 +1,41 @@
 //! Chooses which addresses of a zone are asked, and in which order.
-use std::collections::HashSet;
 use std::hash::BuildHasher;
 use std::net::{IpAddr, SocketAddr};
 
+use deed_claims::{Reply, ServerAnswer};
 use hickory_proto::rr::Name;
 
 use crate::delegation::{Addresses, Delegation, Source};
 use crate::egress::Peer;
+use crate::exchange::Heard;
 use crate::inquiry::Inquiry;
+use crate::response::text_of;
 
-/// One address of one name server.
+/// One address, and the name servers that have it.
 #[derive(Debug, Clone)]
 pub(crate) struct Candidate {
-    pub(crate) server: Name,
+    pub(crate) servers: Vec<Name>,
     pub(crate) peer: Peer,
     permitted: bool,
 }
 
+impl Candidate {
+    /// What one of its name servers answered.
+    pub(crate) fn answer(&self, server: &Name, heard: &Heard, reply: Reply) -> ServerAnswer {
+        ServerAnswer {
+            server: text_of(server),
+            address: Some(self.peer.address()),
+            transport: heard.travelled,
+            reply,
+            ms: heard.ms,
+        }
+    }
+}
+
 impl Inquiry<'_> {
     /// The addresses to ask for the last question, at most as many as the budget says: every server once before
-    /// any is asked at a second address, and refused ones only to be reported.
+    /// any is asked at a second address, and refused ones only to be reported. The same for the same zone: which ones
+    /// are asked decides what is found.
     pub(crate) fn chosen(&self, cut: &Delegation) -> Vec<Candidate> {
         let mut candidates = self.candidates(cut);
         // Stable: permitted ones keep the order of rounds.
@@ -39,10 +55,28 @@ impl Inquiry<'_> {
         (0..longest).flat_map(|i| [v4.get(i), v6.get(i)]).flatten().copied().take(most).collect()
     }
 
-    /// All addresses: the first of each server, then the second of each, and so on. IPv6 only where it leads
+    /// The addresses to ask in an order that is the same in each look, where what one server says is told to people.
+    pub(crate) fn in_order(&self, cut: &Delegation) -> Vec<Peer> {
+        self.candidates(cut).into_iter().filter(|c| c.permitted).map(|c| c.peer).collect()
+    }
+
+    /// One address of each name server that can be asked, in canonical order of their names.
+    pub(crate) fn one_of_each(&self, cut: &Delegation) -> Vec<(Name, Peer)> {
+        let mut each: Vec<(Name, Peer)> = vec![];
+        for candidate in self.candidates(cut).into_iter().filter(|candidate| candidate.permitted) {
+            for server in &candidate.servers {
+                if !each.iter().any(|(name, _)| name == server) {
+                    each.push((server.clone(), candidate.peer));
+                }
+            }
+        }
+        each
+    }
+
+    /// All addresses, each once: the first of each server, then the second of each, and so on. IPv6 only where it leads
     /// somewhere, unless there is nothing else.
     fn candidates(&self, cut: &Delegation) -> Vec<Candidate> {
-        let known: Vec<(&Name, &Vec<IpAddr>)> = cut
+        let mut known: Vec<(&Name, &Vec<IpAddr>)> = cut
             .servers
             .iter()
             .filter_map(|s| match &s.addresses {
@@ -50,14 +84,19 @@ impl Inquiry<'_> {
                 _ => None,
             })
             .collect();
+        known.sort_unstable_by_key(|(name, _)| *name);
         let rounds = known.iter().map(|(_, addresses)| addresses.len()).max().unwrap_or(0);
-        let mut candidates: Vec<Candidate> = (0..rounds)
-            .flat_map(|round| known.iter().filter_map(move |(name, all)| Some((*name, *all.get(round)?))))
-            .map(|(name, address)| self.candidate(name, address, cut.source))
-            .collect();
-        // One server under two names has one voice.
-        let mut seen = HashSet::new();
-        candidates.retain(|c| seen.insert(c.peer.address()));
+        let pairs = (0..rounds)
+            .flat_map(|round| known.iter().filter_map(move |(name, all)| Some((*name, *all.get(round)?))));
+        let mut candidates: Vec<Candidate> = vec![];
+        for (name, address) in pairs {
+            match candidates.iter_mut().find(|c| c.peer.address() == address.to_canonical()) {
+                // One server under two names is asked once, and has a vote for each: the parent chose the names.
+                Some(known) if known.servers.contains(name) => {}
+                Some(known) => known.servers.push(name.clone()),
+                None => candidates.push(self.candidate(name, address, cut.source)),
+            }
+        }
         if candidates.iter().any(|c| c.permitted && c.peer.address().is_ipv4()) {
             let transport = &self.shared.transport;
             candidates.retain(|c| transport.open(c.peer).is_none_or(|door| transport.has_route(door)));
@@ -75,6 +114,6 @@ impl Inquiry<'_> {
         if !permitted {
             self.shared.transport.told.refused();
         }
-        Candidate { server: server.clone(), peer, permitted }
+        Candidate { servers: vec![server.clone()], peer, permitted }
     }
 }

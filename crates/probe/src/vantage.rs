@@ -3,7 +3,7 @@ use std::fmt;
 use std::net::SocketAddr;
 use std::str::FromStr;
 
-use deed_claims::{NetworkFault, Reply, VantageAnswer};
+use deed_claims::{NetworkFault, Reply, Signatures, Statement, VantageAnswer};
 use futures::future::join_all;
 use hickory_proto::rr::{Name, RecordType};
 
@@ -77,8 +77,8 @@ impl Inquiry<'_> {
         let budgets = &self.shared.config.budgets;
         let chain = response.chain(name, budgets.aliases + 1);
         let end = chain.targets.last().unwrap_or(name);
-        let texts = response.texts(&[end], budgets.txt_records, budgets.txt_bytes);
-        let shown = !texts.values.is_empty() || texts.oversize;
+        let texts = response.texts(end, budgets.txt_records, budgets.txt_bytes);
+        let shown = !texts.values.is_empty();
         Reply::Message {
             rcode: response.rcode(),
             authoritative: response.authoritative(),
@@ -87,6 +87,10 @@ impl Inquiry<'_> {
             values: texts.values,
             oversize: texts.oversize,
             soa: if shown { None } else { response.soa(&Name::root(), end) },
+            // A resolver speaks without authority.
+            statement: Statement::Nothing,
+            signatures: Signatures::None,
+            plain: false,
         }
     }
 }

@@ -2,6 +2,7 @@
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
+use deed_claims::name::is_registry;
 use deed_claims::{NetworkFault, ProbeFailure};
 use futures::StreamExt;
 use futures::stream::FuturesUnordered;
@@ -15,7 +16,7 @@ use crate::delegation::{Delegation, Step, resolved, step};
 use crate::egress::Peer;
 use crate::exchange::Silence;
 use crate::inquiry::Inquiry;
-use crate::response::Response;
+use crate::response::{Response, text_of};
 use crate::wire::{Recursion, Wanted};
 
 /// How far down a walk looks for cuts.
@@ -57,7 +58,7 @@ fn stride(steps: usize, left: usize) -> usize {
 }
 
 /// Servers of a parent tried for one step.
-const IN_TURN: usize = 4;
+pub(crate) const IN_TURN: usize = 4;
 
 /// Why a zone's servers brought the walk no further.
 #[derive(Debug)]
@@ -161,14 +162,18 @@ impl Inquiry<'_> {
     /// One step: `Some` zone below, or none when the child is just a name.
     async fn descend(&self, cut: &Delegation, child: &Name) -> Result<Option<Delegation>, Halt> {
         let wanted = Wanted { name: child.clone(), rtype: RecordType::NS, recursion: Recursion::No };
-        let most = self.shared.config.budgets.ns_read;
-        let read = |response: Response| step(&response, &cut.zone, child, most);
-        let (step, peer) = self.first_of(cut, &wanted, read).await.map_err(Halt::Dead)?;
-        debug!(labels = child.iter().len(), from = %peer.address(), step = step.kind(), "step");
+        let step = if is_registry(&text_of(&cut.zone)) {
+            let most = self.shared.config.budgets.ns_read;
+            let read = |response: Response| step(&response, &cut.zone, child, most);
+            self.first_of(cut, &wanted, read).await.map_err(Halt::Dead)?.0
+        } else {
+            self.step_of_most(cut, &wanted).await.map_err(Halt::Dead)?
+        };
+        debug!(labels = child.iter().len(), step = step.kind(), "step");
         match step {
             Step::Referred(below) => Ok(Some(below)),
             Step::Shared(mut below) => {
-                self.fill_in(&mut below, &cut.zone, peer).await;
+                self.fill_in(&mut below, cut).await;
                 Ok(Some(below))
             }
             Step::NoCut => Ok(None),
@@ -184,7 +189,17 @@ impl Inquiry<'_> {
         wanted: &Wanted,
         read: impl Fn(Response) -> Option<T>,
     ) -> Result<(T, Peer), Dead> {
-        let mut waiting = self.in_turn(cut, IN_TURN).into_iter();
+        self.first_among(self.in_turn(cut, IN_TURN), wanted, read).await
+    }
+
+    /// The same of these servers, in this order.
+    pub(crate) async fn first_among<T>(
+        &self,
+        peers: Vec<Peer>,
+        wanted: &Wanted,
+        read: impl Fn(Response) -> Option<T>,
+    ) -> Result<(T, Peer), Dead> {
+        let mut waiting = peers.into_iter();
         if waiting.len() == 0 {
             return Err(Dead::Blocked);
         }

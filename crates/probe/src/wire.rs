@@ -22,6 +22,15 @@ pub(crate) enum Recursion {
     No,
 }
 
+/// In which letters a name is asked for. Names are the same in any (RFC 4343), and an answer that repeats letters that
+/// nobody can guess comes from somebody who has seen the question.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Letters {
+    Random,
+    /// For servers to which letters are not alike, and for ways on which nobody can guess anyway.
+    Lower,
+}
+
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Extended {
     Edns,
@@ -68,7 +77,11 @@ impl Outgoing {
     ///
     /// The randomness comes straight from the operating system and is no parameter: whoever could choose it
     /// could forge answers.
-    pub(crate) fn new(wanted: &Wanted, extended: Extended) -> Result<Self, getrandom::Error> {
+    pub(crate) fn new(
+        wanted: &Wanted,
+        extended: Extended,
+        letters: Letters,
+    ) -> Result<Self, getrandom::Error> {
         let flags = match wanted.recursion {
             Recursion::Desired => RECURSION_DESIRED,
             Recursion::Unchecked => RECURSION_DESIRED | CHECKING_DISABLED,
@@ -86,7 +99,11 @@ impl Outgoing {
             bytes.extend_from_slice(label);
         }
         bytes.push(0);
-        with_random_case(&mut bytes[name..])?;
+        match letters {
+            Letters::Random => with_random_case(&mut bytes[name..])?,
+            // Lengths of labels are below 64, and no letters.
+            Letters::Lower => bytes[name..].make_ascii_lowercase(),
+        }
         let mut put = |number: u16| bytes.extend_from_slice(&number.to_be_bytes());
         [u16::from(wanted.rtype), u16::from(DNSClass::IN)].into_iter().for_each(&mut put);
         let end = bytes.len();
@@ -178,7 +195,7 @@ mod tests {
     }
 
     fn asked() -> Outgoing {
-        Outgoing::new(&wanted(), Extended::Edns).unwrap()
+        Outgoing::new(&wanted(), Extended::Edns, Letters::Random).unwrap()
     }
 
     fn answer(asked: &Outgoing, change: impl FnOnce(&mut Message)) -> Vec<u8> {
@@ -204,7 +221,7 @@ mod tests {
         assert_eq!(message.queries.len(), 1);
         assert_eq!(message.queries[0].name, wanted().name);
 
-        let plain = Outgoing::new(&wanted(), Extended::Plain).unwrap();
+        let plain = Outgoing::new(&wanted(), Extended::Plain, Letters::Random).unwrap();
         assert!(Message::from_vec(&plain.bytes).unwrap().edns.is_none());
     }
 
@@ -217,6 +234,13 @@ mod tests {
         assert!(questions.iter().all(|q| name(q) == wanted().name));
         let other = questions[0].with_another_id().unwrap();
         assert_eq!(other.bytes[2..], questions[0].bytes[2..]);
+    }
+
+    #[test]
+    fn names_are_asked_for_in_lower_case_where_that_is_wanted() {
+        let upper = Wanted { name: Name::from_ascii("_Deed.ACME.example.").unwrap(), ..wanted() };
+        let lower = Outgoing::new(&upper, Extended::Edns, Letters::Lower).unwrap();
+        assert_eq!(question(&lower.bytes).unwrap().name.to_ascii(), "_deed.acme.example.");
     }
 
     #[test]

@@ -169,6 +169,8 @@ pub fn record(claim: u8, attempt: u32, outcome: Outcome, holder_outcome: Option<
         aliases: vec![],
         dname: None,
         servers: vec![],
+        dissent: vec![],
+        beside_alias: vec![],
         failure: None,
         confirmation: Confirmation::default(),
         findings: Findings::default(),

@@ -17,6 +17,8 @@ pub struct VerifierConfig {
     pub vantage: String,
     /// How many of a zone's servers have to agree.
     pub agreement: Agreement,
+    /// Whether an alias that comes from a wildcard may prove a registrable domain.
+    pub accept_wildcard: bool,
     /// Checks at a time.
     pub in_flight: usize,
     /// How long one look may take before it is given up as our own trouble; more than the prober's own budget.
@@ -48,6 +50,7 @@ impl Default for VerifierConfig {
             longest_prefix_len: deed_claims::ChallengeTemplates::default().longest_prefix(),
             vantage: "default".to_owned(),
             agreement: Agreement::Majority,
+            accept_wildcard: false,
             in_flight: 64,
             look_deadline: Duration::from_secs(30),
             early: Duration::from_secs(2),

@@ -3,7 +3,7 @@ use std::time::Duration;
 
 use deed_claims::{
     Challenge, Claim, ClaimId, ClaimState, Confirmation, Context, EarlierValue, Event, Evidence, Findings,
-    Observation, Outcome, Ownership, OwnershipEvent, ProbeFailure, judge_within,
+    Observation, Outcome, Ownership, OwnershipEvent, ProbeFailure, Scope, judge_within,
     name::{ClaimableName, DomainName},
     notes,
 };
@@ -23,6 +23,9 @@ pub(crate) struct Case {
     pub holder: Option<(ClaimId, Challenge)>,
     /// Whether somebody could lose the name, or the right to it, by what is seen.
     pub at_stake: bool,
+    /// Whether the claim's holder has the name: a record that has proven it once goes on doing so.
+    pub is_held: bool,
+    pub scope: Scope,
     /// Values of earlier claims of the claim's own holder on this name; never of another's.
     pub earlier: Vec<EarlierValue>,
 }
@@ -46,14 +49,22 @@ impl Case {
             own: claim.challenge.clone(),
             holder: holder.map(|holder| (holder.id, holder.challenge.clone())),
             at_stake: contesting || ownership.holding.is_some(),
+            is_held: claim.is_held(),
+            scope: claim.holder.scope(),
             earlier: earlier(claim, events),
         })
     }
 
     /// Looks at the claim's record and the holder's, which for most pairs stand at the same name, and judges both.
     pub async fn decide(&self, look: &dyn Look, config: &VerifierConfig) -> Verdict {
-        let context =
-            Context { agreement: config.agreement, at_stake: self.at_stake, earlier: self.earlier.clone() };
+        let context = Context {
+            agreement: config.agreement,
+            held_by_another: self.holder.is_some(),
+            // A wildcard that leads a hostname's record elsewhere leads the hostname there as well.
+            accept_wildcard: config.accept_wildcard || self.is_held || self.scope == Scope::Host,
+            at_stake: self.at_stake,
+            earlier: self.earlier.clone(),
+        };
         let apex = match self.apex(config) {
             Ok(apex) => apex,
             Err(refused) => {
@@ -67,8 +78,9 @@ impl Case {
         let values: Vec<_> = std::iter::once(&self.own).chain(shared.map(|(_, theirs)| theirs)).collect();
         let seen = sight.look_for(&self.own, &values).await;
         let mut took = seen.took_ms;
-        // The holder's own earlier claims are the holder's business.
-        let theirs_context = Context { earlier: vec![], ..context.clone() };
+        // The holder keeps what it has on the terms on which it got it, and its earlier claims are its own business.
+        let theirs_context =
+            Context { held_by_another: false, accept_wildcard: true, earlier: vec![], ..context.clone() };
         let holder = match &self.holder {
             None => None,
             Some((id, theirs)) if shared.is_some() => {
@@ -153,6 +165,8 @@ fn blind(at: &Challenge, failure: ProbeFailure, config: &VerifierConfig) -> Obse
         aliases: vec![],
         dname: None,
         servers: vec![],
+        dissent: vec![],
+        beside_alias: vec![],
         failure: Some(failure),
         confirmation: Confirmation::default(),
         findings: Findings::default(),

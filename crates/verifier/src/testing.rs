@@ -13,7 +13,7 @@ use chrono::TimeDelta;
 use deed_claims::{
     ChallengeTemplates, ClaimId, Command, Confirmation, Event, Evidence, ExtendedError, Findings, Holder,
     IfHeldByAnother, Observation, Outcome, Policy, ProbeFailure, Rejection, Reply, Scope, Security,
-    ServerAnswer, SoaSeen, StreamId, Token, Transport, Validation, name::DomainName,
+    ServerAnswer, Signatures, SoaSeen, Statement, StreamId, Token, Transport, Validation, name::DomainName,
 };
 use deed_probe::{Look, Question};
 use deed_store::{EventStore, ExecuteError, Loaded, Metadata, Plan, Version, execute, load};
@@ -103,6 +103,8 @@ impl Look for Dns {
             aliases: vec![],
             dname: None,
             servers: vec![],
+            dissent: vec![],
+            beside_alias: vec![],
             failure: None,
             confirmation: Confirmation::default(),
             findings: Findings::default(),
@@ -115,6 +117,13 @@ impl Look for Dns {
             authoritative: true,
             truncated: false,
             ede: None,
+            statement: match rcode {
+                _ if !values.is_empty() => Statement::Values,
+                3 => Statement::NoName,
+                _ => Statement::NoData,
+            },
+            signatures: Signatures::Current,
+            plain: false,
             soa: values.is_empty().then(|| SoaSeen {
                 owner: "acme.com".to_owned(),
                 serial: 1,
@@ -177,6 +186,7 @@ fn secure(rcode: Option<u16>, values: &[Vec<u8>]) -> Confirmation {
         values: values.to_vec(),
         ede: None,
         negative_ttl: None,
+        ours: false,
         ms: 2,
     };
     Confirmation { validation: Some(validation), ..Confirmation::default() }
@@ -192,6 +202,7 @@ fn wrong_clock(again: ServerAnswer) -> Confirmation {
         values: vec![],
         ede: Some(ede),
         negative_ttl: None,
+        ours: false,
         ms: 2,
     };
     Confirmation { validation: Some(validation), repeated: Some(vec![again]), ..Confirmation::default() }

@@ -9,8 +9,8 @@ use chrono::{DateTime, TimeDelta, Utc};
 use deed_bus::{Bus, InProcess, Limits, Topology};
 use deed_claims::{
     ChallengeTemplates, CheckRecorded, ClaimId, Command, Confirmation, Event, Findings, Holder,
-    IfHeldByAnother, Observation, OwnershipEvent, Policy, Reply, Scope, ServerAnswer, SoaSeen, Status,
-    StreamId, Token, Transport,
+    IfHeldByAnother, Observation, OwnershipEvent, Policy, Reply, Scope, ServerAnswer, Signatures, SoaSeen,
+    Statement, Status, StreamId, Token, Transport,
 };
 use deed_probe::{Look, Question};
 use deed_projector::{
@@ -46,6 +46,9 @@ impl Look for Zone {
             values: if stands { question.looking_for.clone() } else { vec![] },
             oversize: false,
             soa: (!stands).then_some(denial),
+            statement: if stands { Statement::Values } else { Statement::NoName },
+            signatures: Signatures::None,
+            plain: false,
         };
         let answer = ServerAnswer {
             server: "ns1.acme.com".to_owned(),
@@ -60,6 +63,8 @@ impl Look for Zone {
             aliases: vec![],
             dname: None,
             servers: vec![answer.clone()],
+            dissent: vec![],
+            beside_alias: vec![],
             failure: None,
             confirmation: Confirmation { repeated: Some(vec![answer]), ..Confirmation::default() },
             findings: Findings::default(),

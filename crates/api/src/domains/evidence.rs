@@ -1,12 +1,12 @@
 //! What a check saw, as the claim's own workspace may see it.
 use deed_claims::{
-    DnameEvidence, ElsewhereEvidence, Evidence, Security, SerialEvidence, ServerEvidence, Transport,
-    ValidationEvidence, VantageEvidence,
+    DnameEvidence, ElsewhereEvidence, Evidence, Security, SerialEvidence, ServerEvidence, Signatures,
+    Transport, ValidationEvidence, VantageEvidence,
 };
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use super::words::{SecurityWord, TransportWord};
+use super::words::{SecurityWord, SignaturesWord, TransportWord};
 
 /// What a check saw.
 #[derive(Debug, Serialize, ToSchema)]
@@ -20,6 +20,14 @@ pub struct EvidenceBody {
     /// Aliases that were followed.
     aliases: Vec<String>,
     servers: Vec<ServerBody>,
+    /// Servers of zones on the way that contradict what most of them said.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[schema(required = false)]
+    dissent: Vec<ServerBody>,
+    /// TXT values beside a CNAME that was followed, which no resolver shows; escaped and cut.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[schema(required = false)]
+    beside_alias: Vec<String>,
     /// The second look: `none`, `repeated`, `secure` or `bogus`.
     confirmation: String,
     /// The servers' second answers.
@@ -93,6 +101,10 @@ pub struct ServerBody {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     soa_serial: Option<u32>,
+    /// The time-frame of the answer's signatures; absent without signatures.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<SignaturesWord>, nullable = false)]
+    signatures: Option<Signatures>,
     ms: u32,
 }
 
@@ -184,7 +196,7 @@ macro_rules! mirrors {
 }
 
 mirrors! {
-    ServerBody of ServerEvidence { server, address, transport, result, authoritative, truncated, ede, values, soa_serial, ms }
+    ServerBody of ServerEvidence { server, address, transport, result, authoritative, truncated, ede, values, soa_serial, signatures, ms }
     ValidationBody of ValidationEvidence { by, security, result, values, ede, ede_text, negative_ttl, ms }
     VantageBody of VantageEvidence { vantage, result, values, ms }
     DnameBody of DnameEvidence { owner, target }
@@ -198,6 +210,8 @@ impl From<&Evidence> for EvidenceBody {
             zone: e.zone.clone(),
             aliases: e.aliases.clone(),
             servers: e.servers.iter().map(Into::into).collect(),
+            dissent: e.dissent.iter().map(Into::into).collect(),
+            beside_alias: e.beside_alias.clone(),
             confirmation: e.confirmation.clone(),
             confirmed_by: e.confirmed_by.iter().map(Into::into).collect(),
             queries: e.queries,

@@ -53,11 +53,14 @@ words! {
     /// [`deed_claims::Security`] in descriptions.
     SecurityWord named "Security" about "What DNSSEC says":
         vec!["secure", "insecure", "bogus", "indeterminate"];
+    /// [`deed_claims::Signatures`] in descriptions.
+    SignaturesWord named "Signatures" about "The time-frame of an answer's signatures":
+        vec!["current", "expired", "not_yet_valid"];
 }
 
 #[cfg(test)]
 mod tests {
-    use deed_claims::{CheckCause, CheckOutcome, Class, ContestAnswer, Security, Transport};
+    use deed_claims::{CheckCause, CheckOutcome, Class, ContestAnswer, Security, Signatures, Transport};
     use serde::Serialize;
     use serde_json::{Value, json};
 
@@ -91,5 +94,7 @@ mod tests {
         assert_eq!(listed::<TransportWord>(), written(&[Transport::Udp, Transport::Tcp]));
         let securities = [Security::Secure, Security::Insecure, Security::Bogus, Security::Indeterminate];
         assert_eq!(listed::<SecurityWord>(), written(&securities));
+        let signatures = [Signatures::Current, Signatures::Expired, Signatures::NotYetValid];
+        assert_eq!(listed::<SignaturesWord>(), written(&signatures));
     }
 }

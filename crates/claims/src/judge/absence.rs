@@ -3,7 +3,7 @@ use super::compare::Flaw;
 use super::tally::{Said, said};
 use super::{Case, Cause, Near};
 use crate::diagnosis::Code;
-use crate::{Elsewhere, Place, Security};
+use crate::{Elsewhere, Place, Security, Statement};
 
 /// Values of one record set that are looked at; more make the answer too big anyway.
 const VALUES: usize = 64;
@@ -69,7 +69,7 @@ impl Case<'_> {
     }
 
     fn plain(&self, counted: &[Said<'_>], values: &[&[u8]]) -> Code {
-        let denied = counted.iter().all(|s| s.rcode == 3);
+        let denied = counted.iter().all(|s| s.statement == Statement::NoName);
         if self.seen.dname.is_some() {
             Code::Dname
         } else if !self.seen.aliases.is_empty() {

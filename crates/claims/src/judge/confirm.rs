@@ -1,10 +1,8 @@
 //! The second look: what makes a match proof, and an absence sure.
 use super::tally::{ended_by, said, silence};
-use super::{Case, Cause, Tally};
+use super::{Agreement, Case, Cause, Tally};
 use crate::diagnosis::Code;
-use crate::{Reply, Security, Validation, VantageAnswer};
-
-const SERVFAIL: u16 = 2;
+use crate::{AliasOrigin, Reply, Security, ServerAnswer, Validation, VantageAnswer};
 
 /// Who validated where no resolver did.
 pub(super) const OURSELVES: &str = "self";
@@ -43,6 +41,7 @@ impl Case<'_> {
         if !first.suffices(agreement) {
             return Err(first.lacks(agreement).into());
         }
+        self.own_alias()?;
         if let Some(validation) = self.validation() {
             let (shown, secure) = (self.validated(validation), validation.security == Security::Secure);
             if secure && shown {
@@ -59,22 +58,43 @@ impl Case<'_> {
                 return Err(code.into());
             }
         }
+        self.agreed(first, &self.seen.dissent)?;
         self.repeated()?;
         self.seen_elsewhere()
+    }
+
+    /// Whether the value may stand at the end of the aliases: a wildcard answers for every name below it, so that
+    /// whoever is at its end would prove names that the zone's owner never gave to anybody.
+    fn own_alias(&self) -> Result<(), Cause> {
+        match self.seen.findings.alias_origin {
+            AliasOrigin::Wildcard if !self.context.accept_wildcard => Err(Code::WildcardAnswer.into()),
+            AliasOrigin::Unknown if !self.context.accept_wildcard => Err(Code::Timeout.into()),
+            _ => Ok(()),
+        }
+    }
+
+    /// Without signatures, a name that another holder has moves only when every name server that answers agrees, on the
+    /// way to the name as well.
+    fn agreed(&self, tally: &Tally, dissent: &[ServerAnswer]) -> Result<(), Cause> {
+        let all = self.context.held_by_another || self.context.agreement == Agreement::Strict;
+        if all && !(tally.suffices(Agreement::Strict) && dissent.is_empty()) {
+            return Err(Code::InconsistentServers.into());
+        }
+        Ok(())
     }
 
     /// Why nobody could tell whether the zone is signed. That is not the same as unsigned: whoever can keep the keys from
     /// us must gain nothing by it.
     fn unvalidated(&self, validation: &Validation) -> Code {
-        match (ended_by(self.seen), validation.rcode) {
-            (Some(code @ (Code::BudgetExhausted | Code::Internal)), _) => code,
-            // Our clock is wrong.
-            _ if validation.ede.is_some() => Code::Internal,
-            _ if validation.by == OURSELVES => Code::Timeout,
-            // It answers, and did not get through to the zone or its parents.
-            (_, Some(SERVFAIL)) => Code::Servfail,
-            // A resolver of ours that does not answer, or refuses to, is our own trouble.
-            _ => Code::Internal,
+        let plain = |answer: &ServerAnswer| matches!(&answer.reply, Reply::Message { plain: true, .. });
+        let mut answering = self.seen.servers.iter().filter(|answer| said(answer).is_some());
+        match ended_by(self.seen) {
+            Some(code @ (Code::BudgetExhausted | Code::Internal)) => code,
+            // A known-good name shares the trouble, or our clock is wrong.
+            _ if validation.ours || validation.ede.is_some() => Code::Internal,
+            // A resolver that validates asks with EDNS and hears nothing.
+            _ if validation.by != OURSELVES && answering.all(plain) => Code::EdnsBroken,
+            _ => Code::DnssecIndeterminate,
         }
     }
 
@@ -86,7 +106,7 @@ impl Case<'_> {
         };
         let second = self.tally(again);
         if second.suffices(self.context.agreement) {
-            return Ok(());
+            return self.agreed(&second, &self.seen.confirmation.dissent);
         }
         let code = if second.answering > 0 {
             second.lacks(self.context.agreement)
@@ -109,10 +129,12 @@ impl Case<'_> {
         if !cause.is_absence() {
             return None;
         }
-        if self.tally(&self.seen.servers).matching > 0 {
+        let confirmation = &self.seen.confirmation;
+        let on_the_way = [&self.seen.dissent, &confirmation.dissent];
+        let looks = on_the_way.into_iter().chain([&self.seen.servers]);
+        if looks.into_iter().any(|answers| self.tally(answers).shown) {
             return Some(Code::InconsistentServers);
         }
-        let confirmation = &self.seen.confirmation;
         if let Some(validation) = self.validation() {
             match validation.security {
                 Security::Bogus => return Some(Code::DnssecBogus),
@@ -128,15 +150,11 @@ impl Case<'_> {
         match &confirmation.repeated {
             Some(again) => {
                 let second = self.tally(again);
-                if second.matching > 0 {
+                if second.shown {
                     return Some(Code::InconsistentServers);
                 }
                 if second.answering == 0 {
                     return Some(silence(again));
-                }
-                // What was not read may hold the value.
-                if again.iter().filter_map(said).any(|s| s.oversize) {
-                    return Some(Code::OversizeAnswer);
                 }
             }
             None if self.context.at_stake => return Some(Code::BudgetExhausted),

@@ -26,7 +26,7 @@ use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
 use crate::diagnosis::{Code, Diagnosis};
-use crate::{Challenge, Observation, ProbeFailure};
+use crate::{Challenge, Observation, ProbeFailure, Statement};
 use compare::Wanted;
 pub use notes::{Note, notes};
 use tally::{Tally, ended_by, said, silence};
@@ -81,6 +81,10 @@ pub struct EarlierValue {
 pub struct Context {
     /// How many servers have to agree.
     pub agreement: Agreement,
+    /// Whether another holder has the name: then every name server that answers for an unsigned zone has to show the value.
+    pub held_by_another: bool,
+    /// Whether an alias that comes from a wildcard may prove the name.
+    pub accept_wildcard: bool,
     /// Whether somebody could lose the name by an absence, so that one that nothing confirmed is none.
     pub at_stake: bool,
     /// Values of this holder's earlier claims on the name. Never another's: what is recognised here is told.
@@ -134,9 +138,6 @@ impl Cause {
     }
 }
 
-/// The response code of a name that does not exist (RFC 1035 §4.1.1).
-const NXDOMAIN: u16 = 3;
-
 /// One challenge and what was seen of it.
 struct Case<'a> {
     challenge: &'a Challenge,
@@ -155,14 +156,15 @@ impl Case<'_> {
         // name that is not to be asked for nothing counts.
         if let Some(code) = barred(self.seen) {
             // A denial needs somebody who knows and says so.
-            let denied = || self.seen.servers.iter().filter_map(said).any(|s| s.rcode == NXDOMAIN);
+            let denied =
+                || self.seen.servers.iter().filter_map(said).any(|s| s.statement == Statement::NoName);
             if code.is_absence() && !denied() {
                 return Err(silence(&self.seen.servers).into());
             }
             return self.unless_unsure(code.into());
         }
         let first = self.tally(&self.seen.servers);
-        if first.matching > 0 {
+        if first.shown {
             return self.confirmed(&first);
         }
         if let Some(code) = ended_by(self.seen) {

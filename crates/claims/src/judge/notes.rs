@@ -1,6 +1,7 @@
 //! What is said of a check besides its verdict: things that were accepted, and should be known.
-use super::tally::{is_lame, said};
-use crate::{Challenge, Observation};
+use super::Agreement;
+use super::tally::{Tally, is_lame, said};
+use crate::{AliasOrigin, Challenge, Observation, Reply, Security, ServerAnswer, Signatures};
 
 /// Something worth knowing that decided nothing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -15,6 +16,10 @@ pub enum Note {
     Alias,
     /// DNSSEC could not be judged; the second look was made without it.
     NotValidated,
+    /// Some servers of a signed zone have signatures that are out of date.
+    StaleSignatures,
+    /// Some of the servers that answer do not show the value, although enough do.
+    InconsistentServers,
 }
 
 impl Note {
@@ -26,6 +31,8 @@ impl Note {
             Self::BlockedAddress => "blocked_address",
             Self::Alias => "alias",
             Self::NotValidated => "not_validated",
+            Self::StaleSignatures => "stale_signatures",
+            Self::InconsistentServers => "inconsistent_servers",
         }
     }
 
@@ -39,6 +46,10 @@ impl Note {
             Self::BlockedAddress => "some of the listed name servers have addresses that are not asked",
             Self::Alias => "the name is an alias; what counts is the record at its target",
             Self::NotValidated => "nobody could tell whether the zone is signed",
+            Self::StaleSignatures => {
+                "some of the name servers have a copy of the signed zone whose signatures are not valid now"
+            }
+            Self::InconsistentServers => "some of the name servers have another version of the record",
         }
     }
 }
@@ -46,15 +57,31 @@ impl Note {
 /// What should be known of a check whatever its verdict is.
 pub fn notes(challenge: &Challenge, seen: &Observation) -> Vec<Note> {
     let wanted = challenge.record_value.as_bytes();
-    let answering = seen.servers.iter().any(|answer| said(answer).is_some());
-    let matching = seen.servers.iter().filter_map(said).any(|s| s.shows(wanted));
-    let validation = seen.confirmation.validation.as_ref();
+    let tally = Tally::of(&seen.servers, wanted);
+    let answering = tally.answering > 0;
+    let security = seen.confirmation.validation.as_ref().map(|validation| validation.security);
+    let from_wildcard = seen.findings.wildcard.iter().any(|value| value == wanted)
+        || seen.findings.alias_origin == AliasOrigin::Wildcard;
     let candidates = [
-        (Note::WildcardAnswer, matching && seen.findings.wildcard.iter().any(|value| value == wanted)),
+        (Note::WildcardAnswer, tally.shown && from_wildcard),
         (Note::PartiallyLame, answering && seen.servers.iter().any(is_lame)),
         (Note::BlockedAddress, answering && seen.servers.iter().any(|a| a.reply == crate::Reply::Blocked)),
         (Note::Alias, !seen.aliases.is_empty()),
-        (Note::NotValidated, validation.is_some_and(|v| v.security == crate::Security::Indeterminate)),
+        (Note::NotValidated, security == Some(Security::Indeterminate)),
+        (Note::StaleSignatures, security == Some(Security::Secure) && !stale_servers(seen).is_empty()),
+        (Note::InconsistentServers, tally.suffices(Agreement::Majority) && tally.showing < tally.answering),
     ];
     candidates.into_iter().filter(|(_, holds)| *holds).map(|(note, _)| note).collect()
+}
+
+/// The name servers whose copy of a signed zone has no signature that is valid now.
+pub(crate) fn stale_servers(seen: &Observation) -> Vec<&str> {
+    let is_stale = |answer: &&ServerAnswer| match &answer.reply {
+        Reply::Message { signatures, .. } if said(answer).is_some() => *signatures != Signatures::Current,
+        _ => false,
+    };
+    let mut names: Vec<&str> = seen.servers.iter().filter(is_stale).map(|a| a.server.as_str()).collect();
+    names.sort_unstable();
+    names.dedup();
+    names
 }

@@ -1,14 +1,16 @@
 //! Which answers count, what they amount to, and why the others do not count.
+use std::collections::BTreeMap;
+
 use super::Agreement;
 use crate::diagnosis::Code;
-use crate::{NetworkFault, Observation, ProbeFailure, Reply, ServerAnswer};
+use crate::{NetworkFault, Observation, ProbeFailure, Reply, ServerAnswer, Statement};
 
 /// "Not Authoritative" (RFC 8914 §4.21): says of a refusal that the server does not serve the zone.
 const EDE_NOT_AUTHORITATIVE: u16 = 20;
 
-/// An answer that counts: authoritative, whole, and NOERROR or NXDOMAIN.
+/// An answer that counts: authoritative, whole, and a statement about the name.
 pub(super) struct Said<'a> {
-    pub rcode: u16,
+    pub statement: Statement,
     pub values: &'a [Vec<u8>],
     pub oversize: bool,
 }
@@ -21,45 +23,68 @@ impl Said<'_> {
 
 pub(super) fn said(answer: &ServerAnswer) -> Option<Said<'_>> {
     match &answer.reply {
-        Reply::Message { rcode, authoritative: true, truncated: false, values, oversize, soa, .. }
-            if matches!(rcode, 0 | 3) && (!values.is_empty() || soa.is_some() || *oversize) =>
+        Reply::Message { authoritative: true, truncated: false, values, oversize, statement, .. }
+            if *statement != Statement::Nothing =>
         {
-            Some(Said { rcode: *rcode, values, oversize: *oversize })
+            Some(Said { statement: *statement, values, oversize: *oversize })
         }
         _ => None,
     }
 }
 
-/// How many servers answer, and how many of them show the value.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// The votes on a value. Each name server has one vote, however many addresses it has: whoever runs a name server
+/// chooses how many addresses it has, and the parent zone alone chooses how many name servers there are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(super) struct Tally {
-    pub matching: usize,
+    /// Name servers all of whose answering addresses show the value.
+    pub showing: usize,
+    /// Name servers of which an address answers.
     pub answering: usize,
-    /// Servers that do not serve the zone they are listed for.
+    /// Name servers that do not serve the zone they are listed for: none of their addresses answers, and one says so.
     pub lame: usize,
+    /// At least one address shows the value.
+    pub shown: bool,
+}
+
+/// What one name server's addresses say together.
+#[derive(Default)]
+struct Vote {
+    shows: bool,
+    denies: bool,
+    lame: bool,
 }
 
 impl Tally {
     pub fn of(answers: &[ServerAnswer], wanted: &[u8]) -> Self {
-        let counted: Vec<_> = answers.iter().filter_map(said).collect();
+        let mut votes: BTreeMap<&str, Vote> = BTreeMap::new();
+        for answer in answers {
+            let vote = votes.entry(answer.server.as_str()).or_default();
+            match said(answer) {
+                Some(said) if said.shows(wanted) => vote.shows = true,
+                Some(_) => vote.denies = true,
+                None => vote.lame |= is_lame(answer),
+            }
+        }
+        let count = |of: fn(&Vote) -> bool| votes.values().filter(|vote| of(vote)).count();
         Self {
-            matching: counted.iter().filter(|s| s.shows(wanted)).count(),
-            answering: counted.len(),
-            lame: answers.iter().filter(|answer| is_lame(answer)).count(),
+            showing: count(|vote| vote.shows && !vote.denies),
+            answering: count(|vote| vote.shows || vote.denies),
+            lame: count(|vote| vote.lame && !vote.shows && !vote.denies),
+            shown: votes.values().any(|vote| vote.shows),
         }
     }
 
     pub fn suffices(self, agreement: Agreement) -> bool {
-        self.matching > 0
+        self.showing > 0
             && match agreement {
-                Agreement::Majority => self.matching * 2 > self.answering,
-                Agreement::Strict => self.matching == self.answering,
+                Agreement::Majority => self.showing * 2 > self.answering,
+                Agreement::Strict => self.showing == self.answering,
             }
     }
 
     /// Why the servers do not suffice: those that do not serve the zone, where they could have tipped the scales.
     pub fn lacks(self, agreement: Agreement) -> Code {
-        let tipped = (self.matching + self.lame) * 2 > self.answering + self.lame;
+        let tipped = (self.showing + self.lame) * 2 > self.answering + self.lame;
         if agreement == Agreement::Majority && self.lame > 0 && tipped {
             Code::PartiallyLame
         } else {
@@ -108,7 +133,10 @@ pub(super) fn unfit(answer: &ServerAnswer) -> Option<Code> {
     }
     Some(match &answer.reply {
         Reply::Blocked => Code::BlockedAddress,
-        Reply::Fault(NetworkFault::Unreachable) if answer.address.is_none() => Code::NsWithoutAddress,
+        // Nobody found its address, for whatever reason of the zone that its name lies in.
+        Reply::Fault(fault) if answer.address.is_none() && *fault != NetworkFault::Internal => {
+            Code::NsWithoutAddress
+        }
         Reply::Fault(fault) => of_fault(*fault),
         Reply::Message { truncated: true, .. } => Code::TruncatedNoTcp,
         Reply::Message { rcode, ede, .. } => of_rcode(*rcode, *ede),

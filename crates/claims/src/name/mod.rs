@@ -16,7 +16,7 @@ mod tests;
 pub use claimable::{ClaimableName, NamePolicy};
 pub use domain::DomainName;
 pub use error::{Excerpt, LabelFault, NameError};
-pub use suffix::suffix_list_version;
+pub use suffix::{is_registry, suffix_list_version};
 
 /// Octets a name can have on the wire, in text form without the trailing dot (RFC 1035 §2.3.4).
 pub const MAX_NAME_LEN: usize = 253;

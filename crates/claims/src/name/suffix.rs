@@ -11,6 +11,13 @@ pub const fn suffix_list_version() -> &'static str {
     VERSION
 }
 
+/// Whether a zone of this name is a registry's: the root, a top-level domain, or a public suffix of the ICANN section.
+/// `zone` is in lower-case A-labels without the trailing dot.
+pub fn is_registry(zone: &str) -> bool {
+    let Some(suffix) = psl::suffix(zone.as_bytes()).filter(|_| zone.contains('.')) else { return true };
+    suffix.as_bytes() == zone.as_bytes() && suffix.typ() == Some(Type::Icann)
+}
+
 /// Who keeps a public suffix.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Section {
@@ -74,6 +81,16 @@ mod tests {
         let (_, entry) = lock.split_once("name = \"psl\"\n").expect("psl is a dependency");
         let version = entry.lines().next().unwrap();
         assert_eq!(version, format!("version = \"{}\"", suffix_list_version().strip_prefix("psl-").unwrap()));
+    }
+
+    #[test]
+    fn registries_are_told_from_other_zones() {
+        for zone in ["", ".", "com", "test", "co.uk", "xn--p1ai"] {
+            assert!(is_registry(zone), "{zone}");
+        }
+        for zone in ["acme.com", "acme.co.uk", "acme.test", "github.io", "www.acme.com"] {
+            assert!(!is_registry(zone), "{zone}");
+        }
     }
 
     #[test]

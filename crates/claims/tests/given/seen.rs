@@ -1,8 +1,8 @@
 //! Made-up observations: one for each cause, and the pieces they are made of.
 use deed_claims::{
     Challenge, Code, Confirmation, Context, Dname, EarlierValue, Elsewhere, ExtendedError, Findings,
-    NetworkFault, Observation, Place, ProbeFailure, Reply, Security, Serial, ServerAnswer, SoaSeen,
-    Transport, Validation, VantageAnswer,
+    NetworkFault, Observation, Place, ProbeFailure, Reply, Security, Serial, ServerAnswer, Signatures,
+    SoaSeen, Statement, Transport, Validation, VantageAnswer,
 };
 
 pub fn challenge() -> Challenge {
@@ -24,7 +24,24 @@ pub fn answer(n: u8, rcode: u16, values: Vec<Vec<u8>>) -> ServerAnswer {
 }
 
 pub fn message(rcode: u16, values: Vec<Vec<u8>>, soa: Option<SoaSeen>) -> Reply {
-    Reply::Message { rcode, authoritative: true, truncated: false, ede: None, values, oversize: false, soa }
+    let statement = match rcode {
+        _ if !values.is_empty() => Statement::Values,
+        0 => Statement::NoData,
+        3 => Statement::NoName,
+        _ => Statement::Nothing,
+    };
+    Reply::Message {
+        rcode,
+        authoritative: true,
+        truncated: false,
+        ede: None,
+        values,
+        oversize: false,
+        soa,
+        statement,
+        signatures: Signatures::None,
+        plain: false,
+    }
 }
 
 /// A refusal, with an Extended DNS Error or without.
@@ -37,6 +54,9 @@ pub fn refusal(n: u8, rcode: u16, ede: Option<u16>) -> ServerAnswer {
         values: vec![],
         oversize: false,
         soa: None,
+        statement: Statement::Nothing,
+        signatures: Signatures::None,
+        plain: false,
     };
     server(n, reply)
 }
@@ -71,6 +91,8 @@ pub fn seen(servers: Vec<ServerAnswer>) -> Observation {
         aliases: vec![],
         dname: None,
         servers,
+        dissent: vec![],
+        beside_alias: vec![],
         failure: None,
         confirmation: Confirmation::default(),
         findings: Findings::default(),
@@ -91,7 +113,7 @@ pub fn again(servers: Vec<ServerAnswer>, repeated: Vec<ServerAnswer>) -> Observa
 
 pub fn validation(by: &str, security: Security, values: Vec<Vec<u8>>) -> Validation {
     let rcode = Some(if values.is_empty() { 3 } else { 0 });
-    Validation { by: by.into(), security, rcode, values, ede: None, negative_ttl: None, ms: 3 }
+    Validation { by: by.into(), security, rcode, values, ede: None, negative_ttl: None, ours: false, ms: 3 }
 }
 
 pub fn validated(validation: Validation, seen: Observation) -> Observation {
@@ -210,6 +232,7 @@ fn trouble_causes() -> Vec<(Code, Observation)> {
     let addressless = ServerAnswer { address: None, ..fault(1, NetworkFault::Unreachable) };
     let quorum = Confirmation {
         repeated: Some(shows()),
+        dissent: vec![],
         validation: Some(validation("self", Security::Insecure, vec![wanted()])),
         vantages: vec![
             vantage("fra", Some(vec![wanted()])),
@@ -234,6 +257,10 @@ fn trouble_causes() -> Vec<(Code, Observation)> {
         (Code::Timeout, seen(vec![fault(1, NetworkFault::Timeout), fault(2, NetworkFault::Unreachable)])),
         (Code::TruncatedNoTcp, seen(vec![fault(1, NetworkFault::TruncatedNoTcp)])),
         (Code::InconsistentServers, Observation { findings, ..seen(fresh) }),
+        (
+            Code::DnssecIndeterminate,
+            validated(validation("self", Security::Indeterminate, vec![]), again(shows(), shows())),
+        ),
         (Code::StaleNegativeCache, validated(remembered, again(shows(), shows()))),
         (Code::VantageDisagreement, Observation { confirmation: quorum, ..seen(shows()) }),
         (

@@ -55,6 +55,7 @@ impl Check {
             root_domain: apex.to_string(),
             expected: self.expect.clone(),
             agreement: settings.config.verifier.agreement,
+            accept_wildcard: settings.config.verifier.accept_wildcard || self.host,
         };
         let report = Report::of(given, &challenge, &seen);
         context.output.answer(&report, Report::words)?;

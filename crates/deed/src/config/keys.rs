@@ -349,6 +349,9 @@ sections! {
     verifier: Verifier = "verifier" {
         /// How many of the zone's servers that answer have to show a record: more than half, or all ("strict").
         agreement: Agreement = Agreement::Majority;
+        /// Whether an alias that comes from a wildcard (`*.acme.com CNAME ...`) may prove a registrable domain: whoever is at
+        /// its end proves every domain that has such an alias.
+        accept_wildcard: bool = false;
         /// Checks that run at a time.
         in_flight: usize = 64, 1..=10_000;
         /// How much earlier than due a check may be made, for clocks that differ.

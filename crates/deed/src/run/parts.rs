@@ -253,6 +253,7 @@ impl Parts {
             longest_prefix_len: settings.templates.longest_prefix(),
             vantage: settings.probe.vantage.clone(),
             agreement: settings.config.verifier.agreement,
+            accept_wildcard: settings.config.verifier.accept_wildcard,
             in_flight: settings.config.verifier.in_flight,
             look_deadline: settings.probe.budgets.time + BEYOND_BUDGET,
             early: settings.config.verifier.early,

@@ -174,7 +174,7 @@ mod tests {
 
     use super::super::LIFE;
     use super::*;
-    use crate::wire::{Extended, Recursion, Wanted};
+    use crate::wire::{Extended, Letters, Recursion, Wanted};
 
     fn question(name: &str) -> Outgoing {
         let wanted = Wanted {
@@ -182,7 +182,7 @@ mod tests {
             rtype: RecordType::TXT,
             recursion: Recursion::No,
         };
-        Outgoing::new(&wanted, Extended::Edns).unwrap()
+        Outgoing::new(&wanted, Extended::Edns, Letters::Random).unwrap()
     }
 
     /// Answers everything but what is asked of `silent.`.

@@ -4,6 +4,7 @@ use std::pin::{Pin, pin};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
+use deed_claims::name::is_registry;
 use futures::stream::{self, FuturesUnordered, Stream};
 use futures::{FutureExt, StreamExt};
 use hickory_net::runtime::TokioRuntimeProvider;
@@ -19,9 +20,10 @@ use super::excerpt::excerpt;
 use crate::addresses::{Need, settled};
 use crate::budget::Budget;
 use crate::delegation::{Delegation, referral};
+use crate::egress::Peer;
 use crate::inquiry::{Inquiry, Mode, Shared};
-use crate::response::Response;
-use crate::walk::{Dead, Nesting, Reach};
+use crate::response::{Response, text_of};
+use crate::walk::{Dead, IN_TURN, Nesting, Reach};
 use crate::wire::{Recursion, Wanted};
 
 /// Questions under way at a time.
@@ -29,6 +31,9 @@ const WAITING: usize = 16;
 /// Questions of one check, those included whose answer is at hand. A check of a deep zone in the middle of a change of keys
 /// has some dozens; whoever has more of them made wants our processor to be busy.
 const REQUESTS: usize = 300;
+
+/// Name servers turned to, one after the other, when what one of them said does not hold.
+const TURNS: usize = 5;
 
 /// A question that validation has, and where it waits for the answer.
 #[derive(Debug)]
@@ -81,6 +86,8 @@ pub(super) struct Desk<'a> {
     subject: Subject<'a>,
     told: Mutex<HashMap<(Name, RecordType), Told>>,
     requests: AtomicUsize,
+    /// Which of a zone's name servers is asked first, in canonical order; any, the first time.
+    turn: Mutex<Option<usize>>,
 }
 
 /// What a server says to a question for records.
@@ -91,7 +98,44 @@ enum Said {
 
 impl<'a> Desk<'a> {
     pub(super) fn new(shared: &'a Shared, budget: &'a Budget, subject: Subject<'a>) -> Self {
-        Self { shared, budget, subject, told: Mutex::default(), requests: AtomicUsize::new(0) }
+        Self {
+            shared,
+            budget,
+            subject,
+            told: Mutex::default(),
+            requests: AtomicUsize::new(0),
+            turn: Mutex::default(),
+        }
+    }
+
+    /// How many name servers the zone around a name has to turn to when one of them has said something that does not
+    /// hold.
+    pub(super) async fn turns(&self, at: &Name) -> usize {
+        let inquiry = Inquiry::new(self.shared, self.budget, Mode::Usual);
+        match inquiry.enclosing(at, Reach::Parents, Nesting::Outer).await {
+            Ok(cut) => {
+                let cut = inquiry.with_addresses(cut, Need::Any, Nesting::Outer).await;
+                inquiry.one_of_each(&cut).len().min(TURNS)
+            }
+            Err(_) => 0,
+        }
+    }
+
+    /// Forgets what zones below the registries said, and asks this name server of theirs first, in lower case: the
+    /// proofs of some servers depend on the letters of the question.
+    pub(super) fn turn_to(&self, turn: usize) {
+        *self.turn.lock().unwrap_or_else(PoisonError::into_inner) = Some(turn);
+        let of_registry = |name: &Name| is_registry(&text_of(name));
+        let mut told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
+        told.retain(|(name, rtype), _| match rtype {
+            RecordType::NS => true,
+            RecordType::DS => of_registry(&name.base_name()),
+            _ => of_registry(name),
+        });
+    }
+
+    fn turn(&self) -> Option<usize> {
+        *self.turn.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Answers requests until the work that has them is done.
@@ -158,11 +202,15 @@ impl<'a> Desk<'a> {
     }
 
     async fn find(&self, name: &Name, rtype: RecordType) -> Option<Message> {
-        if let Some(known) = self.shared.keys.get(name, rtype) {
+        let turned = self.turn().is_some();
+        if let Some(known) = self.shared.keys.get(name, rtype).filter(|_| !turned) {
             return Some(known);
         }
         // Each with limits of its own besides the budget: what the first look found is remembered anyway.
-        let inquiry = Inquiry::new(self.shared, self.budget, Mode::Usual);
+        let mut inquiry = Inquiry::new(self.shared, self.budget, Mode::Usual);
+        if turned {
+            inquiry = inquiry.in_lower_case();
+        }
         match rtype {
             RecordType::NS => self.cut_at(&inquiry, name).await,
             // The parent's servers know it; the zone's own deny it.
@@ -215,7 +263,8 @@ impl<'a> Desk<'a> {
     async fn first(&self, inquiry: &Inquiry<'_>, cut: &Delegation, wanted: &Wanted) -> Option<Said> {
         let spare = Mutex::new(None);
         let most = self.shared.config.budgets.ns_read;
-        let said = inquiry.first_of(cut, wanted, |response| {
+        let peers = self.peers(inquiry, cut);
+        let said = inquiry.first_among(peers, wanted, |response| {
             if !(settled(&response) && response.authoritative() && !response.truncated()) {
                 return referral(&response, &cut.zone, &wanted.name, most).map(Said::Below);
             }
@@ -234,12 +283,27 @@ impl<'a> Desk<'a> {
         }
     }
 
+    /// Whom to ask, in which order.
+    fn peers(&self, inquiry: &Inquiry<'_>, cut: &Delegation) -> Vec<Peer> {
+        match self.turn().filter(|_| !is_registry(&text_of(&cut.zone))) {
+            None => inquiry.in_turn(cut, IN_TURN),
+            Some(turn) => {
+                let mut each: Vec<Peer> =
+                    inquiry.one_of_each(cut).into_iter().map(|(_, peer)| peer).collect();
+                let first = turn.checked_rem(each.len()).unwrap_or_default();
+                each.rotate_left(first);
+                each
+            }
+        }
+    }
+
     fn is_wanted(&self, response: &Response, wanted: &Wanted) -> bool {
-        if wanted.rtype != RecordType::TXT || self.subject.seen.is_empty() {
+        // Whoever has the turn is heard, whatever it says.
+        if wanted.rtype != RecordType::TXT || self.subject.seen.is_empty() || self.turn().is_some() {
             return true;
         }
         let budgets = &self.shared.config.budgets;
-        let texts = response.texts(&[&wanted.name], budgets.txt_records, budgets.txt_bytes);
+        let texts = response.texts(&wanted.name, budgets.txt_records, budgets.txt_bytes);
         let alias = !response.chain(&wanted.name, 1).targets.is_empty();
         alias || texts.values.iter().any(|value| self.subject.seen.contains(value))
     }

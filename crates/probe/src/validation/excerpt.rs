@@ -105,15 +105,25 @@ pub(super) fn expanded_from(record: &Record) -> Option<u8> {
 /// say that nothing here is signed; for a DS record it has to be the parent's.
 fn denial(response: &Response, zone: &Name, wanted: &Wanted) -> Vec<Record> {
     let name = &wanted.name;
-    let soa = response.authorities().find(|r| {
+    // It belongs in the authority section; some servers put it elsewhere.
+    let sections = || response.authorities().chain(response.answers()).chain(response.additionals());
+    let soa = sections().find(|r| {
         matches!(r.data, RData::SOA(_))
             && zone.zone_of(&r.name)
             && r.name.zone_of(name)
             && (wanted.rtype != RecordType::DS || r.name != *name)
     });
-    // Whoever denies says in whose name.
-    let Some(soa) = soa else { return vec![] };
-    let mut kept = set(response.authorities(), &soa.name, RecordType::SOA, |signer| *signer == soa.name);
+    let Some(soa) = soa else {
+        // Whoever denies says in whose name: by an SOA, or by its signature of the proof.
+        let signer =
+            response.authorities().filter(|r| covers(r, RecordType::NSEC) || covers(r, RecordType::NSEC3));
+        let of_zone = |signer: &&Name| zone.zone_of(signer) && signer.zone_of(name);
+        let parents = |signer: &&Name| wanted.rtype != RecordType::DS || *signer != name;
+        let signer =
+            signer.filter_map(signer_of).filter(|s| of_zone(s) && parents(s)).max_by_key(|s| s.iter().len());
+        return signer.map_or_else(Vec::new, |signer| proofs(response, signer));
+    };
+    let mut kept = set(sections(), &soa.name, RecordType::SOA, |signer| *signer == soa.name);
     kept.extend(proofs(response, &soa.name));
     kept
 }

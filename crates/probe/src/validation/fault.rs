@@ -1,13 +1,13 @@
 //! Says why an answer is bogus, in the codes of RFC 8914.
 use chrono::DateTime;
 use deed_claims::ExtendedError;
-use hickory_net::runtime::{Time, TokioTime};
 use hickory_proto::dnssec::rdata::{DNSKEY, DNSSECRData, DS, RRSIG};
 use hickory_proto::op::Message;
 use hickory_proto::rr::{Name, RData, Record, RecordType, SerialNumber};
 
 use super::desk::Desk;
 use crate::response::text_of;
+use crate::round::now;
 
 const BOGUS: u16 = 6;
 const EXPIRED: u16 = 7;
@@ -51,11 +51,6 @@ pub(super) fn wrong_clock(desk: &Desk<'_>) -> Option<ExtendedError> {
     let text =
         format!("by this machine's clock, {}, no signature of the root zone is valid", time(now.get()));
     Some(ExtendedError { code, text: text.into_bytes() })
-}
-
-/// The clock that signatures are checked against.
-fn now() -> SerialNumber {
-    SerialNumber::new(u32::try_from(TokioTime::current_time()).unwrap_or(u32::MAX))
 }
 
 fn signatures(message: &Message) -> impl Iterator<Item = (&Record, &RRSIG)> {

@@ -52,6 +52,7 @@ fn verdict(by: &str, security: Security) -> Validation {
         values: vec![],
         ede: None,
         negative_ttl: None,
+        ours: false,
         ms: 0,
     }
 }

@@ -40,9 +40,9 @@ pub(super) async fn validate(shared: &Shared, budget: &Budget, subject: Subject<
     let indeterminate = || verdict(OURSELVES, Security::Indeterminate);
     let Some(anchors) = anchors(shared, &desk).await else { return indeterminate() };
     let (window, requests) = Window::open();
-    let library = DnssecDnsHandle::with_trust_anchor(window, Arc::new(anchors));
+    let validator = Validator { window, anchors: Arc::new(anchors), desk: &desk, subject };
     let most = shared.config.budgets.aliases;
-    let work = chase(&library, &desk, subject.name, most);
+    let work = validator.chase(most);
     timeout_at(budget.deadline(), desk.serve(requests, work)).await.unwrap_or_else(|_| indeterminate())
 }
 
@@ -56,38 +56,85 @@ async fn anchors(shared: &Shared, desk: &Desk<'_>) -> Option<TrustAnchors> {
     })))
 }
 
-async fn chase(library: &Library, desk: &Desk<'_>, name: &Name, most: usize) -> Validation {
-    let mut passed = vec![];
-    let mut at = name.clone();
-    let mut weakest = Security::Secure;
-    loop {
-        let step = look(library, desk, &at).await;
-        match step.security {
-            Security::Secure => {}
-            Security::Insecure => weakest = Security::Insecure,
-            Security::Bogus => {
-                if let Some(ede) = fault::wrong_clock(desk) {
-                    tracing::warn!(
-                        "no signature of the root zone is valid now: is this machine's clock right?"
-                    );
-                    return Validation { ede: Some(ede), ..verdict(OURSELVES, Security::Indeterminate) };
+/// One validation.
+struct Validator<'a> {
+    window: Window,
+    anchors: Arc<TrustAnchors>,
+    desk: &'a Desk<'a>,
+    subject: Subject<'a>,
+}
+
+impl Validator<'_> {
+    /// The validating library, without a memory of what it has validated before.
+    fn library(&self) -> Library {
+        DnssecDnsHandle::with_trust_anchor(self.window.clone(), Arc::clone(&self.anchors))
+    }
+
+    async fn chase(&self, most: usize) -> Validation {
+        let name = self.subject.name;
+        let mut passed = vec![];
+        let mut at = name.clone();
+        let mut weakest = Security::Secure;
+        loop {
+            let step = self.look(&at).await;
+            match step.security {
+                Security::Secure => {}
+                Security::Insecure => weakest = Security::Insecure,
+                Security::Bogus => return self.bogus(&at),
+                Security::Indeterminate => return verdict(OURSELVES, Security::Indeterminate),
+            }
+            match step.end {
+                End::Alias(target) if target != *name && !passed.contains(&target) && passed.len() < most => {
+                    passed.push(target.clone());
+                    at = target;
                 }
-                let ede = Some(fault::explain(desk, &at));
-                return Validation { ede, ..verdict(OURSELVES, Security::Bogus) };
+                End::Here { rcode, values, negative_ttl } => {
+                    self.desk.keep();
+                    let rcode = Some(rcode);
+                    return Validation { rcode, values, negative_ttl, ..verdict(OURSELVES, weakest) };
+                }
+                End::Alias(_) | End::Nothing => return verdict(OURSELVES, Security::Indeterminate),
             }
-            Security::Indeterminate => return verdict(OURSELVES, Security::Indeterminate),
         }
-        match step.end {
-            End::Alias(target) if target != *name && !passed.contains(&target) && passed.len() < most => {
-                passed.push(target.clone());
-                at = target;
+    }
+
+    fn bogus(&self, at: &Name) -> Validation {
+        if let Some(ede) = fault::wrong_clock(self.desk) {
+            tracing::warn!("no signature of the root zone is valid now: is this machine's clock right?");
+            return Validation { ede: Some(ede), ..verdict(OURSELVES, Security::Indeterminate) };
+        }
+        let ede = Some(fault::explain(self.desk, at));
+        Validation { ede, ..verdict(OURSELVES, Security::Bogus) }
+    }
+
+    /// One name. An answer that does not hold is one server's: the others are asked before the zone is called bogus.
+    async fn look(&self, at: &Name) -> Step {
+        let first = look(&self.library(), self.desk, at).await;
+        if first.security != Security::Bogus
+            || self.desk.is_overrun()
+            || fault::wrong_clock(self.desk).is_some()
+        {
+            return first;
+        }
+        let mut without_value = None;
+        for turn in 0..self.desk.turns(at).await {
+            self.desk.turn_to(turn);
+            let step = look(&self.library(), self.desk, at).await;
+            match step.security {
+                Security::Secure | Security::Insecure if self.has_what_was_seen(&step) => return step,
+                Security::Secure | Security::Insecure => without_value = without_value.or(Some(step)),
+                Security::Bogus | Security::Indeterminate => {}
             }
-            End::Here { rcode, values, negative_ttl } => {
-                desk.keep();
-                let rcode = Some(rcode);
-                return Validation { rcode, values, negative_ttl, ..verdict(OURSELVES, weakest) };
-            }
-            End::Alias(_) | End::Nothing => return verdict(OURSELVES, Security::Indeterminate),
+        }
+        without_value.unwrap_or(first)
+    }
+
+    /// Whether a step may lead to a value that was seen: servers differ while a zone spreads.
+    fn has_what_was_seen(&self, step: &Step) -> bool {
+        let seen = self.subject.seen;
+        match &step.end {
+            End::Here { values, .. } => seen.is_empty() || values.iter().any(|value| seen.contains(value)),
+            End::Alias(_) | End::Nothing => true,
         }
     }
 }

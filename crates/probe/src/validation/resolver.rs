@@ -30,7 +30,9 @@ pub(super) async fn validate(shared: &Shared, budget: &Budget, subject: Subject<
         }
     }
     let by = shared.config.resolvers.first().map(ToString::to_string).unwrap_or_default();
-    Validation { rcode, ..verdict(&by, Security::Indeterminate) }
+    // Its silence about one zone is that zone's business where it has an answer for a name that has to exist.
+    let ours = inquiry.are_resolvers_down().await;
+    Validation { rcode, ours, ..verdict(&by, Security::Indeterminate) }
 }
 
 /// A verdict, or the response code of a resolver that has none.

@@ -17,6 +17,8 @@ pub enum Denial {
     Nsec3,
     /// By hashes, and delegations without keys left out.
     OptOut,
+    /// By hashes that take so many more rounds to compute: more than a few are refused by resolvers (RFC 9276).
+    Iterations(u16),
 }
 
 /// When signatures are valid.
@@ -26,6 +28,8 @@ pub enum Validity {
     Now,
     /// For a month, years ago.
     Past,
+    /// Until five days ago, as in a copy that is not renewed any more.
+    Stale,
 }
 
 /// A zone with its signatures and its key.
@@ -45,6 +49,15 @@ impl SignedZone {
     /// # Panics
     /// When BIND's tools are not installed or refuse the zone.
     pub fn sign(zone: &ZoneText, denial: Denial, validity: Validity) -> Self {
+        Self::sign_copies(&[(zone, validity)], denial).swap_remove(0)
+    }
+
+    /// Signs copies of one zone with one new key.
+    ///
+    /// # Panics
+    /// When BIND's tools are not installed or refuse a copy, or there is none.
+    pub fn sign_copies(copies: &[(&ZoneText, Validity)], denial: Denial) -> Vec<Self> {
+        let (zone, _) = copies.first().expect("there is a copy");
         let folder = TempDir::with_prefix("deed-sign-").expect("a temporary folder");
         let path = folder.path();
         zone.write(path);
@@ -56,19 +69,25 @@ impl SignedZone {
         let name = zone.fqdn();
         let key = run(tool("dnssec-keygen").args(["-q", "-a", "ECDSAP256SHA256", "-f", "KSK", &name]));
         let ds = run(tool("dnssec-dsfromkey").arg("-2").arg(key.trim())).trim().to_owned();
-        let (from, to) = match validity {
-            Validity::Now => ("now-1h", "now+30d"),
-            Validity::Past => ("20200101000000", "20200201000000"),
-        };
-        let mut sign = tool("dnssec-signzone");
-        sign.args(["-q", "-P", "-S", "-z", "-O", "full", "-o", &name, "-s", from, "-e", to, "-f", "signed"]);
-        match denial {
-            Denial::Nsec => {}
-            Denial::Nsec3 => drop(sign.args(["-3", "-", "-H", "0"])),
-            Denial::OptOut => drop(sign.args(["-3", "-", "-H", "0", "-A"])),
-        }
-        run(sign.arg(zone.file()));
-        Self { zone: ZoneText { text: read(&path.join("signed")), ..zone.clone() }, ds }
+        let signed = copies.iter().map(|(copy, validity)| {
+            copy.write(path);
+            let (from, to) = match validity {
+                Validity::Now => ("now-1h", "now+30d"),
+                Validity::Past => ("20200101000000", "20200201000000"),
+                Validity::Stale => ("now-35d", "now-5d"),
+            };
+            let mut sign = tool("dnssec-signzone");
+            sign.args(["-q", "-P", "-S", "-z", "-O", "full", "-o", &name, "-s", from, "-e", to, "-f", "signed"]);
+            match denial {
+                Denial::Nsec => {}
+                Denial::Nsec3 => drop(sign.args(["-3", "-", "-H", "0"])),
+                Denial::OptOut => drop(sign.args(["-3", "-", "-H", "0", "-A"])),
+                Denial::Iterations(count) => drop(sign.args(["-3", "-", "-H", &count.to_string()])),
+            }
+            run(sign.arg(copy.file()));
+            Self { zone: ZoneText { text: read(&path.join("signed")), ..(*copy).clone() }, ds: ds.clone() }
+        });
+        signed.collect()
     }
 
     /// The zone without its records of a type, and without their signatures.

@@ -85,13 +85,11 @@ async fn delegations_that_lead_back_to_themselves_end_soon() {
         .com("a.com. NS ns.b.com.\nb.com. NS ns.c.com.\nc.com. NS ns.a.com.")
         .start();
     let prober = internet.prober();
-    for (domain, verdict) in
-        [("self.com", "ns_without_address"), ("one.com", "timeout"), ("a.com", "timeout")]
-    {
+    for domain in ["self.com", "one.com", "a.com"] {
         let checked = check(&prober, domain).await;
         assert_bounded(&checked);
         assert!(checked.seen.queries <= 30, "{domain}: {:#?}", checked.seen);
-        assert_eq!(checked.verdict(), verdict, "{domain}: {:#?}", checked.seen);
+        assert_eq!(checked.verdict(), "ns_without_address", "{domain}: {:#?}", checked.seen);
     }
 }
 

@@ -108,7 +108,7 @@ impl Words<'_> {
 
     /// The servers' word is there, and nobody could tell whether it had to be signed.
     fn unvalidated(&self, first: Tally) -> Sentences {
-        let saw = if first.matching > 0 { "was seen" } else { "was not there" };
+        let saw = if first.shown { "was seen" } else { "was not there" };
         let message = format!(
             "The record {saw} at {}, but whether {} is signed by DNSSEC could not be found out: the servers of the zone or of \
              those above it did not give their DS and DNSKEY records.",
@@ -122,7 +122,7 @@ impl Words<'_> {
     }
 
     fn unrepeated(&self, code: Code, first: Tally, again: &[ServerAnswer]) -> Sentences {
-        let saw = if first.matching > 0 { "was seen" } else { "was not there" };
+        let saw = if first.shown { "was seen" } else { "was not there" };
         let message = format!(
             "The record {saw} at {}, but the second look, over TCP, was not answered: {}.",
             self.place(),
@@ -177,7 +177,7 @@ impl Words<'_> {
         }
         let again = seen.confirmation.repeated.as_deref().unwrap_or_default();
         let place = self.place();
-        let message = if 0 < first.matching && first.matching < first.answering {
+        let message = if 0 < first.showing && first.showing < first.answering {
             format!("The name servers do not agree about {place}: {}.", self.sides(&seen.servers))
         } else if !again.is_empty() {
             format!(
@@ -238,7 +238,7 @@ impl Words<'_> {
     fn vantages(&self) -> Sentences {
         let confirmation = &self.case.seen.confirmation;
         let wanted = self.case.wanted.value;
-        let expected = self.tally().matching > 0;
+        let expected = self.tally().shown;
         let agrees = |v: &&crate::VantageAnswer| sees(v, wanted) == Some(expected);
         let all = confirmation.vantages.len();
         let count = confirmation.vantages.iter().filter(agrees).count();

@@ -17,6 +17,8 @@ pub(super) struct Given {
     /// The value that is expected, where somebody said.
     pub expected: Option<String>,
     pub agreement: Agreement,
+    /// Whether an alias that comes from a wildcard may prove the name.
+    pub accept_wildcard: bool,
 }
 
 /// What is said of a domain.
@@ -49,7 +51,11 @@ enum Verdict {
 
 impl Report {
     pub(super) fn of(given: Given, challenge: &Challenge, seen: &Observation) -> Self {
-        let context = Context { agreement: given.agreement, ..Context::default() };
+        let context = Context {
+            agreement: given.agreement,
+            accept_wildcard: given.accept_wildcard,
+            ..Context::default()
+        };
         let notes = notes(challenge, seen);
         let evidence = Evidence::from(seen).noting(&notes);
         let found =

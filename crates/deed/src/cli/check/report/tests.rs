@@ -1,7 +1,8 @@
 //! What people and programs are told, of made-up observations.
 use deed_claims::{
     ChallengeTemplates, Confirmation, Dname, Elsewhere, ExtendedError, Findings, NetworkFault, Place,
-    ProbeFailure, Reply, Serial, ServerAnswer, SoaSeen, Token, Validation, VantageAnswer,
+    ProbeFailure, Reply, Serial, ServerAnswer, Signatures, SoaSeen, Statement, Token, Validation,
+    VantageAnswer,
 };
 
 use super::*;
@@ -17,7 +18,23 @@ fn value() -> Vec<u8> {
 
 fn message(rcode: u16, values: Vec<Vec<u8>>) -> Reply {
     let soa = values.is_empty().then(|| SoaSeen { owner: "acme.com".into(), serial: 11, negative_ttl: 300 });
-    Reply::Message { rcode, authoritative: true, truncated: false, ede: None, values, oversize: false, soa }
+    let statement = match rcode {
+        _ if !values.is_empty() => Statement::Values,
+        3 => Statement::NoName,
+        _ => Statement::NoData,
+    };
+    Reply::Message {
+        rcode,
+        authoritative: true,
+        truncated: false,
+        ede: None,
+        values,
+        oversize: false,
+        soa,
+        statement,
+        signatures: Signatures::None,
+        plain: false,
+    }
 }
 
 fn server(n: u8, reply: Reply) -> ServerAnswer {
@@ -32,6 +49,8 @@ fn seen(servers: Vec<ServerAnswer>) -> Observation {
         aliases: vec![],
         dname: None,
         servers,
+        dissent: vec![],
+        beside_alias: vec![],
         failure: None,
         confirmation: Confirmation::default(),
         findings: Findings::default(),
@@ -49,6 +68,7 @@ fn validation(security: Security, values: Vec<Vec<u8>>) -> Validation {
         values,
         ede: None,
         negative_ttl: None,
+        ours: false,
         ms: 4,
     }
 }
@@ -59,6 +79,7 @@ fn report(expects: bool, seen: &Observation) -> Report {
         root_domain: "acme.com".into(),
         expected: expects.then(|| challenge().record_value.to_string()),
         agreement: Agreement::Majority,
+        accept_wildcard: false,
     };
     Report::of(given, &challenge(), seen)
 }
@@ -74,6 +95,7 @@ fn proven() -> Observation {
     let vantage = |name: &str, reply| VantageAnswer { vantage: name.into(), reply, ms: 80 };
     let confirmation = Confirmation {
         repeated: Some(all().into_iter().map(over_tcp).collect()),
+        dissent: vec![],
         validation: Some(validation(Security::Insecure, vec![value()])),
         vantages: vec![
             vantage("fra", message(0, vec![value()])),
@@ -106,6 +128,9 @@ fn differing() -> Observation {
         values: vec![],
         oversize: false,
         soa: None,
+        statement: Statement::Nothing,
+        signatures: Signatures::None,
+        plain: false,
     };
     let serial =
         |n: u8, serial| Serial { server: format!("ns{n}.acme.com"), address: [192, 0, 2, n].into(), serial };
