@@ -158,7 +158,7 @@ impl Prober {
                 _ => Findings::default(),
             }
         };
-        let confirmation = self.confirm(name, apex.as_ref(), question, beside, budget);
+        let confirmation = self.confirm(name, apex.as_ref(), question, beside, &inquiry);
         let (confirmation, findings) = tokio::join!(confirmation, findings);
         Seen { sight, confirmation, findings, others: 0 }
     }
@@ -171,14 +171,15 @@ impl Prober {
         apex: Option<&Name>,
         question: &Question,
         beside: Beside,
-        budget: &Budget,
+        inquiry: &Inquiry<'_>,
     ) -> Confirmation {
+        let (budget, letters) = (inquiry.budget, inquiry.letters);
         let seen = match beside {
             Beside::Match => question.looking_for.as_slice(),
             Beside::Absence => &[],
             Beside::Nothing => return Confirmation::default(),
         };
-        let validation = validate(&self.shared, budget, Subject { name, seen }).await;
+        let validation = validate(&self.shared, budget, Subject { name, seen, letters }).await;
         let config = &self.shared.config;
         let confirmation =
             Confirmation { validation, quorum: config.vantage_quorum, ..Confirmation::default() };

@@ -24,7 +24,7 @@ use crate::egress::Peer;
 use crate::inquiry::{Inquiry, Mode, Shared};
 use crate::response::{Response, text_of};
 use crate::walk::{Dead, IN_TURN, Nesting, Reach};
-use crate::wire::{Recursion, Wanted};
+use crate::wire::{Letters, Recursion, Wanted};
 
 /// Questions under way at a time.
 const WAITING: usize = 16;
@@ -208,7 +208,7 @@ impl<'a> Desk<'a> {
         }
         // Each with limits of its own besides the budget: what the first look found is remembered anyway.
         let mut inquiry = Inquiry::new(self.shared, self.budget, Mode::Usual);
-        if turned {
+        if turned || self.subject.letters == Letters::Lower {
             inquiry = inquiry.in_lower_case();
         }
         match rtype {

@@ -15,6 +15,7 @@ use crate::budget::Budget;
 use crate::config::Validator;
 use crate::exchange::millis;
 use crate::inquiry::Shared;
+use crate::wire::Letters;
 
 pub(crate) use memory::KeyMemory;
 
@@ -25,6 +26,8 @@ pub(crate) struct Subject<'a> {
     /// Values of which one was seen, so that an answer with one of them is the one to validate; empty where it is an
     /// absence that has to be sure.
     pub(crate) seen: &'a [Vec<u8>],
+    /// In which letters the zone's servers take questions.
+    pub(crate) letters: Letters,
 }
 
 /// What DNSSEC says; none where nobody is to validate.

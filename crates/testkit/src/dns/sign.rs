@@ -77,7 +77,9 @@ impl SignedZone {
                 Validity::Stale => ("now-35d", "now-5d"),
             };
             let mut sign = tool("dnssec-signzone");
-            sign.args(["-q", "-P", "-S", "-z", "-O", "full", "-o", &name, "-s", from, "-e", to, "-f", "signed"]);
+            sign.args([
+                "-q", "-P", "-S", "-z", "-O", "full", "-o", &name, "-s", from, "-e", to, "-f", "signed",
+            ]);
             match denial {
                 Denial::Nsec => {}
                 Denial::Nsec3 => drop(sign.args(["-3", "-", "-H", "0"])),

@@ -11,10 +11,10 @@ use crate::scripted::{Asked, Play, Scripted, address, cname, ns, soa, txt};
 use crate::world::{By, Checked, Internet, Plan, at, challenge_with, check_within, token, value};
 use crate::{dnssec, fresh, held};
 
-const BLOCK: u8 = 1;
+pub const BLOCK: u8 = 1;
 
 /// Domains on real servers, and what is found wrong with each.
-const FOUND: &[(&str, &str)] = &[
+pub const FOUND: &[(&str, &str)] = &[
     ("absent.com", "record_not_found"),
     ("address.com", "no_txt_at_name"),
     ("other.com", "wrong_value"),
@@ -50,7 +50,7 @@ const FOUND: &[(&str, &str)] = &[
 ];
 
 /// Domains on scripted servers.
-const SCRIPTED: &[(&str, &str)] = &[
+pub const SCRIPTED: &[(&str, &str)] = &[
     ("old.com", "edns_broken"),
     ("silent.com", "timeout"),
     ("bulky.com", "truncated_no_tcp"),
@@ -60,7 +60,7 @@ const SCRIPTED: &[(&str, &str)] = &[
 ];
 
 /// The holder has claimed each of the names before.
-fn context() -> Context {
+pub fn context() -> Context {
     let earlier =
         EarlierValue { value: earlier_value().into(), issued_at: "2026-03-01T12:00:00Z".parse().unwrap() };
     Context { earlier: vec![earlier], ..Context::default() }
@@ -70,7 +70,7 @@ fn earlier_value() -> String {
     challenge_with("earlier.com", [6; 20]).record_value.to_string()
 }
 
-fn plan() -> Plan {
+pub fn plan() -> Plan {
     let value = value();
     let on_nsd = |plan: Plan, name: &str, lines: String| plan.domain(name, &[By::Nsd], &lines);
     let (first, second) = value.split_at(value.len() / 2);
@@ -127,7 +127,7 @@ fn server_line(domain: &str, last: u8) -> String {
 }
 
 /// The servers of the scripted domains.
-async fn actors(internet: &Internet) -> Vec<Scripted> {
+pub async fn actors(internet: &Internet) -> Vec<Scripted> {
     let denial = |asked: &Asked| {
         let mut answer = asked.answer();
         answer.metadata.response_code = ResponseCode::NXDomain;
@@ -190,7 +190,7 @@ async fn each_fault_has_its_code_and_no_other() {
 #[test]
 fn no_code_is_left_out() {
     let here = FOUND.iter().chain(SCRIPTED).map(|(_, code)| *code);
-    let there = [dnssec::SHOWN, held::SHOWN].into_iter().chain(fresh::SHOWN);
+    let there = [dnssec::SHOWN, held::SHOWN, held::UNKNOWN].into_iter().chain(fresh::SHOWN);
     let shown: BTreeSet<&str> = here.chain(there).collect();
     // Refused names are not looked up.
     let all = Code::ALL.iter().filter(|code| **code != Code::NameRefused);

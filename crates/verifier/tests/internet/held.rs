@@ -6,11 +6,13 @@ use deed_probe::Prober;
 use deed_testkit::{Stub, Unbound};
 use hickory_proto::op::ResponseCode;
 
-use crate::scripted::{Play, Scripted};
+use crate::scripted::{Asked, Play, Scripted, ns};
 use crate::world::{By, Checked, Plan, at, check, check_within, value};
 
 /// The cause that is told here.
 pub const SHOWN: &str = "internal";
+/// The same where a name that has to exist works.
+pub const UNKNOWN: &str = "dnssec_indeterminate";
 
 fn plan(block: u8) -> Plan {
     let present = format!("_deed TXT \"{}\"", value());
@@ -69,6 +71,29 @@ async fn a_holder_loses_nothing_while_the_trusted_resolver_is_silent() {
         config.tcp_timeout = Duration::from_secs(2);
     });
     Box::pin(judged_by(&prober)).await;
+}
+
+/// A resolver that answers for the root, and not for the zone: the trouble is the zone's, and is told.
+#[tokio::test]
+async fn a_zone_that_only_a_healthy_resolver_cannot_validate_is_told() {
+    let internet = plan(23).start();
+    let of_root = |asked: &Asked| asked.name().is_empty().then(|| asked.with([ns(".", "ns.root")]));
+    let fails = move |asked: &Asked| of_root(asked).unwrap_or_else(|| asked.error(ResponseCode::ServFail));
+    let _failing = Scripted::listen(internet.at(61), fails).await;
+    let _silent =
+        Scripted::listen(internet.at(62), move |asked| of_root(asked).unwrap_or(Play::Silence)).await;
+    for resolver in [internet.at(61), internet.at(62)] {
+        let prober = internet.prober_with(|config| {
+            config.resolvers = vec![resolver];
+            config.udp_timeout = Duration::from_millis(300);
+            config.tcp_timeout = Duration::from_millis(600);
+        });
+        for domain in ["kept.com", "gone.com"] {
+            let checked = check_within(&prober, domain, &at_stake()).await;
+            assert_eq!(checked.verdict(), UNKNOWN, "{domain}: {checked:#?}");
+            assert!(!checked.outcome.is_absence() && checked.seen.queries <= 60);
+        }
+    }
 }
 
 #[tokio::test]

@@ -11,5 +11,7 @@ mod healthy;
 mod held;
 mod presentation;
 mod scripted;
+mod stability;
+mod strange;
 mod traps;
 mod world;

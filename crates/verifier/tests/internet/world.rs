@@ -121,6 +121,22 @@ impl Plan {
         plan.delegated_to(name, &[By::Bind])
     }
 
+    /// Copies of a zone made elsewhere, one on each of these servers, with its DS records.
+    pub fn made_copies(self, copies: Vec<(By, ZoneText)>, ds: &str) -> Self {
+        let mut plan = self;
+        let by: Vec<By> = copies.iter().map(|(by, _)| *by).collect();
+        let name = copies[0].1.origin.clone();
+        plan.zones.extend(copies);
+        plan.delegated_to(&name, &by).com(ds)
+    }
+
+    /// One more zone on a server, to which the zone around it has to refer by itself.
+    pub fn zone_on(self, by: By, zone: ZoneText) -> Self {
+        let mut plan = self;
+        plan.zones.push((by, zone));
+        plan
+    }
+
     /// A zone made elsewhere, with its DS records.
     pub fn made_domain(self, by: By, zone: ZoneText, ds: &str) -> Self {
         let mut plan = self;
@@ -161,7 +177,12 @@ impl Plan {
     pub fn start(self) -> Internet {
         let block = self.block;
         let all: Vec<Ipv4Addr> = (1..=99).map(|last| at(block, last)).chain([Bind::ADDRESS]).collect();
-        let port = free_port(&all);
+        self.start_at(free_port(&all))
+    }
+
+    /// The same at the port where resolvers ask, for which a test needs a network of its own.
+    pub fn start_at(self, port: u16) -> Internet {
+        let block = self.block;
         let mut internet = Internet { block, port, anchor: String::new(), knot: None, servers: vec![] };
         let mut com = self.com.clone();
         for by in By::ALL {
