@@ -112,7 +112,7 @@ codes! {
     NsWithoutAddress = "ns_without_address", Transient, false;
     /// The listed servers answer without authority for the zone.
     LameDelegation = "lame_delegation", Transient, false;
-    /// Servers that do not serve the zone keep those that show the value from being a majority. Where a majority stands without them, this is said in the evidence only.
+    /// Servers that do not serve the zone keep those that show the value from being a majority, or, for a name that another holder has, fewer than half of the listed name servers answer. Where a majority stands without them, this is said in the evidence only.
     PartiallyLame = "partially_lame", Transient, false;
     /// No server answers, and most refuse the question.
     Refused = "refused", Transient, false;

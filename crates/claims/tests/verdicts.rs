@@ -557,3 +557,27 @@ fn resolvers_that_cannot_ask_with_edns_are_explained() {
     let silent = validated(unknown, again(servers.clone(), servers));
     assert_eq!(code(&silent), Some(Code::EdnsBroken));
 }
+
+#[test]
+fn a_challenged_record_is_gone_when_half_of_the_servers_say_so() {
+    let challenged = Context { challenged: true, at_stake: true, ..Context::default() };
+    let few = || vec![answer(1, 3, vec![]), fault(2, NetworkFault::Timeout), fault(3, NetworkFault::Timeout)];
+    assert_eq!(under(&at_stake(), &again(few(), few())), Some(Code::RecordNotFound));
+    assert_eq!(under(&challenged, &again(few(), few())), Some(Code::PartiallyLame));
+    let half = || vec![answer(1, 3, vec![]), fault(2, NetworkFault::Timeout)];
+    assert_eq!(under(&challenged, &again(half(), half())), Some(Code::RecordNotFound));
+    let signed = validated(validation("self", Security::Secure, vec![]), seen(few()));
+    assert_eq!(under(&challenged, &signed), Some(Code::RecordNotFound), "a signed denial is the owner's");
+}
+
+#[test]
+fn a_held_name_moves_when_half_of_the_listed_servers_show_it() {
+    let one = |silent: u8| {
+        let rest = (2..2 + silent).map(|n| fault(n, NetworkFault::Timeout));
+        let all: Vec<ServerAnswer> = [answer(1, 0, vec![wanted()])].into_iter().chain(rest).collect();
+        again(all.clone(), all)
+    };
+    assert_eq!(code(&one(3)), None);
+    assert_eq!(under(&held_by_another(), &one(1)), None);
+    assert_eq!(under(&held_by_another(), &one(3)), Some(Code::PartiallyLame));
+}

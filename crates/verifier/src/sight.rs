@@ -60,6 +60,7 @@ impl Case {
         let context = Context {
             agreement: config.agreement,
             held_by_another: self.holder.is_some(),
+            challenged: false,
             // A wildcard that leads a hostname's record elsewhere leads the hostname there as well.
             accept_wildcard: config.accept_wildcard || self.is_held || self.scope == Scope::Host,
             at_stake: self.at_stake,
@@ -79,8 +80,13 @@ impl Case {
         let seen = sight.look_for(&self.own, &values).await;
         let mut took = seen.took_ms;
         // The holder keeps what it has on the terms on which it got it, and its earlier claims are its own business.
-        let theirs_context =
-            Context { held_by_another: false, accept_wildcard: true, earlier: vec![], ..context.clone() };
+        let theirs_context = Context {
+            held_by_another: false,
+            challenged: true,
+            accept_wildcard: true,
+            earlier: vec![],
+            ..context.clone()
+        };
         let holder = match &self.holder {
             None => None,
             Some((id, theirs)) if shared.is_some() => {

@@ -80,6 +80,10 @@ impl Case<'_> {
         if all && !(tally.suffices(Agreement::Strict) && dissent.is_empty()) {
             return Err(Code::InconsistentServers.into());
         }
+        // Whoever runs one of the servers may keep the others from answering.
+        if self.context.held_by_another && !tally.is_half(tally.showing) {
+            return Err(Code::PartiallyLame.into());
+        }
         Ok(())
     }
 
@@ -130,6 +134,11 @@ impl Case<'_> {
             return None;
         }
         let confirmation = &self.seen.confirmation;
+        let first = self.tally(&self.seen.servers);
+        let signed = self.validation().is_some_and(|v| v.security == Security::Secure && answered(v));
+        if self.context.challenged && !signed && !first.is_half(first.answering) {
+            return Some(Code::PartiallyLame);
+        }
         let on_the_way = [&self.seen.dissent, &confirmation.dissent];
         let looks = on_the_way.into_iter().chain([&self.seen.servers]);
         if looks.into_iter().any(|answers| self.tally(answers).shown) {

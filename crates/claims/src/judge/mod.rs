@@ -81,8 +81,12 @@ pub struct EarlierValue {
 pub struct Context {
     /// How many servers have to agree.
     pub agreement: Agreement,
-    /// Whether another holder has the name: then every name server that answers for an unsigned zone has to show the value.
+    /// Whether another holder has the name: then, in an unsigned zone, every name server that answers has to show the
+    /// value, and at least half of those that are listed have to answer.
     pub held_by_another: bool,
+    /// Whether the record is a holder's whom another claimant challenges: then it is gone only when at least half of the
+    /// listed name servers say so, since whoever runs one of them may keep the others from answering.
+    pub challenged: bool,
     /// Whether an alias that comes from a wildcard may prove the name.
     pub accept_wildcard: bool,
     /// Whether somebody could lose the name by an absence, so that one that nothing confirmed is none.

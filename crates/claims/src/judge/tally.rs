@@ -40,6 +40,8 @@ pub(super) struct Tally {
     pub showing: usize,
     /// Name servers of which an address answers.
     pub answering: usize,
+    /// Name servers that the zone is delegated to, as far as they were to be asked.
+    pub listed: usize,
     /// Name servers that do not serve the zone they are listed for: none of their addresses answers, and one says so.
     pub lame: usize,
     /// At least one address shows the value.
@@ -69,6 +71,7 @@ impl Tally {
         Self {
             showing: count(|vote| vote.shows && !vote.denies),
             answering: count(|vote| vote.shows || vote.denies),
+            listed: votes.len(),
             lame: count(|vote| vote.lame && !vote.shows && !vote.denies),
             shown: votes.values().any(|vote| vote.shows),
         }
@@ -80,6 +83,11 @@ impl Tally {
                 Agreement::Majority => self.showing * 2 > self.answering,
                 Agreement::Strict => self.showing == self.answering,
             }
+    }
+
+    /// Whether so many of the listed name servers are at least half.
+    pub fn is_half(self, servers: usize) -> bool {
+        servers * 2 >= self.listed
     }
 
     /// Why the servers do not suffice: those that do not serve the zone, where they could have tipped the scales.

@@ -12,9 +12,10 @@ pub const fn suffix_list_version() -> &'static str {
 }
 
 /// Whether a zone of this name is a registry's: the root, a top-level domain, or a public suffix of the ICANN section.
-/// `zone` is in lower-case A-labels without the trailing dot.
+/// `zone` is in lower-case A-labels without the trailing dot; `.` or nothing is the root.
 pub fn is_registry(zone: &str) -> bool {
-    let Some(suffix) = psl::suffix(zone.as_bytes()).filter(|_| zone.contains('.')) else { return true };
+    let labels = zone.trim_end_matches('.');
+    let Some(suffix) = psl::suffix(zone.as_bytes()).filter(|_| labels.contains('.')) else { return true };
     suffix.as_bytes() == zone.as_bytes() && suffix.typ() == Some(Type::Icann)
 }
 

@@ -13,5 +13,6 @@ mod presentation;
 mod scripted;
 mod stability;
 mod strange;
+mod takeover;
 mod traps;
 mod world;

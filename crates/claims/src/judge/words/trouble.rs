@@ -198,16 +198,16 @@ impl Words<'_> {
 
     fn partially_lame(&self) -> Sentences {
         let seen = self.case.seen;
-        let lame: Vec<&ServerAnswer> = seen.servers.iter().filter(|answer| is_lame(answer)).collect();
+        let verb = if self.tally().shown { "show" } else { "answer for" };
         (
             format!(
-                "Too few name servers show {}: {}; listed for {} but not serving it: {}.",
+                "Too few name servers {verb} {}: {}; listed for {} but not answering for it: {}.",
                 self.place(),
                 self.sides(&seen.servers),
                 self.zone(),
-                Self::names(&lame)
+                Self::results(&seen.servers)
             ),
-            "Set the zone up on every listed name server, or take those that do not serve it out of the delegation at the registrar.".to_owned(),
+            "Set the zone up on every listed name server, or take those that do not answer for it out of the delegation at the registrar.".to_owned(),
         )
     }
 
