@@ -4,8 +4,8 @@ use std::fmt::Write as _;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    Elsewhere, ExtendedError, NetworkFault, Note, Observation, Place, ProbeFailure, Reply, Security, Serial,
-    ServerAnswer, Signatures, Transport, Validation, VantageAnswer,
+    Elsewhere, ExtendedError, NetworkFault, Note, Observation, Place, ProbeFailure, Reply, Routing, Security,
+    Serial, ServerAnswer, Signatures, Transport, Validation, VantageAnswer,
 };
 
 /// Servers, vantages and the like kept.
@@ -71,6 +71,9 @@ pub struct Evidence {
     /// What ended the look before its time.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub failure: Option<String>,
+    /// Where the hostname leads, apart from its proof.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub routing: Option<Routing>,
     /// What should be known besides the verdict, in stable words such as `wildcard_answer`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub notes: Vec<String>,
@@ -380,6 +383,7 @@ impl From<&Observation> for Evidence {
             other_types: findings.other_types.iter().take(ROWS).map(|t| name(t)).collect(),
             serials: findings.serials.iter().take(ROWS).map(serial_of).collect(),
             failure: seen.failure.as_ref().map(failure_of),
+            routing: seen.routing.as_ref().map(Routing::of),
             notes: vec![],
         }
     }

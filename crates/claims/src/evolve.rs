@@ -3,7 +3,9 @@ use crate::event::{
     CheckCause, CheckOutcome, CheckRecorded, ClaimInitiated, ContestOpened, ContestResolution, EndReason,
     MissingCause, OwnershipEvent, OwnershipGranted, ProofMissing, VerificationRequested,
 };
-use crate::ownership::{AtRisk, Claim, ClaimState, Contest, Ended, Held, LastCheck, Ownership, Pending};
+use crate::ownership::{
+    AtRisk, Claim, ClaimState, Contest, Ended, Held, LastCheck, LastRouting, Ownership, Pending,
+};
 
 /// Manual checks remembered per claim.
 const MANUAL_KEPT: usize = 100;
@@ -50,6 +52,7 @@ impl Ownership {
             pending: None,
             scheduled_at: None,
             manual: vec![],
+            routing: None,
             state: ClaimState::Initiated { expires_at: e.expires_at },
         };
         self.claims.insert(e.claim_id, claim);
@@ -117,6 +120,9 @@ impl Claim {
         self.attempts = self.attempts.saturating_add(1);
         self.settled = e.attempt;
         self.scheduled_at = e.next_check_at;
+        if let Some(routing) = e.evidence.routing.clone() {
+            self.routing = Some(LastRouting { routing, at: e.at });
+        }
         let contesting = matches!(self.state, ClaimState::Contesting(_));
         self.step = match (e.outcome, e.cause) {
             // A contest is looked at less often the longer it lasts, whatever is seen.

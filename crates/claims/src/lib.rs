@@ -20,6 +20,7 @@ pub mod name;
 mod observation;
 mod ownership;
 mod policy;
+mod routing;
 pub mod schedule;
 mod status;
 mod stream;
@@ -47,8 +48,9 @@ pub use observation::{
     Validation, VantageAnswer,
 };
 pub use ownership::{
-    AtRisk, Claim, ClaimState, Contest, Due, DueKind, Ended, Held, LastCheck, Ownership, Pending,
+    AtRisk, Claim, ClaimState, Contest, Due, DueKind, Ended, Held, LastCheck, LastRouting, Ownership, Pending,
 };
 pub use policy::{Activation, ContestPolicy, Policy};
+pub use routing::{Routing, RoutingSeen, RoutingState};
 pub use status::{Status, StatusError};
 pub use stream::{StreamId, StreamKind};

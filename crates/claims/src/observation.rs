@@ -3,6 +3,8 @@ use std::net::IpAddr;
 
 use serde::{Deserialize, Serialize};
 
+use crate::RoutingSeen;
+
 /// How a question travelled.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -36,6 +38,8 @@ pub struct Observation {
     pub confirmation: Confirmation,
     /// What was asked besides because nothing, or not the right thing, stands at the name.
     pub findings: Findings,
+    /// Where the hostname leads; none where nobody asked, or it could not be found out.
+    pub routing: Option<RoutingSeen>,
     /// Questions sent in all.
     pub queries: u32,
     /// How long it took, in milliseconds.

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use crate::name::DomainName;
 use crate::{
     Challenge, CheckCause, CheckOutcome, ClaimId, ContestAnswer, ContestCause, Diagnosis, Holder,
-    MissingCause, Scope,
+    MissingCause, Routing, Scope,
 };
 
 type At = DateTime<Utc>;
@@ -68,8 +68,21 @@ pub struct Claim {
     /// When manual checks were asked for; the newest 100.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub manual: Vec<At>,
+    /// Where the hostname leads, as it was last seen.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub routing: Option<LastRouting>,
     /// Where it stands.
     pub state: ClaimState,
+}
+
+/// Where a hostname leads.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct LastRouting {
+    /// What was found.
+    pub routing: Routing,
+    /// When.
+    pub at: At,
 }
 
 /// The last check of a claim.

@@ -186,6 +186,7 @@ fn observation() -> impl Strategy<Value = Observation> {
             failure,
             confirmation,
             findings,
+            routing: None,
             queries: 4,
             took_ms: 20,
             vantage: "test".into(),

@@ -96,6 +96,7 @@ fn observation(u: &mut Unstructured<'_>, challenge: &Challenge) -> Result<Observ
                 AliasOrigin::Unknown,
             ])?,
         },
+        routing: None,
         queries: u.arbitrary()?,
         took_ms: u.arbitrary()?,
         vantage: "fuzz".to_owned(),

@@ -3,7 +3,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use crate::anchor::TrustAnchor;
-use crate::network::Network;
+use crate::network::{Network, proxy_networks};
 use crate::roots::{RootHint, are_public, iana_roots};
 use crate::vantage::Vantage;
 use crate::wire::absolute;
@@ -19,6 +19,8 @@ pub struct ProbeConfig {
     pub allow_networks: Vec<Network>,
     /// Ranges that may not be asked although they are public, the deployment's own; stronger than `allow_networks`.
     pub refuse_networks: Vec<Network>,
+    /// Ranges of proxies: a hostname that leads there may lead anywhere.
+    pub proxy_networks: Vec<Network>,
     /// Where walks begin; asked at `port`.
     pub roots: Vec<RootHint>,
     /// Trusted recursive resolvers that validate: addresses of name servers that come without glue, verdicts of
@@ -147,6 +149,7 @@ impl Default for ProbeConfig {
             port: 53,
             allow_networks: vec![],
             refuse_networks: vec![],
+            proxy_networks: proxy_networks(),
             roots: iana_roots(),
             resolvers: vec![],
             validation: ValidationMode::Auto,

@@ -28,6 +28,7 @@ mod random;
 mod response;
 mod roots;
 mod round;
+mod routing;
 mod servers;
 mod sparing;
 mod transport;
@@ -38,7 +39,7 @@ mod wire;
 
 pub use anchor::{AnchorError, TrustAnchor};
 pub use config::{Budgets, ConfigError, DelegationSource, Ipv6, ProbeConfig, ValidationMode};
-pub use network::{Network, NetworkError};
-pub use prober::{Look, Prober, Question};
+pub use network::{Network, NetworkError, proxy_networks};
+pub use prober::{Look, Prober, Question, Route};
 pub use roots::{HintsError, RootHint, iana_roots, roots_from_hints};
 pub use vantage::{Vantage, VantageError};

@@ -27,6 +27,34 @@ pub enum NetworkError {
     Mapped(String),
 }
 
+/// The ranges of the one large proxy that hides where a hostname leads, as Cloudflare publishes them.
+pub fn proxy_networks() -> Vec<Network> {
+    vec![
+        Network::v4([103, 21, 244, 0], 22),
+        Network::v4([103, 22, 200, 0], 22),
+        Network::v4([103, 31, 4, 0], 22),
+        Network::v4([104, 16, 0, 0], 13),
+        Network::v4([104, 24, 0, 0], 14),
+        Network::v4([108, 162, 192, 0], 18),
+        Network::v4([131, 0, 72, 0], 22),
+        Network::v4([141, 101, 64, 0], 18),
+        Network::v4([162, 158, 0, 0], 15),
+        Network::v4([172, 64, 0, 0], 13),
+        Network::v4([173, 245, 48, 0], 20),
+        Network::v4([188, 114, 96, 0], 20),
+        Network::v4([190, 93, 240, 0], 20),
+        Network::v4([197, 234, 240, 0], 22),
+        Network::v4([198, 41, 128, 0], 17),
+        Network::v6([0x2400, 0xcb00, 0, 0, 0, 0, 0, 0], 32),
+        Network::v6([0x2405, 0x8100, 0, 0, 0, 0, 0, 0], 32),
+        Network::v6([0x2405, 0xb500, 0, 0, 0, 0, 0, 0], 32),
+        Network::v6([0x2606, 0x4700, 0, 0, 0, 0, 0, 0], 32),
+        Network::v6([0x2803, 0xf800, 0, 0, 0, 0, 0, 0], 32),
+        Network::v6([0x2a06, 0x98c0, 0, 0, 0, 0, 0, 0], 29),
+        Network::v6([0x2c0f, 0xf248, 0, 0, 0, 0, 0, 0], 32),
+    ]
+}
+
 impl Network {
     /// A range of the egress tables; the caller vouches for the prefix.
     pub(crate) const fn v4(base: [u8; 4], prefix: u8) -> Self {

@@ -31,6 +31,17 @@ pub struct Question {
     /// The registrable domain that the name lies in: tells a name that is not delegated at all, and lets a look that
     /// did not see the values ask where else they may stand. Without it no such questions are asked.
     pub apex: Option<String>,
+    /// A hostname and the target that it has to point at; without it nobody asks where a hostname leads.
+    pub route: Option<Route>,
+}
+
+/// A hostname and the target of its app.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Route {
+    /// The hostname, as [`Question::name`].
+    pub host: String,
+    /// Where it has to point, as [`Question::name`].
+    pub target: String,
 }
 
 /// Looks at the DNS. The way to stand in for a [`Prober`] in tests.
@@ -93,6 +104,13 @@ impl Prober {
             Some(name) => self.see(&name, &question, &budget).await,
         };
         let Seen { sight, confirmation, findings, others } = seen;
+        let routing = match &question.route {
+            Some(route) if others == 0 => {
+                let inquiry = Inquiry::new(&self.shared, &budget, Mode::Usual);
+                inquiry.route(&route.host, &route.target).await
+            }
+            _ => None,
+        };
         let observation = Observation {
             name: question.name,
             zone: sight.zone.as_ref().map(text_of),
@@ -107,6 +125,7 @@ impl Prober {
             failure: sight.failure,
             confirmation,
             findings,
+            routing,
             queries: budget.sent() + others,
             took_ms: millis(started),
             vantage: config.vantage.clone(),

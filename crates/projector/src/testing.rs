@@ -174,6 +174,7 @@ pub fn record(claim: u8, attempt: u32, outcome: Outcome, holder_outcome: Option<
         failure: None,
         confirmation: Confirmation::default(),
         findings: Findings::default(),
+        routing: None,
         queries: 1,
         took_ms: 1,
         vantage: "test".to_owned(),

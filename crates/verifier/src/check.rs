@@ -1,7 +1,7 @@
 //! One piece of work from the claim's stream to the claim's stream.
 use std::sync::Arc;
 
-use deed_claims::{Class, Command, Event, Outcome, Ownership, Rejection};
+use deed_claims::{Class, Command, Event, Outcome, Ownership, Rejection, StreamId};
 use deed_probe::Look;
 use deed_store::{Clock, EventStore, ExecuteError, Loaded, Plan, Unavailable, execute, load};
 use deed_trace::Exemplars;
@@ -118,6 +118,7 @@ impl Verifier {
         if self.troubles.are_fresh(work.claim_id, attempt, self.clock.now()) {
             return Ok(Settled::BackingOff);
         }
+        let case = case.pointing_at(self.target_of(&loaded, work).await?);
         let verdict = case.decide(&*self.look, &self.config).await;
         self.tell(work, attempt, &verdict);
         if is_internal(&verdict.own) || verdict.holder.as_ref().is_some_and(|(_, theirs)| is_internal(theirs))
@@ -142,6 +143,15 @@ impl Verifier {
             evidence: evidence.clone(),
         })
         .await
+    }
+
+    /// Where a hostname of an app has to point; none for other names, and for the hostname of an app that is gone.
+    async fn target_of(&self, loaded: &Loaded, work: &Work) -> Result<Option<String>, Trouble> {
+        let ownership = loaded.ownership();
+        let app = ownership.claims.get(&work.claim_id).and_then(|claim| claim.holder.app());
+        let Some(app) = app.filter(|_| !self.config.cname_base.is_empty()) else { return Ok(None) };
+        let app = load(&*self.store, &StreamId::app(app)).await?.app();
+        Ok(app.filter(|app| !app.deleted).map(|app| format!("{}.{}", app.slug, self.config.cname_base)))
     }
 
     /// The case to look at, when this very check is due.

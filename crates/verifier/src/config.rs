@@ -19,6 +19,8 @@ pub struct VerifierConfig {
     pub agreement: Agreement,
     /// Whether an alias that comes from a wildcard may prove a registrable domain.
     pub accept_wildcard: bool,
+    /// The domain below which every app has its CNAME target; without it nobody asks where hostnames lead.
+    pub cname_base: String,
     /// Checks at a time.
     pub in_flight: usize,
     /// How long one look may take before it is given up as our own trouble; more than the prober's own budget.
@@ -51,6 +53,7 @@ impl Default for VerifierConfig {
             vantage: "default".to_owned(),
             agreement: Agreement::Majority,
             accept_wildcard: false,
+            cname_base: String::new(),
             in_flight: 64,
             look_deadline: Duration::from_secs(30),
             early: Duration::from_secs(2),

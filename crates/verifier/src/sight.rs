@@ -7,7 +7,7 @@ use deed_claims::{
     name::{ClaimableName, DomainName},
     notes,
 };
-use deed_probe::{Look, Question};
+use deed_probe::{Look, Question, Route};
 use deed_store::RecordedEvent;
 
 use crate::config::VerifierConfig;
@@ -26,6 +26,8 @@ pub(crate) struct Case {
     /// Whether the claim's holder has the name: a record that has proven it once goes on doing so.
     pub is_held: bool,
     pub scope: Scope,
+    /// Where the hostname has to point; none for names that need not point anywhere.
+    pub target: Option<String>,
     /// Values of earlier claims of the claim's own holder on this name; never of another's.
     pub earlier: Vec<EarlierValue>,
 }
@@ -51,8 +53,14 @@ impl Case {
             at_stake: contesting || ownership.holding.is_some(),
             is_held: claim.is_held(),
             scope: claim.holder.scope(),
+            target: None,
             earlier: earlier(claim, events),
         })
+    }
+
+    /// The same with the target that the hostname has to point at.
+    pub fn pointing_at(self, target: Option<String>) -> Self {
+        Self { target, ..self }
     }
 
     /// Looks at the claim's record and the holder's, which for most pairs stand at the same name, and judges both.
@@ -77,7 +85,8 @@ impl Case {
         let sight = Sight { look, config, apex: &apex, at_stake: self.at_stake };
         let shared = self.holder.as_ref().filter(|(_, theirs)| theirs.record_name == self.own.record_name);
         let values: Vec<_> = std::iter::once(&self.own).chain(shared.map(|(_, theirs)| theirs)).collect();
-        let seen = sight.look_for(&self.own, &values).await;
+        let route = self.target.clone().map(|target| Route { host: self.name.to_string(), target });
+        let seen = sight.look_for(&self.own, &values, route).await;
         let mut took = seen.took_ms;
         // The holder keeps what it has on the terms on which it got it, and its earlier claims are its own business.
         let theirs_context = Context {
@@ -93,7 +102,7 @@ impl Case {
                 Some((*id, judge_within(theirs, &theirs_context, &seen)))
             }
             Some((id, theirs)) => {
-                let apart = sight.look_for(theirs, &[theirs]).await;
+                let apart = sight.look_for(theirs, &[theirs], None).await;
                 took = took.saturating_add(apart.took_ms);
                 Some((*id, judge_within(theirs, &theirs_context, &apart)))
             }
@@ -146,12 +155,13 @@ struct Sight<'a> {
 }
 
 impl Sight<'_> {
-    async fn look_for(&self, at: &Challenge, values: &[&Challenge]) -> Observation {
+    async fn look_for(&self, at: &Challenge, values: &[&Challenge], route: Option<Route>) -> Observation {
         let question = Question {
             name: at.record_name.to_string(),
             looking_for: values.iter().map(|challenge| challenge.record_value.as_bytes().to_vec()).collect(),
             confirm_absence: self.at_stake,
             apex: Some(self.apex.to_string()),
+            route,
         };
         // The prober keeps to a budget of its own; this ends a look that got stuck.
         match tokio::time::timeout(self.config.look_deadline, self.look.look(question)).await {
@@ -176,6 +186,7 @@ fn blind(at: &Challenge, failure: ProbeFailure, config: &VerifierConfig) -> Obse
         failure: Some(failure),
         confirmation: Confirmation::default(),
         findings: Findings::default(),
+        routing: None,
         queries: 0,
         took_ms: 0,
         vantage: config.vantage.clone(),

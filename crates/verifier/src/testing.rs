@@ -108,6 +108,7 @@ impl Look for Dns {
             failure: None,
             confirmation: Confirmation::default(),
             findings: Findings::default(),
+            routing: None,
             queries: 3,
             took_ms: 7,
             vantage: "test".to_owned(),

@@ -68,6 +68,7 @@ impl Look for Zone {
             failure: None,
             confirmation: Confirmation { repeated: Some(vec![answer]), ..Confirmation::default() },
             findings: Findings::default(),
+            routing: None,
             queries: 2,
             took_ms: 6,
             vantage: "test".to_owned(),

@@ -96,6 +96,7 @@ pub fn seen(servers: Vec<ServerAnswer>) -> Observation {
         failure: None,
         confirmation: Confirmation::default(),
         findings: Findings::default(),
+        routing: None,
         queries: 4,
         took_ms: 20,
         vantage: "test".into(),

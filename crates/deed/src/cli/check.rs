@@ -48,6 +48,7 @@ impl Check {
             looking_for: self.expect.iter().map(|value| value.clone().into_bytes()).collect(),
             confirm_absence: false,
             apex: Some(apex.to_string()),
+            route: None,
         };
         let seen = prober.look(question).await;
         let given = report::Given {

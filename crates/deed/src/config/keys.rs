@@ -343,6 +343,9 @@ sections! {
         cname_base: DomainName = localhost();
         /// When a proven hostname goes into service: at once, or when the TLS side says so.
         activation: Activation = Activation::Immediate;
+        /// Networks of proxies: a hostname that leads there counts as proxied, since nobody sees what is behind. Default: those
+        /// that Cloudflare publishes.
+        proxy_networks: Vec<Network> = deed_probe::proxy_networks();
     }
 
     /// The role that checks.

@@ -249,6 +249,7 @@ fn probe(config: &Config, sources: &mut Sources) -> Option<ProbeConfig> {
         port: dns.port,
         allow_networks: dns.allow_networks.clone(),
         refuse_networks: dns.refuse_networks.clone(),
+        proxy_networks: config.apps.proxy_networks.clone(),
         roots,
         resolvers: dns.resolvers.clone(),
         validation: dns.validation,

@@ -254,6 +254,7 @@ impl Parts {
             vantage: settings.probe.vantage.clone(),
             agreement: settings.config.verifier.agreement,
             accept_wildcard: settings.config.verifier.accept_wildcard,
+            cname_base: settings.config.apps.cname_base.to_string(),
             in_flight: settings.config.verifier.in_flight,
             look_deadline: settings.probe.budgets.time + BEYOND_BUDGET,
             early: settings.config.verifier.early,

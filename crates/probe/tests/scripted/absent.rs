@@ -19,6 +19,7 @@ async fn look_at(prober: &Prober, name: &str, apex: Option<&str>) -> Observation
         looking_for: vec![b"v".to_vec()],
         confirm_absence: true,
         apex: apex.map(str::to_owned),
+        route: None,
     };
     prober.look(question).await
 }

@@ -110,6 +110,7 @@ pub async fn look_with(prober: &Prober, confirm_absence: bool) -> Observation {
         looking_for: vec![b"v".to_vec()],
         confirm_absence,
         apex: Some("acme.test".into()),
+        route: None,
     };
     prober.look(question).await
 }

@@ -14,6 +14,7 @@ async fn look_at(prober: &Prober, name: &str) -> Observation {
         looking_for: vec![b"v".to_vec()],
         confirm_absence: false,
         apex: Some("acme.test".into()),
+        route: None,
     };
     prober.look(question).await
 }

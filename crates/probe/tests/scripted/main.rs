@@ -14,6 +14,7 @@ mod hostile;
 mod limits;
 mod records;
 mod resolvers;
+mod routes;
 mod signed;
 mod sockets;
 mod sparing;

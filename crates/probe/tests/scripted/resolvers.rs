@@ -50,7 +50,7 @@ fn prober(world: &World, change: impl FnOnce(&mut ProbeConfig)) -> Prober {
 
 async fn look(prober: &Prober, value: &str, confirm_absence: bool) -> Observation {
     let looking_for = vec![value.as_bytes().to_vec()];
-    prober.look(Question { name: AT.into(), looking_for, confirm_absence, apex: None }).await
+    prober.look(Question { name: AT.into(), looking_for, confirm_absence, ..Question::default() }).await
 }
 
 fn validation(seen: &Observation) -> &Validation {

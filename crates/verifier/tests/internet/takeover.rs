@@ -302,6 +302,7 @@ async fn verdicts(prober: &Prober, domain: &str, held: bool) -> (&'static str, &
         looking_for: values.to_vec(),
         confirm_absence: held,
         apex: Some(domain.to_owned()),
+        route: None,
     };
     let seen = prober.look(question).await;
     let code = |outcome: deed_claims::Outcome| outcome.code().map_or("proven", deed_claims::Code::as_str);

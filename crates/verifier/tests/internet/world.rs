@@ -305,6 +305,7 @@ pub fn question(domain: &str) -> Question {
         looking_for: vec![challenge.record_value.as_bytes().to_vec()],
         confirm_absence: false,
         apex: Some(domain.to_owned()),
+        route: None,
     }
 }
 

@@ -1,6 +1,6 @@
 //! What passes by itself or is the servers' business, said so that whoever runs them can mend it.
 use super::super::confirm::{OURSELVES, sees};
-use super::super::tally::{Tally, is_lame, said};
+use super::super::tally::{Tally, said};
 use super::{Sentences, Words, listed, printable, span};
 use crate::diagnosis::Code;
 use crate::{ProbeFailure, Reply, Security, ServerAnswer};

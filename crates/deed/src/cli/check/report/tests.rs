@@ -54,6 +54,7 @@ fn seen(servers: Vec<ServerAnswer>) -> Observation {
         failure: None,
         confirmation: Confirmation::default(),
         findings: Findings::default(),
+        routing: None,
         queries: 9,
         took_ms: 42,
         vantage: "test".into(),
