@@ -11,6 +11,7 @@ mod healthy;
 mod held;
 mod presentation;
 mod scripted;
+mod service;
 mod stability;
 mod strange;
 mod takeover;

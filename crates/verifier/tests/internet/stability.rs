@@ -21,17 +21,17 @@ type Codes = BTreeMap<&'static str, usize>;
 
 /// One zone of the test internet: what has to be found, whether an absence has to be sure, and whether it stays silent.
 #[derive(Clone, Copy)]
-struct Case {
-    domain: &'static str,
-    expected: &'static str,
+pub struct Case {
+    pub domain: &'static str,
+    pub expected: &'static str,
     held: bool,
-    silent: bool,
+    pub silent: bool,
 }
 
 const SILENT: [&str; 6] =
     ["old.com", "silent.com", "bulky.com", "deadhost.com", "labyrinth.com", "plainonly.com"];
 
-fn cases(resolver: bool) -> Vec<Case> {
+pub fn cases(resolver: bool) -> Vec<Case> {
     let of = |domain: &'static str, expected, held| Case {
         domain,
         expected,
