@@ -4,8 +4,9 @@ use std::fmt::Write as _;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    Elsewhere, ExtendedError, NetworkFault, Note, Observation, Place, ProbeFailure, Reply, Routing, Security,
-    Serial, ServerAnswer, Signatures, Transport, Validation, VantageAnswer,
+    Challenge, Elsewhere, ExtendedError, NetworkFault, Note, Observation, Place, ProbeFailure, Reply,
+    Routing, Security, Serial, ServerAnswer, Signatures, Transport, Validation, VantageAnswer, note_servers,
+    notes,
 };
 
 /// Servers, vantages and the like kept.
@@ -77,6 +78,19 @@ pub struct Evidence {
     /// What should be known besides the verdict, in stable words such as `wildcard_answer`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub notes: Vec<String>,
+    /// The name servers that notes are about.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub noted_servers: Vec<NotedServers>,
+}
+
+/// The name servers that a note is about, as kept.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct NotedServers {
+    /// The note, one of those in `notes`.
+    pub note: String,
+    /// The names of the servers, printable, at most 16.
+    pub servers: Vec<String>,
 }
 
 /// What DNSSEC says, as kept.
@@ -385,6 +399,7 @@ impl From<&Observation> for Evidence {
             failure: seen.failure.as_ref().map(failure_of),
             routing: seen.routing.as_ref().map(Routing::of),
             notes: vec![],
+            noted_servers: vec![],
         }
     }
 }
@@ -400,7 +415,13 @@ fn serial_of(serial: &Serial) -> SerialEvidence {
 impl Evidence {
     /// The same with what should be known besides the verdict.
     #[must_use]
-    pub fn noting(mut self, notes: &[Note]) -> Self {
+    pub fn noting(mut self, challenge: &Challenge, seen: &Observation) -> Self {
+        let notes = notes(challenge, seen);
+        let noted = |note: &Note| {
+            let servers: Vec<String> = note_servers(*note, challenge, seen).into_iter().take(ROWS).collect();
+            (!servers.is_empty()).then(|| NotedServers { note: note.as_str().to_owned(), servers })
+        };
+        self.noted_servers = notes.iter().filter_map(noted).collect();
         self.notes = notes.iter().map(|note| note.as_str().to_owned()).collect();
         self
     }

@@ -36,12 +36,14 @@ pub use event::{
     ProofRestored, VerificationRequested,
 };
 pub use evidence::{
-    DnameEvidence, ElsewhereEvidence, Evidence, SerialEvidence, ServerEvidence, ValidationEvidence,
-    VantageEvidence, printable,
+    DnameEvidence, ElsewhereEvidence, Evidence, NotedServers, SerialEvidence, ServerEvidence,
+    ValidationEvidence, VantageEvidence, printable,
 };
 pub use holder::{Holder, Scope};
 pub use id::{AppId, ClaimId, IdError, WorkspaceId};
-pub use judge::{Agreement, Context, EarlierValue, Note, Outcome, judge, judge_within, notes};
+pub use judge::{
+    Agreement, Context, EarlierValue, Note, Outcome, Vote, judge, judge_within, note_servers, notes, votes,
+};
 pub use observation::{
     AliasOrigin, Confirmation, Dname, Elsewhere, ExtendedError, Findings, NetworkFault, Observation, Place,
     ProbeFailure, Reply, Security, Serial, ServerAnswer, Signatures, SoaSeen, Statement, Transport,

@@ -6,7 +6,7 @@ mod given;
 use deed_claims::{
     Agreement, AliasOrigin, Code, Confirmation, Context, Dname, Elsewhere, ExtendedError, Findings,
     NetworkFault, Observation, Outcome, Place, ProbeFailure, Reply, Security, Serial, ServerAnswer,
-    Signatures, SoaSeen, Statement, Transport, Validation, VantageAnswer, judge_within, notes,
+    Signatures, SoaSeen, Statement, Transport, Validation, VantageAnswer, judge_within,
 };
 use given::seen::{challenge, context, wanted};
 use proptest::collection::vec;
@@ -273,7 +273,7 @@ proptest! {
             prop_assert_eq!(diagnosis.clears_in.is_some() && diagnosis.code != Code::StaleNegativeCache, false);
         }
         // Evidence and notes are total as well, and read back.
-        let evidence = deed_claims::Evidence::from(&seen).noting(&notes(&challenge(), &seen));
+        let evidence = deed_claims::Evidence::from(&seen).noting(&challenge(), &seen);
         let written = serde_json::to_string(&evidence).unwrap();
         prop_assert!(written.len() < 64 * 1024, "{} bytes", written.len());
         prop_assert_eq!(serde_json::from_str::<deed_claims::Evidence>(&written).unwrap(), evidence);

@@ -324,7 +324,7 @@ fn a_wildcard_that_gives_the_value_is_accepted_and_said() {
     let findings = Findings { wildcard: vec![wanted()], ..Findings::default() };
     let wild = Observation { findings, ..again(shows(), shows()) };
     assert_eq!(code(&wild), None);
-    let evidence = Evidence::from(&wild).noting(&notes(&challenge(), &wild));
+    let evidence = Evidence::from(&wild).noting(&challenge(), &wild);
     assert_eq!(evidence.notes, ["wildcard_answer"]);
     assert_eq!(notes(&challenge(), &again(shows(), shows())), []);
 }
@@ -538,8 +538,9 @@ fn stale_copies_of_a_signed_zone_are_noted() {
     };
     let secure = validated(validation("self", Security::Secure, vec![wanted()]), seen(servers()));
     assert_eq!((code(&secure), words(&secure)), (None, vec!["stale_signatures"]));
-    let evidence = Evidence::from(&secure);
+    let evidence = Evidence::from(&secure).noting(&challenge(), &secure);
     assert_eq!(evidence.servers[1].signatures, Some(Signatures::Expired));
+    assert_eq!(evidence.noted_servers[0].servers, ["ns2.acme.com"]);
     let unsigned = validated(validation("self", Security::Insecure, vec![wanted()]), again(shows(), shows()));
     assert_eq!(words(&unsigned), Vec::<&str>::new());
 }

@@ -120,9 +120,9 @@ pub struct Budgets {
     pub ns_resolved: usize,
     /// Servers of one zone asked.
     pub servers: usize,
-    /// TXT records read from one answer.
+    /// TXT records at one name from which on the set is unusually large.
     pub txt_records: usize,
-    /// Bytes of TXT values read from one answer.
+    /// Bytes of TXT values at one name from which on the set is unusually large.
     pub txt_bytes: usize,
 }
 

@@ -5,7 +5,6 @@ use deed_claims::{
     Challenge, Claim, ClaimId, ClaimState, Confirmation, Context, EarlierValue, Event, Evidence, Findings,
     Observation, Outcome, Ownership, OwnershipEvent, ProbeFailure, Scope, judge_within,
     name::{ClaimableName, DomainName},
-    notes,
 };
 use deed_probe::{Look, Question, Route};
 use deed_store::RecordedEvent;
@@ -110,7 +109,7 @@ impl Case {
         Verdict {
             own: judge_within(&self.own, &context, &seen),
             holder,
-            evidence: Evidence::from(&seen).noting(&notes(&self.own, &seen)),
+            evidence: Evidence::from(&seen).noting(&self.own, &seen),
             took: Duration::from_millis(took.into()),
         }
     }

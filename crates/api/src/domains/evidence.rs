@@ -1,7 +1,7 @@
 //! What a check saw, as the claim's own workspace may see it.
 use deed_claims::{
-    DnameEvidence, ElsewhereEvidence, Evidence, Security, SerialEvidence, ServerEvidence, Signatures,
-    Transport, ValidationEvidence, VantageEvidence,
+    DnameEvidence, ElsewhereEvidence, Evidence, NotedServers, Security, SerialEvidence, ServerEvidence,
+    Signatures, Transport, ValidationEvidence, VantageEvidence,
 };
 use serde::Serialize;
 use utoipa::ToSchema;
@@ -75,6 +75,20 @@ pub struct EvidenceBody {
     #[serde(skip_serializing_if = "Vec::is_empty")]
     #[schema(required = false)]
     notes: Vec<String>,
+    /// The name servers that notes are about.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[schema(required = false)]
+    noted_servers: Vec<NotedServersBody>,
+}
+
+/// The name servers that a note is about.
+#[derive(Debug, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+#[schema(as = NotedServers)]
+pub struct NotedServersBody {
+    /// One of those in `notes`.
+    note: String,
+    servers: Vec<String>,
 }
 
 /// What one server said.
@@ -201,6 +215,7 @@ mirrors! {
     VantageBody of VantageEvidence { vantage, result, values, ms }
     DnameBody of DnameEvidence { owner, target }
     ElsewhereBody of ElsewhereEvidence { place, name, values }
+    NotedServersBody of NotedServers { note, servers }
     SerialBody of SerialEvidence { server, address, serial }
 }
 
@@ -227,6 +242,7 @@ impl From<&Evidence> for EvidenceBody {
             serials: e.serials.iter().map(Into::into).collect(),
             failure: e.failure.clone(),
             notes: e.notes.clone(),
+            noted_servers: e.noted_servers.iter().map(Into::into).collect(),
         }
     }
 }

@@ -26,10 +26,12 @@ use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
 use crate::diagnosis::{Code, Diagnosis};
+use crate::evidence::printable;
 use crate::{Challenge, Observation, ProbeFailure, Statement};
 use compare::Wanted;
-pub use notes::{Note, notes};
-use tally::{Tally, ended_by, said, silence};
+pub use notes::{Note, note_servers, notes};
+pub use tally::Vote;
+use tally::{Tally, ended_by, said, silence, votes_of};
 use words::Words;
 
 /// The verdict of one check.
@@ -107,6 +109,12 @@ pub fn judge_within(challenge: &Challenge, context: &Context, seen: &Observation
         Ok(()) => Outcome::Proven,
         Err(why) => Outcome::NotProven(Words::of(&case).diagnosis(&why)),
     }
+}
+
+/// How each name server votes on a challenge, by its name; in canonical order.
+pub fn votes(challenge: &Challenge, seen: &Observation) -> Vec<(String, Vote)> {
+    let votes = votes_of(&seen.servers, challenge.record_value.as_bytes());
+    votes.into_iter().map(|(server, vote)| (printable(server.as_bytes()), vote)).collect()
 }
 
 /// A cause, with what is needed to put it into words.

@@ -1,6 +1,9 @@
 //! What is said of a check besides its verdict: things that were accepted, and should be known.
+use std::collections::BTreeSet;
+
 use super::Agreement;
-use super::tally::{Tally, is_lame, said};
+use super::tally::{Tally, Vote, is_lame, said, votes_of};
+use crate::evidence::printable;
 use crate::{AliasOrigin, Challenge, Observation, Reply, Security, ServerAnswer, Signatures};
 
 /// Something worth knowing that decided nothing.
@@ -72,6 +75,29 @@ pub fn notes(challenge: &Challenge, seen: &Observation) -> Vec<Note> {
         (Note::InconsistentServers, tally.suffices(Agreement::Majority) && tally.showing < tally.answering),
     ];
     candidates.into_iter().filter(|(_, holds)| *holds).map(|(note, _)| note).collect()
+}
+
+/// The name servers that a note is about, printable, in canonical order; none for notes about the record.
+pub fn note_servers(note: Note, challenge: &Challenge, seen: &Observation) -> Vec<String> {
+    let of = |is: &dyn Fn(&ServerAnswer) -> bool| -> Vec<String> {
+        let names: BTreeSet<&str> =
+            seen.servers.iter().filter(|answer| is(answer)).map(|answer| answer.server.as_str()).collect();
+        names.into_iter().map(|name| printable(name.as_bytes())).collect()
+    };
+    match note {
+        Note::WildcardAnswer | Note::Alias | Note::NotValidated => vec![],
+        Note::PartiallyLame => of(&is_lame),
+        Note::BlockedAddress => of(&|answer| answer.reply == Reply::Blocked),
+        Note::StaleSignatures => {
+            stale_servers(seen).into_iter().map(|name| printable(name.as_bytes())).collect()
+        }
+        Note::InconsistentServers => {
+            let votes = votes_of(&seen.servers, challenge.record_value.as_bytes());
+            let differs = |vote: &Vote| matches!(vote, Vote::Denies | Vote::Contradicts);
+            let names = votes.into_iter().filter(|(_, vote)| differs(vote)).map(|(name, _)| name);
+            names.map(|name| printable(name.as_bytes())).collect()
+        }
+    }
 }
 
 /// The name servers whose copy of a signed zone has no signature that is valid now.

@@ -1,6 +1,8 @@
 //! Which answers count, what they amount to, and why the others do not count.
 use std::collections::BTreeMap;
 
+use serde::Serialize;
+
 use super::Agreement;
 use crate::diagnosis::Code;
 use crate::{NetworkFault, Observation, ProbeFailure, Reply, ServerAnswer, Statement};
@@ -48,32 +50,63 @@ pub(super) struct Tally {
     pub shown: bool,
 }
 
-/// What one name server's addresses say together.
-#[derive(Default)]
-struct Vote {
-    shows: bool,
-    denies: bool,
-    lame: bool,
+/// What the addresses of one name server say together.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Vote {
+    /// Every address that answers shows the value.
+    Shows,
+    /// No address that answers shows it.
+    Denies,
+    /// Some addresses show it and others that answer do not.
+    Contradicts,
+    /// No address answers, and one says that it does not serve the zone.
+    Lame,
+    /// No address answers.
+    Silent,
+}
+
+impl Vote {
+    fn of(answer: &ServerAnswer, wanted: &[u8]) -> Self {
+        match said(answer) {
+            Some(said) if said.shows(wanted) => Self::Shows,
+            Some(_) => Self::Denies,
+            None if is_lame(answer) => Self::Lame,
+            None => Self::Silent,
+        }
+    }
+
+    /// The vote of two addresses of one name server.
+    fn with(self, other: Self) -> Self {
+        match (self, other) {
+            (one, other) if one == other => one,
+            (Self::Silent, other) | (other, Self::Silent) => other,
+            (Self::Lame, other) | (other, Self::Lame) => other,
+            _ => Self::Contradicts,
+        }
+    }
+}
+
+/// The vote of each name server, in canonical order of their names.
+pub(super) fn votes_of<'a>(answers: &'a [ServerAnswer], wanted: &[u8]) -> BTreeMap<&'a str, Vote> {
+    let mut votes: BTreeMap<&str, Vote> = BTreeMap::new();
+    for answer in answers {
+        let vote = votes.entry(answer.server.as_str()).or_insert(Vote::Silent);
+        *vote = vote.with(Vote::of(answer, wanted));
+    }
+    votes
 }
 
 impl Tally {
     pub fn of(answers: &[ServerAnswer], wanted: &[u8]) -> Self {
-        let mut votes: BTreeMap<&str, Vote> = BTreeMap::new();
-        for answer in answers {
-            let vote = votes.entry(answer.server.as_str()).or_default();
-            match said(answer) {
-                Some(said) if said.shows(wanted) => vote.shows = true,
-                Some(_) => vote.denies = true,
-                None => vote.lame |= is_lame(answer),
-            }
-        }
-        let count = |of: fn(&Vote) -> bool| votes.values().filter(|vote| of(vote)).count();
+        let votes = votes_of(answers, wanted);
+        let count = |of: &[Vote]| votes.values().filter(|vote| of.contains(vote)).count();
         Self {
-            showing: count(|vote| vote.shows && !vote.denies),
-            answering: count(|vote| vote.shows || vote.denies),
+            showing: count(&[Vote::Shows]),
+            answering: count(&[Vote::Shows, Vote::Denies, Vote::Contradicts]),
             listed: votes.len(),
-            lame: count(|vote| vote.lame && !vote.shows && !vote.denies),
-            shown: votes.values().any(|vote| vote.shows),
+            lame: count(&[Vote::Lame]),
+            shown: count(&[Vote::Shows, Vote::Contradicts]) > 0,
         }
     }
 

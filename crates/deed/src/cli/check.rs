@@ -2,7 +2,7 @@
 use clap::Args;
 use deed_claims::name::{ClaimableName, DomainName};
 use deed_claims::{Challenge, Scope, Token};
-use deed_probe::{Prober, Question};
+use deed_probe::{Prober, Question, Route};
 
 use super::Context;
 use crate::config::Settings;
@@ -17,7 +17,7 @@ const SOME_TOKEN: &str = "<token>";
 /// Look at a domain's record as the verifier would; needs neither account nor service
 ///
 /// Without --expect: what stands at the record's name, and what is wrong there if nothing does. With it: whether the
-/// verifier would take the record for proof. The answer lists every server asked, what DNSSEC and other places say, where
+/// verifier would take the record for proof. The answer has a table for each name server with its vote, what DNSSEC and other places say, where
 /// else the record was found, the verdict and what to do; docs/DIAGNOSES.md explains every cause, and what --json has.
 ///
 /// Ends with 0 when the record is there (and, with --expect, proves the claim), with 3 when not, and with 4 when nothing
@@ -35,6 +35,9 @@ pub(super) struct Check {
     /// Look at the record of exactly this hostname instead of its registrable domain's
     #[arg(long)]
     host: bool,
+    /// Also say whether the hostname points at this name, such as an app's CNAME target
+    #[arg(long, value_name = "NAME", requires = "host")]
+    target: Option<String>,
 }
 
 impl Check {
@@ -48,7 +51,10 @@ impl Check {
             looking_for: self.expect.iter().map(|value| value.clone().into_bytes()).collect(),
             confirm_absence: false,
             apex: Some(apex.to_string()),
-            route: None,
+            route: self.target.clone().map(|target| Route {
+                host: name.to_string(),
+                target: target.trim_end_matches('.').to_owned(),
+            }),
         };
         let seen = prober.look(question).await;
         let given = report::Given {

@@ -261,9 +261,9 @@ sections! {
         ns_resolved: usize = 4, 0..=64;
         /// Servers of one zone asked.
         servers: usize = 8, 1..=32;
-        /// TXT records read from one answer.
+        /// TXT records at one name from which on the set counts as unusually large; all of them are compared.
         txt_records: usize = 64, 1..=1000;
-        /// Bytes of TXT values read from one answer.
+        /// Bytes of TXT values at one name from which on the set counts as unusually large; all of them are compared.
         txt_bytes: usize = 16_384, 255..=65_535;
     }
 

@@ -38,7 +38,10 @@ enum End {
 pub(super) async fn validate(shared: &Shared, budget: &Budget, subject: Subject<'_>) -> Validation {
     let desk = Desk::new(shared, budget, subject);
     let indeterminate = || verdict(OURSELVES, Security::Indeterminate);
-    let Some(anchors) = anchors(shared, &desk).await else { return indeterminate() };
+    let Some(anchors) = anchors(shared, &desk).await else {
+        // Nobody gives the root's keys: every zone shares that.
+        return Validation { ours: budget.left() > 0, ..indeterminate() };
+    };
     let (window, requests) = Window::open();
     let validator = Validator { window, anchors: Arc::new(anchors), desk: &desk, subject };
     let most = shared.config.budgets.aliases;

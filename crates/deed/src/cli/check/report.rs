@@ -2,8 +2,9 @@
 use std::fmt::Write as _;
 
 use deed_claims::{
-    Agreement, Challenge, Class, Context, Diagnosis, Evidence, Note, Observation, Outcome, Security,
-    ServerEvidence, Transport, ValidationEvidence, VantageEvidence, judge_within, notes, printable,
+    Agreement, Challenge, Class, Context, Diagnosis, Evidence, Note, Observation, Outcome, Routing,
+    RoutingState, Security, ServerEvidence, Signatures, Transport, ValidationEvidence, VantageEvidence, Vote,
+    judge_within, notes, printable, votes,
 };
 use serde::Serialize;
 
@@ -33,9 +34,19 @@ pub(super) struct Report {
     verdict: Verdict,
     #[serde(skip_serializing_if = "Option::is_none")]
     diagnosis: Option<Diagnosis>,
+    /// How each name server votes; empty without an expected value.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    votes: Vec<ServerVote>,
     evidence: Evidence,
     #[serde(skip)]
     notes: Vec<Note>,
+}
+
+/// One name server's vote.
+#[derive(Debug, Serialize)]
+struct ServerVote {
+    server: String,
+    vote: Vote,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -57,7 +68,12 @@ impl Report {
             ..Context::default()
         };
         let notes = notes(challenge, seen);
-        let evidence = Evidence::from(seen).noting(&notes);
+        let evidence = Evidence::from(seen).noting(challenge, seen);
+        let votes = match &given.expected {
+            Some(_) => votes(challenge, seen),
+            None => vec![],
+        };
+        let votes = votes.into_iter().map(|(server, vote)| ServerVote { server, vote }).collect();
         let found =
             given.expected.is_none() && evidence.servers.iter().any(|server| !server.values.is_empty());
         let (verdict, diagnosis) = match judge_within(challenge, &context, seen) {
@@ -72,6 +88,7 @@ impl Report {
             expected: given.expected,
             verdict,
             diagnosis,
+            votes,
             evidence,
             notes,
         }
@@ -95,24 +112,63 @@ impl Report {
         if !evidence.aliases.is_empty() {
             parts.push(format!("alias of {}", evidence.aliases.join(" -> ")));
         }
-        if !evidence.servers.is_empty() {
-            parts.push(servers(evidence));
+        if !evidence.beside_alias.is_empty() {
+            parts.push(format!("TXT beside the alias: {}", evidence.beside_alias.join(" | ")));
+        }
+        parts.extend(self.servers());
+        if !evidence.dissent.is_empty() {
+            parts.push(format!(
+                "On the way, these contradict the others:\n{}",
+                rows(&evidence.dissent, evidence)
+            ));
         }
         if !evidence.confirmed_by.is_empty() {
             parts.push(format!("Asked again, over connections:\n{}", rows(&evidence.confirmed_by, evidence)));
         }
+        parts.extend(self.expected_and_found());
         parts.extend(evidence.validation.as_ref().map(dnssec));
         if !evidence.vantages.is_empty() {
             parts.push(places(&evidence.vantages, evidence.quorum));
         }
         parts.extend(findings(evidence));
         if !self.notes.is_empty() {
-            let lines = self.notes.iter().map(|note| format!("Note: {}.", note.about()));
-            parts.push(lines.collect::<Vec<_>>().join("\n"));
+            parts.push(self.notes.iter().map(|note| self.note(*note)).collect::<Vec<_>>().join("\n"));
         }
         parts.push(format!("{} questions in {} ms", evidence.queries, evidence.took_ms));
         parts.push(self.verdict());
         parts.join("\n\n")
+    }
+
+    /// One table for each name server, with its vote.
+    fn servers(&self) -> Vec<String> {
+        let mut names: Vec<&str> = self.evidence.servers.iter().map(|row| row.server.as_str()).collect();
+        names.sort_unstable();
+        names.dedup();
+        let table = |name: &str| {
+            let of_name: Vec<ServerEvidence> =
+                self.evidence.servers.iter().filter(|row| row.server == name).cloned().collect();
+            let vote =
+                self.votes.iter().find(|vote| vote.server == name).map_or("", |vote| words_of(vote.vote));
+            format!("{name}{vote}\n{}", rows(&of_name, &self.evidence))
+        };
+        names.into_iter().map(table).collect()
+    }
+
+    /// What has to stand there, and what does: each different value once.
+    fn expected_and_found(&self) -> Option<String> {
+        let expected = self.expected.as_ref()?;
+        let mut found: Vec<&str> =
+            self.evidence.servers.iter().flat_map(|row| &row.values).map(String::as_str).collect();
+        found.sort_unstable();
+        found.dedup();
+        let found = if found.is_empty() { "nothing".to_owned() } else { found.join("\n          ") };
+        Some(format!("Expected: {}\nFound:    {found}", printable(expected.as_bytes())))
+    }
+
+    fn note(&self, note: Note) -> String {
+        let about = self.evidence.noted_servers.iter().find(|noted| noted.note == note.as_str());
+        let servers = about.map(|noted| format!(": {}", noted.servers.join(", "))).unwrap_or_default();
+        format!("Note: {}{servers}.", note.about())
     }
 
     fn verdict(&self) -> String {
@@ -130,8 +186,14 @@ impl Report {
     }
 }
 
-fn servers(evidence: &Evidence) -> String {
-    rows(&evidence.servers, evidence)
+fn words_of(vote: Vote) -> &'static str {
+    match vote {
+        Vote::Shows => ": shows the value",
+        Vote::Denies => ": does not show the value",
+        Vote::Contradicts => ": shows the value at some of its addresses only",
+        Vote::Lame => ": does not serve the zone",
+        Vote::Silent => ": does not answer",
+    }
 }
 
 fn cells<const N: usize>(cells: [&str; N]) -> Vec<String> {
@@ -139,7 +201,7 @@ fn cells<const N: usize>(cells: [&str; N]) -> Vec<String> {
 }
 
 fn rows(answers: &[ServerEvidence], evidence: &Evidence) -> String {
-    let mut all = vec![cells(["SERVER", "ADDRESS", "OVER", "ANSWER", "MS", "SERIAL", "VALUES"])];
+    let mut all = vec![cells(["SERVER", "ADDRESS", "OVER", "ANSWER", "MS", "SERIAL", "SIGNED", "VALUES"])];
     all.extend(answers.iter().map(|answer| {
         let over = match answer.transport {
             Transport::Udp => "udp",
@@ -160,7 +222,13 @@ fn rows(answers: &[ServerEvidence], evidence: &Evidence) -> String {
             let _ = write!(result, " (EDE {ede})");
         }
         let values = answer.values.join(" | ");
-        cells([&answer.server, &address, over, &result, &answer.ms.to_string(), &serial, &values])
+        let signed = match answer.signatures {
+            None | Some(Signatures::None) => "-",
+            Some(Signatures::Current) => "yes",
+            Some(Signatures::Expired) => "expired",
+            Some(Signatures::NotYetValid) => "not yet valid",
+        };
+        cells([&answer.server, &address, over, &result, &answer.ms.to_string(), &serial, signed, &values])
     }));
     table(&all)
 }
@@ -199,6 +267,18 @@ fn places(vantages: &[VantageEvidence], quorum: Option<u32>) -> String {
     format!("Seen from elsewhere{quorum}:\n{}", table(&all))
 }
 
+/// Where the hostname leads.
+fn route(routing: &Routing) -> String {
+    let seen = if routing.seen.is_empty() { "nothing".to_owned() } else { routing.seen.join(", ") };
+    let state = match routing.state {
+        RoutingState::Ok => "it leads to its target",
+        RoutingState::Missing => "it leads nowhere",
+        RoutingState::Elsewhere => "it leads elsewhere",
+        RoutingState::Proxied => "it leads to a proxy, which hides what is behind",
+    };
+    format!("Routing: {state} (target {}, seen {seen})", routing.target)
+}
+
 /// What was found besides the record.
 fn findings(evidence: &Evidence) -> Vec<String> {
     let mut found = vec![];
@@ -206,6 +286,9 @@ fn findings(evidence: &Evidence) -> Vec<String> {
         let mut all = vec![cells(["NAME", "VALUES"])];
         all.extend(evidence.elsewhere.iter().map(|e| cells([&e.name, &e.values.join(" | ")])));
         found.push(format!("TXT records where they are put by mistake:\n{}", table(&all)));
+    }
+    if let Some(routing) = &evidence.routing {
+        found.push(route(routing));
     }
     if !evidence.other_types.is_empty() {
         found.push(format!("Other records at the name: {}", evidence.other_types.join(", ")));
