@@ -33,8 +33,10 @@ pub enum ErrorA {
     NotHeld(DomainName),
     #[error("nobody contests {0}")]
     NoContest(DomainName),
-    #[error("too many claims on {0} are open")]
-    TooManyClaimsOnName(DomainName),
+    #[error(
+        "this workspace has reached its limit of open claims on {domain} ({limit}): verify or cancel one first"
+    )]
+    TooManyClaimsOnName { domain: DomainName, limit: usize },
     #[error("this workspace has reached its limit of open claims ({limit}): verify or cancel some first")]
     TooManyClaims { limit: u64 },
     #[error("{rule}")]
@@ -72,7 +74,7 @@ impl ErrorA {
         match rejection {
             Rejection::NoSuchClaim => Self::NoSuchClaim(Excerpt::of(domain.as_str())),
             Rejection::HeldByAnother => Self::Claimable { domain: domain.clone(), root: root.clone() },
-            Rejection::TooManyClaims => Self::TooManyClaimsOnName(root.clone()),
+            Rejection::TooManyClaims { limit } => Self::TooManyClaimsOnName { domain: root.clone(), limit },
             Rejection::Ended => match status {
                 Some(status) => Self::ClaimEnded { domain: domain.clone(), status },
                 None => Self::NoSuchClaim(Excerpt::of(domain.as_str())),
@@ -110,8 +112,8 @@ impl ErrorA {
             Self::AlreadyHeld(domain) => conflict("ALREADY_VERIFIED", Some(json!({ "domain": domain }))),
             Self::NotHeld(domain) => conflict("NOT_VERIFIED", Some(json!({ "domain": domain }))),
             Self::NoContest(domain) => conflict("NO_CONTEST", Some(json!({ "domain": domain }))),
-            Self::TooManyClaimsOnName(domain) => {
-                conflict("TOO_MANY_CLAIMS_ON_NAME", Some(json!({ "domain": domain })))
+            Self::TooManyClaimsOnName { domain, limit } => {
+                conflict("TOO_MANY_CLAIMS_ON_NAME", Some(json!({ "domain": domain, "limit": limit })))
             }
             Self::TooManyClaims { limit } => conflict("TOO_MANY_CLAIMS", Some(json!({ "limit": limit }))),
             Self::Field { field, .. } => {

@@ -37,8 +37,10 @@ pub enum ErrorB {
     NotVerified(DomainName),
     #[error("Activation is immediate in this deployment: a domain is active as soon as it is verified")]
     ActivationIsImmediate,
-    #[error("Too many claims on {0} are open")]
-    TooManyClaimsOnName(DomainName),
+    #[error(
+        "The apps of this workspace have {limit} open claims on {domain}: verify or remove one of them first"
+    )]
+    TooManyClaimsOnName { domain: DomainName, limit: usize },
     #[error("This workspace has {limit} open claims: verify or remove some domains first")]
     TooManyClaims { limit: u64 },
 }
@@ -128,7 +130,7 @@ impl ErrorB {
     pub fn of_rejection(rejection: Rejection, domain: &DomainName) -> Self {
         match rejection {
             Rejection::NoSuchClaim => Self::NoSuchDomain(Excerpt::of(domain.as_str())),
-            Rejection::TooManyClaims => Self::TooManyClaimsOnName(domain.clone()),
+            Rejection::TooManyClaims { limit } => Self::TooManyClaimsOnName { domain: domain.clone(), limit },
             Rejection::Ended => Self::Ended(domain.clone()),
             Rejection::NotHeld => Self::NotVerified(domain.clone()),
             Rejection::HeldByAnother
@@ -164,8 +166,9 @@ impl ErrorB {
             Self::ActivationIsImmediate => {
                 Parts::of(bad, "activation_is_immediate", json!({ "activation": "immediate" }))
             }
-            Self::TooManyClaimsOnName(domain) => {
-                Parts::of(bad, "too_many_claims_on_name", json!({ "domain": domain }))
+            Self::TooManyClaimsOnName { domain, limit } => {
+                let details = json!({ "domain": domain, "limit": limit });
+                Parts::of(bad, "too_many_claims_on_name", details)
             }
             Self::TooManyClaims { limit } => Parts::of(bad, "too_many_claims", json!({ "limit": limit })),
         }

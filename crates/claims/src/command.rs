@@ -79,10 +79,12 @@ pub enum Command {
         /// The claim.
         claim_id: ClaimId,
     },
-    /// Answer the earliest contest that has no such answer yet.
+    /// Answer one challenger. An answer counts in that challenger's present contest and nowhere else.
     AnswerContest {
         /// The holder's claim.
         claim_id: ClaimId,
+        /// The challenger's claim.
+        challenger_id: ClaimId,
         /// The answer.
         answer: ContestAnswer,
     },
@@ -114,9 +116,12 @@ pub enum Rejection {
     /// Another holder has the name; it can be claimed.
     #[error("another holder has the name")]
     HeldByAnother,
-    /// Too many claims on this name are open.
-    #[error("too many claims on this name are open")]
-    TooManyClaims,
+    /// The claimant's workspace has as many open claims on this name as one workspace may have.
+    #[error("the workspace has {limit} open claims on this name already")]
+    TooManyClaims {
+        /// How many it may have.
+        limit: usize,
+    },
     /// The message is of an attempt that is settled.
     #[error("the attempt is settled already")]
     StaleAttempt,
@@ -135,7 +140,7 @@ pub enum Rejection {
     /// The claimant does not have the name.
     #[error("the name is not held")]
     NotHeld,
-    /// Nobody contests the name.
+    /// Nobody contests the name, or not the one who is answered.
     #[error("there is no contest")]
     NoContest,
     /// The time has not come.

@@ -328,8 +328,12 @@ payloads! {
     }
     /// The proof is back, with the same token.
     ProofRestored {}
-    /// The deadline passed without proof.
-    ClaimExpired {}
+    /// The claim ended without proof.
+    ClaimExpired {
+        /// Why before its deadline; absent when the deadline passed.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        reason: Option<ExpiryReason>,
+    }
     /// The claimant withdrew.
     ClaimCancelled {}
     /// The claim can never succeed.
@@ -417,10 +421,14 @@ pub enum ContestResolvedBy {
     ChallengerUnproven,
     /// The holder accepted.
     HolderAccepted,
-    /// The grace ended without a dispute.
+    /// The grace ended without a dispute and the name moved. Older logs have it; nothing is decided so any more.
     GraceEnded,
     /// The grace ended, disputed, with the holder's record still standing.
     Disputed,
+    /// The grace ended without an answer, with the holder's record still standing.
+    HolderRecordStands,
+    /// The grace ended, was given once more, and the holder's record could not be seen to be gone.
+    HolderRecordUnknown,
     /// The holder gave the name up or lost it.
     HolderLeft,
     /// Another challenger got the name.
@@ -441,6 +449,14 @@ pub enum EndReason {
     Lapsed,
     /// An operator took it.
     Revoked,
+}
+
+/// Why a claim expired before its deadline.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ExpiryReason {
+    /// Too many claims on the name were unproven, and a newer one needed the room.
+    GaveWay,
 }
 
 /// What is known of a missing proof.

@@ -10,9 +10,9 @@ use crate::{
 };
 
 /// Servers, vantages and the like kept.
-const ROWS: usize = 16;
+pub(crate) const ROWS: usize = 16;
 /// Values kept per server.
-const VALUES: usize = 3;
+pub(crate) const VALUES: usize = 3;
 /// Characters kept per value or name.
 const CHARS: usize = 100;
 
@@ -193,7 +193,8 @@ pub struct ServerEvidence {
     /// Extended DNS Error.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ede: Option<u32>,
-    /// At most three values, each at most 100 characters, printable.
+    /// At most three values, printable, each at most 100 characters; the claim's own is among them, whole, where it was
+    /// seen.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub values: Vec<String>,
     /// Serial of the SOA in a negative answer.

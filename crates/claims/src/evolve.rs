@@ -28,6 +28,9 @@ impl Ownership {
         {
             claim.evolve(event);
             claim.updated_at = event.at();
+            if !claim.is_open() {
+                self.forget_ended(event.claim_id());
+            }
         }
         self
     }
@@ -53,6 +56,7 @@ impl Ownership {
             scheduled_at: None,
             manual: vec![],
             routing: None,
+            seen: false,
             state: ClaimState::Initiated { expires_at: e.expires_at },
         };
         self.claims.insert(e.claim_id, claim);
@@ -72,7 +76,9 @@ impl Claim {
             }
             OwnershipEvent::ContestOpened(e) => self.contested(e),
             OwnershipEvent::ContestAnswered(e) => {
-                if let ClaimState::Contesting(contest) = &mut self.state {
+                if let ClaimState::Contesting(contest) = &mut self.state
+                    && contest.holder_claim_id == e.holder_claim_id
+                {
                     contest.answer = Some(e.answer);
                 }
             }
@@ -129,6 +135,10 @@ impl Claim {
             (CheckOutcome::Proven, _) if !contesting => 0,
             (_, CheckCause::Manual) => self.step,
             _ => self.step.saturating_add(1),
+        };
+        self.seen = match e.outcome {
+            CheckOutcome::Unknown => self.seen || e.evidence.shows(&self.challenge),
+            _ => e.evidence.shows(&self.challenge),
         };
         self.last_check = Some(LastCheck { at: e.at, outcome: e.outcome, diagnosis: e.diagnosis.clone() });
         self.pending = e.next_check_at.map(|due_at| Pending {

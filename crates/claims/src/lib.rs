@@ -16,12 +16,15 @@ mod holder;
 mod id;
 mod instant;
 mod judge;
+mod kept;
 pub mod name;
 mod observation;
+mod own_value;
 mod ownership;
 mod policy;
 mod routing;
 pub mod schedule;
+mod shares;
 mod status;
 mod stream;
 
@@ -31,9 +34,9 @@ pub use diagnosis::{Class, Code, Diagnosis};
 pub use event::{
     CheckCause, CheckOutcome, CheckRecorded, ClaimCancelled, ClaimExpired, ClaimInitiated, ClaimRefused,
     ContestAnswer, ContestAnswered, ContestCause, ContestOpened, ContestResolution, ContestResolved,
-    ContestResolvedBy, DomainActivated, DomainVerified, EndReason, Event, EventError, HoldingLocked,
-    HoldingUnlocked, MissingCause, OwnershipEnded, OwnershipEvent, OwnershipGranted, ProofMissing,
-    ProofRestored, VerificationRequested,
+    ContestResolvedBy, DomainActivated, DomainVerified, EndReason, Event, EventError, ExpiryReason,
+    HoldingLocked, HoldingUnlocked, MissingCause, OwnershipEnded, OwnershipEvent, OwnershipGranted,
+    ProofMissing, ProofRestored, VerificationRequested,
 };
 pub use evidence::{
     DnameEvidence, ElsewhereEvidence, Evidence, NotedServers, SerialEvidence, ServerEvidence,

@@ -7,14 +7,14 @@ use serde::{Deserialize, Serialize};
 use crate::name::DomainName;
 use crate::{
     Challenge, CheckCause, CheckOutcome, ClaimId, ContestAnswer, ContestCause, Diagnosis, Holder,
-    MissingCause, Routing, Scope,
+    MissingCause, Routing, RoutingState, Scope,
 };
 
 type At = DateTime<Utc>;
 
 /// Every claim on one name and its present holder; folded from one stream.
 ///
-/// Of ended claims the newest of each holder is kept.
+/// Of ended claims the newest of each holder is kept, and at most 50 that were proven and 50 that were not.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Ownership {
@@ -24,7 +24,7 @@ pub struct Ownership {
     pub name: Option<DomainName>,
     /// The claim whose holder has the name.
     pub holding: Option<ClaimId>,
-    /// Every claim that is open or was its holder's last.
+    /// Every claim that is open, and those of the ended ones that are kept.
     pub claims: BTreeMap<ClaimId, Claim>,
 }
 
@@ -71,6 +71,9 @@ pub struct Claim {
     /// Where the hostname leads, as it was last seen.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub routing: Option<LastRouting>,
+    /// Whether the last check that learnt anything saw the claim's own value at some server, proven or not.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub seen: bool,
     /// Where it stands.
     pub state: ClaimState,
 }
@@ -156,10 +159,18 @@ pub struct Contest {
     pub cause: ContestCause,
     /// When it began.
     pub opened_at: At,
-    /// When the grace ends; none when an operator decides.
+    /// When the grace ends; none when an operator decides. Both records decide then, see [`Contest::refused_at`].
     pub ends_at: Option<At>,
     /// What the holder said.
     pub answer: Option<ContestAnswer>,
+}
+
+impl Contest {
+    /// When it is refused at the latest unless the name moved: the grace once more after its end. None when an operator
+    /// decides.
+    pub fn refused_at(&self) -> Option<At> {
+        self.ends_at.map(|end| end + (end - self.opened_at))
+    }
 }
 
 /// A holding.
@@ -252,6 +263,11 @@ impl Claim {
         !matches!(self.state, ClaimState::Ended { .. })
     }
 
+    /// Whether the hostname was last seen to lead anywhere but to its target.
+    pub fn is_misrouted(&self) -> bool {
+        self.routing.as_ref().is_some_and(|last| last.routing.state != RoutingState::Ok)
+    }
+
     /// Whether its holder has the name.
     pub fn is_held(&self) -> bool {
         self.held().is_some()
@@ -263,6 +279,11 @@ impl Claim {
             ClaimState::Held(held) | ClaimState::AtRisk { held, .. } => Some(held),
             _ => None,
         }
+    }
+
+    /// Whether it is open and neither proven nor seen at any server: what costs its maker nothing to have.
+    pub fn is_unseen(&self) -> bool {
+        matches!(self.state, ClaimState::Initiated { .. } | ClaimState::Verifying { .. }) && !self.seen
     }
 
     /// The deadline of a claim that is not proven yet.
@@ -304,7 +325,7 @@ impl Ownership {
         of().find(|c| c.is_open()).or_else(|| of().max_by_key(|c| (c.initiated_at, c.id)))
     }
 
-    /// Open contests against the present holder, the earliest first.
+    /// Open contests, the earliest first. A contest may outlast the holding it began with, but no new grant.
     pub fn contests(&self) -> Vec<(&Claim, &Contest)> {
         let mut open: Vec<_> = self
             .claims

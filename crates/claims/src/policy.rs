@@ -6,11 +6,12 @@ use serde::{Deserialize, Serialize};
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum ContestPolicy {
-    /// The holder's own record decides: gone, the name moves at once; still there, a contest with grace.
+    /// The holder's own record decides: gone, the name moves at once; still there, a contest with grace, which is
+    /// refused when the record still stands at its end.
     Evidence,
     /// The name moves at once.
     Immediate,
-    /// A contest with grace, whatever the holder's record says.
+    /// The same as `Evidence`, but the grace has to run out first, even when the record is gone before.
     Grace,
     /// An operator decides.
     Review,
@@ -31,7 +32,7 @@ pub enum Activation {
 pub struct Policy {
     /// What a contest does.
     pub contest: ContestPolicy,
-    /// How long a holder may answer a contest.
+    /// How long a contest runs before it is decided by the holder's record; as long again where that cannot be seen.
     pub contest_grace: Duration,
     /// The longest pause between two checks of a contest.
     pub contest_interval: Duration,
@@ -53,7 +54,10 @@ pub struct Policy {
     pub manual_gap: Duration,
     /// Manual checks of a claim within one hour, at most 100: more are not remembered.
     pub manual_per_hour: usize,
-    /// Open claims on one name.
+    /// Open claims of one workspace on one name that do not hold it, over all its apps, at least 1.
+    pub open_claims_per_claimant: usize,
+    /// Open claims on one name, over all workspaces, whose record no server has shown, at least 1. A newcomer is let in
+    /// all the same: another one gives way.
     pub open_claims_per_name: usize,
     /// When proven hostnames go into service.
     pub activation: Activation,
@@ -74,6 +78,7 @@ impl Default for Policy {
             unreachable_after: Duration::days(14),
             manual_gap: Duration::seconds(10),
             manual_per_hour: 10,
+            open_claims_per_claimant: 3,
             open_claims_per_name: 50,
             activation: Activation::Immediate,
         }

@@ -1,20 +1,12 @@
 //! What happens to claims, told as stories.
-#![expect(clippy::unwrap_used, reason = "a story that cannot be told fails its test")]
 mod given;
 
 use chrono::Duration;
 use deed_claims::{
-    Activation, CheckCause, ClaimState, Code, Command, ContestAnswer, ContestPolicy, ContestResolution,
-    DueKind, Ended, IfHeldByAnother, MissingCause, Outcome, Policy, Rejection,
+    Activation, CheckCause, ClaimState, Code, Command, DueKind, Ended, IfHeldByAnother, MissingCause,
+    Outcome, Policy, Rejection,
 };
 use given::{Story, absent, claim, initiate, not_proven, start, unreachable, workspace};
-
-fn ended(story: &Story, n: u8) -> Option<Ended> {
-    match story.state(n) {
-        ClaimState::Ended { how, .. } => Some(*how),
-        _ => None,
-    }
-}
 
 #[test]
 fn a_claim_is_initiated_watched_proven_and_held() {
@@ -45,7 +37,7 @@ fn a_claim_that_ended_is_followed_by_a_new_one_with_a_new_token() {
     let mut story = Story::default();
     story.initiate(1, "a").unwrap();
     story.when(Command::Cancel { claim_id: claim(1) }).unwrap();
-    assert_eq!(ended(&story, 1), Some(Ended::Cancelled));
+    assert_eq!(story.ended(1), Some(Ended::Cancelled));
     assert_eq!(story.initiate(2, "a").unwrap(), ["ClaimInitiated"]);
     assert!(!story.ownership.claims.contains_key(&claim(1)));
     assert_ne!(given::challenge(1).token, story.ownership.claims[&claim(2)].challenge.token);
@@ -145,7 +137,7 @@ fn a_name_that_may_no_longer_be_claimed_refuses_the_claim() {
     story.initiate(1, "a").unwrap();
     story.request(1).unwrap();
     assert_eq!(story.check(1, not_proven(Code::NameRefused)).unwrap(), ["CheckRecorded", "ClaimRefused"]);
-    assert_eq!(ended(&story, 1), Some(Ended::Refused));
+    assert_eq!(story.ended(1), Some(Ended::Refused));
 }
 
 #[test]
@@ -159,143 +151,6 @@ fn a_held_name_is_offered_for_claiming_where_the_caller_wants_to_know() {
     story.initiate(2, "b").unwrap();
     let again = initiate(4, workspace("b"), IfHeldByAnother::Refuse);
     assert_eq!(story.when(again), Err(Rejection::HeldByAnother));
-}
-
-#[test]
-fn a_proven_claim_takes_the_name_at_once_when_the_holders_record_is_gone() {
-    let mut story = Story::default().held_by(1, "a");
-    story.initiate(2, "b").unwrap();
-    story.request(2).unwrap();
-    assert_eq!(
-        story.check_both(2, Outcome::Proven, Some(absent())).unwrap(),
-        ["CheckRecorded", "DomainVerified", "OwnershipEnded", "OwnershipGranted"]
-    );
-    assert_eq!(story.ownership.holding, Some(claim(2)));
-    assert_eq!(ended(&story, 1), Some(Ended::Transferred));
-}
-
-#[test]
-fn a_proven_claim_meets_a_holder_whose_record_stands_and_waits() {
-    let mut story = Story::default().held_by(1, "a");
-    story.initiate(2, "b").unwrap();
-    story.request(2).unwrap();
-    assert_eq!(
-        story.check_both(2, Outcome::Proven, Some(Outcome::Proven)).unwrap(),
-        ["CheckRecorded", "DomainVerified", "ContestOpened"]
-    );
-    assert_eq!(story.ownership.holding, Some(claim(1)));
-    // The holder's record goes: the name moves without waiting.
-    let mut story = story.until_next_check(2);
-    assert_eq!(
-        story.check_both(2, Outcome::Proven, Some(absent())).unwrap(),
-        ["CheckRecorded", "ContestResolved", "OwnershipEnded", "OwnershipGranted"]
-    );
-}
-
-#[test]
-fn not_seeing_the_holders_record_for_trouble_is_not_its_absence() {
-    let mut story = Story::default().held_by(1, "a");
-    story.initiate(2, "b").unwrap();
-    story.request(2).unwrap();
-    let events = story.check_both(2, Outcome::Proven, Some(unreachable())).unwrap();
-    assert_eq!(events, ["CheckRecorded", "DomainVerified", "ContestOpened"]);
-}
-
-fn contested() -> Story {
-    let mut story = Story::default().held_by(1, "a");
-    story.initiate(2, "b").unwrap();
-    story.request(2).unwrap();
-    story.check_both(2, Outcome::Proven, Some(Outcome::Proven)).unwrap();
-    story
-}
-
-#[test]
-fn a_challenger_who_takes_the_record_away_loses() {
-    let mut story = contested().until_next_check(2);
-    assert_eq!(story.check(2, absent()).unwrap(), ["CheckRecorded", "ContestResolved"]);
-    assert_eq!(ended(&story, 2), Some(Ended::Refused));
-    assert_eq!(story.ownership.holding, Some(claim(1)));
-}
-
-#[test]
-fn a_holder_may_accept() {
-    let mut story = contested();
-    let accept = Command::AnswerContest { claim_id: claim(1), answer: ContestAnswer::Accept };
-    assert_eq!(
-        story.when(accept).unwrap(),
-        ["ContestAnswered", "ContestResolved", "OwnershipEnded", "OwnershipGranted"]
-    );
-    assert_eq!(story.ownership.holding, Some(claim(2)));
-}
-
-#[test]
-fn a_disputed_contest_ends_with_the_grace_in_favour_of_the_holder_whose_record_stands() {
-    let mut story = contested();
-    let dispute = Command::AnswerContest { claim_id: claim(1), answer: ContestAnswer::Dispute };
-    assert_eq!(story.when(dispute.clone()).unwrap(), ["ContestAnswered"]);
-    assert_eq!(story.when(dispute).unwrap(), [] as [&str; 0]);
-    let mut story = story.after(Duration::hours(72));
-    let events = story.check_both(2, Outcome::Proven, Some(Outcome::Proven)).unwrap();
-    assert_eq!(events, ["CheckRecorded", "ContestResolved"]);
-    assert_eq!(story.ownership.holding, Some(claim(1)));
-}
-
-#[test]
-fn a_holder_who_says_nothing_loses_the_name_when_the_grace_ends() {
-    let mut story = contested();
-    let mut checks = 0;
-    while story.ownership.holding == Some(claim(1)) {
-        story = story.until_next_check(2);
-        story.check_both(2, Outcome::Proven, Some(Outcome::Proven)).unwrap();
-        checks += 1;
-        assert!(checks < 1000, "the contest never ends");
-    }
-    assert_eq!(story.now, start() + Duration::hours(72));
-}
-
-#[test]
-fn the_end_of_a_grace_waits_for_proof() {
-    let mut story = contested().after(Duration::hours(73));
-    assert_eq!(story.check(2, unreachable()).unwrap(), ["CheckRecorded"]);
-    assert_eq!(story.ownership.holding, Some(claim(1)));
-    let next = story.ownership.claims[&claim(2)].pending.unwrap().due_at;
-    assert!(next > story.now);
-}
-
-#[test]
-fn a_locked_holding_goes_to_review_whatever_the_policy() {
-    let policy = Policy { contest: ContestPolicy::Immediate, ..Policy::default() };
-    let mut story = Story::with(policy).held_by(1, "a");
-    story.when(Command::Lock { claim_id: claim(1) }).unwrap();
-    story.initiate(2, "b").unwrap();
-    story.request(2).unwrap();
-    assert!(story.check(2, Outcome::Proven).unwrap().contains(&"ContestOpened"));
-    let mut story = story.after(Duration::days(30));
-    assert_eq!(story.check_both(2, Outcome::Proven, Some(absent())).unwrap(), ["CheckRecorded"]);
-    let decide = Command::ResolveContest { claim_id: claim(2), resolution: ContestResolution::Granted };
-    assert_eq!(story.when(decide).unwrap(), ["ContestResolved", "OwnershipEnded", "OwnershipGranted"]);
-}
-
-#[test]
-fn only_one_of_several_challengers_gets_the_name() {
-    let mut story = contested();
-    story.initiate(3, "c").unwrap();
-    story.request(3).unwrap();
-    story.check_both(3, Outcome::Proven, Some(Outcome::Proven)).unwrap();
-    let mut story = story.until_next_check(3);
-    story.check_both(3, Outcome::Proven, Some(absent())).unwrap();
-    assert_eq!(story.ownership.holding, Some(claim(3)));
-    assert_eq!(ended(&story, 2), Some(Ended::Refused));
-}
-
-#[test]
-fn a_holder_who_leaves_hands_the_name_to_the_proven_challenger() {
-    let mut story = contested();
-    assert_eq!(
-        story.when(Command::Release { claim_id: claim(1) }).unwrap(),
-        ["OwnershipEnded", "ContestResolved", "OwnershipGranted"]
-    );
-    assert_eq!(story.ownership.holding, Some(claim(2)));
 }
 
 #[test]
@@ -319,7 +174,7 @@ fn a_record_that_stays_missing_lapses_the_holding_after_the_grace() {
         story.check(1, absent()).unwrap();
     }
     assert_eq!(story.now, missing_since + Duration::hours(72));
-    assert_eq!(ended(&story, 1), Some(Ended::Lapsed));
+    assert_eq!(story.ended(1), Some(Ended::Lapsed));
 }
 
 #[test]
@@ -381,18 +236,6 @@ fn hostnames_wait_for_the_tls_side_where_the_deployment_says_so() {
 }
 
 #[test]
-fn open_claims_on_one_name_are_capped() {
-    let policy = Policy { open_claims_per_name: 2, ..Policy::default() };
-    let mut story = Story::with(policy);
-    story.initiate(1, "a").unwrap();
-    story.initiate(2, "b").unwrap();
-    assert_eq!(story.initiate(3, "c"), Err(Rejection::TooManyClaims));
-    // Those whose time is over do not count, recorded or not.
-    let mut story = story.after(Duration::days(8));
-    assert!(story.initiate(3, "c").is_ok());
-}
-
-#[test]
 fn a_look_that_began_before_a_manual_request_does_not_settle_it() {
     let mut story = Story::default();
     story.initiate(1, "a").unwrap();
@@ -428,7 +271,7 @@ fn asking_again_and_again_does_not_keep_a_name_whose_record_is_gone() {
         }
         assert!(story.now - missing_since < Duration::hours(80), "the holding never lapses");
     }
-    assert_eq!(ended(&story, 1), Some(Ended::Lapsed));
+    assert_eq!(story.ended(1), Some(Ended::Lapsed));
 }
 
 #[test]
@@ -446,54 +289,4 @@ fn a_manual_check_leaves_the_schedule_as_it_was() {
     story.request(1).unwrap();
     story.check(1, absent()).unwrap();
     assert_eq!(story.ownership.claims[&claim(1)].pending.unwrap().due_at, scheduled);
-}
-
-#[test]
-fn a_contest_does_not_go_over_to_the_next_holder() {
-    let mut story = contested().until_next_check(2);
-    // The challenger cannot be seen when the holder leaves, so it inherits nothing.
-    story.check(2, unreachable()).unwrap();
-    story.when(Command::Release { claim_id: claim(1) }).unwrap();
-    assert_eq!(story.ownership.holding, None);
-    story.initiate(3, "c").unwrap();
-    story.request(3).unwrap();
-    assert_eq!(
-        story.check(3, Outcome::Proven).unwrap(),
-        ["CheckRecorded", "DomainVerified", "OwnershipGranted", "ContestResolved"]
-    );
-    assert_eq!(ended(&story, 2), Some(Ended::Refused));
-}
-
-#[test]
-fn a_contest_whose_challenger_can_never_be_seen_again_is_lost() {
-    let mut story = contested();
-    while ended(&story, 2).is_none() {
-        story = story.until_next_check(2);
-        story.check(2, unreachable()).unwrap();
-        assert!(story.now < start() + Duration::days(8), "the contest never ends");
-    }
-    assert_eq!(story.ownership.holding, Some(claim(1)));
-    assert!(story.ownership.claims[&claim(2)].attempts < 600);
-}
-
-#[test]
-fn a_holding_locked_during_a_contest_waits_for_an_operator() {
-    let mut story = contested();
-    story.when(Command::Lock { claim_id: claim(1) }).unwrap();
-    let mut story = story.until_next_check(2);
-    assert_eq!(story.check_both(2, Outcome::Proven, Some(absent())).unwrap(), ["CheckRecorded"]);
-    let accept = Command::AnswerContest { claim_id: claim(1), answer: ContestAnswer::Accept };
-    assert_eq!(story.when(accept).unwrap(), ["ContestAnswered"]);
-}
-
-#[test]
-fn a_dispute_is_not_decided_by_trouble_on_the_way_to_the_holders_record() {
-    let mut story = contested();
-    let dispute = Command::AnswerContest { claim_id: claim(1), answer: ContestAnswer::Dispute };
-    story.when(dispute).unwrap();
-    let mut story = story.after(Duration::hours(72));
-    assert_eq!(story.check_both(2, Outcome::Proven, Some(unreachable())).unwrap(), ["CheckRecorded"]);
-    let mut story = story.until_next_check(2);
-    let events = story.check_both(2, Outcome::Proven, Some(absent())).unwrap();
-    assert_eq!(events, ["CheckRecorded", "ContestResolved", "OwnershipEnded", "OwnershipGranted"]);
 }

@@ -109,7 +109,7 @@ impl Case {
         Verdict {
             own: judge_within(&self.own, &context, &seen),
             holder,
-            evidence: Evidence::from(&seen).noting(&self.own, &seen),
+            evidence: Evidence::of(&seen, &self.own).noting(&self.own, &seen),
             took: Duration::from_millis(took.into()),
         }
     }

@@ -217,7 +217,6 @@ mod tests {
     async fn caps_hold_for_new_claims_only() {
         let mut setup = Setup::default();
         setup.caps.open_claims_per_workspace = 1;
-        setup.policy.open_claims_per_name = 2;
         let harness = Harness::with(setup).await;
         let a = Tenant::new(&harness, "ws_a").await;
         a.add(&harness, HOST).await;
@@ -225,11 +224,31 @@ mod tests {
         let more = a.post(&harness, &a.domains(), json!({ "domain": "www.acme.com" })).await;
         insta::assert_json_snapshot!("workspace_cap", more.shown());
         a.add(&harness, HOST).await;
-        Tenant::new(&harness, "ws_b").await.add(&harness, HOST).await;
-        let c = Tenant::new(&harness, "ws_c").await;
-        let crowded = c.post(&harness, &c.domains(), json!({ "domain": HOST })).await;
-        insta::assert_json_snapshot!("name_cap", crowded.shown());
-        assert_eq!(c.shown(&harness, HOST).await, json!(null));
+    }
+
+    #[actix_web::test]
+    async fn apps_of_one_workspace_share_its_cap_on_a_name() {
+        let mut setup = Setup::default();
+        setup.policy.open_claims_per_claimant = 2;
+        setup.policy.open_claims_per_name = 2;
+        let harness = Harness::with(setup).await;
+        let (mut tenant, owner) = (Tenant::new(&harness, "ws_a").await, Tenant::new(&harness, "ws_b").await);
+        tenant.add(&harness, HOST).await;
+        let first = tenant.domains();
+        harness.clock.advance(chrono::Duration::seconds(1));
+        tenant.app = app(&harness, &tenant.key, json!({ "name": "Second" })).await;
+        tenant.add(&harness, HOST).await;
+        tenant.app = app(&harness, &tenant.key, json!({ "name": "Third" })).await;
+        let before = harness.last_position().await;
+        let over = tenant.post(&harness, &tenant.domains(), json!({ "domain": HOST })).await;
+        insta::assert_json_snapshot!("name_cap", over.shown());
+        assert_eq!(harness.last_position().await, before);
+        // Another workspace is let in; the oldest claim ends, and its app can add the name again.
+        assert_eq!(owner.add(&harness, HOST).await["status"], "pending");
+        let ended = harness.get(&first, &tenant.key).await;
+        assert_eq!(ended.body["domains"][0]["status"], "failed");
+        let again = harness.post(&first, &tenant.key, json!({ "domain": HOST })).await;
+        assert_eq!((again.status.as_u16(), &again.body["status"]), (200, &json!("pending")));
     }
 
     #[actix_web::test]

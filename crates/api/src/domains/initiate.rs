@@ -185,15 +185,23 @@ mod tests {
     }
 
     #[actix_web::test]
-    async fn a_name_at_its_cap_takes_no_more_claims() {
+    async fn newcomer_is_let_in_and_the_oldest_gives_way() {
         let mut setup = Setup::default();
         setup.policy.open_claims_per_name = 1;
         let harness = Harness::with(setup).await;
         let a = harness.workspace_key("ws_a", &KeyScope::ALL).await;
         let b = harness.workspace_key("ws_b", &KeyScope::ALL).await;
-        harness.post(CLAIMS, &a, json!({ "domain": "acme.com" })).await;
-        let over = harness.post(CLAIMS, &b, json!({ "domain": "acme.com" })).await;
-        assert_json_snapshot!("too_many_claims_on_name", over.shown());
+        let first = harness.post(CLAIMS, &a, json!({ "domain": "acme.com" })).await;
+        let second = harness.post(CLAIMS, &b, json!({ "domain": "acme.com" })).await;
+        assert_eq!(second.status, StatusCode::OK);
+        // Its workspace is told, and claims again at once.
+        let ended = harness.get("/v1/domains/claims/acme.com", &a).await;
+        assert_eq!(ended.body["data"]["status"], "expired");
+        let history = harness.get("/v1/domains/claims/acme.com/history", &a).await;
+        assert_json_snapshot!("gave_way", history.body["data"][1]);
+        let again = harness.post(CLAIMS, &a, json!({ "domain": "acme.com" })).await;
+        assert_eq!((again.status, &again.body["data"]["status"]), (StatusCode::OK, &json!("pending")));
+        assert_ne!(again.body["data"]["record"]["value"], first.body["data"]["record"]["value"]);
     }
 
     #[actix_web::test]

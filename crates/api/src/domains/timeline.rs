@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use chrono::{DateTime, Utc};
 use deed_claims::{
     CheckCause, CheckOutcome, CheckRecorded, ClaimId, ContestAnswer, ContestResolution, EndReason, Event,
-    MissingCause, OwnershipEvent,
+    ExpiryReason, MissingCause, OwnershipEvent,
 };
 use deed_store::{Position, RecordedEvent};
 use serde::Serialize;
@@ -180,7 +180,12 @@ fn own_message(event: &OwnershipEvent) -> String {
             MissingCause::Unreachable => "The zone's servers have not been reachable for long.",
         },
         OwnershipEvent::ProofRestored(_) => "The record is back.",
-        OwnershipEvent::ClaimExpired(_) => "The record was not found in time; the claim has ended.",
+        OwnershipEvent::ClaimExpired(e) => match e.reason {
+            Some(ExpiryReason::GaveWay) => {
+                "Too many claims on the name had no record yet, and this one made room. Claim the name again for a new record."
+            }
+            None => "The record was not found in time; the claim has ended.",
+        },
         OwnershipEvent::ClaimCancelled(_) => "The claim was cancelled.",
         OwnershipEvent::HoldingLocked(_) => "The name was locked: contests go to an operator.",
         OwnershipEvent::HoldingUnlocked(_) => "The name was unlocked.",

@@ -378,7 +378,7 @@ impl Seen<'_> {
                 "The TXT record at {} cannot be found any more: publish it again to keep {root}.",
                 record.record_name
             ),
-            Status::Expired => format!("The record was not found in time. {AGAIN}"),
+            Status::Expired => format!("The claim ended before its record was found. {AGAIN}"),
             Status::Cancelled => format!("The claim was cancelled. {AGAIN}"),
             Status::Refused => format!("The claim was refused. {AGAIN}"),
             Status::Transferred => format!("Another workspace has proven {root} and has it now. {AGAIN}"),

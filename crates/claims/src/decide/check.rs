@@ -2,8 +2,8 @@
 use super::{Case, Decision};
 use crate::command::Rejection;
 use crate::event::{
-    CheckCause, CheckOutcome, CheckRecorded, ClaimExpired, ClaimRefused, DomainVerified, EndReason,
-    MissingCause, OwnershipEvent, ProofMissing, ProofRestored,
+    CheckCause, CheckOutcome, CheckRecorded, ClaimRefused, DomainVerified, EndReason, MissingCause,
+    OwnershipEvent, ProofMissing, ProofRestored,
 };
 use crate::{AtRisk, Claim, ClaimState, Class, Contest, Evidence, Held, Outcome, Pending, schedule};
 
@@ -120,7 +120,7 @@ impl Case<'_> {
             return events;
         }
         if claim.is_overdue(self.at) {
-            return vec![finding.recorded(None), ClaimExpired { claim_id: claim.id, at: self.at }.into()];
+            return vec![finding.recorded(None), self.expired(claim)];
         }
         let pause = schedule::after_watch(self.policy, claim.id, attempt, claim.step);
         let next =
@@ -151,7 +151,8 @@ impl Case<'_> {
             schedule::after_watch(self.policy, claim.id, attempt, step)
         };
         let next = self.next(&finding, pause);
-        let next = contest.ends_at.filter(|end| *end > self.at).map_or(next, |end| next.min(end));
+        let ends = [contest.ends_at, contest.refused_at()];
+        let next = ends.into_iter().flatten().filter(|end| *end > self.at).fold(next, super::At::min);
         vec![finding.recorded(Some(next))]
     }
 

@@ -1,4 +1,4 @@
-//! When two holders want one name: the DNS decides, then the holder's word, then time.
+//! When two holders want one name: the holder's word and the holder's record decide, never time alone.
 use super::{Case, Decision};
 use crate::command::Rejection;
 use crate::event::{
@@ -43,7 +43,8 @@ impl Case<'_> {
         vec![opened.into()]
     }
 
-    /// Whether a check ends a contest, for whom and why.
+    /// Whether a check ends a contest, for whom and why. While the holder has the name and has not accepted, only the
+    /// absence of the holder's record gives it away.
     pub(super) fn contest_verdict(
         &self,
         contest: &Contest,
@@ -53,8 +54,7 @@ impl Case<'_> {
         use ContestResolution::{Granted, Refused};
         let passed = |end: super::At| self.at >= end;
         let over = contest.ends_at.is_some_and(passed);
-        // A contest that its end finds undecidable is given as much time again, and then is lost.
-        let long_over = contest.ends_at.map(|end| end + self.policy.contest_grace).is_some_and(passed);
+        let long_over = contest.refused_at().is_some_and(passed);
         match own {
             CheckOutcome::Absent => return Some((Refused, ContestResolvedBy::ChallengerRecordRemoved)),
             CheckOutcome::Proven => {}
@@ -69,18 +69,23 @@ impl Case<'_> {
         if self.is_reviewed(contest) {
             return None;
         }
-        let gone = holder == Some(CheckOutcome::Absent);
-        match contest.answer {
-            Some(ContestAnswer::Accept) => Some((Granted, ContestResolvedBy::HolderAccepted)),
-            _ if gone && (over || contest.cause == ContestCause::HolderRecordStands) => {
-                Some((Granted, ContestResolvedBy::HolderRecordRemoved))
-            }
-            Some(ContestAnswer::Dispute) if over && (holder == Some(CheckOutcome::Proven) || long_over) => {
-                Some((Refused, ContestResolvedBy::Disputed))
-            }
-            None if over => Some((Granted, ContestResolvedBy::GraceEnded)),
-            _ => None,
+        if self.is_accepted(contest) {
+            return Some((Granted, ContestResolvedBy::HolderAccepted));
         }
+        let may_move = over || contest.cause == ContestCause::HolderRecordStands;
+        match holder {
+            Some(CheckOutcome::Absent) => {
+                may_move.then_some((Granted, ContestResolvedBy::HolderRecordRemoved))
+            }
+            Some(CheckOutcome::Proven) if over => Some((Refused, stood(contest))),
+            _ => long_over.then_some((Refused, ContestResolvedBy::HolderRecordUnknown)),
+        }
+    }
+
+    /// Whether the present holder accepted that this challenger gets the name.
+    fn is_accepted(&self, contest: &Contest) -> bool {
+        contest.answer == Some(ContestAnswer::Accept)
+            && self.ownership.holding == Some(contest.holder_claim_id)
     }
 
     /// Whether an operator decides: by how the contest began, or because the holding has been locked since.
@@ -158,17 +163,18 @@ impl Case<'_> {
         events
     }
 
-    pub(super) fn answer(&self, claim: &Claim, answer: ContestAnswer) -> Decision {
+    pub(super) fn answer(&self, claim: &Claim, challenger: ClaimId, answer: ContestAnswer) -> Decision {
         if self.ownership.holding != Some(claim.id) {
             return Err(Rejection::NotHeld);
         }
         let contests = self.ownership.contests();
-        if contests.is_empty() {
-            return Err(Rejection::NoContest);
-        }
-        let Some((challenger, contest)) = contests.into_iter().find(|(_, c)| c.answer != Some(answer)) else {
+        let named = contests.into_iter().find(|(other, _)| other.id == challenger);
+        // What is said in one contest is not an answer in another.
+        let (challenger, contest) =
+            named.filter(|(_, contest)| contest.holder_claim_id == claim.id).ok_or(Rejection::NoContest)?;
+        if contest.answer == Some(answer) {
             return Ok(vec![]);
-        };
+        }
         let answered =
             ContestAnswered { claim_id: challenger.id, holder_claim_id: claim.id, answer, at: self.at };
         let mut events = vec![answered.into()];
@@ -194,6 +200,14 @@ impl Case<'_> {
 /// Whether the challenger's record stood when it was last looked at.
 fn stands(claim: &Claim) -> bool {
     claim.last_check.as_ref().is_some_and(|check| check.outcome == CheckOutcome::Proven)
+}
+
+/// What refuses a contest whose grace ended while the holder's record stood.
+fn stood(contest: &Contest) -> ContestResolvedBy {
+    match contest.answer {
+        Some(ContestAnswer::Dispute) => ContestResolvedBy::Disputed,
+        _ => ContestResolvedBy::HolderRecordStands,
+    }
 }
 
 fn resolved(

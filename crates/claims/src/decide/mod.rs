@@ -2,6 +2,7 @@
 mod check;
 mod contest;
 mod holding;
+mod room;
 
 use chrono::{DateTime, Utc};
 
@@ -40,7 +41,9 @@ impl Ownership {
             Command::Release { claim_id } => case.give_up(case.open(claim_id)?, crate::EndReason::Released),
             Command::Revoke { claim_id } => case.give_up(case.open(claim_id)?, crate::EndReason::Revoked),
             Command::Activate { claim_id } => case.activate(case.open(claim_id)?),
-            Command::AnswerContest { claim_id, answer } => case.answer(case.open(claim_id)?, answer),
+            Command::AnswerContest { claim_id, challenger_id, answer } => {
+                case.answer(case.open(claim_id)?, challenger_id, answer)
+            }
             Command::ResolveContest { claim_id, resolution } => {
                 case.resolve(case.open(claim_id)?, resolution)
             }
@@ -79,12 +82,9 @@ impl<'a> Case<'a> {
             if !own.is_overdue(self.at) {
                 return Ok(vec![]);
             }
-            events.push(ClaimExpired { claim_id: own.id, at: self.at }.into());
+            events.push(self.expired(own));
         }
-        let open = self.ownership.claims.values().filter(|c| c.is_open() && !c.is_overdue(self.at)).count();
-        if open >= self.policy.open_claims_per_name {
-            return Err(Rejection::TooManyClaims);
-        }
+        events.extend(self.make_room(&holder)?);
         events.push(
             ClaimInitiated {
                 claim_id,
@@ -104,11 +104,12 @@ impl<'a> Case<'a> {
 
     fn request_verification(&self, claim: &Claim) -> Decision {
         if claim.is_overdue(self.at) {
-            return Ok(vec![ClaimExpired { claim_id: claim.id, at: self.at }.into()]);
+            return Ok(vec![self.expired(claim)]);
         }
         let (cause, expires_at) = match &claim.state {
-            // A held name has nothing to prove now; asking never puts it at risk.
-            ClaimState::Held(_) => return Ok(vec![]),
+            // A held name has nothing to prove now. Where its hostname did not lead to the app, a check sees whether it
+            // does now; asking never puts it at risk.
+            ClaimState::Held(_) if !claim.is_misrouted() => return Ok(vec![]),
             ClaimState::Initiated { .. } => (CheckCause::First, Some(self.deadline(&claim.holder))),
             _ => {
                 self.not_too_soon(claim)?;
@@ -136,11 +137,16 @@ impl<'a> Case<'a> {
         }
     }
 
+    /// The end of a claim whose deadline passed.
+    fn expired(&self, claim: &Claim) -> OwnershipEvent {
+        ClaimExpired { claim_id: claim.id, reason: None, at: self.at }.into()
+    }
+
     fn expire(&self, claim: &Claim) -> Decision {
         if !claim.is_overdue(self.at) {
             return Err(Rejection::NotDue);
         }
-        Ok(vec![ClaimExpired { claim_id: claim.id, at: self.at }.into()])
+        Ok(vec![self.expired(claim)])
     }
 
     fn cancel(&self, claim: &Claim) -> Decision {

@@ -10,8 +10,9 @@ pub mod seen;
 
 use chrono::{DateTime, Duration, Utc};
 use deed_claims::{
-    Challenge, ChallengeTemplates, ClaimId, ClaimState, Class, Code, Command, Diagnosis, Evidence, Holder,
-    IfHeldByAnother, Outcome, Ownership, OwnershipEvent, Policy, Rejection, Scope, Token, name::DomainName,
+    AppId, Challenge, ChallengeTemplates, ClaimId, ClaimState, Class, Code, Command, ContestAnswer,
+    ContestResolvedBy, Diagnosis, Ended, Evidence, Holder, IfHeldByAnother, Outcome, Ownership,
+    OwnershipEvent, Policy, Rejection, Scope, Status, Token, name::DomainName,
 };
 
 pub fn start() -> DateTime<Utc> {
@@ -20,6 +21,11 @@ pub fn start() -> DateTime<Utc> {
 
 pub fn workspace(name: &str) -> Holder {
     Holder::Workspace { workspace_id: name.parse().unwrap() }
+}
+
+/// An app of a workspace.
+pub fn app(workspace: &str, n: u8) -> Holder {
+    Holder::App { workspace_id: workspace.parse().unwrap(), app_id: AppId::from_bytes([n; 10]) }
 }
 
 pub fn domain() -> DomainName {
@@ -47,6 +53,15 @@ pub fn evidence() -> Evidence {
         suffix_list: "test".into(),
         ..Evidence::default()
     }
+}
+
+/// Evidence in which one server of two shows the record of claim `n`.
+pub fn evidence_of(n: u8) -> Evidence {
+    let servers = vec![
+        seen::answer(1, 0, vec![seen::text("v=spf1 -all"), seen::text(&challenge(n).record_value)]),
+        seen::answer(2, 3, vec![]),
+    ];
+    Evidence::of(&seen::seen(servers), &challenge(n))
 }
 
 pub fn not_proven(code: Code) -> Outcome {
@@ -119,6 +134,64 @@ impl Story {
         let attempt = self.pending_attempt(n).unwrap_or(0);
         let claim_id = claim(n);
         self.when(Command::RecordCheck { claim_id, attempt, outcome, holder_outcome, evidence: evidence() })
+    }
+
+    /// Settles the pending attempt of a claim whose record one server of two shows: seen, and not proven.
+    pub fn check_seen(&mut self, n: u8) -> Result<Vec<&'static str>, Rejection> {
+        let attempt = self.pending_attempt(n).unwrap_or(0);
+        self.when(Command::RecordCheck {
+            claim_id: claim(n),
+            attempt,
+            outcome: not_proven(Code::InconsistentServers),
+            holder_outcome: None,
+            evidence: evidence_of(n),
+        })
+    }
+
+    /// Claims the name and asks for verification.
+    pub fn watch(&mut self, n: u8, holder: &str) {
+        self.initiate(n, holder).unwrap();
+        self.request(n).unwrap();
+    }
+
+    /// The holder's answer to a challenger.
+    pub fn answer(
+        &mut self,
+        holder: u8,
+        challenger: u8,
+        answer: ContestAnswer,
+    ) -> Result<Vec<&'static str>, Rejection> {
+        self.when(Command::AnswerContest {
+            claim_id: claim(holder),
+            challenger_id: claim(challenger),
+            answer,
+        })
+    }
+
+    /// How a claim ended, where it did.
+    pub fn ended(&self, n: u8) -> Option<Ended> {
+        match self.state(n) {
+            ClaimState::Ended { how, .. } => Some(*how),
+            _ => None,
+        }
+    }
+
+    /// The status of a claim that is remembered.
+    pub fn status(&self, n: u8) -> Option<Status> {
+        self.ownership.claims.get(&claim(n)).map(deed_claims::Claim::status)
+    }
+
+    /// Whether claim `n` has the name.
+    pub fn has(&self, n: u8) -> bool {
+        self.ownership.holding == Some(claim(n))
+    }
+
+    /// What ended the last contest.
+    pub fn resolved_by(&self) -> Option<ContestResolvedBy> {
+        self.log.iter().rev().find_map(|event| match event {
+            OwnershipEvent::ContestResolved(e) => Some(e.by),
+            _ => None,
+        })
     }
 
     pub fn pending_attempt(&self, n: u8) -> Option<u32> {

@@ -296,10 +296,12 @@ sections! {
 
     /// Deadlines, intervals and what a contest does.
     policy: Policy = "policy" {
-        /// What happens when a claim is proven while another has the name: the holder's own record decides (and where it
-        /// still stands, a grace period), the name moves at once, always a grace period, or an operator decides.
+        /// What happens when a claim is proven while another has the name. "evidence": once the holder's record is gone
+        /// or the holder accepts, the name moves; while the record stands, never. "grace": the same, but not before the
+        /// grace period is over. "immediate": the name moves at once. "review": an operator decides.
         contest: ContestPolicy = ContestPolicy::Evidence;
-        /// How long a holder may answer a contest.
+        /// How long a contest runs. At its end it is refused while the holder's record stands; where that record cannot be
+        /// seen, it runs as long once more.
         contest_grace: Duration = hours(72), secs(1)..;
         /// The longest pause between two checks of a contest.
         contest_interval: Duration = secs(600), secs(1)..;
@@ -321,7 +323,10 @@ sections! {
         manual_gap: Duration = secs(10);
         /// Checks of a claim that clients may ask for within an hour.
         manual_per_hour: usize = 10, 1..=100;
-        /// Open claims on one name, over all workspaces.
+        /// Open claims of one workspace on one name, over all its apps, the one that holds it not counted: more are refused.
+        open_claims_per_claimant: usize = 3, 1..;
+        /// Open claims on one name, over all workspaces, whose record was not seen at any server. One more is let in, and
+        /// another one ends: first one whose verification was never requested, then the oldest.
         open_claims_per_name: usize = 50, 1..;
     }
 

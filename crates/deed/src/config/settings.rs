@@ -213,6 +213,7 @@ fn policy(config: &Config) -> Policy {
         unreachable_after: delta(p.unreachable_after),
         manual_gap: delta(p.manual_gap),
         manual_per_hour: p.manual_per_hour,
+        open_claims_per_claimant: p.open_claims_per_claimant,
         open_claims_per_name: p.open_claims_per_name,
         activation: config.apps.activation,
     }

@@ -1,5 +1,6 @@
 //! The checker's own fold: from events to the rows that the read models have to hold.
-use std::collections::BTreeMap;
+use std::cmp::Reverse;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::evidence::Micros;
 use super::payload::{ClaimEvent, Payload};
@@ -18,7 +19,7 @@ pub struct Stream {
     pub version: i64,
     /// The claim whose holder has the name.
     pub holding: Option<String>,
-    /// Its claims; of ended ones the newest of each holder.
+    /// Its claims; of ended ones the newest of each holder, and not more than are kept.
     pub claims: BTreeMap<String, Claim>,
 }
 
@@ -37,6 +38,12 @@ pub struct Claim {
     pub pending: Option<Pending>,
     /// The deadline of a claim that is not proven yet.
     pub expires_at: Option<Micros>,
+    /// Whether it was ever proven.
+    pub proven: bool,
+    /// The claim of the holder that it contests.
+    pub contests: Option<String>,
+    /// When it ended.
+    pub ended_at: Option<Micros>,
     pub status: &'static str,
 }
 
@@ -48,6 +55,9 @@ pub struct Pending {
     /// The event itself asked for it, so its row is later by the visibility time-out.
     pub announced: bool,
 }
+
+/// Ended claims kept of those that were proven, and as many of those that were not.
+const ENDED_KEPT: usize = 50;
 
 /// Statuses of claims that nothing can happen to any more.
 const OVER: [&str; 7] = ["expired", "cancelled", "refused", "transferred", "released", "lapsed", "revoked"];
@@ -68,8 +78,9 @@ impl Claim {
         self.pending = at.map(|at| Pending { attempt, due_at: at.timestamp_micros(), announced: false });
     }
 
-    fn end(&mut self, status: &'static str) {
+    fn end(&mut self, status: &'static str, at: Micros) {
         self.status = status;
+        self.ended_at = Some(at);
         self.pending = None;
         self.expires_at = None;
     }
@@ -109,6 +120,33 @@ impl Stream {
         }
         if let Some(claim) = self.claims.get_mut(id).filter(|claim| claim.is_open()) {
             happened(claim, kind, payload, event.at());
+            if !claim.is_open() {
+                let proven = claim.proven;
+                self.forget_ended(id, proven);
+            }
+        }
+    }
+
+    /// Forgets ended claims beyond fifty that were proven and fifty that were not: of the workspace that has most the one
+    /// that ended first. The one that has just ended stays, and holders whose contest goes on.
+    fn forget_ended(&mut self, latest: &str, proven: bool) {
+        let contested: BTreeSet<String> = self
+            .claims
+            .values()
+            .filter(|c| c.status == "contested")
+            .filter_map(|c| c.contests.clone())
+            .collect();
+        loop {
+            let of_kind = || self.claims.iter().filter(|(_, c)| !c.is_open() && c.proven == proven);
+            if of_kind().count() <= ENDED_KEPT {
+                return;
+            }
+            let free: Vec<(&String, &Claim)> =
+                of_kind().filter(|(id, _)| *id != latest && !contested.contains(*id)).collect();
+            let share = |of: &Claim| free.iter().filter(|(_, claim)| claim.workspace == of.workspace).count();
+            let first = free.iter().min_by_key(|(id, c)| (Reverse(share(c)), c.ended_at, (*id).clone()));
+            let Some(id) = first.map(|(id, _)| (*id).clone()) else { return };
+            self.claims.remove(&id);
         }
     }
 }
@@ -150,10 +188,12 @@ fn happened(claim: &mut Claim, kind: &str, payload: &Payload, at: Micros) {
         "DomainVerified" => {
             // Passed through within one append.
             claim.status = "verifying";
+            claim.proven = true;
             claim.expires_at = None;
         }
         "ContestOpened" => {
             claim.status = "contested";
+            claim.contests.clone_from(&payload.holder_claim_id);
             claim.schedule(payload.next_check_at);
         }
         "ContestResolved" if payload.resolution.as_deref() == Some("granted") => claim.status = "verifying",
@@ -161,18 +201,21 @@ fn happened(claim: &mut Claim, kind: &str, payload: &Payload, at: Micros) {
             claim.status = "verified";
             claim.schedule(payload.next_check_at);
         }
-        "OwnershipEnded" => claim.end(match payload.reason.as_deref() {
-            Some("transferred") => "transferred",
-            Some("released") => "released",
-            Some("lapsed") => "lapsed",
-            _ => "revoked",
-        }),
+        "OwnershipEnded" => {
+            let status = match payload.reason.as_deref() {
+                Some("transferred") => "transferred",
+                Some("released") => "released",
+                Some("lapsed") => "lapsed",
+                _ => "revoked",
+            };
+            claim.end(status, at);
+        }
         "ProofMissing" if claim.is_held() => claim.status = "at_risk",
         "ProofRestored" if claim.is_held() => claim.status = "verified",
-        "ClaimExpired" => claim.end("expired"),
-        "ClaimCancelled" => claim.end("cancelled"),
+        "ClaimExpired" => claim.end("expired", at),
+        "ClaimCancelled" => claim.end("cancelled", at),
         // A contest that was not granted.
-        "ContestResolved" | "ClaimRefused" => claim.end("refused"),
+        "ContestResolved" | "ClaimRefused" => claim.end("refused", at),
         _ => {}
     }
 }

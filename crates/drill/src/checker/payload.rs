@@ -10,6 +10,8 @@ use super::evidence::{LogRow, Micros};
 pub struct Payload {
     /// The claim.
     pub claim_id: String,
+    #[serde(default)]
+    pub holder_claim_id: Option<String>,
     /// When it happened.
     pub at: DateTime<Utc>,
     #[serde(default)]
