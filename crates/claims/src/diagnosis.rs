@@ -62,81 +62,81 @@ macro_rules! codes {
 }
 
 codes! {
-    /// Every answering server denies the name (NXDOMAIN), and nothing is found where records are often put by mistake.
+    /// Every server that answers denies the name (NXDOMAIN), and the value is at none of the places where records are often put by mistake.
     RecordNotFound = "record_not_found", Waiting, true;
-    /// The name exists without a TXT record (NODATA).
+    /// The servers have no TXT record at the name, and do not all deny the name itself (NODATA).
     NoTxtAtName = "no_txt_at_name", Waiting, true;
-    /// TXT records stand at the name, none is ours or close to it.
+    /// TXT records stand at the name, and none has the value. One that is nearly right is named, with the first character that differs: something stands around the value, characters are wrong, or are written as codes, or the random part is that of another claim.
     WrongValue = "wrong_value", Waiting, true;
-    /// The value is right but for quotation marks or backslashes that are part of it.
+    /// The value is right except for quotation marks or backslashes that are part of it.
     ValueQuoted = "value_quoted", Waiting, true;
-    /// The value is right but for white space or characters that nobody sees.
+    /// The value is right except for white space or invisible characters.
     ValueWhitespace = "value_whitespace", Waiting, true;
-    /// The value is right but for capital letters.
+    /// The value is right except for upper and lower case.
     ValueCase = "value_case", Waiting, true;
     /// Only a part of the value stands there.
     ValueTruncated = "value_truncated", Waiting, true;
     /// The value, or its random part, stands there more than once in one record.
     ValueDoubled = "value_doubled", Waiting, true;
-    /// The random part is right, what has to stand before it is missing, doubled, of another kind, or has the record's name before it.
+    /// The random part is right. What has to stand before it is missing, doubled, different, or has the record's name before it.
     ValuePrefixMissing = "value_prefix_missing", Waiting, true;
     /// The value belongs to an earlier claim of the same holder.
     ValueOfEarlierClaim = "value_of_earlier_claim", Waiting, true;
     /// Two TXT records make the value when they are joined.
     SplitOverRecords = "split_over_records", Waiting, true;
-    /// The value stands at the registrable domain itself.
+    /// The value, or nearly the value, stands at the registrable domain itself.
     AtApex = "at_apex", Waiting, true;
-    /// The value stands at a name without the leading underscore, or under the registrable domain instead of the hostname.
+    /// The value, or nearly the value, stands at the name without the leading underscore, or under the registrable domain instead of the hostname.
     AtParentLabel = "at_parent_label", Waiting, true;
-    /// A record stands at the name with the zone behind it once more, and not at that name's random sibling.
+    /// A record stands at the name with the zone appended once more, and not at a random name beside it.
     DoubledZone = "doubled_zone", Waiting, true;
-    /// The values at the name are those of a random sibling: a wildcard gives them, and no record exists at the exact name. One that gives the value is accepted, and said in the evidence.
+    /// The values at the name are those of a random name beside it: a wildcard gives them. One that gives the value is accepted, and said in the evidence.
     WildcardAnswer = "wildcard_answer", Waiting, true;
-    /// The alias at the name leads to a name that does not exist.
+    /// The alias at the name leads to a name that does not exist. Where that name is the value itself, the value was entered as a CNAME instead of a TXT record.
     CnameDangling = "cname_dangling", Waiting, true;
     /// The aliases form a circle or are too many.
     CnameLoop = "cname_loop", Waiting, false;
-    /// The alias at the name leads to a name that exists and has no matching TXT record.
+    /// The alias at the name leads to a name that exists and has no TXT record with the value. The value itself may be that name here too.
     CnameElsewhere = "cname_elsewhere", Waiting, true;
-    /// A DNAME moves the name elsewhere, and no matching TXT record stands there.
+    /// A DNAME moves the name elsewhere, and no TXT record with the value stands there.
     Dname = "dname", Waiting, true;
     /// The parent zone's servers deny the registrable domain.
     NotDelegated = "not_delegated", Waiting, true;
-    /// More records, or bytes, than are read stand at the name.
-    OversizeAnswer = "oversize_answer", Waiting, false;
-    /// Every server's address is one that is not asked.
+    /// An unusually large set of TXT records stands at the name. All were compared, and none has the value or is nearly right.
+    OversizeAnswer = "oversize_answer", Waiting, true;
+    /// No server has an address that may be asked: all are private or otherwise not public.
     BlockedAddress = "blocked_address", Waiting, false;
     /// Validation by DNSSEC fails.
     DnssecBogus = "dnssec_bogus", Waiting, false;
-    /// The delegation names servers, and none has an address.
+    /// No address was found for any of the servers that the delegation names.
     NsWithoutAddress = "ns_without_address", Transient, false;
     /// The listed servers answer without authority for the zone.
     LameDelegation = "lame_delegation", Transient, false;
-    /// Servers that do not serve the zone keep those that show the value from being a majority, or, for a name that another holder has, fewer than half of the listed name servers answer. Where a majority stands without them, this is said in the evidence only.
+    /// The servers that show the value are no majority, because others are listed that do not serve the zone; or another holder has the name and fewer than half of the listed servers answer. Where there is a majority without them, this is said in the evidence only.
     PartiallyLame = "partially_lame", Transient, false;
     /// No server answers, and most refuse the question.
     Refused = "refused", Transient, false;
     /// No server answers, and most fail (SERVFAIL, or bytes that are no answer).
     Servfail = "servfail", Transient, false;
-    /// No server answers, and most do not get along with EDNS.
+    /// No server answers, and most fail at questions with EDNS.
     EdnsBroken = "edns_broken", Transient, false;
     /// No server answered in time.
     Timeout = "timeout", Transient, false;
     /// The answer is too big for UDP, and TCP does not work.
     TruncatedNoTcp = "truncated_no_tcp", Transient, false;
-    /// Some servers show the value and others that answer do not, or the servers take back what they said.
+    /// Some servers show the value and others that answer do not, or they answer differently when they are asked again.
     InconsistentServers = "inconsistent_servers", Transient, false;
-    /// Nobody could tell whether the zone is signed: its servers, or those of the zones above, did not give their DS and DNSKEY records, or the trusted resolver could not validate it, while a known name works.
+    /// Nobody could tell whether the zone is signed: no usable answer came for its DS and DNSKEY records, or the trusted resolver could not validate it, while it has an answer for a name that certainly exists.
     DnssecIndeterminate = "dnssec_indeterminate", Transient, false;
-    /// The zone's servers show the value, the trusted resolver still remembers an older answer.
+    /// The zone's servers show the value, and the trusted resolver does not: it may keep an older answer.
     StaleNegativeCache = "stale_negative_cache", Transient, false;
-    /// Fewer of the places that look see the record as it has to be than the deployment asks for.
+    /// The record is seen, or seen to be gone, from fewer places than the deployment asks for.
     VantageDisagreement = "vantage_disagreement", Transient, false;
     /// The limits of one check were reached.
     BudgetExhausted = "budget_exhausted", Transient, false;
-    /// The name may no longer be claimed by the deployment's rules.
+    /// The deployment's rules do not allow claims of the name any more.
     NameRefused = "name_refused", Permanent, false;
-    /// Our own trouble: no sockets, or not even names that have to exist can be asked for.
+    /// A problem of ours: no sockets, or not even names that certainly exist can be looked up.
     Internal = "internal", Internal, false;
 }
 

@@ -1,20 +1,16 @@
 //! What is kept of an observation: capped, escaped, fit for people and for the log of events.
-use std::fmt::Write as _;
-
 use serde::{Deserialize, Serialize};
 
+use crate::foreign::{ede_text, named as name, printable};
 use crate::{
-    Challenge, Elsewhere, ExtendedError, NetworkFault, Note, Observation, Place, ProbeFailure, Reply,
-    Routing, Security, Serial, ServerAnswer, Signatures, Transport, Validation, VantageAnswer, note_servers,
-    notes,
+    Challenge, Elsewhere, NetworkFault, Note, Observation, Place, ProbeFailure, Reply, Routing, Security,
+    Serial, ServerAnswer, Signatures, Transport, Validation, VantageAnswer, note_servers, notes,
 };
 
 /// Servers, vantages and the like kept.
 pub(crate) const ROWS: usize = 16;
 /// Values kept per server.
 pub(crate) const VALUES: usize = 3;
-/// Characters kept per value or name.
-const CHARS: usize = 100;
 
 /// Evidence kept with each check.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -207,44 +203,6 @@ pub struct ServerEvidence {
     pub ms: u32,
 }
 
-/// Attacker-made bytes as printable ASCII: everything else escaped, cut so that it has at most 100 characters.
-pub fn printable(bytes: &[u8]) -> String {
-    escaped(bytes, CHARS)
-}
-
-/// The same, cut at so many characters.
-pub(crate) fn escaped(bytes: &[u8], chars: usize) -> String {
-    let (mut text, mut whole) = (String::new(), true);
-    // Where the text may be cut so that the dots have room.
-    let mut fits = 0;
-    for &byte in bytes {
-        match byte {
-            b'\\' => text.push_str("\\\\"),
-            0x20..=0x7e => text.push(char::from(byte)),
-            other => {
-                // Writing to a string cannot fail.
-                let _ = write!(text, "\\x{other:02x}");
-            }
-        }
-        if text.len() <= chars.saturating_sub(3) {
-            fits = text.len();
-        } else if text.len() > chars {
-            whole = false;
-            break;
-        }
-    }
-    if !whole {
-        text.truncate(fits);
-        text.push_str("...");
-    }
-    text
-}
-
-/// The text of an Extended DNS Error, printable and cut.
-pub(crate) fn ede_text(ede: &ExtendedError) -> String {
-    printable(&ede.text)
-}
-
 /// The name of a response code (IANA DNS RCODEs).
 pub(crate) fn rcode_name(rcode: u16) -> String {
     match rcode {
@@ -261,12 +219,11 @@ pub(crate) fn rcode_name(rcode: u16) -> String {
     .to_owned()
 }
 
+/// The first of the values in the order of their bytes: servers give them in any order, and in another one each time.
 fn kept(values: &[Vec<u8>]) -> Vec<String> {
-    values.iter().take(VALUES).map(|value| printable(value)).collect()
-}
-
-fn name(text: &str) -> String {
-    printable(text.as_bytes())
+    let mut sorted: Vec<&Vec<u8>> = values.iter().collect();
+    sorted.sort_unstable();
+    sorted.into_iter().take(VALUES).map(|value| printable(value)).collect()
 }
 
 /// What came back, in one stable word.
@@ -313,14 +270,13 @@ impl From<&ServerAnswer> for ServerEvidence {
 
 impl From<&Validation> for ValidationEvidence {
     fn from(validation: &Validation) -> Self {
-        let text = validation.ede.as_ref().map(ede_text).filter(|text| !text.is_empty());
         Self {
             by: name(&validation.by),
             security: validation.security,
             result: validation.rcode.map(rcode_name),
             values: kept(&validation.values),
             ede: validation.ede.as_ref().map(|ede| ede.code.into()),
-            ede_text: text,
+            ede_text: ede_text(validation),
             negative_ttl: validation.negative_ttl,
             ms: validation.ms,
         }
@@ -425,20 +381,5 @@ impl Evidence {
         self.noted_servers = notes.iter().filter_map(noted).collect();
         self.notes = notes.iter().map(|note| note.as_str().to_owned()).collect();
         self
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn foreign_bytes_come_out_printable_and_capped() {
-        assert_eq!(printable(b"a\nb\\\xff"), "a\\x0ab\\\\\\xff");
-        let long = printable(&[0; 500]);
-        assert!(long.len() <= CHARS && long.ends_with("..."));
-        let just = "a".repeat(CHARS);
-        assert_eq!(printable(just.as_bytes()), just, "what fits is not cut");
-        assert_eq!(printable("a".repeat(CHARS + 1).as_bytes()).len(), CHARS);
     }
 }

@@ -12,6 +12,7 @@ mod diagnosis;
 mod event;
 mod evidence;
 mod evolve;
+mod foreign;
 mod holder;
 mod id;
 mod instant;
@@ -40,8 +41,9 @@ pub use event::{
 };
 pub use evidence::{
     DnameEvidence, ElsewhereEvidence, Evidence, NotedServers, SerialEvidence, ServerEvidence,
-    ValidationEvidence, VantageEvidence, printable,
+    ValidationEvidence, VantageEvidence,
 };
+pub use foreign::printable;
 pub use holder::{Holder, Scope};
 pub use id::{AppId, ClaimId, IdError, WorkspaceId};
 pub use judge::{

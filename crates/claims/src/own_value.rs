@@ -1,5 +1,6 @@
 //! That evidence, which keeps a few values of each server, keeps the claim's own wherever it was seen.
-use crate::evidence::{ROWS, VALUES, escaped};
+use crate::evidence::{ROWS, VALUES};
+use crate::foreign::escaped;
 use crate::{Challenge, Evidence, Observation, Reply, ServerAnswer, ServerEvidence};
 
 /// The value that a claim looks for.

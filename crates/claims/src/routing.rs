@@ -4,7 +4,7 @@ use std::net::IpAddr;
 
 use serde::{Deserialize, Serialize};
 
-use crate::evidence::printable;
+use crate::foreign::printable;
 
 /// Addresses and names kept.
 const KEPT: usize = 3;

@@ -6,7 +6,7 @@ mod given;
 use deed_claims::{
     Agreement, AliasOrigin, Code, Confirmation, Context, Dname, Elsewhere, ExtendedError, Findings,
     NetworkFault, Observation, Outcome, Place, ProbeFailure, Reply, Security, Serial, ServerAnswer,
-    Signatures, SoaSeen, Statement, Transport, Validation, VantageAnswer, judge_within,
+    Signatures, SoaSeen, Statement, Transport, Validation, VantageAnswer, judge_within, notes,
 };
 use given::seen::{challenge, context, wanted};
 use proptest::collection::vec;
@@ -23,6 +23,12 @@ fn value() -> impl Strategy<Value = Vec<u8>> {
         1 => Just(format!("{ours}\u{200b}").into_bytes()),
         1 => Just(ours.to_uppercase().into_bytes()),
         1 => Just(format!("{ours}{ours}").into_bytes()),
+        1 => Just(format!("{ours}.").into_bytes()),
+        1 => Just(format!("<{ours}>").into_bytes()),
+        1 => Just(ours.replacen("qc", "qx", 1).into_bytes()),
+        1 => Just(given::challenge(9).record_value.as_bytes().to_vec()),
+        1 => Just(ours.as_bytes()[..30].to_vec()),
+        1 => Just(ours.as_bytes()[30..].to_vec()),
         1 => Just(token.into_bytes()),
         1 => (0..ours.len()).prop_map(move |cut| ours.as_bytes()[..cut].to_vec()),
         1 => Just(given::challenge(7).record_value.as_bytes().to_vec()),
@@ -215,6 +221,54 @@ fn showing(answers: &[ServerAnswer]) -> (usize, usize, bool) {
     (names.iter().filter(all_show).count(), names.len(), counted.iter().any(|(_, shows)| *shows))
 }
 
+/// The same in another order (Fisher and Yates), the same one for the same seed.
+fn shuffle<T>(items: &mut [T], seed: &mut u64) {
+    for last in (1..items.len()).rev() {
+        *seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        items.swap(last, usize::try_from(*seed >> 33).unwrap() % (last + 1));
+    }
+}
+
+fn shuffle_reply(reply: &mut Reply, seed: &mut u64) {
+    if let Reply::Message { values, .. } = reply {
+        shuffle(values, seed);
+    }
+}
+
+fn shuffle_answers(answers: &mut [ServerAnswer], seed: &mut u64) {
+    shuffle(answers, seed);
+    for answer in answers {
+        shuffle_reply(&mut answer.reply, seed);
+    }
+}
+
+/// What another look may see of the same zone: its servers, records and findings come in another order.
+fn shuffled(first: &Observation, seed: &mut u64) -> Observation {
+    let mut again = first.clone();
+    shuffle_answers(&mut again.servers, seed);
+    let Confirmation { repeated, validation, vantages, .. } = &mut again.confirmation;
+    if let Some(repeated) = repeated {
+        shuffle_answers(repeated, seed);
+    }
+    if let Some(validation) = validation {
+        shuffle(&mut validation.values, seed);
+    }
+    shuffle(vantages, seed);
+    for vantage in vantages {
+        shuffle_reply(&mut vantage.reply, seed);
+    }
+    let findings = &mut again.findings;
+    shuffle(&mut findings.elsewhere, seed);
+    for found in &mut findings.elsewhere {
+        shuffle(&mut found.values, seed);
+        shuffle(&mut found.control, seed);
+    }
+    shuffle(&mut findings.other_types, seed);
+    shuffle(&mut findings.wildcard, seed);
+    shuffle(&mut findings.serials, seed);
+    again
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { cases: 2000, ..ProptestConfig::default() })]
 
@@ -277,5 +331,14 @@ proptest! {
         let written = serde_json::to_string(&evidence).unwrap();
         prop_assert!(written.len() < 64 * 1024, "{} bytes", written.len());
         prop_assert_eq!(serde_json::from_str::<deed_claims::Evidence>(&written).unwrap(), evidence);
+    }
+
+    #[test]
+    fn the_order_of_servers_and_records_changes_nothing(seen in observation(), mut seed in any::<u64>(), at_stake in any::<bool>()) {
+        let context = Context { at_stake, ..context() };
+        let told = judge_within(&challenge(), &context, &seen);
+        let again = shuffled(&seen, &mut seed);
+        prop_assert_eq!(told, judge_within(&challenge(), &context, &again));
+        prop_assert_eq!(notes(&challenge(), &seen), notes(&challenge(), &again));
     }
 }

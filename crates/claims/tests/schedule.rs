@@ -202,7 +202,7 @@ fn an_absence_after_an_outage_begins_its_own_rhythm() {
 
 #[test]
 fn broken_signatures_and_our_own_trouble_do_not_cost_a_holding() {
-    for code in [Code::DnssecBogus, Code::OversizeAnswer, Code::BlockedAddress, Code::StaleNegativeCache] {
+    for code in [Code::DnssecBogus, Code::BlockedAddress, Code::StaleNegativeCache] {
         let says = |_| not_proven(code);
         let (story, _) = live(held_with(Duration::days(7)), start() + Duration::days(100), says);
         assert_eq!(story.ownership.holding, Some(claim(1)), "{code:?}");

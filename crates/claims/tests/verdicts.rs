@@ -7,8 +7,8 @@ use deed_claims::{
     Validation, judge, judge_within, notes,
 };
 use given::seen::{
-    again, aliased, answer, challenge, context, denies, elsewhere, failed, fault, of_every_cause, refusal,
-    seen, server, shows, text, validated, validation, vantage, wanted, with,
+    again, aliased, answer, challenge, context, denies, elsewhere, failed, fault, of_every_cause, oversize,
+    refusal, seen, server, shows, text, validated, validation, vantage, wanted, with,
 };
 
 fn code(observation: &Observation) -> Option<Code> {
@@ -165,7 +165,7 @@ fn enough_places_have_to_see_it_where_that_is_asked() {
     assert_eq!(code(&looked(3, 3)), None);
     assert_eq!(code(&looked(2, 3)), Some(Code::VantageDisagreement));
     assert_eq!(code(&looked(0, 0)), None);
-    assert!(told(&looked(2, 3)).message.contains("Seen from 2 of 5 places"));
+    assert!(told(&looked(2, 3)).message.contains("seen from 2 of 5 places"));
     // A signed answer needs nobody else.
     let mut signed = looked(0, 3);
     signed.confirmation.validation = Some(validation("self", Security::Secure, vec![wanted()]));
@@ -207,6 +207,11 @@ fn an_absence_that_was_looked_at_twice_needs_both_looks() {
     assert!(!judge(&challenge(), &silent).is_absence());
     let ours = vec![fault(1, NetworkFault::Timeout), fault(2, NetworkFault::Internal)];
     assert_eq!(code(&again(denies(), ours)), Some(Code::Internal));
+    let much = || vec![oversize(answer(1, 0, vec![text("x")]))];
+    assert_eq!(code(&again(denies(), much())), Some(Code::RecordNotFound), "all of it was compared");
+    let with_it = vec![oversize(answer(1, 0, vec![text("x"), wanted()]))];
+    assert_eq!(code(&again(much(), with_it)), Some(Code::InconsistentServers));
+    assert!(judge(&challenge(), &again(much(), much())).is_absence());
 }
 
 #[test]
@@ -251,7 +256,7 @@ fn places_that_still_see_the_record_keep_it_from_being_gone() {
 #[test]
 fn a_record_that_only_udp_shows_is_explained() {
     let diagnosis = told(&again(shows(), vec![fault(1, NetworkFault::Timeout)]));
-    assert!(diagnosis.message.contains("was seen") && diagnosis.fix.contains("TCP"), "{diagnosis:?}");
+    assert!(diagnosis.message.contains("was found") && diagnosis.fix.contains("TCP"), "{diagnosis:?}");
 }
 
 #[test]
@@ -366,7 +371,7 @@ fn the_value_at_another_place_says_more_than_what_stands_at_the_name() {
     let quoted = format!("\"{}\"", challenge().record_value).into_bytes();
     let misspelt = told(&at(Place::Apex, &[quoted], &[], seen(denies())));
     assert_eq!(misspelt.code, Code::AtApex);
-    assert!(misspelt.fix.contains("Set its value to exactly"), "{}", misspelt.fix);
+    assert!(misspelt.fix.contains("Change its value to exactly"), "{}", misspelt.fix);
 }
 
 #[test]

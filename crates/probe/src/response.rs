@@ -1,4 +1,5 @@
 //! Reads from an answer what counts: its answer section, along its own aliases, within limits.
+use std::fmt::Write as _;
 use std::net::IpAddr;
 
 use deed_claims::{ExtendedError, Signatures, SoaSeen};
@@ -253,14 +254,25 @@ impl Response {
     }
 }
 
-/// A name as it is reported: lower case, escaped to ASCII, without the trailing dot.
+/// A name as it is reported: lower case, without the trailing dot, in the presentation format of RFC 1035 §5.1. Only what
+/// would be ambiguous or not printable is escaped, once and for all; nobody escapes it again.
 pub(crate) fn text_of(name: &Name) -> String {
     if name.is_root() {
         return ".".to_owned();
     }
-    let mut text = name.to_lowercase().to_ascii();
-    if text.ends_with('.') {
-        text.pop();
+    let mut text = String::new();
+    for label in name {
+        if !text.is_empty() {
+            text.push('.');
+        }
+        for byte in label {
+            match byte {
+                b'.' | b'\\' => text.extend(['\\', char::from(*byte)]),
+                b'!'..=b'~' => text.push(char::from(byte.to_ascii_lowercase())),
+                // Writing to a string cannot fail.
+                other => _ = write!(text, "\\{other:03}"),
+            }
+        }
     }
     text
 }
@@ -518,6 +530,8 @@ mod tests {
         assert_eq!(text_of(&name("_X.Example.")), "_x.example");
         assert_eq!(text_of(&Name::root()), ".");
         let odd = Name::from_labels([b"a\n\xff".as_slice(), b"test".as_slice()]).unwrap();
-        assert!(text_of(&odd).is_ascii() && !text_of(&odd).contains('\n'));
+        assert_eq!(text_of(&odd), "a\\010\\255.test");
+        let value = Name::from_labels([b"Claim=\"a.b\\\"; <c>".as_slice(), b"acme".as_slice()]).unwrap();
+        assert_eq!(text_of(&value), "claim=\"a\\.b\\\\\";\\032<c>.acme");
     }
 }

@@ -44,7 +44,7 @@ pub async fn claim_history(call: Arc<Call>) -> Result<Reply, ErrorA> {
 
 #[cfg(test)]
 mod tests {
-    use deed_claims::Outcome;
+    use deed_claims::{Code, Diagnosis, Outcome};
     use deed_store::KeyScope;
     use insta::assert_json_snapshot;
     use serde_json::json;
@@ -89,6 +89,31 @@ mod tests {
             ]
         );
         assert!(!challenger.text.contains("ws_a"));
+    }
+
+    #[actix_web::test]
+    async fn servers_that_answer_are_not_called_unreachable() {
+        let harness = Harness::start().await;
+        let key = harness.workspace_key("ws_a", &KeyScope::ALL).await;
+        harness.post("/v1/domains/claims", &key, json!({ "domain": "acme.com" })).await;
+        harness.verify("/v1/domains/claims/acme.com/verify", &key).await;
+        harness.record_check(ACME, "ws_a", Outcome::Proven).await;
+        for _ in 0..2 {
+            harness.clock.advance(chrono::Duration::days(20));
+            let answered = Diagnosis::new(Code::Servfail, "ns1.acme.com (SERVFAIL).", "Ask.");
+            harness.record_check(ACME, "ws_a", Outcome::NotProven(answered)).await;
+        }
+        let history = harness.get(HISTORY, &key).await;
+        let missing = history.body["data"].as_array().unwrap().iter().find(|e| e["type"] == "proof.missing");
+        assert_eq!(
+            missing.unwrap()["message"],
+            "The record could not be checked for a long time: the DNS gave no usable answer."
+        );
+        let claim = harness.verify("/v1/domains/claims/acme.com/verify", &key).await;
+        assert_eq!(claim.body["data"]["status"], "at_risk");
+        let message = claim.body["data"]["message"].as_str().unwrap();
+        assert!(message.contains("could not be checked") && message.contains("`diagnosis`"), "{message}");
+        assert!(!message.contains("publish it again"), "{message}");
     }
 
     #[actix_web::test]

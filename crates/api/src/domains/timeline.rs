@@ -177,7 +177,9 @@ fn own_message(event: &OwnershipEvent) -> String {
         },
         OwnershipEvent::ProofMissing(e) => match e.cause {
             MissingCause::Absent => "The record is gone. Publish it again to keep the name.",
-            MissingCause::Unreachable => "The zone's servers have not been reachable for long.",
+            MissingCause::Unreachable => {
+                "The record could not be checked for a long time: the DNS gave no usable answer."
+            }
         },
         OwnershipEvent::ProofRestored(_) => "The record is back.",
         OwnershipEvent::ClaimExpired(e) => match e.reason {

@@ -5,7 +5,7 @@ use chrono::{DateTime, DurationRound, TimeDelta, Utc};
 use deed_claims::name::DomainName;
 use deed_claims::{
     CheckOutcome, Claim, ClaimId, ClaimState, Class, Code, Contest, ContestAnswer, ContestCause, Diagnosis,
-    Ownership, Status,
+    MissingCause, Ownership, Status,
 };
 use serde::Serialize;
 use utoipa::ToSchema;
@@ -325,6 +325,11 @@ impl Seen<'_> {
         self.claim.last_check.as_ref()?.diagnosis.as_ref()
     }
 
+    /// Whether the name is at risk because no check could learn anything.
+    fn is_unchecked(self) -> bool {
+        matches!(&self.claim.state, ClaimState::AtRisk { risk, .. } if risk.cause == MissingCause::Unreachable)
+    }
+
     fn contest(self) -> Option<ContestBody> {
         if let ClaimState::Contesting(contest) = &self.claim.state {
             return Some(contest_body(ContestRole::Challenger, contest, self.holders_record(contest)));
@@ -374,8 +379,13 @@ impl Seen<'_> {
             Status::Verified => {
                 format!("{root} is verified for this workspace. Keep the TXT record in place.")
             }
+            Status::AtRisk if self.is_unchecked() => format!(
+                "The TXT record at {} could not be checked for a long time: the DNS gave no usable answer. See `diagnosis` for \
+                 what to repair, and keep the record in place.",
+                record.record_name
+            ),
             Status::AtRisk => format!(
-                "The TXT record at {} cannot be found any more: publish it again to keep {root}.",
+                "The TXT record at {} is not there any more: publish it again to keep {root}.",
                 record.record_name
             ),
             Status::Expired => format!("The claim ended before its record was found. {AGAIN}"),

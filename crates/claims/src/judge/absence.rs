@@ -1,12 +1,11 @@
-//! Why a record is not there, when servers that know say so.
-use super::compare::Flaw;
+//! Why a record is not there, when servers that know say so. Nothing here depends on the order of servers or records.
+use std::collections::BTreeSet;
+
+use super::compare::{Flaw, Sample, bare};
 use super::tally::{Said, said};
 use super::{Case, Cause, Near};
 use crate::diagnosis::Code;
 use crate::{Elsewhere, Place, Security, Statement};
-
-/// Values of one record set that are looked at; more make the answer too big anyway.
-const VALUES: usize = 64;
 
 /// Which mistake is the likeliest where several places have the value.
 const PLACES: [Place; 3] = [Place::DoubledZone, Place::Apex, Place::ParentLabel];
@@ -18,15 +17,12 @@ impl Case<'_> {
         if self.seen.confirmation.validation.as_ref().is_some_and(|v| v.security == Security::Bogus) {
             return Code::DnssecBogus.into();
         }
-        if counted.iter().any(|s| s.oversize) {
-            return Code::OversizeAnswer.into();
-        }
         let values = distinct(&counted);
         self.elsewhere(|value| value == self.wanted.value)
             .or_else(|| self.near(&counted, &values))
-            .or_else(|| self.elsewhere(|value| self.wanted.is_misspelt(value)))
+            .or_else(|| self.elsewhere(|value| self.wanted.is_meant(value)))
             .or_else(|| self.stray(&values))
-            .unwrap_or_else(|| self.plain(&counted, &values).into())
+            .unwrap_or_else(|| self.unmistaken(&counted, &values))
     }
 
     /// A place where a value is that fits, unless a wildcard puts it there.
@@ -34,72 +30,98 @@ impl Case<'_> {
         let own = |found: &Elsewhere, value: &Vec<u8>| !found.control.contains(value) && fits(value);
         PLACES.iter().find_map(|place| {
             let of_place = |found: &&Elsewhere| found.place == *place;
-            let mut found = self.seen.findings.elsewhere.iter().filter(of_place);
-            found.find(|found| found.values.iter().any(|value| own(found, value))).map(here)
+            let found = self.seen.findings.elsewhere.iter().filter(of_place);
+            found
+                .filter(|found| found.values.iter().any(|value| own(found, value)))
+                .min_by_key(|found| &found.name)
+                .map(|found| self.here(found))
         })
     }
 
     /// A record at the doubled name: nobody makes one there but by mistake, whatever its value.
-    fn stray(&self, values: &[&[u8]]) -> Option<Cause> {
+    fn stray(&self, values: &BTreeSet<&[u8]>) -> Option<Cause> {
         if !values.is_empty() {
             return None;
         }
         let own = |found: &&Elsewhere| found.values.iter().any(|value| !found.control.contains(value));
         let doubled = |found: &&Elsewhere| found.place == Place::DoubledZone;
-        self.seen.findings.elsewhere.iter().filter(doubled).find(own).map(here)
+        let strays = self.seen.findings.elsewhere.iter().filter(doubled).filter(own);
+        strays.min_by_key(|found| &found.name).map(|found| self.here(found))
     }
 
-    /// A value at the name that is nearly right: the one that says most.
-    fn near(&self, counted: &[Said<'_>], values: &[&[u8]]) -> Option<Cause> {
-        let joined = counted.iter().find_map(|s| self.wanted.joined(s.values));
-        if let Some(flaw) = joined {
-            return Some(Cause::Near(Near { value: vec![], flaw }));
+    /// A value at the name that is nearly right: the one that is nearest.
+    fn near(&self, counted: &[Said<'_>], values: &BTreeSet<&[u8]>) -> Option<Cause> {
+        if let Some([first, rest]) = counted.iter().filter_map(|s| self.wanted.halves(s.values)).min() {
+            let flaw = Flaw::Split { rest: rest.to_vec() };
+            return Some(Cause::Near(Near { value: first.to_vec(), flaw }));
         }
-        let near = values.iter().take(VALUES).filter_map(|value| {
-            let flaw = self.wanted.flaw(value).or_else(|| self.earlier(value))?;
-            Some(Near { value: value.to_vec(), flaw })
-        });
-        near.min_by_key(|near| near.flaw.rank()).map(Cause::Near)
+        let earlier: Vec<_> =
+            self.context.earlier.iter().map(|e| (bare(e.value.as_bytes()), e.issued_at)).collect();
+        let earlier = |sample: &Sample<'_>| {
+            earlier
+                .iter()
+                .find(|(value, _)| sample.is_but_form(value))
+                .map(|(_, issued_at)| Flaw::Earlier(*issued_at))
+        };
+        self.nearest(values, |sample| {
+            self.wanted.flaw(sample).or_else(|| earlier(sample)).or_else(|| self.wanted.imitation(sample))
+        })
     }
 
-    fn earlier(&self, value: &[u8]) -> Option<Flaw> {
-        let mut earlier = self.context.earlier.iter();
-        let found = earlier.find(|e| self.wanted.is_same_but_form(value, e.value.as_bytes()))?;
-        Some(Flaw::Earlier(found.issued_at))
+    fn nearest(&self, values: &BTreeSet<&[u8]>, flaw: impl Fn(&Sample<'_>) -> Option<Flaw>) -> Option<Cause> {
+        let near = values.iter().filter_map(|value| Some((*value, flaw(&Sample::of(value))?)));
+        let length = self.wanted.length();
+        // Of equally near ones the first by its bytes.
+        let (value, flaw) = near.min_by_key(|(value, flaw)| (flaw.nearness(length), *value))?;
+        Some(Cause::Near(Near { value: value.to_vec(), flaw }))
     }
 
-    fn plain(&self, counted: &[Said<'_>], values: &[&[u8]]) -> Code {
+    /// Nothing was meant for this claim. Values of other claims are recognised only here: they may rightly stand where an
+    /// alias or a wildcard leads.
+    fn unmistaken(&self, counted: &[Said<'_>], values: &BTreeSet<&[u8]>) -> Cause {
+        match self.plain(counted, values) {
+            code @ (Code::WrongValue | Code::OversizeAnswer) => {
+                self.nearest(values, |sample| self.wanted.other_token(sample)).unwrap_or(code.into())
+            }
+            code => code.into(),
+        }
+    }
+
+    fn plain(&self, counted: &[Said<'_>], values: &BTreeSet<&[u8]>) -> Code {
         let denied = counted.iter().all(|s| s.statement == Statement::NoName);
+        let wildcard: BTreeSet<&[u8]> = self.seen.findings.wildcard.iter().map(Vec::as_slice).collect();
         if self.seen.dname.is_some() {
             Code::Dname
         } else if !self.seen.aliases.is_empty() {
             if denied && values.is_empty() { Code::CnameDangling } else { Code::CnameElsewhere }
-        } else if values.is_empty() {
-            if denied { Code::RecordNotFound } else { Code::NoTxtAtName }
-        } else if values.iter().all(|value| self.seen.findings.wildcard.iter().any(|w| w == value)) {
+        } else if !values.is_empty() && values.is_subset(&wildcard) {
             Code::WildcardAnswer
-        } else {
+        } else if counted.iter().any(|s| s.oversize) {
+            Code::OversizeAnswer
+        } else if !values.is_empty() {
             Code::WrongValue
+        } else if denied {
+            Code::RecordNotFound
+        } else {
+            Code::NoTxtAtName
         }
     }
-}
 
-fn here(found: &Elsewhere) -> Cause {
-    let code = match found.place {
-        Place::Apex => Code::AtApex,
-        Place::ParentLabel => Code::AtParentLabel,
-        Place::DoubledZone => Code::DoubledZone,
-    };
-    Cause::Elsewhere { code, name: found.name.clone(), values: found.values.clone() }
+    fn here(&self, found: &Elsewhere) -> Cause {
+        let code = match found.place {
+            Place::Apex => Code::AtApex,
+            Place::ParentLabel => Code::AtParentLabel,
+            Place::DoubledZone => Code::DoubledZone,
+        };
+        let own = found.values.iter().filter(|value| !found.control.contains(value));
+        let mut values = self.wanted.nearest_first(own.map(Vec::as_slice));
+        values.sort_by_cached_key(|value| !self.wanted.is_meant(value));
+        let values = values.into_iter().map(<[u8]>::to_vec).collect();
+        Cause::Elsewhere { code, name: found.name.clone(), values }
+    }
 }
 
 /// Different values that servers gave.
-pub(super) fn distinct<'a>(counted: &[Said<'a>]) -> Vec<&'a [u8]> {
-    let mut values: Vec<&[u8]> = vec![];
-    for value in counted.iter().flat_map(|s| s.values) {
-        if values.len() < VALUES && !values.contains(&value.as_slice()) {
-            values.push(value);
-        }
-    }
-    values
+pub(super) fn distinct<'a>(counted: &[Said<'a>]) -> BTreeSet<&'a [u8]> {
+    counted.iter().flat_map(|s| s.values).map(Vec::as_slice).collect()
 }

@@ -4,8 +4,7 @@ use super::{Agreement, Case, Cause, Tally};
 use crate::diagnosis::Code;
 use crate::{AliasOrigin, Reply, Security, ServerAnswer, Validation, VantageAnswer};
 
-/// Who validated where no resolver did.
-pub(super) const OURSELVES: &str = "self";
+pub(super) use crate::foreign::OURSELVES;
 
 /// What a vantage says of a value; none when it does not answer.
 pub(super) fn sees(answer: &VantageAnswer, wanted: &[u8]) -> Option<bool> {

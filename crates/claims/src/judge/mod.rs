@@ -8,9 +8,9 @@
 //!    that contradict or do not serve the zone, a second look that failed.
 //! 3. Nobody shows the value and something ended the look: that.
 //! 4. Nobody answers: the prevailing reason.
-//! 5. Servers answer that it is not there: broken signatures; an answer too big to be read; the exact value at another
-//!    place; a value at the name that is nearly right; a value at another place that is nearly right; a DNAME; an alias;
-//!    a wildcard; other values; no value.
+//! 5. Servers answer that it is not there: broken signatures; the exact value at another place; a value at the name that is
+//!    nearly right; a value at another place that is nearly right; any record at the doubled name; a DNAME; an alias; a
+//!    wildcard; the value of another claim; an unusually large set; other values; no value.
 //!
 //! An absence that may cost somebody a holding is sure only when a second look agrees; until then its cause is the doubt.
 mod absence;
@@ -26,7 +26,7 @@ use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
 use crate::diagnosis::{Code, Diagnosis};
-use crate::evidence::printable;
+use crate::foreign::printable;
 use crate::{Challenge, Observation, ProbeFailure, Statement};
 use compare::Wanted;
 pub use notes::{Note, note_servers, notes};

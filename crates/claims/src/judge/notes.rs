@@ -3,7 +3,7 @@ use std::collections::BTreeSet;
 
 use super::Agreement;
 use super::tally::{Tally, Vote, is_lame, said, votes_of};
-use crate::evidence::printable;
+use crate::foreign::printable;
 use crate::{AliasOrigin, Challenge, Observation, Reply, Security, ServerAnswer, Signatures};
 
 /// Something worth knowing that decided nothing.

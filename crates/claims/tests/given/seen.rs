@@ -78,6 +78,14 @@ pub fn denies() -> Vec<ServerAnswer> {
     vec![answer(1, 3, vec![]), answer(2, 3, vec![])]
 }
 
+/// The same answer, of a set that is unusually large.
+pub fn oversize(mut answer: ServerAnswer) -> ServerAnswer {
+    if let Reply::Message { oversize, .. } = &mut answer.reply {
+        *oversize = true;
+    }
+    answer
+}
+
 /// Every server has these values at the name.
 pub fn with(values: &[&[u8]]) -> Observation {
     let values: Vec<Vec<u8>> = values.iter().map(|value| value.to_vec()).collect();
@@ -136,7 +144,11 @@ pub fn elsewhere(place: Place, name: &str, values: &[Vec<u8>], control: &[Vec<u8
 }
 
 pub fn aliased(servers: Vec<ServerAnswer>) -> Observation {
-    Observation { aliases: vec!["acme.dcv.example.net".into()], ..seen(servers) }
+    aliased_to("acme.dcv.example.net", servers)
+}
+
+pub fn aliased_to(target: &str, servers: Vec<ServerAnswer>) -> Observation {
+    Observation { aliases: vec![target.into()], ..seen(servers) }
 }
 
 /// What a check knows besides the challenge in these tests: an earlier claim of the same holder.
@@ -203,11 +215,8 @@ fn place_causes() -> Vec<(Code, Observation)> {
             },
         ),
         (Code::OversizeAnswer, {
-            let mut much = answer(1, 0, vec![text("one of many")]);
-            if let Reply::Message { oversize, .. } = &mut much.reply {
-                *oversize = true;
-            }
-            seen(vec![much])
+            let values = (1..=81).map(|n| text(&format!("record {n} of many"))).collect();
+            seen(vec![oversize(answer(1, 0, values))])
         }),
         (Code::BlockedAddress, {
             let mut inside = server(1, Reply::Blocked);
@@ -276,4 +285,20 @@ fn trouble_causes() -> Vec<(Code, Observation)> {
 /// One observation for each cause.
 pub fn of_every_cause() -> Vec<(Code, Observation)> {
     [value_causes(), place_causes(), trouble_causes()].concat()
+}
+
+/// More observations of some causes, of which one example says too little.
+pub fn further_examples() -> Vec<(Code, Observation)> {
+    let value = challenge().record_value;
+    let other = super::challenge(9).record_value;
+    let near = |wrong: String| with(&[b"v=spf1 -all", wrong.as_bytes()]);
+    vec![
+        (Code::NoTxtAtName, seen(vec![answer(1, 0, vec![]), fault(2, NetworkFault::Timeout)])),
+        (Code::WrongValue, near(format!("{value}."))),
+        (Code::WrongValue, near(format!("TXT \"{value}\""))),
+        (Code::WrongValue, near(value.replacen("qc", "q\u{441}", 1))),
+        (Code::WrongValue, with(&[other.as_bytes()])),
+        (Code::ValuePrefixMissing, near(value.replace('=', "%3D"))),
+        (Code::CnameDangling, aliased_to(&format!("{value}.acme.com"), denies())),
+    ]
 }

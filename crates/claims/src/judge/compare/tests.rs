@@ -1,3 +1,4 @@
+use super::notation::Notation;
 use super::*;
 use crate::{ChallengeTemplates, Scope, Token};
 
@@ -10,7 +11,13 @@ fn challenge() -> Challenge {
 }
 
 fn flaw(value: impl AsRef<[u8]>) -> Option<Flaw> {
-    Wanted::of(&challenge()).flaw(value.as_ref())
+    Wanted::of(&challenge()).flaw(&Sample::of(value.as_ref()))
+}
+
+/// Of a value that has no flaw.
+fn imitation(value: impl AsRef<[u8]>) -> Option<Flaw> {
+    assert_eq!(flaw(&value), None);
+    Wanted::of(&challenge()).imitation(&Sample::of(value.as_ref()))
 }
 
 #[test]
@@ -51,7 +58,6 @@ fn characters_that_nobody_sees_are_named_with_their_place() {
     }
     let latin = [value.as_bytes(), b"\xa0"].concat();
     assert_eq!(flaw(latin), Some(Flaw::Space { what: '\u{a0}', place: end }));
-    assert_eq!(name_of('\u{200b}'), "a zero-width space (U+200B)");
 }
 
 #[test]
@@ -62,9 +68,12 @@ fn a_space_that_the_value_needs_is_missed() {
         templates.challenge(Scope::Apex, &"acme.com".parse().unwrap(), Token::from_bytes([1; 20]));
     let wanted = Wanted::of(&challenge);
     let without = challenge.record_value.replace(' ', "");
-    assert_eq!(wanted.flaw(without.as_bytes()), Some(Flaw::SpaceMissing { place: 39 }));
+    assert_eq!(wanted.flaw(&Sample::of(without.as_bytes())), Some(Flaw::SpaceMissing { place: 39 }));
     let early = challenge.record_value.replace(" expiry=never", "");
-    assert_eq!(wanted.flaw(early.as_bytes()), Some(Flaw::Truncated { kept: 38, beginning: true }));
+    assert_eq!(
+        wanted.flaw(&Sample::of(early.as_bytes())),
+        Some(Flaw::Truncated { kept: 38, beginning: true })
+    );
 }
 
 #[test]
@@ -111,11 +120,168 @@ fn pieces_are_recognised_from_eight_random_letters_on() {
 }
 
 #[test]
-fn values_of_others_and_longer_ones_are_simply_wrong() {
+fn a_value_that_a_page_cut_off_is_a_piece() {
     let value = challenge().record_value;
+    for wrong in [format!("{}...", &value[..30]), format!("{}\u{2026}", &value[..30])] {
+        assert_eq!(flaw(&wrong), Some(Flaw::Truncated { kept: 30, beginning: true }), "{wrong}");
+    }
+}
+
+#[test]
+fn characters_written_as_codes_are_read() {
+    let value = challenge().record_value;
+    let token = challenge().token;
+    let prefix = |with: &str| format!("deed-domain-claim{with}{token}");
+    for (wrong, notation, code, in_prefix) in [
+        (prefix("%3D"), Notation::Url, "%3D", true),
+        (prefix("%3d"), Notation::Url, "%3d", true),
+        (prefix("%253D"), Notation::Url, "%25", true),
+        (prefix("&#61;"), Notation::Html, "&#61;", true),
+        (prefix("&equals;"), Notation::Html, "&equals;", true),
+        (prefix("=3D"), Notation::Mail, "=3D", false),
+        (prefix("\\061"), Notation::ZoneFile, "\\061", true),
+        (prefix("%3D") + ".", Notation::Url, "%3D", false),
+        (format!("%22{}%22", value.replace('-', "%2D")), Notation::Url, "%22", false),
+        (format!("%22{}%22", prefix("%3D")), Notation::Url, "%22", false),
+    ] {
+        let code = code.to_owned();
+        assert_eq!(flaw(&wrong), Some(Flaw::Encoded { notation, code, in_prefix }), "{wrong}");
+    }
+}
+
+#[test]
+fn what_stands_around_the_value_is_told_from_it() {
+    let value = challenge().record_value;
+    for (before, after) in [
+        ("", "."),
+        ("", ";"),
+        ("", ".example.com."),
+        ("", ".acme.com"),
+        ("<", ">"),
+        ("(", ")"),
+        ("[", "]"),
+        ("{", "}"),
+        ("x", ""),
+        ("", "x"),
+        ("", "  ; expires never"),
+        ("", " # for the domain"),
+        ("TXT ", ""),
+        ("TXT=", ""),
+        ("\"TXT ", "\""),
+        ("IN TXT \"", "\""),
+        ("3600 IN TXT ", ""),
+        ("3600 ", ""),
+        ("@ IN TXT \"", "\""),
+        ("Value: ", ""),
+        ("&lt;", "&gt;"),
+        ("%22", "%22%20comment"),
+        ("\u{2014} ", " \u{2014}"),
+    ] {
+        let around = Some(Flaw::Surrounded { before: before.to_owned(), after: after.to_owned() });
+        assert_eq!(imitation(format!("{before}{value}{after}")), around);
+        assert_eq!(imitation(format!("{before}{}{after}", value.to_uppercase())), around);
+    }
+}
+
+#[test]
+fn one_wrong_letter_of_the_random_part_is_found() {
+    let value = challenge().record_value.to_string();
+    assert_eq!(&value[18..26], "aeaqcaib");
+    let with = |letters: &str| format!("{}{letters}{}", &value[..18], &value[26..]);
+    for (wrong, edit, place, found, expected) in [
+        (with("aeaqcxib"), Edit::Changed, 24, Some('x'), Some('a')),
+        (with("aeaqcab"), Edit::Missing, 25, Some('b'), Some('i')),
+        (with("aeaqcaxib"), Edit::Extra, 25, Some('x'), Some('i')),
+        (with("aeaqcaiib"), Edit::Extra, 26, Some('i'), Some('b')),
+        (with("aeaqciab"), Edit::Swapped, 24, Some('i'), Some('a')),
+        (with("aeaqca1b"), Edit::Changed, 25, Some('1'), Some('i')),
+        (with("aeaqcalb"), Edit::Changed, 25, Some('l'), Some('i')),
+        (with("\u{430}eaqcaib"), Edit::Changed, 19, Some('\u{430}'), Some('a')),
+        (with("ae\u{430}qcaib"), Edit::Changed, 21, Some('\u{430}'), Some('a')),
+    ] {
+        assert_eq!(imitation(&wrong), Some(Flaw::Mistyped { edits: 1, edit: Some(edit) }), "{wrong}");
+        let difference = Wanted::of(&challenge()).difference(wrong.as_bytes());
+        assert_eq!(difference, Some(Difference { place, found, expected }), "{wrong}");
+    }
+}
+
+#[test]
+fn several_wrong_letters_are_counted_up_to_a_quarter() {
+    let value = challenge().record_value.to_string();
+    let wrong = |count: usize| format!("{}{}", &value[..50 - count], "8".repeat(count));
+    for edits in 2..=8 {
+        assert_eq!(imitation(wrong(edits)), Some(Flaw::Mistyped { edits, edit: None }));
+    }
+    assert_eq!(imitation(wrong(9)), None);
+    // Marks, white space and case are not counted.
+    let marked = format!("\"{} \"", value.to_uppercase().replacen("QC", "QX", 1));
+    assert_eq!(imitation(marked), Some(Flaw::Mistyped { edits: 1, edit: None }));
+    let dotted = format!("{}.", value.replacen("qc", "qx", 1));
+    assert_eq!(imitation(dotted), Some(Flaw::Mistyped { edits: 2, edit: None }));
+}
+
+#[test]
+fn the_value_of_another_claim_is_recognised_by_its_beginning() {
+    let challenge = challenge();
+    let wanted = Wanted::of(&challenge);
     let other = Token::from_bytes([9; 20]);
-    for wrong in [format!("x{value}"), format!("{value}x"), format!("deed-domain-claim={other}")] {
-        assert_eq!(flaw(&wrong), None, "{wrong}");
+    for (value, as_long) in [
+        (format!("deed-domain-claim={other}"), true),
+        (format!("\"DEED-DOMAIN-CLAIM={other}\""), true),
+        ("deed-domain-claim=your-token-here".to_owned(), false),
+    ] {
+        assert_eq!(imitation(&value), None, "{value}");
+        assert_eq!(
+            wanted.other_token(&Sample::of(value.as_bytes())),
+            Some(Flaw::OtherToken { as_long }),
+            "{value}"
+        );
+    }
+    for stranger in ["", "deed-domain-claim=", "v=spf1 -all", "deed-site-verification=x"] {
+        assert_eq!(wanted.other_token(&Sample::of(stranger.as_bytes())), None, "{stranger}");
+    }
+}
+
+#[test]
+fn a_name_that_is_the_value_is_recognised() {
+    let challenge = challenge();
+    let (wanted, value, token) = (Wanted::of(&challenge), &*challenge.record_value, challenge.token.as_str());
+    for name in [
+        value.to_owned(),
+        value.to_uppercase(),
+        format!("{value}.acme.com"),
+        format!("{value}._deed.acme.com"),
+        format!("{value}.com"),
+        format!("{value}.example.net"),
+        value.replace('=', "\\="),
+        value.replace('=', "\\061"),
+        format!("\"{value}\".acme.com"),
+        format!("\\\"{value}\\\".acme.com"),
+        format!("{token}.acme.com"),
+        format!("txt\\032{value}.acme.com"),
+        format!("{}.acme.com", value.replacen("qc", "qx", 1)),
+    ] {
+        assert!(wanted.is_name(&name), "{name}");
+    }
+    let other = Token::from_bytes([9; 20]);
+    for name in
+        ["acme.com", "_deed.acme.com", "deed-domain-claim.acme.com", "", ".", &format!("{other}.dcv.net")]
+    {
+        assert!(!wanted.is_name(name), "{name}");
+    }
+}
+
+#[test]
+fn short_values_are_not_recognised_in_names() {
+    let given = Challenge {
+        record_name: "_gh.acme.com".into(),
+        record_value: "verify".into(),
+        token: Token::from_bytes([0; 20]),
+    };
+    let wanted = Wanted::of(&given);
+    assert!(wanted.is_name("verify.acme.com") && wanted.is_name("verify"));
+    for name in ["verify.vendor.net", "verifx.acme.com", "my-verify.acme.com"] {
+        assert!(!wanted.is_name(name), "{name}");
     }
 }
 
@@ -124,15 +290,19 @@ fn two_records_make_the_value_in_either_order() {
     let challenge = challenge();
     let (wanted, value) = (Wanted::of(&challenge), challenge.record_value.as_bytes());
     let (first, rest) = value.split_at(30);
-    let split = Some(Flaw::Split { first: 30 });
-    assert_eq!(wanted.joined(&[first.to_vec(), rest.to_vec()]), split);
-    assert_eq!(wanted.joined(&[b"other".to_vec(), rest.to_vec(), first.to_vec()]), split);
-    assert_eq!(
-        wanted.joined(&[format!("\"{}\"", &challenge.record_value[..30]).into_bytes(), rest.to_vec()]),
-        split
-    );
-    assert_eq!(wanted.joined(&[first.to_vec(), first.to_vec()]), None);
-    assert_eq!(wanted.joined(&[first.to_vec()]), None);
+    let halves = |values: &[&[u8]]| {
+        let values: Vec<Vec<u8>> = values.iter().map(|value| value.to_vec()).collect();
+        wanted.halves(&values).map(|halves| halves.map(<[u8]>::to_vec))
+    };
+    let told = Some([first.to_vec(), rest.to_vec()]);
+    assert_eq!(halves(&[first, rest]), told);
+    assert_eq!(halves(&[b"other", rest, first]), told);
+    let quoted = format!("\"{}\"", &challenge.record_value[..30]).into_bytes();
+    assert_eq!(halves(&[&quoted, rest]), Some([quoted.clone(), rest.to_vec()]));
+    // Of two that fit the same is told in every order.
+    assert_eq!(halves(&[&quoted, rest, first]), halves(&[first, &quoted, rest]));
+    assert_eq!(halves(&[first, first]), None);
+    assert_eq!(halves(&[first]), None);
 }
 
 #[test]
@@ -143,6 +313,9 @@ fn a_value_given_as_a_whole_is_compared_in_the_same_way() {
         token: Token::from_bytes([0; 20]),
     };
     let wanted = Wanted::of(&given);
-    assert_eq!(wanted.flaw(b"0123456789abcdef"), Some(Flaw::OnlyToken));
-    assert_eq!(wanted.flaw(b"code=01234567"), Some(Flaw::Truncated { kept: 13, beginning: true }));
+    assert_eq!(wanted.flaw(&Sample::of(b"0123456789abcdef")), Some(Flaw::OnlyToken));
+    assert_eq!(
+        wanted.flaw(&Sample::of(b"code=01234567")),
+        Some(Flaw::Truncated { kept: 13, beginning: true })
+    );
 }

@@ -1,15 +1,22 @@
 //! Puts causes into words about one record: what was seen, of whom, and what to do. Everything foreign is escaped and
 //! cut, so that a message is printable ASCII of bounded length whatever the DNS says.
+mod alias;
 mod extended;
 mod record;
 mod trouble;
+mod value;
+
+use std::collections::BTreeSet;
+use std::fmt::Write as _;
 
 pub(crate) use extended::ede_name;
 
-use super::tally::said;
+use super::compare::Flaw;
+use super::tally::{Said, said, unfit};
 use super::{Case, Cause, absence::distinct};
 use crate::diagnosis::{Code, Diagnosis};
-use crate::evidence::{escaped, printable, rcode_name};
+use crate::evidence::rcode_name;
+use crate::foreign::{named, printable, verbatim};
 use crate::{NetworkFault, Reply, ServerAnswer};
 
 /// Servers named in a message.
@@ -37,7 +44,7 @@ impl<'a> Words<'a> {
     pub fn diagnosis(&self, cause: &Cause) -> Diagnosis {
         let code = cause.code();
         let (message, fix) = match cause {
-            Cause::Near(near) => self.near(&near.flaw),
+            Cause::Near(near) => self.near(near),
             Cause::Elsewhere { code, name, values } => self.elsewhere(*code, name, values),
             Cause::Plain(code) => self.plain(*code),
         };
@@ -53,13 +60,16 @@ impl<'a> Words<'a> {
         }
     }
 
-    /// Different values seen, at most three: the one that the message is about first.
+    /// Different values seen, at most three: the one that the message is about first, then the others, nearest first.
     fn observed(&self, cause: &Cause) -> Vec<String> {
         let values: Vec<&[u8]> = match cause {
             Cause::Elsewhere { values, .. } => values.iter().map(Vec::as_slice).collect(),
             Cause::Near(near) => {
-                let first = Some(near.value.as_slice()).filter(|value| !value.is_empty());
-                first.into_iter().chain(self.seen_values()).collect()
+                let rest = match &near.flaw {
+                    Flaw::Split { rest } => Some(rest.as_slice()),
+                    _ => None,
+                };
+                std::iter::once(near.value.as_slice()).chain(rest).chain(self.seen_values()).collect()
             }
             Cause::Plain(
                 Code::WrongValue
@@ -81,55 +91,79 @@ impl<'a> Words<'a> {
         observed
     }
 
+    /// All different values that count, nearest first.
     fn seen_values(&self) -> Vec<&'a [u8]> {
-        distinct(&self.case.seen.servers.iter().filter_map(said).collect::<Vec<_>>())
+        let counted: Vec<Said<'a>> = self.case.seen.servers.iter().filter_map(said).collect();
+        self.case.wanted.nearest_first(distinct(&counted))
+    }
+
+    /// The first of some values, and how many more there are.
+    fn quoted(values: &[&[u8]]) -> String {
+        let mut shown: Vec<String> =
+            values.iter().take(VALUES).map(|value| format!("`{}`", printable(value))).collect();
+        if values.len() > VALUES {
+            shown.push(format!("and {} more", values.len() - VALUES));
+        }
+        shown.join(", ")
     }
 
     /// The record's name.
     fn record(&self) -> String {
-        format!("`{}`", escaped(self.case.challenge.record_name.as_bytes(), OWN))
+        format!("`{}`", verbatim(&self.case.challenge.record_name, OWN))
     }
 
     /// The value that is expected.
     fn value(&self) -> String {
-        format!("`{}`", escaped(self.case.challenge.record_value.as_bytes(), OWN))
-    }
-
-    fn value_length(&self) -> usize {
-        self.case.challenge.record_value.chars().count()
+        format!("`{}`", verbatim(&self.case.challenge.record_value, OWN))
     }
 
     /// The names of servers, at most four.
-    fn names(answers: &[&ServerAnswer]) -> String {
-        let mut names: Vec<String> = vec![];
-        for answer in answers {
-            let name = printable(answer.server.as_bytes());
-            if !names.contains(&name) {
-                names.push(name);
+    fn names<'s>(answers: impl IntoIterator<Item = &'s ServerAnswer>) -> String {
+        listed(answers.into_iter().map(|answer| named(&answer.server)))
+    }
+
+    /// Who says it, who says something else, and who says nothing that counts.
+    fn said_by(&self, it: impl Fn(&Said<'_>) -> bool) -> String {
+        let seen = &self.case.seen.servers;
+        let (with, without): (Vec<_>, Vec<_>) =
+            seen.iter().filter_map(|answer| Some((answer, it(&said(answer)?)))).partition(|(_, it)| *it);
+        let mut text = String::new();
+        for (verb, answers) in [("Said by", with), ("Not said by", without)] {
+            if !answers.is_empty() {
+                let names = Self::names(answers.into_iter().map(|(answer, _)| answer));
+                // Writing to a string cannot fail, here and below.
+                let _ = write!(text, " {verb}: {names}.");
             }
         }
-        listed(&names)
+        let unfit: Vec<String> = seen.iter().filter(|answer| said(answer).is_none()).map(result).collect();
+        if !unfit.is_empty() {
+            let _ = write!(text, " No usable answer: {}.", listed(unfit));
+        }
+        text
     }
 
-    /// The servers asked.
-    fn servers(&self) -> String {
-        Self::names(&self.case.seen.servers.iter().collect::<Vec<_>>())
+    /// The same, of whatever the servers say that is no other value.
+    fn said_by_all(&self) -> String {
+        self.said_by(|_| true)
     }
 
-    /// ` Asked: ns1, ns2.`
-    fn asked(&self) -> String {
-        format!(" Asked: {}.", self.servers())
-    }
-
-    /// What each server said instead of an answer, at most four.
-    fn results(answers: &[ServerAnswer]) -> String {
-        let results: Vec<String> = answers.iter().filter(|a| said(a).is_none()).map(result).collect();
-        listed(&results)
+    /// What servers said instead of an answer, those with one cause apart from the others.
+    fn failures(answers: &[ServerAnswer], code: Code) -> String {
+        let of = |this: bool| {
+            let failed =
+                answers.iter().filter(move |answer| unfit(answer).is_some_and(|why| (why == code) == this));
+            failed.map(result).collect::<Vec<_>>()
+        };
+        match (of(true), of(false)) {
+            (these, others) if others.is_empty() => listed(these),
+            (these, others) if these.is_empty() => listed(others),
+            (these, others) => format!("{}. No usable answer either: {}", listed(these), listed(others)),
+        }
     }
 
     /// Where the servers were asked in the end.
     fn end(&self) -> Option<String> {
-        self.case.seen.aliases.last().map(|end| format!("`{}`", printable(end.as_bytes())))
+        self.case.seen.aliases.last().map(|end| format!("`{}`", named(end)))
     }
 
     /// The name at which the servers were asked in the end.
@@ -144,7 +178,7 @@ impl<'a> Words<'a> {
         match self.case.seen.zone.as_deref() {
             None => "the zone".to_owned(),
             Some("" | ".") => "the root zone".to_owned(),
-            Some(zone) => format!("`{}`", printable(zone.as_bytes())),
+            Some(zone) => format!("`{}`", named(zone)),
         }
     }
 
@@ -152,34 +186,39 @@ impl<'a> Words<'a> {
     fn relative(&self) -> Option<String> {
         let name = self.case.challenge.record_name.strip_suffix(self.case.seen.zone.as_deref()?)?;
         let name = name.strip_suffix('.').filter(|name| !name.is_empty())?;
-        Some(format!("`{}`", escaped(name.as_bytes(), OWN)))
+        Some(format!("`{}`", verbatim(name, OWN)))
+    }
+
+    /// What to enter as a record's name.
+    fn name_to_enter(&self) -> String {
+        let record = self.record();
+        match self.relative() {
+            Some(relative) => format!("{relative} ({record} in an editor that wants full names)"),
+            None => format!("{record} (without the domain's own name in an editor that appends it)"),
+        }
     }
 
     /// What has to be published.
     fn add(&self) -> String {
-        let add = format!("Add a TXT record {} with the value {}.", self.record(), self.value());
-        match self.relative() {
-            Some(relative) if self.case.seen.aliases.is_empty() => {
-                format!(
-                    "{add} If your DNS editor appends {} by itself, enter {relative} as its name.",
-                    self.zone()
-                )
-            }
-            _ => add,
-        }
+        format!(
+            "At your DNS provider, add a record: type TXT, name {}, value {}.",
+            self.name_to_enter(),
+            self.value()
+        )
     }
 }
 
 /// What a server said instead of an answer.
 fn result(answer: &ServerAnswer) -> String {
-    let name = printable(answer.server.as_bytes());
+    let name = named(&answer.server);
     let what = match &answer.reply {
         Reply::Blocked => match answer.address {
             Some(address) => return format!("{name} ({address})"),
             None => "not asked".to_owned(),
         },
+        // Nothing was sent.
+        Reply::Fault(_) if answer.address.is_none() => "no address found".to_owned(),
         Reply::Fault(NetworkFault::Timeout) => format!("no answer in {} ms", answer.ms),
-        Reply::Fault(NetworkFault::Unreachable) if answer.address.is_none() => "no address".to_owned(),
         Reply::Fault(NetworkFault::Unreachable) => "unreachable".to_owned(),
         Reply::Fault(NetworkFault::Malformed) => "malformed answer".to_owned(),
         Reply::Fault(NetworkFault::TruncatedNoTcp) => "truncated, no TCP".to_owned(),
@@ -195,8 +234,9 @@ fn result(answer: &ServerAnswer) -> String {
     format!("{name} ({what})")
 }
 
-/// `a, b, c, d and 3 more`
-fn listed(items: &[String]) -> String {
+/// `a, b, c, d and 3 more`, each once, in an order of their own: that of servers is another each time.
+fn listed(items: impl IntoIterator<Item = String>) -> String {
+    let items: BTreeSet<String> = items.into_iter().collect();
     if items.is_empty() {
         return "none".to_owned();
     }

@@ -1,11 +1,16 @@
-//! What passes by itself or is the servers' business, said so that whoever runs them can mend it.
+//! Causes that lie with servers or networks: what each server answered, and what the DNS provider has to repair.
+use std::net::IpAddr;
+
 use super::super::confirm::{OURSELVES, sees};
 use super::super::tally::{Tally, said};
-use super::{Sentences, Words, listed, printable, span};
+use super::{Sentences, Words, listed, span};
 use crate::diagnosis::Code;
-use crate::{ProbeFailure, Reply, Security, ServerAnswer};
+use crate::evidence::rcode_name;
+use crate::foreign::{named, printable};
+use crate::{AliasOrigin, NetworkFault, ProbeFailure, Reply, Security, ServerAnswer};
 
-const AGAIN: &str = "Nothing to change for the record itself: it is looked for again automatically.";
+/// What happens by itself; what the tenant has to do comes behind it.
+const AGAIN: &str = "The check is repeated automatically.";
 
 impl Words<'_> {
     pub(super) fn of_trouble(&self, code: Code) -> Sentences {
@@ -17,28 +22,30 @@ impl Words<'_> {
             Code::VantageDisagreement => self.vantages(),
             Code::BudgetExhausted => (
                 format!(
-                    "The check of {} took more than one check may use: it ended after {} questions and {} ms.",
+                    "The check of {} reached the limits of one check and ended after {} questions and {} ms.",
                     self.place(),
                     seen.queries,
                     seen.took_ms
                 ),
                 format!(
-                    "{AGAIN} If this goes on, see to it that fewer referrals, aliases and unreachable servers stand in the way to the name."
+                    "{AGAIN} If this goes on, publish the TXT record at {} itself and not behind CNAME records, and ask the \
+                     DNS provider whether all of its name servers answer.",
+                    self.record()
                 ),
             ),
             Code::NameRefused => {
                 let why = match &seen.failure {
-                    Some(ProbeFailure::NameRefused(why)) => super::escaped(why.as_bytes(), 300),
-                    _ => "its rules have changed".to_owned(),
+                    Some(ProbeFailure::NameRefused(why)) => crate::foreign::escaped(why.as_bytes(), 300),
+                    _ => "the rules for names have changed".to_owned(),
                 };
                 (
-                    format!("The name of {} may no longer be claimed: {why}.", self.record()),
+                    format!("The domain name of {} may not be claimed any more: {why}.", self.record()),
                     "Claim another name.".to_owned(),
                 )
             }
             Code::Internal => (
-                format!("{} could not be checked because of trouble on our side.", self.record()),
-                "Nothing to change: the check is made again as soon as that is over.".to_owned(),
+                format!("{} could not be checked because of a problem on our side.", self.record()),
+                "Nothing to change: the check is repeated as soon as the problem is solved.".to_owned(),
             ),
             _ => self.silent(code),
         }
@@ -48,99 +55,172 @@ impl Words<'_> {
     fn silent(&self, code: Code) -> Sentences {
         let seen = self.case.seen;
         let first = self.tally();
+        if first.shown && code == Code::Timeout && seen.findings.alias_origin == AliasOrigin::Unknown {
+            return self.origin_unknown(first);
+        }
         if first.answering > 0 && self.is_unvalidated() {
-            return self.unvalidated(first);
+            return self.unvalidated(code, first);
         }
         let again = seen.confirmation.repeated.as_deref().unwrap_or_default();
         if first.answering > 0 && !again.is_empty() {
             return self.unrepeated(code, first, again);
         }
-        let (place, results) = (self.place(), Self::results(&seen.servers));
-        let parents = match &seen.failure {
-            Some(ProbeFailure::NoDelegation(_) | ProbeFailure::ParentRefused(_)) => true,
-            _ => seen.servers.is_empty() && code != Code::NsWithoutAddress,
+        match &seen.failure {
+            Some(ProbeFailure::NoDelegation(_) | ProbeFailure::ParentRefused(_)) => self.parents(),
+            _ if seen.servers.is_empty() && code != Code::NsWithoutAddress => self.parents(),
+            _ => self.unanswered(code),
+        }
+    }
+
+    /// Servers of the zones above did not say whose the name is.
+    fn parents(&self) -> Sentences {
+        let said = match &self.case.seen.failure {
+            Some(ProbeFailure::ParentRefused(rcode)) => format!("answered only {}", rcode_name(*rcode)),
+            Some(ProbeFailure::NoDelegation(NetworkFault::EdnsBroken)) => {
+                "do not answer questions with EDNS".to_owned()
+            }
+            Some(ProbeFailure::NoDelegation(NetworkFault::TruncatedNoTcp)) => {
+                "do not answer over TCP".to_owned()
+            }
+            Some(ProbeFailure::NoDelegation(NetworkFault::Malformed)) => "sent no valid answer".to_owned(),
+            _ => "did not answer".to_owned(),
         };
-        let whose = if parents {
-            "servers of the zones above".to_owned()
-        } else {
-            format!("name servers of {}", self.zone())
-        };
-        let each = if seen.servers.is_empty() { String::new() } else { format!(": {results}") };
-        let (message, fix) = match code {
+        (
+            format!(
+                "The name servers of {} could not be found: the servers of a zone above {said}.",
+                self.place()
+            ),
+            format!(
+                "{AGAIN} If this goes on for hours, ask the domain's registrar whether the domain works."
+            ),
+        )
+    }
+
+    /// None of the zone's servers gave an answer that counts.
+    fn unanswered(&self, code: Code) -> Sentences {
+        let (place, zone) = (self.place(), self.zone());
+        let failures = Self::failures(&self.case.seen.servers, code);
+        let each = if self.case.seen.servers.is_empty() { String::new() } else { format!(": {failures}") };
+        match code {
             Code::NsWithoutAddress => (
-                format!("The name servers listed for {place} have no address{each}."),
-                "Give the listed name servers addresses, or delegate the domain to ones that have them.".to_owned(),
+                format!("No address was found for the name servers of {zone}{each}."),
+                format!(
+                    "At the registrar of the domain, change the name servers of {zone} to the ones that your DNS provider names."
+                ),
             ),
             Code::LameDelegation => (
-                format!("The {whose} are listed for it but do not serve it{each}."),
-                "Set the zone up on the listed name servers, or correct the delegation at the registrar.".to_owned(),
+                format!("Name servers are listed for {zone} that do not serve it{each}."),
+                format!(
+                    "In the account at your DNS provider, check that {zone} is there and active. If it is, change the name servers \
+                     at the registrar to the ones that your DNS provider names."
+                ),
             ),
             Code::Refused => (
-                format!("The {whose} refuse to answer for {place}{each}."),
-                "Ask the DNS host whether the zone is set up there and may be asked by everybody.".to_owned(),
+                format!("The name servers of {zone} refuse to answer for {place}{each}."),
+                format!(
+                    "In the account at your DNS provider, check that {zone} is there and active. If it is, ask the provider why \
+                     its name servers refuse questions."
+                ),
             ),
             Code::Servfail => (
-                format!("The {whose} fail to answer for {place}{each}."),
-                "If this goes on, ask the DNS host to repair the zone.".to_owned(),
+                format!("The name servers of {zone} fail to answer for {place}{each}."),
+                format!("{AGAIN} If this goes on for an hour, send this message to your DNS provider."),
             ),
             Code::EdnsBroken => (
-                format!("The {whose} do not get along with EDNS when asked for {place}{each}."),
-                "Update the name servers, or the firewall before them: they have to answer questions with EDNS (RFC 6891).".to_owned(),
+                format!("The name servers of {zone} do not answer questions with EDNS for {place}{each}."),
+                "Send this message to your DNS provider: its name servers, or a firewall before them, have to answer questions with EDNS (RFC 6891)."
+                    .to_owned(),
             ),
             Code::TruncatedNoTcp => (
-                format!("The answer for {place} is too big for UDP, and the {whose} do not accept TCP{each}."),
-                "Remove old TXT records at the name, or open port 53 for TCP at the name servers (RFC 7766).".to_owned(),
+                format!("The answer for {place} is too long for UDP, and the name servers of {zone} do not answer over TCP{each}."),
+                "Delete TXT records at this name that are not used any more. If that is not enough, ask your DNS provider to have \
+                 its name servers answer over TCP, port 53 (RFC 7766)."
+                    .to_owned(),
             ),
-            _ => (format!("No answer came from the {whose} for {place}{each}."), AGAIN.to_owned()),
-        };
-        (message, fix)
+            _ => (
+                format!("No answer came from the name servers of {zone} for {place}{each}."),
+                format!(
+                    "{AGAIN} If this goes on for an hour, send this message to your DNS provider: its name servers have to answer \
+                     questions from everywhere."
+                ),
+            ),
+        }
     }
 
     fn tally(&self) -> Tally {
         Tally::of(&self.case.seen.servers, self.case.wanted.value)
     }
 
-    /// The first look was answered, the second was not.
+    /// Nobody could tell whether the zone is signed.
     fn is_unvalidated(&self) -> bool {
         let validation = self.case.seen.confirmation.validation.as_ref();
         validation.is_some_and(|v| v.security == Security::Indeterminate)
     }
 
+    /// What the first look found.
+    fn at_first(&self, first: Tally) -> String {
+        let what = if first.shown { "was found" } else { "was not found" };
+        format!("The record {what} at {}", self.place())
+    }
+
+    /// The value stands behind an alias, and nobody said whether a wildcard makes that alias.
+    fn origin_unknown(&self, first: Tally) -> Sentences {
+        (
+            format!(
+                "{}. Whether a wildcard record makes the CNAME record there could not be found out: no name server answered for a \
+                 random name beside it.",
+                self.at_first(first)
+            ),
+            format!("{AGAIN} If this goes on for an hour, send this message to your DNS provider."),
+        )
+    }
+
     /// The servers' word is there, and nobody could tell whether it had to be signed.
-    fn unvalidated(&self, first: Tally) -> Sentences {
-        let saw = if first.shown { "was seen" } else { "was not there" };
+    fn unvalidated(&self, code: Code, first: Tally) -> Sentences {
+        if code == Code::EdnsBroken {
+            return (
+                format!(
+                    "{}, but the resolver that validates could not look it up: the name servers do not answer questions with EDNS, and \
+                     answer without it: {}.",
+                    self.at_first(first),
+                    Self::names(self.case.seen.servers.iter())
+                ),
+                format!(
+                    "{AGAIN} If this goes on for an hour, send this message to your DNS provider: its name servers have to answer \
+                     questions with EDNS (RFC 6891)."
+                ),
+            );
+        }
         let message = format!(
-            "The record {saw} at {}, but whether {} is signed by DNSSEC could not be found out: the servers of the zone or of \
-             those above it did not give their DS and DNSKEY records.",
-            self.place(),
+            "{}, but it could not be found out whether {} is signed by DNSSEC: no usable answer came for the DS and DNSKEY \
+             records, which its servers and those of the zones above it have.",
+            self.at_first(first),
             self.zone()
         );
-        let fix = format!(
-            "{AGAIN} If this goes on, ask the DNS host whether its servers answer for DS and DNSKEY."
-        );
+        let fix = format!("{AGAIN} If this goes on for an hour, send this message to your DNS provider.");
         (message, fix)
     }
 
     fn unrepeated(&self, code: Code, first: Tally, again: &[ServerAnswer]) -> Sentences {
-        let saw = if first.shown { "was seen" } else { "was not there" };
         let message = format!(
-            "The record {saw} at {}, but the second look, over TCP, was not answered: {}.",
-            self.place(),
-            Self::results(again)
+            "{}, but the second look, over TCP, got no usable answer: {}.",
+            self.at_first(first),
+            Self::failures(again, code)
         );
         let fix = match code {
-            Code::Timeout | Code::TruncatedNoTcp => {
-                "Open port 53 for TCP at the name servers (RFC 7766); the record is looked for again automatically.".to_owned()
-            }
-            _ => AGAIN.to_owned(),
+            Code::Timeout | Code::TruncatedNoTcp => format!(
+                "{AGAIN} If this goes on for an hour, send this message to your DNS provider: its name servers have to answer over \
+                 TCP, port 53 (RFC 7766)."
+            ),
+            _ => format!("{AGAIN} If this goes on for an hour, send this message to your DNS provider."),
         };
         (message, fix)
     }
 
-    /// `ns1 (serial 12)`
-    fn with_serial(&self, answer: &ServerAnswer) -> String {
-        let name = printable(answer.server.as_bytes());
-        let found = self.case.seen.findings.serials.iter().find(|serial| {
+    /// `ns1 (serial 12)`, `ns1 (192.0.2.1, serial 12)`
+    fn with_serial(&self, answer: &ServerAnswer, address: Option<IpAddr>) -> String {
+        let name = named(&answer.server);
+        let told = self.case.seen.findings.serials.iter().filter(|serial| {
             Some(serial.address) == answer.address
                 && (serial.server == answer.server || answer.server.is_empty())
         });
@@ -148,9 +228,12 @@ impl Words<'_> {
             Reply::Message { soa: Some(soa), .. } => Some(soa.serial),
             _ => None,
         };
-        match found.map(|serial| serial.serial).or(of_denial) {
-            Some(serial) => format!("{name} (serial {serial})"),
-            None => name,
+        let serial = told.map(|serial| serial.serial).max().or(of_denial);
+        match (address, serial) {
+            (Some(address), Some(serial)) => format!("{name} ({address}, serial {serial})"),
+            (Some(address), None) => format!("{name} ({address})"),
+            (None, Some(serial)) => format!("{name} (serial {serial})"),
+            (None, None) => name,
         }
     }
 
@@ -160,12 +243,21 @@ impl Words<'_> {
         for answer in answers {
             let Some(said) = said(answer) else { continue };
             let side = if said.shows(self.case.wanted.value) { &mut with } else { &mut without };
-            side.push(self.with_serial(answer));
+            side.push(answer);
         }
-        match (with.is_empty(), without.is_empty()) {
-            (true, _) => format!("missing on {}", listed(&without)),
-            (_, true) => format!("present on {}", listed(&with)),
-            _ => format!("present on {}, not yet on {}", listed(&with), listed(&without)),
+        // A name with several addresses may be on both sides.
+        let label = |answer: &&ServerAnswer, others: &[&ServerAnswer]| {
+            let both = others.iter().any(|other| other.server == answer.server);
+            self.with_serial(answer, answer.address.filter(|_| both))
+        };
+        let labelled = |side: &[&ServerAnswer], others: &[&ServerAnswer]| {
+            listed(side.iter().map(|answer| label(answer, others)))
+        };
+        let (with, without) = (labelled(&with, &without), labelled(&without, &with));
+        match (&*with, &*without) {
+            ("none", _) => format!("missing on {without}"),
+            (_, "none") => format!("present on {with}"),
+            _ => format!("present on {with}, missing on {without}"),
         }
     }
 
@@ -173,41 +265,60 @@ impl Words<'_> {
         let seen = self.case.seen;
         let first = self.tally();
         if first.answering > 0 && self.is_unvalidated() {
-            return self.unvalidated(first);
+            return self.unvalidated(Code::DnssecIndeterminate, first);
         }
         let again = seen.confirmation.repeated.as_deref().unwrap_or_default();
         let place = self.place();
-        let message = if 0 < first.showing && first.showing < first.answering {
-            format!("The name servers do not agree about {place}: {}.", self.sides(&seen.servers))
+        let message = if first.shown && !first.suffices(crate::Agreement::Strict) {
+            format!(
+                "The name servers do not agree about {place}: the record with the value {} is {}.",
+                self.value(),
+                self.sides(&seen.servers)
+            )
         } else if !again.is_empty() {
             format!(
-                "The name servers said one thing about {place} and then another; asked again, the record was {}.",
+                "The name servers gave different answers about {place} when they were asked twice. The second time the record \
+                 with the value {} was {}.",
+                self.value(),
                 self.sides(again)
             )
         } else {
-            let by = seen.confirmation.validation.as_ref().map(|v| printable(v.by.as_bytes()));
-            match by.filter(|by| by != OURSELVES) {
-                Some(by) => {
-                    format!("The name servers contradict what the resolver {by} sees at {place}, signed.")
-                }
-                None => format!("The name servers contradict a signed answer about {place}."),
-            }
+            let validation = seen.confirmation.validation.as_ref();
+            let by = validation.map(|v| v.by.as_str()).filter(|by| *by != OURSELVES);
+            let by = by
+                .map(|by| format!(" that the resolver {} has", printable(by.as_bytes())))
+                .unwrap_or_default();
+            let (signed, others) =
+                if first.shown { ("does not show", "show") } else { ("shows", "do not show") };
+            format!(
+                "The signed answer about {place}{by} {signed} the record with the value {}, and the name servers {others} it.",
+                self.value()
+            )
         };
-        (message, "Usually the record is still spreading to all servers; if this goes on, check that every server has the zone's newest version.".to_owned())
+        let fix = format!(
+            "Wait some minutes: a change takes time to reach all name servers, and {} If this goes on for an hour, ask your DNS \
+             provider why its name servers differ, and check at the registrar that no name server of an earlier provider is listed.",
+            AGAIN.replacen("The", "the", 1)
+        );
+        (message, fix)
     }
 
     fn partially_lame(&self) -> Sentences {
         let seen = self.case.seen;
-        let verb = if self.tally().shown { "show" } else { "answer for" };
+        let silent = Self::names(seen.servers.iter().filter(|answer| said(answer).is_none()));
+        let found = if self.tally().shown { "show the record" } else { "answer for the record" };
         (
             format!(
-                "Too few name servers {verb} {}: {}; listed for {} but not answering for it: {}.",
+                "Too few name servers {found} at {} with the value {}: it is {}. Listed for {}, but not serving it: {silent}.",
                 self.place(),
+                self.value(),
                 self.sides(&seen.servers),
                 self.zone(),
-                Self::results(&seen.servers)
             ),
-            "Set the zone up on every listed name server, or take those that do not answer for it out of the delegation at the registrar.".to_owned(),
+            format!(
+                "At the registrar of the domain, delete these from the list of name servers: {silent}. If your DNS provider wants them \
+                 listed, ask it why they do not serve the domain."
+            ),
         )
     }
 
@@ -225,13 +336,13 @@ impl Words<'_> {
     fn stale(&self) -> Sentences {
         let by = self.case.seen.confirmation.validation.as_ref().map(|v| printable(v.by.as_bytes()));
         let by = by.map_or_else(|| "the trusted resolver".to_owned(), |by| format!("the resolver {by}"));
-        let left = self.clears_in().map(|left| format!(" for up to {}", span(left))).unwrap_or_default();
+        let left = self.clears_in().map(|left| format!(", for up to {}", span(left))).unwrap_or_default();
         (
             format!(
-                "Published: the name servers show the record at {}. But {by} still remembers an older answer, and may{left}.",
+                "The name servers show the record at {}, but {by} does not show it yet: it may keep an older answer{left}.",
                 self.place()
             ),
-            "Nothing to change: the record is looked for again when that answer is forgotten.".to_owned(),
+            format!("Leave the record in place, and wait. {AGAIN}"),
         )
     }
 
@@ -242,21 +353,21 @@ impl Words<'_> {
         let agrees = |v: &&crate::VantageAnswer| sees(v, wanted) == Some(expected);
         let all = confirmation.vantages.len();
         let count = confirmation.vantages.iter().filter(agrees).count();
-        let others: Vec<String> = confirmation
-            .vantages
-            .iter()
-            .filter(|v| !agrees(v))
-            .map(|v| printable(v.vantage.as_bytes()))
-            .collect();
-        let verb = if expected { "Seen" } else { "Seen to be gone" };
+        let others =
+            confirmation.vantages.iter().filter(|v| !agrees(v)).map(|v| printable(v.vantage.as_bytes()));
+        let what = if expected { "seen" } else { "seen to be gone" };
         (
             format!(
-                "{verb} from {count} of {all} places at {}, and {} have to agree. Not from: {}.",
+                "The record at {} is {what} from {count} of {all} places, and {} are needed. Not from: {}.",
                 self.place(),
                 confirmation.quorum,
-                listed(&others)
+                listed(others)
             ),
-            "Usually the record is still spreading; if this goes on, check that the name servers answer everybody in the same way.".to_owned(),
+            format!(
+                "Wait some minutes: a change takes time to be seen everywhere, and {} If this goes on for an hour, ask your DNS \
+                 provider whether its name servers give the same answer everywhere.",
+                AGAIN.replacen("The", "the", 1)
+            ),
         )
     }
 }

@@ -1,0 +1,184 @@
+//! Where two values differ first, and how far they are from each other.
+use super::characters::{look_alike, name_of};
+
+/// The first place at which a value is not the expected one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(in crate::judge) struct Difference {
+    /// In characters, counted from 1.
+    pub place: usize,
+    /// What stands there; none where the value has ended.
+    pub found: Option<char>,
+    /// What has to stand there; none where the value has to end.
+    pub expected: Option<char>,
+}
+
+impl Difference {
+    /// Where two values differ; none when they do not.
+    pub fn between(found: &[char], expected: &[char]) -> Option<Self> {
+        let same = found.iter().zip(expected).take_while(|(a, b)| a == b).count();
+        let (seen, wanted) = (found.get(same).copied(), expected.get(same).copied());
+        (seen != wanted).then_some(Self { place: same + 1, found: seen, expected: wanted })
+    }
+
+    /// A sentence with the place and both characters.
+    pub fn sentence(self) -> String {
+        let name = |c: Option<char>| c.map_or_else(|| "the end of the value".to_owned(), name_of);
+        let alike = match (self.found, self.expected) {
+            (Some(found), Some(expected)) if look_alike(found, expected) => "; these two look alike",
+            _ => "",
+        };
+        let (found, expected) = (name(self.found), name(self.expected));
+        format!(
+            "The first difference is at character {}: found {found}, expected {expected}{alike}.",
+            self.place
+        )
+    }
+}
+
+/// What turns a value into one that is one edit away from it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(in crate::judge) enum Edit {
+    /// One character is another.
+    Changed,
+    /// One is missing.
+    Missing,
+    /// One is too many.
+    Extra,
+    /// Two neighbours have changed places.
+    Swapped,
+}
+
+/// The one edit between two values; none when there is none, or more than one.
+pub(super) fn single_edit(found: &[char], expected: &[char]) -> Option<Edit> {
+    let at = found.iter().zip(expected).take_while(|(a, b)| a == b).count();
+    let (seen, wanted) = (&found[at..], &expected[at..]);
+    let behind = |chars: &[char], count: usize| chars.get(count..).map(<[char]>::to_vec);
+    match (behind(seen, 1), behind(wanted, 1)) {
+        (Some(a), Some(b)) if a == b => Some(Edit::Changed),
+        (_, Some(b)) if seen == b => Some(Edit::Missing),
+        (Some(a), _) if a == wanted => Some(Edit::Extra),
+        _ => {
+            let crossed = seen.len() > 1 && wanted.len() > 1 && seen[0] == wanted[1] && seen[1] == wanted[0];
+            (crossed && behind(seen, 2) == behind(wanted, 2)).then_some(Edit::Swapped)
+        }
+    }
+}
+
+/// How many characters have to be changed, put in, taken out or swapped with their neighbour (optimal string alignment) to
+/// turn one text into the other; none when it is more than `most`. Time and memory grow with the length times `most`.
+pub(super) fn distance(one: &[char], other: &[char], most: usize) -> Option<usize> {
+    if one.len().abs_diff(other.len()) > most {
+        return None;
+    }
+    let far = most + 1;
+    let width = other.len() + 1;
+    let mut before = vec![far; width];
+    let mut last: Vec<usize> = (0..width).map(|column| column.min(far)).collect();
+    let mut now = vec![far; width];
+    for (row, &a) in one.iter().enumerate() {
+        // Whatever is further from the diagonal is too far. The band moves to the right by one in each row: on its right
+        // nothing was ever written, on its left stands what was written three rows ago.
+        let (from, to) = ((row + 1).saturating_sub(most), (row + 1 + most).min(other.len()));
+        if let Some(left) = from.checked_sub(1) {
+            now[left] = far;
+        }
+        for column in from..=to {
+            let Some(left) = column.checked_sub(1) else {
+                now[0] = row + 1;
+                continue;
+            };
+            let b = other[left];
+            let mut fewest = (last[left] + usize::from(a != b)).min(last[column] + 1).min(now[left] + 1);
+            if row > 0 && left > 0 && a == other[left - 1] && one[row - 1] == b {
+                fewest = fewest.min(before[left - 1] + 1);
+            }
+            now[column] = fewest;
+        }
+        if now[from..=to].iter().all(|distance| *distance > most) {
+            return None;
+        }
+        std::mem::swap(&mut before, &mut last);
+        std::mem::swap(&mut last, &mut now);
+    }
+    last.last().copied().filter(|distance| *distance <= most)
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn chars(text: &str) -> Vec<char> {
+        text.chars().collect()
+    }
+
+    #[test]
+    fn the_first_difference_has_a_place_and_both_characters() {
+        let between = |found: &str| Difference::between(&chars(found), &chars("claim=abl"));
+        let place = |place, found, expected| Some(Difference { place, found, expected });
+        assert_eq!(between("claim=abl"), None);
+        assert_eq!(between("claim=abl."), place(10, Some('.'), None));
+        assert_eq!(between("claim=ab"), place(9, None, Some('l')));
+        assert_eq!(between("<claim=abl>"), place(1, Some('<'), Some('c')));
+        assert_eq!(
+            between("claim=ab1").map(Difference::sentence).as_deref(),
+            Some("The first difference is at character 9: found `1`, expected `l`; these two look alike.")
+        );
+    }
+
+    #[test]
+    fn one_edit_is_told_by_its_kind() {
+        let edit = |found: &str| single_edit(&chars(found), &chars("abcd"));
+        assert_eq!(edit("abXd"), Some(Edit::Changed));
+        assert_eq!(edit("acd"), Some(Edit::Missing));
+        assert_eq!(edit("abc"), Some(Edit::Missing));
+        assert_eq!(edit("abbcd"), Some(Edit::Extra));
+        assert_eq!(edit("abcdX"), Some(Edit::Extra));
+        assert_eq!(edit("acbd"), Some(Edit::Swapped));
+        for other in ["abcd", "abXY", "bacX", "", "dcba"] {
+            assert_eq!(edit(other), None, "{other}");
+        }
+    }
+
+    #[test]
+    fn distances_are_exact_up_to_their_bound() {
+        let of = |one: &str, other: &str, most| distance(&chars(one), &chars(other), most);
+        assert_eq!(of("kitten", "sitting", 3), Some(3));
+        assert_eq!(of("kitten", "sitting", 2), None);
+        assert_eq!(of("ab", "ba", 1), Some(1));
+        assert_eq!(of("", "ab", 2), Some(2));
+        assert_eq!(of("same", "same", 0), Some(0));
+    }
+
+    /// The textbook's way, without any bound.
+    fn plainly(one: &[char], other: &[char]) -> usize {
+        let mut table = vec![vec![0; other.len() + 1]; one.len() + 1];
+        for i in 0..=one.len() {
+            for j in 0..=other.len() {
+                table[i][j] = if i == 0 || j == 0 {
+                    i + j
+                } else {
+                    let mut least = (table[i - 1][j - 1] + usize::from(one[i - 1] != other[j - 1]))
+                        .min(table[i - 1][j] + 1)
+                        .min(table[i][j - 1] + 1);
+                    if i > 1 && j > 1 && one[i - 1] == other[j - 2] && one[i - 2] == other[j - 1] {
+                        least = least.min(table[i - 2][j - 2] + 1);
+                    }
+                    least
+                };
+            }
+        }
+        table[one.len()][other.len()]
+    }
+
+    proptest! {
+        #[test]
+        fn the_band_changes_no_distance(one in "[ab]{0,12}", other in "[abc]{0,12}", most in 0_usize..8) {
+            let (one, other) = (chars(&one), chars(&other));
+            let exact = plainly(&one, &other);
+            prop_assert_eq!(distance(&one, &other, most), Some(exact).filter(|exact| *exact <= most));
+            prop_assert_eq!(single_edit(&one, &other).is_some(), exact == 1);
+        }
+    }
+}
