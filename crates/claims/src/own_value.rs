@@ -1,6 +1,6 @@
 //! That evidence, which keeps a few values of each server, keeps the claim's own wherever it was seen.
 use crate::evidence::{ROWS, VALUES};
-use crate::foreign::escaped;
+use crate::foreign::{escaped, printable};
 use crate::{Challenge, Evidence, Observation, Reply, ServerAnswer, ServerEvidence};
 
 /// The value that a claim looks for.
@@ -16,21 +16,27 @@ impl<'a> Own<'a> {
         Self { value, text: escaped(value, usize::MAX) }
     }
 
-    fn place(&self, seen: &[Vec<u8>]) -> Option<usize> {
-        seen.iter().position(|value| value == self.value)
+    fn is_among(&self, seen: &[Vec<u8>]) -> bool {
+        seen.iter().any(|value| value == self.value)
     }
 
-    /// Has it among the values kept of those that were seen: in its own place, or else in that of the last.
+    /// Has it among the values kept of those that were seen, and whole: in its own place, or else in that of the last.
     fn keep(&self, seen: &[Vec<u8>], kept: &mut Vec<String>) {
-        let Some(place) = self.place(seen) else { return };
-        match kept.get_mut(place.min(VALUES - 1)) {
-            Some(text) => text.clone_from(&self.text),
-            None => kept.push(self.text.clone()),
+        if !self.is_among(seen) {
+            return;
+        }
+        let cut = printable(self.value);
+        match kept.iter().position(|text| *text == cut) {
+            Some(place) => kept[place].clone_from(&self.text),
+            None => {
+                kept.truncate(VALUES - 1);
+                kept.push(self.text.clone());
+            }
         }
     }
 
     fn keep_of_servers(&self, seen: &[ServerAnswer], kept: &mut [ServerEvidence]) {
-        let shows = |answer: &&ServerAnswer| self.place(values(&answer.reply)).is_some();
+        let shows = |answer: &&ServerAnswer| self.is_among(values(&answer.reply));
         for (answer, kept) in seen.iter().zip(kept.iter_mut()) {
             self.keep(values(&answer.reply), &mut kept.values);
         }
@@ -130,7 +136,7 @@ mod tests {
     }
 
     fn others(count: usize) -> Vec<Vec<u8>> {
-        (0..count).map(|n| format!("other {n}").into_bytes()).collect()
+        (0..count).map(|n| format!("other {n:02}").into_bytes()).collect()
     }
 
     #[test]
@@ -142,7 +148,7 @@ mod tests {
             let evidence = Evidence::of(&seen(vec![server(others(80)), server(values)]), &challenge);
             assert!(evidence.shows(&challenge), "at place {place}");
             assert_eq!(evidence.servers[1].values.len(), VALUES);
-            assert_eq!(evidence.servers[0].values, ["other 0", "other 1", "other 2"]);
+            assert_eq!(evidence.servers[0].values, ["other 00", "other 01", "other 02"]);
         }
     }
 

@@ -270,7 +270,7 @@ fn shuffled(first: &Observation, seed: &mut u64) -> Observation {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 2000, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 500, ..ProptestConfig::default() })]
 
     #[test]
     fn verdicts_keep_the_rules(
