@@ -24,13 +24,16 @@ else
 endif
 
 .PHONY: test
-test: services ## run every test
+test: services ## run every test, and fire a property-based tester at both modes for a moment
 ifeq ($(NEXTEST),yes)
 	$(SERVICES) -- $(CARGO) nextest run --workspace --no-fail-fast
 else
 	$(SERVICES) -- $(CARGO) test --workspace --no-fail-fast
 endif
 	$(CARGO) test --workspace --doc --quiet
+	$(CARGO) build --quiet --package deed
+	deploy/scripts/fuzz-api.sh embedded
+	$(SERVICES) --dev -- deploy/scripts/fuzz-api.sh server
 
 .PHONY: services
 services: toolchain ## install the servers that tests start as private instances (Debian packages)
@@ -121,9 +124,10 @@ observe: services ## run everything before a real Prometheus, break it once for 
 	$(SERVICES) --dev --control -- setpriv --pdeathsig TERM deploy/observe/observe.py $(ARGS)
 
 .PHONY: fuzz-api
-fuzz-api: toolchain ## fire a property-based tester at a running server for two minutes, with our OpenAPI
+fuzz-api: services ## fire a property-based tester at both modes, DEED_FUZZ_SECONDS (300) at each, with our OpenAPI (DEED_CONTRACTS=FOLDER: others too)
 	$(CARGO) build --quiet --package deed
-	deploy/scripts/fuzz-api.sh
+	DEED_FUZZ_SECONDS=$${DEED_FUZZ_SECONDS:-300} deploy/scripts/fuzz-api.sh embedded
+	DEED_FUZZ_SECONDS=$${DEED_FUZZ_SECONDS:-300} $(SERVICES) --dev -- deploy/scripts/fuzz-api.sh server
 
 .PHONY: fuzz
 fuzz: toolchain ## feed made-up bytes to what reads foreign input, FUZZ_SECONDS (600) for each target (TARGET=names for one)

@@ -14,6 +14,7 @@ use tracing::Span;
 use crate::auth::Caller;
 use crate::body;
 use crate::fault::{Fault, Problem};
+use crate::operation::KeptAnswers;
 use crate::query::Query;
 use crate::reply::Reply;
 use crate::request_id::RequestId;
@@ -44,6 +45,8 @@ pub struct Call {
     pub other_media: bool,
     /// The idempotency key, where the request has one.
     pub idempotency: Option<RequestKey>,
+    /// Which answers are kept under that key.
+    pub kept: KeptAnswers,
     /// Whether the answer is already kept, together with its effect.
     pub recorded: AtomicBool,
 }
@@ -85,8 +88,8 @@ impl Call {
         }
     }
 
-    /// Decides, writes, and answers with what was decided. For an idempotent request the answer is kept in the
-    /// same transaction as its effect.
+    /// Decides, writes, and answers with what was decided. For an idempotent request an answer that is kept is written
+    /// in the same transaction as its effect.
     ///
     /// # Errors
     /// The refusal of `decide`, or a fault of the store.
@@ -99,17 +102,22 @@ impl Call {
             .execute::<Reply, E>(streams, |loaded, at| {
                 let Decided { writes, reply } = decide(loaded, at)?;
                 let receipt = self
-                    .idempotency
-                    .clone()
+                    .kept_under(&reply)
+                    .cloned()
                     .filter(|_| writes.iter().any(|(_, events)| !events.is_empty()))
                     .map(|request| Receipt { request, response: reply.stored() });
                 Ok(Plan { writes, receipt, result: reply })
             })
             .await?;
-        if executed.position.is_some() && self.idempotency.is_some() {
+        if executed.position.is_some() && self.kept_under(&executed.result).is_some() {
             self.recorded.store(true, Ordering::Relaxed);
         }
         Ok(executed.result.at(executed.position))
+    }
+
+    /// The request under whose key an answer is kept; none when the request has no key or the answer is not kept.
+    fn kept_under(&self, reply: &Reply) -> Option<&RequestKey> {
+        self.idempotency.as_ref().filter(|_| self.kept.keeps(reply.status))
     }
 
     /// Decides and writes; the answer is made later, from what comes of it.

@@ -3,12 +3,16 @@ use std::sync::Arc;
 
 use actix_web::http::header::{self, HeaderValue};
 use actix_web::{HttpRequest, HttpResponse, web};
+use serde_json::json;
 use utoipa_swagger_ui::Config;
 
 use crate::operation::Style;
 use crate::pipeline;
 use crate::routes::not_allowed;
 use crate::state::AppState;
+
+/// Where the pages lie.
+const FOLDER: &str = "/docs/";
 
 /// Registers both; nothing of them is loaded from elsewhere.
 pub fn configure(config: &mut web::ServiceConfig, state: &Arc<AppState>, description: &web::Bytes) {
@@ -17,8 +21,10 @@ pub fn configure(config: &mut web::ServiceConfig, state: &Arc<AppState>, descrip
         let description = description.clone();
         async move { HttpResponse::Ok().content_type("application/json").body(description) }
     }));
-    let to_folder =
-        || async { HttpResponse::PermanentRedirect().insert_header((header::LOCATION, "/docs/")).finish() };
+    let to_folder = || async {
+        let body = json!({ "success": true, "data": { "location": FOLDER } });
+        HttpResponse::PermanentRedirect().insert_header((header::LOCATION, FOLDER)).json(body)
+    };
     // Otherwise the page shows a badge of a service elsewhere, which is told where the description lies.
     let pages = Arc::new(Config::new(["/openapi.json"]).validator_url("none"));
     let pages_of = state.clone();

@@ -1,15 +1,20 @@
-//! The same request twice: the stored answer again, whichever replica it reaches.
+//! The same request twice: one effect and the stored answer to it, whichever replica it reaches. What tells of the moment
+//! is not stored: the request is carried out anew.
+use std::borrow::Cow;
 use std::time::Duration as StdDuration;
 
+use actix_web::http::StatusCode;
 use actix_web::http::header::{HeaderMap, HeaderName};
 use chrono::Duration;
 use deed_claims::WorkspaceId;
 use deed_store::{Begin, KeyId, Receipt, RequestKey, StoredResponse};
+use serde_json::{Number, Value};
 use sha2::{Digest, Sha256};
 use tokio::time::Instant;
 
 use crate::auth::{Repeated, only};
 use crate::fault::Fault;
+use crate::operation::KeptAnswers;
 use crate::reply::Reply;
 use crate::state::AppState;
 
@@ -48,6 +53,45 @@ pub fn key(headers: &HeaderMap, key_id: &KeyId) -> Result<Option<RequestKey>, Fa
     Ok(Some(RequestKey { key_id: key_id.clone(), idempotency_key: bare.to_owned() }))
 }
 
+/// A body by what it says: JSON in one notation, with sorted keys, without white space, with integers written as such;
+/// anything else as it is. Bodies that the service reads as the same value are the same.
+pub fn by_value(body: &[u8]) -> Cow<'_, [u8]> {
+    let Ok(mut value) = serde_json::from_slice::<Value>(body) else { return body.into() };
+    // As long as no crate of the build has maps keep their order, they are sorted anyway.
+    value.sort_all_objects();
+    normalise_numbers(&mut value);
+    serde_json::to_vec(&value).map_or(Cow::Borrowed(body), Cow::Owned)
+}
+
+/// Writes `1.0`, `1e0` and `-0` as the integers they are.
+fn normalise_numbers(value: &mut Value) {
+    match value {
+        Value::Array(items) => items.iter_mut().for_each(normalise_numbers),
+        Value::Object(fields) => fields.values_mut().for_each(normalise_numbers),
+        Value::Number(number) => *number = normalised(number),
+        Value::Null | Value::Bool(_) | Value::String(_) => {}
+    }
+}
+
+fn normalised(number: &Number) -> Number {
+    const TWO_TO_63: f64 = 9_223_372_036_854_775_808.0;
+    let Some(float) = number.as_f64().filter(|float| number.is_f64() && float.fract() == 0.0) else {
+        return number.clone();
+    };
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "whole numbers within the range of the type"
+    )]
+    if (-TWO_TO_63..TWO_TO_63).contains(&float) {
+        Number::from(float as i64)
+    } else if (TWO_TO_63..2.0 * TWO_TO_63).contains(&float) {
+        Number::from(float as u64)
+    } else {
+        number.clone()
+    }
+}
+
 /// Tells requests apart: method, path with query, workspace, body.
 pub fn fingerprint(method: &str, target: &str, workspace: &WorkspaceId, body: &[u8]) -> [u8; 32] {
     let mut hash = Sha256::new();
@@ -60,15 +104,21 @@ pub fn fingerprint(method: &str, target: &str, workspace: &WorkspaceId, body: &[
 
 impl AppState {
     /// Begins an idempotent request; waits a while for one that is being carried out.
-    pub(crate) async fn enter(&self, request: &RequestKey, fingerprint: [u8; 32]) -> Result<Entry, Fault> {
+    pub(crate) async fn enter(
+        &self,
+        request: &RequestKey,
+        fingerprint: [u8; 32],
+        kept: KeptAnswers,
+    ) -> Result<Entry, Fault> {
         let deadline = Instant::now() + PATIENCE;
         let mut pause = StdDuration::from_millis(20);
         loop {
             let now = self.clock.now();
             let begun = self.idempotency.begin(request, fingerprint, now, now + RUN, now - KEPT).await?;
             match begun {
-                Begin::Started => return Ok(Entry::Run),
-                Begin::Answered(response) => return Ok(Entry::Replay(response)),
+                Begin::Answered(response) if keeps(kept, &response) => return Ok(Entry::Replay(response)),
+                // What is not kept now may have been kept by an older version.
+                Begin::Started | Begin::Answered(_) => return Ok(Entry::Run),
                 Begin::Mismatch => return Err(Fault::IdempotencyConflict),
                 Begin::Running if Instant::now() >= deadline || self.stop.is_cancelled() => {
                     return Err(Fault::IdempotencyInProgress);
@@ -81,15 +131,14 @@ impl AppState {
         }
     }
 
-    /// Ends an idempotent request whose answer is not kept yet: a passing failure is forgotten so that it can be
-    /// tried again, anything else is kept.
-    pub(crate) async fn leave(&self, request: &RequestKey, reply: &Reply) {
-        let passing = reply.status.is_server_error() || reply.status.as_u16() == 429;
-        let done = if passing {
-            self.idempotency.abandon(request).await
-        } else {
+    /// Ends an idempotent request whose answer was not written with its effect: the answer to an effect is kept, and
+    /// after any other the request can be carried out anew.
+    pub(crate) async fn leave(&self, request: &RequestKey, reply: &Reply, kept: KeptAnswers) {
+        let done = if kept.keeps(reply.status) {
             let receipt = Receipt { request: request.clone(), response: reply.stored() };
             self.idempotency.complete(&receipt).await
+        } else {
+            self.idempotency.abandon(request).await
         };
         if let Err(error) = done {
             // The answer stands; a repetition finds a run that looks dead once its time is over.
@@ -97,6 +146,13 @@ impl AppState {
         }
     }
 }
+
+fn keeps(kept: KeptAnswers, stored: &StoredResponse) -> bool {
+    StatusCode::from_u16(stored.status).is_ok_and(|status| kept.keeps(status))
+}
+
+#[cfg(test)]
+mod table;
 
 #[cfg(test)]
 mod tests {
@@ -133,9 +189,57 @@ mod tests {
             fingerprint("POST", "/v1/domains?", &a, b"{}"),
             fingerprint("POST", "/v1/domains", &b, b"{}"),
             fingerprint("POST", "/v1/domains", &a, b"{} "),
+            fingerprint("POST", "/v1/domains/", &a, b"{}"),
             fingerprint("POST/", "v1/domains", &a, b"{}"),
         ] {
             assert_ne!(base, other);
         }
+    }
+
+    #[test]
+    fn json_is_compared_by_value_and_the_rest_by_bytes() {
+        let same = |a: &str, b: &str| by_value(a.as_bytes()) == by_value(b.as_bytes());
+        for (a, b) in [
+            (r#"{"a":1,"b":[true,null]}"#, " {\n\t\"b\" : [ true , null ],\r\n \"a\":1 } "),
+            (r#"{"a":{"x":1,"y":2}}"#, r#"{"a":{"y":2,"x":1}}"#),
+            (r#"[{"x":1,"y":2}]"#, r#"[{"y":2,"x":1}]"#),
+            (r#""\u0061\/\u00fc""#, r#""a/ü""#),
+            ("1", "1.0"),
+            ("10", "1e1"),
+            ("[100]", "[1.0E+2]"),
+            ("0", "-0"),
+            ("-0.0", "0e9"),
+            ("0.5", "5e-1"),
+            ("1e19", "10000000000000000000"),
+            ("-9223372036854775808", "-9223372036854775808.0"),
+            ("1e300", "10e299"),
+        ] {
+            assert!(same(a, b), "{a} {b}");
+        }
+        for (a, b) in [
+            ("[1,2]", "[2,1]"),
+            ("1", "1.5"),
+            ("1", "-1"),
+            ("1", r#""1""#),
+            ("0", "false"),
+            ("{}", "[]"),
+            ("{}", r#"{"a":null}"#),
+            (r#"{"a":" b"}"#, r#"{"a":"b"}"#),
+            ("9007199254740992", "9007199254740993"),
+            ("18446744073709551615", "18446744073709551616"),
+            // No JSON: a space counts.
+            ("", " "),
+            ("{", "{ "),
+            ("{} x", "{}  x"),
+            ("a=1", "a=1 "),
+        ] {
+            assert!(!same(a, b), "{a} {b}");
+        }
+        // What most clients write is its own notation.
+        let compact = br#"{"domain":"acme.com"}"#;
+        assert_eq!(by_value(compact), Cow::Borrowed(compact));
+        // Whatever nests too deep for the parser is compared by bytes.
+        let deep = "[".repeat(5000) + &"]".repeat(5000);
+        assert_eq!(by_value(deep.as_bytes()), Cow::Borrowed(deep.as_bytes()));
     }
 }

@@ -29,6 +29,7 @@ mod reply;
 mod request_id;
 mod routes;
 mod server;
+mod shown;
 mod state;
 #[cfg(test)]
 mod testing;

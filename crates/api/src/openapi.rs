@@ -201,9 +201,11 @@ fn workspace_header() -> Parameter {
 
 fn idempotency_header() -> Parameter {
     let schema = ObjectBuilder::new().schema_type(Type::String).min_length(Some(1)).max_length(Some(100));
-    let text = "Makes a repetition safe: the same key with the same request is answered as before for 24 hours, with \
-                the header `Idempotency-Replayed: true`. The same key with another request is refused with 409 \
-                `IDEMPOTENCY_CONFLICT`. Keys are told apart per API key.";
+    let text = "Makes a repetition safe: the same request with the same key has one effect, and for 24 hours it gets the \
+                answer to that effect again, with the header `Idempotency-Replayed: true`. Refusals, 202 and answers that \
+                tell where a verification stands are not kept: the request is answered anew. JSON bodies are the same \
+                when they say the same. The same key with another request is refused with 409 `IDEMPOTENCY_CONFLICT`. \
+                Keys are told apart per API key.";
     ParameterBuilder::new()
         .name("Idempotency-Key")
         .parameter_in(ParameterIn::Header)

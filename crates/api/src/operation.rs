@@ -2,7 +2,7 @@
 use std::future::Future;
 use std::sync::Arc;
 
-use actix_web::http::Method;
+use actix_web::http::{Method, StatusCode};
 use deed_store::KeyScope;
 use futures::FutureExt;
 use futures::future::BoxFuture;
@@ -56,6 +56,22 @@ pub struct Failure {
 type Run = Box<dyn Fn(Arc<Call>) -> BoxFuture<'static, Result<Reply, Failure>> + Send + Sync>;
 type Schemas = Vec<(String, RefOr<Schema>)>;
 
+/// Which answers of an operation an `Idempotency-Key` brings back.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum KeptAnswers {
+    /// Those to an effect: 2xx other than 202. Refusals and 202 tell of the moment: the request is carried out anew.
+    Effects,
+    /// None: every answer tells where things stand, and to ask twice has one effect even without a key.
+    None,
+}
+
+impl KeptAnswers {
+    /// Whether an answer of this status is kept.
+    pub fn keeps(self, status: StatusCode) -> bool {
+        self == Self::Effects && status.is_success() && status != StatusCode::ACCEPTED
+    }
+}
+
 /// One operation.
 pub struct Operation {
     /// Its id, also in metrics.
@@ -68,6 +84,8 @@ pub struct Operation {
     pub scope: KeyScope,
     /// How answers look.
     pub style: Style,
+    /// Which answers are kept for a repetition of the request; for operations that change something.
+    pub kept: KeptAnswers,
     /// What the description says about it.
     pub docs: path::Operation,
     /// The schemas its description refers to.
@@ -96,6 +114,7 @@ impl Operation {
             style: Style::of(&path),
             path,
             scope,
+            kept: KeptAnswers::Effects,
             docs,
             schemas,
             run: Box::new(move |call| {
@@ -106,6 +125,18 @@ impl Operation {
                 .boxed()
             }),
         }
+    }
+
+    /// The same, with answers that tell where things stand: none is kept for a repetition.
+    #[must_use]
+    pub fn telling_where_things_stand(mut self) -> Self {
+        self.kept = KeptAnswers::None;
+        self
+    }
+
+    /// Whether an answer of this status is kept and given again to the same request with the same `Idempotency-Key`.
+    pub fn keeps(&self, status: StatusCode) -> bool {
+        self.changes() && self.kept.keeps(status)
     }
 
     /// Whether asking twice may change something twice.

@@ -147,6 +147,7 @@ impl Exchange {
             body: body::read(payload).await?,
             other_media: body::is_other_media(headers),
             idempotency,
+            kept: operation.kept,
             recorded: AtomicBool::new(false),
         })
     }
@@ -192,9 +193,9 @@ pub async fn serve(
 /// Carries out an admitted request, once even if it is asked twice.
 async fn carry_out(operation: Arc<Operation>, call: Arc<Call>, target: &str) -> Reply {
     let Some(request) = call.idempotency.clone() else { return perform(&operation, call).await };
-    let print =
-        idempotency::fingerprint(operation.method.as_str(), target, &call.caller.workspace, &call.body);
-    match call.state.enter(&request, print).await {
+    let body = if call.other_media { call.body.as_ref().into() } else { idempotency::by_value(&call.body) };
+    let print = idempotency::fingerprint(operation.method.as_str(), target, &call.caller.workspace, &body);
+    match call.state.enter(&request, print, operation.kept).await {
         Err(fault) => {
             log(&fault);
             operation.style.reply(fault, &call.request)
@@ -208,9 +209,6 @@ async fn carry_out(operation: Arc<Operation>, call: Arc<Call>, target: &str) -> 
 /// that, so a list that is asked for from there on tells of the effect.
 async fn replay(call: &Call, stored: StoredResponse) -> Reply {
     let reply = Reply::replayed(stored);
-    if !reply.status.is_success() {
-        return reply;
-    }
     // An answer that is there is given also when this cannot be had.
     reply.at(call.state.store.last_position().await.ok())
 }
@@ -221,7 +219,7 @@ async fn perform_once(operation: Arc<Operation>, call: Arc<Call>, request: Reque
     let run = async move {
         let reply = perform(&operation, call.clone()).await;
         if !call.recorded.load(Ordering::Relaxed) {
-            call.state.leave(&request, &reply).await;
+            call.state.leave(&request, &reply, operation.kept).await;
         }
         reply
     };

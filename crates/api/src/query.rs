@@ -1,5 +1,5 @@
 //! Query parameters: unknown ones are tolerated, bad ones are refused by name.
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, Datelike};
 use data_encoding::BASE64URL_NOPAD;
 use deed_claims::Status;
 use deed_store::{Cursor, Position};
@@ -11,6 +11,11 @@ use crate::fault::Fault;
 pub const DEFAULT_LIMIT: usize = 500;
 /// Rows on a page at most.
 pub const MAX_LIMIT: usize = 1000;
+
+/// The last year of a cursor: that of the last time of four-digit years (RFC 3339 §1).
+const LAST_YEAR: i32 = 9999;
+/// Digits of the number of a history's entry.
+const MAX_DIGITS: usize = 18;
 
 /// The parameters of a query, decoded.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -94,7 +99,7 @@ impl Query {
         let fault = Fault::Query { name: "cursor", rule: "is a `nextCursor` of an earlier page" };
         match self.one("cursor")? {
             None => Ok(0),
-            Some(text) => number(text).ok_or(fault),
+            Some(text) => number(text).filter(|_| text.len() <= MAX_DIGITS).ok_or(fault),
         }
     }
 
@@ -127,11 +132,11 @@ pub fn encode_cursor(cursor: &Cursor) -> String {
 fn decode_cursor(text: &str) -> Option<Cursor> {
     let bytes = BASE64URL_NOPAD.decode(text.as_bytes()).ok()?;
     let (at, id) = bytes.split_at_checked(8)?;
-    let at = i64::from_be_bytes(at.try_into().ok()?);
-    // No claim was made before or after the calendar.
-    let edge = if at < 0 { DateTime::<Utc>::MIN_UTC } else { DateTime::<Utc>::MAX_UTC };
-    Some(Cursor {
-        initiated_at: DateTime::from_timestamp_micros(at).unwrap_or(edge),
+    let at = DateTime::from_timestamp_micros(i64::from_be_bytes(at.try_into().ok()?))?;
+    // Backends know different ends of time. No claim of ours is near any of them.
+    let ours = at >= DateTime::UNIX_EPOCH && at.year() <= LAST_YEAR;
+    ours.then_some(Cursor {
+        initiated_at: at,
         claim_id: deed_claims::ClaimId::from_bytes(id.try_into().ok()?),
     })
 }
@@ -169,8 +174,38 @@ mod tests {
         let text = encode_cursor(&cursor);
         let read = |text: &str| Query::parse(&format!("cursor={text}")).cursor();
         assert_eq!(read(&text).unwrap(), Some(cursor));
-        for bad in ["", "x", "AAAA", &text[1..], &format!("{text}AAAA"), "%00"] {
+        for bad in ["", "x", "AAAA", &text[1..], &format!("{text}AAAA"), "%00", "%FF", &"A".repeat(9000)] {
             assert!(read(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn a_cursor_lies_within_the_time_that_backends_share() {
+        let at = |micros: i64| {
+            let bytes = [&micros.to_be_bytes()[..], &[7; 16]].concat();
+            Query::parse(&format!("cursor={}", BASE64URL_NOPAD.encode(&bytes))).cursor().is_ok()
+        };
+        let last = DateTime::parse_from_rfc3339("9999-12-31T23:59:59.999999Z").unwrap().timestamp_micros();
+        assert!(at(0) && at(last));
+        for bad in [-1, last + 1, i64::MIN, i64::MAX, -210_866_803_200_000_001, 9_000_000_000_000_000_000] {
+            assert!(!at(bad), "{bad}");
+        }
+        // Made up of one character.
+        for c in ["0", "A", "_", "-", "z"] {
+            let query = Query::parse(&format!("cursor={}", c.repeat(32)));
+            assert_eq!(query.cursor().is_ok(), c == "A", "{c}");
+        }
+    }
+
+    #[test]
+    fn a_place_in_a_history_is_a_number_of_few_digits() {
+        let read = |text: &str| Query::parse(&format!("cursor={text}")).sequence_cursor().ok();
+        assert_eq!(
+            (read("0"), read("7"), read(&"9".repeat(18))),
+            (Some(0), Some(7), Some(999_999_999_999_999_999))
+        );
+        for bad in ["", "-1", "+1", "1.0", "1e3", "%00", &"9".repeat(19), &"0".repeat(19), "\u{662}"] {
+            assert_eq!(read(bad), None, "{bad}");
         }
     }
 }

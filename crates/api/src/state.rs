@@ -55,6 +55,8 @@ pub struct AppStateParts {
     pub templates: ChallengeTemplates,
     /// The domain under which apps have their CNAME targets: `{slug}.{base}`.
     pub cname_base: Arc<str>,
+    /// The region of domains that were added without one.
+    pub default_region: Arc<str>,
     /// Caps.
     pub caps: Caps,
     /// What is measured.
@@ -80,6 +82,7 @@ pub struct AppState {
     pub(crate) policy: Policy,
     pub(crate) templates: ChallengeTemplates,
     pub(crate) cname_base: Arc<str>,
+    pub(crate) default_region: Arc<str>,
     pub(crate) caps: Caps,
     pub(crate) metrics: HttpMetrics,
     pub(crate) leaving: CancellationToken,
@@ -108,6 +111,7 @@ impl AppState {
             policy: parts.policy,
             templates: parts.templates,
             cname_base: parts.cname_base,
+            default_region: parts.default_region,
             caps: parts.caps,
             metrics: parts.metrics,
             leaving: parts.leaving,

@@ -159,6 +159,7 @@ impl Harness {
             policy: setup.policy,
             templates: ChallengeTemplates::default(),
             cname_base: "cname.deed.test".into(),
+            default_region: "default".into(),
             caps: setup.caps,
             metrics: HttpMetrics::register(&registry).unwrap(),
             leaving: CancellationToken::new(),

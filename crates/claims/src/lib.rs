@@ -23,6 +23,7 @@ mod observation;
 mod own_value;
 mod ownership;
 mod policy;
+mod region;
 mod routing;
 pub mod schedule;
 mod shares;
@@ -58,6 +59,7 @@ pub use ownership::{
     AtRisk, Claim, ClaimState, Contest, Due, DueKind, Ended, Held, LastCheck, LastRouting, Ownership, Pending,
 };
 pub use policy::{Activation, ContestPolicy, Policy};
+pub use region::{MAX_REGION, is_region};
 pub use routing::{Routing, RoutingSeen, RoutingState};
 pub use status::{Status, StatusError};
 pub use stream::{StreamId, StreamKind};

@@ -28,12 +28,15 @@ fuzz_target!(|text: &str| {
 fn claim(name: DomainName) {
     let templates = ChallengeTemplates::default();
     let registrable = name.registrable_domain();
-    let Ok(claimable) = ClaimableName::new(name, &NamePolicy::default(), templates.longest_prefix()) else {
-        return;
-    };
-    assert_eq!(registrable.as_ref(), Some(claimable.apex()));
-    assert!(claimable.name().is_within(claimable.apex()));
+    let policy = NamePolicy::default();
     for scope in [Scope::Apex, Scope::Host] {
+        let Ok(claimable) = ClaimableName::new(name.clone(), scope, &policy, templates.longest_prefix()) else {
+            continue;
+        };
+        // The suffix of somebody who gives names away is a host of theirs, and the registrable domain of nothing.
+        let apex = registrable.as_ref().or(Some(&name).filter(|_| scope == Scope::Host));
+        assert_eq!(apex, Some(claimable.apex()));
+        assert!(claimable.name().is_within(claimable.apex()));
         let at = if scope == Scope::Apex { claimable.apex() } else { claimable.name() };
         let challenge = templates.challenge(scope, at, Token::from_bytes([7; 20]));
         assert!(challenge.record_name.len() <= 253, "{}", challenge.record_name);

@@ -97,6 +97,7 @@ fn decode((place, fingerprint, begun_at, locked_until, answer): RunRow) -> Optio
 pub(crate) async fn replace(pool: &Pool, pairs: &[(Key<'_>, Run, Run)]) -> Answer<Vec<(String, String)>> {
     let keys = Columns::of(pairs.iter().map(|(key, ..)| *key));
     let seen: Vec<_> = pairs.iter().map(|(_, old, _)| old.begun_at).collect();
+    let seen_locked: Vec<_> = pairs.iter().map(|(_, old, _)| old.locked_until).collect();
     let answered: Vec<_> = pairs.iter().map(|(_, old, _)| old.response.is_some()).collect();
     let fingerprints: Vec<_> = pairs.iter().map(|(.., new)| new.fingerprint.as_slice()).collect();
     let begun: Vec<_> = pairs.iter().map(|(.., new)| new.begun_at).collect();
@@ -105,10 +106,10 @@ pub(crate) async fn replace(pool: &Pool, pairs: &[(Key<'_>, Run, Run)]) -> Answe
         "UPDATE requests AS r
          SET fingerprint = n.fingerprint, begun_at = n.begun_at, locked_until = n.locked_until, status = NULL, body = NULL
          FROM unnest($1::text[], $2::text[], $3::timestamptz[], $4::boolean[], $5::bytea[], $6::timestamptz[],
-                     $7::timestamptz[])
-             AS n (key_id, idempotency_key, seen, answered, fingerprint, begun_at, locked_until)
+                     $7::timestamptz[], $8::timestamptz[])
+             AS n (key_id, idempotency_key, seen, answered, fingerprint, begun_at, locked_until, seen_locked)
          WHERE (SELECT deed_unsynced()) AND r.key_id = n.key_id AND r.idempotency_key = n.idempotency_key
-           AND r.begun_at = n.seen AND (r.status IS NOT NULL) = n.answered
+           AND r.begun_at = n.seen AND r.locked_until = n.seen_locked AND (r.status IS NOT NULL) = n.answered
          RETURNING r.key_id, r.idempotency_key",
         &keys.key_ids as &[&str],
         &keys.idempotency_keys as &[&str],
@@ -116,7 +117,8 @@ pub(crate) async fn replace(pool: &Pool, pairs: &[(Key<'_>, Run, Run)]) -> Answe
         &answered,
         &fingerprints as &[&[u8]],
         &begun,
-        &locked
+        &locked,
+        &seen_locked
     );
     let replaced = alone!(pool, BEGIN, replaced, fetch_all)?;
     Ok(replaced.into_iter().map(|row| (row.key_id, row.idempotency_key)).collect())
@@ -137,10 +139,11 @@ pub(crate) async fn keep(pool: &Pool, answers: &Answers<'_>) -> Answer<()> {
     alone!(pool, KEEP, kept, execute).map(|_| ())
 }
 
-/// Forgets those that are not answered.
+/// Ends the runs of those that are not answered: a run that is over since the epoch gives way to the same request.
 pub(crate) async fn abandon(pool: &Pool, keys: &Columns<'_>) -> Answer<()> {
     let abandoned = sqlx::query!(
-        "DELETE FROM requests AS r USING unnest($1::text[], $2::text[]) AS a (key_id, idempotency_key)
+        "UPDATE requests AS r SET locked_until = 'epoch'
+         FROM unnest($1::text[], $2::text[]) AS a (key_id, idempotency_key)
          WHERE (SELECT deed_unsynced()) AND r.key_id = a.key_id AND r.idempotency_key = a.idempotency_key
            AND r.status IS NULL",
         &keys.key_ids as &[&str],

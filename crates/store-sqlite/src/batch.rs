@@ -195,7 +195,7 @@ mod tests {
             begin("untouched", 1, 0),
         ];
         store.database.carry_out(batch).await.unwrap();
-        let after = vec![begin("abandoned", 2, 1), begin("answered", 1, 1), begin("untouched", 1, 1)];
+        let after = vec![begin("abandoned", 1, 1), begin("answered", 1, 1), begin("untouched", 1, 1)];
         let answered = Begin::Answered(receipt("answered", "done").response);
         assert_eq!(begun(&store, after).await, [Begin::Started, answered, Begin::Running]);
     }

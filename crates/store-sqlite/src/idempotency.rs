@@ -174,7 +174,7 @@ impl<'a> Answers<'a> {
     }
 }
 
-/// Forgets those that are not answered.
+/// Ends the runs of those that are not answered: a run that is over since the epoch gives way to the same request.
 pub(crate) async fn abandon(
     connection: &mut SqliteConnection,
     requests: &[&RequestKey],
@@ -186,7 +186,7 @@ pub(crate) async fn abandon(
     let keys: Vec<_> = requests.iter().map(|r| (&r.key_id.0, &r.idempotency_key)).collect();
     let keys = rows(WHAT, &keys)?;
     sqlx::query!(
-        "DELETE FROM requests WHERE status IS NULL
+        "UPDATE requests SET locked_until = 0 WHERE status IS NULL
          AND (key_id, idempotency_key) IN (SELECT value ->> 0, value ->> 1 FROM json_each(?))",
         keys
     )

@@ -34,7 +34,7 @@ pub struct Receipt {
 /// What is known of a request.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Begin {
-    /// It is new, or its last run died: carry it out.
+    /// It is new, or its last run died or was abandoned: carry it out.
     Started,
     /// It was answered.
     Answered(StoredResponse),
@@ -67,7 +67,8 @@ pub trait Idempotency: Send + Sync {
     /// When the store does not answer.
     async fn complete(&self, receipt: &Receipt) -> Result<(), Unavailable>;
 
-    /// Forgets a request that was begun and is not answered, so that it can be tried again.
+    /// Ends the run of a request whose answer is not kept. The same request is carried out anew from then on; another
+    /// one under the same key is still a mismatch. A request that is answered stays answered.
     ///
     /// # Errors
     /// When the store does not answer.

@@ -79,7 +79,7 @@ pub struct Changes {
     pub fresh: BTreeSet<StreamId>,
 }
 
-/// Where a page of a list goes on.
+/// Where a page of a list goes on. Backends take any time between the years 1970 and 9999.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Cursor {
     /// When the last claim of the page was made.

@@ -47,11 +47,11 @@ impl Case {
         let contesting = matches!(claim.state, ClaimState::Contesting(_));
         Some(Self {
             name: ownership.name.clone()?,
+            scope: claim.holder.scope(),
             own: claim.challenge.clone(),
             holder: holder.map(|holder| (holder.id, holder.challenge.clone())),
             at_stake: contesting || ownership.holding.is_some(),
             is_held: claim.is_held(),
-            scope: claim.holder.scope(),
             target: None,
             earlier: earlier(claim, events),
         })
@@ -117,7 +117,7 @@ impl Case {
     /// The registrable domain, or what is known without looking: the rules of names change, and nobody is asked about
     /// a name they refuse.
     fn apex(&self, config: &VerifierConfig) -> Result<DomainName, Box<Observation>> {
-        ClaimableName::new(self.name.clone(), &config.names, config.longest_prefix_len)
+        ClaimableName::new(self.name.clone(), self.scope, &config.names, config.longest_prefix_len)
             .map(|name| name.into_parts().1)
             .map_err(|refused| {
                 Box::new(blind(&self.own, ProbeFailure::NameRefused(refused.to_string()), config))

@@ -34,7 +34,7 @@ pub async fn activate_domain(call: Arc<Call>) -> Result<Reply, ErrorB> {
     let app_id = app_id(&call)?;
     let state = &call.state;
     call.answer(&Site::streams(&app_id, &name), |loaded, at| {
-        let mut site = Site::load(loaded, &call.caller.workspace, &name)?;
+        let mut site = Site::load(loaded, &call, &name)?;
         activate(&mut site, &state.policy, at)?;
         Ok(Decided { reply: Reply::ok(&site.response(&state.cname_base))?, writes: site.into_writes() })
     })

@@ -50,7 +50,7 @@ pub struct AddDomainRequest {
 )]
 pub async fn add_domain(call: Arc<Call>) -> Result<Reply, ErrorB> {
     let body: AddDomainRequest = call.json()?;
-    let (name, _) = call.state.claimable(&body.domain)?.into_parts();
+    let (name, _) = call.state.claimable(&body.domain, Scope::Host)?.into_parts();
     let app_id = app_id(&call)?;
     let state = &call.state;
     let claim = NewClaim {
@@ -59,7 +59,7 @@ pub async fn add_domain(call: Arc<Call>) -> Result<Reply, ErrorB> {
         cap_reached: cap::reached(&call).await?,
     };
     call.answer(&Site::streams(&app_id, &name), |loaded, at| {
-        let mut site = Site::load(loaded, &call.caller.workspace, &name)?;
+        let mut site = Site::load(loaded, &call, &name)?;
         add(&mut site, &claim, body.is_primary, &state.policy, at)?;
         Ok(Decided { reply: Reply::ok(&site.response(&state.cname_base))?, writes: site.into_writes() })
     })

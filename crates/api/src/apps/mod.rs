@@ -3,6 +3,8 @@ mod activate_domain;
 mod add_domain;
 mod create;
 mod delete;
+mod domain_history;
+mod get_domain;
 mod list;
 mod list_domains;
 mod page;
@@ -10,7 +12,7 @@ mod read;
 mod remove_domain;
 mod site;
 #[cfg(test)]
-mod testing;
+pub(crate) mod testing;
 mod verify_domain;
 mod view;
 
@@ -27,7 +29,10 @@ pub fn operations() -> Vec<Operation> {
         Operation::new(delete::__path_delete_app, DomainWrite, delete::delete_app),
         Operation::new(add_domain::__path_add_domain, DomainWrite, add_domain::add_domain),
         Operation::new(list_domains::__path_list_domains, DomainRead, list_domains::list_domains),
-        Operation::new(verify_domain::__path_verify_domain, DomainWrite, verify_domain::verify_domain),
+        Operation::new(verify_domain::__path_verify_domain, DomainWrite, verify_domain::verify_domain)
+            .telling_where_things_stand(),
+        Operation::new(get_domain::__path_get_domain, DomainRead, get_domain::get_domain),
+        Operation::new(domain_history::__path_domain_history, DomainRead, domain_history::domain_history),
         Operation::new(
             activate_domain::__path_activate_domain,
             DomainWrite,

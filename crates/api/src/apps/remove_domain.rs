@@ -28,7 +28,7 @@ pub async fn remove_domain(call: Arc<Call>) -> Result<Reply, ErrorB> {
     let name = path_name(&call)?;
     let app_id = app_id(&call)?;
     call.answer(&Site::streams(&app_id, &name), |loaded, at| {
-        let mut site = Site::load(loaded, &call.caller.workspace, &name)?;
+        let mut site = Site::load(loaded, &call, &name)?;
         site.present()?;
         site.leave(&call.state.policy, at).map_err(|why| ErrorB::of_rejection(why, &name))?;
         Ok(Decided { reply: Reply::ok(&DeletedResponse::DONE)?, writes: site.into_writes() })

@@ -1,14 +1,14 @@
 //! One hostname of one app: what its two streams say, and what a decision adds to them.
 use chrono::{DateTime, Utc};
 use deed_claims::app::{App, AppEvent};
-use deed_claims::name::{DomainName, Excerpt};
+use deed_claims::name::{DomainName, Excerpt, NameError};
 use deed_claims::{
     AppId, Claim, Command, Event, Holder, Ownership, OwnershipEvent, Policy, Rejection, Scope, StreamId,
     WorkspaceId,
 };
 use deed_store::Loaded;
 
-use super::view::DomainResponse;
+use super::view::{DomainDetail, DomainResponse};
 use crate::call::{Call, Writes};
 use crate::error_b::ErrorB;
 use crate::fault::Fault;
@@ -21,7 +21,7 @@ pub fn app_id(call: &Call) -> Result<AppId, ErrorB> {
 
 /// The hostname that a path names.
 pub fn path_name(call: &Call) -> Result<DomainName, ErrorB> {
-    DomainName::parse(call.param("domain")).map_err(ErrorB::PathName)
+    call.state.name(call.param("domain")).map_err(ErrorB::PathName)
 }
 
 /// The app of a stream as `workspace` may see it: another workspace's app is no app, nor is one that is gone.
@@ -59,6 +59,7 @@ pub struct Site {
     pub app: App,
     ownership: Ownership,
     name: DomainName,
+    too_long: Option<NameError>,
     app_events: Vec<AppEvent>,
     claim_events: Vec<OwnershipEvent>,
 }
@@ -73,16 +74,18 @@ impl Site {
     ///
     /// # Errors
     /// When the workspace has no such app.
-    pub fn load(loaded: &[Loaded], workspace: &WorkspaceId, name: &DomainName) -> Result<Self, ErrorB> {
+    pub fn load(loaded: &[Loaded], call: &Call, name: &DomainName) -> Result<Self, ErrorB> {
         let [app, host] = loaded else {
             return Err(Fault::internal("reading a hostname of an app", "these are not its streams").into());
         };
-        Ok(Self::new(app_of(app, workspace)?, host.ownership(), name.clone()))
-    }
-
-    /// A hostname of an app, nothing decided yet.
-    pub fn new(app: App, ownership: Ownership, name: DomainName) -> Self {
-        Self { app, ownership, name, app_events: vec![], claim_events: vec![] }
+        Ok(Self {
+            app: app_of(app, &call.caller.workspace)?,
+            ownership: host.ownership(),
+            name: name.clone(),
+            too_long: call.state.too_long(name),
+            app_events: vec![],
+            claim_events: vec![],
+        })
     }
 
     /// The name, which the app may or may not have.
@@ -101,7 +104,10 @@ impl Site {
     /// When the app does not have the name.
     pub fn present(&self) -> Result<&Claim, ErrorB> {
         let has = self.app.domains.contains_key(&self.name);
-        self.claim().filter(|_| has).ok_or_else(|| ErrorB::NoSuchDomain(Excerpt::of(self.name.as_str())))
+        self.claim().filter(|_| has).ok_or_else(|| match &self.too_long {
+            Some(why) => ErrorB::PathName(why.clone()),
+            None => ErrorB::NoSuchDomain(Excerpt::of(self.name.as_str())),
+        })
     }
 
     /// Decides a command on the claims, and goes on from what it changes.
@@ -144,6 +150,15 @@ impl Site {
     /// The hostname after everything decided so far.
     pub fn response(&self, cname_base: &str) -> DomainResponse {
         DomainResponse::of(&self.app, &self.name, self.claim(), cname_base)
+    }
+
+    /// The same with the rest of what is known of the app's claim.
+    ///
+    /// # Errors
+    /// When the app does not have the name.
+    pub fn detail(&self, cname_base: &str) -> Result<DomainDetail, ErrorB> {
+        let claim = self.present()?;
+        Ok(self.response(cname_base).in_detail(&self.app, claim, &self.ownership))
     }
 
     /// Everything decided, for one append.

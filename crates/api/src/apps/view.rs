@@ -2,9 +2,16 @@
 use chrono::{DateTime, Utc};
 use deed_claims::app::{App, Slug};
 use deed_claims::name::DomainName;
-use deed_claims::{AppId, Claim, ClaimState};
+use deed_claims::{AppId, Claim, ClaimState, LastRouting, Ownership, Routing, RoutingState};
 use serde::Serialize;
 use utoipa::ToSchema;
+
+use crate::shown::Claimant;
+use crate::shown::contest::snake::ContestBody;
+use crate::shown::contest::{ContestView, GivingUp};
+use crate::shown::diagnosis::snake::DiagnosisBody;
+use crate::shown::record::DnsRecord;
+use crate::shown::words::RoutingWord;
 
 /// An app.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
@@ -67,7 +74,7 @@ impl DomainStatus {
 }
 
 /// A hostname of an app.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
+#[derive(Debug, Serialize, ToSchema)]
 pub struct DomainResponse {
     /// The hostname, in A-labels.
     #[schema(value_type = String, example = "search.acme.com")]
@@ -85,6 +92,58 @@ pub struct DomainResponse {
     /// When it was proven, in RFC 3339; null unless the app has the hostname.
     #[schema(required = false)]
     pub verified_at: Option<DateTime<Utc>>,
+    /// The hostname as people write it.
+    #[schema(example = "search.acme.com")]
+    pub unicode_domain: String,
+    /// Why the last check did not prove the record; null when it did, or when none was made.
+    #[schema(required = false)]
+    pub diagnosis: Option<DiagnosisBody>,
+    /// When the DNS is looked at next; null when nobody watches.
+    #[schema(required = false)]
+    pub next_check_at: Option<DateTime<Utc>>,
+}
+
+/// A hostname of an app, with everything that is known of its verification.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct DomainDetail {
+    #[serde(flatten)]
+    domain: DomainResponse,
+    /// The record to publish.
+    record: DnsRecord,
+    /// Checks made so far.
+    attempts: u32,
+    #[schema(required = false)]
+    last_checked_at: Option<DateTime<Utc>>,
+    /// When the verification ends without proof; null once it is proven or over.
+    #[schema(required = false)]
+    expires_at: Option<DateTime<Utc>>,
+    /// Whether the hostname points at `cname_target`, apart from the proof; null before a check has found out.
+    #[schema(required = false)]
+    routing: Option<RoutingBody>,
+    /// The contest around the hostname; null where there is none.
+    #[schema(required = false)]
+    contest: Option<ContestBody>,
+}
+
+/// Where a hostname leads.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = Routing)]
+pub struct RoutingBody {
+    #[schema(value_type = RoutingWord)]
+    status: RoutingState,
+    /// Where it had to lead.
+    target: String,
+    /// What was seen: the last alias, then addresses; at most three.
+    seen: Vec<String>,
+    /// When.
+    checked_at: DateTime<Utc>,
+}
+
+impl From<&LastRouting> for RoutingBody {
+    fn from(last: &LastRouting) -> Self {
+        let Routing { state, target, seen } = last.routing.clone();
+        Self { status: state, target, seen, checked_at: last.at }
+    }
 }
 
 impl DomainResponse {
@@ -98,6 +157,29 @@ impl DomainResponse {
             is_primary: app.primary.as_ref() == Some(domain),
             // A proof that did not win the hostname, or has lost it, must not look like one that did.
             verified_at: claim.filter(|claim| claim.is_held()).and_then(|claim| claim.verified_at),
+            unicode_domain: domain.to_unicode(),
+            diagnosis: claim
+                .and_then(|claim| claim.last_check.as_ref()?.diagnosis.as_ref())
+                .map(DiagnosisBody::from),
+            next_check_at: claim.and_then(|claim| claim.pending).map(|pending| pending.due_at),
+        }
+    }
+
+    /// The same with the rest of what is known of the app's claim.
+    pub fn in_detail(self, app: &App, claim: &Claim, ownership: &Ownership) -> DomainDetail {
+        let giving_up = || {
+            let request = format!("DELETE /v1/apps/{}/domains/{}", app.app_id, self.domain);
+            GivingUp { withdraw: request.clone(), release: request }
+        };
+        let contest = ContestView::of(claim, Some(ownership), Claimant::App, giving_up).map(Into::into);
+        DomainDetail {
+            record: DnsRecord::of(claim),
+            attempts: claim.attempts,
+            last_checked_at: claim.last_check.as_ref().map(|check| check.at),
+            expires_at: claim.expires_at(),
+            routing: claim.routing.as_ref().map(Into::into),
+            contest,
+            domain: self,
         }
     }
 }

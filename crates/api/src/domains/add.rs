@@ -1,7 +1,7 @@
 //! Adding a domain that nobody else has: `POST /v1/domains`.
 use std::sync::Arc;
 
-use deed_claims::IfHeldByAnother;
+use deed_claims::{IfHeldByAnother, MAX_REGION, is_region};
 use serde::Deserialize;
 use utoipa::ToSchema;
 
@@ -11,9 +11,6 @@ use crate::call::Call;
 use crate::error_a::{ApiError, ErrorA};
 use crate::reply::Reply;
 
-/// Characters of a region.
-const MAX_REGION: usize = 64;
-
 /// The domain to add.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
@@ -21,7 +18,7 @@ pub struct DomainAddRequest {
     /// The name, such as `acme.com` or `send.acme.com`.
     #[schema(example = "acme.com")]
     domain: String,
-    /// Kept and shown again, nothing more.
+    /// Kept and shown again, nothing more; without one the deployment's is shown.
     #[serde(default)]
     #[schema(max_length = 64, pattern = "^[ -~]*$")]
     region: Option<String>,
@@ -45,8 +42,7 @@ pub struct DomainAddRequest {
 )]
 pub async fn add_domain(call: Arc<Call>) -> Result<Reply, ErrorA> {
     let body: DomainAddRequest = call.json()?;
-    let fits = |region: &str| region.len() <= MAX_REGION && region.bytes().all(|b| matches!(b, b' '..=b'~'));
-    if body.region.as_deref().is_some_and(|region| !fits(region)) {
+    if body.region.as_deref().is_some_and(|region| !is_region(region)) {
         let rule = format!("the field `region` has at most {MAX_REGION} printable ASCII characters");
         return Err(ErrorA::Field { field: "region", rule });
     }
@@ -76,8 +72,29 @@ mod tests {
         assert_json_snapshot!("domain", first.shown());
         let again = harness.post("/v1/domains", &key, json!({ "domain": "acme.com" })).await;
         assert_eq!(again.text, first.text);
-        let none = harness.post("/v1/domains", &key, json!({ "domain": "acme.org", "region": null })).await;
-        assert!(none.body["data"]["region"].is_null());
+    }
+
+    #[actix_web::test]
+    async fn a_domain_without_a_region_shows_the_deployments() {
+        let harness = Harness::start().await;
+        let key = harness.workspace_key("ws_a", &KeyScope::ALL).await;
+        for body in [json!({ "domain": "acme.com" }), json!({ "domain": "acme.org", "region": null })] {
+            let added = harness.post("/v1/domains", &key, body).await;
+            assert_eq!(added.body["data"]["region"], "default");
+        }
+        harness.post("/v1/domains/claims", &key, json!({ "domain": "acme.net" })).await;
+        let read = harness.get("/v1/domains/acme.net", &key).await;
+        assert_eq!(read.body["data"]["region"], "default");
+        let verified = harness.verify("/v1/domains/acme.net/verify", &key).await;
+        assert_eq!(verified.body["data"]["region"], "default");
+        harness.project().await;
+        let listed = harness.get("/v1/domains", &key).await;
+        let regions: Vec<_> =
+            listed.body["data"].as_array().unwrap().iter().map(|row| row["region"].clone()).collect();
+        assert_eq!(regions, ["default", "default", "default"]);
+        // It is the deployment's, and not the claim's own.
+        let claims = harness.ownership("apex:acme.net").await.claims;
+        assert!(claims.values().all(|claim| claim.region.is_none()));
     }
 
     #[actix_web::test]

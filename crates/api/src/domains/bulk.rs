@@ -9,13 +9,14 @@ use tracing::Instrument;
 use utoipa::ToSchema;
 
 use super::own::Asked;
-use super::timeline::Timeline;
 use super::verify::{patience, verify};
 use super::view::{ChallengeBody, Success};
 use crate::call::Call;
 use crate::error_a::ErrorA;
 use crate::fault::Fault;
 use crate::reply::Reply;
+use crate::shown::Claimant;
+use crate::shown::timeline::Timeline;
 
 /// Names in one request.
 const MAX_ITEMS: usize = 50;
@@ -101,7 +102,7 @@ async fn item(
         let (claim_id, status, data) =
             verified.outcome(&asked, |status, seen| Ok((seen.claim.id, status, seen.challenge())))?;
         let loaded = call.load(&asked.stream).await?;
-        Ok((status, data, Timeline::of(claim_id).position(&loaded.events)))
+        Ok((status, data, Timeline::of(claim_id, Claimant::Workspace).position(&loaded.events)))
     };
     let span = tracing::error_span!("claim.verify", claim = tracing::field::Empty);
     match verified.instrument(span).await {

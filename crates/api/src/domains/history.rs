@@ -2,11 +2,13 @@
 use std::sync::Arc;
 
 use super::own::Asked;
-use super::timeline::{Timeline, TimelineEntry};
 use super::view::Page;
 use crate::call::Call;
 use crate::error_a::{ApiError, ErrorA};
 use crate::reply::Reply;
+use crate::shown::Claimant;
+use crate::shown::timeline::camel::TimelineEntry;
+use crate::shown::timeline::{Timeline, TimelinePage};
 
 /// Get Domain Claim History
 ///
@@ -32,14 +34,10 @@ pub async fn claim_history(call: Arc<Call>) -> Result<Reply, ErrorA> {
     let (limit, after) = (call.query.limit()?, call.query.sequence_cursor()?);
     let loaded = call.load(&asked.stream).await?;
     let ownership = loaded.ownership();
-    let claim_id = asked.claim(&ownership)?.id;
-    let mut timeline = Timeline::of(claim_id);
-    let entries = loaded.events.iter().filter_map(|event| timeline.entry(event));
-    let mut page: Vec<_> = entries.filter(|entry| entry.sequence > after).take(limit + 1).collect();
-    let more = page.len() > limit;
-    page.truncate(limit);
-    let next = page.last().filter(|_| more).map(|entry| entry.sequence.to_string());
-    Ok(Reply::ok(&Page::of(page, next))?.at(Timeline::of(claim_id).position(&loaded.events)))
+    let claim = asked.claim(&ownership)?;
+    let timeline = Timeline::of(claim.id, Claimant::Workspace);
+    let TimelinePage::<TimelineEntry> { entries, next } = timeline.page(&loaded.events, after, limit);
+    Ok(Reply::ok(&Page::of(entries, next))?.at(Asked::position(claim, &loaded)))
 }
 
 #[cfg(test)]

@@ -57,7 +57,7 @@ pub async fn claim(
     wish: &Wish<'_>,
     show: impl Fn(Seen<'_>) -> Result<Reply, Fault> + Send + Sync,
 ) -> Result<Reply, ErrorA> {
-    let (name, root) = call.state.claimable(wish.domain)?.into_parts();
+    let (name, root) = call.state.claimable(wish.domain, Scope::Apex)?.into_parts();
     let asked = Asked::of(call, name.clone(), root.clone());
     let full = cap::reached(call).await?;
     let claim_id = call.state.new_claim_id()?;

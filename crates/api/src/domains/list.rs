@@ -7,12 +7,12 @@ use deed_store::{ClaimPage, ClaimQuery};
 
 use super::read::is_deleted;
 use super::view::{ClaimBody, DomainBody, Page, Seen};
-use super::words::StatusWord;
 use crate::call::Call;
 use crate::error_a::ErrorA;
 use crate::fault::Fault;
 use crate::query::encode_cursor;
 use crate::reply::Reply;
+use crate::shown::words::StatusWord;
 
 /// List Domains
 ///
@@ -92,7 +92,8 @@ async fn page<T: serde::Serialize>(
         // The claim and the contest around it have to be of one moment.
         let ownership = contests.get(&row.stream);
         let claim = ownership.and_then(|ownership| ownership.claims.get(&row.claim.id)).unwrap_or(&row.claim);
-        show(Seen { root: &row.name, claim, ownership, again_at: None })
+        let default_region = &call.state.default_region;
+        show(Seen { root: &row.name, claim, ownership, default_region, again_at: None })
     });
     Ok(Reply::ok(&Page::of(rows.collect(), found.next.as_ref().map(encode_cursor)))?)
 }

@@ -2,16 +2,13 @@
 mod add;
 mod bulk;
 mod delete;
-mod evidence;
 mod history;
 mod initiate;
 mod list;
 mod own;
 mod read;
-mod timeline;
 mod verify;
 mod view;
-mod words;
 
 use deed_store::KeyScope::{DomainRead, DomainWrite};
 
@@ -24,13 +21,16 @@ pub fn operations() -> Vec<Operation> {
         Operation::new(list::__path_list_domains, DomainRead, list::list_domains),
         Operation::new(read::__path_get_domain, DomainRead, read::get_domain),
         Operation::new(delete::__path_delete_domain, DomainWrite, delete::delete_domain),
-        Operation::new(verify::__path_verify_domain, DomainWrite, verify::verify_domain),
+        Operation::new(verify::__path_verify_domain, DomainWrite, verify::verify_domain)
+            .telling_where_things_stand(),
         Operation::new(initiate::__path_initiate_claim, DomainWrite, initiate::initiate_claim),
         Operation::new(list::__path_list_claims, DomainRead, list::list_claims),
         Operation::new(read::__path_get_claim, DomainRead, read::get_claim),
         Operation::new(delete::__path_cancel_claim, DomainWrite, delete::cancel_claim),
-        Operation::new(verify::__path_verify_claim, DomainWrite, verify::verify_claim),
+        Operation::new(verify::__path_verify_claim, DomainWrite, verify::verify_claim)
+            .telling_where_things_stand(),
         Operation::new(history::__path_claim_history, DomainRead, history::claim_history),
-        Operation::new(bulk::__path_verify_claims, DomainWrite, bulk::verify_claims),
+        Operation::new(bulk::__path_verify_claims, DomainWrite, bulk::verify_claims)
+            .telling_where_things_stand(),
     ]
 }

@@ -1,13 +1,17 @@
 //! A workspace's own claim on the name in a path: found, or not there for this workspace.
-use deed_claims::name::{DomainName, Excerpt};
+use std::sync::Arc;
+
+use deed_claims::name::{DomainName, Excerpt, NameError};
 use deed_claims::{Claim, Event, Holder, Ownership, OwnershipEvent, Scope, StreamId};
-use deed_store::Loaded;
+use deed_store::{Loaded, Position};
 
 use super::view::Seen;
 use crate::call::{Call, Writes};
 use crate::error_a::ErrorA;
 use crate::fault::Fault;
 use crate::names::apex_of;
+use crate::shown::Claimant;
+use crate::shown::timeline::Timeline;
 
 /// The name in a path, its registrable domain, and the workspace that asks about it.
 pub struct Asked {
@@ -19,6 +23,10 @@ pub struct Asked {
     pub stream: StreamId,
     /// Who asks.
     pub holder: Holder,
+    /// The name is longer than any that can be claimed.
+    too_long: Option<NameError>,
+    /// The region of claims without one.
+    default_region: Arc<str>,
 }
 
 impl Asked {
@@ -29,7 +37,7 @@ impl Asked {
 
     /// What a text asks about. What is claimed already stays reachable, whatever may be claimed today.
     pub fn about(call: &Call, text: &str) -> Result<Self, ErrorA> {
-        let name = DomainName::parse(text)?;
+        let name = call.state.name(text)?;
         let root = apex_of(&name);
         Ok(Self::of(call, name, root))
     }
@@ -37,7 +45,14 @@ impl Asked {
     /// What a name and its registrable domain ask about.
     pub fn of(call: &Call, name: DomainName, root: DomainName) -> Self {
         let holder = Holder::Workspace { workspace_id: call.caller.workspace.clone() };
-        Self { stream: StreamId::ownership(Scope::Apex, &root), holder, name, root }
+        Self {
+            too_long: call.state.too_long(&name),
+            default_region: call.state.default_region.clone(),
+            stream: StreamId::ownership(Scope::Apex, &root),
+            holder,
+            name,
+            root,
+        }
     }
 
     /// The workspace's newest claim.
@@ -45,20 +60,33 @@ impl Asked {
         ownership.claim_of(&self.holder).ok_or_else(|| self.no_claim())
     }
 
+    /// How far the log had come at the last event that is the claim's business.
+    pub fn position(claim: &Claim, loaded: &Loaded) -> Option<Position> {
+        Timeline::of(claim.id, Claimant::Workspace).position(&loaded.events)
+    }
+
     /// The workspace's newest claim with everything it may see of it.
     pub fn seen<'a>(&'a self, ownership: &'a Ownership) -> Result<Seen<'a>, ErrorA> {
         let claim = self.claim(ownership)?;
-        Ok(Seen { root: &self.root, claim, ownership: Some(ownership), again_at: None })
+        let default_region = &self.default_region;
+        Ok(Seen { root: &self.root, claim, ownership: Some(ownership), default_region, again_at: None })
     }
 
     /// The same in error words: there is no claim of this workspace.
     pub fn no_claim(&self) -> ErrorA {
-        ErrorA::NoSuchClaim(Excerpt::of(self.name.as_str()))
+        self.nothing(ErrorA::NoSuchClaim)
     }
 
     /// There is no domain of this workspace.
     pub fn no_domain(&self) -> ErrorA {
-        ErrorA::NoSuchDomain(Excerpt::of(self.name.as_str()))
+        self.nothing(ErrorA::NoSuchDomain)
+    }
+
+    fn nothing(&self, not_found: fn(Excerpt) -> ErrorA) -> ErrorA {
+        match &self.too_long {
+            Some(why) => ErrorA::Name(why.clone()),
+            None => not_found(Excerpt::of(self.name.as_str())),
+        }
     }
 
     /// What one decision about the name writes.

@@ -4,7 +4,6 @@ use std::sync::Arc;
 use deed_claims::Status;
 
 use super::own::Asked;
-use super::timeline::Timeline;
 use super::view::{ChallengeBody, DomainBody, Success};
 use crate::call::Call;
 use crate::error_a::{ApiError, ErrorA};
@@ -33,7 +32,7 @@ pub async fn get_domain(call: Arc<Call>) -> Result<Reply, ErrorA> {
     if is_deleted(seen.claim.status()) {
         return Err(asked.no_domain());
     }
-    Ok(Reply::ok(&Success::of(seen.domain()))?.at(Timeline::of(seen.claim.id).position(&loaded.events)))
+    Ok(Reply::ok(&Success::of(seen.domain()))?.at(Asked::position(seen.claim, &loaded)))
 }
 
 /// Get Domain Claim
@@ -55,7 +54,7 @@ pub async fn get_claim(call: Arc<Call>) -> Result<Reply, ErrorA> {
     let loaded = call.load(&asked.stream).await?;
     let ownership = loaded.ownership();
     let seen = asked.seen(&ownership)?;
-    Ok(Reply::ok(&Success::of(seen.challenge()))?.at(Timeline::of(seen.claim.id).position(&loaded.events)))
+    Ok(Reply::ok(&Success::of(seen.challenge()))?.at(Asked::position(seen.claim, &loaded)))
 }
 
 /// Whether a domain in this status was given up by its own workspace: then it is gone.

@@ -10,12 +10,13 @@ use deed_claims::{ClaimId, Command, Ownership, OwnershipEvent, Rejection};
 use deed_store::Loaded;
 
 use super::own::{Asked, first};
-use super::timeline::Timeline;
 use super::view::{ChallengeBody, DomainChallengeBody, Seen, Success};
 use crate::call::{Call, Writes, concerns};
 use crate::error_a::{ApiError, ErrorA};
 use crate::fault::Fault;
 use crate::reply::Reply;
+use crate::shown::Claimant;
+use crate::shown::timeline::Timeline;
 
 /// How long an answer waits for the first check unless the caller says otherwise.
 const WAIT: Duration = Duration::from_secs(3);
@@ -167,7 +168,7 @@ impl Verified {
         }
         let proven = matches!(claim.state, deed_claims::ClaimState::Held(_));
         let status = if proven { StatusCode::OK } else { StatusCode::ACCEPTED };
-        let seen = Seen { root: &asked.root, claim, ownership: Some(&ownership), again_at: self.again_at };
+        let seen = Seen { claim, again_at: self.again_at, ..asked.seen(&ownership)? };
         Ok(show(status, seen)?)
     }
 
@@ -177,7 +178,7 @@ impl Verified {
         asked: &Asked,
         show: impl FnOnce(StatusCode, Seen<'_>) -> Result<Reply, Fault>,
     ) -> Result<Reply, ErrorA> {
-        let position = Timeline::of(self.claim_id).position(&self.loaded.events);
+        let position = Timeline::of(self.claim_id, Claimant::Workspace).position(&self.loaded.events);
         let mut reply = self.outcome(asked, show)?.at(position);
         if let Some(again_at) = self.again_at {
             let seconds = (again_at - call.state.clock.now()).num_seconds().saturating_add(1);
@@ -293,7 +294,7 @@ mod tests {
     }
 
     #[actix_web::test]
-    async fn a_verification_repeated_with_its_idempotency_key_is_one() {
+    async fn a_verification_repeated_with_its_key_tells_what_came_of_it() {
         let harness = Harness::start().await;
         let key = claimed(&harness).await;
         let ask = || {
@@ -303,10 +304,14 @@ mod tests {
                 .insert_header(("idempotency-key", "v1"));
             with_key(request, &key)
         };
-        let first = harness.request(ask()).await;
+        assert_eq!(harness.request(ask()).await.status.as_u16(), 202);
         harness.record_check(ACME, "ws_a", Outcome::Proven).await;
+        let before = harness.last_position().await;
         let again = harness.request(ask()).await;
-        assert_eq!((again.status.as_u16(), &again.text), (202, &first.text));
-        assert_eq!(again.header("idempotency-replayed"), Some("true"));
+        assert_eq!((again.status.as_u16(), again.header("idempotency-replayed")), (200, None));
+        assert_eq!(
+            (&again.body["data"]["status"], harness.last_position().await),
+            (&json!("verified"), before)
+        );
     }
 }

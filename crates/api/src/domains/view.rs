@@ -3,14 +3,16 @@ use std::sync::Arc;
 
 use chrono::{DateTime, DurationRound, TimeDelta, Utc};
 use deed_claims::name::DomainName;
-use deed_claims::{
-    CheckOutcome, Claim, ClaimId, ClaimState, Class, Code, Contest, ContestAnswer, ContestCause, Diagnosis,
-    MissingCause, Ownership, Status,
-};
+use deed_claims::{Claim, ClaimId, ClaimState, Diagnosis, MissingCause, Ownership, Status};
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use super::words::{AnswerWord, ClassWord, CodeWord, StatusWord};
+use crate::shown::Claimant;
+use crate::shown::contest::camel::ContestBody;
+use crate::shown::contest::{ContestView, GivingUp};
+use crate::shown::diagnosis::camel::DiagnosisBody;
+use crate::shown::record::DnsRecord;
+use crate::shown::words::StatusWord;
 
 /// An answer with data.
 #[derive(Debug, Serialize, ToSchema)]
@@ -47,63 +49,6 @@ impl<T> Page<T> {
     }
 }
 
-/// A DNS record to publish.
-#[derive(Debug, Serialize, ToSchema)]
-pub struct DnsRecord {
-    #[serde(rename = "type")]
-    kind: RecordType,
-    /// The full name of the record.
-    #[schema(value_type = String)]
-    name: Arc<str>,
-    /// The whole value.
-    #[schema(value_type = String)]
-    value: Arc<str>,
-    /// `pending` while it is waited for, `verified` when it was seen, `failed` when it is missing or the claim ended without it.
-    status: RecordStatus,
-}
-
-#[derive(Debug, Serialize, ToSchema)]
-#[serde(rename_all = "UPPERCASE")]
-pub enum RecordType {
-    Txt,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, ToSchema)]
-#[serde(rename_all = "lowercase")]
-pub enum RecordStatus {
-    Pending,
-    Verified,
-    Failed,
-}
-
-/// Why the last check did not prove the record.
-#[derive(Debug, Serialize, ToSchema)]
-#[serde(rename_all = "camelCase")]
-#[schema(as = Diagnosis)]
-pub struct DiagnosisBody {
-    #[schema(value_type = CodeWord)]
-    code: Code,
-    #[schema(value_type = ClassWord)]
-    class: Class,
-    /// What was looked for, who was asked and what was seen.
-    message: String,
-    /// What to do.
-    fix: String,
-    /// Values seen, escaped and cut.
-    observed: Vec<String>,
-    /// After how many seconds it may have passed by itself, where that is known.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    #[schema(nullable = false)]
-    clears_in: Option<u32>,
-}
-
-impl From<&Diagnosis> for DiagnosisBody {
-    fn from(d: &Diagnosis) -> Self {
-        let Diagnosis { code, class, message, fix, observed, clears_in } = d.clone();
-        Self { code, class, message, fix, observed, clears_in }
-    }
-}
-
 /// Whether the record has to stay.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct KeepRecord {
@@ -113,61 +58,6 @@ pub struct KeepRecord {
     #[serde(rename = "safeToRemoveFrom", skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     safe_to_remove_from: Option<DateTime<Utc>>,
-}
-
-/// On which side of a contest this workspace is.
-#[derive(Debug, Serialize, ToSchema)]
-#[serde(rename_all = "snake_case")]
-pub enum ContestRole {
-    /// It has proven the name and waits for it.
-    Challenger,
-    /// It has the name.
-    Holder,
-}
-
-/// Why the name did not move at once.
-#[derive(Debug, Serialize, ToSchema)]
-#[serde(rename_all = "snake_case")]
-pub enum ContestReason {
-    /// The holder's record stands too.
-    HolderRecordStands,
-    /// Every holder is given a grace.
-    Grace,
-    /// An operator decides.
-    Review,
-}
-
-/// A contest: two workspaces have proven one name.
-#[derive(Debug, Serialize, ToSchema)]
-#[serde(rename_all = "camelCase")]
-#[schema(as = Contest)]
-pub struct ContestBody {
-    role: ContestRole,
-    reason: ContestReason,
-    opened_at: DateTime<Utc>,
-    /// When it ends by itself; absent when an operator decides.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    #[schema(nullable = false)]
-    ends_at: Option<DateTime<Utc>>,
-    /// What the present holder has said.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    #[schema(value_type = Option<AnswerWord>, nullable = false)]
-    answer: Option<ContestAnswer>,
-    /// For the challenger: the record whose removal ends the contest now.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    #[schema(nullable = false)]
-    remove_record: Option<RecordToRemove>,
-}
-
-/// A record that stands in the way.
-#[derive(Debug, Serialize, ToSchema)]
-pub struct RecordToRemove {
-    #[serde(rename = "type")]
-    kind: RecordType,
-    #[schema(value_type = String)]
-    name: Arc<str>,
-    #[schema(value_type = String)]
-    value: Arc<str>,
 }
 
 /// A claim.
@@ -183,6 +73,8 @@ pub struct ClaimBody {
     /// The registrable domain that is proven, as an A-label.
     #[schema(value_type = String)]
     root_domain: DomainName,
+    /// The name as people write it.
+    unicode_domain: String,
     #[schema(value_type = StatusWord)]
     status: Status,
     record: DnsRecord,
@@ -221,11 +113,9 @@ pub struct ChallengeBody {
 #[serde(rename_all = "camelCase")]
 #[schema(as = Domain)]
 pub struct DomainBody {
-    /// The name as people write it.
-    unicode_domain: String,
-    /// As given when the domain was added.
-    #[schema(required, value_type = Option<String>)]
-    region: Option<Arc<str>>,
+    /// As given when the domain was added, otherwise the deployment's.
+    #[schema(value_type = String)]
+    region: Arc<str>,
     /// Whether this workspace has the name now.
     is_verified: bool,
     /// The records to publish.
@@ -259,6 +149,8 @@ pub struct Seen<'a> {
     pub claim: &'a Claim,
     /// Every claim on the name, where a contest has to be told of.
     pub ownership: Option<&'a Ownership>,
+    /// The region of a claim that was made without one.
+    pub default_region: &'a Arc<str>,
     /// When a check may be asked for again, after one was asked for too soon.
     pub again_at: Option<DateTime<Utc>>,
 }
@@ -271,8 +163,9 @@ impl Seen<'_> {
             id: claim.id,
             domain: claim.requested.clone(),
             root_domain: self.root.clone(),
+            unicode_domain: claim.requested.to_unicode(),
             status: claim.status(),
-            record: self.record(),
+            record: DnsRecord::of(claim),
             diagnosis: self.diagnosis().map(Into::into),
             attempts: claim.attempts,
             last_checked_at: claim.last_check.as_ref().map(|check| check.at),
@@ -295,10 +188,9 @@ impl Seen<'_> {
     pub fn domain(self) -> DomainBody {
         let claim = self.claim;
         DomainBody {
-            unicode_domain: claim.requested.to_unicode(),
-            region: claim.region.clone(),
+            region: claim.region.as_ref().unwrap_or(self.default_region).clone(),
             is_verified: claim.is_held(),
-            dns_records: vec![self.record()],
+            dns_records: vec![DnsRecord::of(claim)],
             created_at: claim.initiated_at,
             updated_at: claim.updated_at,
             verified_at: claim.verified_at,
@@ -311,16 +203,6 @@ impl Seen<'_> {
         DomainChallengeBody { message: self.message(), domain: self.domain() }
     }
 
-    fn record(self) -> DnsRecord {
-        let challenge = &self.claim.challenge;
-        DnsRecord {
-            kind: RecordType::Txt,
-            name: challenge.record_name.clone(),
-            value: challenge.record_value.clone(),
-            status: record_status(self.claim),
-        }
-    }
-
     fn diagnosis(&self) -> Option<&Diagnosis> {
         self.claim.last_check.as_ref()?.diagnosis.as_ref()
     }
@@ -331,22 +213,11 @@ impl Seen<'_> {
     }
 
     fn contest(self) -> Option<ContestBody> {
-        if let ClaimState::Contesting(contest) = &self.claim.state {
-            return Some(contest_body(ContestRole::Challenger, contest, self.holders_record(contest)));
-        }
-        let ownership = self.ownership.filter(|ownership| ownership.holding == Some(self.claim.id))?;
-        let (_, contest) = ownership.contests().into_iter().next()?;
-        Some(contest_body(ContestRole::Holder, contest, None))
-    }
-
-    /// The record that keeps a challenger from the name; it stands in the public DNS, under the challenger's eyes.
-    fn holders_record(self, contest: &Contest) -> Option<RecordToRemove> {
-        if contest.cause != ContestCause::HolderRecordStands {
-            return None;
-        }
-        let challenge = &self.ownership?.holder_claim()?.challenge;
-        let (name, value) = (challenge.record_name.clone(), challenge.record_value.clone());
-        Some(RecordToRemove { kind: RecordType::Txt, name, value })
+        let giving_up = || GivingUp {
+            withdraw: format!("DELETE /v1/domains/claims/{}", self.root),
+            release: format!("DELETE /v1/domains/{}", self.root),
+        };
+        ContestView::of(self.claim, self.ownership, Claimant::Workspace, giving_up).map(Into::into)
     }
 
     /// Where things stand and what to do, in a sentence.
@@ -376,6 +247,9 @@ impl Seen<'_> {
             Status::Contested => format!(
                 "The record is proven, and another workspace has {root} at present: see `contest` for what ends this."
             ),
+            Status::Verified if self.contest().is_some() => format!(
+                "{root} is verified for this workspace, and another has proven it too: see `contest` for what ends this."
+            ),
             Status::Verified => {
                 format!("{root} is verified for this workspace. Keep the TXT record in place.")
             }
@@ -400,32 +274,6 @@ impl Seen<'_> {
 }
 
 const AGAIN: &str = "Claim it again with POST /v1/domains/claims for a new record.";
-
-fn contest_body(role: ContestRole, contest: &Contest, remove_record: Option<RecordToRemove>) -> ContestBody {
-    ContestBody {
-        role,
-        reason: match contest.cause {
-            ContestCause::HolderRecordStands => ContestReason::HolderRecordStands,
-            ContestCause::Grace => ContestReason::Grace,
-            // That a holding is locked is its holder's business.
-            ContestCause::Review | ContestCause::Locked => ContestReason::Review,
-        },
-        opened_at: contest.opened_at,
-        ends_at: contest.ends_at,
-        answer: contest.answer,
-        remove_record,
-    }
-}
-
-fn record_status(claim: &Claim) -> RecordStatus {
-    let seen = claim.last_check.as_ref().is_some_and(|check| check.outcome == CheckOutcome::Proven);
-    match claim.state {
-        ClaimState::Initiated { .. } | ClaimState::Verifying { .. } => RecordStatus::Pending,
-        ClaimState::Proven | ClaimState::Contesting(_) | ClaimState::Held(_) => RecordStatus::Verified,
-        ClaimState::Ended { .. } if seen => RecordStatus::Verified,
-        ClaimState::AtRisk { .. } | ClaimState::Ended { .. } => RecordStatus::Failed,
-    }
-}
 
 #[cfg(test)]
 mod tests {

@@ -1,6 +1,7 @@
 //! The headers of answers: what they are called and mean, and which answers have them.
 use std::collections::BTreeSet;
 
+use actix_web::http::StatusCode;
 use utoipa::openapi::header::{Header, HeaderBuilder};
 use utoipa::openapi::schema::{Object, ObjectBuilder, Type};
 use utoipa::openapi::{Ref, RefOr, Response};
@@ -49,8 +50,7 @@ pub fn names(operation: &Operation, status: u16) -> BTreeSet<&'static str> {
     if !matches!(status, 401 | 405 | 431) {
         names.extend(["RateLimit", "RateLimit-Policy"]);
     }
-    // What was refused before an operation began is not kept for a repetition, nor is what passes.
-    if operation.changes() && (success || matches!(status, 400 | 404 | 409 | 422)) {
+    if StatusCode::from_u16(status).is_ok_and(|status| operation.keeps(status)) {
         names.insert("Idempotency-Replayed");
     }
     if success && !WITHOUT_POSITION.contains(&operation.id.as_str()) {

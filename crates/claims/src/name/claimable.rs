@@ -3,33 +3,27 @@ use super::{
     DomainName, Excerpt, MAX_NAME_LEN, NameError, consumer_mail, special_use,
     suffix::{Section, Standing, standing},
 };
+use crate::Scope;
 
 /// What a deployment lets people claim. The default is the strictest.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct NamePolicy {
     /// Private and special zones (`.test`, `.internal`, `example.com`) and top-level domains that are not listed:
     /// for tests and the sandbox.
     pub allow_special_use: bool,
-    /// A public suffix of the PRIVATE section as a whole, such as `github.io`. A proof there covers that name alone.
+    /// A public suffix of the PRIVATE section as a workspace's domain, such as `github.io`. A proof there covers that
+    /// name alone. As the hostname of an app it can always be claimed.
     pub allow_private_suffix: bool,
     /// Domains of providers of public mailboxes, such as `gmail.com`, and those of `extra_consumer_mail`.
     pub allow_consumer_mail: bool,
     /// More domains that are refused like those of mail providers, with all names below them.
     pub extra_consumer_mail: Vec<DomainName>,
-    /// The most octets a name may have; the room for the record's label is kept free besides.
-    pub max_name_len: usize,
 }
 
-impl Default for NamePolicy {
-    fn default() -> Self {
-        Self {
-            allow_special_use: false,
-            allow_private_suffix: false,
-            allow_consumer_mail: false,
-            extra_consumer_mail: Vec::new(),
-            max_name_len: MAX_NAME_LEN,
-        }
-    }
+/// The most octets a name may have that can be claimed, so that the name of its validation record is one the DNS allows
+/// (RFC 1035 §2.3.4). `longest_prefix_len` is what the longest label of a record, with its dot, adds to a name.
+pub const fn longest_claimable(longest_prefix_len: usize) -> usize {
+    MAX_NAME_LEN.saturating_sub(longest_prefix_len)
 }
 
 /// A name that may be claimed here, and the registrable domain it lies in.
@@ -40,13 +34,32 @@ pub struct ClaimableName {
 }
 
 impl ClaimableName {
+    /// Reads a name as people write it and applies a deployment's policy.
+    ///
+    /// # Errors
+    /// When the text is no domain name, and as [`ClaimableName::new`].
+    pub fn parse(
+        text: &str,
+        scope: Scope,
+        policy: &NamePolicy,
+        longest_prefix_len: usize,
+    ) -> Result<Self, NameError> {
+        let name = DomainName::parse(text).map_err(|e| e.within(longest_claimable(longest_prefix_len)))?;
+        Self::new(name, scope, policy, longest_prefix_len)
+    }
+
     /// Applies a deployment's policy. `longest_prefix_len` is what the longest label of a validation record, with
     /// its dot, adds to a name, in octets.
     ///
     /// # Errors
-    /// When the name leaves no room for that label, or the policy does not let anybody claim it.
-    pub fn new(name: DomainName, policy: &NamePolicy, longest_prefix_len: usize) -> Result<Self, NameError> {
-        let limit = policy.max_name_len.min(MAX_NAME_LEN.saturating_sub(longest_prefix_len));
+    /// When the name leaves no room for that label, or the policy does not let anybody claim it in this scope.
+    pub fn new(
+        name: DomainName,
+        scope: Scope,
+        policy: &NamePolicy,
+        longest_prefix_len: usize,
+    ) -> Result<Self, NameError> {
+        let limit = longest_claimable(longest_prefix_len);
         if name.as_str().len() > limit {
             return Err(NameError::TooLong { limit });
         }
@@ -57,7 +70,12 @@ impl ClaimableName {
         }
         let (apex, section) = match standing(&name) {
             Standing::Registrable { apex, section } => (apex, Some(section)),
-            Standing::PublicSuffix(Section::Private) if policy.allow_private_suffix => (name.clone(), None),
+            // Whoever gives away the names below it has it as a host all the same: exactly that name is proven.
+            Standing::PublicSuffix(Section::Private)
+                if scope == Scope::Host || policy.allow_private_suffix =>
+            {
+                (name.clone(), None)
+            }
             Standing::PublicSuffix(_) => {
                 return Err(NameError::PublicSuffix { suffix: Excerpt::of(name.as_str()) });
             }
@@ -78,8 +96,8 @@ impl ClaimableName {
         &self.name
     }
 
-    /// The registrable domain by the full Public Suffix List. A suffix of the PRIVATE section, where those may be
-    /// claimed, is its own.
+    /// The registrable domain by the full Public Suffix List. A suffix of the PRIVATE section, where it may be claimed,
+    /// is its own.
     pub fn apex(&self) -> &DomainName {
         &self.apex
     }

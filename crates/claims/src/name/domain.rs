@@ -13,8 +13,8 @@ use super::{NameError, parse, suffix};
 pub struct DomainName(Arc<str>);
 
 impl DomainName {
-    /// Reads a name as people write it: any case, U-labels or A-labels, one trailing dot, ASCII whitespace around
-    /// it. International names follow UTS 46 (STD 3, non-transitional, `CheckHyphens`).
+    /// Reads a name as people write it: any case, U-labels or A-labels, one trailing dot, blanks of any kind around it.
+    /// International names follow UTS 46 (STD 3, non-transitional, `CheckHyphens`).
     ///
     /// # Errors
     /// When the text is not a domain name of at least two labels.

@@ -1,6 +1,9 @@
 //! Why a name is refused, with a code for programs and a sentence for people.
 use std::fmt::{self, Write as _};
 
+use super::MAX_NAME_LEN;
+use super::blank::Named;
+
 /// Characters of somebody's input that a sentence shows.
 const EXCERPT_CHARS: usize = 100;
 
@@ -57,9 +60,14 @@ pub enum LabelFault {
     /// An underscore: somebody gave the name of a record.
     #[error("it has an underscore: give the domain name itself, not the name of a record")]
     Underscore,
-    /// A space or a control character.
-    #[error("it has a space or a control character")]
-    Whitespace,
+    /// A blank or a control character within the name.
+    #[error("character {position} is {}", Named(*character))]
+    Blank {
+        /// The character.
+        character: char,
+        /// Its place in the name, counted in characters from 1, blanks before the name left out.
+        position: usize,
+    },
     /// An `xn--` label that decodes to nothing valid, or to another `xn--` label.
     #[error("it starts with `xn--` but is not a valid encoding of an international name")]
     Encoding,
@@ -78,9 +86,10 @@ pub enum NameError {
     #[error("the domain name is empty")]
     Empty,
     /// The name does not fit, or would not with the label of the validation record before it.
-    #[error("the domain name is too long: at most {limit} characters can be verified")]
+    #[error("the domain name is too long: {}", Limit(*limit))]
     TooLong {
-        /// The most characters a name may have here, in A-label form.
+        /// The most octets a name may have here, in A-label form: [`MAX_NAME_LEN`] less the longest label of a
+        /// validation record, where there has to be room for one.
         limit: usize,
     },
     /// A label breaks the rules of host names.
@@ -145,7 +154,33 @@ pub enum NameError {
     },
 }
 
+/// How long a name may be, with the reason.
+struct Limit(usize);
+
+impl fmt::Display for Limit {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "it may have {} characters, counted in its ASCII form", self.0)?;
+        match MAX_NAME_LEN.saturating_sub(self.0) {
+            0 => f.write_str(" (RFC 1035, section 2.3.4)"),
+            label => write!(
+                f,
+                ", because the name of the validation record has up to {label} more and {MAX_NAME_LEN} is the most \
+                 that the DNS allows (RFC 1035, section 2.3.4)"
+            ),
+        }
+    }
+}
+
 impl NameError {
+    /// The same with the limit that holds here, where the name is too long: who reads a text knows of no record.
+    #[must_use]
+    pub fn within(self, limit: usize) -> Self {
+        match self {
+            Self::TooLong { .. } => Self::TooLong { limit },
+            other => other,
+        }
+    }
+
     /// The refusal for programs; never changes once shipped.
     pub const fn code(&self) -> &'static str {
         match self {

@@ -3,6 +3,7 @@
 //! A text becomes a [`DomainName`] (valid and canonical), and a domain name becomes a [`ClaimableName`] (a
 //! deployment lets somebody own it). Nothing downstream looks at a raw text again.
 
+mod blank;
 mod claimable;
 mod consumer_mail;
 mod domain;
@@ -13,7 +14,7 @@ mod suffix;
 #[cfg(test)]
 mod tests;
 
-pub use claimable::{ClaimableName, NamePolicy};
+pub use claimable::{ClaimableName, NamePolicy, longest_claimable};
 pub use domain::DomainName;
 pub use error::{Excerpt, LabelFault, NameError};
 pub use suffix::{is_registry, suffix_list_version};

@@ -6,6 +6,7 @@ use std::{borrow::Cow, net::Ipv6Addr};
 
 use idna::uts46::{AsciiDenyList, DnsLength, Hyphens, Uts46};
 
+use super::blank::{is_blank, trimmed};
 use super::{Excerpt, LabelFault, MAX_NAME_LEN, NameError};
 
 /// Octets in a label (RFC 1035 §2.3.4).
@@ -23,7 +24,7 @@ pub(super) fn canonical(text: &str) -> Result<String, NameError> {
 
 /// The same, whatever the text looks like.
 pub(super) fn examined(text: &str) -> Result<String, NameError> {
-    let text = text.trim_ascii();
+    let text = trimmed(text);
     if text.is_empty() {
         return Err(NameError::Empty);
     }
@@ -62,10 +63,11 @@ pub(super) fn is_canonical(text: &str) -> bool {
         && refuse_ipv4(text).is_ok()
 }
 
-/// Spaces, IPv6 addresses, URLs and wildcards: everything that its characters give away.
+/// Blanks, IPv6 addresses, URLs and wildcards: everything that its characters give away.
 fn refuse_other_notations(text: &str) -> Result<(), NameError> {
-    if text.chars().any(|c| c.is_control() || c.is_whitespace()) {
-        return Err(NameError::BadLabel { label: Excerpt::of(text), fault: LabelFault::Whitespace });
+    if let Some((at, character)) = text.chars().enumerate().find(|(_, c)| c.is_control() || is_blank(*c)) {
+        let fault = LabelFault::Blank { character, position: at + 1 };
+        return Err(NameError::BadLabel { label: Excerpt::of(text), fault });
     }
     if is_ipv6(text) {
         return Err(NameError::IpLiteral { address: Excerpt::of(text) });
@@ -114,9 +116,13 @@ fn broken_rule(name: &str) -> NameError {
         if ascii.split('.').any(str::is_empty) {
             return bad(name, LabelFault::Empty);
         }
+        // First of all: cutting one label would not help.
+        if ascii.len() > MAX_NAME_LEN {
+            return NameError::TooLong { limit: MAX_NAME_LEN };
+        }
         return match ascii.split('.').find(|label| label.len() > MAX_LABEL_LEN) {
             Some(label) => bad(label, LabelFault::TooLong),
-            None => NameError::TooLong { limit: MAX_NAME_LEN },
+            None => bad(name, LabelFault::Characters),
         };
     }
     match name.split(DOTS).find(|label| to_ascii(label, DnsLength::Ignore).is_none()) {

@@ -1,5 +1,6 @@
 //! Every refusal of a text, every canonical form.
 use super::*;
+use crate::Scope;
 
 mod policy;
 mod properties;
@@ -51,7 +52,6 @@ fn names_have_one_canonical_form() {
         ("faß.de", "xn--fa-hia.de"),
         // The mapping drops or folds these.
         ("exa\u{ad}mple.de", "example.de"),
-        ("\u{200b}acme.com", "acme.com"),
         ("ａｃｍｅ．ｃｏｍ", "acme.com"),
         ("\u{212a}.com", "k.com"),
         ("пример.рф", "xn--e1afmkfd.xn--p1ai"),
@@ -85,7 +85,56 @@ fn all_refused(code: &str, texts: &[&str]) {
 
 #[test]
 fn nothing_is_not_a_name() {
-    all_refused("name_empty", &["", " ", "\t\n", ".", " . ", "。", "\u{ad}", "\u{200b}."]);
+    all_refused("name_empty", &["", " ", "\t\n", ".", " . ", "。", "\u{ad}", "\u{200b}.", "\u{a0}\u{3000}"]);
+}
+
+/// White space by Unicode, and what is not seen at all.
+const BLANKS: &str = "\t\n\u{b}\u{c}\r \u{85}\u{a0}\u{1680}\u{2000}\u{2001}\u{2002}\u{2003}\u{2004}\u{2005}\u{2006}\
+                      \u{2007}\u{2008}\u{2009}\u{200a}\u{2028}\u{2029}\u{202f}\u{205f}\u{3000}\u{200b}\u{feff}\u{2060}\
+                      \u{200e}\u{200f}\u{61c}\u{202a}\u{202b}\u{202c}\u{202d}\u{202e}\u{2066}\u{2067}\u{2068}\u{2069}";
+
+#[test]
+fn blanks_around_a_name_are_trimmed() {
+    for blank in BLANKS.chars().chain(['\u{ad}']) {
+        for text in [
+            format!("{blank}acme.com"),
+            format!("acme.com{blank}"),
+            format!(" {blank}{blank}acme.com.{blank} "),
+            format!("{blank}ACME.com{blank}"),
+        ] {
+            assert_eq!(parsed(&text), "acme.com", "{text:?}");
+        }
+        assert_eq!(parsed(&format!("{blank}münchen.de{blank}")), "xn--mnchen-3ya.de", "{blank:?}");
+    }
+    assert_eq!(parsed(&format!("{BLANKS}acme.com{BLANKS}")), "acme.com");
+    assert_eq!(parsed(&format!("{}acme.com", "\u{a0}".repeat(5000))), "acme.com");
+}
+
+#[test]
+fn a_blank_within_a_name_is_named_with_its_place() {
+    for blank in BLANKS.chars() {
+        let text = format!("\u{a0}ac{blank}me.com ");
+        let NameError::BadLabel { fault, .. } = refused(&text) else { panic!("{text:?}") };
+        assert_eq!(fault, LabelFault::Blank { character: blank, position: 3 });
+        all_refused("bad_label", &[&format!("acme.com{blank}."), &format!("acme{blank}.com")]);
+    }
+    for (text, sentence) in [
+        ("ac me.com", "`ac me.com` cannot be used in a domain name: character 3 is a space (U+0020)"),
+        (
+            "bü\u{a0}cher.de",
+            "`b\\u{fc}\\u{a0}cher.de` cannot be used in a domain name: character 3 is a no-break space (U+00A0)",
+        ),
+        (
+            "acme.com other.com",
+            "`acme.com other.com` cannot be used in a domain name: character 9 is a space (U+0020)",
+        ),
+        (
+            "a\0.com",
+            "`a\\u{0}.com` cannot be used in a domain name: character 2 is a control character (U+0000)",
+        ),
+    ] {
+        assert_eq!(refused(text).to_string(), sentence);
+    }
 }
 
 #[test]
@@ -122,7 +171,7 @@ fn a_single_label_is_refused() {
 fn labels_that_are_no_host_names_are_refused() {
     all_refused(
         "bad_label",
-        &["a b.com", "a\u{0}.com", "a\n.com", "a\u{a0}b.com", "\u{3000}acme.com", "a\u{7f}.com"],
+        &["a b.com", "a\u{0}.com", "a\n.com", "a\u{a0}b.com", "\u{0}acme.com", "a\u{7f}.com"],
     );
     all_refused("bad_label", &["a..com", ".acme.com", "acme.com..", "..", "acme.com。.", "\u{ad}.com"]);
     all_refused(
@@ -151,7 +200,7 @@ fn the_label_and_its_fault_are_named() {
         ("www.-acme.com", "-acme", LabelFault::Hyphens),
         ("www.ac--me.com", "ac--me", LabelFault::Hyphens),
         ("_deed.acme.com", "_deed", LabelFault::Underscore),
-        ("ac me.com", "ac me.com", LabelFault::Whitespace),
+        ("ac me.com", "ac me.com", LabelFault::Blank { character: ' ', position: 3 }),
         ("www.xn--a.com", "xn--a", LabelFault::Encoding),
         ("www.a!.com", "a!", LabelFault::Characters),
         ("0à.א", "0\\u{e0}.\\u{5d0}", LabelFault::Direction),
@@ -174,9 +223,11 @@ fn labels_have_63_octets_and_names_253() {
     assert_eq!(parsed(&format!("{}.", name_of(253))), name_of(253));
     assert_eq!(refused(&name_of(254)), NameError::TooLong { limit: 253 });
     assert_eq!(refused(&"a.".repeat(5000)), NameError::TooLong { limit: 253 });
+    // Nor is it better with one label that is too long as well.
+    assert_eq!(refused(&label(300)), NameError::TooLong { limit: 253 });
 
     // Padding that the mapping drops counts for nothing, until there is too much of it to look at.
-    let padded = |count| "\u{ad}".repeat(count) + "acme.com";
+    let padded = |count| "ac".to_owned() + &"\u{ad}".repeat(count) + "me.com";
     assert_eq!(parsed(&padded(300)), "acme.com");
     assert_eq!(refused(&padded(5000)), NameError::TooLong { limit: 253 });
 }
@@ -203,7 +254,7 @@ fn a_name_is_a_checked_string_in_json() {
     let name: DomainName = serde_json::from_str(r#""M\u00dcNCHEN.de.""#).unwrap();
     assert_eq!(serde_json::to_string(&name).unwrap(), r#""xn--mnchen-3ya.de""#);
     let error = serde_json::from_str::<DomainName>(r#""a b.com""#).unwrap_err();
-    assert!(error.to_string().contains("has a space"), "{error}");
+    assert!(error.to_string().contains("is a space"), "{error}");
 }
 
 #[test]
@@ -211,12 +262,20 @@ fn every_refusal_has_its_sentence() {
     let strict = NamePolicy::default();
     let refusal = |text: &str| match text.parse() {
         Err(error) => error,
-        Ok(name) => ClaimableName::new(name, &strict, 14).unwrap_err(),
+        Ok(name) => ClaimableName::new(name, Scope::Apex, &strict, 14).unwrap_err(),
     };
-    let long = name_of(250);
+    let (long, longer) = (name_of(250), name_of(254));
     for (text, sentence) in [
         ("", "the domain name is empty"),
-        (&*long, "the domain name is too long: at most 239 characters can be verified"),
+        (
+            &*long,
+            "the domain name is too long: it may have 239 characters, counted in its ASCII form, because the name of the \
+             validation record has up to 14 more and 253 is the most that the DNS allows (RFC 1035, section 2.3.4)",
+        ),
+        (
+            &*longer,
+            "the domain name is too long: it may have 253 characters, counted in its ASCII form (RFC 1035, section 2.3.4)",
+        ),
         (
             "a!.com",
             "`a!` cannot be used in a domain name: it has a character that is not allowed in domain names",

@@ -70,10 +70,15 @@ impl Check {
     }
 
     fn names(&self, settings: &Settings) -> Result<(DomainName, DomainName), Failure> {
-        let usage = |error: deed_claims::name::NameError| Failure::Usage(error.to_string());
-        let name: DomainName = self.domain.parse().map_err(usage)?;
         let prefix = settings.templates.longest_prefix();
-        Ok(ClaimableName::new(name, &settings.names, prefix).map_err(usage)?.into_parts())
+        ClaimableName::parse(&self.domain, self.scope(), &settings.names, prefix)
+            .map(ClaimableName::into_parts)
+            .map_err(|error| Failure::Usage(error.to_string()))
+    }
+
+    /// Whose record is looked at: an app's hostname has one of its own.
+    fn scope(&self) -> Scope {
+        if self.host { Scope::Host } else { Scope::Apex }
     }
 
     /// What would have to stand in the DNS.
@@ -83,9 +88,9 @@ impl Check {
         name: &DomainName,
         apex: &DomainName,
     ) -> Result<Challenge, Failure> {
-        let (scope, name) = if self.host { (Scope::Host, name) } else { (Scope::Apex, apex) };
+        let name = if self.host { name } else { apex };
         let token = Token::from_bytes([0; 20]);
-        let mut challenge = settings.templates.challenge(scope, name, token.clone());
+        let mut challenge = settings.templates.challenge(self.scope(), name, token.clone());
         if let Some(record) = &self.record {
             let record = record.trim_end_matches('.').to_ascii_lowercase();
             let fits = (1..=253).contains(&record.len()) && record.bytes().all(|b| b.is_ascii_graphic());

@@ -342,6 +342,12 @@ sections! {
         key_memory: Duration = secs(5), secs(0)..=secs(300);
     }
 
+    /// Domains of workspaces.
+    domains: Domains = "domains" {
+        /// The region that a domain shows which was added without one: at most 64 printable ASCII characters.
+        default_region: Text = "default".into();
+    }
+
     /// Hostnames of apps.
     apps: Apps = "apps" {
         /// The domain below which every app has its CNAME target, `{slug}.{cname_base}`: one of your own.

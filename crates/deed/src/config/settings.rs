@@ -141,6 +141,9 @@ fn orders(config: &Config, sources: &mut Sources) {
     if config.dispatcher.window > config.bus.capacity {
         sources.fault_of("dispatcher.window", "has to be at most `bus.capacity`");
     }
+    if !deed_claims::is_region(&config.domains.default_region.0) {
+        sources.fault_of("domains.default_region", "expected at most 64 printable ASCII characters");
+    }
     if config.server.listen == config.server.ops_listen && config.server.listen.port() != 0 {
         sources.fault_of("server.ops_listen", "has to differ from `server.listen`: it is not for the public");
     }
@@ -169,7 +172,6 @@ fn names(config: &Config) -> NamePolicy {
         allow_private_suffix: names.allow_private_suffix,
         allow_consumer_mail: names.allow_consumer_mail,
         extra_consumer_mail: names.consumer_mail.clone(),
-        ..NamePolicy::default()
     }
 }
 

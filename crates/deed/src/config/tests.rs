@@ -140,6 +140,8 @@ contest_grace = "soon"
 watch_first = "5h"
 watch_longest = "1h"
 manual_per_hour = 1.5
+[domains]
+default_region = "zürich"
 [log]
 filter = "deed=loud"
 "#;

@@ -129,6 +129,7 @@ impl Parts {
             policy: self.policy(),
             templates: self.settings.templates.clone(),
             cname_base: config.apps.cname_base.as_str().into(),
+            default_region: config.domains.default_region.0.as_str().into(),
             caps,
             metrics: HttpMetrics::register(&self.registry).map_err(metrics)?,
             leaving,

@@ -24,7 +24,22 @@ async fn check_says_what_stands_and_what_is_wrong(stage: Stage) {
     let words = run(&["check", "acme.com", "--config", dev.config(), "--expect", "deed-domain-claim=abc"]);
     let words = String::from_utf8(words.stdout).unwrap();
     assert!(words.contains("PROVEN") && words.contains("127.0.0.1") && words.contains("ADDRESS"), "{words}");
-    assert_eq!(run(&["check", "co.uk"]).status.code(), Some(2));
+    let refused = |arguments: &[&str]| {
+        let ended = run(&[&["check"], arguments].concat());
+        (ended.status.code(), String::from_utf8(ended.stderr).unwrap())
+    };
+    assert_eq!(refused(&["co.uk"]).0, Some(2));
+    assert!(refused(&["is-a.dev"]).1.contains("public suffix"));
+    // A hostname covers itself alone, so it may be a suffix of somebody's.
+    let (_, report) = json(&["check", "\u{a0}is-a.dev", "--host", "--json", "--config", dev.config()]);
+    assert_eq!(report["recordName"], "_deed-verify.is-a.dev");
+    for octets in [241, 253, 300, 5000] {
+        let labels = (octets - 5) / 2;
+        let name = "a.".repeat(labels) + &"a".repeat(octets - 4 - 2 * labels) + ".com";
+        assert_eq!(name.len(), octets);
+        let (code, words) = refused(&[&name]);
+        assert!(code == Some(2) && words.contains("it may have 240 characters"), "{octets}: {words}");
+    }
     dev.stop();
 }
 

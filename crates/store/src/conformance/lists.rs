@@ -1,4 +1,5 @@
 //! The suite: lists of claims and apps.
+use chrono::DateTime;
 use deed_claims::{ClaimId, Holder};
 
 use super::samples::{
@@ -6,7 +7,7 @@ use super::samples::{
     granted, host, initiated, requested, together, workspace,
 };
 use super::{StoreUnderTest, hold};
-use crate::{Changes, ClaimQuery, Position, ReadModels};
+use crate::{Changes, ClaimQuery, Cursor, Position, ReadModels};
 
 async fn show(store: &impl StoreUnderTest, parts: Vec<Changes>) {
     let lease = hold(store).await;
@@ -64,6 +65,21 @@ pub async fn claims_made_at_one_instant_are_paged_without_loss<S: StoreUnderTest
     assert_eq!(seen.len(), 7);
     seen.sort();
     assert_eq!(seen, ids(&[1, 2, 3, 4, 5, 6, 7]));
+}
+
+/// A cursor need not be one that was handed out.
+pub async fn a_page_begins_at_any_time_and_id<S: StoreUnderTest>() {
+    let under_test = S::start().await;
+    show(&under_test, (1..=2).map(|claim| pending(claim, by_workspace(1), 5)).collect()).await;
+    let store = under_test.read_models();
+    let last = "9999-12-31T23:59:59.999999Z".parse().unwrap();
+    for (initiated_at, found) in [(DateTime::UNIX_EPOCH, 0), (last, 2)] {
+        for id in [[0; 16], [0xff; 16]] {
+            let after = Some(Cursor { initiated_at, claim_id: ClaimId::from_bytes(id) });
+            let page = store.claims(&ClaimQuery { after, ..of(1, 10) }).await.unwrap();
+            assert_eq!(page.rows.len(), found, "{initiated_at}");
+        }
+    }
 }
 
 /// One word, several, or none for all; paging counts only what is asked for.

@@ -102,16 +102,42 @@ pub async fn the_first_answer_stays<S: StoreUnderTest>() {
     assert_eq!(begin(&*store, &request, 1).await, answered("first"));
 }
 
+/// At once, by a process with another clock too. Another request under the key is a mismatch all the same, for a day.
 /// What is answered cannot be abandoned.
 pub async fn an_abandoned_request_is_started_again<S: StoreUnderTest>() {
     let under_test = S::start().await;
     let (store, request) = (under_test.idempotency(), request(1, "k"));
-    assert_eq!(begin(&*store, &request, 0).await, Begin::Started);
+    assert_eq!(begin(&*store, &request, 10).await, Begin::Started);
     store.abandon(&request).await.unwrap();
-    assert_eq!(begin_as(&*store, &request, [2; 32], 1).await, Begin::Started);
+    assert_eq!(begin_as(&*store, &request, [2; 32], 11).await, Begin::Mismatch);
+    assert_eq!(begin(&*store, &request, 9).await, Begin::Started);
+    assert_eq!(begin(&*store, &request, 11).await, Begin::Running);
+    store.abandon(&request).await.unwrap();
+    assert_eq!(begin_as(&*store, &request, [2; 32], 86_500).await, Begin::Started);
     store.complete(&receipt(&request, "done")).await.unwrap();
     store.abandon(&request).await.unwrap();
-    assert_eq!(begin_as(&*store, &request, [2; 32], 2).await, answered("done"));
+    assert_eq!(begin_as(&*store, &request, [2; 32], 86_501).await, answered("done"));
+}
+
+/// Several at once: one starts, the others find it running.
+pub async fn an_abandoned_request_is_started_again_by_one<S: StoreUnderTest>() {
+    let under_test = S::start().await;
+    let replica = under_test.replica().await;
+    let (store, request) = (under_test.idempotency(), request(1, "k"));
+    for round in 0..10 {
+        assert_eq!(begin(&*store, &request, round).await, Begin::Started);
+        store.abandon(&request).await.unwrap();
+        let rivals = (0..16).map(|n| {
+            let other = replica.as_ref().filter(|_| n % 2 == 1);
+            let (store, request) = (other.unwrap_or(&under_test).idempotency(), request.clone());
+            // At the very moment at which the last run began.
+            async move { begin(&*store, &request, round).await }
+        });
+        let begun = futures::future::join_all(rivals).await;
+        let started = begun.iter().filter(|begin| **begin == Begin::Started).count();
+        assert_eq!(started, 1, "{begun:?}");
+        store.abandon(&request).await.unwrap();
+    }
 }
 
 /// After a day the key may be used anew, for another request too.

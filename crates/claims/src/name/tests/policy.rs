@@ -2,24 +2,47 @@
 use super::*;
 
 fn claimed(text: &str, policy: &NamePolicy) -> Result<String, &'static str> {
+    claimed_as(Scope::Apex, text, policy)
+}
+
+fn claimed_as(scope: Scope, text: &str, policy: &NamePolicy) -> Result<String, &'static str> {
     let name = text.parse().unwrap();
-    ClaimableName::new(name, policy, 14).map(|name| name.apex().to_string()).map_err(|error| error.code())
+    ClaimableName::new(name, scope, policy, 14)
+        .map(|name| name.apex().to_string())
+        .map_err(|error| error.code())
 }
 
 #[test]
 fn a_claimable_name_leaves_room_for_the_records_label() {
-    let claim = |octets, policy: &NamePolicy, prefix| {
-        ClaimableName::new(name_of(octets).parse().unwrap(), policy, prefix)
+    let claim = |octets, prefix| {
+        ClaimableName::parse(&name_of(octets), Scope::Host, &NamePolicy::default(), prefix)
             .map(|name| name.name().as_str().len())
     };
-    let policy = NamePolicy::default();
-    assert_eq!(claim(239, &policy, 14), Ok(239));
-    assert_eq!(claim(240, &policy, 14), Err(NameError::TooLong { limit: 239 }));
-    assert_eq!(claim(253, &policy, 0), Ok(253));
-    assert_eq!(claim(20, &policy, 400), Err(NameError::TooLong { limit: 0 }));
-    let shorter = NamePolicy { max_name_len: 100, ..policy };
-    assert_eq!(claim(100, &shorter, 14), Ok(100));
-    assert_eq!(claim(101, &shorter, 14), Err(NameError::TooLong { limit: 100 }));
+    assert_eq!(claim(239, 14), Ok(239));
+    assert_eq!(claim(253, 0), Ok(253));
+    assert_eq!(claim(20, 400), Err(NameError::TooLong { limit: 0 }));
+    // One limit, whether the name would be one by itself or not.
+    for octets in (240..300).chain([1000, 4000, 4100, 10_000]) {
+        assert_eq!(claim(octets, 14), Err(NameError::TooLong { limit: 239 }), "{octets}");
+    }
+}
+
+#[test]
+fn a_private_suffix_is_a_hostname_and_no_domain() {
+    let strict = NamePolicy::default();
+    for name in ["is-a.dev", "github.io", "pages.dev", "s3.amazonaws.com"] {
+        assert_eq!(claimed_as(Scope::Host, name, &strict).as_deref(), Ok(name));
+        assert_eq!(claimed(name, &strict), Err("public_suffix"), "{name}");
+    }
+    for name in ["co.uk", "com.br", "foo.ck", "公司.cn"] {
+        assert_eq!(claimed_as(Scope::Host, name, &strict), Err("public_suffix"), "{name}");
+    }
+    // Below it everything is as anywhere.
+    assert_eq!(claimed_as(Scope::Host, "a.me.is-a.dev", &strict).as_deref(), Ok("me.is-a.dev"));
+    // Mailboxes are still given to the public there.
+    let extra = vec!["is-a.dev".parse().unwrap()];
+    let stricter = NamePolicy { extra_consumer_mail: extra, ..strict };
+    assert_eq!(claimed_as(Scope::Host, "is-a.dev", &stricter), Err("consumer_mail_domain"));
 }
 
 #[test]
@@ -99,7 +122,7 @@ fn each_switch_opens_its_own_door_only() {
 
 #[test]
 fn a_claimable_name_knows_its_apex() {
-    let claim = |text: &str| ClaimableName::new(text.parse().unwrap(), &NamePolicy::default(), 14).unwrap();
+    let claim = |text: &str| ClaimableName::parse(text, Scope::Apex, &NamePolicy::default(), 14).unwrap();
     assert!(claim("acme.com").is_apex());
     assert!(!claim("www.acme.com").is_apex());
     let (name, apex) = claim("www.acme.com").into_parts();

@@ -14,6 +14,7 @@ fn near_names() -> impl Strategy<Value = String> {
         "[א-ת0-9]{1,6}",
         "[ａ-ｚ０-９]{1,8}",
         "[\u{ad}\u{200b}-\u{200f}\u{2024}\u{2488}-\u{249b}a-c]{0,6}",
+        "[\u{a0}\u{3000}\u{feff}\u{2060}\u{202a}]{0,2}[a-c]{1,3}[\u{a0}\u{3000}\u{feff}\u{2060}\u{202a}]{0,2}",
         "0x[0-9a-f]{0,3}",
         "[a-z]{55,70}",
     ];
@@ -55,13 +56,18 @@ fn check_text(text: &str) -> Result<(), TestCaseError> {
         prop_assert_eq!(DomainName::parse(parent.as_str()), Ok(parent));
     }
     for policy in [NamePolicy::default(), NamePolicy { allow_special_use: true, ..NamePolicy::default() }] {
-        match ClaimableName::new(name.clone(), &policy, 14) {
+        match ClaimableName::new(name.clone(), Scope::Apex, &policy, 14) {
             Ok(claimable) => {
                 prop_assert!(claimable.name().is_within(claimable.apex()));
                 prop_assert_eq!(claimable.apex().registrable_domain(), Some(claimable.apex().clone()));
                 prop_assert_eq!(DomainName::parse(claimable.apex().as_str()), Ok(claimable.apex().clone()));
             }
             Err(error) => prop_assert!(printable(&error.to_string()), "{error}"),
+        }
+        // A host covers its own name, so it may be a suffix below which others have names.
+        if let Ok(host) = ClaimableName::new(name.clone(), Scope::Host, &policy, 14) {
+            let apex = name.registrable_domain().unwrap_or_else(|| name.clone());
+            prop_assert_eq!((host.name(), host.apex()), (&name, &apex));
         }
     }
     Ok(())

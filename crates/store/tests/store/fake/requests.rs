@@ -44,8 +44,8 @@ impl Idempotency for Tables {
 
     async fn abandon(&self, request: &RequestKey) -> Result<(), Unavailable> {
         let mut rows = self.rows();
-        if rows.requests.get(request).is_some_and(|known| known.answer.is_none()) {
-            rows.requests.remove(request);
+        if let Some(known) = rows.requests.get_mut(request).filter(|known| known.answer.is_none()) {
+            known.locked_until = DateTime::UNIX_EPOCH;
         }
         Ok(())
     }

@@ -56,11 +56,17 @@ words! {
     /// [`deed_claims::Signatures`] in descriptions.
     SignaturesWord named "Signatures" about "The time-frame of an answer's signatures":
         vec!["current", "expired", "not_yet_valid"];
+    /// [`deed_claims::RoutingState`] in descriptions.
+    RoutingWord named "RoutingState"
+        about "Where a hostname leads: to its target, nowhere, to something else, or to a proxy that hides what is behind":
+        vec!["ok", "missing", "elsewhere", "proxied"];
 }
 
 #[cfg(test)]
 mod tests {
-    use deed_claims::{CheckCause, CheckOutcome, Class, ContestAnswer, Security, Signatures, Transport};
+    use deed_claims::{
+        CheckCause, CheckOutcome, Class, ContestAnswer, RoutingState, Security, Signatures, Transport,
+    };
     use serde::Serialize;
     use serde_json::{Value, json};
 
@@ -96,5 +102,8 @@ mod tests {
         assert_eq!(listed::<SecurityWord>(), written(&securities));
         let signatures = [Signatures::Current, Signatures::Expired, Signatures::NotYetValid];
         assert_eq!(listed::<SignaturesWord>(), written(&signatures));
+        let states =
+            [RoutingState::Ok, RoutingState::Missing, RoutingState::Elsewhere, RoutingState::Proxied];
+        assert_eq!(listed::<RoutingWord>(), written(&states));
     }
 }

@@ -7,69 +7,97 @@ use deed_claims::{
     ExpiryReason, MissingCause, OwnershipEvent,
 };
 use deed_store::{Position, RecordedEvent};
-use serde::Serialize;
-use utoipa::ToSchema;
 
-use super::evidence::EvidenceBody;
-use super::view::DiagnosisBody;
 use super::words::{CauseWord, OutcomeWord};
+use super::{Claimant, in_both_styles};
 
-/// One thing that happened.
-#[derive(Debug, Serialize, ToSchema)]
-pub struct TimelineEntry {
-    /// Its place in this claim's history: 1, 2, 3 and so on.
-    pub sequence: u64,
+in_both_styles! {
+    [with diagnosis::DiagnosisBody, evidence::EvidenceBody]
+
+    /// One thing that happened.
+    TimelineEntry as TimelineEntry in A and AppTimelineEntry in B {
+        /// Its place in this claim's history: 1, 2, 3 and so on.
+        sequence: u64,
+        at: DateTime<Utc>,
+        /// What happened, for programs, such as `check.recorded`.
+        #[serde(rename = "type")]
+        kind: &'static str,
+        /// What happened, in a sentence.
+        message: String,
+        /// With `check.recorded`: the check.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        #[schema(nullable = false)]
+        check: Option<CheckBody>,
+        /// Until when, where what happened runs out: a deadline, the end of a grace.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        #[schema(nullable = false)]
+        until: Option<DateTime<Utc>>,
+    }
+
+    /// A check of the DNS.
+    CheckBody as Check in A and AppCheck in B {
+        attempt: u32,
+        #[schema(value_type = CauseWord)]
+        cause: CheckCause,
+        #[schema(value_type = OutcomeWord)]
+        outcome: CheckOutcome,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        #[schema(nullable = false)]
+        diagnosis: Option<DiagnosisBody>,
+        evidence: EvidenceBody,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        #[schema(nullable = false)]
+        next_check_at: Option<DateTime<Utc>>,
+    }
+}
+
+/// One thing that happened, in no contract's style yet.
+pub struct Entry<'a> {
+    sequence: u64,
     at: DateTime<Utc>,
-    /// What happened, for programs, such as `check.recorded`.
-    #[serde(rename = "type")]
-    pub kind: &'static str,
-    /// What happened, in a sentence.
+    kind: &'static str,
     message: String,
-    /// With `check.recorded`: the check.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    #[schema(nullable = false)]
-    check: Option<CheckBody>,
-    /// Until when, where what happened runs out: a deadline, the end of a grace.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    #[schema(nullable = false)]
+    check: Option<&'a CheckRecorded>,
     until: Option<DateTime<Utc>>,
 }
 
-/// A check of the DNS.
-#[derive(Debug, Serialize, ToSchema)]
-#[serde(rename_all = "camelCase")]
-#[schema(as = Check)]
-pub struct CheckBody {
-    attempt: u32,
-    #[schema(value_type = CauseWord)]
-    cause: CheckCause,
-    #[schema(value_type = OutcomeWord)]
-    outcome: CheckOutcome,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    #[schema(nullable = false)]
-    diagnosis: Option<DiagnosisBody>,
-    evidence: EvidenceBody,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    #[schema(nullable = false)]
-    next_check_at: Option<DateTime<Utc>>,
-}
-
-impl From<&CheckRecorded> for CheckBody {
-    fn from(e: &CheckRecorded) -> Self {
-        Self {
-            attempt: e.attempt,
-            cause: e.cause,
-            outcome: e.outcome,
-            diagnosis: e.diagnosis.as_ref().map(Into::into),
-            evidence: (&*e.evidence).into(),
-            next_check_at: e.next_check_at,
+macro_rules! made_of_entries {
+    ($($style:ident)*) => {$(
+        impl From<Entry<'_>> for $style::TimelineEntry {
+            fn from(entry: Entry<'_>) -> Self {
+                let Entry { sequence, at, kind, message, check, until } = entry;
+                Self { sequence, at, kind, message, check: check.map(Into::into), until }
+            }
         }
-    }
+
+        impl From<&CheckRecorded> for $style::CheckBody {
+            fn from(e: &CheckRecorded) -> Self {
+                Self {
+                    attempt: e.attempt,
+                    cause: e.cause,
+                    outcome: e.outcome,
+                    diagnosis: e.diagnosis.as_ref().map(Into::into),
+                    evidence: (&*e.evidence).into(),
+                    next_check_at: e.next_check_at,
+                }
+            }
+        }
+    )*};
+}
+made_of_entries! { camel snake }
+
+/// A page of a timeline.
+pub struct TimelinePage<T> {
+    /// Its entries, the oldest first.
+    pub entries: Vec<T>,
+    /// The number of the last entry, when there are more.
+    pub next: Option<String>,
 }
 
 /// Reads a stream and picks what one claim may know.
 pub struct Timeline {
     claim_id: ClaimId,
+    claimant: Claimant,
     // Claims that contest this one: it is told when that ends, and nothing else of them.
     challengers: BTreeSet<ClaimId>,
     // Entries so far. They are counted by claim: the stream's own numbers tell how much others do with the name.
@@ -78,20 +106,35 @@ pub struct Timeline {
 
 impl Timeline {
     /// The timeline of one claim; to be fed with its stream from the beginning.
-    pub fn of(claim_id: ClaimId) -> Self {
-        Self { claim_id, challengers: BTreeSet::new(), entries: 0 }
+    pub fn of(claim_id: ClaimId, claimant: Claimant) -> Self {
+        Self { claim_id, claimant, challengers: BTreeSet::new(), entries: 0 }
+    }
+
+    /// A page of the entries after one, of a stream from its beginning.
+    pub fn page<'a, T: From<Entry<'a>>>(
+        mut self,
+        events: &'a [RecordedEvent],
+        after: u64,
+        limit: usize,
+    ) -> TimelinePage<T> {
+        let entries = events.iter().filter_map(|event| self.entry(event));
+        let mut page: Vec<_> = entries.filter(|entry| entry.sequence > after).take(limit + 1).collect();
+        let more = page.len() > limit;
+        page.truncate(limit);
+        let next = page.last().filter(|_| more).map(|entry| entry.sequence.to_string());
+        TimelinePage { entries: page.into_iter().map(Into::into).collect(), next }
     }
 
     /// The entry for the next event of the stream; none when it is not this claim's business.
-    pub fn entry(&mut self, recorded: &RecordedEvent) -> Option<TimelineEntry> {
+    fn entry<'a>(&mut self, recorded: &'a RecordedEvent) -> Option<Entry<'a>> {
         let Event::Ownership(event) = &recorded.event else { return None };
         let message = if event.claim_id() == self.claim_id {
-            own_message(event)
+            own_message(event, self.claimant)
         } else {
             self.challengers_message(event)?
         };
         let (check, until) = match event {
-            OwnershipEvent::CheckRecorded(e) => (Some(e.into()), None),
+            OwnershipEvent::CheckRecorded(e) => (Some(e), None),
             OwnershipEvent::ClaimInitiated(e) => (None, Some(e.expires_at)),
             OwnershipEvent::VerificationRequested(e) => (None, e.expires_at),
             OwnershipEvent::ContestOpened(e) => (None, e.ends_at),
@@ -100,7 +143,7 @@ impl Timeline {
         };
         let kind = recorded.event.routing_key();
         self.entries += 1;
-        Some(TimelineEntry { sequence: self.entries, at: event.at(), kind, message, check, until })
+        Some(Entry { sequence: self.entries, at: event.at(), kind, message, check, until })
     }
 
     /// How far the log had come at the last of these events that is this claim's business.
@@ -116,29 +159,34 @@ impl Timeline {
 
     /// What the holder is told of an event of another's claim.
     fn challengers_message(&mut self, event: &OwnershipEvent) -> Option<String> {
+        let who = self.claimant;
         let text = match event {
             OwnershipEvent::ContestOpened(e) if e.holder_claim_id == self.claim_id => {
                 self.challengers.insert(e.claim_id);
-                "Another workspace has proven the name too. Answer the contest, or keep the record in place."
+                format!(
+                    "Another {who} has proven the name too. Answer the contest, or keep the record in place."
+                )
             }
             OwnershipEvent::ContestAnswered(e) if e.holder_claim_id == self.claim_id => match e.answer {
-                ContestAnswer::Accept => "This workspace accepted that the name moves.",
-                ContestAnswer::Dispute => "This workspace disputed the contest.",
+                ContestAnswer::Accept => format!("This {who} accepted that the name moves."),
+                ContestAnswer::Dispute => format!("This {who} disputed the contest."),
             },
             OwnershipEvent::ContestResolved(e) if self.challengers.remove(&e.claim_id) => {
                 match e.resolution {
-                    ContestResolution::Granted => "The contest ended for the other workspace.",
-                    ContestResolution::Refused => "The contest ended, and this workspace keeps the name.",
+                    ContestResolution::Granted => format!("The contest ended for the other {who}."),
+                    ContestResolution::Refused => {
+                        format!("The contest ended, and this {who} keeps the name.")
+                    }
                 }
             }
             _ => return None,
         };
-        Some(text.to_owned())
+        Some(text)
     }
 }
 
-/// What a workspace is told of an event of its own claim.
-fn own_message(event: &OwnershipEvent) -> String {
+/// What a claimant is told of an event of its own claim.
+fn own_message(event: &OwnershipEvent, who: Claimant) -> String {
     let text = match event {
         OwnershipEvent::ClaimInitiated(e) => {
             return format!(
@@ -158,22 +206,24 @@ fn own_message(event: &OwnershipEvent) -> String {
             CheckCause::Manual | CheckCause::Schedule => "A check was asked for.",
         },
         OwnershipEvent::DomainVerified(_) => "The record was proven.",
-        OwnershipEvent::ContestOpened(_) => "Another workspace has the name: a contest was opened.",
+        OwnershipEvent::ContestOpened(_) => {
+            return format!("Another {who} has the name: a contest was opened.");
+        }
         OwnershipEvent::ContestAnswered(e) => match e.answer {
             ContestAnswer::Accept => "The present holder accepted that the name moves.",
             ContestAnswer::Dispute => "The present holder disputed the contest.",
         },
         OwnershipEvent::ContestResolved(e) => match e.resolution {
-            ContestResolution::Granted => "The contest ended for this workspace.",
-            ContestResolution::Refused => "The contest ended for the other workspace.",
+            ContestResolution::Granted => return format!("The contest ended for this {who}."),
+            ContestResolution::Refused => return format!("The contest ended for the other {who}."),
         },
-        OwnershipEvent::OwnershipGranted(_) => "This workspace has the name.",
+        OwnershipEvent::OwnershipGranted(_) => return format!("This {who} has the name."),
         OwnershipEvent::DomainActivated(_) => "The name went into service.",
         OwnershipEvent::OwnershipEnded(e) => match e.reason {
-            EndReason::Transferred => "The name moved to another workspace.",
+            EndReason::Transferred => return format!("The name moved to another {who}."),
             EndReason::Released => "The name was given up.",
             EndReason::Lapsed => "The record stayed missing, and the name was lost.",
-            EndReason::Revoked => "An operator took the name from this workspace.",
+            EndReason::Revoked => return format!("An operator took the name from this {who}."),
         },
         OwnershipEvent::ProofMissing(e) => match e.cause {
             MissingCause::Absent => "The record is gone. Publish it again to keep the name.",

@@ -1,0 +1,160 @@
+//! One hostname of an app, as its streams tell it.
+use std::sync::Arc;
+
+use deed_claims::Claim;
+use deed_store::{Loaded, Position};
+use futures::try_join;
+
+use super::site::{Site, app_id, path_name};
+use super::view::DomainDetail;
+use crate::call::Call;
+use crate::error_b::{ErrorB, ErrorResponse};
+use crate::reply::Reply;
+use crate::shown::Claimant;
+use crate::shown::timeline::Timeline;
+
+/// Get a custom domain
+///
+/// The domain as it stands: the record to publish, what the last check found and what to do about it, when the next one
+/// falls due, and the contest, where another app has proven the domain too.
+#[utoipa::path(
+    get,
+    path = "/v1/apps/{app_id}/domains/{domain}",
+    operation_id = "GetCustomDomain",
+    tag = "Apps",
+    params(
+        ("app_id" = String, Path, description = "The app's id"),
+        ("domain" = String, Path, description = "The domain; Unicode is possible"),
+    ),
+    responses(
+        (status = 200, description = "The domain", body = DomainDetail),
+        (status = 404, description = "No such app or domain", body = ErrorResponse),
+    ),
+)]
+pub async fn get_domain(call: Arc<Call>) -> Result<Reply, ErrorB> {
+    let (site, loaded) = load(&call).await?;
+    let detail = site.detail(&call.state.cname_base)?;
+    Ok(Reply::ok(&detail)?.at(position(site.present()?, &loaded)))
+}
+
+/// The hostname that a path names, and the streams that tell of it: the app's and the hostname's.
+pub async fn load(call: &Call) -> Result<(Site, [Loaded; 2]), ErrorB> {
+    let name = path_name(call)?;
+    let [app, host] = Site::streams(&app_id(call)?, &name);
+    let (app, host) = try_join!(call.load(&app), call.load(&host))?;
+    let loaded = [app, host];
+    Ok((Site::load(&loaded, call, &name)?, loaded))
+}
+
+/// How far the log had come at the last event that is the claim's or the app's business.
+pub fn position(claim: &Claim, [app, host]: &[Loaded; 2]) -> Option<Position> {
+    let of_app = app.events.last().map(|event| event.position);
+    Timeline::of(claim.id, Claimant::App).position(&host.events).max(of_app)
+}
+
+#[cfg(test)]
+mod tests {
+    use deed_claims::{Code, Diagnosis, Outcome};
+    use serde_json::{Value, json};
+
+    use crate::apps::testing::{HOST, Tenant, host};
+    use crate::testing::{Harness, absent};
+
+    async fn read(harness: &Harness, tenant: &Tenant, name: &str) -> Value {
+        let answer = harness.get(&tenant.domain(name), &tenant.key).await;
+        assert_eq!(answer.status, 200, "{}", answer.text);
+        answer.body
+    }
+
+    #[actix_web::test]
+    async fn a_domain_tells_why_it_is_not_verified() {
+        let harness = Harness::start().await;
+        let tenant = Tenant::new(&harness, "ws_a").await;
+        tenant.add(&harness, HOST).await;
+        let pending = harness.get(&tenant.domain(HOST), &tenant.key).await;
+        insta::assert_json_snapshot!("pending", pending.shown());
+        tenant.tell(&harness, HOST, "verify").await;
+        let mut diagnosis = Diagnosis::new(Code::WrongValue, "Another value stands there.", "Publish ours.");
+        diagnosis.observed = vec!["v=spf1".into()];
+        diagnosis.clears_in = Some(300);
+        harness.record_check(&host(HOST), "ws_a", Outcome::NotProven(diagnosis)).await;
+        let watched = harness.get(&tenant.domain(HOST), &tenant.key).await;
+        insta::assert_json_snapshot!("watched", watched.shown());
+        let position = harness.last_position().await.to_string();
+        assert_eq!(watched.header("deed-position"), Some(position.as_str()));
+        // Every answer about the domain tells the reason.
+        let listed = tenant.shown(&harness, HOST).await;
+        let added = tenant.add(&harness, HOST).await;
+        let verified = tenant.tell(&harness, HOST, "verify").await.body;
+        for other in [&listed, &added, &verified] {
+            for field in ["diagnosis", "next_check_at", "domain", "status", "unicode_domain"] {
+                assert_eq!(other[field], watched.body[field], "{field}");
+            }
+        }
+        harness.clock.advance(chrono::Duration::seconds(60));
+        tenant.tell(&harness, HOST, "verify").await;
+        harness.record_check(&host(HOST), "ws_a", Outcome::Proven).await;
+        let active = read(&harness, &tenant, HOST).await;
+        assert_eq!((&active["status"], &active["diagnosis"]), (&json!("active"), &json!(null)));
+        assert_eq!((&active["record"]["status"], &active["attempts"]), (&json!("verified"), &json!(2)));
+    }
+
+    #[actix_web::test]
+    async fn both_sides_of_a_contest_read_how_it_ends() {
+        let harness = Harness::start().await;
+        let (a, b) = (Tenant::new(&harness, "ws_a").await, Tenant::new(&harness, "ws_b").await);
+        a.add(&harness, HOST).await;
+        a.prove(&harness, HOST).await;
+        b.add(&harness, HOST).await;
+        b.tell(&harness, HOST, "verify").await;
+        harness.record_contested_check(&host(HOST), "ws_b", Outcome::Proven, Some(Outcome::Proven)).await;
+        let (holder, challenger) = (read(&harness, &a, HOST).await, read(&harness, &b, HOST).await);
+        let shown = |body: &Value| {
+            let text =
+                body["contest"].to_string().replace(a.app.as_str(), "APP").replace(b.app.as_str(), "APP");
+            serde_json::from_str::<Value>(&text).unwrap()
+        };
+        let tokens =
+            [&holder, &challenger].map(|body| body["verification_token"].as_str().unwrap().to_owned());
+        let replaced = |value: Value| {
+            let text = value.to_string().replace(&tokens[0], "HOLDERS").replace(&tokens[1], "CHALLENGERS");
+            serde_json::from_str::<Value>(&text).unwrap()
+        };
+        insta::assert_json_snapshot!("contest_of_holder", replaced(shown(&holder)));
+        insta::assert_json_snapshot!("contest_of_challenger", replaced(shown(&challenger)));
+        for (body, other) in [(&holder, &b), (&challenger, &a)] {
+            let text = body.to_string();
+            assert!(!text.contains(other.workspace) && !text.contains(&other.app), "{text}");
+        }
+    }
+
+    #[actix_web::test]
+    async fn only_what_the_app_has_is_found() {
+        let harness = Harness::start().await;
+        let (a, b) = (Tenant::new(&harness, "ws_a").await, Tenant::new(&harness, "ws_b").await);
+        a.add(&harness, HOST).await;
+        for suffix in ["", "/history"] {
+            let none = harness.get(&format!("{}{suffix}", a.domain("www.acme.com")), &a.key).await;
+            insta::assert_json_snapshot!("no_such_domain", none.shown());
+            let theirs = harness.get(&format!("{}{suffix}", a.domain(HOST)), &b.key).await;
+            let nowhere = "/v1/apps/app_aaaaaaaaaaaaaaaa/domains/search.acme.com";
+            let nothing = harness.get(&format!("{nowhere}{suffix}"), &b.key).await;
+            assert_eq!((theirs.status.as_u16(), nothing.status.as_u16()), (404, 404));
+            let id = a.app.rsplit('/').next().unwrap();
+            assert_eq!(theirs.text.replace(id, "ID"), nothing.text.replace("app_aaaaaaaaaaaaaaaa", "ID"));
+            let bad = harness.get(&format!("{}{suffix}", a.domain("acme")), &a.key).await;
+            assert_eq!(
+                (bad.status.as_u16(), &bad.body["detail"][0]["loc"]),
+                (422, &json!(["path", "domain"]))
+            );
+        }
+        harness.delete(&a.domain(HOST), &a.key).await;
+        assert_eq!(harness.get(&a.domain(HOST), &a.key).await.status, 404);
+        let failed = absent();
+        a.add(&harness, HOST).await;
+        a.tell(&harness, HOST, "verify").await;
+        harness.clock.advance(chrono::Duration::hours(73));
+        harness.record_check(&host(HOST), "ws_a", failed).await;
+        assert_eq!(read(&harness, &a, HOST).await["status"], "failed");
+    }
+}

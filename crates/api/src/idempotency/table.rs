@@ -1,0 +1,406 @@
+//! Every answer of every operation that changes something: whether the same request with the same key gets it again.
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::Write as _;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use actix_web::http::Method;
+use actix_web::test::TestRequest;
+use async_trait::async_trait;
+use deed_claims::{Activation, Command, Outcome, StreamId};
+use deed_store::{
+    Append, AppendError, Appended, EventStore, KeyScope, Position, RecordedEvent, Unavailable, Version,
+};
+use insta::assert_snapshot;
+use serde_json::{Value, json};
+use tokio::sync::watch;
+
+use crate::apps::testing::{HOST, Tenant, app, idempotent};
+use crate::routes::operations;
+use crate::testing::{Answer, Harness, Setup, absent, with_key};
+
+const ACME: &str = "apex:acme.com";
+const CLAIMS: &str = "/v1/domains/claims";
+const DOMAIN: &str = "/v1/domains/acme.com";
+const CLAIM: &str = "/v1/domains/claims/acme.com";
+const NO_APP: &str = "/v1/apps/app_aaaaaaaaaaaaaaaa";
+
+/// A request that can be sent more than once.
+struct Asking {
+    method: Method,
+    path: String,
+    body: Option<Value>,
+}
+
+impl Asking {
+    fn post(path: impl Into<String>, body: Value) -> Self {
+        Self { method: Method::POST, path: path.into(), body: Some(body) }
+    }
+
+    fn tell(path: impl Into<String>) -> Self {
+        Self { method: Method::POST, path: path.into(), body: None }
+    }
+
+    fn delete(path: impl Into<String>) -> Self {
+        Self { method: Method::DELETE, path: path.into(), body: None }
+    }
+
+    async fn send(&self, harness: &Harness, key: &str) -> Answer {
+        let request = TestRequest::with_uri(&self.path).method(self.method.clone());
+        let request = request.insert_header(("prefer", "wait=0"));
+        let request = match &self.body {
+            Some(body) => request.set_json(body),
+            None => request,
+        };
+        harness.request(idempotent(request, key, "once")).await
+    }
+}
+
+/// A workspace with an app, and what it takes to get every answer.
+struct World {
+    harness: Harness,
+    tenant: Tenant,
+}
+
+impl World {
+    async fn new(operation: &str, status: u16) -> Self {
+        let mut setup = Setup::default();
+        setup.policy.activation = Activation::External;
+        if matches!((operation, status), ("InitiateDomainClaim", 409) | ("AddCustomDomain", 400)) {
+            setup.caps.open_claims_per_workspace = 1;
+        }
+        let harness = Harness::with(setup).await;
+        let tenant = Tenant::new(&harness, "ws_a").await;
+        Self { harness, tenant }
+    }
+
+    async fn claimed(&self) {
+        self.harness.post(CLAIMS, &self.tenant.key, json!({ "domain": "acme.com" })).await;
+    }
+
+    async fn held(&self) {
+        self.held_by("ws_a", &self.tenant.key).await;
+    }
+
+    async fn held_by(&self, workspace: &str, key: &str) {
+        self.harness.post(CLAIMS, key, json!({ "domain": "acme.com" })).await;
+        self.harness.verify("/v1/domains/acme.com/verify", key).await;
+        self.harness.record_check(ACME, workspace, Outcome::Proven).await;
+    }
+
+    async fn ended(&self) {
+        self.claimed().await;
+        let claim_id = self.harness.claim_id(ACME, "ws_a").await;
+        self.harness.clock.advance(chrono::Duration::days(8));
+        self.harness.command(ACME, Command::Expire { claim_id }).await;
+    }
+
+    async fn at_the_cap(&self) {
+        self.harness.post(CLAIMS, &self.tenant.key, json!({ "domain": "acme.org" })).await;
+        self.harness.project().await;
+    }
+
+    /// What is asked so that the operation answers with this status.
+    async fn asking(&self, operation: &str, status: u16) -> Asking {
+        let acme = || json!({ "domain": "acme.com" });
+        match (operation, status) {
+            ("AddDomain", 200) => Asking::post("/v1/domains", acme()),
+            ("AddDomain", 400) => Asking::post("/v1/domains", json!({ "domain": "co.uk" })),
+            ("AddDomain", 409) => {
+                let other = self.harness.workspace_key("ws_b", &KeyScope::ALL).await;
+                self.held_by("ws_b", &other).await;
+                Asking::post("/v1/domains", acme())
+            }
+            ("InitiateDomainClaim", 409) => {
+                self.at_the_cap().await;
+                Asking::post(CLAIMS, acme())
+            }
+            ("InitiateDomainClaim", 400) => Asking::post(CLAIMS, json!({ "domain": 7 })),
+            ("InitiateDomainClaim", _) => Asking::post(CLAIMS, acme()),
+            ("VerifyDomainClaims", 400) => Asking::post("/v1/domains/claims/verify", json!({})),
+            ("VerifyDomainClaims", _) => {
+                Asking::post("/v1/domains/claims/verify", json!({ "domains": ["acme.com"] }))
+            }
+            ("VerifyDomain" | "VerifyDomainClaim" | "DeleteDomain" | "CancelDomainClaim", _) => {
+                self.asking_about_a_claim(operation, status).await
+            }
+            _ => self.asking_about_an_app(operation, status).await,
+        }
+    }
+
+    async fn asking_about_a_claim(&self, operation: &str, status: u16) -> Asking {
+        match (operation, status) {
+            (_, 404) => {}
+            ("VerifyDomain" | "VerifyDomainClaim" | "DeleteDomain", 200) | ("CancelDomainClaim", 409) => {
+                self.held().await;
+            }
+            (_, 409) => self.ended().await,
+            _ => self.claimed().await,
+        }
+        let name =
+            |path: &str| if status == 400 { path.replace("acme.com", "acme") } else { path.to_owned() };
+        match operation {
+            "VerifyDomain" => Asking::tell(name("/v1/domains/acme.com/verify")),
+            "VerifyDomainClaim" => Asking::tell(name("/v1/domains/claims/acme.com/verify")),
+            "DeleteDomain" => Asking::delete(name(DOMAIN)),
+            _ => Asking::delete(name(CLAIM)),
+        }
+    }
+
+    async fn asking_about_an_app(&self, operation: &str, status: u16) -> Asking {
+        let (harness, tenant) = (&self.harness, &self.tenant);
+        let path = if status == 404 { NO_APP } else { &tenant.app };
+        let domain = |verb: &str| {
+            let name = if status == 422 { "acme" } else { HOST };
+            format!("{path}/domains/{name}{verb}")
+        };
+        match (operation, status) {
+            ("CreateApp", 409) => {
+                app(harness, &tenant.key, json!({ "name": "One", "slug": "one" })).await;
+                Asking::post("/v1/apps", json!({ "name": "Two", "slug": "one" }))
+            }
+            ("CreateApp", 422) => Asking::post("/v1/apps", json!({ "name": "" })),
+            ("CreateApp", _) => Asking::post("/v1/apps", json!({ "name": "One" })),
+            ("DeleteApp", _) => Asking::delete(path),
+            ("AddCustomDomain", _) => {
+                if status == 400 {
+                    self.at_the_cap().await;
+                }
+                let name = if status == 422 { "co.uk" } else { HOST };
+                Asking::post(format!("{path}/domains"), json!({ "domain": name }))
+            }
+            ("VerifyCustomDomain", _) => {
+                tenant.add(harness, HOST).await;
+                if status == 400 {
+                    harness.clock.advance(chrono::Duration::hours(73));
+                }
+                Asking::tell(domain("/verify"))
+            }
+            ("ActivateCustomDomain", _) => {
+                tenant.add(harness, HOST).await;
+                if status == 200 {
+                    tenant.prove(harness, HOST).await;
+                }
+                Asking::tell(domain("/activate"))
+            }
+            ("RemoveCustomDomain", _) => {
+                tenant.add(harness, HOST).await;
+                Asking::delete(domain(""))
+            }
+            other => panic!("{other:?} has no scenario: say how to get this answer"),
+        }
+    }
+}
+
+/// The statuses that each operation that changes something declares as its own, and what it says to a bad request.
+fn declared() -> BTreeMap<String, BTreeSet<u16>> {
+    let changing = operations().into_iter().filter(crate::operation::Operation::changes);
+    changing
+        .map(|operation| {
+            let own = operation.docs.responses.responses.keys().filter_map(|status| status.parse().ok());
+            let bad = match operation.style {
+                crate::operation::Style::A => Some(400),
+                // Of the app alone there is nothing to say wrong.
+                crate::operation::Style::B => Some(422).filter(|_| operation.id != "DeleteApp"),
+            };
+            (operation.id.clone(), own.chain(bad).collect())
+        })
+        .collect()
+}
+
+#[actix_web::test]
+async fn only_answers_to_effects_are_given_again() {
+    let mut table = String::new();
+    for (operation, statuses) in declared() {
+        for status in statuses {
+            let world = World::new(&operation, status).await;
+            let asking = world.asking(&operation, status).await;
+            let (harness, key) = (&world.harness, &world.tenant.key);
+            let first = asking.send(harness, key).await;
+            assert_eq!(first.status.as_u16(), status, "{operation}: {}", first.text);
+            let after = harness.last_position().await;
+            let again = asking.send(harness, key).await;
+            assert_eq!(harness.last_position().await, after, "{operation} {status} has a second effect");
+            let replayed = again.header("idempotency-replayed") == Some("true");
+            if replayed {
+                assert_eq!((again.status, &again.text), (first.status, &first.text));
+            }
+            let said = if replayed { "given again" } else { "answered anew" };
+            writeln!(table, "{operation} {status}: {said}").unwrap();
+            // Kept or not, the key belongs to this request.
+            let other = Asking::post("/v1/apps", json!({ "name": "Another" })).send(harness, key).await;
+            let code = other.body["error"]["code"].as_str();
+            assert_eq!(
+                (other.status.as_u16(), code),
+                (409, Some("idempotency_conflict")),
+                "{operation} {status}"
+            );
+        }
+    }
+    assert_snapshot!("kept_answers", table);
+}
+
+#[actix_web::test]
+async fn a_verification_is_answered_as_things_stand() {
+    let harness = Harness::start().await;
+    let tenant = Tenant::new(&harness, "ws_a").await;
+    harness.post(CLAIMS, &tenant.key, json!({ "domain": "acme.com" })).await;
+    tenant.add(&harness, HOST).await;
+    let bulk = || Asking::post("/v1/domains/claims/verify", json!({ "domains": ["acme.com"] }));
+    let host = || Asking::tell(format!("{}/verify", tenant.domain(HOST)));
+    let workspace = harness.workspace_key("ws_a", &KeyScope::ALL).await;
+    let claim = Asking::tell("/v1/domains/claims/acme.com/verify");
+    assert_eq!(claim.send(&harness, &workspace).await.status, 202);
+    harness.record_check(ACME, "ws_a", absent()).await;
+    let waiting = claim.send(&harness, &workspace).await;
+    assert_eq!((waiting.status.as_u16(), &waiting.body["data"]["attempts"]), (202, &json!(1)));
+    let status = |answer: &Answer| answer.body["data"]["results"][0]["status"].clone();
+    let (bulk_key, host_key) = (
+        harness.workspace_key("ws_a", &KeyScope::ALL).await,
+        harness.workspace_key("ws_a", &KeyScope::ALL).await,
+    );
+    assert_eq!(status(&bulk().send(&harness, &bulk_key).await), 202);
+    assert_eq!(host().send(&harness, &host_key).await.body["status"], "verifying");
+    harness.clock.advance(chrono::Duration::seconds(30));
+    claim.send(&harness, &workspace).await;
+    harness.record_check(ACME, "ws_a", Outcome::Proven).await;
+    harness.record_check("host:search.acme.com", "ws_a", Outcome::Proven).await;
+    let proven = claim.send(&harness, &workspace).await;
+    assert_eq!((proven.status.as_u16(), proven.header("idempotency-replayed")), (200, None));
+    assert_eq!(status(&bulk().send(&harness, &bulk_key).await), 200);
+    assert_eq!(host().send(&harness, &host_key).await.body["status"], "active");
+    // What was proven and is lost again is no longer said to be proven.
+    harness.delete(DOMAIN, &tenant.key).await;
+    let lost = claim.send(&harness, &workspace).await;
+    assert_eq!((lost.status.as_u16(), &lost.body["code"]), (409, &json!("CLAIM_ENDED")));
+}
+
+#[actix_web::test]
+async fn a_refusal_that_has_passed_is_not_given_again() {
+    let harness = Harness::start().await;
+    let (a, b) = (
+        harness.workspace_key("ws_a", &KeyScope::ALL).await,
+        harness.workspace_key("ws_b", &KeyScope::ALL).await,
+    );
+    let add = Asking::post("/v1/domains", json!({ "domain": "acme.com" }));
+    let remove = Asking::delete("/v1/domains/acme.org");
+    harness.post(CLAIMS, &b, json!({ "domain": "acme.com" })).await;
+    harness.verify("/v1/domains/acme.com/verify", &b).await;
+    harness.record_check(ACME, "ws_b", Outcome::Proven).await;
+    assert_eq!(add.send(&harness, &a).await.body["code"], "DOMAIN_CLAIMABLE");
+    harness.delete(DOMAIN, &b).await;
+    let free = add.send(&harness, &a).await;
+    assert_eq!((free.status.as_u16(), &free.body["data"]["status"]), (200, &json!("pending")));
+    // From then on it is the answer to an effect.
+    assert_eq!(add.send(&harness, &a).await.header("idempotency-replayed"), Some("true"));
+    assert_eq!(remove.send(&harness, &b).await.status, 404);
+    harness.post(CLAIMS, &b, json!({ "domain": "acme.org" })).await;
+    assert_eq!(remove.send(&harness, &b).await.status, 200);
+}
+
+#[actix_web::test]
+async fn a_body_may_be_written_in_another_way() {
+    let harness = Harness::start().await;
+    let key = harness.workspace_key("ws_a", &KeyScope::ALL).await;
+    let send = async |body: &'static str| {
+        let request = TestRequest::post().uri("/v1/domains").set_payload(body);
+        let request = request.insert_header(("content-type", "application/json"));
+        harness.request(idempotent(request, &key, "once")).await
+    };
+    let first = send(r#"{"domain":"acme.com","region":"eu"}"#).await;
+    assert_eq!(first.status, 200);
+    let again = send("{ \"region\" : \"e\\u0075\",\n \"domain\":\"acme.com\" }").await;
+    assert_eq!((again.header("idempotency-replayed"), &again.text), (Some("true"), &first.text));
+    let other = send(r#"{"domain":"acme.com","region":"us"}"#).await;
+    assert_eq!(other.body["code"], "IDEMPOTENCY_CONFLICT");
+}
+
+/// A store that fails once, after or before it has written.
+struct Failing {
+    store: Arc<dyn EventStore>,
+    fails: AtomicBool,
+    writes: bool,
+}
+
+#[async_trait]
+impl EventStore for Failing {
+    async fn append(&self, append: Append) -> Result<Appended, AppendError> {
+        let fails = self.fails.swap(false, Ordering::Relaxed);
+        if !fails || self.writes {
+            let appended = self.store.append(append).await;
+            if !fails {
+                return appended;
+            }
+        }
+        Err(Unavailable::new("append", std::io::Error::other("the connection broke")).into())
+    }
+
+    async fn read_stream(
+        &self,
+        stream: &StreamId,
+        after: Version,
+    ) -> Result<Vec<RecordedEvent>, Unavailable> {
+        self.store.read_stream(stream, after).await
+    }
+
+    async fn read_log(&self, after: Position, limit: usize) -> Result<Vec<RecordedEvent>, Unavailable> {
+        self.store.read_log(after, limit).await
+    }
+
+    async fn last_position(&self) -> Result<Position, Unavailable> {
+        self.store.last_position().await
+    }
+
+    fn head(&self) -> watch::Receiver<Position> {
+        self.store.head()
+    }
+}
+
+#[actix_web::test]
+async fn trouble_of_our_own_is_tried_again_with_one_effect() {
+    for writes in [false, true] {
+        let mut harness = Harness::start().await;
+        let key = harness.workspace_key("ws_a", &KeyScope::ALL).await;
+        let state = Arc::get_mut(&mut harness.state).unwrap();
+        state.store = Arc::new(Failing { store: state.store.clone(), fails: true.into(), writes });
+        // An app: without its key, a second request would make a second one.
+        let create = Asking::post("/v1/apps", json!({ "name": "One" }));
+        assert_eq!(create.send(&harness, &key).await.status, 503);
+        let again = create.send(&harness, &key).await;
+        assert_eq!(again.status, 200, "{}", again.text);
+        assert_eq!(again.header("idempotency-replayed").is_some(), writes);
+        assert_eq!(create.send(&harness, &key).await.text, again.text);
+        assert_eq!(harness.last_position().await.0, 2);
+    }
+}
+
+#[actix_web::test]
+async fn verifications_at_once_ask_for_one_check() {
+    let harness = Harness::start().await;
+    let key = harness.workspace_key("ws_a", &KeyScope::ALL).await;
+    harness.post(CLAIMS, &key, json!({ "domain": "acme.com" })).await;
+    let verify = Asking::tell("/v1/domains/claims/acme.com/verify");
+    let all = futures::future::join_all((0..8).map(|_| verify.send(&harness, &key))).await;
+    assert!(all.iter().all(|answer| answer.status == 202), "{all:?}");
+    assert_eq!(harness.load(ACME).await.events.len(), 2);
+}
+
+#[actix_web::test]
+async fn what_an_older_version_kept_too_long_is_answered_anew() {
+    let harness = Harness::start().await;
+    let key = harness.workspace_key("ws_a", &KeyScope::ALL).await;
+    harness.post(CLAIMS, &key, json!({ "domain": "acme.com" })).await;
+    let verify = Asking::tell("/v1/domains/claims/acme.com/verify");
+    assert_eq!(verify.send(&harness, &key).await.status, 202);
+    let hash = deed_store::KeyHash::of(&key);
+    let key_id = deed_store::Keys::find(&harness.store, hash).await.unwrap().unwrap().id;
+    let request = deed_store::RequestKey { key_id, idempotency_key: "once".into() };
+    let response = deed_store::StoredResponse { status: 202, body: "{}".into() };
+    let receipt = deed_store::Receipt { request, response };
+    deed_store::Idempotency::complete(&harness.store, &receipt).await.unwrap();
+    harness.record_check(ACME, "ws_a", Outcome::Proven).await;
+    let now = verify.send(&harness, &key).await;
+    assert_eq!((now.status.as_u16(), now.header("idempotency-replayed")), (200, None));
+    let other = with_key(TestRequest::delete().uri(DOMAIN), &key).insert_header(("idempotency-key", "once"));
+    assert_eq!(harness.request(other).await.body["code"], "IDEMPOTENCY_CONFLICT");
+}
