@@ -219,11 +219,8 @@ pub(crate) fn rcode_name(rcode: u16) -> String {
     .to_owned()
 }
 
-/// The first of the values in the order of their bytes: servers give them in any order, and in another one each time.
 fn kept(values: &[Vec<u8>]) -> Vec<String> {
-    let mut sorted: Vec<&Vec<u8>> = values.iter().collect();
-    sorted.sort_unstable();
-    sorted.into_iter().take(VALUES).map(|value| printable(value)).collect()
+    values.iter().take(VALUES).map(|value| printable(value)).collect()
 }
 
 /// What came back, in one stable word.
@@ -374,11 +371,11 @@ impl Evidence {
     #[must_use]
     pub fn noting(mut self, challenge: &Challenge, seen: &Observation) -> Self {
         let notes = notes(challenge, seen);
-        let noted = |note: &Note| {
+        let with_servers = |note: &Note| {
             let servers: Vec<String> = note_servers(*note, challenge, seen).into_iter().take(ROWS).collect();
             (!servers.is_empty()).then(|| NotedServers { note: note.as_str().to_owned(), servers })
         };
-        self.noted_servers = notes.iter().filter_map(noted).collect();
+        self.noted_servers = notes.iter().filter_map(with_servers).collect();
         self.notes = notes.iter().map(|note| note.as_str().to_owned()).collect();
         self
     }

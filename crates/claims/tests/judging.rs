@@ -246,6 +246,9 @@ fn shuffle_answers(answers: &mut [ServerAnswer], seed: &mut u64) {
 fn shuffled(first: &Observation, seed: &mut u64) -> Observation {
     let mut again = first.clone();
     shuffle_answers(&mut again.servers, seed);
+    shuffle_answers(&mut again.dissent, seed);
+    shuffle(&mut again.beside_alias, seed);
+    shuffle_answers(&mut again.confirmation.dissent, seed);
     let Confirmation { repeated, validation, vantages, .. } = &mut again.confirmation;
     if let Some(repeated) = repeated {
         shuffle_answers(repeated, seed);

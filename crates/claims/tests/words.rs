@@ -4,11 +4,12 @@
 mod given;
 
 use deed_claims::{
-    Challenge, ChallengeTemplates, Code, Diagnosis, Observation, Outcome, Place, Scope, Token, judge,
-    judge_within,
+    AliasOrigin, Challenge, ChallengeTemplates, Code, Context, Diagnosis, Findings, NetworkFault,
+    Observation, Outcome, Place, Reply, Scope, Security, Signatures, Token, judge, judge_within,
 };
 use given::seen::{
-    aliased_to, answer, challenge, context, denies, elsewhere, fault, oversize, seen, text, with,
+    again, aliased_to, answer, challenge, context, denies, elsewhere, fault, oversize, seen, shows, text,
+    validated, validation, with,
 };
 use proptest::collection::vec;
 use proptest::prelude::*;
@@ -110,7 +111,7 @@ fn servers_that_say_it_are_told_from_those_that_do_not() {
         answer(3, 0, vec![wrong.clone()]),
         answer(2, 3, vec![]),
         answer(1, 0, vec![text("x"), wrong]),
-        fault(4, deed_claims::NetworkFault::Timeout),
+        fault(4, NetworkFault::Timeout),
     ];
     let message = told(&seen(servers)).message;
     let end = "Said by: ns1.acme.com, ns3.acme.com. Not said by: ns2.acme.com. No usable answer: ns4.acme.com (no answer in 5 ms).";
@@ -224,6 +225,90 @@ fn a_cname_behind_an_alias_is_named_where_it_stands() {
 }
 
 #[test]
+fn a_record_beside_a_cname_is_told_to_be_hidden() {
+    let beside = |value: String| Observation {
+        beside_alias: vec![value.into_bytes()],
+        ..aliased_to("host.other.net", denies())
+    };
+    let right = told(&beside(expected()));
+    assert_eq!(right.code, Code::CnameDangling);
+    assert!(right.message.contains("beside it a TXT record"), "{}", right.message);
+    assert_eq!(right.observed, [expected()]);
+    let keep = format!("Delete the CNAME record, and keep the TXT record with the value `{}`.", expected());
+    assert_eq!(right.fix, keep);
+    let wrong = told(&beside("v=spf1 -all".to_owned()));
+    assert!(wrong.fix.ends_with(&format!("change the value of the TXT record to exactly `{}`.", expected())));
+}
+
+#[test]
+fn an_alias_made_by_a_wildcard_is_told_as_such() {
+    let of = |alias_origin| Observation {
+        findings: Findings { alias_origin, ..Findings::default() },
+        aliases: vec!["tenant.vendor.com".into()],
+        ..again(shows(), shows())
+    };
+    let wild = told(&of(AliasOrigin::Wildcard));
+    assert_eq!(wild.code, Code::WildcardAnswer);
+    assert!(wild.message.contains("a wildcard record such as `*.acme.com`"), "{}", wild.message);
+    let unknown = told(&of(AliasOrigin::Unknown));
+    assert_eq!(unknown.code, Code::Timeout);
+    assert!(unknown.message.contains("no answer came for a random name beside it"), "{}", unknown.message);
+}
+
+#[test]
+fn contradicting_servers_are_named_with_what_they_contradict() {
+    let held = Context { held_by_another: true, ..context() };
+    let under = |observation: &Observation| match judge_within(&challenge(), &held, observation) {
+        Outcome::NotProven(told) if told.code == Code::InconsistentServers => told.message,
+        other => panic!("{other:?}"),
+    };
+    let on_the_way = Observation { dissent: vec![answer(9, 0, vec![])], ..again(shows(), shows()) };
+    assert!(under(&on_the_way).starts_with("On the way to `_deed.acme.com` some name servers contradict"));
+    assert!(under(&on_the_way).ends_with(": ns9.acme.com."));
+    let twice = again(shows(), denies());
+    assert!(under(&twice).contains("when they were asked twice"), "{}", under(&twice));
+    let third = || [shows(), vec![answer(3, 3, vec![])]].concat();
+    assert!(
+        under(&again(third(), third())).contains("present on ns1.acme.com, ns2.acme.com, missing on ns3")
+    );
+}
+
+#[test]
+fn silent_servers_are_not_to_be_deleted() {
+    let held = Context { held_by_another: true, ..context() };
+    let silent = |n| fault(n, NetworkFault::Timeout);
+    let few = || vec![answer(1, 0, vec![text(&expected())]), silent(2), silent(3)];
+    let Outcome::NotProven(told) = judge_within(&challenge(), &held, &again(few(), few())) else { panic!() };
+    assert_eq!(told.code, Code::PartiallyLame);
+    assert!(!told.fix.contains("delete"), "{}", told.fix);
+    assert!(told.message.contains("ns2.acme.com (no answer in 5 ms)"), "{}", told.message);
+}
+
+#[test]
+fn a_zone_is_not_to_be_unsigned_while_some_copies_are_right() {
+    let signed = |n, of| {
+        let mut answer = answer(n, 0, vec![text(&expected())]);
+        if let Reply::Message { signatures, .. } = &mut answer.reply {
+            *signatures = of;
+        }
+        answer
+    };
+    let broken = |other| {
+        let servers = vec![signed(1, Signatures::Expired), signed(2, other)];
+        told(&validated(validation("self", Security::Bogus, vec![]), seen(servers)))
+    };
+    let some = broken(Signatures::Current);
+    assert!(some.message.contains("Name servers with such signatures: ns1.acme.com."), "{}", some.message);
+    assert!(!some.fix.contains("DS record"), "{}", some.fix);
+    let all = broken(Signatures::Expired);
+    assert!(
+        all.fix.contains("Delete the DS record at the registrar only if you do not use DNSSEC"),
+        "{}",
+        all.fix
+    );
+}
+
+#[test]
 fn names_are_escaped_once_and_foreign_bytes_always() {
     let odd = Observation {
         zone: Some("a\\.b\\255.net".into()),
@@ -232,12 +317,8 @@ fn names_are_escaped_once_and_foreign_bytes_always() {
     };
     let message = told(&Observation { servers: denies(), ..odd.clone() }).message;
     assert!(message.contains("`a\\032b\\x0a\\xc3\\xa9.net`"), "{message}");
-    let message = told(&Observation {
-        aliases: vec![],
-        servers: vec![fault(1, deed_claims::NetworkFault::Timeout)],
-        ..odd
-    })
-    .message;
+    let message =
+        told(&Observation { aliases: vec![], servers: vec![fault(1, NetworkFault::Timeout)], ..odd }).message;
     assert!(message.contains("`a\\.b\\255.net`"), "{message}");
 }
 

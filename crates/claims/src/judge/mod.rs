@@ -26,7 +26,7 @@ use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
 use crate::diagnosis::{Code, Diagnosis};
-use crate::foreign::printable;
+use crate::foreign::named;
 use crate::{Challenge, Observation, ProbeFailure, Statement};
 use compare::Wanted;
 pub use notes::{Note, note_servers, notes};
@@ -80,6 +80,10 @@ pub struct EarlierValue {
 
 /// What judging goes by besides the challenge and what was seen.
 #[derive(Debug, Clone, Default)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "each is a rule of its own, and any of them may hold together"
+)]
 pub struct Context {
     /// How many servers have to agree.
     pub agreement: Agreement,
@@ -114,7 +118,7 @@ pub fn judge_within(challenge: &Challenge, context: &Context, seen: &Observation
 /// How each name server votes on a challenge, by its name; in canonical order.
 pub fn votes(challenge: &Challenge, seen: &Observation) -> Vec<(String, Vote)> {
     let votes = votes_of(&seen.servers, challenge.record_value.as_bytes());
-    votes.into_iter().map(|(server, vote)| (printable(server.as_bytes()), vote)).collect()
+    votes.into_iter().map(|(server, vote)| (named(server), vote)).collect()
 }
 
 /// A cause, with what is needed to put it into words.

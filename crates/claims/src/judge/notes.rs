@@ -3,7 +3,7 @@ use std::collections::BTreeSet;
 
 use super::Agreement;
 use super::tally::{Tally, Vote, is_lame, said, votes_of};
-use crate::foreign::printable;
+use crate::foreign::named;
 use crate::{AliasOrigin, Challenge, Observation, Reply, Security, ServerAnswer, Signatures};
 
 /// Something worth knowing that decided nothing.
@@ -82,20 +82,18 @@ pub fn note_servers(note: Note, challenge: &Challenge, seen: &Observation) -> Ve
     let of = |is: &dyn Fn(&ServerAnswer) -> bool| -> Vec<String> {
         let names: BTreeSet<&str> =
             seen.servers.iter().filter(|answer| is(answer)).map(|answer| answer.server.as_str()).collect();
-        names.into_iter().map(|name| printable(name.as_bytes())).collect()
+        names.into_iter().map(named).collect()
     };
     match note {
         Note::WildcardAnswer | Note::Alias | Note::NotValidated => vec![],
         Note::PartiallyLame => of(&is_lame),
         Note::BlockedAddress => of(&|answer| answer.reply == Reply::Blocked),
-        Note::StaleSignatures => {
-            stale_servers(seen).into_iter().map(|name| printable(name.as_bytes())).collect()
-        }
+        Note::StaleSignatures => stale_servers(seen).into_iter().map(named).collect(),
         Note::InconsistentServers => {
             let votes = votes_of(&seen.servers, challenge.record_value.as_bytes());
             let differs = |vote: &Vote| matches!(vote, Vote::Denies | Vote::Contradicts);
             let names = votes.into_iter().filter(|(_, vote)| differs(vote)).map(|(name, _)| name);
-            names.map(|name| printable(name.as_bytes())).collect()
+            names.map(named).collect()
         }
     }
 }

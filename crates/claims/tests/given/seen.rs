@@ -300,5 +300,8 @@ pub fn further_examples() -> Vec<(Code, Observation)> {
         (Code::WrongValue, with(&[other.as_bytes()])),
         (Code::ValuePrefixMissing, near(value.replace('=', "%3D"))),
         (Code::CnameDangling, aliased_to(&format!("{value}.acme.com"), denies())),
+        (Code::CnameDangling, {
+            Observation { beside_alias: vec![wanted()], ..aliased_to("host.other.net", denies()) }
+        }),
     ]
 }

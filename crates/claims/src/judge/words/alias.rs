@@ -11,24 +11,26 @@ impl Words<'_> {
     pub(super) fn of_alias(&self, code: Code) -> Sentences {
         let record = self.record();
         let end = self.end().unwrap_or_else(|| "another name".to_owned());
-        let named = matches!(code, Code::CnameDangling | Code::CnameElsewhere);
-        if let Some(typed) = named.then(|| self.typed_as_target()).flatten() {
-            return typed;
+        if matches!(code, Code::CnameDangling | Code::CnameElsewhere) {
+            if let Some(typed) = self.typed_as_target() {
+                return typed;
+            }
+            if !self.case.seen.beside_alias.is_empty() {
+                return self.beside(&end);
+            }
         }
         match code {
             Code::CnameDangling => (
                 format!(
-                    "{record} is a CNAME record (an alias) that points to {end}, and no such name exists.{}{}",
-                    self.beside(),
+                    "{record} is a CNAME record (an alias) that points to {end}, and no such name exists.{}",
                     self.said_by_all()
                 ),
                 format!("{} {}", self.replace_alias(), Self::publish_at(&end)),
             ),
             Code::CnameElsewhere => (
                 format!(
-                    "{record} is a CNAME record (an alias) that points to {end}. {}{}{}",
+                    "{record} is a CNAME record (an alias) that points to {end}. {}{}",
                     self.there(),
-                    self.beside(),
                     self.said_by_all()
                 ),
                 format!("{} {}", self.replace_alias(), Self::publish_at(&end)),
@@ -52,11 +54,37 @@ impl Words<'_> {
         }
     }
 
+    /// A TXT record stands beside a CNAME.
+    fn beside(&self, end: &str) -> Sentences {
+        let beside = &self.case.seen.beside_alias;
+        let values = self.case.wanted.nearest_first(beside.iter().map(Vec::as_slice));
+        let (record, value) = (self.record(), self.value());
+        // Of a chain it is not known which name it is.
+        let owner = if self.case.seen.aliases.len() == 1 {
+            record.clone()
+        } else {
+            format!("{record}, or a name that it is an alias of,")
+        };
+        let message = format!(
+            "{owner} has a CNAME record (an alias) and beside it a TXT record: {}. Expected is {value}. Beside a CNAME record no other \
+             record counts: {record} leads to {end}. {}{}",
+            Self::quoted(&values),
+            self.there(),
+            self.said_by_all()
+        );
+        let fix = if values.contains(&self.case.wanted.value) {
+            format!("Delete the CNAME record, and keep the TXT record with the value {value}.")
+        } else {
+            format!("Delete the CNAME record, and change the value of the TXT record to exactly {value}.")
+        };
+        (message, fix)
+    }
+
     /// What stands at the end of the aliases.
     fn there(&self) -> String {
         let (values, value) = (self.seen_values(), self.value());
         match values.len() {
-            0 => "That name has no TXT record.".to_owned(),
+            0 => "No TXT record stands there.".to_owned(),
             1 => {
                 format!("The TXT record there has the value {}, expected is {value}.", Self::quoted(&values))
             }
@@ -65,22 +93,6 @@ impl Words<'_> {
                 Self::quoted(&values)
             ),
         }
-    }
-
-    /// A TXT record beside the CNAME: whoever asks a resolver sees what the CNAME points to, and not that.
-    fn beside(&self) -> String {
-        let beside = &self.case.seen.beside_alias;
-        if beside.is_empty() {
-            return String::new();
-        }
-        let which = if beside.iter().any(|value| value == self.case.wanted.value) {
-            "the TXT record with the expected value"
-        } else {
-            "a TXT record"
-        };
-        format!(
-            " The CNAME record stands beside {which} and hides it: no other record may stand beside a CNAME (RFC 1034 3.6.2)."
-        )
     }
 
     /// What to do with a CNAME that stands where the record belongs: nothing else may stand beside it (RFC 1034 §3.6.2).

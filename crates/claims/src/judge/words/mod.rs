@@ -71,10 +71,13 @@ impl<'a> Words<'a> {
                 };
                 std::iter::once(near.value.as_slice()).chain(rest).chain(self.seen_values()).collect()
             }
+            Cause::Plain(Code::CnameDangling | Code::CnameElsewhere) => {
+                let beside = self.case.seen.beside_alias.iter().map(Vec::as_slice);
+                self.case.wanted.nearest_first(self.seen_values().into_iter().chain(beside))
+            }
             Cause::Plain(
                 Code::WrongValue
                 | Code::WildcardAnswer
-                | Code::CnameElsewhere
                 | Code::Dname
                 | Code::OversizeAnswer
                 | Code::InconsistentServers

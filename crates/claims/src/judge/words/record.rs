@@ -1,10 +1,9 @@
 //! What the tenant has to change: the record, its place, its value, the zone around it.
 use super::super::tally::{Tally, said};
 use super::{Sentences, Words, listed, result};
-use crate::AliasOrigin;
-use crate::ProbeFailure;
 use crate::diagnosis::Code;
 use crate::foreign::{ede_text, named, printable, verbatim};
+use crate::{AliasOrigin, ProbeFailure, Reply, ServerAnswer, Signatures};
 
 impl Words<'_> {
     /// The value, or a record that can only be meant for us, at another place.
@@ -129,19 +128,10 @@ impl Words<'_> {
         let parent = self.case.challenge.record_name.split_once('.').map_or("", |(_, parent)| parent);
         let wildcard = format!("`*.{}`", verbatim(parent, super::OWN));
         let shown = Tally::of(&self.case.seen.servers, self.case.wanted.value).shown;
-        let value = self.value();
-        if self.case.seen.findings.alias_origin == AliasOrigin::Wildcard {
-            let end = self.end().unwrap_or_else(|| "another name".to_owned());
-            return (
-                format!(
-                    "{} has no record of its own: a wildcard record ({wildcard}) makes it a CNAME record (an alias) that points to \
-                     {end}. The expected value {value} was found there, but behind a wildcard it proves nothing.{}",
-                    self.record(),
-                    self.said_by_all()
-                ),
-                format!("{} The wildcard record may stay.", self.add()),
-            );
+        if let (AliasOrigin::Wildcard, Some(end)) = (self.case.seen.findings.alias_origin, self.end()) {
+            return self.wildcard_alias(&wildcard, &end);
         }
+        let value = self.value();
         let expected = if shown {
             format!("The expected value {value} is among them, but it needs")
         } else {
@@ -153,6 +143,20 @@ impl Words<'_> {
                  {expected} a record of its own at this name.{}",
                 self.record(),
                 Self::quoted(&self.seen_values()),
+                self.said_by_all()
+            ),
+            format!("{} The wildcard record may stay.", self.add()),
+        )
+    }
+
+    /// The value stands where a wildcard alias leads.
+    fn wildcard_alias(&self, wildcard: &str, end: &str) -> Sentences {
+        (
+            format!(
+                "{} is an alias of {end}, as a random name beside it is: that comes from a wildcard record such as {wildcard}. The \
+                 expected value {} stands at {end}, but it needs a record of its own at this name.{}",
+                self.record(),
+                self.value(),
                 self.said_by_all()
             ),
             format!("{} The wildcard record may stay.", self.add()),
@@ -199,13 +203,31 @@ impl Words<'_> {
         } else {
             "No answer counts before this is repaired."
         };
+        let signed = |of: &[Signatures]| {
+            let signatures = |answer: &&ServerAnswer| match &answer.reply {
+                Reply::Message { signatures, .. } => of.contains(signatures),
+                _ => false,
+            };
+            self.case.seen.servers.iter().filter(signatures).collect::<Vec<_>>()
+        };
+        let outdated = signed(&[Signatures::Expired, Signatures::NotYetValid]);
+        let outdated = if outdated.is_empty() {
+            String::new()
+        } else {
+            format!(" Name servers with such signatures: {}.", Self::names(outdated))
+        };
+        // To unsign a zone does harm where only some copies of it are broken.
+        let unsign = if signed(&[Signatures::Current]).is_empty() {
+            " Delete the DS record at the registrar only if you do not use DNSSEC any more and every name server is affected."
+        } else {
+            ""
+        };
         let zone = self.zone();
         (
-            format!("DNSSEC validation fails at {}: {why}. {record}{by}", self.place()),
+            format!("DNSSEC validation fails at {}: {why}.{outdated} {record}{by}", self.place()),
             format!(
-                "Ask the DNS provider of {zone} to repair DNSSEC: to sign the zone again, and to check that all of its name servers have the new \
-                 signatures. Delete the DS record at the registrar only if you do not use DNSSEC any more and every name server \
-                 is affected."
+                "Ask the DNS provider of {zone} to repair DNSSEC: to sign the zone again, and to check that all of its name servers \
+                 have the new signatures.{unsign}"
             ),
         )
     }

@@ -2,8 +2,8 @@
 use std::net::IpAddr;
 
 use super::super::confirm::{OURSELVES, sees};
-use super::super::tally::{Tally, said};
-use super::{Sentences, Words, listed, span};
+use super::super::tally::{Tally, Vote, said, votes_of};
+use super::{Sentences, Words, listed, result, span};
 use crate::diagnosis::Code;
 use crate::evidence::rcode_name;
 use crate::foreign::{named, printable};
@@ -11,6 +11,8 @@ use crate::{AliasOrigin, NetworkFault, ProbeFailure, Reply, Security, ServerAnsw
 
 /// What happens by itself; what the tenant has to do comes behind it.
 const AGAIN: &str = "The check is repeated automatically.";
+const WITH_EDNS: &str = "Send this message to your DNS provider: its name servers, or a firewall before them, have to answer \
+                         questions with EDNS (RFC 6891).";
 
 impl Words<'_> {
     pub(super) fn of_trouble(&self, code: Code) -> Sentences {
@@ -55,11 +57,11 @@ impl Words<'_> {
     fn silent(&self, code: Code) -> Sentences {
         let seen = self.case.seen;
         let first = self.tally();
-        if first.shown && code == Code::Timeout && seen.findings.alias_origin == AliasOrigin::Unknown {
-            return self.origin_unknown(first);
-        }
-        if first.answering > 0 && self.is_unvalidated() {
+        if matches!(code, Code::DnssecIndeterminate | Code::EdnsBroken) && self.is_unvalidated() {
             return self.unvalidated(code, first);
+        }
+        if code == Code::Timeout && first.shown && self.is_of_unknown_origin() {
+            return self.of_unknown_origin();
         }
         let again = seen.confirmation.repeated.as_deref().unwrap_or_default();
         if first.answering > 0 && !again.is_empty() {
@@ -128,8 +130,7 @@ impl Words<'_> {
             ),
             Code::EdnsBroken => (
                 format!("The name servers of {zone} do not answer questions with EDNS for {place}{each}."),
-                "Send this message to your DNS provider: its name servers, or a firewall before them, have to answer questions with EDNS (RFC 6891)."
-                    .to_owned(),
+                WITH_EDNS.to_owned(),
             ),
             Code::TruncatedNoTcp => (
                 format!("The answer for {place} is too long for UDP, and the name servers of {zone} do not answer over TCP{each}."),
@@ -163,42 +164,43 @@ impl Words<'_> {
         format!("The record {what} at {}", self.place())
     }
 
-    /// The value stands behind an alias, and nobody said whether a wildcard makes that alias.
-    fn origin_unknown(&self, first: Tally) -> Sentences {
+    /// The servers' word is there, and whether it had to be signed is not known.
+    fn unvalidated(&self, code: Code, first: Tally) -> Sentences {
+        let (first, zone) = (self.at_first(first), self.zone());
+        if code == Code::EdnsBroken {
+            return (
+                format!(
+                    "{first}, but whether {zone} is signed by DNSSEC could not be found out: its name servers answer only \
+                     questions without EDNS."
+                ),
+                WITH_EDNS.to_owned(),
+            );
+        }
+        let by = self.case.seen.confirmation.validation.as_ref().map(|v| v.by.as_str());
+        let why = match by.filter(|by| *by != OURSELVES) {
+            Some(by) => format!("the resolver {} could not validate it", printable(by.as_bytes())),
+            None => "no usable answer came for its DS and DNSKEY records".to_owned(),
+        };
         (
-            format!(
-                "{}. Whether a wildcard record makes the CNAME record there could not be found out: no name server answered for a \
-                 random name beside it.",
-                self.at_first(first)
-            ),
+            format!("{first}, but whether {zone} is signed by DNSSEC could not be found out: {why}."),
             format!("{AGAIN} If this goes on for an hour, send this message to your DNS provider."),
         )
     }
 
-    /// The servers' word is there, and nobody could tell whether it had to be signed.
-    fn unvalidated(&self, code: Code, first: Tally) -> Sentences {
-        if code == Code::EdnsBroken {
-            return (
-                format!(
-                    "{}, but the resolver that validates could not look it up: the name servers do not answer questions with EDNS, and \
-                     answer without it: {}.",
-                    self.at_first(first),
-                    Self::names(self.case.seen.servers.iter())
-                ),
-                format!(
-                    "{AGAIN} If this goes on for an hour, send this message to your DNS provider: its name servers have to answer \
-                     questions with EDNS (RFC 6891)."
-                ),
-            );
-        }
-        let message = format!(
-            "{}, but it could not be found out whether {} is signed by DNSSEC: no usable answer came for the DS and DNSKEY \
-             records, which its servers and those of the zones above it have.",
-            self.at_first(first),
-            self.zone()
-        );
-        let fix = format!("{AGAIN} If this goes on for an hour, send this message to your DNS provider.");
-        (message, fix)
+    /// Whether a wildcard may have made the alias that leads to the record.
+    fn is_of_unknown_origin(&self) -> bool {
+        self.case.seen.findings.alias_origin == AliasOrigin::Unknown && !self.case.context.accept_wildcard
+    }
+
+    fn of_unknown_origin(&self) -> Sentences {
+        (
+            format!(
+                "The record was found at {}, but whether that alias stands at this very name or comes from a wildcard record could \
+                 not be found out: no answer came for a random name beside it.",
+                self.place().trim_end_matches(',')
+            ),
+            format!("{AGAIN} If this goes on for an hour, send this message to your DNS provider."),
+        )
     }
 
     fn unrepeated(&self, code: Code, first: Tally, again: &[ServerAnswer]) -> Sentences {
@@ -261,38 +263,56 @@ impl Words<'_> {
         }
     }
 
-    fn inconsistent(&self) -> Sentences {
-        let seen = self.case.seen;
-        let first = self.tally();
-        if first.answering > 0 && self.is_unvalidated() {
-            return self.unvalidated(Code::DnssecIndeterminate, first);
+    /// Whether some of these answers show the value and others do not.
+    fn differ(&self, answers: &[ServerAnswer]) -> bool {
+        let shows = |answer: &ServerAnswer| Some(said(answer)?.shows(self.case.wanted.value));
+        let (mut all, mut none) = (true, true);
+        for shows in answers.iter().filter_map(shows) {
+            (all, none) = (all && shows, none && !shows);
         }
-        let again = seen.confirmation.repeated.as_deref().unwrap_or_default();
-        let place = self.place();
-        let message = if first.shown && !first.suffices(crate::Agreement::Strict) {
+        !all && !none
+    }
+
+    fn inconsistent(&self) -> Sentences {
+        let confirmation = &self.case.seen.confirmation;
+        let first = self.tally();
+        let again = confirmation.repeated.as_deref().unwrap_or_default();
+        let second = Tally::of(again, self.case.wanted.value);
+        let signed = confirmation.validation.as_ref().filter(|v| v.security == Security::Secure);
+        let signed = signed.filter(|v| {
+            v.rcode.is_some() && v.values.iter().any(|value| value == self.case.wanted.value) != first.shown
+        });
+        let dissent: Vec<&ServerAnswer> =
+            self.case.seen.dissent.iter().chain(&confirmation.dissent).collect();
+        let (place, value) = (self.place(), self.value());
+        let message = if self.differ(&self.case.seen.servers) {
             format!(
-                "The name servers do not agree about {place}: the record with the value {} is {}.",
-                self.value(),
-                self.sides(&seen.servers)
+                "The name servers do not agree about {place}: the record with the value {value} is {}.",
+                self.sides(&self.case.seen.servers)
             )
-        } else if !again.is_empty() {
+        } else if second.answering > 0 && (self.differ(again) || second.shown != first.shown) {
             format!(
                 "The name servers gave different answers about {place} when they were asked twice. The second time the record \
-                 with the value {} was {}.",
-                self.value(),
+                 with the value {value} was {}.",
                 self.sides(again)
             )
-        } else {
-            let validation = seen.confirmation.validation.as_ref();
-            let by = validation.map(|v| v.by.as_str()).filter(|by| *by != OURSELVES);
+        } else if let Some(validation) = signed {
+            let by = Some(validation.by.as_str()).filter(|by| *by != OURSELVES);
             let by = by
                 .map(|by| format!(" that the resolver {} has", printable(by.as_bytes())))
                 .unwrap_or_default();
             let (signed, others) =
                 if first.shown { ("does not show", "show") } else { ("shows", "do not show") };
             format!(
-                "The signed answer about {place}{by} {signed} the record with the value {}, and the name servers {others} it.",
-                self.value()
+                "The signed answer about {place}{by} {signed} the record with the value {value}, and the name servers {others} it."
+            )
+        } else if dissent.is_empty() {
+            format!("The name servers do not agree about the record at {place} with the value {value}.")
+        } else {
+            format!(
+                "On the way to {place} some name servers contradict the others, with another alias, none, or other name servers of \
+                 the zone: {}.",
+                Self::names(dissent)
             )
         };
         let fix = format!(
@@ -304,21 +324,34 @@ impl Words<'_> {
     }
 
     fn partially_lame(&self) -> Sentences {
-        let seen = self.case.seen;
-        let silent = Self::names(seen.servers.iter().filter(|answer| said(answer).is_none()));
-        let found = if self.tally().shown { "show the record" } else { "answer for the record" };
+        let servers = &self.case.seen.servers;
+        let votes = votes_of(servers, self.case.wanted.value);
+        let lame = votes.into_iter().filter(|(_, vote)| *vote == Vote::Lame).map(|(name, _)| named(name));
+        let lame: Vec<String> = lame.collect();
+        let unfit = listed(servers.iter().filter(|answer| said(answer).is_none()).map(result));
+        let verb = if self.tally().shown { "show" } else { "answer for" };
+        let fix = if lame.is_empty() {
+            format!(
+                "{AGAIN} If this goes on for an hour, send this message to your DNS provider: all name servers that are listed for \
+                 the domain have to answer for it."
+            )
+        } else {
+            format!(
+                "At the registrar of the domain, delete these from the list of name servers: {}. If your DNS provider wants them \
+                 listed, ask it why they do not serve the domain.",
+                listed(lame)
+            )
+        };
         (
             format!(
-                "Too few name servers {found} at {} with the value {}: it is {}. Listed for {}, but not serving it: {silent}.",
+                "Too few name servers {verb} {}: the record with the value {} is {}. Listed for {}, but without a usable answer: \
+                 {unfit}.",
                 self.place(),
                 self.value(),
-                self.sides(&seen.servers),
+                self.sides(servers),
                 self.zone(),
             ),
-            format!(
-                "At the registrar of the domain, delete these from the list of name servers: {silent}. If your DNS provider wants them \
-                 listed, ask it why they do not serve the domain."
-            ),
+            fix,
         )
     }
 
