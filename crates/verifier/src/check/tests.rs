@@ -344,3 +344,16 @@ async fn a_claim_expires_when_its_deadline_has_passed_and_not_before() {
     assert_eq!(world.work(1, ACME, Task::Expire).await, Settled::Stale);
     assert_eq!(world.dns.asked(), []);
 }
+
+#[tokio::test]
+async fn evidence_keeps_the_own_value_among_many() {
+    let world = watched().await;
+    let mut values: Vec<String> = (0..80).map(|n| format!("other {n}")).collect();
+    values.push(value(1));
+    world.dns.say(RECORD, Says::Values(values));
+    assert_eq!(world.check(1, ACME, 1).await, Settled::Recorded);
+    let stream = world.stream(ACME).await;
+    let servers = &last_check(&stream).evidence.servers;
+    assert!(!servers.is_empty() && servers.iter().all(|server| server.values.contains(&value(1))));
+    assert!(stream.ownership().claims[&id(1)].seen);
+}
