@@ -42,8 +42,8 @@ The first of these that applies:
 3. Something ended the look early: that.
 4. No server answers: the prevailing reason. `blocked_address` and `ns_without_address` only when that is true of all.
 5. Servers answer that it is not there: broken signatures; the exact value at another place; a value at the name that is nearly
-   right; a value at another place that is nearly right; any record at the doubled name; a DNAME; an alias; a wildcard; the
-   value of another claim; an unusually large set of records; other values; no value.
+   right; a value at another place that is nearly right; any record at the doubled name; a DNAME; an alias; an unusually
+   large set of records; a wildcard; other values, of which that of another claim is recognised; no value.
 
 Of several values that are nearly right the nearest is told: the kind of the mistake decides, in the order two halves, quotation
 marks, white space, case, doubled, beginning, codes, cut off, something around it, wrong characters, earlier claim; then the number

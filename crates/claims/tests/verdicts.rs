@@ -514,6 +514,14 @@ fn a_server_on_the_way_that_contradicts_keeps_a_held_name() {
 }
 
 #[test]
+fn a_large_set_is_told_also_where_a_wildcard_gives_it() {
+    let values = vec![text("one of many"), text("another")];
+    let findings = Findings { wildcard: values.clone(), ..Findings::default() };
+    let servers = vec![oversize(answer(1, 0, values))];
+    assert_eq!(code(&Observation { findings, ..seen(servers) }), Some(Code::OversizeAnswer));
+}
+
+#[test]
 fn a_wildcard_alias_proves_no_apex_unless_allowed() {
     let aliased = |alias_origin| {
         let findings = Findings { alias_origin, ..Findings::default() };

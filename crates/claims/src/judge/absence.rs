@@ -94,10 +94,10 @@ impl Case<'_> {
             Code::Dname
         } else if !self.seen.aliases.is_empty() {
             if denied && values.is_empty() { Code::CnameDangling } else { Code::CnameElsewhere }
-        } else if !values.is_empty() && values.is_subset(&wildcard) {
-            Code::WildcardAnswer
         } else if counted.iter().any(|s| s.oversize) {
             Code::OversizeAnswer
+        } else if !values.is_empty() && values.is_subset(&wildcard) {
+            Code::WildcardAnswer
         } else if !values.is_empty() {
             Code::WrongValue
         } else if denied {

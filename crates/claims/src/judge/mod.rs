@@ -9,8 +9,8 @@
 //! 3. Nobody shows the value and something ended the look: that.
 //! 4. Nobody answers: the prevailing reason.
 //! 5. Servers answer that it is not there: broken signatures; the exact value at another place; a value at the name that is
-//!    nearly right; a value at another place that is nearly right; any record at the doubled name; a DNAME; an alias; a
-//!    wildcard; the value of another claim; an unusually large set; other values; no value.
+//!    nearly right; a value at another place that is nearly right; any record at the doubled name; a DNAME; an alias; an
+//!    unusually large set; a wildcard; other values, of which that of another claim is recognised; no value.
 //!
 //! An absence that may cost somebody a holding is sure only when a second look agrees; until then its cause is the doubt.
 mod absence;
