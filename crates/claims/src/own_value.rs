@@ -26,12 +26,11 @@ impl<'a> Own<'a> {
             return;
         }
         let cut = printable(self.value);
-        match kept.iter().position(|text| *text == cut) {
-            Some(place) => kept[place].clone_from(&self.text),
-            None => {
-                kept.truncate(VALUES - 1);
-                kept.push(self.text.clone());
-            }
+        if let Some(text) = kept.iter_mut().find(|text| **text == cut) {
+            text.clone_from(&self.text);
+        } else {
+            kept.truncate(VALUES - 1);
+            kept.push(self.text.clone());
         }
     }
 

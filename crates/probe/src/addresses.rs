@@ -186,12 +186,12 @@ impl Inquiry<'_> {
             async move {
                 match self.ask_resolvers(&wanted).await {
                     Some(response) if settled(&response) => Ok(Found::of(&response, &wanted.name, longest)),
+                    // Ours only where the resolver has no answer for a name that has to exist either.
+                    None if !self.budget.is_exhausted() && self.are_resolvers_down().await => {
+                        Err(NetworkFault::Internal)
+                    }
                     // The resolver is well: it is the name's own servers that gave it no answer.
-                    Some(_) => Err(NetworkFault::Timeout),
-                    None if self.budget.is_exhausted() => Err(NetworkFault::Timeout),
-                    // It is ours to see to only where it has no answer for a name that has to exist either.
-                    None if self.are_resolvers_down().await => Err(NetworkFault::Internal),
-                    None => Err(NetworkFault::Timeout),
+                    Some(_) | None => Err(NetworkFault::Timeout),
                 }
             }
             .boxed()

@@ -488,11 +488,7 @@ mod tests {
             Record::from_rdata(name("a.test."), 60, data)
         };
         let at = |records: &[Record]| {
-            let seen = response(|m| {
-                records.iter().for_each(|record| {
-                    m.add_answer(record.clone());
-                })
-            });
+            let seen = response(|m| m.answers.extend(records.iter().cloned()));
             seen.signatures(SerialNumber::new(1_000))
         };
         let (old, current, early) = (
@@ -501,8 +497,8 @@ mod tests {
             sig(RecordType::TXT, 1_500, 2_000),
         );
         assert_eq!(at(&[]), Signatures::None);
-        assert_eq!(at(&[old.clone()]), Signatures::Expired);
-        assert_eq!(at(&[early.clone()]), Signatures::NotYetValid);
+        assert_eq!(at(std::slice::from_ref(&old)), Signatures::Expired);
+        assert_eq!(at(std::slice::from_ref(&early)), Signatures::NotYetValid);
         assert_eq!(at(&[old.clone(), current.clone()]), Signatures::Current);
         assert_eq!(at(&[current, sig(RecordType::CNAME, 1, 999)]), Signatures::Expired, "the worst set");
     }

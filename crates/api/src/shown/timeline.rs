@@ -164,7 +164,7 @@ impl Timeline {
             OwnershipEvent::ContestOpened(e) if e.holder_claim_id == self.claim_id => {
                 self.challengers.insert(e.claim_id);
                 format!(
-                    "Another {who} has proven the name too. Answer the contest, or keep the record in place."
+                    "Another {who} has proven the name too. Keep the record in place: while it stands, the name stays."
                 )
             }
             OwnershipEvent::ContestAnswered(e) if e.holder_claim_id == self.claim_id => match e.answer {

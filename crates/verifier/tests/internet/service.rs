@@ -29,7 +29,7 @@ use crate::{codes, strange};
 /// Checks of each claim that its history has to hold.
 const CHECKS: usize = 20;
 const POLL: Duration = Duration::from_millis(20);
-const PATIENCE: Duration = Duration::from_secs(120);
+const PATIENCE: Duration = Duration::from_mins(2);
 
 /// The rules, with pauses that a test can wait for.
 fn policy() -> Policy {

@@ -302,12 +302,9 @@ fn forwarded(asked: &Asked, server: SocketAddr) -> Message {
     Message::from_vec(&bytes[..size]).unwrap()
 }
 
-/// The servers of the scripted domains.
-pub async fn actors(internet: &Internet) -> Vec<Scripted> {
-    let turns = AtomicUsize::new(0);
-    let alternating = AtomicUsize::new(0);
-    let nsd = internet.at(11);
-    let mut actors = vec![
+/// Denials with authority in every form, and such as do not count.
+async fn denials(internet: &Internet) -> Vec<Scripted> {
+    vec![
         play(internet, 41, |asked| at_record(asked, "bare0.com", 41, |asked| asked.with([]))).await,
         play(internet, 42, |asked| {
             at_record(asked, "bare3.com", 42, |asked| {
@@ -356,6 +353,13 @@ pub async fn actors(internet: &Internet) -> Vec<Scripted> {
         .await,
         play(internet, 48, |asked| answered(asked, |answer| answer.authorities.push(ns("com", "ns.com"))))
             .await,
+    ]
+}
+
+/// Aliases, and what stands beside them.
+async fn aliases(internet: &Internet) -> Vec<Scripted> {
+    let alternating = AtomicUsize::new(0);
+    vec![
         play(internet, 49, |asked| {
             at_record(asked, "beside.com", 49, |asked| {
                 let name = asked.name();
@@ -398,20 +402,31 @@ pub async fn actors(internet: &Internet) -> Vec<Scripted> {
             {
                 return asked.with([cname(&name, "fine.com")]);
             }
-            at_record(asked, "apexalias.com", 53, |asked| match is_txt(asked) {
-                true => asked.with([txt(&name, &value())]),
-                false => answered(asked, |answer| answer.authorities.push(soa("apexalias.com"))),
+            at_record(asked, "apexalias.com", 53, |asked| {
+                if is_txt(asked) {
+                    return asked.with([txt(&name, &value())]);
+                }
+                answered(asked, |answer| answer.authorities.push(soa("apexalias.com")))
             })
         })
         .await,
-    ];
-    actors.extend([
+    ]
+}
+
+/// More records than fit into a datagram, in a fixed and in a rotating order.
+async fn large_sets(internet: &Internet) -> Vec<Scripted> {
+    let turns = AtomicUsize::new(0);
+    vec![
         play(internet, 54, move |asked| {
             at_record(asked, "rotating.com", 54, |asked| {
                 if !is_txt(asked) {
                     return answered(asked, |answer| answer.authorities.push(soa("rotating.com")));
                 }
-                large(asked, (0..80).map(|i| format!("{i:0>50}")).chain([value()]), turns.fetch_add(7, Ordering::Relaxed))
+                large(
+                    asked,
+                    (0..80).map(|i| format!("{i:0>50}")).chain([value()]),
+                    turns.fetch_add(7, Ordering::Relaxed),
+                )
             })
         })
         .await,
@@ -424,6 +439,13 @@ pub async fn actors(internet: &Internet) -> Vec<Scripted> {
             })
         })
         .await,
+    ]
+}
+
+/// Servers to which letters are not alike, and other peculiarities.
+async fn letters(internet: &Internet) -> Vec<Scripted> {
+    let nsd = internet.at(11);
+    vec![
         play(internet, 56, |asked| {
             at_record(asked, "lowercase.com", 56, |asked| match (is_lower(asked), is_txt(asked)) {
                 (true, true) => asked.with([txt(&asked.name(), &value())]),
@@ -474,15 +496,25 @@ pub async fn actors(internet: &Internet) -> Vec<Scripted> {
             at_record(asked, "halfbeside.com", 61, |asked| asked.with([txt(&asked.name(), &value())]))
         })
         .await,
-    ]);
+    ]
+}
+
+/// The servers of the scripted domains.
+pub async fn actors(internet: &Internet) -> Vec<Scripted> {
+    let mut actors = denials(internet).await;
+    actors.extend(aliases(internet).await);
+    actors.extend(large_sets(internet).await);
+    actors.extend(letters(internet).await);
     actors.push(
         play(internet, 62, |asked| {
             if asked.has_edns() {
                 return Play::Silence;
             }
-            at_record(asked, "plainonly.com", 62, |asked| match is_txt(asked) {
-                true => asked.with([txt(&asked.name(), &value())]),
-                false => answered(asked, |answer| answer.authorities.push(soa("plainonly.com"))),
+            at_record(asked, "plainonly.com", 62, |asked| {
+                if is_txt(asked) {
+                    return asked.with([txt(&asked.name(), &value())]);
+                }
+                answered(asked, |answer| answer.authorities.push(soa("plainonly.com")))
             })
         })
         .await,
