@@ -15,7 +15,7 @@ impl AppState {
         DomainName::parse(text).map_err(|e| e.within(self.longest_name()))
     }
 
-    /// Why nothing is found under a name that nobody can have claimed for its length; none for shorter ones.
+    /// The error for a name that is longer than any claim's can be; none for shorter ones.
     pub(crate) fn too_long(&self, name: &DomainName) -> Option<NameError> {
         let limit = self.longest_name();
         (name.as_str().len() > limit).then_some(NameError::TooLong { limit })
@@ -145,7 +145,7 @@ mod tests {
         a.add(&harness, "is-a.dev").await;
         a.prove(&harness, "is-a.dev").await;
         assert_eq!(a.shown(&harness, "is-a.dev").await["status"], "active");
-        // Whoever has a name below it is asked nothing of it, in either contract.
+        // A name below it can be claimed without proof of it, in either contract.
         let below = harness.post("/v1/domains", &b.key, json!({ "domain": "www.me.is-a.dev" })).await;
         assert_eq!((below.status.as_u16(), &below.body["data"]["rootDomain"]), (200, &json!("me.is-a.dev")));
         harness.verify("/v1/domains/me.is-a.dev/verify", &b.key).await;

@@ -140,7 +140,7 @@ pub enum Rejection {
     /// The claimant does not have the name.
     #[error("the name is not held")]
     NotHeld,
-    /// Nobody contests the name, or not the one who is answered.
+    /// The name has no contest, or its contester is not the one that the command names.
     #[error("there is no contest")]
     NoContest,
     /// The time has not come.

@@ -126,7 +126,7 @@ codes! {
     TruncatedNoTcp = "truncated_no_tcp", Transient, false;
     /// Some servers show the value and others that answer do not, or they answer differently when they are asked again.
     InconsistentServers = "inconsistent_servers", Transient, false;
-    /// Nobody could tell whether the zone is signed: no usable answer came for its DS and DNSKEY records, or the trusted resolver could not validate it, while it has an answer for a name that certainly exists.
+    /// Whether the zone is signed is unknown: no usable answer came for its DS and DNSKEY records, or the trusted resolver works but could not validate this name.
     DnssecIndeterminate = "dnssec_indeterminate", Transient, false;
     /// The zone's servers show the value, and the trusted resolver does not: it may keep an older answer.
     StaleNegativeCache = "stale_negative_cache", Transient, false;

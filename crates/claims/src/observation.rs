@@ -16,7 +16,7 @@ pub enum Transport {
 }
 
 /// Everything one check saw.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Observation {
     /// The name that was asked for, without the trailing dot.
     pub name: String,

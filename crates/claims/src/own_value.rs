@@ -87,7 +87,7 @@ impl Evidence {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{ChallengeTemplates, Confirmation, Findings, Scope, Signatures, Statement, Token, Transport};
+    use crate::{ChallengeTemplates, Scope, Signatures, Statement, Token, Transport};
 
     fn challenge(value: Option<&str>) -> Challenge {
         let templates = ChallengeTemplates::default().with(None, value, None, None).unwrap();
@@ -118,19 +118,11 @@ mod tests {
     fn seen(servers: Vec<ServerAnswer>) -> Observation {
         Observation {
             name: "_deed.acme.com".to_owned(),
-            zone: None,
-            aliases: vec![],
-            dname: None,
             servers,
-            dissent: vec![],
-            beside_alias: vec![],
-            failure: None,
-            confirmation: Confirmation::default(),
-            findings: Findings::default(),
-            routing: None,
             queries: 1,
             took_ms: 1,
             vantage: "test".to_owned(),
+            ..Observation::default()
         }
     }
 

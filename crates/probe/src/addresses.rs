@@ -4,7 +4,6 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use deed_claims::name::is_registry;
 use deed_claims::{NetworkFault, ProbeFailure};
 use futures::FutureExt;
 use futures::future::{BoxFuture, join_all};
@@ -15,7 +14,7 @@ use crate::config::Ipv6;
 use crate::delegation::{Addresses, Delegation, NameServer};
 use crate::egress::Peer;
 use crate::inquiry::Inquiry;
-use crate::response::{Response, text_of};
+use crate::response::Response;
 use crate::walk::{Dead, Nesting, Reach, Useless};
 use crate::wire::{Recursion, Wanted};
 
@@ -166,12 +165,7 @@ impl Inquiry<'_> {
             let counts = settled(response) && response.authoritative();
             counts.then(|| Found::of(response, &wanted.name, longest))
         };
-        let found = if is_registry(&text_of(&cut.zone)) {
-            self.first_of(cut, wanted, |response| read(&response)).await.map(|(found, _)| found)
-        } else {
-            self.agreed_of(cut, wanted, read).await
-        };
-        found.map_err(|dead| fault_of(&dead))
+        self.told_by(cut, wanted, read).await.map_err(|dead| fault_of(&dead))
     }
 
     async fn resolve(&self, server: &Name, nesting: Nesting) -> Addresses {

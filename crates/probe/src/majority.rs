@@ -2,7 +2,8 @@
 //!
 //! Whoever runs one of a zone's name servers, perhaps because its name was given up and registered anew, could otherwise
 //! lead a whole check to servers of their own, whenever their server happens to be asked.
-use deed_claims::ServerAnswer;
+use deed_claims::name::is_registry;
+use deed_claims::{Reply, ServerAnswer};
 use futures::StreamExt;
 use futures::future::join_all;
 use futures::stream::FuturesUnordered;
@@ -14,6 +15,7 @@ use crate::egress::Peer;
 use crate::exchange::{Heard, Silence};
 use crate::inquiry::Inquiry;
 use crate::response::{Response, text_of};
+use crate::servers::server_answer;
 use crate::walk::{Dead, Useless, prevailing};
 use crate::wire::Wanted;
 
@@ -73,21 +75,29 @@ impl Inquiry<'_> {
         zone: &Name,
         wanted: &Wanted,
     ) -> ServerAnswer {
-        let reply = self.read(heard, zone, &wanted.name).map(|reading| reading.reply);
-        ServerAnswer {
-            server: text_of(server),
-            address: Some(peer.address()),
-            transport: heard.travelled,
-            reply: reply.unwrap_or(deed_claims::Reply::Blocked),
-            ms: heard.ms,
+        let reply = self.read(heard, zone, &wanted.name).map_or(Reply::Blocked, |reading| reading.reply);
+        server_answer(server, peer, heard, reply)
+    }
+
+    /// What a zone's name servers say: the first usable answer of a registry's, what [`Self::agreed_of`] finds below.
+    ///
+    /// `read` tells what of an answer counts, in a form that can be compared.
+    pub(crate) async fn told_by<T: Ord>(
+        &self,
+        cut: &Delegation,
+        wanted: &Wanted,
+        read: impl Fn(&Response) -> Option<T>,
+    ) -> Result<T, Dead> {
+        if is_registry(&text_of(&cut.zone)) {
+            self.first_of(cut, wanted, |response| read(&response)).await.map(|(answer, _)| answer)
+        } else {
+            self.agreed_of(cut, wanted, read).await
         }
     }
 
     /// The answer that two name servers agree on; where the first two differ, the one that most of them give. One
     /// answer is enough where no other name server gives any.
-    ///
-    /// `read` tells what of an answer counts, in a form that can be compared.
-    pub(crate) async fn agreed_of<T: Ord>(
+    async fn agreed_of<T: Ord>(
         &self,
         cut: &Delegation,
         wanted: &Wanted,

@@ -11,6 +11,7 @@ use crate::delegation::{Addresses, Delegation, agreed, referral};
 use crate::exchange::{Heard, Silence};
 use crate::inquiry::Inquiry;
 use crate::response::{Chain, Response, text_of};
+use crate::servers::server_answer;
 use crate::walk::prevailing;
 use crate::wire::{Recursion, Wanted};
 
@@ -66,7 +67,7 @@ impl Inquiry<'_> {
             let Some(reading) = self.read(&heard, &cut.zone, name) else { continue };
             // Each name server that has the address speaks by it.
             rows.extend(candidate.servers.iter().map(|server| Row {
-                answer: candidate.answer(server, &heard, reading.reply.clone()),
+                answer: server_answer(server, candidate.peer, &heard, reading.reply.clone()),
                 meaning: reading.meaning.clone(),
                 beside: reading.beside.clone(),
             }));

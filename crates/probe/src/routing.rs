@@ -2,7 +2,6 @@
 use std::net::IpAddr;
 
 use deed_claims::RoutingSeen;
-use deed_claims::name::is_registry;
 use hickory_proto::rr::{Name, RecordType};
 
 use crate::addresses::{Need, settled};
@@ -97,10 +96,6 @@ impl Inquiry<'_> {
                 (response.chain(at, longest).targets, addresses)
             })
         };
-        if is_registry(&text_of(&cut.zone)) {
-            self.first_of(cut, &wanted, |response| read(&response)).await.map(|(answer, _)| answer)
-        } else {
-            self.agreed_of(cut, &wanted, read).await
-        }
+        self.told_by(cut, &wanted, read).await
     }
 }

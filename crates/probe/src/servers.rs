@@ -19,16 +19,14 @@ pub(crate) struct Candidate {
     permitted: bool,
 }
 
-impl Candidate {
-    /// What one of its name servers answered.
-    pub(crate) fn answer(&self, server: &Name, heard: &Heard, reply: Reply) -> ServerAnswer {
-        ServerAnswer {
-            server: text_of(server),
-            address: Some(self.peer.address()),
-            transport: heard.travelled,
-            reply,
-            ms: heard.ms,
-        }
+/// What a name server answered at one of its addresses.
+pub(crate) fn server_answer(server: &Name, peer: Peer, heard: &Heard, reply: Reply) -> ServerAnswer {
+    ServerAnswer {
+        server: text_of(server),
+        address: Some(peer.address()),
+        transport: heard.travelled,
+        reply,
+        ms: heard.ms,
     }
 }
 

@@ -3,9 +3,8 @@ use std::{sync::Arc, time::Duration};
 
 use chrono::{DateTime, TimeDelta, Utc};
 use deed_claims::{
-    ChallengeTemplates, ClaimId, Class, Code, Command, Confirmation, Diagnosis, Event, Evidence, Findings,
-    Holder, IfHeldByAnother, Observation, Outcome, Policy, Rejection, Scope, StreamId, Token,
-    name::DomainName,
+    ChallengeTemplates, ClaimId, Class, Code, Command, Diagnosis, Event, Evidence, Holder, IfHeldByAnother,
+    Observation, Outcome, Policy, Rejection, Scope, StreamId, Token, name::DomainName,
 };
 use deed_store::{
     Batch, Checkpoints, Clock, DueItem, DueWork, EventStore, ExecuteError, Lease, Loaded, Metadata, Plan,
@@ -165,19 +164,10 @@ pub fn initiate(claim: u8, name: &str, workspace: u8) -> Command {
 pub fn record(claim: u8, attempt: u32, outcome: Outcome, holder_outcome: Option<Outcome>) -> Command {
     let seen = Observation {
         name: "_deed.acme.com".to_owned(),
-        zone: None,
-        aliases: vec![],
-        dname: None,
-        servers: vec![],
-        dissent: vec![],
-        beside_alias: vec![],
-        failure: None,
-        confirmation: Confirmation::default(),
-        findings: Findings::default(),
-        routing: None,
         queries: 1,
         took_ms: 1,
         vantage: "test".to_owned(),
+        ..Observation::default()
     };
     Command::RecordCheck {
         claim_id: id(claim),

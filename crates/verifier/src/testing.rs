@@ -11,7 +11,7 @@ use std::{
 use async_trait::async_trait;
 use chrono::TimeDelta;
 use deed_claims::{
-    ChallengeTemplates, ClaimId, Command, Confirmation, Event, Evidence, ExtendedError, Findings, Holder,
+    ChallengeTemplates, ClaimId, Command, Confirmation, Event, Evidence, ExtendedError, Holder,
     IfHeldByAnother, Observation, Outcome, Policy, ProbeFailure, Rejection, Reply, Scope, Security,
     ServerAnswer, Signatures, SoaSeen, Statement, StreamId, Token, Transport, Validation, name::DomainName,
 };
@@ -100,18 +100,10 @@ impl Look for Dns {
         let mut seen = Observation {
             name: question.name.clone(),
             zone: Some("acme.com".to_owned()),
-            aliases: vec![],
-            dname: None,
-            servers: vec![],
-            dissent: vec![],
-            beside_alias: vec![],
-            failure: None,
-            confirmation: Confirmation::default(),
-            findings: Findings::default(),
-            routing: None,
             queries: 3,
             took_ms: 7,
             vantage: "test".to_owned(),
+            ..Observation::default()
         };
         let reply = |rcode, values: Vec<Vec<u8>>| Reply::Message {
             rcode,

@@ -8,9 +8,9 @@ use async_trait::async_trait;
 use chrono::{DateTime, TimeDelta, Utc};
 use deed_bus::{Bus, InProcess, Limits, Topology};
 use deed_claims::{
-    ChallengeTemplates, CheckRecorded, ClaimId, Command, Confirmation, Event, Findings, Holder,
-    IfHeldByAnother, Observation, OwnershipEvent, Policy, Reply, Scope, ServerAnswer, Signatures, SoaSeen,
-    Statement, Status, StreamId, Token, Transport,
+    ChallengeTemplates, CheckRecorded, ClaimId, Command, Confirmation, Event, Holder, IfHeldByAnother,
+    Observation, OwnershipEvent, Policy, Reply, Scope, ServerAnswer, Signatures, SoaSeen, Statement, Status,
+    StreamId, Token, Transport,
 };
 use deed_probe::{Look, Question};
 use deed_projector::{
@@ -60,18 +60,12 @@ impl Look for Zone {
         Observation {
             name: question.name,
             zone: Some("acme.com".to_owned()),
-            aliases: vec![],
-            dname: None,
             servers: vec![answer.clone()],
-            dissent: vec![],
-            beside_alias: vec![],
-            failure: None,
             confirmation: Confirmation { repeated: Some(vec![answer]), ..Confirmation::default() },
-            findings: Findings::default(),
-            routing: None,
             queries: 2,
             took_ms: 6,
             vantage: "test".to_owned(),
+            ..Observation::default()
         }
     }
 }

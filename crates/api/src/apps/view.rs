@@ -98,7 +98,7 @@ pub struct DomainResponse {
     /// Why the last check did not prove the record; null when it did, or when none was made.
     #[schema(required = false)]
     pub diagnosis: Option<DiagnosisBody>,
-    /// When the DNS is looked at next; null when nobody watches.
+    /// When the DNS is checked next; null when no check is planned.
     #[schema(required = false)]
     pub next_check_at: Option<DateTime<Utc>>,
 }

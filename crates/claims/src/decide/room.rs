@@ -1,7 +1,7 @@
 //! Room on a name: what one workspace may have there, and whose claim gives way when a newcomer finds none.
 //!
-//! Whoever can prove is let in, so nothing that others can make without proof may use up what a newcomer needs. Who makes
-//! a number grow, and what bounds it:
+//! A newcomer who can prove the name must always find room, so what others can do without proof may not use that room
+//! up. Who makes each number grow, and what bounds it:
 //!
 //! | number, per name | who makes it grow | bound |
 //! |---|---|---|

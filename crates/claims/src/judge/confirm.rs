@@ -62,8 +62,8 @@ impl Case<'_> {
         self.seen_elsewhere()
     }
 
-    /// Whether the value may stand at the end of the aliases: a wildcard answers for every name below it, so that
-    /// whoever is at its end would prove names that the zone's owner never gave to anybody.
+    /// Whether the value may stand at the end of the aliases: a wildcard answers for every name below it, so
+    /// the owner of the alias's target could prove names that the zone's owner never gave away.
     fn own_alias(&self) -> Result<(), Cause> {
         match self.seen.findings.alias_origin {
             AliasOrigin::Wildcard if !self.context.accept_wildcard => Err(Code::WildcardAnswer.into()),

@@ -110,7 +110,7 @@ fn reference(text: &[u8]) -> Option<(Vec<u8>, usize)> {
 /// Every way to read a value as one of these notations: what it says then, and the first of its codes. A value may have been
 /// encoded more than once.
 pub(super) fn readings(value: &[u8]) -> impl Iterator<Item = (Notation, String, Vec<u8>)> {
-    /// Encoded more often than this, nobody meant it.
+    /// Encodings on top of each other that are undone; nobody makes more of them by mistake.
     const TIMES: usize = 3;
     Notation::ALL.into_iter().filter_map(|notation| {
         let (mut plain, first) = notation.decoded(value)?;

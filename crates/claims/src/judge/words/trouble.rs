@@ -152,7 +152,7 @@ impl Words<'_> {
         Tally::of(&self.case.seen.servers, self.case.wanted.value)
     }
 
-    /// Nobody could tell whether the zone is signed.
+    /// Whether the validation ended without telling if the zone is signed.
     fn is_unvalidated(&self) -> bool {
         let validation = self.case.seen.confirmation.validation.as_ref();
         validation.is_some_and(|v| v.security == Security::Indeterminate)

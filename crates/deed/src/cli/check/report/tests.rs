@@ -46,18 +46,11 @@ fn seen(servers: Vec<ServerAnswer>) -> Observation {
     Observation {
         name: "_deed.acme.com".into(),
         zone: Some("acme.com".into()),
-        aliases: vec![],
-        dname: None,
         servers,
-        dissent: vec![],
-        beside_alias: vec![],
-        failure: None,
-        confirmation: Confirmation::default(),
-        findings: Findings::default(),
-        routing: None,
         queries: 9,
         took_ms: 42,
         vantage: "test".into(),
+        ..Observation::default()
     }
 }
 
