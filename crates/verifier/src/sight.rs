@@ -2,8 +2,8 @@
 use std::time::Duration;
 
 use deed_claims::{
-    Challenge, Claim, ClaimId, ClaimState, Confirmation, Context, EarlierValue, Event, Evidence, Findings,
-    Observation, Outcome, Ownership, OwnershipEvent, ProbeFailure, Scope, judge_within,
+    Challenge, Claim, ClaimId, ClaimState, Context, EarlierValue, Event, Evidence, Observation, Outcome,
+    Ownership, OwnershipEvent, ProbeFailure, Scope, judge_within,
     name::{ClaimableName, DomainName},
 };
 use deed_probe::{Look, Question, Route};
@@ -176,18 +176,8 @@ impl Sight<'_> {
 fn blind(at: &Challenge, failure: ProbeFailure, config: &VerifierConfig) -> Observation {
     Observation {
         name: at.record_name.to_string(),
-        zone: None,
-        aliases: vec![],
-        dname: None,
-        servers: vec![],
-        dissent: vec![],
-        beside_alias: vec![],
         failure: Some(failure),
-        confirmation: Confirmation::default(),
-        findings: Findings::default(),
-        routing: None,
-        queries: 0,
-        took_ms: 0,
         vantage: config.vantage.clone(),
+        ..Observation::default()
     }
 }
