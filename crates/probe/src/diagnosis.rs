@@ -113,15 +113,16 @@ impl Diagnosis<'_> {
 
     async fn of_an_absence(&self) -> Findings {
         let spots = self.spots();
-        let (found, wildcard, other_types) = tokio::join!(
+        let (found, wildcard, other_types, alias_origin) = tokio::join!(
             join_all(spots.iter().map(|spot| self.values_at(&spot.name))),
             self.beside(self.name),
             self.other_types(),
+            self.alias_origin(),
         );
         let found = spots.into_iter().zip(found).filter(|(_, values)| !values.is_empty());
         let elsewhere = join_all(found.map(|(spot, values)| self.with_control(spot, values, &wildcard)));
         let (elsewhere, serials) = tokio::join!(elsewhere, self.serials());
-        Findings { elsewhere, other_types, wildcard, serials, ..Findings::default() }
+        Findings { elsewhere, other_types, wildcard, serials, alias_origin }
     }
 
     /// Where records are put by mistake, the likeliest first.

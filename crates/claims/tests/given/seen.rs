@@ -1,8 +1,8 @@
 //! Made-up observations: one for each cause, and the pieces they are made of.
 use deed_claims::{
-    Challenge, Code, Confirmation, Context, Dname, EarlierValue, Elsewhere, ExtendedError, Findings,
-    NetworkFault, Observation, Place, ProbeFailure, Reply, Security, Serial, ServerAnswer, Signatures,
-    SoaSeen, Statement, Transport, Validation, VantageAnswer,
+    AliasOrigin, Challenge, Code, Confirmation, Context, Dname, EarlierValue, Elsewhere, ExtendedError,
+    Findings, NetworkFault, Observation, Place, ProbeFailure, Reply, Security, Serial, ServerAnswer,
+    Signatures, SoaSeen, Statement, Transport, Validation, VantageAnswer,
 };
 
 pub fn challenge() -> Challenge {
@@ -62,12 +62,18 @@ pub fn refusal(n: u8, rcode: u16, ede: Option<u16>) -> ServerAnswer {
 }
 
 pub fn fault(n: u8, fault: NetworkFault) -> ServerAnswer {
-    server(n, Reply::Fault(fault))
+    let ms = if fault == NetworkFault::Timeout { 1500 } else { 5 };
+    ServerAnswer { ms, ..server(n, Reply::Fault(fault)) }
 }
 
 pub fn server(n: u8, reply: Reply) -> ServerAnswer {
     let address = Some(std::net::Ipv4Addr::new(192, 0, 2, n).into());
     ServerAnswer { server: format!("ns{n}.acme.com"), address, transport: Transport::Udp, reply, ms: 5 }
+}
+
+/// A server of the parent zone, which denies the domain.
+fn registry(label: &str) -> ServerAnswer {
+    ServerAnswer { server: format!("{label}.gtld-servers.net"), ..answer(1, 3, vec![]) }
 }
 
 pub fn shows() -> Vec<ServerAnswer> {
@@ -204,7 +210,7 @@ fn place_causes() -> Vec<(Code, Observation)> {
             Code::NotDelegated,
             Observation {
                 zone: Some("com".into()),
-                ..failed(ProbeFailure::NotDelegated("com".into()), denies())
+                ..failed(ProbeFailure::NotDelegated("com".into()), vec![registry("a"), registry("b")])
             },
         ),
         (Code::OversizeAnswer, {
@@ -281,6 +287,12 @@ pub fn of_every_cause() -> Vec<(Code, Observation)> {
 }
 
 /// More observations of some causes, of which one example says too little.
+/// The alias at the name comes from a wildcard record.
+pub fn by_wildcard(seen: Observation) -> Observation {
+    let findings = Findings { alias_origin: AliasOrigin::Wildcard, ..seen.findings };
+    Observation { findings, ..seen }
+}
+
 pub fn further_examples() -> Vec<(Code, Observation)> {
     let value = challenge().record_value;
     let other = super::challenge(9).record_value;
@@ -296,5 +308,6 @@ pub fn further_examples() -> Vec<(Code, Observation)> {
         (Code::CnameDangling, {
             Observation { beside_alias: vec![wanted()], ..aliased_to("host.other.net", denies()) }
         }),
+        (Code::CnameElsewhere, by_wildcard(aliased_to("host.other.net", vec![answer(1, 0, vec![])]))),
     ]
 }

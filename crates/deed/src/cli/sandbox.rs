@@ -61,7 +61,7 @@ enum Record {
         /// TXT, A, CNAME, NS …
         #[arg(value_name = "TYPE")]
         kind: String,
-        /// In zone-file form; several make several records
+        /// In zone-file form, for TXT the text itself without quotation marks; several make several records
         #[arg(required = true)]
         values: Vec<String>,
         /// Seconds that answers may be kept

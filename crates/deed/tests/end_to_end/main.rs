@@ -11,6 +11,7 @@ mod logs;
 mod metrics;
 mod network;
 mod receiver;
+mod stability;
 mod traces;
 mod walkthrough;
 mod workspaces;

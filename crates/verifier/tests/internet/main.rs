@@ -16,4 +16,5 @@ mod stability;
 mod strange;
 mod takeover;
 mod traps;
+mod wildcards;
 mod world;

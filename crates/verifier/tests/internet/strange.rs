@@ -65,6 +65,7 @@ pub const ZONES: &[Zone] = &[
     same("valuealias.com", "cname_dangling"),
     same("apexalias.com", "proven"),
     same("wildalias.com", "wildcard_answer"),
+    same("wildhosting.com", "cname_elsewhere"),
     same("wildtext.com", "proven"),
     // Large sets, in fixed and in rotating order.
     same("many.com", "proven"),
@@ -117,6 +118,7 @@ pub fn plan(plan: Plan) -> Plan {
         .domain("gone.com", &[By::Nsd, By::Bind], "")
         .domain("many.com", &[By::Nsd], &many)
         .domain("besidetarget.com", &[By::Nsd], "_deed CNAME target\ntarget TXT \"other\"")
+        .domain("wildhosting.com", &[By::Nsd, By::Bind], "* CNAME nsd.vendor.com.")
         .domain("wildalias.com", &[By::Nsd, By::Bind], "* CNAME tenant.vendor.com.")
         .domain("vendor.com", &[By::Nsd], &format!("tenant TXT \"{}\"", value()))
         .domain("wildtext.com", &[By::Nsd], &format!("* TXT \"{}\"", value()))

@@ -1,8 +1,8 @@
 //! The name is an alias: where that leads, and what to put in its place.
 use super::{Sentences, Words, listed};
-use crate::ProbeFailure;
 use crate::diagnosis::Code;
 use crate::foreign::named;
+use crate::{AliasOrigin, ProbeFailure};
 
 /// Names of a chain that are shown.
 const CHAIN: usize = 4;
@@ -15,6 +15,9 @@ impl Words<'_> {
             if let Some(typed) = self.typed_as_target() {
                 return typed;
             }
+            if self.case.seen.findings.alias_origin == AliasOrigin::Wildcard {
+                return self.of_wildcard(&end);
+            }
             if !self.case.seen.beside_alias.is_empty() {
                 return self.beside(&end);
             }
@@ -25,7 +28,7 @@ impl Words<'_> {
                     "{record} is a CNAME record (an alias) that points to {end}, and no such name exists.{}",
                     self.said_by_all()
                 ),
-                format!("{} {}", self.replace_alias(), Self::publish_at(&end)),
+                self.replace_or_publish_at(&end),
             ),
             Code::CnameElsewhere => (
                 format!(
@@ -33,7 +36,7 @@ impl Words<'_> {
                     self.there(),
                     self.said_by_all()
                 ),
-                format!("{} {}", self.replace_alias(), Self::publish_at(&end)),
+                self.replace_or_publish_at(&end),
             ),
             Code::CnameLoop => {
                 let length = self.case.seen.aliases.len();
@@ -72,11 +75,14 @@ impl Words<'_> {
             self.there(),
             self.said_by_all()
         );
-        let fix = if values.contains(&self.case.wanted.value) {
-            format!("Delete the CNAME record, and keep the TXT record with the value {value}.")
+        let txt = if values.contains(&self.case.wanted.value) {
+            format!("Keep the TXT record with the value {value}.")
         } else {
-            format!("Delete the CNAME record, and change the value of the TXT record to exactly {value}.")
+            format!("Change the value of the TXT record to exactly {value}.")
         };
+        let fix = format!(
+            "{txt} Ask who set up the CNAME record that points to {end}: if it is not needed, delete this CNAME record, and no other."
+        );
         (message, fix)
     }
 
@@ -99,13 +105,32 @@ impl Words<'_> {
     fn replace_alias(&self) -> String {
         let (record, name, value) = (self.record(), self.name_to_enter(), self.value());
         format!(
-            "Delete the CNAME record at {record}. Then add a record: type TXT, name {name}, value {value}."
+            "Delete the CNAME record at {record}, and no other. Then add a record: type TXT, name {name}, value {value}."
         )
     }
 
-    /// For those who have the alias on purpose.
-    fn publish_at(end: &str) -> String {
-        format!("If the CNAME record is there on purpose, keep it and add the TXT record at {end} instead.")
+    /// The same, unless somebody needs the alias.
+    fn replace_or_publish_at(&self, end: &str) -> String {
+        let (record, value) = (self.record(), self.value());
+        format!(
+            "If nobody needs the CNAME record at {record}: delete it, and no other. Then add a record: type TXT, name {}, value \
+             {value}. If it is needed: keep it, and have a TXT record with this value added at {end}, by whoever manages that name.",
+            self.name_to_enter()
+        )
+    }
+
+    /// A wildcard record makes the name an alias, and no record of its own stands at it (RFC 4592 §2.2.3).
+    fn of_wildcard(&self, end: &str) -> Sentences {
+        (
+            format!(
+                "{} is an alias of {end}, as a random name beside it is: that comes from a wildcard record such as {}. {}{}",
+                self.record(),
+                self.wildcard_name(),
+                self.there(),
+                self.said_by_all()
+            ),
+            format!("{} Do not change the wildcard record.", self.add()),
+        )
     }
 
     /// The value was entered as the target of a CNAME.
@@ -118,7 +143,7 @@ impl Words<'_> {
             Some(before) => {
                 let owner = format!("`{}`", named(&aliases[before]));
                 let fix = format!(
-                    "Delete the CNAME record at {owner}. Then add a record: type TXT, name {owner}, value {value}."
+                    "Delete the CNAME record at {owner}, and no other. Then add a record: type TXT, name {owner}, value {value}."
                 );
                 (owner, fix)
             }
@@ -155,7 +180,8 @@ impl Words<'_> {
                 self.said_by_all()
             ),
             format!(
-                "At the DNS provider of {target}, add a record: type TXT, name {end}, value {}.",
+                "In the DNS zone of {target}, add a record: type TXT, name {end} (without {target} in an editor that appends it), value \
+                 {}. If others manage {target}, send them this message. Do not change the DNAME record.",
                 self.value()
             ),
         )

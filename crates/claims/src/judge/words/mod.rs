@@ -131,11 +131,11 @@ impl<'a> Words<'a> {
         let (with, without): (Vec<_>, Vec<_>) =
             seen.iter().filter_map(|answer| Some((answer, it(&said(answer)?)))).partition(|(_, it)| *it);
         let mut text = String::new();
-        for (verb, answers) in [("Said by", with), ("Not said by", without)] {
+        for (who, answers) in [("Name servers that say so", with), ("Name servers that do not", without)] {
             if !answers.is_empty() {
                 let names = Self::names(answers.into_iter().map(|(answer, _)| answer));
                 // Writing to a string cannot fail, here and below.
-                let _ = write!(text, " {verb}: {names}.");
+                let _ = write!(text, " {who}: {names}.");
             }
         }
         let unfit: Vec<String> = seen.iter().filter(|answer| said(answer).is_none()).map(result).collect();
@@ -196,7 +196,9 @@ impl<'a> Words<'a> {
     fn name_to_enter(&self) -> String {
         let record = self.record();
         match self.relative() {
-            Some(relative) => format!("{relative} ({record} in an editor that wants full names)"),
+            Some(relative) => {
+                format!("{relative} (or {record}, if other names in your editor end in {})", self.zone())
+            }
             None => format!("{record} (without the domain's own name in an editor that appends it)"),
         }
     }

@@ -31,27 +31,33 @@ impl Words<'_> {
         let alias = if self.case.seen.aliases.is_empty() {
             String::new()
         } else {
-            format!("Delete the CNAME record at {record}. Then ")
+            format!("If nobody needs the CNAME record at {record}: delete it, and no other. Then continue. ")
         };
-        let rename = match (code, self.relative()) {
-            (Code::DoubledZone, Some(relative)) => {
+        let mend = match (code, self.relative()) {
+            (Code::DoubledZone, relative) => {
+                let name = relative.map_or_else(
+                    || {
+                        format!(
+                            "so that it becomes {record}: your editor appends the domain's own name by itself"
+                        )
+                    },
+                    |relative| format!("to {relative}: your editor appends {} by itself", self.zone()),
+                );
+                let set =
+                    if exact { String::new() } else { format!(" Change its value to exactly {value}.") };
+                format!("Change the name of the TXT record {name}.{set}")
+            }
+            // Other records stand at such a name, on which mail may depend: the wrong one is told by its value.
+            _ => {
+                let shown = if code == Code::AtApex { " (shown as `@` or as empty)" } else { "" };
                 format!(
-                    "change the name of the TXT record to {relative}: your editor appends {} by itself",
-                    self.zone()
+                    "{} You can then delete the TXT record at {found}{shown} that has the value {}. Leave the others there.",
+                    self.add(),
+                    Self::quoted(values.get(..1).unwrap_or_default())
                 )
             }
-            (Code::DoubledZone, None) => format!(
-                "change the name of the TXT record so that it becomes {record}: your editor appends the domain's own name by itself"
-            ),
-            (Code::AtApex, _) => format!(
-                "change the name of the TXT record at {found} (editors show it as `@` or as empty) to {}",
-                self.name_to_enter()
-            ),
-            _ => format!("change the name of the TXT record at {found} to {}", self.name_to_enter()),
         };
-        let set = if exact { String::new() } else { format!(" Change its value to exactly {value}.") };
-        let fix = if alias.is_empty() { rename.replacen("change", "Change", 1) } else { rename };
-        (format!("{what}{}", self.said_by_all()), format!("{alias}{fix}.{set}"))
+        (format!("{what}{}", self.said_by_all()), format!("{alias}{mend}"))
     }
 
     /// Everything else that waits for the tenant.
@@ -73,24 +79,24 @@ impl Words<'_> {
                 let values = self.seen_values();
                 (
                     format!(
-                        "{} TXT records stand at {place}. All were compared, and none has the expected value {}. Some of them: \
-                         {}.{}",
+                        "There are {} TXT records at {place}. None has the expected value {}. Some of them: {}.{}",
                         values.len(),
                         self.value(),
                         Self::quoted(values.get(..super::VALUES).unwrap_or(&values)),
                         self.said_by_all()
                     ),
-                    format!("{} Delete TXT records at this name that are not used any more.", self.add()),
+                    format!("{} The other TXT records may stay.", self.add()),
                 )
             }
             Code::BlockedAddress => (
                 format!(
-                    "The name servers of {} have no public address, and others are not asked: {}.",
+                    "The name servers of {} have only addresses that are not public: {}. Such addresses are not asked.",
                     self.zone(),
                     listed(self.case.seen.servers.iter().map(result))
                 ),
                 format!(
-                    "At the registrar of the domain, change the name servers of {} to the public ones of your DNS provider.",
+                    "Ask your DNS provider which name servers with public addresses the registrar has to list for {}. At the registrar, \
+                     enter exactly those.",
                     self.zone()
                 ),
             ),
@@ -102,8 +108,8 @@ impl Words<'_> {
     /// What to do where nothing was found.
     fn add_or_wait(&self) -> String {
         format!(
-            "{} If you have added it already: it can take some minutes to appear, and it has to be at the provider that runs the \
-             name servers listed here.",
+            "{} If you have added it already: it can take some minutes to appear. The record has to be at the provider that runs the \
+             name servers named in this message.",
             self.add()
         )
     }
@@ -124,9 +130,14 @@ impl Words<'_> {
         (format!("{what}{who}"), format!("{} Other TXT records at the name may stay.", self.add()))
     }
 
-    fn wildcard(&self) -> Sentences {
+    /// The wildcard record nearest to the name.
+    pub(super) fn wildcard_name(&self) -> String {
         let parent = self.case.challenge.record_name.split_once('.').map_or("", |(_, parent)| parent);
-        let wildcard = format!("`*.{}`", verbatim(parent, super::OWN));
+        format!("`*.{}`", verbatim(parent, super::OWN))
+    }
+
+    fn wildcard(&self) -> Sentences {
+        let wildcard = self.wildcard_name();
         let shown = Tally::of(&self.case.seen.servers, self.case.wanted.value).shown;
         if let (AliasOrigin::Wildcard, Some(end)) = (self.case.seen.findings.alias_origin, self.end()) {
             return self.wildcard_alias(&wildcard, &end);
@@ -179,7 +190,8 @@ impl Words<'_> {
                 self.said_by_all()
             ),
             format!(
-                "Check the spelling of {missing}. If it is right, register or renew the domain, or ask its registrar why it is not in the DNS."
+                "Check the spelling of {missing}. If it is wrong, claim the right name. If it is right, register or renew the domain, or ask \
+                 its registrar why it is not in the DNS."
             ),
         )
     }
@@ -195,7 +207,7 @@ impl Words<'_> {
         );
         let by = match validation.map(|v| v.by.as_str()) {
             None | Some(super::super::confirm::OURSELVES) => String::new(),
-            Some(by) => format!(" Validated by: {}.", printable(by.as_bytes())),
+            Some(by) => format!(" Checked by the resolver {}.", printable(by.as_bytes())),
         };
         let shown = self.case.seen.servers.iter().filter_map(said).any(|s| s.shows(self.case.wanted.value));
         let record = if shown {
@@ -218,7 +230,7 @@ impl Words<'_> {
         };
         // To unsign a zone does harm where only some copies of it are broken.
         let unsign = if signed(&[Signatures::Current]).is_empty() {
-            " Delete the DS record at the registrar only if you do not use DNSSEC any more and every name server is affected."
+            " Delete the DS record at the registrar only if your DNS provider tells you to."
         } else {
             ""
         };

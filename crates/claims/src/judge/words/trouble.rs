@@ -24,15 +24,15 @@ impl Words<'_> {
             Code::VantageDisagreement => self.vantages(),
             Code::BudgetExhausted => (
                 format!(
-                    "The check of {} reached the limits of one check and ended after {} questions and {} ms.",
+                    "The check of {} reached its limits after {} questions and {} ms, because name servers are slow or many names have to \
+                     be followed.",
                     self.place(),
                     seen.queries,
                     seen.took_ms
                 ),
                 format!(
-                    "{AGAIN} If this goes on, publish the TXT record at {} itself and not behind CNAME records, and ask the \
-                     DNS provider whether all of its name servers answer.",
-                    self.record()
+                    "{AGAIN} If this goes on for an hour, send this message to your DNS provider, and ask whether all of its name \
+                     servers answer without delay."
                 ),
             ),
             Code::NameRefused => {
@@ -42,7 +42,7 @@ impl Words<'_> {
                 };
                 (
                     format!("The domain name of {} may not be claimed any more: {why}.", self.record()),
-                    "Claim another name.".to_owned(),
+                    "Claim another name, or ask the people who run this service.".to_owned(),
                 )
             }
             Code::Internal => (
@@ -107,21 +107,22 @@ impl Words<'_> {
             Code::NsWithoutAddress => (
                 format!("No address was found for the name servers of {zone}{each}."),
                 format!(
-                    "At the registrar of the domain, change the name servers of {zone} to the ones that your DNS provider names."
+                    "Ask your DNS provider which name servers the registrar has to list for {zone}. At the registrar, enter exactly \
+                     those; a name server whose name is below {zone} needs its address there too."
                 ),
             ),
             Code::LameDelegation => (
                 format!("Name servers are listed for {zone} that do not serve it{each}."),
                 format!(
-                    "In the account at your DNS provider, check that {zone} is there and active. If it is, change the name servers \
-                     at the registrar to the ones that your DNS provider names."
+                    "Ask your DNS provider whether {zone} is active in your account, and which name servers the registrar has to list \
+                     for it. At the registrar, enter exactly those."
                 ),
             ),
             Code::Refused => (
                 format!("The name servers of {zone} refuse to answer for {place}{each}."),
                 format!(
-                    "In the account at your DNS provider, check that {zone} is there and active. If it is, ask the provider why \
-                     its name servers refuse questions."
+                    "Ask your DNS provider whether {zone} is active in your account, and why its name servers refuse questions \
+                     about it."
                 ),
             ),
             Code::Servfail => (
@@ -134,9 +135,7 @@ impl Words<'_> {
             ),
             Code::TruncatedNoTcp => (
                 format!("The answer for {place} is too long for UDP, and the name servers of {zone} do not answer over TCP{each}."),
-                "Delete TXT records at this name that are not used any more. If that is not enough, ask your DNS provider to have \
-                 its name servers answer over TCP, port 53 (RFC 7766)."
-                    .to_owned(),
+                "Send this message to your DNS provider: its name servers have to answer over TCP, port 53 (RFC 7766).".to_owned(),
             ),
             _ => (
                 format!("No answer came from the name servers of {zone} for {place}{each}."),
@@ -316,7 +315,7 @@ impl Words<'_> {
             )
         };
         let fix = format!(
-            "Wait some minutes: a change takes time to reach all name servers, and {} If this goes on for an hour, ask your DNS \
+            "Leave the record in place, and wait: a change takes time to reach all name servers, and {} If this goes on for an hour, ask your DNS \
              provider why its name servers differ, and check at the registrar that no name server of an earlier provider is listed.",
             AGAIN.replacen("The", "the", 1)
         );
@@ -337,8 +336,8 @@ impl Words<'_> {
             )
         } else {
             format!(
-                "At the registrar of the domain, delete these from the list of name servers: {}. If your DNS provider wants them \
-                 listed, ask it why they do not serve the domain.",
+                "{AGAIN} If this goes on for an hour, send this message to your DNS provider, and ask whether these belong in the \
+                 list of name servers at the registrar: {}. Remove them there only if it says no.",
                 listed(lame)
             )
         };
@@ -397,7 +396,7 @@ impl Words<'_> {
                 listed(others)
             ),
             format!(
-                "Wait some minutes: a change takes time to be seen everywhere, and {} If this goes on for an hour, ask your DNS \
+                "Leave the records as they are, and wait: a change takes time to be seen everywhere, and {} If this goes on for an hour, ask your DNS \
                  provider whether its name servers give the same answer everywhere.",
                 AGAIN.replacen("The", "the", 1)
             ),

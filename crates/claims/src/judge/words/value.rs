@@ -39,17 +39,21 @@ impl Words<'_> {
         match flaw {
             Flaw::OtherToken { .. } => format!("{} The record that is there may stay.", self.add()),
             Flaw::Quoted(mark) => format!(
-                "Change the value of this TXT record to exactly {value}, without {}.",
-                marks_of(*mark)
+                "Change the value of this TXT record to exactly {value}, without {marks}. If your editor shows {marks} around every \
+                 value, delete the record, and add it again without typing any.",
+                marks = marks_of(*mark)
             ),
             Flaw::Space { .. } => format!(
-                "Delete the value of this TXT record completely, and enter {value} again without any blank before or behind it."
+                "Delete the value of this TXT record completely, and enter {value} again without any blank."
             ),
             Flaw::Surrounded { .. } => format!(
                 "Change the value of this TXT record to exactly {value}, with nothing before or behind it."
             ),
             Flaw::Case => format!(
                 "Change the value of this TXT record to exactly {value}, with upper and lower case as they are here."
+            ),
+            Flaw::Mistyped { .. } => format!(
+                "Delete the value of this TXT record completely, and enter {value} again, best by copy and paste."
             ),
             _ => format!("Change the value of this TXT record to exactly {value}."),
         }
@@ -105,7 +109,7 @@ impl Words<'_> {
                 format!("It has the right random part, but not the beginning {}.", self.prefix())
             }
             Flaw::NamePasted => "It begins with the record's name, which is not part of the value.".to_owned(),
-            Flaw::Earlier(issued_at) => format!("It is the value of an earlier claim of yours, issued on {}.", date(*issued_at)),
+            Flaw::Earlier(issued_at) => format!("It is the value of an earlier claim of yours, issued on {}, and does not count for this one.", date(*issued_at)),
             Flaw::Truncated { kept, beginning } => self.truncated(*kept, *beginning),
             Flaw::Encoded { notation, code, .. } => format!(
                 "Some of its characters are written as {}, such as `{}`.",
