@@ -4,7 +4,13 @@ SHELL := /bin/bash -o pipefail -c
 CARGO ?= cargo
 NEXTEST := $(shell $(CARGO) nextest --version >/dev/null 2>&1 && echo yes)
 TOOLS := target/tools
-DRILL := target/drill-build/release/drill
+DRILL := target/release/drill
+# Crates with a lock file of their own: what they compare with, or their instrumentation, must not touch the service.
+OUTSIDE := crates/bench crates/fuzz
+# Warnings are errors with the version of Rust that Cargo.toml names; cargo refuses older ones, and newer ones only warn.
+NAMED_RUST := $(shell sed -nE 's/^rust-version = "(.*)"/\1/p' Cargo.toml)
+RUST := $(shell rustc --version 2>/dev/null | sed -E 's/^rustc ([0-9]+\.[0-9]+).*/\1/')
+STRICT := $(if $(filter $(NAMED_RUST),$(RUST)),-D warnings)
 SERVICES = $(CARGO) run --quiet --package deed-testkit --bin services -- run
 AUDITABLE := $(TOOLS)/bin/cargo-auditable $(TOOLS)/bin/auditable2cdx
 DENY := $(shell command -v cargo-deny || echo $(TOOLS)/bin/cargo-deny)
@@ -25,15 +31,25 @@ endif
 
 .PHONY: test
 test: services ## run every test, and fire a property-based tester at both modes for a moment
+	$(CARGO) fetch --locked --quiet
 ifeq ($(NEXTEST),yes)
 	$(SERVICES) -- $(CARGO) nextest run --workspace --no-fail-fast
 else
 	$(SERVICES) -- $(CARGO) test --workspace --no-fail-fast
 endif
 	$(CARGO) test --workspace --doc --quiet
+	set -e; for crate in $(OUTSIDE); do $(CARGO) test --manifest-path $$crate/Cargo.toml --target-dir target/outside --locked --quiet; done
 	$(CARGO) build --quiet --package deed
 	deploy/scripts/fuzz-api.sh embedded
 	$(SERVICES) --dev -- deploy/scripts/fuzz-api.sh server
+
+.PHONY: test-unit
+test-unit: ## run the tests that need no service, no root rights and nothing but Rust, a C compiler and SQLite
+	$(CARGO) fetch --locked --quiet
+	$(CARGO) test --workspace --exclude deed-store-postgres --lib --bins \
+		--test asyncapi --test diagnoses --test proto --test judging --test verdicts --test words --test scenarios \
+		--test contests --test takeovers --test properties --test schedule --test store --test in_process \
+		--test conformance --test plans --test file --test sandbox --test scripted --test descriptors --test rhythm --test arrows
 
 .PHONY: services
 services: toolchain ## install the servers that tests start as private instances (Debian packages)
@@ -47,12 +63,14 @@ toolchain:
 	@deploy/scripts/install.sh cc=build-essential curl=curl sqlite3=sqlite3 initdb=postgresql
 
 .PHONY: check
-check: toolchain $(DENY) ## formatting, lints, docs, dependency rules, generated files
+check: toolchain $(DENY) ## formatting, lints, docs, dependency rules, generated files, of every manifest
+	$(if $(STRICT),,@echo "Rust $(RUST) is not $(NAMED_RUST), which Cargo.toml names: warnings are not errors")
 	$(CARGO) fmt --all --check
-	$(CARGO) clippy --workspace --all-targets --quiet -- -D warnings
-	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --workspace --no-deps --quiet
+	$(CARGO) clippy --workspace --all-targets --quiet -- $(STRICT)
+	RUSTDOCFLAGS="$(STRICT)" $(CARGO) doc --workspace --no-deps --quiet
 	$(CARGO) fetch --locked --quiet
 	$(DENY) --offline --log-level error check bans licenses sources
+	set -e; for crate in $(OUTSIDE); do $(MAKE) --no-print-directory check-outside CRATE=$$crate; done
 	crates/store-sqlite/prepare.sh --check
 	crates/store-postgres/prepare.sh --check
 	$(CARGO) build --quiet --package deed
@@ -63,6 +81,13 @@ check: toolchain $(DENY) ## formatting, lints, docs, dependency rules, generated
 	$(CARGO) test --quiet --package deed --test arrows
 	@deploy/scripts/install.sh unbound-checkconf=unbound /usr/share/dns/root.key=dns-root-data
 	PATH=$$PATH:/usr/sbin unbound-checkconf deploy/unbound/unbound.conf
+
+.PHONY: check-outside
+check-outside:
+	$(CARGO) fmt --manifest-path $(CRATE)/Cargo.toml --check
+	$(CARGO) clippy --manifest-path $(CRATE)/Cargo.toml --target-dir target/outside --locked --all-targets --quiet -- $(STRICT)
+	RUSTDOCFLAGS="$(STRICT)" $(CARGO) doc --manifest-path $(CRATE)/Cargo.toml --target-dir target/outside --no-deps --quiet
+	$(DENY) --manifest-path $(CRATE)/Cargo.toml --offline --log-level error check --config deny.toml bans licenses sources
 
 .PHONY: image
 image: toolchain $(AUDITABLE) ## make the container image, without a container engine, and list what is in it (target/image)
@@ -115,7 +140,7 @@ restore-drill: drills ## back up under load, lose everything, restore to an olde
 .PHONY: drills
 drills: services
 	$(CARGO) build --release --quiet --package deed
-	$(CARGO) build --release --quiet --manifest-path crates/drill/Cargo.toml --target-dir target/drill-build --bins
+	$(CARGO) build --release --quiet --package deed-drill
 
 .PHONY: observe
 observe: services ## run everything before a real Prometheus, break it once for every alert, and see each fire and end (ARGS="--list")

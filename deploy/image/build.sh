@@ -28,7 +28,7 @@ build() {
     CARGO_ENCODED_RUSTFLAGS="--remap-path-prefix=$home=/cargo${separator}--remap-path-prefix=$PWD=/deed" \
     CFLAGS="-ffile-prefix-map=$home=/cargo -ffile-prefix-map=$PWD=/deed" \
     CARGO=$here/cargo.sh \
-        cargo-auditable auditable build --release --locked --package deed --features amqps --target-dir "$out/build"
+        cargo-auditable auditable build --release --locked --package deed --target-dir "$out/build"
     executable=$out/build/release/deed
 }
 

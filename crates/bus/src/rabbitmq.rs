@@ -46,7 +46,7 @@ const CLOSING: Duration = Duration::from_secs(5);
 /// How to reach the broker, and the bounds to keep.
 #[derive(Clone)]
 pub struct RabbitMqConfig {
-    /// `amqp://user:password@host:port/vhost`, or `amqps://…` in a build with the feature `amqps`. No vhost means `/`.
+    /// `amqp://user:password@host:port/vhost`, or `amqps://…` for TLS. No vhost means `/`.
     /// It holds a password, so it is never logged.
     pub url: String,
     /// The bounds. `capacity` counts ready messages, and the broker may exceed it by what is under way. `capacity` and

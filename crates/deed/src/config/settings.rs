@@ -77,10 +77,9 @@ fn database(config: &Config) -> Database {
 
 /// Addresses of services are of a kind that is known here.
 fn services(config: &Config, sources: &mut Sources) {
-    let amqp: &[&str] = if cfg!(feature = "amqps") { &["amqp", "amqps"] } else { &["amqp"] };
     for (key, url, what, schemes) in [
         ("store.url", &config.store.url, "PostgreSQL", &["postgres", "postgresql"][..]),
-        ("bus.url", &config.bus.url, "RabbitMQ", amqp),
+        ("bus.url", &config.bus.url, "RabbitMQ", &["amqp", "amqps"]),
     ] {
         let Some(url) = url else { continue };
         let scheme = url.scheme().filter(|s| s.bytes().all(|b| b.is_ascii_alphanumeric()));
