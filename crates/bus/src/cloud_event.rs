@@ -1,4 +1,4 @@
-//! `CloudEvents` 1.0 in structured JSON mode: the envelope of what is published, whatever is inside.
+//! `CloudEvents` 1.0 in structured JSON mode: the envelope of every published message.
 //!
 //! <https://github.com/cloudevents/spec/blob/v1.0.2/cloudevents/formats/json-format.md>. Payloads are JSON: an event
 //! that carries `data_base64` is refused.
@@ -12,13 +12,13 @@ use serde_json::{Map, Value};
 /// One event.
 #[derive(Clone, Debug, PartialEq)]
 pub struct CloudEvent {
-    /// Together with `source`, what tells this event from every other.
+    /// Identifies the event, together with `source`.
     pub id: String,
-    /// Where it happened: a URI reference.
+    /// The context in which it happened: a URI reference.
     pub source: String,
-    /// What kind of event it is, versioned.
+    /// The versioned event type.
     pub r#type: String,
-    /// What it happened to, within the source.
+    /// The subject within the source.
     pub subject: Option<String>,
     /// When it happened.
     pub time: Option<DateTime<Utc>>,
@@ -26,16 +26,16 @@ pub struct CloudEvent {
     pub datacontenttype: Option<String>,
     /// The schema that `data` follows: an absolute URI.
     pub dataschema: Option<String>,
-    /// What happened. `null` is the same as none.
+    /// The payload. `null` means none.
     pub data: Value,
     /// Further attributes: lower-case letters and digits, at most 20, with a boolean, a 32-bit integer or a string.
     pub extensions: BTreeMap<String, Value>,
 }
 
-/// Why something is not an event.
+/// Why an event is invalid.
 #[derive(Debug, thiserror::Error)]
 pub enum CloudEventError {
-    /// It is no JSON object.
+    /// It is not a JSON object.
     #[error("a cloud event is a JSON object")]
     NotJson(#[source] serde_json::Error),
     /// A required attribute is missing.
@@ -44,7 +44,7 @@ pub enum CloudEventError {
         /// The attribute.
         field: &'static str,
     },
-    /// An attribute is not what it has to be.
+    /// An attribute has an invalid value.
     #[error("{}: {problem}", field.escape_debug())]
     Invalid {
         /// The attribute.
@@ -54,7 +54,7 @@ pub enum CloudEventError {
     },
 }
 
-type Check = fn(&str) -> Option<&'static str>;
+type AttributeCheck = fn(&str) -> Option<&'static str>;
 
 fn text(value: &str) -> Option<&'static str> {
     if value.is_empty() {
@@ -63,7 +63,7 @@ fn text(value: &str) -> Option<&'static str> {
     value.chars().any(char::is_control).then_some("must not hold control characters")
 }
 
-/// RFC 3986 §2 leaves these characters and no others.
+/// RFC 3986 §2 permits these characters only.
 fn uri_reference(value: &str) -> Option<&'static str> {
     let is_uri = |b: u8| b.is_ascii_alphanumeric() || b"-._~:/?#[]@!$&'()*+,;=%".contains(&b);
     (value.is_empty() || !value.bytes().all(is_uri)).then_some("must be a URI reference")
@@ -116,16 +116,16 @@ impl CloudEvent {
     /// The event in structured JSON mode.
     ///
     /// # Errors
-    /// Names the attribute that does not keep to the specification.
+    /// Names the attribute that violates the specification.
     pub fn to_json(&self) -> Result<Vec<u8>, CloudEventError> {
         self.check()?;
-        serde_json::to_vec(&Checked(self)).map_err(CloudEventError::NotJson)
+        serde_json::to_vec(&StructuredJson(self)).map_err(CloudEventError::NotJson)
     }
 
     /// Reads an event in structured JSON mode.
     ///
     /// # Errors
-    /// Names the attribute that is missing or does not keep to the specification.
+    /// Names the attribute that is missing or violates the specification.
     pub fn from_json(json: &[u8]) -> Result<Self, CloudEventError> {
         let mut map: Map<String, Value> = serde_json::from_slice(json).map_err(CloudEventError::NotJson)?;
         // An attribute that is null is unset (JSON format §2.2).
@@ -141,7 +141,7 @@ impl CloudEvent {
             source: required(&mut map, "source")?,
             r#type: required(&mut map, "type")?,
             subject: optional(&mut map, "subject")?,
-            time: optional(&mut map, "time")?.map(|time| instant(&time)).transpose()?,
+            time: optional(&mut map, "time")?.map(|time| timestamp(&time)).transpose()?,
             datacontenttype: optional(&mut map, "datacontenttype")?,
             dataschema: optional(&mut map, "dataschema")?,
             data: map.remove("data").unwrap_or_default(),
@@ -152,7 +152,7 @@ impl CloudEvent {
     }
 
     fn check(&self) -> Result<(), CloudEventError> {
-        let attributes: [(&str, Option<&String>, Check); 6] = [
+        let attributes: [(&str, Option<&String>, AttributeCheck); 6] = [
             ("id", Some(&self.id), text),
             ("source", Some(&self.source), uri_reference),
             ("type", Some(&self.r#type), text),
@@ -186,15 +186,15 @@ fn required(map: &mut Map<String, Value>, field: &'static str) -> Result<String,
     optional(map, field)?.ok_or(CloudEventError::Missing { field })
 }
 
-fn instant(time: &str) -> Result<DateTime<Utc>, CloudEventError> {
+fn timestamp(time: &str) -> Result<DateTime<Utc>, CloudEventError> {
     let time = DateTime::parse_from_rfc3339(time);
     time.map(|time| time.to_utc()).map_err(|_| invalid("time", "must be a timestamp by RFC 3339"))
 }
 
-/// An event that keeps to the specification, on its way out.
-struct Checked<'a>(&'a CloudEvent);
+/// Serializes a valid event in structured JSON mode.
+struct StructuredJson<'a>(&'a CloudEvent);
 
-impl Serialize for Checked<'_> {
+impl Serialize for StructuredJson<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let event = self.0;
         let mut map = serializer.serialize_map(None)?;
@@ -262,14 +262,14 @@ mod tests {
     }
 
     #[test]
-    fn an_event_is_written_and_read_as_the_specification_says() {
+    fn round_trips_the_example_of_the_specification() {
         let written = example().to_json().unwrap();
         assert_eq!(serde_json::from_slice::<Value>(&written).unwrap(), example_json());
         assert_eq!(CloudEvent::from_json(&written).unwrap(), example());
     }
 
     #[test]
-    fn what_is_unset_is_left_out_and_null_is_unset() {
+    fn omits_unset_attributes_and_reads_null_as_unset() {
         let bare = json!({"specversion": "1.0", "id": "1", "source": "s", "type": "t"});
         let mut with_nulls = bare.clone();
         for unset in ["subject", "time", "data", "traceparent"] {
@@ -281,14 +281,14 @@ mod tests {
     }
 
     #[test]
-    fn times_of_any_offset_are_read_as_the_same_instant() {
+    fn converts_times_of_any_offset_to_utc() {
         let mut json = example_json();
         json["time"] = json!("2018-04-05T19:31:00.000+02:00");
         assert_eq!(read(&json).unwrap().time, example().time);
     }
 
     #[test]
-    fn reading_names_the_field_at_fault() {
+    fn parse_errors_name_the_attribute() {
         for (field, value) in [
             ("specversion", json!("0.3")),
             ("specversion", Value::Null),
@@ -321,7 +321,7 @@ mod tests {
     }
 
     #[test]
-    fn writing_refuses_what_reading_would() {
+    fn refuses_to_write_invalid_events() {
         let mut event = example();
         event.extensions.insert("id".to_owned(), json!("another"));
         assert_eq!(event.to_json().unwrap_err().to_string(), "id: is no extension");
@@ -331,7 +331,7 @@ mod tests {
     }
 
     #[test]
-    fn an_error_about_a_strange_name_is_fit_for_a_log() {
+    fn errors_escape_control_characters() {
         let mut json = example_json();
         json["\u{1b}[31m"] = json!("x");
         assert!(!read(&json).unwrap_err().to_string().contains('\u{1b}'));

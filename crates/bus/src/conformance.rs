@@ -1,56 +1,56 @@
-//! What every backend must do, as tests that any backend can be put through: see [`conformance_suite!`](crate::conformance_suite).
+//! The conformance suite that every backend has to pass: see [`conformance_suite!`](crate::conformance_suite).
 #![expect(
     clippy::unwrap_used,
     clippy::missing_panics_doc,
-    reason = "these are tests: a panic is their verdict"
+    reason = "these are tests, which fail by panicking"
 )]
 
-mod dead;
-mod flow;
-mod told;
+mod dead_letters;
+mod metrics;
+mod publish_and_consume;
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 
-pub use self::{dead::*, flow::*, told::*};
+pub use self::{dead_letters::*, metrics::*, publish_and_consume::*};
 use crate::{
     Bus, Consumer, Delivery, Depth, Limits, Message, PublishOutcome, QueueSpec, Requirement, Topology,
 };
 
-/// How the suite gets at a backend.
+/// Starts a backend for the suite.
 #[async_trait]
 pub trait BusUnderTest: Send + Sync {
-    /// A bus of its own, with this topology, all queues empty. A backend need not keep to `capacity` exactly, but must
-    /// come to refuse messages within ten times as many.
+    /// Starts a private bus with this topology, all queues empty. A backend may exceed `capacity`, but has to refuse
+    /// messages before it holds ten times as many.
     async fn start(&self, topology: Topology, limits: Limits) -> Arc<dyn Bus>;
 }
 
-/// Writes one `#[tokio::test]` for each thing the suite asks for. Takes an expression that gives a [`BusUnderTest`].
+/// Generates one `#[tokio::test]` for each property of the suite. Takes an expression that gives a [`BusUnderTest`].
 #[macro_export]
 macro_rules! conformance_suite {
     ($factory:expr) => {
         $crate::conformance_suite!($factory;
             routes_to_bound_queues_only,
-            tells_what_is_unroutable,
-            confirms_a_batch_one_by_one,
-            keeps_the_order_for_one_consumer,
-            carries_a_message_unchanged,
-            competing_consumers_share,
-            requeued_comes_back_marked,
-            dropped_comes_back_marked,
-            done_is_gone,
-            prefetch_bounds_what_is_in_hand,
-            a_cancelled_wait_loses_nothing,
-            a_full_queue_pushes_back_and_recovers,
+            reports_unroutable_messages,
+            confirms_each_message_of_a_batch,
+            keeps_order_for_one_consumer,
+            carries_messages_unchanged,
+            competing_consumers_share_messages,
+            marks_requeued_messages_as_redelivered,
+            requeues_dropped_deliveries,
+            removes_acknowledged_messages,
+            prefetch_limits_unsettled_deliveries,
+            cancelled_wait_loses_no_message,
+            full_queue_refuses_messages_and_recovers,
             closing_ends_consumers_and_publishers,
-            unknown_queues_are_refused,
-            settles_ten_thousand_exactly_once,
-            dead_letters_are_listed_and_replayed,
-            dead_letters_are_replayed_by_id,
-            dead_letters_are_purged_by_id,
-            the_delivery_limit_makes_dead_letters,
-            what_becomes_of_messages_is_counted,
+            rejects_unknown_queues,
+            settles_ten_thousand_messages_once,
+            lists_and_replays_dead_letters,
+            replays_dead_letters_by_id,
+            purges_dead_letters_by_id,
+            delivery_limit_makes_dead_letters,
+            counts_publishes_by_destination_and_result,
         );
     };
     ($factory:expr; $($property:ident),+ $(,)?) => {
@@ -63,13 +63,13 @@ macro_rules! conformance_suite {
     };
 }
 
-/// Anything the suite waits for happens within this time, or never.
-const PATIENCE: Duration = Duration::from_secs(20);
-/// How long the suite looks on before it believes that nothing happens.
-const QUIET: Duration = Duration::from_millis(150);
+/// The deadline of every wait of the suite.
+const TIMEOUT: Duration = Duration::from_secs(20);
+/// How long the suite waits before it concludes that no message comes.
+const QUIET_PERIOD: Duration = Duration::from_millis(150);
 
 const WORK: &str = "conformance.work";
-const NEWS: &str = "conformance.news";
+const EVENTS: &str = "conformance.events";
 
 fn topology() -> Topology {
     let spec = |name: &str, bindings: &[&str]| {
@@ -80,7 +80,7 @@ fn topology() -> Topology {
         (name.to_owned(), spec)
     };
     let queues =
-        BTreeMap::from([spec(WORK, &["work.requested", "work.due", "work.*"]), spec(NEWS, &["news.#"])]);
+        BTreeMap::from([spec(WORK, &["work.requested", "work.due", "work.*"]), spec(EVENTS, &["events.#"])]);
     Topology { exchange: "conformance".to_owned(), queues }
 }
 
@@ -88,23 +88,25 @@ fn limits() -> Limits {
     Limits { capacity: 1_000, publish_deadline: Duration::from_secs(10), max_deliveries: 4, prefetch: 8 }
 }
 
-fn message(id: &str, key: &str, delivery: Requirement) -> Message {
+fn message(id: &str, key: &str, requirement: Requirement) -> Message {
     Message {
         id: id.to_owned(),
         routing_key: key.parse().unwrap(),
         content_type: "text/plain".to_owned(),
         body: id.as_bytes().into(),
         headers: BTreeMap::new(),
-        delivery,
+        requirement,
     }
 }
 
 fn work(id: &impl ToString) -> Message {
-    message(&id.to_string(), "work.requested", Requirement::MustReachQueue)
+    message(&id.to_string(), "work.requested", Requirement::Mandatory)
 }
 
 async fn within<T>(wait: impl Future<Output = T>) -> T {
-    tokio::time::timeout(PATIENCE, wait).await.unwrap_or_else(|_| panic!("nothing came within {PATIENCE:?}"))
+    tokio::time::timeout(TIMEOUT, wait)
+        .await
+        .unwrap_or_else(|_| panic!("nothing happened within {TIMEOUT:?}"))
 }
 
 async fn publish(bus: &dyn Bus, messages: Vec<Message>) {
@@ -117,21 +119,21 @@ async fn next(consumer: &mut Box<dyn Consumer>) -> Delivery {
     within(consumer.next()).await.unwrap().unwrap_or_else(|| panic!("the bus ended early"))
 }
 
-async fn nothing_comes(consumer: &mut Box<dyn Consumer>) {
-    if let Ok(came) = tokio::time::timeout(QUIET, consumer.next()).await {
-        panic!("nothing was to come, and there came {came:?}");
+async fn expect_no_message(consumer: &mut Box<dyn Consumer>) {
+    if let Ok(unexpected) = tokio::time::timeout(QUIET_PERIOD, consumer.next()).await {
+        panic!("no message was expected, but {unexpected:?} came");
     }
 }
 
-/// Brokers count with some delay.
+/// Polls, because brokers update their counts with some delay.
 async fn depth_becomes(bus: &dyn Bus, queue: &str, expected: Depth) {
-    let mut seen = bus.depth(queue).await.unwrap();
-    let counted = tokio::time::timeout(PATIENCE, async {
-        while seen != expected {
+    let mut current = bus.depth(queue).await.unwrap();
+    let counted = tokio::time::timeout(TIMEOUT, async {
+        while current != expected {
             tokio::time::sleep(Duration::from_millis(5)).await;
-            seen = bus.depth(queue).await.unwrap();
+            current = bus.depth(queue).await.unwrap();
         }
     });
     let counted = counted.await.is_ok();
-    assert!(counted, "{queue} holds {seen:?}, not {expected:?}");
+    assert!(counted, "{queue} holds {current:?}, not {expected:?}");
 }

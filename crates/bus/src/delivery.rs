@@ -1,4 +1,4 @@
-//! One message in a consumer's hand, and the three ways to settle it.
+//! One delivered message, and the three ways to settle it: acknowledge, requeue, dead-letter.
 
 use std::{fmt, sync::Arc};
 
@@ -9,9 +9,9 @@ use crate::{BusError, Message};
 /// Why a message became a dead letter.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum DeadReason {
-    /// The consumer gave up on it, and said why.
+    /// A consumer refused it, with this reason.
     Refused(String),
-    /// It was delivered as often as allowed, and came back each time.
+    /// It was requeued after its last permitted delivery.
     DeliveryLimit,
 }
 
@@ -24,68 +24,68 @@ impl fmt::Display for DeadReason {
     }
 }
 
-/// What becomes of a delivery.
+/// How a delivery is settled.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Settlement {
-    /// It is done with, and gone from the queue.
-    Done,
-    /// It goes back to the queue, or to the dead letters when it has used up its deliveries.
+    /// The message is removed from the queue.
+    Acknowledge,
+    /// The message returns to the queue, or becomes a dead letter when it has used up its deliveries.
     Requeue,
-    /// It goes to the dead letters, with this reason.
+    /// The message becomes a dead letter, with this reason.
     DeadLetter(String),
 }
 
-/// A backend's hold on one delivered message. Dropped without being settled, it must return the message to its
-/// queue, counting the delivery, as a broker does when a channel dies.
+/// Settles one delivered message in a backend. Dropped without being settled, it must requeue the message and count the
+/// delivery, as a broker does when a channel closes.
 #[async_trait]
 pub trait Settle: Send {
-    /// Tells the backend what becomes of the message.
+    /// Settles the message.
     async fn settle(self: Box<Self>, settlement: Settlement) -> Result<(), BusError>;
 }
 
-/// A message to be worked on. Settling consumes it; dropping it unsettled requeues it.
+/// A message to be processed. Settling consumes it; dropping it unsettled requeues it.
 #[must_use = "a delivery that is dropped goes back to the queue"]
 pub struct Delivery {
     message: Arc<Message>,
     attempt: u32,
     redelivered: bool,
-    hold: Box<dyn Settle>,
+    settle: Box<dyn Settle>,
 }
 
 impl Delivery {
-    /// For backends: what the queue handed out. `attempt` counts from 1.
-    pub fn new(message: Arc<Message>, attempt: u32, redelivered: bool, hold: Box<dyn Settle>) -> Self {
-        Self { message, attempt, redelivered, hold }
+    /// For backends. `attempt` counts from 1.
+    pub fn new(message: Arc<Message>, attempt: u32, redelivered: bool, settle: Box<dyn Settle>) -> Self {
+        Self { message, attempt, redelivered, settle }
     }
 
-    /// What was published.
+    /// The published message.
     pub fn message(&self) -> &Message {
         &self.message
     }
 
-    /// Which delivery of the message this is, from 1, since it was published or replayed.
+    /// The number of this delivery since the message was published or replayed, from 1.
     pub fn attempt(&self) -> u32 {
         self.attempt
     }
 
-    /// Whether it has been handed out before, so that work on it may already have been done.
+    /// Whether the message was delivered before, so that it may have been processed already.
     pub fn redelivered(&self) -> bool {
         self.redelivered
     }
 
-    /// The work is done and recorded.
-    pub async fn done(self) -> Result<(), BusError> {
-        self.hold.settle(Settlement::Done).await
+    /// Removes the message from the queue: it is processed, and the result is stored.
+    pub async fn acknowledge(self) -> Result<(), BusError> {
+        self.settle.settle(Settlement::Acknowledge).await
     }
 
-    /// Somebody shall try again. Each time counts towards the limit, so keep this for faults, not for waiting.
+    /// Returns the message to the queue. This counts towards `max_deliveries`, so use it for faults, not for waiting.
     pub async fn requeue(self) -> Result<(), BusError> {
-        self.hold.settle(Settlement::Requeue).await
+        self.settle.settle(Settlement::Requeue).await
     }
 
-    /// Nobody will ever manage this one.
+    /// Makes the message a dead letter: it cannot be processed.
     pub async fn dead_letter(self, reason: impl Into<String>) -> Result<(), BusError> {
-        self.hold.settle(Settlement::DeadLetter(reason.into())).await
+        self.settle.settle(Settlement::DeadLetter(reason.into())).await
     }
 }
 

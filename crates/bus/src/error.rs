@@ -1,10 +1,10 @@
-//! What can go wrong with the bus itself, as opposed to one message.
+//! Errors of the bus itself, as opposed to outcomes of one message.
 
-/// The bus could not do what was asked. What was in flight may or may not have arrived, so do it again.
+/// A call to the bus failed. Messages in flight may or may not have arrived, so call again.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum BusError {
-    /// The bus has been closed; it does not come back.
+    /// The bus has been closed, for good.
     #[error("the bus is closed")]
     Closed,
     /// The topology declares no queue of this name.
@@ -13,10 +13,10 @@ pub enum BusError {
     /// A queue had no room until the deadline.
     #[error("the queue {0:?} is full")]
     Full(String),
-    /// The broker's address is no use. It holds a password, so this does not repeat it.
+    /// The broker's address is invalid. It holds a password, so this does not repeat it.
     #[error("the broker's address cannot be used: {0}")]
     Address(&'static str),
-    /// The broker cannot be reached or failed; it may come back.
+    /// The broker failed or cannot be reached; it may recover.
     #[error("the broker is unavailable")]
     Unavailable(#[source] Box<dyn std::error::Error + Send + Sync>),
 }

@@ -1,4 +1,5 @@
-//! The embedded backend: queues in this process, gone with it. What is lost so is asked for again by due work.
+//! The embedded backend: queues in memory. Messages are lost when the process ends; the dispatcher then publishes due
+//! work again.
 
 mod queue;
 
@@ -11,94 +12,95 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 
-use self::queue::{Entry, Queue, Revived};
-use crate::metrics::{Destination, Health, PublishMetrics, Publishing, Told};
+use self::queue::{Queue, QueuedMessage, ReplayResult};
+use crate::metrics::{Destination, Health, PublishMetrics, PublishMetricsSlot, PublishRecorder};
 use crate::{
     Bus, BusError, Consumer, DeadLetter, DeadLetters, DeadReason, Delivery, Depth, Limits, Message,
     PublishOutcome, Publisher, Replay, Requirement, Settle, Settlement, Topology,
 };
 
-/// What [`InProcess`] is configured with: nothing but the limits every backend keeps. A queue's `capacity` covers
-/// ready and unsettled messages, so that what comes back always fits. As many dead letters are kept beside them; each
-/// one beyond takes up room in the queue it came from, until it is replayed or purged. None is ever thrown away.
+/// The configuration of [`InProcess`]: the limits that every backend keeps. A queue's `capacity` covers ready and
+/// unsettled messages, so that a requeued message always fits. As many dead letters are kept beside them; each further
+/// one occupies a slot of the queue it came from, until it is replayed or purged. None is ever dropped.
 pub type InProcessConfig = Limits;
 
 /// The bus within one process. Clones are the same bus.
 #[derive(Clone)]
 pub struct InProcess {
-    shared: Arc<Shared>,
+    inner: Arc<InProcessInner>,
 }
 
-struct Shared {
+struct InProcessInner {
     topology: Topology,
     queues: BTreeMap<String, Arc<Queue>>,
     limits: Limits,
     closed: CancellationToken,
-    told: Arc<Told>,
-    /// Every consumer has one as well.
+    metrics: Arc<PublishMetricsSlot>,
+    /// Each consumer holds a clone, so the reference count gives the number of consumers.
     consumers: Arc<()>,
 }
 
 impl InProcess {
     /// A bus with the queues of this topology, all empty.
     pub fn new(topology: Topology, config: InProcessConfig) -> Self {
-        let told = Arc::<Told>::default();
+        let metrics = Arc::<PublishMetricsSlot>::default();
         let queue = |name: &String| {
-            let queue = Queue::new(name.clone(), config.capacity, config.max_deliveries, Arc::clone(&told));
+            let metrics = Arc::clone(&metrics);
+            let queue = Queue::new(name.clone(), config.capacity, config.max_deliveries, metrics);
             (name.clone(), Arc::new(queue))
         };
         let queues = topology.queues.keys().map(queue).collect();
-        let shared = Shared {
+        let inner = InProcessInner {
             topology,
             queues,
             limits: config,
             closed: CancellationToken::new(),
-            told,
+            metrics,
             consumers: Arc::default(),
         };
-        Self { shared: Arc::new(shared) }
+        Self { inner: Arc::new(inner) }
     }
 }
 
 #[async_trait]
 impl Bus for InProcess {
     fn publisher(&self) -> Arc<dyn Publisher> {
-        Arc::clone(&self.shared) as _
+        Arc::clone(&self.inner) as _
     }
 
     async fn consumer(&self, queue: &str) -> Result<Box<dyn Consumer>, BusError> {
-        let prefetch = self.shared.limits.prefetch.clamp(1, Semaphore::MAX_PERMITS);
+        let prefetch = self.inner.limits.prefetch.clamp(1, Semaphore::MAX_PERMITS);
         Ok(Box::new(QueueConsumer {
-            queue: Arc::clone(self.shared.queue(queue)?),
-            hands: Arc::new(Semaphore::new(prefetch)),
-            closed: self.shared.closed.clone(),
-            _counted: Arc::clone(&self.shared.consumers),
+            queue: Arc::clone(self.inner.queue(queue)?),
+            free_prefetch: Arc::new(Semaphore::new(prefetch)),
+            closed: self.inner.closed.clone(),
+            _consumer_count: Arc::clone(&self.inner.consumers),
         }))
     }
 
     fn dead_letters(&self) -> Arc<dyn DeadLetters> {
-        Arc::clone(&self.shared) as _
+        Arc::clone(&self.inner) as _
     }
 
     async fn depth(&self, queue: &str) -> Result<Depth, BusError> {
-        Ok(self.shared.queue(queue)?.depth())
+        Ok(self.inner.queue(queue)?.depth())
     }
 
     fn health(&self) -> Health {
-        let consumers = Arc::strong_count(&self.shared.consumers) - 1;
+        let consumers = Arc::strong_count(&self.inner.consumers) - 1;
         Health { connected: true, consumers, ..Health::default() }
     }
 
     fn measure(&self, metrics: PublishMetrics) {
-        let _ = self.shared.told.set(metrics);
+        let _ = self.inner.metrics.set(metrics);
     }
 
     async fn close(&self) {
-        self.shared.closed.cancel();
+        self.inner.closed.cancel();
     }
 }
 
-impl Shared {
+impl InProcessInner {
     fn queue(&self, name: &str) -> Result<&Arc<Queue>, BusError> {
         self.queues.get(name).ok_or_else(|| BusError::UnknownQueue(name.to_owned()))
     }
@@ -107,82 +109,83 @@ impl Shared {
         self.closed.run_until_cancelled(work).await.ok_or(BusError::Closed)
     }
 
-    /// Takes a place in every queue first, so that the message reaches all of them or none. All publishers ask the
-    /// queues in the order of their names, so none waits for another in a circle.
+    /// Reserves a slot in every queue first, so that the message reaches all of them or none. All publishers reserve in
+    /// the order of the queues' names, so they cannot deadlock.
     async fn publish_one(&self, message: Message, started: Instant) -> PublishOutcome {
-        let mut placed = Vec::new();
+        let mut reserved = Vec::new();
         for queue in self.topology.route(&message.routing_key).filter_map(|name| self.queues.get(name)) {
             let time_left = self.limits.publish_deadline.saturating_sub(started.elapsed());
-            match timeout(time_left, queue.place()).await {
-                Ok(place) => placed.push((queue, place)),
+            match timeout(time_left, queue.reserve_slot()).await {
+                Ok(slot) => reserved.push((queue, slot)),
                 Err(_) => return PublishOutcome::Full,
             }
         }
-        if placed.is_empty() && message.delivery == Requirement::MustReachQueue {
+        if reserved.is_empty() && message.requirement == Requirement::Mandatory {
             return PublishOutcome::Unroutable;
         }
         let message = Arc::new(message);
-        for (queue, place) in placed {
-            queue.push(Arc::clone(&message), place);
+        for (queue, slot) in reserved {
+            queue.push(Arc::clone(&message), slot);
         }
         PublishOutcome::Confirmed
     }
 
-    async fn revive(&self, queue: &Queue, number: u64) -> Result<bool, BusError> {
-        let revived = match queue.revive(number, None) {
-            Revived::NeedsPlace => {
-                let place = timeout(self.limits.publish_deadline, queue.place()).await;
-                let place = place.map_err(|_| BusError::Full(queue.name.clone()))?;
-                queue.revive(number, Some(place))
+    /// Replays one dead letter; `false` when it is there no more.
+    async fn replay_one(&self, queue: &Queue, number: u64) -> Result<bool, BusError> {
+        let result = match queue.replay(number, None) {
+            ReplayResult::NeedsSlot => {
+                let slot = timeout(self.limits.publish_deadline, queue.reserve_slot()).await;
+                let slot = slot.map_err(|_| BusError::Full(queue.name.clone()))?;
+                queue.replay(number, Some(slot))
             }
-            settled => settled,
+            result => result,
         };
-        let revived = matches!(revived, Revived::Ready);
-        if revived {
-            Publishing::begin(&self.told, once(Destination::Work))
-                .end(Ok(vec![PublishOutcome::Confirmed]))?;
+        let replayed = matches!(result, ReplayResult::Replayed);
+        if replayed {
+            PublishRecorder::start(&self.metrics, once(Destination::Work))
+                .record(Ok(vec![PublishOutcome::Confirmed]))?;
         }
-        Ok(revived)
+        Ok(replayed)
     }
 }
 
 #[async_trait]
-impl Publisher for Shared {
+impl Publisher for InProcessInner {
     async fn publish(&self, messages: Vec<Message>) -> Result<Vec<PublishOutcome>, BusError> {
         let started = Instant::now();
         let to = messages.iter().map(|message| Destination::of(&self.topology, &message.routing_key));
-        let publishing = Publishing::begin(&self.told, to);
-        let answer = self.unless_closed(async {
+        let recorder = PublishRecorder::start(&self.metrics, to);
+        let result = self.unless_closed(async {
             let mut outcomes = Vec::with_capacity(messages.len());
             for message in messages {
                 outcomes.push(self.publish_one(message, started).await);
             }
             outcomes
         });
-        publishing.end(answer.await)
+        recorder.record(result.await)
     }
 }
 
 #[async_trait]
-impl DeadLetters for Shared {
+impl DeadLetters for InProcessInner {
     async fn list(&self, limit: usize) -> Result<Vec<DeadLetter>, BusError> {
         let mut letters = Vec::new();
         for queue in self.queues.values() {
-            letters.extend(queue.dead(limit - letters.len()));
+            letters.extend(queue.dead_letters(limit - letters.len()));
         }
         Ok(letters)
     }
 
     async fn replay(&self, which: Replay) -> Result<usize, BusError> {
-        let chosen = |message: &Message| match &which {
+        let is_selected = |message: &Message| match &which {
             Replay::Id(id) => message.id == *id,
             Replay::All => true,
         };
         self.unless_closed(async {
             let mut replayed = 0;
             for queue in self.queues.values() {
-                for number in queue.dead_numbers(chosen) {
-                    replayed += usize::from(self.revive(queue, number).await?);
+                for number in queue.dead_letter_numbers(is_selected) {
+                    replayed += usize::from(self.replay_one(queue, number).await?);
                 }
             }
             Ok(replayed)
@@ -192,7 +195,7 @@ impl DeadLetters for Shared {
 
     async fn purge(&self, id: &str) -> Result<usize, BusError> {
         let purge = |queue: &Arc<Queue>| {
-            let numbers = queue.dead_numbers(|message| message.id == id);
+            let numbers = queue.dead_letter_numbers(|message| message.id == id);
             numbers.into_iter().filter(|number| queue.purge(*number)).count()
         };
         Ok(self.queues.values().map(purge).sum())
@@ -201,20 +204,21 @@ impl DeadLetters for Shared {
 
 struct QueueConsumer {
     queue: Arc<Queue>,
-    hands: Arc<Semaphore>,
+    free_prefetch: Arc<Semaphore>,
     closed: CancellationToken,
-    _counted: Arc<()>,
+    _consumer_count: Arc<()>,
 }
 
 impl QueueConsumer {
-    /// Nothing is awaited once a message is in hand, so a dropped future holds none.
+    /// Cancellation-safe: nothing is awaited after a message has been taken from the queue.
     async fn take(&self) -> Option<Delivery> {
-        let hand = Arc::clone(&self.hands).acquire_owned().await.ok()?;
-        let entry = self.queue.pop().await;
+        let prefetch = Arc::clone(&self.free_prefetch).acquire_owned().await.ok()?;
+        let queued = self.queue.pop().await;
         let (message, attempt, redelivered) =
-            (Arc::clone(&entry.message), entry.deliveries, entry.redelivered);
-        let hold = InHand { queue: Arc::clone(&self.queue), entry: Some(entry), _hand: hand };
-        Some(Delivery::new(message, attempt, redelivered, Box::new(hold)))
+            (Arc::clone(&queued.message), queued.deliveries, queued.redelivered);
+        let queue = Arc::clone(&self.queue);
+        let unsettled = UnsettledDelivery { queue, queued: Some(queued), _prefetch: prefetch };
+        Some(Delivery::new(message, attempt, redelivered, Box::new(unsettled)))
     }
 }
 
@@ -225,31 +229,33 @@ impl Consumer for QueueConsumer {
     }
 }
 
-/// One delivered message: its entry until it is settled, and the consumer's hand.
-struct InHand {
+/// One delivered message until it is settled, with its share of the consumer's prefetch.
+struct UnsettledDelivery {
     queue: Arc<Queue>,
-    entry: Option<Entry>,
-    _hand: OwnedSemaphorePermit,
+    queued: Option<QueuedMessage>,
+    _prefetch: OwnedSemaphorePermit,
 }
 
 #[async_trait]
-impl Settle for InHand {
+impl Settle for UnsettledDelivery {
     async fn settle(mut self: Box<Self>, settlement: Settlement) -> Result<(), BusError> {
-        if let Some(entry) = self.entry.take() {
+        if let Some(queued) = self.queued.take() {
             match settlement {
-                Settlement::Done => self.queue.done(entry),
-                Settlement::Requeue => self.queue.give_back(entry),
-                Settlement::DeadLetter(reason) => self.queue.bury(entry, DeadReason::Refused(reason)),
+                Settlement::Acknowledge => self.queue.acknowledge(queued),
+                Settlement::Requeue => self.queue.requeue(queued),
+                Settlement::DeadLetter(reason) => {
+                    self.queue.dead_letter(queued, DeadReason::Refused(reason));
+                }
             }
         }
         Ok(())
     }
 }
 
-impl Drop for InHand {
+impl Drop for UnsettledDelivery {
     fn drop(&mut self) {
-        if let Some(entry) = self.entry.take() {
-            self.queue.give_back(entry);
+        if let Some(queued) = self.queued.take() {
+            self.queue.requeue(queued);
         }
     }
 }

@@ -1,9 +1,9 @@
-//! Messages between roles: publish, consume, settle. Payloads are bytes; what they mean is the callers' business.
+//! Messages between roles: publish, consume, settle. Payloads are bytes whose meaning only the callers know.
 //!
 //! - A message counts as published only when its outcome is [`PublishOutcome::Confirmed`].
-//! - A [`Delivery`] is settled by value, so nothing is settled twice; one that is dropped goes back to its queue.
-//! - Delivery is at least once: consumers must bear duplicates.
-//! - Every queue is bounded, every wait for room has a deadline, and closing the bus ends every wait.
+//! - A [`Delivery`] is settled by value, so it is settled at most once; a dropped one is requeued.
+//! - Delivery is at least once: consumers must tolerate duplicates.
+//! - Every queue is bounded, every wait for a free slot has a deadline, and closing the bus ends every wait.
 #![deny(missing_docs)]
 
 pub mod cloud_event;

@@ -1,22 +1,22 @@
-//! What travels: opaque bytes with an id, a routing key and headers.
+//! A message: an opaque body with an id, a routing key and headers.
 
 use std::{collections::BTreeMap, fmt, sync::Arc};
 
 use crate::RoutingKey;
 
-/// Whether a message that no queue takes is a fault.
+/// Whether a message has to reach a queue.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Requirement {
-    /// Work: without a queue it would be lost, so it comes back as unroutable (`mandatory` in AMQP).
-    MustReachQueue,
-    /// News: it is confirmed even when nobody is bound to hear it.
-    WhoeverListens,
+    /// Work: a message that no queue is bound to is returned as unroutable (`mandatory` in AMQP 0-9-1).
+    Mandatory,
+    /// An event: one that no queue is bound to counts as delivered.
+    Optional,
 }
 
-/// One message. Cheap to clone but for its headers.
+/// One message. Clones share the body.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Message {
-    /// The publisher's id for it (the `CloudEvents` id); the same again when it is published again. At most 255 bytes.
+    /// The publisher's id (the `CloudEvents` id), which stays the same when it is published again. At most 255 bytes.
     pub id: String,
     /// Decides which queues it reaches.
     pub routing_key: RoutingKey,
@@ -24,13 +24,13 @@ pub struct Message {
     pub content_type: String,
     /// The payload.
     pub body: Arc<[u8]>,
-    /// What travels beside the payload, `traceparent` for one.
+    /// Headers beside the payload, such as `traceparent`.
     pub headers: BTreeMap<String, String>,
-    /// Whether it must reach a queue.
-    pub delivery: Requirement,
+    /// Whether it has to reach a queue.
+    pub requirement: Requirement,
 }
 
-/// Leaves the body and the header values out: they may hold what strangers wrote, and must not reach a log line.
+/// Leaves out the body and the header values: they may hold foreign text, which must not reach a log line.
 impl fmt::Debug for Message {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Message")
@@ -39,7 +39,7 @@ impl fmt::Debug for Message {
             .field("content_type", &self.content_type)
             .field("body_bytes", &self.body.len())
             .field("headers", &self.headers.keys())
-            .field("delivery", &self.delivery)
+            .field("requirement", &self.requirement)
             .finish()
     }
 }

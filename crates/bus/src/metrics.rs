@@ -1,4 +1,4 @@
-//! What the bus tells about itself: what became of messages, whether there is a broker, and what waits in queues.
+//! Metrics of the bus: publish results, health of the broker, and queue depths.
 mod health;
 mod publishing;
 mod queue;
@@ -9,14 +9,14 @@ use prometheus::Registry;
 
 pub use self::health::Health;
 pub use self::publishing::PublishMetrics;
-pub(crate) use self::publishing::{Destination, Publishing, Told};
+pub(crate) use self::publishing::{Destination, PublishMetricsSlot, PublishRecorder};
 pub use self::queue::QueueMetrics;
 use crate::Bus;
 
-/// Registers what a bus tells about itself, and has it tell that from now on.
+/// Registers the metrics of a bus, which records them from now on.
 ///
 /// # Errors
-/// When the registry has a bus already.
+/// When the metrics of a bus are registered already.
 pub fn register(registry: &Registry, bus: &Arc<dyn Bus>) -> prometheus::Result<()> {
     health::register(registry, bus)?;
     bus.measure(PublishMetrics::register(registry)?);

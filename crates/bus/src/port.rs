@@ -7,24 +7,25 @@ use async_trait::async_trait;
 use crate::metrics::{Health, PublishMetrics};
 use crate::{BusError, DeadReason, Delivery, Message};
 
-/// What traces call a bus within one process.
+/// The `messaging.system` of a bus within one process.
 const IN_PROCESS: &str = "in_process";
 
-/// What became of one message.
+/// The outcome of publishing one message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum PublishOutcome {
-    /// Every queue it was routed to has it. Nothing else is success.
+    /// Every queue it was routed to has stored it; an event that no queue is bound to counts as delivered. The only
+    /// success.
     Confirmed,
-    /// It had to reach a queue, and none is bound to its key.
+    /// It is mandatory, and no queue is bound to its routing key.
     Unroutable,
-    /// A queue had no room until the deadline. Publish it again later.
+    /// A queue was full until the deadline. Publish it again later.
     Full,
-    /// The broker would not have it and did not say why. Publish it again later.
+    /// The broker refused it without a reason. Publish it again later.
     Rejected,
 }
 
 impl PublishOutcome {
-    /// Whether the message has arrived.
+    /// Whether the message was delivered.
     pub fn is_confirmed(self) -> bool {
         self == Self::Confirmed
     }
@@ -33,17 +34,17 @@ impl PublishOutcome {
 /// Puts messages on the exchange.
 #[async_trait]
 pub trait Publisher: Send + Sync {
-    /// Publishes all of them in order and waits, up to the deadline, for their confirms. There is one outcome for
-    /// each message, in the same order. Later ones may have arrived although an earlier one did not: whoever needs
-    /// the order publishes again from the first that is not confirmed.
+    /// Publishes all messages in order and waits, up to the deadline, for their confirms. Returns one outcome for each
+    /// message, in the same order. A later message may be confirmed although an earlier one is not: a caller that needs
+    /// the order publishes again from the first unconfirmed message.
     ///
-    /// Dropping the future gives up waiting: a part of the messages may have been published.
+    /// Dropping the future stops the wait: some of the messages may have been published.
     ///
     /// # Errors
-    /// When nothing is known about any of them: publish all of them again.
+    /// When no outcome is known: publish all of them again.
     async fn publish(&self, messages: Vec<Message>) -> Result<Vec<PublishOutcome>, BusError>;
 
-    /// What carries the messages, as traces call it.
+    /// The `messaging.system` of OpenTelemetry spans.
     fn system(&self) -> &'static str {
         IN_PROCESS
     }
@@ -52,21 +53,21 @@ pub trait Publisher: Send + Sync {
 /// Takes messages from one queue, in competition with the queue's other consumers.
 #[async_trait]
 pub trait Consumer: Send {
-    /// Waits for the next message; `None` when the bus has been closed. Waits as well while this consumer holds as
-    /// many unsettled deliveries as its prefetch allows. Ask only when there is a hand free to work on the answer.
+    /// Waits for the next message; `None` when the bus has been closed. Also waits while this consumer has as many
+    /// unsettled deliveries as its prefetch allows. Call it only when the message can be processed at once.
     ///
-    /// Dropping the future loses no message.
+    /// Cancellation-safe: dropping the future loses no message.
     async fn next(&mut self) -> Result<Option<Delivery>, BusError>;
 }
 
-/// A message that was taken out of circulation.
+/// A message that cannot be processed, or was delivered too often.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct DeadLetter {
-    /// What was published.
+    /// The published message.
     pub message: Arc<Message>,
-    /// The queue it was delivered from, and would be replayed to.
+    /// The queue it was delivered from, and is replayed to.
     pub queue: String,
-    /// Why it is here.
+    /// Why it is a dead letter.
     pub reason: DeadReason,
     /// How often it was delivered.
     pub deliveries: u32,
@@ -75,26 +76,26 @@ pub struct DeadLetter {
 /// Which dead letters to replay.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Replay {
-    /// Those of the message with this id.
+    /// All with this message id.
     Id(String),
-    /// Those that are there now.
+    /// All that exist now.
     All,
 }
 
-/// The messages nobody could do, for an operator to look at.
+/// Dead letters: an operator lists, replays or purges them.
 #[async_trait]
 pub trait DeadLetters: Send + Sync {
-    /// The oldest ones, at most `limit`. They stay where they are.
+    /// The oldest dead letters, at most `limit`. Listing does not remove them.
     async fn list(&self, limit: usize) -> Result<Vec<DeadLetter>, BusError>;
 
-    /// Puts them back to the queue they came from, with all deliveries before them, and says how many. Oldest
-    /// first. Waits for room up to the deadline for each.
+    /// Returns dead letters to the queue they came from, oldest first, with their deliveries counted anew. Returns how
+    /// many. Waits for a free slot up to the deadline for each.
     ///
     /// # Errors
-    /// [`BusError::Full`] when there is no room; those replayed until then stay replayed, the others dead.
+    /// [`BusError::Full`] when the queue stays full; those replayed until then stay replayed, the others dead.
     async fn replay(&self, which: Replay) -> Result<usize, BusError>;
 
-    /// Removes those of the message with this id for good, and says how many.
+    /// Removes all with this message id for good, and returns how many.
     async fn purge(&self, id: &str) -> Result<usize, BusError>;
 }
 
@@ -103,18 +104,18 @@ pub trait DeadLetters: Send + Sync {
 pub struct Depth {
     /// Waiting for a consumer.
     pub ready: usize,
-    /// In consumers' hands.
+    /// Delivered and not settled.
     pub unsettled: usize,
-    /// Among the dead letters.
+    /// Dead letters.
     pub dead: usize,
 }
 
-/// The bounds every backend keeps. A count of 0 means 1.
+/// The limits that every backend keeps. A count of 0 means 1.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limits {
-    /// How many messages a queue holds before publishers must wait.
+    /// How many messages a queue holds before publishers have to wait.
     pub capacity: usize,
-    /// How long a call to publish waits for room and confirms.
+    /// How long a call to publish waits for free slots and confirms.
     pub publish_deadline: Duration,
     /// How often a message is delivered before it becomes a dead letter. (The `x-delivery-limit` of a quorum queue
     /// counts the deliveries after the first: one less.)
@@ -129,10 +130,10 @@ impl Default for Limits {
     }
 }
 
-/// A running bus: hands out the parts, and ends them together.
+/// A running bus: creates publishers and consumers, and closes them together.
 #[async_trait]
 pub trait Bus: Send + Sync {
-    /// A publisher, for as many tasks as want it.
+    /// A publisher, which any number of tasks may share.
     fn publisher(&self) -> Arc<dyn Publisher>;
 
     /// A new consumer on this queue.
@@ -144,13 +145,13 @@ pub trait Bus: Send + Sync {
     /// How many messages this queue holds.
     async fn depth(&self, queue: &str) -> Result<Depth, BusError>;
 
-    /// What is known of the broker now.
+    /// The current health of the bus.
     fn health(&self) -> Health;
 
-    /// Has publishing counted from now on; who was told first stays the one who is told.
+    /// Records publishes in these metrics from now on. Only the first call has an effect.
     fn measure(&self, metrics: PublishMetrics);
 
-    /// Stops publishing and consuming: waiting publishers get [`BusError::Closed`], consumers `None`. What is in hand
-    /// can still be settled. Closing again does nothing.
+    /// Stops publishing and consuming: waiting publishers get [`BusError::Closed`], consumers `None`. Deliveries can
+    /// still be settled. Closing again has no effect.
     async fn close(&self);
 }

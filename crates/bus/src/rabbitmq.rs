@@ -1,24 +1,24 @@
 //! The backend for several processes: RabbitMQ with quorum queues, publisher confirms and manual acknowledgements.
 //!
-//! What it promises beyond the traits:
-//! - A broker that is down, at the start or later, is waited for. Publishing fails at its deadline, consumers wait.
-//! - A delivery whose connection is gone cannot be settled any more: settling it is an error, and the broker delivers
-//!   the message again.
-//! - Deliveries are counted by the broker. A message that was sent to this process but not yet handed out when its
-//!   consumer ended counts as delivered on brokers before 4.3.
+//! Guarantees beyond those of the traits:
+//! - The bus waits for a broker that is down, at the start or later. Publishing fails at its deadline, consumers wait.
+//! - A delivery whose connection is gone cannot be settled: settling it is an error, and the broker delivers the message
+//!   again.
+//! - The broker counts deliveries. Brokers before 4.3 count a message as delivered that was sent to this process but not
+//!   yet handed out when its consumer ended.
 
-mod acks;
+mod ack_writer;
 mod address;
 mod backoff;
+mod broker_error;
+mod connection;
 mod consumer;
-mod dead;
+mod dead_letters;
 mod declare;
-mod desk;
-mod ledger;
-mod link;
+mod delivery_tracker;
+mod publish_queue;
 mod publisher;
 mod transport;
-mod trouble;
 mod wire;
 
 use std::{
@@ -36,25 +36,33 @@ use lapin::options::QueueDeclareOptions;
 use tokio::time::timeout;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
-use self::{address::Address, consumer::QueueConsumer, link::Link, publisher::Clerk};
-use crate::metrics::{Health, PublishMetrics, Told};
+use self::{
+    address::Address,
+    broker_error::{BrokerError, within_deadline},
+    connection::{ConnectOptions, ConnectionHandle},
+    consumer::QueueConsumer,
+    publisher::PublisherHandle,
+    wire::short_string,
+};
+use crate::metrics::{Health, PublishMetrics, PublishMetricsSlot};
 use crate::{Bus, BusError, Consumer, DeadLetters, Depth, Limits, Publisher, Topology};
 
 /// How long closing waits for the broker.
-const CLOSING: Duration = Duration::from_secs(5);
+const CLOSE_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// How to reach the broker, and the bounds to keep.
+/// How to reach the broker, and the limits to keep.
 #[derive(Clone)]
 pub struct RabbitMqConfig {
     /// `amqp://user:password@host:port/vhost`, or `amqps://…` for TLS. No vhost means `/`.
     /// It holds a password, so it is never logged.
     pub url: String,
-    /// The bounds. `capacity` counts ready messages, and the broker may exceed it by what is under way. `capacity` and
-    /// `max_deliveries` are arguments of the queues: those of a queue that exists already stay as they are.
+    /// The limits. `capacity` counts ready messages, and the broker may exceed it by the messages in flight. `capacity`
+    /// and `max_deliveries` are arguments of the queues: a queue that exists already keeps its own.
     pub limits: Limits,
-    /// A broker from which nothing was heard for twice as long is given up, and connected to anew. At least a second.
+    /// The heartbeat interval, at least a second. A broker that is silent for twice as long is given up, and connected
+    /// to again.
     pub heartbeat: Duration,
-    /// What the broker's operators see this process as.
+    /// The name of the connection that the broker's operators see.
     pub connection_name: String,
 }
 
@@ -68,55 +76,55 @@ impl fmt::Debug for RabbitMqConfig {
     }
 }
 
-/// The bus over one broker. Clones are the same bus. Dropped without being closed, it lets go of the broker at once,
-/// and what was in hand is delivered again.
+/// The bus over one broker. Clones are the same bus. Dropped without being closed, it disconnects at once, and unsettled
+/// deliveries are delivered again.
 #[derive(Clone)]
 pub struct RabbitMq {
-    shared: Arc<Shared>,
+    inner: Arc<RabbitMqInner>,
 }
 
-/// Publishing and consuming have a connection each: a broker that is short of memory blocks those that publish, and
-/// consumers have to go on settling then.
-struct Shared {
+/// Publishing and consuming have a connection each: a broker that is short of memory blocks publishing connections,
+/// while consumers have to go on settling.
+struct RabbitMqInner {
     topology: Arc<Topology>,
     limits: Limits,
-    starter: link::Starter,
-    publishing: Link,
-    consuming: OnceLock<Link>,
-    clerk: Clerk,
-    /// How many deliveries of each queue are in this process's hands.
-    held: BTreeMap<String, Arc<AtomicUsize>>,
-    /// No more publishing and consuming.
+    connect_options: ConnectOptions,
+    publishing: ConnectionHandle,
+    consuming: OnceLock<ConnectionHandle>,
+    publisher: PublisherHandle,
+    /// How many deliveries of each queue are unsettled in this process.
+    unsettled: BTreeMap<String, Arc<AtomicUsize>>,
+    /// Cancelled when publishing and consuming end.
     closed: CancellationToken,
-    /// No more anything.
+    /// Cancelled when all tasks end.
     stop: CancellationToken,
-    tasks: Tasks,
-    told: Told,
+    tasks: BusTasks,
+    metrics: PublishMetricsSlot,
 }
 
-/// Who is at work.
+/// The running tasks of the bus.
 #[derive(Clone, Default)]
-struct Tasks {
-    /// Those that settle deliveries: they end with the last one in hand.
+struct BusTasks {
+    /// Tasks that settle deliveries: each ends when its last delivery is settled.
     settling: TaskTracker,
-    /// Those among them that may still be sent messages.
+    /// Those of them to which the broker may still send messages.
     receiving: TaskTracker,
-    /// Connections, and the publisher.
+    /// Connection supervisors, and the publisher.
     others: TaskTracker,
 }
 
 impl RabbitMq {
-    /// Starts connecting, and comes back at once. The queues of this topology are declared whenever there is a new
-    /// connection. Has to be called within a tokio runtime.
+    /// Starts to connect, and returns at once. Every new connection declares the queues of this topology. Has to be
+    /// called within a tokio runtime.
     ///
     /// # Errors
-    /// [`BusError::Address`] when the URL cannot be used. A broker that does not answer is no error.
+    /// [`BusError::Address`] when the URL cannot be used. An unreachable broker is not an error.
     pub fn start(config: RabbitMqConfig, topology: Topology) -> Result<RabbitMq, BusError> {
         let address = Address::parse(&config.url)?;
         let topology = Arc::new(topology);
         let (closed, stop) = (CancellationToken::new(), CancellationToken::new());
-        let tasks = Tasks::default();
-        let starter = link::Starter {
+        let tasks = BusTasks::default();
+        let connect_options = ConnectOptions {
             address,
             heartbeat: config.heartbeat,
             connection_name: config.connection_name,
@@ -124,67 +132,73 @@ impl RabbitMq {
             limits: config.limits,
             stop: stop.clone(),
             tasks: tasks.clone(),
-            made: Arc::default(),
+            established: Arc::default(),
         };
-        let publishing = starter.start("publish");
-        let clerk =
-            Clerk::start(publishing.clone(), Arc::clone(&topology), config.limits, &stop, &tasks.others);
-        let held = topology.queues.keys().map(|name| (name.clone(), Arc::default())).collect();
+        let publishing = connect_options.start("publish");
+        let publisher = PublisherHandle::start(
+            publishing.clone(),
+            Arc::clone(&topology),
+            config.limits,
+            &stop,
+            &tasks.others,
+        );
+        let unsettled = topology.queues.keys().map(|name| (name.clone(), Arc::default())).collect();
         let consuming = OnceLock::new();
-        let shared = Shared {
+        let inner = RabbitMqInner {
             topology,
             limits: config.limits,
-            starter,
+            connect_options,
             publishing,
             consuming,
-            clerk,
-            held,
+            publisher,
+            unsettled,
             closed,
             stop,
             tasks,
-            told: Told::default(),
+            metrics: PublishMetricsSlot::default(),
         };
-        Ok(Self { shared: Arc::new(shared) })
+        Ok(Self { inner: Arc::new(inner) })
     }
 
     /// Whether the broker is connected, with the topology declared.
     pub fn is_connected(&self) -> bool {
-        let consuming = self.shared.consuming.get();
-        self.shared.publishing.now().is_some() && consuming.is_none_or(|link| link.now().is_some())
+        let consuming = self.inner.consuming.get();
+        self.inner.publishing.current().is_some()
+            && consuming.is_none_or(|connection| connection.current().is_some())
     }
 
     /// Waits until the broker is connected and has the topology, however long it takes.
     pub async fn connected(&self) {
-        self.shared.publishing.live().await;
+        self.inner.publishing.established().await;
     }
 }
 
 #[async_trait]
 impl Bus for RabbitMq {
     fn publisher(&self) -> Arc<dyn Publisher> {
-        Arc::clone(&self.shared) as _
+        Arc::clone(&self.inner) as _
     }
 
     async fn consumer(&self, queue: &str) -> Result<Box<dyn Consumer>, BusError> {
-        self.shared.held(queue)?;
-        Ok(Box::new(QueueConsumer::new(Arc::clone(&self.shared), queue)))
+        self.inner.unsettled(queue)?;
+        Ok(Box::new(QueueConsumer::new(Arc::clone(&self.inner), queue)))
     }
 
     fn dead_letters(&self) -> Arc<dyn DeadLetters> {
-        Arc::clone(&self.shared) as _
+        Arc::clone(&self.inner) as _
     }
 
-    /// `ready` and `dead` are the broker's. `unsettled` is what this process has handed out: other processes' hands
-    /// are not seen, nor are messages on the way to a consumer.
+    /// `ready` and `dead` come from the broker. `unsettled` counts the deliveries of this process only, without messages
+    /// on the way to a consumer.
     async fn depth(&self, queue: &str) -> Result<Depth, BusError> {
-        let held = self.shared.held(queue)?;
-        let dead = self.shared.topology.queues.get(queue).map(|spec| spec.dead_letter_queue.as_str());
-        let channel = self.shared.channel().await?;
+        let unsettled = self.inner.unsettled(queue)?;
+        let dead = self.inner.topology.queues.get(queue).map(|spec| spec.dead_letter_queue.as_str());
+        let channel = self.inner.channel().await?;
         let passive = QueueDeclareOptions { passive: true, ..QueueDeclareOptions::durable() };
         let count = async |name: &str| {
             let declared =
-                channel.queue_declare(wire::short(name)?, passive, lapin::types::FieldTable::default());
-            let queue = trouble::within(declared).await?;
+                channel.queue_declare(short_string(name)?, passive, lapin::types::FieldTable::default());
+            let queue = within_deadline(declared).await?;
             Ok::<_, BusError>(usize::try_from(queue.message_count()).unwrap_or(usize::MAX))
         };
         let ready = count(queue).await?;
@@ -192,66 +206,70 @@ impl Bus for RabbitMq {
             Some(name) => count(name).await?,
             None => 0,
         };
-        Ok(Depth { ready, unsettled: held.load(Ordering::Acquire), dead })
+        Ok(Depth { ready, unsettled: unsettled.load(Ordering::Acquire), dead })
     }
 
     fn health(&self) -> Health {
-        let links = std::iter::once(&self.shared.publishing).chain(self.shared.consuming.get());
+        let connections = std::iter::once(&self.inner.publishing).chain(self.inner.consuming.get());
         Health {
             connected: self.is_connected(),
-            blocked: links.filter_map(Link::now).any(|live| live.is_blocked()),
-            connections: self.shared.starter.made.load(Ordering::Relaxed),
-            consumers: self.shared.tasks.receiving.len(),
+            blocked: connections
+                .filter_map(ConnectionHandle::current)
+                .any(|connection| connection.is_blocked()),
+            connections: self.inner.connect_options.established.load(Ordering::Relaxed),
+            consumers: self.inner.tasks.receiving.len(),
         }
     }
 
     fn measure(&self, metrics: PublishMetrics) {
-        let _ = self.shared.told.set(metrics);
+        let _ = self.inner.metrics.set(metrics);
     }
 
-    /// Waits, not for long, until nothing more can come and, when nothing is in hand, until the broker has let go.
+    /// Waits, at most [`CLOSE_TIMEOUT`], until no more messages can arrive, and until the connections are closed if no
+    /// delivery is unsettled.
     async fn close(&self) {
-        let Shared { closed, stop, tasks, .. } = &*self.shared;
+        let RabbitMqInner { closed, stop, tasks, .. } = &*self.inner;
         if !closed.is_cancelled() {
             closed.cancel();
             let (tasks, stop) = (tasks.clone(), stop.clone());
             tasks.settling.close();
             tasks.receiving.close();
-            // Whoever settles last lets go of the broker.
-            self.shared.tasks.others.spawn(async move {
+            // The connections close after the last delivery is settled.
+            self.inner.tasks.others.spawn(async move {
                 tokio::select! {
                     () = tasks.settling.wait() => stop.cancel(),
                     () = stop.cancelled() => {}
                 }
             });
-            self.shared.tasks.others.close();
+            self.inner.tasks.others.close();
         }
         let ended = async {
             tasks.receiving.wait().await;
-            if self.shared.held.values().all(|held| held.load(Ordering::Acquire) == 0) {
+            if self.inner.unsettled.values().all(|count| count.load(Ordering::Acquire) == 0) {
                 tasks.others.wait().await;
             }
         };
-        if timeout(CLOSING, ended).await.is_err() {
+        if timeout(CLOSE_TIMEOUT, ended).await.is_err() {
             tracing::warn!("the broker did not let go in time");
         }
     }
 }
 
-impl Shared {
-    fn held(&self, queue: &str) -> Result<&Arc<AtomicUsize>, BusError> {
-        self.held.get(queue).ok_or_else(|| BusError::UnknownQueue(queue.to_owned()))
+impl RabbitMqInner {
+    fn unsettled(&self, queue: &str) -> Result<&Arc<AtomicUsize>, BusError> {
+        self.unsettled.get(queue).ok_or_else(|| BusError::UnknownQueue(queue.to_owned()))
     }
 
-    /// The connection of consumers, which is made when somebody first wants it.
-    fn consuming(&self) -> &Link {
-        self.consuming.get_or_init(|| self.starter.start("consume"))
+    /// The connection of the consumers, started at first use.
+    fn consumer_connection(&self) -> &ConnectionHandle {
+        self.consuming.get_or_init(|| self.connect_options.start("consume"))
     }
 
-    /// A channel of its own on the connection of consumers, for one piece of work.
+    /// Opens a channel on the connection of the consumers.
     async fn channel(&self) -> Result<lapin::Channel, BusError> {
-        let live = timeout(self.limits.publish_deadline, self.consuming().live()).await;
-        live.map_err(|_| trouble::Trouble::NotConnected)?.channel().await
+        let connection = self.consumer_connection().established();
+        let connection = timeout(self.limits.publish_deadline, connection).await;
+        connection.map_err(|_| BrokerError::NotConnected)?.channel().await
     }
 
     async fn unless_closed<T>(&self, work: impl Future<Output = T>) -> Result<T, BusError> {
@@ -259,7 +277,7 @@ impl Shared {
     }
 }
 
-impl Drop for Shared {
+impl Drop for RabbitMqInner {
     fn drop(&mut self) {
         self.closed.cancel();
         self.stop.cancel();

@@ -1,13 +1,15 @@
-//! Routing keys and the patterns that bind queues to them, as AMQP topic exchanges have them.
+//! Routing keys and binding patterns of AMQP topic exchanges (AMQP 0-9-1 §3.1.3.3).
 
 use std::{fmt, str::FromStr};
 
 /// A routing key in AMQP 0-9-1 is a short string.
-const LONGEST: usize = 255;
+const MAX_BYTES: usize = 255;
 
 /// A key or pattern that is not made of dotted words.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{key:?} is not made of dotted words (letters, digits, '-', '_') of at most {LONGEST} bytes in all")]
+#[error(
+    "{key:?} is not made of dotted words (letters, digits, '-', '_') of at most {MAX_BYTES} bytes in all"
+)]
 pub struct InvalidKey {
     key: String,
 }
@@ -17,10 +19,10 @@ fn is_word(word: &str) -> bool {
 }
 
 fn parse(key: &str, is_part: impl Fn(&str) -> bool) -> Result<String, InvalidKey> {
-    if key.len() <= LONGEST && key.split('.').all(is_part) {
+    if key.len() <= MAX_BYTES && key.split('.').all(is_part) {
         Ok(key.to_owned())
     } else {
-        Err(InvalidKey { key: key.chars().take(LONGEST).collect() })
+        Err(InvalidKey { key: key.chars().take(MAX_BYTES).collect() })
     }
 }
 
@@ -29,7 +31,7 @@ fn parse(key: &str, is_part: impl Fn(&str) -> bool) -> Result<String, InvalidKey
 pub struct RoutingKey(String);
 
 impl RoutingKey {
-    /// The key as it goes over the wire.
+    /// The key as sent to the broker.
     pub fn as_str(&self) -> &str {
         &self.0
     }
@@ -54,7 +56,7 @@ impl fmt::Display for RoutingKey {
 pub struct BindingPattern(String);
 
 impl BindingPattern {
-    /// The pattern as it goes over the wire.
+    /// The pattern as sent to the broker.
     pub fn as_str(&self) -> &str {
         &self.0
     }
@@ -67,7 +69,7 @@ impl BindingPattern {
     }
 }
 
-/// Walks both once; on a mismatch, the last `#` seen swallows one word more and the walk goes on from there.
+/// Compares word by word; on a mismatch, the last `#` takes one more word and the comparison goes on after it.
 fn words_match(pattern: &[&str], key: &[&str]) -> bool {
     let (mut p, mut k) = (0, 0);
     let mut after_hash: Option<(usize, usize)> = None;
@@ -86,9 +88,9 @@ fn words_match(pattern: &[&str], key: &[&str]) -> bool {
             _ => {}
         }
         match after_hash {
-            Some((resume, swallowed)) if swallowed < key.len() => {
-                after_hash = Some((resume, swallowed + 1));
-                (p, k) = (resume, swallowed + 1);
+            Some((resume, taken)) if taken < key.len() => {
+                after_hash = Some((resume, taken + 1));
+                (p, k) = (resume, taken + 1);
             }
             _ => return false,
         }
@@ -117,7 +119,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn keys_are_dotted_words() {
+    fn accepts_dotted_words_only() {
         for good in ["verification", "verification.requested", "a-b.c_d.9"] {
             assert_eq!(good.parse::<RoutingKey>().unwrap().as_str(), good);
         }
@@ -129,7 +131,7 @@ mod tests {
     }
 
     #[test]
-    fn star_is_one_word_and_hash_any_number() {
+    fn star_matches_one_word_and_hash_any_number() {
         for (pattern, key, expected) in [
             ("a.b", "a.b", true),
             ("a.b", "a.b.c", false),
@@ -151,7 +153,7 @@ mod tests {
         }
     }
 
-    /// The definition, in as many words: slow, and plainly right.
+    /// The definition as recursion: slow, and easy to verify.
     fn by_definition(pattern: &[&str], key: &[&str]) -> bool {
         match pattern.split_first() {
             None => key.is_empty(),
@@ -164,7 +166,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn the_walk_agrees_with_the_definition(
+        fn matching_agrees_with_the_definition(
             pattern in prop::collection::vec(prop::sample::select(vec!["a", "b", "*", "#"]), 1..7),
             key in prop::collection::vec(prop::sample::select(vec!["a", "b"]), 1..7),
         ) {

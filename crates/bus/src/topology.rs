@@ -1,4 +1,4 @@
-//! The one place that says which exchange and queues exist, for every backend to declare.
+//! The exchange and the queues that every backend declares.
 
 use std::collections::BTreeMap;
 
@@ -18,7 +18,7 @@ pub struct Topology {
 pub struct QueueSpec {
     /// A message whose key matches any of these reaches the queue, once.
     pub bindings: Vec<BindingPattern>,
-    /// Where messages go that were refused, or came back too often.
+    /// The queue of messages that were refused, or delivered too often.
     pub dead_letter_queue: String,
 }
 
@@ -27,14 +27,14 @@ impl Topology {
     pub const EVENTS: &str = "deed.events";
     /// The queue of verification work.
     pub const VERIFICATION: &str = "deed.verification";
-    /// Where verification work goes that nobody could do.
+    /// The dead letters of the verification queue.
     pub const VERIFICATION_DEAD: &str = "deed.verification.dead";
 
-    /// What Deed runs on.
+    /// The topology of Deed.
     ///
     /// # Panics
-    /// Never: the bindings are literals that a test reads.
-    #[expect(clippy::expect_used, reason = "literals, parsed by a test")]
+    /// Never: the bindings are valid literals, which a test parses.
+    #[expect(clippy::expect_used, reason = "the literals are parsed by a test")]
     pub fn deed() -> Self {
         let bindings = ["verification.requested", "verification.due"]
             .map(|key| key.parse().expect("a literal made of dotted words"));
@@ -60,7 +60,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn verification_work_reaches_its_queue_and_nothing_else_does() {
+    fn routes_only_work_to_the_verification_queue() {
         let topology = Topology::deed();
         let reached = |key: &str| topology.route(&key.parse().unwrap()).count();
         assert_eq!(reached("verification.requested"), 1);

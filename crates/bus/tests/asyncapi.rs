@@ -1,4 +1,4 @@
-//! The published description of the bus names the attributes of an envelope, all of them and no others.
+//! The published AsyncAPI document agrees with the envelope and the topology of the bus.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -11,7 +11,7 @@ use serde_json::{Map, Value, json};
 /// The extensions that Deed adds.
 const EXTENSIONS: [&str; 4] = ["position", "streamversion", "traceparent", "tracestate"];
 
-/// The keys right under this path of keys. The file is made by our own hand, in block style with two spaces.
+/// The keys directly under this path. The file is written in block style, indented by two spaces.
 fn keys_under(yaml: &str, path: &[&str]) -> BTreeSet<String> {
     let mut lines = yaml.lines();
     for (depth, key) in path.iter().enumerate() {
@@ -28,7 +28,7 @@ fn keys_under(yaml: &str, path: &[&str]) -> BTreeSet<String> {
 }
 
 #[test]
-fn the_envelope_is_described_as_it_is() {
+fn describes_all_envelope_attributes_and_no_others() {
     let event = CloudEvent {
         id: "evt_1".to_owned(),
         source: "/deed".to_owned(),
@@ -52,7 +52,7 @@ fn the_envelope_is_described_as_it_is() {
 }
 
 #[test]
-fn the_exchange_and_the_queues_are_described_as_they_are() {
+fn describes_the_exchange_and_the_queues() {
     let path = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../proto/asyncapi.yaml");
     let yaml = std::fs::read_to_string(path).unwrap();
     let topology = deed_bus::Topology::deed();

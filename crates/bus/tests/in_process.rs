@@ -1,5 +1,5 @@
-//! The in-process bus: the suite for every backend, and what only this one promises.
-#![expect(clippy::unwrap_used, reason = "these are tests: a panic is their verdict")]
+//! The in-process bus: the conformance suite, and guarantees of this backend only.
+#![expect(clippy::unwrap_used, reason = "these are tests, which fail by panicking")]
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
@@ -37,7 +37,7 @@ fn work(id: u32) -> Message {
         content_type: "text/plain".to_owned(),
         body: Arc::from(*b"work"),
         headers: BTreeMap::new(),
-        delivery: Requirement::MustReachQueue,
+        requirement: Requirement::Mandatory,
     }
 }
 
@@ -46,7 +46,7 @@ async fn next(consumer: &mut Box<dyn Consumer>) -> Delivery {
     waited.unwrap().unwrap().unwrap()
 }
 
-async fn refuse(bus: &InProcess, ids: impl IntoIterator<Item = u32>) {
+async fn dead_letter_all(bus: &InProcess, ids: impl IntoIterator<Item = u32>) {
     let mut consumer = bus.consumer(QUEUE).await.unwrap();
     for id in ids {
         assert_eq!(bus.publisher().publish(vec![work(id)]).await.unwrap(), [PublishOutcome::Confirmed]);
@@ -57,7 +57,7 @@ async fn refuse(bus: &InProcess, ids: impl IntoIterator<Item = u32>) {
 const LONG: Duration = Duration::from_hours(1);
 
 #[tokio::test(start_paused = true)]
-async fn a_publisher_waits_for_the_deadline_and_no_longer() {
+async fn publish_returns_at_its_deadline() {
     use PublishOutcome::{Confirmed, Full};
     let bus = small(2, Duration::from_secs(5));
     let started = tokio::time::Instant::now();
@@ -67,7 +67,7 @@ async fn a_publisher_waits_for_the_deadline_and_no_longer() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_waiting_publisher_goes_on_as_soon_as_there_is_room() {
+async fn waiting_publisher_resumes_when_a_slot_is_free() {
     let bus = small(1, LONG);
     let publisher = bus.publisher();
     let publishing = tokio::spawn(async move { publisher.publish((0..3).map(work).collect()).await });
@@ -76,7 +76,7 @@ async fn a_waiting_publisher_goes_on_as_soon_as_there_is_room() {
         let delivery = next(&mut consumer).await;
         assert_eq!(delivery.message().id, id.to_string());
         assert_eq!(bus.depth(QUEUE).await.unwrap(), Depth { ready: 0, unsettled: 1, dead: 0 });
-        delivery.done().await.unwrap();
+        delivery.acknowledge().await.unwrap();
     }
     assert_eq!(publishing.await.unwrap().unwrap(), [PublishOutcome::Confirmed; 3]);
 }
@@ -92,20 +92,20 @@ async fn closing_wakes_a_waiting_publisher() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_publisher_that_gives_up_waiting_leaves_no_trace() {
+async fn cancelled_publish_leaves_no_message() {
     let bus = small(1, LONG);
     let publisher = bus.publisher();
     let given_up =
         tokio::time::timeout(Duration::from_secs(1), publisher.publish(vec![work(0), work(1)])).await;
     assert!(given_up.is_err());
     let mut consumer = bus.consumer(QUEUE).await.unwrap();
-    next(&mut consumer).await.done().await.unwrap();
+    next(&mut consumer).await.acknowledge().await.unwrap();
     assert_eq!(bus.depth(QUEUE).await.unwrap(), Depth::default());
     assert_eq!(publisher.publish(vec![work(2)]).await.unwrap(), [PublishOutcome::Confirmed]);
 }
 
 #[tokio::test]
-async fn a_poisonous_message_does_not_keep_the_others_waiting() {
+async fn failing_message_does_not_block_others() {
     let bus = small(10, LONG);
     bus.publisher().publish(vec![work(1), work(2)]).await.unwrap();
     let mut consumer = bus.consumer(QUEUE).await.unwrap();
@@ -114,9 +114,9 @@ async fn a_poisonous_message_does_not_keep_the_others_waiting() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn dead_letters_beyond_the_capacity_take_up_room_and_none_is_lost() {
+async fn excess_dead_letters_occupy_slots_and_are_kept() {
     let bus = small(2, Duration::from_secs(5));
-    refuse(&bus, 0..4).await;
+    dead_letter_all(&bus, 0..4).await;
     assert_eq!(bus.depth(QUEUE).await.unwrap(), Depth { ready: 0, unsettled: 0, dead: 4 });
     assert_eq!(bus.publisher().publish(vec![work(4)]).await.unwrap(), [PublishOutcome::Full]);
 
@@ -126,9 +126,9 @@ async fn dead_letters_beyond_the_capacity_take_up_room_and_none_is_lost() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn replay_uses_the_room_that_dead_letters_take_up_and_then_waits_for_more() {
+async fn replay_uses_slots_of_dead_letters_then_waits() {
     let bus = small(2, Duration::from_secs(5));
-    refuse(&bus, 0..4).await;
+    dead_letter_all(&bus, 0..4).await;
     assert!(matches!(bus.dead_letters().replay(Replay::All).await, Err(BusError::Full(_))));
     assert_eq!(bus.depth(QUEUE).await.unwrap(), Depth { ready: 2, unsettled: 0, dead: 2 });
 
@@ -138,7 +138,7 @@ async fn replay_uses_the_room_that_dead_letters_take_up_and_then_waits_for_more(
         for _ in 0..4 {
             let delivery = next(&mut consumer).await;
             ids.push(delivery.message().id.clone());
-            delivery.done().await.unwrap();
+            delivery.acknowledge().await.unwrap();
             if ids.len() == 1 {
                 assert_eq!(bus.dead_letters().replay(Replay::Id("2".to_owned())).await.unwrap(), 1);
             } else if ids.len() == 2 {
@@ -152,38 +152,38 @@ async fn replay_uses_the_room_that_dead_letters_take_up_and_then_waits_for_more(
 }
 
 #[tokio::test]
-async fn limits_of_nothing_mean_one() {
+async fn zero_limits_mean_one() {
     let config = InProcessConfig { capacity: 0, publish_deadline: LONG, max_deliveries: 0, prefetch: 0 };
     let bus = InProcess::new(Topology::deed(), config);
-    refuse(&bus, [1]).await;
+    dead_letter_all(&bus, [1]).await;
     bus.publisher().publish(vec![work(2)]).await.unwrap();
     drop(next(&mut bus.consumer(QUEUE).await.unwrap()).await);
     assert_eq!(bus.depth(QUEUE).await.unwrap().dead, 2);
 }
 
 #[test]
-fn bodies_and_header_values_stay_out_of_debug_output() {
+fn debug_leaves_out_bodies_and_header_values() {
     let mut message = work(1);
     message.body = Arc::from(*b"secret");
     message.headers.insert("key".to_owned(), "secret".to_owned());
     assert!(!format!("{message:?}").contains("secret"));
 }
 
-/// A bus whose depth is not always to be had.
-struct Moody {
+/// A bus whose depth can be made to fail.
+struct FaultyBus {
     bus: InProcess,
-    mood: watch::Sender<Mood>,
+    fault: watch::Sender<DepthFault>,
 }
 
 #[derive(Clone, Copy)]
-enum Mood {
-    Well,
-    Broken,
-    Silent,
+enum DepthFault {
+    None,
+    Error,
+    NoAnswer,
 }
 
 #[async_trait]
-impl Bus for Moody {
+impl Bus for FaultyBus {
     fn publisher(&self) -> Arc<dyn Publisher> {
         self.bus.publisher()
     }
@@ -197,11 +197,11 @@ impl Bus for Moody {
     }
 
     async fn depth(&self, queue: &str) -> Result<Depth, BusError> {
-        let mood = *self.mood.borrow();
-        match mood {
-            Mood::Well => self.bus.depth(queue).await,
-            Mood::Broken => Err(BusError::Unavailable("broken".into())),
-            Mood::Silent => std::future::pending().await,
+        let fault = *self.fault.borrow();
+        match fault {
+            DepthFault::None => self.bus.depth(queue).await,
+            DepthFault::Error => Err(BusError::Unavailable("broken".into())),
+            DepthFault::NoAnswer => std::future::pending().await,
         }
     }
 
@@ -219,26 +219,26 @@ impl Bus for Moody {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_waits_is_told_unless_the_bus_does_not_answer() {
+async fn queue_metrics_are_absent_while_depth_fails() {
     let bus = small(10, Duration::from_secs(5));
-    refuse(&bus, 1..=2).await;
+    dead_letter_all(&bus, 1..=2).await;
     bus.publisher().publish((3..=5).map(work).collect()).await.unwrap();
-    let moody = Arc::new(Moody { bus, mood: watch::Sender::new(Mood::Well) });
+    let faulty = Arc::new(FaultyBus { bus, fault: watch::Sender::new(DepthFault::None) });
     let registry = Registry::new();
     let metrics = QueueMetrics::register(&registry).unwrap();
-    let watched = Arc::clone(&moody);
+    let watched = Arc::clone(&faulty);
     tokio::spawn(async move { metrics.watch(&*watched).await });
-    let told = async |after: u64| {
+    let scrape = async |after: u64| {
         tokio::time::sleep(Duration::from_secs(after)).await;
         let text = TextEncoder::new().encode_to_string(&registry.gather()).unwrap();
         text.lines().filter(|line| !line.starts_with('#')).map(str::to_owned).collect::<Vec<_>>()
     };
     let known = ["deed_queue_messages{queue=\"dead\"} 2", "deed_queue_messages{queue=\"verification\"} 3"];
-    assert_eq!(told(1).await, known);
-    for (mood, noticed) in [(Mood::Broken, 15), (Mood::Silent, 25)] {
-        moody.mood.send_replace(mood);
-        assert_eq!(told(noticed).await, Vec::<String>::new());
-        moody.mood.send_replace(Mood::Well);
-        assert_eq!(told(15).await, known);
+    assert_eq!(scrape(1).await, known);
+    for (fault, noticed) in [(DepthFault::Error, 15), (DepthFault::NoAnswer, 25)] {
+        faulty.fault.send_replace(fault);
+        assert_eq!(scrape(noticed).await, Vec::<String>::new());
+        faulty.fault.send_replace(DepthFault::None);
+        assert_eq!(scrape(15).await, known);
     }
 }

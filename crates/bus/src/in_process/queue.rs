@@ -1,4 +1,4 @@
-//! One bounded queue in memory: who waits for room, who waits for work, and what happens to what comes back.
+//! One bounded queue in memory, with its unsettled deliveries and its dead letters.
 
 use std::{
     collections::VecDeque,
@@ -8,160 +8,161 @@ use std::{
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-use crate::metrics::{Destination, Publishing, Told};
+use crate::metrics::{Destination, PublishMetricsSlot, PublishRecorder};
 use crate::{DeadLetter, DeadReason, Depth, Message, PublishOutcome};
 
-/// A message's place in a queue. Whoever holds the entry holds the place, so a message always fits when it comes back.
-pub(super) struct Entry {
+/// A message with its slot in the queue. The slot stays reserved while the message is unsettled, so a requeued message
+/// always fits.
+pub(super) struct QueuedMessage {
     pub message: Arc<Message>,
     pub deliveries: u32,
     pub redelivered: bool,
-    pub place: OwnedSemaphorePermit,
+    pub slot: OwnedSemaphorePermit,
 }
 
-/// A dead letter. The first `capacity` of them are kept for nothing; each one beyond holds on to a place in the queue
-/// (one of them does, not necessarily its own), so that neither list grows without bound and nothing is thrown away.
-struct Dead {
+/// A dead letter. The first `capacity` dead letters occupy no slot of the queue; for each further one, one of them (not
+/// necessarily itself) keeps its slot. So neither list grows without bound, and no message is dropped.
+struct QueuedDeadLetter {
     number: u64,
     message: Arc<Message>,
     deliveries: u32,
     reason: DeadReason,
-    place: Option<OwnedSemaphorePermit>,
+    slot: Option<OwnedSemaphorePermit>,
 }
 
-/// What came of making a dead letter ready again.
-pub(super) enum Revived {
-    Ready,
-    NeedsPlace,
-    Gone,
+/// What became of replaying a dead letter.
+pub(super) enum ReplayResult {
+    Replayed,
+    NeedsSlot,
+    NotFound,
 }
 
 #[derive(Default)]
-struct Inner {
-    ready: VecDeque<Entry>,
+struct QueueState {
+    ready: VecDeque<QueuedMessage>,
     unsettled: usize,
-    dead: VecDeque<Dead>,
-    buried: u64,
+    dead: VecDeque<QueuedDeadLetter>,
+    last_dead_number: u64,
 }
 
-impl Inner {
-    /// Takes a dead letter out, with the place that is not needed any more now that there is one fewer.
-    fn exhume(&mut self, number: u64) -> Option<(Dead, Option<OwnedSemaphorePermit>)> {
-        let at = self.dead.iter().position(|dead| dead.number == number)?;
-        let mut dead = self.dead.remove(at)?;
-        let place = dead.place.take().or_else(|| self.dead.iter_mut().find_map(|other| other.place.take()));
-        Some((dead, place))
+impl QueueState {
+    /// Removes a dead letter, and frees one of the slots that dead letters occupy.
+    fn remove_dead(&mut self, number: u64) -> Option<(QueuedDeadLetter, Option<OwnedSemaphorePermit>)> {
+        let index = self.dead.iter().position(|dead| dead.number == number)?;
+        let mut dead = self.dead.remove(index)?;
+        let slot = dead.slot.take().or_else(|| self.dead.iter_mut().find_map(|other| other.slot.take()));
+        Some((dead, slot))
     }
 }
 
-/// Places and ready messages are counted by semaphores: first come, first served, and a waiter that is dropped leaves
-/// nothing behind.
+/// Semaphores count free slots and ready messages: they are fair, and a dropped waiter leaves nothing behind.
 pub(super) struct Queue {
     pub name: String,
     capacity: usize,
     max_deliveries: u32,
-    places: Arc<Semaphore>,
+    free_slots: Arc<Semaphore>,
     ready: Semaphore,
-    inner: Mutex<Inner>,
-    told: Arc<Told>,
+    state: Mutex<QueueState>,
+    metrics: Arc<PublishMetricsSlot>,
 }
 
 impl Queue {
-    pub fn new(name: String, capacity: usize, max_deliveries: u32, told: Arc<Told>) -> Self {
+    pub fn new(name: String, capacity: usize, max_deliveries: u32, metrics: Arc<PublishMetricsSlot>) -> Self {
         let capacity = capacity.clamp(1, Semaphore::MAX_PERMITS);
         Self {
             name,
             capacity,
             max_deliveries: max_deliveries.max(1),
-            places: Arc::new(Semaphore::new(capacity)),
+            free_slots: Arc::new(Semaphore::new(capacity)),
             ready: Semaphore::new(0),
-            inner: Mutex::default(),
-            told,
+            state: Mutex::default(),
+            metrics,
         }
     }
 
-    /// Nothing that runs under the lock can panic half-way, so a poisoned lock guards sound data.
-    fn lock(&self) -> MutexGuard<'_, Inner> {
-        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    /// No code that runs under the lock can panic half-way, so the data behind a poisoned lock is consistent.
+    fn lock(&self) -> MutexGuard<'_, QueueState> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Waits for a place; the caller sets the deadline.
-    pub async fn place(&self) -> OwnedSemaphorePermit {
-        match Arc::clone(&self.places).acquire_owned().await {
-            Ok(place) => place,
-            // Only a closed semaphore refuses, and these are never closed.
+    /// Waits for a free slot; the caller sets the deadline.
+    pub async fn reserve_slot(&self) -> OwnedSemaphorePermit {
+        match Arc::clone(&self.free_slots).acquire_owned().await {
+            Ok(slot) => slot,
+            // Only a closed semaphore returns an error, and this one is never closed.
             Err(_) => std::future::pending().await,
         }
     }
 
-    pub fn push(&self, message: Arc<Message>, place: OwnedSemaphorePermit) {
-        self.make_ready(&mut self.lock(), Entry { message, deliveries: 0, redelivered: false, place });
+    pub fn push(&self, message: Arc<Message>, slot: OwnedSemaphorePermit) {
+        let queued = QueuedMessage { message, deliveries: 0, redelivered: false, slot };
+        self.make_ready(&mut self.lock(), queued);
     }
 
-    fn make_ready(&self, inner: &mut Inner, entry: Entry) {
-        inner.ready.push_back(entry);
+    fn make_ready(&self, state: &mut QueueState, queued: QueuedMessage) {
+        state.ready.push_back(queued);
         self.ready.add_permits(1);
     }
 
-    /// Waits for a message and takes it in hand.
-    pub async fn pop(&self) -> Entry {
+    /// Waits for a ready message and delivers it.
+    pub async fn pop(&self) -> QueuedMessage {
         loop {
             match self.ready.acquire().await {
                 Ok(permit) => permit.forget(),
                 Err(_) => std::future::pending().await,
             }
-            let mut inner = self.lock();
-            // There is one permit for each ready message, so this finds one.
-            if let Some(mut entry) = inner.ready.pop_front() {
-                inner.unsettled += 1;
-                entry.deliveries += 1;
-                return entry;
+            let mut state = self.lock();
+            // There is one permit for each ready message, so there is one.
+            if let Some(mut queued) = state.ready.pop_front() {
+                state.unsettled += 1;
+                queued.deliveries += 1;
+                return queued;
             }
         }
     }
 
-    pub fn done(&self, entry: Entry) {
+    pub fn acknowledge(&self, queued: QueuedMessage) {
         self.lock().unsettled -= 1;
-        drop(entry);
+        drop(queued);
     }
 
-    /// To the back of the queue, so that a message that always fails does not keep the others waiting.
-    pub fn give_back(&self, mut entry: Entry) {
-        if entry.deliveries >= self.max_deliveries {
+    /// Requeues at the back of the queue, so that a message that always fails does not block the others.
+    pub fn requeue(&self, mut queued: QueuedMessage) {
+        if queued.deliveries >= self.max_deliveries {
             tracing::warn!(
                 queue = self.name,
-                deliveries = entry.deliveries,
+                deliveries = queued.deliveries,
                 "a message was delivered too often and is now a dead letter"
             );
-            return self.bury(entry, DeadReason::DeliveryLimit);
+            return self.dead_letter(queued, DeadReason::DeliveryLimit);
         }
-        entry.redelivered = true;
-        let mut inner = self.lock();
-        inner.unsettled -= 1;
-        self.make_ready(&mut inner, entry);
+        queued.redelivered = true;
+        let mut state = self.lock();
+        state.unsettled -= 1;
+        self.make_ready(&mut state, queued);
     }
 
-    pub fn bury(&self, entry: Entry, reason: DeadReason) {
-        let Entry { message, deliveries, place, .. } = entry;
-        let mut inner = self.lock();
-        inner.unsettled -= 1;
-        let place = (inner.dead.len() >= self.capacity).then_some(place);
-        let keeps_its_place = place.is_some();
-        inner.buried += 1;
-        let number = inner.buried;
-        inner.dead.push_back(Dead { number, message, deliveries, reason, place });
-        drop(inner);
-        // As where a broker has it published.
-        let _ =
-            Publishing::begin(&self.told, once(Destination::Dead)).end(Ok(vec![PublishOutcome::Confirmed]));
-        if keeps_its_place {
+    pub fn dead_letter(&self, queued: QueuedMessage, reason: DeadReason) {
+        let QueuedMessage { message, deliveries, slot, .. } = queued;
+        let mut state = self.lock();
+        state.unsettled -= 1;
+        let slot = (state.dead.len() >= self.capacity).then_some(slot);
+        let keeps_its_slot = slot.is_some();
+        state.last_dead_number += 1;
+        let number = state.last_dead_number;
+        state.dead.push_back(QueuedDeadLetter { number, message, deliveries, reason, slot });
+        drop(state);
+        // Counted as a publish, as on RabbitMQ, where a dead letter is published to its queue.
+        let _ = PublishRecorder::start(&self.metrics, once(Destination::DeadLetters))
+            .record(Ok(vec![PublishOutcome::Confirmed]));
+        if keeps_its_slot {
             tracing::warn!(queue = self.name, "too many dead letters: the latest takes up room for work");
         }
     }
 
     /// The oldest dead letters, at most `limit`.
-    pub fn dead(&self, limit: usize) -> Vec<DeadLetter> {
-        let letter = |dead: &Dead| DeadLetter {
+    pub fn dead_letters(&self, limit: usize) -> Vec<DeadLetter> {
+        let letter = |dead: &QueuedDeadLetter| DeadLetter {
             message: Arc::clone(&dead.message),
             queue: self.name.clone(),
             reason: dead.reason.clone(),
@@ -170,35 +171,35 @@ impl Queue {
         self.lock().dead.iter().take(limit).map(letter).collect()
     }
 
-    /// The numbers of the dead letters that are chosen, oldest first.
-    pub fn dead_numbers(&self, chosen: impl Fn(&Message) -> bool) -> Vec<u64> {
-        let inner = self.lock();
-        inner.dead.iter().filter(|dead| chosen(&dead.message)).map(|dead| dead.number).collect()
+    /// The numbers of the selected dead letters, oldest first.
+    pub fn dead_letter_numbers(&self, is_selected: impl Fn(&Message) -> bool) -> Vec<u64> {
+        let state = self.lock();
+        state.dead.iter().filter(|dead| is_selected(&dead.message)).map(|dead| dead.number).collect()
     }
 
-    /// Whether there was such a dead letter to remove.
+    /// Removes a dead letter; `false` when there is none with this number.
     pub fn purge(&self, number: u64) -> bool {
-        self.lock().exhume(number).is_some()
+        self.lock().remove_dead(number).is_some()
     }
 
-    /// Makes a dead letter ready again, in a place that the dead letters hold or in the one given.
-    pub fn revive(&self, number: u64, place: Option<OwnedSemaphorePermit>) -> Revived {
-        let mut inner = self.lock();
-        if place.is_none() && inner.dead.iter().all(|dead| dead.place.is_none()) {
-            return Revived::NeedsPlace;
+    /// Makes a dead letter ready again, in a slot that dead letters occupy or in the reserved one.
+    pub fn replay(&self, number: u64, reserved: Option<OwnedSemaphorePermit>) -> ReplayResult {
+        let mut state = self.lock();
+        if reserved.is_none() && state.dead.iter().all(|dead| dead.slot.is_none()) {
+            return ReplayResult::NeedsSlot;
         }
-        let Some((dead, freed)) = inner.exhume(number) else {
-            return Revived::Gone;
+        let Some((dead, freed)) = state.remove_dead(number) else {
+            return ReplayResult::NotFound;
         };
-        if let Some(place) = freed.or(place) {
-            let entry = Entry { message: dead.message, deliveries: 0, redelivered: false, place };
-            self.make_ready(&mut inner, entry);
+        if let Some(slot) = freed.or(reserved) {
+            let queued = QueuedMessage { message: dead.message, deliveries: 0, redelivered: false, slot };
+            self.make_ready(&mut state, queued);
         }
-        Revived::Ready
+        ReplayResult::Replayed
     }
 
     pub fn depth(&self) -> Depth {
-        let inner = self.lock();
-        Depth { ready: inner.ready.len(), unsettled: inner.unsettled, dead: inner.dead.len() }
+        let state = self.lock();
+        Depth { ready: state.ready.len(), unsettled: state.unsettled, dead: state.dead.len() }
     }
 }

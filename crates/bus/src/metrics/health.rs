@@ -1,4 +1,4 @@
-//! Whether there is a broker to talk to: looked at whenever somebody asks for the figures.
+//! Health of the broker connection, read at each scrape.
 use std::sync::{Arc, Weak};
 
 use prometheus::core::{Collector, Desc};
@@ -7,20 +7,20 @@ use prometheus::{IntCounter, IntGauge, Registry};
 
 use crate::Bus;
 
-/// What a bus knows of its broker.
+/// The health of a bus.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Health {
-    /// Every connection that is wanted is there. In process always.
+    /// Every connection in use is established. Always true in process.
     pub connected: bool,
-    /// The broker takes no messages, since it is short of memory or disk.
+    /// The broker takes no messages, because it is short of memory or disk.
     pub blocked: bool,
-    /// Connections made so far.
+    /// Connections established so far.
     pub connections: u64,
-    /// Consumers of this process that messages can reach now.
+    /// Consumers of this process with an active subscription.
     pub consumers: usize,
 }
 
-struct Look {
+struct HealthCollector {
     bus: Weak<dyn Bus>,
     connected: IntGauge,
     blocked: IntGauge,
@@ -29,7 +29,7 @@ struct Look {
 }
 
 pub(super) fn register(registry: &Registry, bus: &Arc<dyn Bus>) -> prometheus::Result<()> {
-    let look = Look {
+    let collector = HealthCollector {
         // The registry must not keep a bus alive.
         bus: Arc::downgrade(bus),
         connected: IntGauge::new(
@@ -46,10 +46,10 @@ pub(super) fn register(registry: &Registry, bus: &Arc<dyn Bus>) -> prometheus::R
             "Consumers that messages can reach: a verifier has one, and 0 while its subscription is being made anew.",
         )?,
     };
-    registry.register(Box::new(look))
+    registry.register(Box::new(collector))
 }
 
-impl Collector for Look {
+impl Collector for HealthCollector {
     fn desc(&self) -> Vec<&Desc> {
         [self.connected.desc(), self.blocked.desc(), self.connections.desc(), self.consumers.desc()].concat()
     }

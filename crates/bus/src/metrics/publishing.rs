@@ -1,4 +1,4 @@
-//! What became of published messages, by where they were to go.
+//! Counts and times publishes, by destination and result.
 use std::{sync::OnceLock, time::Duration};
 
 use prometheus::{Histogram, HistogramOpts, IntCounter, Opts, Registry};
@@ -6,49 +6,49 @@ use tokio::time::Instant;
 
 use crate::{BusError, PublishOutcome, RoutingKey, Topology};
 
-/// Where messages are to go.
+/// Where a message is published to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Destination {
-    /// To whoever listens at the exchange.
-    News,
-    /// To a queue of work.
+    /// The exchange, with a routing key that no queue of the topology is bound to.
+    Events,
+    /// A work queue.
     Work,
-    /// To a queue of dead letters.
-    Dead,
+    /// A dead-letter queue.
+    DeadLetters,
 }
 
 impl Destination {
-    const ALL: [Self; 3] = [Self::News, Self::Work, Self::Dead];
+    const ALL: [Self; 3] = [Self::Events, Self::Work, Self::DeadLetters];
 
-    /// Where a message of this key goes.
+    /// The destination of a message with this routing key.
     pub(crate) fn of(topology: &Topology, key: &RoutingKey) -> Self {
-        if topology.route(key).next().is_some() { Self::Work } else { Self::News }
+        if topology.route(key).next().is_some() { Self::Work } else { Self::Events }
     }
 
-    /// What a queue is for that is published to directly.
+    /// The destination of a message that is published to a queue by name.
     pub(crate) fn of_queue(topology: &Topology, queue: &str) -> Self {
         let is_dead = topology.queues.values().any(|spec| spec.dead_letter_queue == queue);
-        if is_dead { Self::Dead } else { Self::Work }
+        if is_dead { Self::DeadLetters } else { Self::Work }
     }
 
-    /// The label: the names of Deed's own exchange and queues, without what they have in common.
+    /// The label value: the name of Deed's exchange or queue without the common prefix.
     fn as_str(self) -> &'static str {
         match self {
-            Self::News => "events",
+            Self::Events => "events",
             Self::Work => "verification",
-            Self::Dead => "dead",
+            Self::DeadLetters => "dead",
         }
     }
 }
 
-/// What is told of publishing.
+/// The metrics of publishing.
 #[derive(Clone, Debug)]
 pub struct PublishMetrics {
-    to: [ToDestination; Destination::ALL.len()],
+    by_destination: [DestinationMetrics; Destination::ALL.len()],
 }
 
 #[derive(Clone, Debug)]
-struct ToDestination {
+struct DestinationMetrics {
     confirmed: IntCounter,
     returned: IntCounter,
     refused: IntCounter,
@@ -60,23 +60,24 @@ impl PublishMetrics {
     /// Registers the metrics.
     ///
     /// # Errors
-    /// When the registry has them already.
+    /// When they are registered already.
     pub fn register(registry: &Registry) -> prometheus::Result<Self> {
-        let [news, work, dead] = Destination::ALL.map(|to| ToDestination::register(registry, to.as_str()));
-        Ok(Self { to: [news?, work?, dead?] })
+        let [events, work, dead_letters] =
+            Destination::ALL.map(|to| DestinationMetrics::register(registry, to.as_str()));
+        Ok(Self { by_destination: [events?, work?, dead_letters?] })
     }
 
-    fn to(&self, destination: Destination) -> &ToDestination {
-        let [news, work, dead] = &self.to;
+    fn of(&self, destination: Destination) -> &DestinationMetrics {
+        let [events, work, dead_letters] = &self.by_destination;
         match destination {
-            Destination::News => news,
+            Destination::Events => events,
             Destination::Work => work,
-            Destination::Dead => dead,
+            Destination::DeadLetters => dead_letters,
         }
     }
 }
 
-impl ToDestination {
+impl DestinationMetrics {
     fn register(registry: &Registry, destination: &'static str) -> prometheus::Result<Self> {
         let counter = |result| {
             let opts = Opts::new(
@@ -107,7 +108,7 @@ impl ToDestination {
         Ok(metrics)
     }
 
-    fn of(&self, outcome: PublishOutcome) -> &IntCounter {
+    fn counter(&self, outcome: PublishOutcome) -> &IntCounter {
         match outcome {
             PublishOutcome::Confirmed => &self.confirmed,
             PublishOutcome::Unroutable => &self.returned,
@@ -116,38 +117,41 @@ impl ToDestination {
     }
 }
 
-/// Whoever is told of publishing; nobody until the bus is measured.
-pub(crate) type Told = OnceLock<PublishMetrics>;
+/// The metrics that publishes are recorded in; empty until they are registered.
+pub(crate) type PublishMetricsSlot = OnceLock<PublishMetrics>;
 
-/// Messages that are being published together.
-pub(crate) struct Publishing<'m> {
+/// Records the results and the duration of one publish call.
+pub(crate) struct PublishRecorder<'m> {
     metrics: Option<&'m PublishMetrics>,
     destinations: Vec<Destination>,
-    since: Instant,
+    started: Instant,
 }
 
-impl<'m> Publishing<'m> {
-    pub(crate) fn begin(told: &'m Told, destinations: impl Iterator<Item = Destination>) -> Self {
-        let metrics = told.get();
+impl<'m> PublishRecorder<'m> {
+    pub(crate) fn start(
+        slot: &'m PublishMetricsSlot,
+        destinations: impl Iterator<Item = Destination>,
+    ) -> Self {
+        let metrics = slot.get();
         let destinations = if metrics.is_some() { destinations.collect() } else { vec![] };
-        Self { metrics, destinations, since: Instant::now() }
+        Self { metrics, destinations, started: Instant::now() }
     }
 
-    /// Counts what became of each, and passes it on.
-    pub(crate) fn end(
+    /// Records the outcome of each message, and returns the result unchanged.
+    pub(crate) fn record(
         self,
-        answer: Result<Vec<PublishOutcome>, BusError>,
+        result: Result<Vec<PublishOutcome>, BusError>,
     ) -> Result<Vec<PublishOutcome>, BusError> {
-        let Some(metrics) = self.metrics else { return answer };
-        let outcomes = answer.as_deref().unwrap_or_default();
+        let Some(metrics) = self.metrics else { return result };
+        let outcomes = result.as_deref().unwrap_or_default();
         for (index, destination) in self.destinations.iter().enumerate() {
-            let to = metrics.to(*destination);
-            outcomes.get(index).map_or(&to.failed, |outcome| to.of(*outcome)).inc();
+            let to = metrics.of(*destination);
+            outcomes.get(index).map_or(&to.failed, |outcome| to.counter(*outcome)).inc();
         }
-        let took: Duration = self.since.elapsed();
+        let took: Duration = self.started.elapsed();
         for destination in Destination::ALL.into_iter().filter(|one| self.destinations.contains(one)) {
-            metrics.to(destination).seconds.observe(took.as_secs_f64());
+            metrics.of(destination).seconds.observe(took.as_secs_f64());
         }
-        answer
+        result
     }
 }

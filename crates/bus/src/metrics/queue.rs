@@ -1,4 +1,4 @@
-//! What waits in a queue, asked now and then.
+//! Queue depths, polled at intervals.
 use std::{convert::Infallible, time::Duration};
 
 use prometheus::{IntGaugeVec, Opts, Registry};
@@ -6,15 +6,15 @@ use tokio::time::{sleep, timeout};
 
 use crate::{Bus, Topology};
 
-/// How often the bus is asked.
-const EVERY: Duration = Duration::from_secs(15);
-/// How long it may take to answer.
-const PATIENCE: Duration = Duration::from_secs(10);
+/// How often the depth is polled.
+const POLL_INTERVAL: Duration = Duration::from_secs(15);
+/// How long the bus may take to answer.
+const POLL_TIMEOUT: Duration = Duration::from_secs(10);
 
 const READY: &str = "verification";
 const DEAD: &str = "dead";
 
-/// How much waits in the queue of verification work and among its dead letters.
+/// How many messages wait in the verification queue and among its dead letters.
 #[derive(Clone, Debug)]
 pub struct QueueMetrics(IntGaugeVec);
 
@@ -22,7 +22,7 @@ impl QueueMetrics {
     /// Registers the metric.
     ///
     /// # Errors
-    /// When the registry has it already.
+    /// When it is registered already.
     pub fn register(registry: &Registry) -> prometheus::Result<Self> {
         let opts = Opts::new(
             "deed_queue_messages",
@@ -34,18 +34,18 @@ impl QueueMetrics {
         Ok(Self(messages))
     }
 
-    /// Keeps the gauges true.
+    /// Updates the gauges for ever.
     pub async fn watch(&self, bus: &dyn Bus) -> Infallible {
         loop {
-            match timeout(PATIENCE, bus.depth(Topology::VERIFICATION)).await {
+            match timeout(POLL_TIMEOUT, bus.depth(Topology::VERIFICATION)).await {
                 Ok(Ok(depth)) => {
                     self.set(READY, depth.ready);
                     self.set(DEAD, depth.dead);
                 }
-                // Those who publish and consume say what is wrong. Old figures must not pass for new ones.
+                // Old values must not pass for current ones. Publisher and consumers log the cause.
                 Ok(Err(_)) | Err(_) => self.0.reset(),
             }
-            sleep(EVERY).await;
+            sleep(POLL_INTERVAL).await;
         }
     }
 

@@ -1,4 +1,4 @@
-//! Where the broker is. Errors never repeat the URL, because it holds a password.
+//! Parses the URL of the broker. Errors never repeat it, because it holds a password.
 
 use std::fmt;
 
@@ -6,7 +6,7 @@ use lapin::uri::AMQPUri;
 
 use crate::BusError;
 
-/// A URL that was understood.
+/// A parsed URL of the broker.
 #[derive(Clone)]
 pub(super) struct Address {
     pub uri: AMQPUri,
@@ -22,7 +22,7 @@ impl Address {
         if let Some(literal) = ipv6_literal(url) {
             literal.clone_into(&mut uri.authority.host);
         }
-        // A URL that ends in "/" names the vhost "" (which brokers do not have), and means the default one.
+        // A URL that ends in "/" names the vhost "", which brokers do not have; the default vhost is meant.
         if uri.vhost.is_empty() {
             "/".clone_into(&mut uri.vhost);
         }
@@ -30,14 +30,14 @@ impl Address {
     }
 }
 
-/// The library reads names and IPv4 addresses only.
+/// The host of a URL with an IPv6 literal, which the library does not parse.
 fn ipv6_literal(url: &str) -> Option<&str> {
     let authority = url.split_once("://")?.1.split(['/', '?']).next()?;
     let host = authority.rsplit_once('@').map_or(authority, |(_, host)| host);
     host.strip_prefix('[')?.split_once(']').map(|(literal, _)| literal)
 }
 
-/// Without credentials.
+/// Leaves the credentials out.
 impl fmt::Display for Address {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let AMQPUri { authority, vhost, .. } = &self.uri;
@@ -50,7 +50,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_address_shows_no_credentials() {
+    fn display_leaves_credentials_out() {
         for (url, shown) in [
             ("amqp://user:secret@broker.test:5673/deed", r#"broker.test:5673 vhost "deed""#),
             ("amqp://user:secret@127.0.0.1", r#"127.0.0.1:5672 vhost "/""#),
@@ -62,7 +62,7 @@ mod tests {
     }
 
     #[test]
-    fn an_unusable_url_is_refused_without_being_repeated() {
+    fn rejects_unusable_urls_without_repeating_them() {
         for url in ["http://user:secret@h", "amqp:user:secret", "amqp://user:secret@h:port", "", "secret"] {
             let error = Address::parse(url).err().unwrap();
             assert!(!format!("{error} {error:?}").contains("secret"), "{error}");
@@ -70,7 +70,7 @@ mod tests {
     }
 
     #[test]
-    fn accepts_addresses_with_tls() {
+    fn accepts_amqps_urls() {
         assert_eq!(Address::parse("amqps://user:secret@h/v").unwrap().to_string(), r#"h:5671 vhost "v""#);
     }
 }

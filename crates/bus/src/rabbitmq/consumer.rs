@@ -1,10 +1,11 @@
-//! Consumes: a subscription that is made when it is asked for, and made again when it is lost.
+//! Consumes a queue: subscribes when the first message is asked for, and again when the subscription is lost.
 
 use std::sync::{Arc, atomic::AtomicUsize};
 
 use async_trait::async_trait;
 use futures::{FutureExt, StreamExt, future::BoxFuture};
 use lapin::{
+    Channel,
     options::{BasicConsumeOptions, BasicQosOptions},
     types::FieldTable,
 };
@@ -12,14 +13,14 @@ use tokio::time::sleep;
 use tokio_util::sync::{CancellationToken, DropGuard};
 
 use super::{
-    Shared,
-    acks::Speaker,
+    BusTasks, RabbitMqInner,
+    ack_writer::AckWriter,
     backoff::Backoff,
+    broker_error::{BrokerError, within_deadline},
+    connection::{Connection, ConnectionHandle},
     declare::declare,
-    ledger::{Ledger, Tag, Verdict},
-    link::Link,
-    trouble::{Trouble, within},
-    wire::{Death, Incoming, Outgoing, short},
+    delivery_tracker::{Acknowledgement, DeliveryTag, DeliveryTracker},
+    wire::{DeadLetterRecord, InboundMessage, OutboundMessage, short_string},
 };
 use crate::{
     BusError, Consumer, DeadReason, Delivery, Limits, Message, PublishOutcome, Settle, Settlement, Topology,
@@ -27,44 +28,44 @@ use crate::{
 
 /// A consumer of one queue.
 pub(super) struct QueueConsumer {
-    shared: Arc<Shared>,
+    bus: Arc<RabbitMqInner>,
     queue: Arc<str>,
-    state: State,
+    state: SubscriptionState,
     backoff: Backoff,
 }
 
-/// What is being done about a subscription is kept here, so that it goes on when a caller stops waiting and comes back.
-enum State {
-    Idle,
+/// Kept in the consumer, so that subscribing goes on when a caller drops its future and calls again.
+enum SubscriptionState {
+    Unsubscribed,
     Subscribing(BoxFuture<'static, Result<Subscription, BusError>>),
     Subscribed(Subscription),
 }
 
 struct Subscription {
     stream: lapin::Consumer,
-    ledger: Arc<Ledger>,
-    /// Nobody speaks for it any more. The stream alone does not tell: its end is one item of a queue that the speaker
-    /// reads as well, and whoever comes first has it.
-    over: CancellationToken,
+    deliveries: Arc<DeliveryTracker>,
+    /// Cancelled when the [`AckWriter`] has ended. The end of the stream does not show that: it is one item of a queue
+    /// that the writer reads as well, and only the first reader gets it.
+    writer_ended: CancellationToken,
     _dropped: DropGuard,
 }
 
 impl QueueConsumer {
-    pub fn new(shared: Arc<Shared>, queue: &str) -> Self {
-        Self { shared, queue: queue.into(), state: State::Idle, backoff: Backoff::default() }
+    pub fn new(bus: Arc<RabbitMqInner>, queue: &str) -> Self {
+        Self { bus, queue: queue.into(), state: SubscriptionState::Unsubscribed, backoff: Backoff::default() }
     }
 
     fn subscribe(&mut self) -> Result<BoxFuture<'static, Result<Subscription, BusError>>, BusError> {
-        let shared = &self.shared;
-        let subscribing = Subscribing {
-            link: shared.consuming().clone(),
+        let bus = &self.bus;
+        let subscriber = Subscriber {
+            connection: bus.consumer_connection().clone(),
             queue: Arc::clone(&self.queue),
-            held: Arc::clone(shared.held(&self.queue)?),
-            topology: Arc::clone(&shared.topology),
-            limits: shared.limits,
-            closed: shared.closed.clone(),
-            stop: shared.stop.clone(),
-            tasks: shared.tasks.clone(),
+            queue_unsettled: Arc::clone(bus.unsettled(&self.queue)?),
+            topology: Arc::clone(&bus.topology),
+            limits: bus.limits,
+            closed: bus.closed.clone(),
+            stop: bus.stop.clone(),
+            tasks: bus.tasks.clone(),
         };
         // The first attempt need not wait.
         let pause = (!self.backoff.is_first()).then(|| self.backoff.next());
@@ -72,188 +73,198 @@ impl QueueConsumer {
             if let Some(pause) = pause {
                 sleep(pause).await;
             }
-            subscribing.subscribe().await
+            subscriber.subscribe().await
         }
         .boxed())
     }
 
-    /// Nothing is awaited once a message is in hand, so a dropped future holds none.
+    /// Cancellation-safe: nothing is awaited after a message has been taken from the stream.
     async fn take(&mut self) -> Result<Delivery, BusError> {
         loop {
             match &mut self.state {
-                State::Idle => self.state = State::Subscribing(self.subscribe()?),
-                State::Subscribing(subscribing) => match subscribing.await {
+                SubscriptionState::Unsubscribed => {
+                    self.state = SubscriptionState::Subscribing(self.subscribe()?);
+                }
+                SubscriptionState::Subscribing(subscribing) => match subscribing.await {
                     Ok(subscription) => {
-                        self.state = State::Subscribed(subscription);
+                        self.state = SubscriptionState::Subscribed(subscription);
                         self.backoff.reset();
                     }
                     Err(error) => {
                         self.backoff.next();
                         let source = std::error::Error::source(&error).map(ToString::to_string);
                         tracing::warn!(queue = &*self.queue, error = ?source, "cannot consume; trying again");
-                        self.state = State::Idle;
+                        self.state = SubscriptionState::Unsubscribed;
                     }
                 },
-                State::Subscribed(subscription) => {
-                    let next = subscription.over.run_until_cancelled(subscription.stream.next()).await;
+                SubscriptionState::Subscribed(subscription) => {
+                    let next = subscription.stream.next();
+                    let next = subscription.writer_ended.run_until_cancelled(next).await;
                     if let Some(Some(Ok(delivery))) = next {
-                        subscription.ledger.hand_out(delivery.delivery_tag);
-                        let ledger = Arc::clone(&subscription.ledger);
-                        return Ok(self.delivery(delivery, ledger));
+                        subscription.deliveries.hand_out(delivery.delivery_tag);
+                        let deliveries = Arc::clone(&subscription.deliveries);
+                        return Ok(self.delivery(delivery, deliveries));
                     }
                     tracing::debug!(queue = &*self.queue, "the subscription has ended");
-                    self.state = State::Idle;
+                    self.state = SubscriptionState::Unsubscribed;
                 }
             }
         }
     }
 
-    fn delivery(&self, delivery: lapin::message::Delivery, ledger: Arc<Ledger>) -> Delivery {
+    fn delivery(&self, delivery: lapin::message::Delivery, deliveries: Arc<DeliveryTracker>) -> Delivery {
         let lapin::message::Delivery { delivery_tag, routing_key, redelivered, properties, data, .. } =
             delivery;
-        let incoming = Incoming::read(&properties, routing_key.as_str(), data);
-        let attempt = incoming.earlier.saturating_add(1);
-        let message = Arc::new(incoming.message);
-        let hold = InHand {
-            shared: Arc::clone(&self.shared),
+        let inbound = InboundMessage::read(&properties, routing_key.as_str(), data);
+        let attempt = inbound.earlier_deliveries.saturating_add(1);
+        let message = Arc::new(inbound.message);
+        let unsettled = UnsettledDelivery {
+            bus: Arc::clone(&self.bus),
             queue: Arc::clone(&self.queue),
-            ledger,
+            deliveries,
             tag: delivery_tag,
             message: Arc::clone(&message),
             attempt,
             settled: false,
         };
-        Delivery::new(message, attempt, redelivered || attempt > 1, Box::new(hold))
+        Delivery::new(message, attempt, redelivered || attempt > 1, Box::new(unsettled))
     }
 }
 
 #[async_trait]
 impl Consumer for QueueConsumer {
     async fn next(&mut self) -> Result<Option<Delivery>, BusError> {
-        let closed = self.shared.closed.clone();
+        let closed = self.bus.closed.clone();
         closed.run_until_cancelled(self.take()).await.transpose()
     }
 }
 
-/// What it takes to subscribe.
-struct Subscribing {
-    link: Link,
+/// Makes one subscription.
+struct Subscriber {
+    connection: ConnectionHandle,
     queue: Arc<str>,
-    held: Arc<AtomicUsize>,
+    queue_unsettled: Arc<AtomicUsize>,
     topology: Arc<Topology>,
     limits: Limits,
     closed: CancellationToken,
     stop: CancellationToken,
-    tasks: super::Tasks,
+    tasks: BusTasks,
 }
 
-impl Subscribing {
+impl Subscriber {
+    fn prefetch(&self) -> u16 {
+        u16::try_from(self.limits.prefetch.max(1)).unwrap_or(u16::MAX)
+    }
+
+    async fn open(&self, connection: &Connection) -> Result<(Channel, lapin::Consumer), BusError> {
+        let channel = connection.channel().await?;
+        within_deadline(channel.basic_qos(self.prefetch(), BasicQosOptions::default())).await?;
+        let options = BasicConsumeOptions::default();
+        let consuming =
+            channel.basic_consume(short_string(&self.queue)?, "".into(), options, FieldTable::default());
+        let stream = within_deadline(consuming).await?;
+        Ok((channel, stream))
+    }
+
     async fn subscribe(self) -> Result<Subscription, BusError> {
-        let live = self.link.live().await;
-        let prefetch = u16::try_from(self.limits.prefetch.max(1)).unwrap_or(u16::MAX);
-        let open = async || {
-            let channel = live.channel().await?;
-            within(channel.basic_qos(prefetch, BasicQosOptions::default())).await?;
-            let options = BasicConsumeOptions::default();
-            let consuming =
-                channel.basic_consume(short(&self.queue)?, "".into(), options, FieldTable::default());
-            let stream = within(consuming).await?;
-            Ok::<_, BusError>((channel, stream))
-        };
-        let (channel, stream) = match open().await {
+        let connection = self.connection.established().await;
+        let (channel, stream) = match self.open(&connection).await {
             Ok(opened) => opened,
-            // Somebody has deleted the queue: it is there again after this.
-            Err(_) if live.is_up() => {
-                declare(&live, &self.topology, &self.limits).await?;
-                open().await?
+            // The queue may have been deleted: declare it again.
+            Err(_) if connection.is_up() => {
+                declare(&connection, &self.topology, &self.limits).await?;
+                self.open(&connection).await?
             }
             Err(error) => return Err(error),
         };
-        // Reports must not keep the broker from sending: a quarter of what it may send is worth one.
-        let ledger = Arc::new(Ledger::new(usize::from(prefetch).div_ceil(4), self.held));
-        let (dropped, over) = (CancellationToken::new(), CancellationToken::new());
-        let speaker = Speaker {
-            live,
+        // A quarter of the prefetch per batch: waiting acknowledgements must not keep the broker from sending.
+        let batch_size = usize::from(self.prefetch()).div_ceil(4);
+        let deliveries = Arc::new(DeliveryTracker::new(batch_size, self.queue_unsettled));
+        let (dropped, writer_ended) = (CancellationToken::new(), CancellationToken::new());
+        let writer = AckWriter {
+            connection,
             channel,
             stream: stream.clone(),
-            ledger: Arc::clone(&ledger),
+            deliveries: Arc::clone(&deliveries),
+            receiving: Some(self.tasks.receiving.token()),
             dropped: dropped.clone(),
             closed: self.closed,
             stop: self.stop,
-            _over: over.clone().drop_guard(),
+            _ended: writer_ended.clone().drop_guard(),
         };
-        self.tasks.settling.spawn(speaker.speak(self.tasks.receiving.token()));
-        Ok(Subscription { stream, ledger, over, _dropped: dropped.drop_guard() })
+        self.tasks.settling.spawn(writer.run());
+        Ok(Subscription { stream, deliveries, writer_ended, _dropped: dropped.drop_guard() })
     }
 }
 
 /// One delivered message, until it is settled.
-struct InHand {
-    shared: Arc<Shared>,
+struct UnsettledDelivery {
+    bus: Arc<RabbitMqInner>,
     queue: Arc<str>,
-    ledger: Arc<Ledger>,
-    tag: Tag,
+    deliveries: Arc<DeliveryTracker>,
+    tag: DeliveryTag,
     message: Arc<Message>,
     attempt: u32,
     settled: bool,
 }
 
-impl InHand {
-    fn enter(&mut self, verdict: Verdict) -> Result<(), Trouble> {
+impl UnsettledDelivery {
+    fn settle_as(&mut self, acknowledgement: Acknowledgement) -> Result<(), BrokerError> {
         self.settled = true;
-        self.ledger.settle(self.tag, verdict)
+        self.deliveries.settle(self.tag, acknowledgement)
     }
 
-    /// A delivery that was the last one allowed goes to the dead letters. The broker would see to it itself, but
-    /// versions differ in what they count.
-    fn give_back(&mut self) -> Result<(), Trouble> {
-        if self.attempt < self.shared.limits.max_deliveries.max(1) {
-            return self.enter(Verdict::Requeue);
+    /// Requeues the message, or makes it a dead letter when this was its last delivery. The broker enforces the limit
+    /// as well, but its versions count differently.
+    fn requeue(&mut self) -> Result<(), BrokerError> {
+        if self.attempt < self.bus.limits.max_deliveries.max(1) {
+            return self.settle_as(Acknowledgement::Requeue);
         }
         tracing::warn!(
             queue = &*self.queue,
             deliveries = self.attempt,
             "a message was delivered too often and is now a dead letter"
         );
-        self.enter(Verdict::Bury)
+        self.settle_as(Acknowledgement::DeadLetter)
     }
 
-    /// The dead letter is confirmed before the message leaves its queue: there may then be two, but never none.
-    async fn bury(&mut self, reason: String) -> Result<(), BusError> {
-        let spec = self.shared.topology.queues.get(&*self.queue);
-        let dead_queue = spec.map(|spec| spec.dead_letter_queue.as_str()).unwrap_or_default();
-        let death = Death {
+    /// The dead letter is confirmed before the message leaves its queue: a crash may duplicate it, but never loses it.
+    async fn dead_letter(&mut self, reason: String) -> Result<(), BusError> {
+        let spec = self.bus.topology.queues.get(&*self.queue);
+        let dead_letter_queue = spec.map(|spec| spec.dead_letter_queue.as_str()).unwrap_or_default();
+        let record = DeadLetterRecord {
             queue: self.queue.to_string(),
             reason: DeadReason::Refused(reason),
             deliveries: self.attempt,
         };
-        let outgoing = Outgoing::dead(&self.message, &death, dead_queue)?;
-        match self.shared.put(outgoing).await? {
-            PublishOutcome::Confirmed => Ok(self.enter(Verdict::Done)?),
-            PublishOutcome::Unroutable => Err(Trouble::NotBuried("its queue is missing").into()),
-            PublishOutcome::Full => Err(Trouble::NotBuried("its queue is full").into()),
-            PublishOutcome::Rejected => Err(Trouble::NotBuried("the broker refused it").into()),
+        let message = OutboundMessage::to_dead_letters(&self.message, &record, dead_letter_queue)?;
+        let failed = |why| Err(BrokerError::DeadLetterNotPublished(why).into());
+        match self.bus.publish_to_queue(message).await? {
+            PublishOutcome::Confirmed => Ok(self.settle_as(Acknowledgement::Ack)?),
+            PublishOutcome::Unroutable => failed("its queue is missing"),
+            PublishOutcome::Full => failed("its queue is full"),
+            PublishOutcome::Rejected => failed("the broker refused it"),
         }
     }
 }
 
 #[async_trait]
-impl Settle for InHand {
+impl Settle for UnsettledDelivery {
     async fn settle(mut self: Box<Self>, settlement: Settlement) -> Result<(), BusError> {
         match settlement {
-            Settlement::Done => self.enter(Verdict::Done)?,
-            Settlement::Requeue => self.give_back()?,
-            Settlement::DeadLetter(reason) => self.bury(reason).await?,
+            Settlement::Acknowledge => self.settle_as(Acknowledgement::Ack)?,
+            Settlement::Requeue => self.requeue()?,
+            Settlement::DeadLetter(reason) => self.dead_letter(reason).await?,
         }
         Ok(())
     }
 }
 
-impl Drop for InHand {
+impl Drop for UnsettledDelivery {
     fn drop(&mut self) {
         if !self.settled {
-            // Without a channel the broker gives it back by itself.
-            let _ = self.give_back();
+            // Fails when the channel is gone; the broker has requeued the message then.
+            let _ = self.requeue();
         }
     }
 }

@@ -1,4 +1,4 @@
-//! Declares the topology: the only place that says what a queue is to the broker.
+//! Declares the exchange and the queues with their arguments, and accepts queues that exist with other bounds.
 
 use lapin::{
     Channel, ErrorKind, ExchangeKind,
@@ -7,18 +7,18 @@ use lapin::{
 };
 
 use super::{
-    link::Live,
-    trouble::{Trouble, within},
-    wire::short,
+    broker_error::{BrokerError, within_deadline},
+    connection::Connection,
+    wire::short_string,
 };
 use crate::{BusError, Limits, QueueSpec, Topology};
 
-const CAPACITY: &str = "x-max-length";
+const MAX_LENGTH: &str = "x-max-length";
 const DELIVERY_LIMIT: &str = "x-delivery-limit";
 
-/// Arguments that only bound something. A queue that has others is used as it is: its arguments cannot be changed, and
-/// a changed setting must not keep a service from starting.
-const BOUNDS: [&str; 2] = [CAPACITY, DELIVERY_LIMIT];
+/// Arguments that only bound a queue. A queue that exists with other bounds is used as it is: the arguments of a queue
+/// cannot be changed, and a changed setting must not keep a service from starting.
+const BOUNDS: [&str; 2] = [MAX_LENGTH, DELIVERY_LIMIT];
 
 const PRECONDITION_FAILED: u16 = 406;
 
@@ -26,13 +26,17 @@ const PRECONDITION_FAILED: u16 = 406;
 ///
 /// - Every queue is a quorum queue. A full one refuses publishers; it drops nothing.
 /// - Dead-lettering is at least once: the broker keeps a message until the dead-letter queue has confirmed it.
-/// - The delivery limit counts deliveries after the first. Dead letters have none to speak of (since 4.0 a queue without
-///   one has 20, and looking at dead letters delivers them).
-pub(super) async fn declare(live: &Live, topology: &Topology, limits: &Limits) -> Result<(), BusError> {
-    let mut channel = live.channel().await?;
+/// - The delivery limit counts deliveries after the first. Dead-letter queues have the largest limit: since 4.0 a queue
+///   without one has a limit of 20, and each scan of the dead letters delivers them.
+pub(super) async fn declare(
+    connection: &Connection,
+    topology: &Topology,
+    limits: &Limits,
+) -> Result<(), BusError> {
+    let mut channel = connection.channel().await?;
     let durable = ExchangeDeclareOptions { durable: true, ..ExchangeDeclareOptions::default() };
-    let exchange = short(&topology.exchange)?;
-    let declared = within(channel.exchange_declare(
+    let exchange = short_string(&topology.exchange)?;
+    let declared = within_deadline(channel.exchange_declare(
         exchange.clone(),
         ExchangeKind::Topic,
         durable,
@@ -40,42 +44,42 @@ pub(super) async fn declare(live: &Live, topology: &Topology, limits: &Limits) -
     ));
     declared.await.map_err(|error| conflict("exchange", &topology.exchange, error))?;
     for (name, spec) in &topology.queues {
-        queue(live, &mut channel, &spec.dead_letter_queue, dead_arguments()).await?;
-        queue(live, &mut channel, name, work_arguments(spec, limits)).await?;
+        declare_queue(connection, &mut channel, &spec.dead_letter_queue, dead_letter_arguments()).await?;
+        declare_queue(connection, &mut channel, name, queue_arguments(spec, limits)).await?;
         for binding in &spec.bindings {
             let bound = channel.queue_bind(
-                short(name)?,
+                short_string(name)?,
                 exchange.clone(),
-                short(binding.as_str())?,
+                short_string(binding.as_str())?,
                 QueueBindOptions::default(),
                 FieldTable::default(),
             );
-            within(bound).await?;
+            within_deadline(bound).await?;
         }
     }
-    let _ = within(channel.close(200, "OK".into())).await;
+    let _ = within_deadline(channel.close(200, "OK".into())).await;
     Ok(())
 }
 
-fn dead_arguments() -> FieldTable {
-    table([("x-queue-type", words("quorum")), (DELIVERY_LIMIT, AMQPValue::LongInt(i32::MAX))])
+fn dead_letter_arguments() -> FieldTable {
+    table([("x-queue-type", long_string("quorum")), (DELIVERY_LIMIT, AMQPValue::LongInt(i32::MAX))])
 }
 
-fn work_arguments(spec: &QueueSpec, limits: &Limits) -> FieldTable {
-    let after_the_first = limits.max_deliveries.max(1) - 1;
+fn queue_arguments(spec: &QueueSpec, limits: &Limits) -> FieldTable {
+    let redeliveries = limits.max_deliveries.max(1) - 1;
     let bound = |count: usize| AMQPValue::LongInt(i32::try_from(count).unwrap_or(i32::MAX));
     table([
-        ("x-queue-type", words("quorum")),
-        ("x-overflow", words("reject-publish")),
-        ("x-dead-letter-exchange", words("")),
-        ("x-dead-letter-routing-key", words(&spec.dead_letter_queue)),
-        ("x-dead-letter-strategy", words("at-least-once")),
-        (CAPACITY, bound(limits.capacity.max(1))),
-        (DELIVERY_LIMIT, bound(usize::try_from(after_the_first).unwrap_or(usize::MAX))),
+        ("x-queue-type", long_string("quorum")),
+        ("x-overflow", long_string("reject-publish")),
+        ("x-dead-letter-exchange", long_string("")),
+        ("x-dead-letter-routing-key", long_string(&spec.dead_letter_queue)),
+        ("x-dead-letter-strategy", long_string("at-least-once")),
+        (MAX_LENGTH, bound(limits.capacity.max(1))),
+        (DELIVERY_LIMIT, bound(usize::try_from(redeliveries).unwrap_or(usize::MAX))),
     ])
 }
 
-fn words(text: &str) -> AMQPValue {
+fn long_string(text: &str) -> AMQPValue {
     AMQPValue::LongString(text.into())
 }
 
@@ -87,43 +91,42 @@ fn table<const N: usize>(entries: [(&'static str, AMQPValue); N]) -> FieldTable 
     table
 }
 
-/// Declares one queue. Where an existing one has other bounds, those are taken over, and what else it has is still
-/// compared.
-async fn queue(
-    live: &Live,
+/// Declares one queue. If it exists with other bounds, those are adopted and its other arguments are still compared.
+async fn declare_queue(
+    connection: &Connection,
     channel: &mut Channel,
     name: &str,
     mut arguments: FieldTable,
 ) -> Result<(), BusError> {
     for _ in 0..=BOUNDS.len() {
         let declaring =
-            channel.queue_declare(short(name)?, QueueDeclareOptions::durable(), arguments.clone());
-        let Err(error) = within(declaring).await else { return Ok(()) };
-        let difference = refusal(&error).and_then(|text| Difference::read(&text));
-        let Some(difference) = difference.filter(|found| BOUNDS.contains(&&*found.argument)) else {
+            channel.queue_declare(short_string(name)?, QueueDeclareOptions::durable(), arguments.clone());
+        let Err(error) = within_deadline(declaring).await else { return Ok(()) };
+        let mismatch = refusal(&error).and_then(|text| ArgumentMismatch::parse(&text));
+        let Some(mismatch) = mismatch.filter(|found| BOUNDS.contains(&&*found.argument)) else {
             return Err(conflict("queue", name, error));
         };
-        let current = match difference.current {
-            Current::Number(number) => Some(number),
-            Current::Nothing => None,
-            Current::Other => return Err(conflict("queue", name, error)),
+        let current = match mismatch.current {
+            CurrentValue::Number(number) => Some(number),
+            CurrentValue::Absent => None,
+            CurrentValue::Other => return Err(conflict("queue", name, error)),
         };
         tracing::warn!(
             queue = name,
-            argument = difference.argument,
+            argument = mismatch.argument,
             ?current,
             "the queue exists with another bound, which stays in force; to change it, delete the queue when it is empty"
         );
         let mut others = arguments.inner().clone();
-        others.remove(&*difference.argument);
+        others.remove(&*mismatch.argument);
         if let Some(current) = current {
-            others.insert(short(&difference.argument)?, AMQPValue::LongLongInt(current));
+            others.insert(short_string(&mismatch.argument)?, AMQPValue::LongLongInt(current));
         }
         arguments = others.into();
-        // The refusal has closed the channel.
-        *channel = live.channel().await?;
+        // A refused declaration closes the channel (AMQP 0-9-1, channel exception).
+        *channel = connection.channel().await?;
     }
-    Err(Trouble::Conflict {
+    Err(BrokerError::Conflict {
         kind: "queue",
         name: name.to_owned(),
         detail: "its bounds keep changing".to_owned(),
@@ -131,7 +134,7 @@ async fn queue(
     .into())
 }
 
-/// What the broker said when it would not declare something because it exists and differs.
+/// The broker's reply text, if it refused a declaration because the entity exists with other arguments.
 fn refusal(error: &BusError) -> Option<String> {
     let BusError::Unavailable(source) = error else { return None };
     match source.downcast_ref::<lapin::Error>()?.kind() {
@@ -144,36 +147,36 @@ fn refusal(error: &BusError) -> Option<String> {
 
 fn conflict(kind: &'static str, name: &str, error: BusError) -> BusError {
     match refusal(&error) {
-        Some(detail) => Trouble::Conflict { kind, name: name.to_owned(), detail }.into(),
+        Some(detail) => BrokerError::Conflict { kind, name: name.to_owned(), detail }.into(),
         None => error,
     }
 }
 
-/// One argument that differs, as the broker tells it, in words that vary with its version:
+/// One argument that differs, parsed from the broker's reply text, whose wording varies with its version:
 /// `inequivalent arg 'x-max-length' for queue 'q' in vhost '/': received '1' but current is '2'`, or
 /// `… received the value '1' of type 'long' but current is the value '2' of type 'long'`, or `… but current is none`.
 #[derive(Debug, PartialEq, Eq)]
-struct Difference {
+struct ArgumentMismatch {
     argument: String,
-    current: Current,
+    current: CurrentValue,
 }
 
-/// What the existing queue has.
+/// The argument's value in the existing queue.
 #[derive(Debug, PartialEq, Eq)]
-enum Current {
+enum CurrentValue {
     Number(i64),
-    Nothing,
+    Absent,
     Other,
 }
 
-impl Difference {
-    fn read(text: &str) -> Option<Self> {
+impl ArgumentMismatch {
+    fn parse(text: &str) -> Option<Self> {
         let (argument, _) = text.split_once("inequivalent arg '")?.1.split_once('\'')?;
         let (_, current) = text.split_once("but current is ")?;
         let current = match current.split('\'').nth(1).map(str::parse) {
-            Some(Ok(number)) => Current::Number(number),
-            None if current.starts_with("none") => Current::Nothing,
-            Some(Err(_)) | None => Current::Other,
+            Some(Ok(number)) => CurrentValue::Number(number),
+            None if current.starts_with("none") => CurrentValue::Absent,
+            Some(Err(_)) | None => CurrentValue::Other,
         };
         Some(Self { argument: argument.to_owned(), current })
     }
@@ -184,21 +187,25 @@ mod tests {
     use super::*;
 
     #[test]
-    fn differences_are_read_out_of_refusals() {
+    fn parses_mismatches_from_reply_texts() {
         let about =
             "PRECONDITION_FAILED - inequivalent arg 'x-max-length' for queue 'q' in vhost '/': received";
         for (tail, current) in [
-            ("'7' but current is '5'", Current::Number(5)),
+            ("'7' but current is '5'", CurrentValue::Number(5)),
             (
                 "the value '7' of type 'signedint' but current is the value '5' of type 'long'",
-                Current::Number(5),
+                CurrentValue::Number(5),
             ),
-            ("the value '7' of type 'signedint' but current is none", Current::Nothing),
-            ("none but current is the value 'x' of type 'longstr'", Current::Other),
+            ("the value '7' of type 'signedint' but current is none", CurrentValue::Absent),
+            ("none but current is the value 'x' of type 'longstr'", CurrentValue::Other),
         ] {
-            let read = Difference::read(&format!("{about} {tail}"));
-            assert_eq!(read, Some(Difference { argument: "x-max-length".to_owned(), current }), "{tail}");
+            let read = ArgumentMismatch::parse(&format!("{about} {tail}"));
+            assert_eq!(
+                read,
+                Some(ArgumentMismatch { argument: "x-max-length".to_owned(), current }),
+                "{tail}"
+            );
         }
-        assert_eq!(Difference::read("PRECONDITION_FAILED - something else"), None);
+        assert_eq!(ArgumentMismatch::parse("PRECONDITION_FAILED - something else"), None);
     }
 }

@@ -1,7 +1,7 @@
-//! Publishes: one task on one channel, a window of messages at a time, each confirmed before the next window.
+//! Publishes: one task on one channel sends a window of messages at a time and awaits all confirms of it.
 //!
-//! Only when every message of a window has its confirm is it known which of them came back as unroutable: a returned
-//! message and the confirm it belongs to are two things on the wire, and one confirm may stand for many messages.
+//! Returned messages are known only when every message of a window is confirmed: `basic.return` and the confirm that
+//! belongs to it are separate frames, and one confirm may cover many messages.
 
 use std::{collections::HashSet, pin::Pin, sync::Arc, time::Duration};
 
@@ -20,92 +20,92 @@ use tokio::{
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use super::{
-    Shared,
+    RabbitMqInner,
+    broker_error::{BrokerError, within_deadline},
+    connection::{Connection, ConnectionHandle},
     declare::declare,
-    desk::{Answer, Desk, Job, Slip, Verdict},
-    link::{Link, Live},
-    trouble::{Trouble, within},
-    wire::Outgoing,
+    publish_queue::{Confirm, InFlightId, PublishQueue, PublishRequest, PublishResult},
+    wire::OutboundMessage,
 };
-use crate::metrics::{Destination, Publishing};
+use crate::metrics::{Destination, PublishRecorder};
 use crate::{BusError, Limits, Message, PublishOutcome, Publisher, Topology};
 
-/// How many messages are under way at a time.
+/// How many messages are in flight at a time.
 const WINDOW: usize = 512;
-/// How many calls wait to be taken in.
-const WAITING: usize = 256;
-/// The clerk answers at the deadline; a caller gives it this much longer.
+/// How many calls wait until the task accepts them.
+const WAITING_CALLS: usize = 256;
+/// The task answers at the deadline; a caller waits this much longer for it.
 const GRACE: Duration = Duration::from_millis(200);
-/// How long a channel that gave no confirms may take to close.
-const CLOSE: Duration = Duration::from_secs(1);
-/// How often at most the topology is declared again because a message found no queue.
-const REDECLARE: Duration = Duration::from_secs(1);
-/// The pause after a channel could not be had.
-const PAUSE: Duration = Duration::from_millis(100);
+/// How long a channel that sent no confirms may take to close.
+const CHANNEL_CLOSE_TIMEOUT: Duration = Duration::from_secs(1);
+/// The shortest interval between two declarations of the topology after a message found no queue.
+const REDECLARE_INTERVAL: Duration = Duration::from_secs(1);
+/// The pause after a channel could not be opened.
+const OPEN_RETRY_PAUSE: Duration = Duration::from_millis(100);
 
-/// A hold on the task that publishes.
+/// Sends calls to the task that publishes.
 #[derive(Clone)]
-pub(super) struct Clerk {
-    jobs: mpsc::Sender<Job>,
-    deadline: Duration,
+pub(super) struct PublisherHandle {
+    requests: mpsc::Sender<PublishRequest>,
+    publish_deadline: Duration,
 }
 
-impl Clerk {
+impl PublisherHandle {
     pub fn start(
-        link: Link,
+        connection: ConnectionHandle,
         topology: Arc<Topology>,
         limits: Limits,
         stop: &CancellationToken,
         tasks: &TaskTracker,
     ) -> Self {
-        let (jobs, incoming) = mpsc::channel(WAITING);
-        let office = Office {
-            link,
+        let (requests, incoming) = mpsc::channel(WAITING_CALLS);
+        let task = PublisherTask {
+            connection,
             topology,
             limits,
             incoming,
-            desk: Desk::default(),
-            session: None,
+            queue: PublishQueue::default(),
+            channel: None,
             redeclare: Redeclare::NotNeeded,
             last_declared: None,
         };
         let stop = stop.clone();
         tasks.spawn(async move {
-            stop.run_until_cancelled(office.work()).await;
+            stop.run_until_cancelled(task.run()).await;
         });
-        Self { jobs, deadline: limits.publish_deadline }
+        Self { requests, publish_deadline: limits.publish_deadline }
     }
 
-    /// Sends these and waits for the outcomes, up to the deadline.
-    pub async fn send(&self, messages: Vec<Outgoing>) -> Answer {
+    /// Sends these messages and waits for their outcomes, up to the deadline.
+    pub async fn send(&self, messages: Vec<OutboundMessage>) -> PublishResult {
         if messages.is_empty() {
             return Ok(Vec::new());
         }
-        let deadline = Instant::now() + self.deadline;
-        let (reply, answer) = oneshot::channel();
+        let deadline = Instant::now() + self.publish_deadline;
+        let (reply, result) = oneshot::channel();
         let sent = async {
-            let job = Job { messages, deadline, reply };
-            self.jobs.send(job).await.map_err(|_| BusError::Closed)?;
-            answer.await.map_err(|_| BusError::Closed)?
+            let request = PublishRequest { messages, deadline, reply };
+            self.requests.send(request).await.map_err(|_| BusError::Closed)?;
+            result.await.map_err(|_| BusError::Closed)?
         };
-        timeout_at(deadline + GRACE, sent).await.unwrap_or_else(|_| Err(Trouble::NotConnected.into()))
+        timeout_at(deadline + GRACE, sent).await.unwrap_or_else(|_| Err(BrokerError::NotConnected.into()))
     }
 }
 
 #[async_trait]
-impl Publisher for Shared {
-    async fn publish(&self, messages: Vec<Message>) -> Answer {
-        let outgoing = |message: &Message| {
-            let expected = self.topology.route(&message.routing_key).next().is_some();
-            Outgoing::news(message, &self.topology.exchange, expected)
+impl Publisher for RabbitMqInner {
+    async fn publish(&self, messages: Vec<Message>) -> PublishResult {
+        let outbound = |message: &Message| {
+            let has_queue = self.topology.route(&message.routing_key).next().is_some();
+            OutboundMessage::to_exchange(message, &self.topology.exchange, has_queue)
         };
         let to = messages.iter().map(|message| Destination::of(&self.topology, &message.routing_key));
-        let publishing = Publishing::begin(&self.told, to);
-        let answer = async {
-            let messages = messages.iter().map(outgoing).collect::<Result<_, _>>()?;
-            self.unless_closed(self.clerk.send(messages)).await?
+        let recorder = PublishRecorder::start(&self.metrics, to);
+        let result = async {
+            let messages = messages.iter().map(outbound).collect::<Result<_, _>>()?;
+            self.unless_closed(self.publisher.send(messages)).await?
         };
-        publishing.end(answer.await)
+        recorder.record(result.await)
     }
 
     fn system(&self) -> &'static str {
@@ -113,14 +113,17 @@ impl Publisher for Shared {
     }
 }
 
-impl Shared {
-    /// Puts one message straight into a queue, also while the bus is being closed: what is in hand can still be
-    /// settled.
-    pub(super) async fn put(&self, outgoing: Outgoing) -> Result<PublishOutcome, BusError> {
-        let to = Destination::of_queue(&self.topology, outgoing.routing_key.as_str());
-        let publishing = Publishing::begin(&self.told, std::iter::once(to));
-        let outcomes = publishing.end(self.clerk.send(vec![outgoing]).await)?;
-        outcomes.first().copied().ok_or_else(|| Trouble::Silent.into())
+impl RabbitMqInner {
+    /// Publishes one message to a queue by name. Works while the bus is being closed, because deliveries can still be
+    /// settled then.
+    pub(super) async fn publish_to_queue(
+        &self,
+        message: OutboundMessage,
+    ) -> Result<PublishOutcome, BusError> {
+        let to = Destination::of_queue(&self.topology, message.routing_key.as_str());
+        let recorder = PublishRecorder::start(&self.metrics, std::iter::once(to));
+        let outcomes = recorder.record(self.publisher.send(vec![message]).await)?;
+        outcomes.first().copied().ok_or_else(|| BrokerError::Timeout.into())
     }
 }
 
@@ -130,61 +133,70 @@ enum Redeclare {
     Needed,
 }
 
-/// A channel to publish on.
-struct Session {
-    live: Arc<Live>,
+/// A channel in confirm mode, and the connection it belongs to.
+struct PublishChannel {
+    connection: Arc<Connection>,
     channel: Channel,
 }
 
-impl Session {
+impl PublishChannel {
     fn is_open(&self) -> bool {
-        self.live.is_up() && self.channel.status().connected()
+        self.connection.is_up() && self.channel.status().connected()
     }
 }
 
-struct Office {
-    link: Link,
+/// Whether messages can be sent now.
+enum Readiness {
+    Ready,
+    /// The broker takes no messages on this connection (`connection.blocked`).
+    Blocked(Arc<Connection>),
+    /// The channel has to be opened, or the topology has to be declared.
+    NotOpen,
+}
+
+struct PublisherTask {
+    connection: ConnectionHandle,
     topology: Arc<Topology>,
     limits: Limits,
-    incoming: mpsc::Receiver<Job>,
-    desk: Desk,
-    session: Option<Session>,
+    incoming: mpsc::Receiver<PublishRequest>,
+    queue: PublishQueue,
+    channel: Option<PublishChannel>,
     redeclare: Redeclare,
     last_declared: Option<Instant>,
 }
 
-/// For ever, if there is no such time.
-async fn at(time: Option<Instant>) {
+/// Sleeps until this time; for ever when there is none.
+async fn sleep_until_some(time: Option<Instant>) {
     match time {
         Some(time) => sleep_until(time).await,
         None => std::future::pending().await,
     }
 }
 
-impl Office {
-    /// Until nobody is left who could ask for anything.
-    async fn work(mut self) {
+impl PublisherTask {
+    /// Publishes until every handle is dropped.
+    async fn run(mut self) {
         loop {
-            while let Ok(job) = self.incoming.try_recv() {
-                self.desk.take_in(job, Instant::now());
+            while let Ok(request) = self.incoming.try_recv() {
+                self.queue.push(request, Instant::now());
             }
             self.expire();
-            if !self.desk.is_ready(Instant::now()) {
+            if !self.queue.is_ready(Instant::now()) {
                 tokio::select! {
-                    job = self.incoming.recv() => match job {
-                        Some(job) => self.desk.take_in(job, Instant::now()),
+                    request = self.incoming.recv() => match request {
+                        Some(request) => self.queue.push(request, Instant::now()),
                         None => return,
                     },
-                    () = at(self.desk.next_event()) => {}
+                    () = sleep_until_some(self.queue.next_event()) => {}
                 }
                 continue;
             }
-            let deadline = self.desk.next_deadline();
+            let deadline = self.queue.next_deadline();
             tokio::select! {
-                () = self.prepare() => {}
-                () = at(deadline) => continue,
+                () = self.until_ready() => {}
+                () = sleep_until_some(deadline) => continue,
             }
-            let window = self.desk.window(WINDOW, Instant::now());
+            let window = self.queue.next_window(WINDOW, Instant::now());
             if !window.is_empty() {
                 self.send(&window).await;
             }
@@ -192,161 +204,163 @@ impl Office {
     }
 
     fn expire(&mut self) {
-        let live = self.session.as_ref().map(|session| &session.live);
-        self.desk.expire(Instant::now(), || live.map_or(Trouble::NotConnected, |live| live.refusal()));
+        let connection = self.channel.as_ref().map(|channel| &channel.connection);
+        self.queue.expire(Instant::now(), || {
+            connection.map_or(BrokerError::NotConnected, |connection| connection.timeout_error())
+        });
     }
 
-    /// Comes back when there is a channel on which messages can be sent now. May be given up at any point.
-    async fn prepare(&mut self) {
+    /// Waits until there is a channel on which messages can be sent now. Cancellation-safe.
+    async fn until_ready(&mut self) {
         loop {
-            if let Some(session) = self.session.as_ref().filter(|session| session.is_open()) {
-                if session.live.is_blocked() {
-                    tokio::select! {
-                        () = session.live.unblocked() => {}
-                        () = session.live.gone() => {}
+            match self.readiness() {
+                Readiness::Ready => return,
+                Readiness::Blocked(connection) => connection.unblocked_or_lost().await,
+                Readiness::NotOpen => {
+                    let connection = self.connection.established().await;
+                    if let Err(error) = self.open(connection).await {
+                        tracing::debug!(?error, "no channel to publish on");
+                        tokio::time::sleep(OPEN_RETRY_PAUSE).await;
                     }
-                    continue;
                 }
-                if self.redeclare == Redeclare::NotNeeded {
-                    return;
-                }
-            }
-            let live = self.link.live().await;
-            if let Err(error) = self.open(live).await {
-                tracing::debug!(?error, "no channel to publish on");
-                tokio::time::sleep(PAUSE).await;
             }
         }
     }
 
-    async fn open(&mut self, live: Arc<Live>) -> Result<(), BusError> {
-        if self.redeclare == Redeclare::Needed {
-            if let Some(last) = self.last_declared {
-                sleep_until(last + REDECLARE).await;
+    fn readiness(&self) -> Readiness {
+        match self.channel.as_ref().filter(|channel| channel.is_open()) {
+            Some(channel) if channel.connection.is_blocked() => {
+                Readiness::Blocked(Arc::clone(&channel.connection))
             }
-            self.last_declared = Some(Instant::now());
-            declare(&live, &self.topology, &self.limits).await?;
-            self.redeclare = Redeclare::NotNeeded;
+            Some(_) if self.redeclare == Redeclare::NotNeeded => Readiness::Ready,
+            Some(_) | None => Readiness::NotOpen,
         }
-        if self.session.as_ref().is_none_or(|session| !session.is_open()) {
-            let channel = live.channel().await?;
-            within(channel.confirm_select(ConfirmSelectOptions::default())).await?;
-            self.session = Some(Session { live, channel });
+    }
+
+    async fn open(&mut self, connection: Arc<Connection>) -> Result<(), BusError> {
+        if self.redeclare == Redeclare::Needed {
+            self.declare_again(&connection).await?;
+        }
+        if self.channel.as_ref().is_none_or(|channel| !channel.is_open()) {
+            let channel = connection.channel().await?;
+            within_deadline(channel.confirm_select(ConfirmSelectOptions::default())).await?;
+            self.channel = Some(PublishChannel { connection, channel });
         }
         Ok(())
     }
 
-    /// Sends a window and waits for its confirms, for as long as anybody does. Callers are answered at their deadlines
-    /// meanwhile, and new ones are taken in.
-    async fn send(&mut self, window: &[Slip]) {
-        let Some(session) = &self.session else { return };
-        let (live, channel) = (Arc::clone(&session.live), session.channel.clone());
-        let messages: Vec<Parcel> =
-            window.iter().filter_map(|slip| self.desk.message(*slip)).map(Parcel::of).collect();
+    async fn declare_again(&mut self, connection: &Connection) -> Result<(), BusError> {
+        if let Some(last) = self.last_declared {
+            sleep_until(last + REDECLARE_INTERVAL).await;
+        }
+        self.last_declared = Some(Instant::now());
+        declare(connection, &self.topology, &self.limits).await?;
+        self.redeclare = Redeclare::NotNeeded;
+        Ok(())
+    }
+
+    /// Sends a window and waits for its confirms, as long as a caller waits for one of them. Meanwhile, callers are
+    /// answered at their deadlines and new calls are accepted.
+    async fn send(&mut self, window: &[InFlightId]) {
+        let Some(open) = &self.channel else { return };
+        let (connection, channel) = (Arc::clone(&open.connection), open.channel.clone());
+        let messages: Vec<OutboundMessage> =
+            window.iter().filter_map(|id| self.queue.message(*id)).cloned().collect();
         let mut confirms = std::pin::pin!(publish_window(&channel, messages));
         loop {
             tokio::select! {
-                verdicts = &mut confirms => {
-                    self.book(window, &verdicts, &live);
+                confirms = &mut confirms => {
+                    self.record_confirms(window, &confirms, &connection);
                     return;
                 }
-                Some(job) = self.incoming.recv() => self.desk.take_in(job, Instant::now()),
-                () = at(self.desk.next_deadline()) => self.expire(),
+                Some(request) = self.incoming.recv() => self.queue.push(request, Instant::now()),
+                () = sleep_until_some(self.queue.next_deadline()) => self.expire(),
             }
-            // While the broker is blocked it cannot even be told that a channel is to be closed.
-            if !self.desk.awaits(window) && !live.is_blocked() {
+            // A broker that blocks the connection does not even read that a channel is to be closed.
+            if !self.queue.awaits(window) && !connection.is_blocked() {
                 break;
             }
         }
-        // No confirms in all that time: whatever the channel is good for, it is not publishing.
-        self.session = None;
-        if !matches!(timeout(CLOSE, channel.close(200, "OK".into())).await, Ok(Ok(()))) {
-            live.condemn();
+        // No confirms came up to the deadline: the channel is of no use for publishing.
+        self.channel = None;
+        let closed = timeout(CHANNEL_CLOSE_TIMEOUT, channel.close(200, "OK".into())).await;
+        if !matches!(closed, Ok(Ok(()))) {
+            connection.mark_broken();
         }
     }
 
-    fn book(&mut self, window: &[Slip], verdicts: &[Verdict], live: &Live) {
-        let missing = |(slip, verdict): (&Slip, &Verdict)| {
-            *verdict == Verdict::Returned && self.desk.message(*slip).is_some_and(|message| message.expected)
+    fn record_confirms(&mut self, window: &[InFlightId], confirms: &[Confirm], connection: &Connection) {
+        let is_missing = |(id, confirm): (&InFlightId, &Confirm)| {
+            *confirm == Confirm::Returned && self.queue.message(*id).is_some_and(|message| message.has_queue)
         };
-        let queue_missing = window.iter().zip(verdicts).any(missing);
-        // A channel that fails on a connection that does not: perhaps the exchange is not there.
-        let exchange_missing = verdicts.contains(&Verdict::Lost) && live.is_up();
+        let queue_missing = window.iter().zip(confirms).any(is_missing);
+        let channel_lost = confirms.contains(&Confirm::Lost);
+        // A channel that fails while its connection is up: the exchange may be missing.
+        let exchange_missing = channel_lost && connection.is_up();
         if queue_missing || exchange_missing {
             self.redeclare = Redeclare::Needed;
         }
-        if verdicts.contains(&Verdict::Lost) {
-            self.session = None;
+        if channel_lost {
+            self.channel = None;
         }
-        self.desk.book(window, verdicts, Instant::now());
+        self.queue.record_confirms(window, confirms, Instant::now());
     }
 }
 
-/// What is needed of a message while its window is under way.
-struct Parcel {
-    exchange: ShortString,
-    routing_key: ShortString,
-    options: BasicPublishOptions,
-    properties: lapin::BasicProperties,
-    body: Arc<[u8]>,
-    identity: (String, String),
-}
-
-impl Parcel {
-    fn of(outgoing: &Outgoing) -> Self {
-        let (key, id) = outgoing.identity();
-        Self {
-            exchange: outgoing.exchange.clone(),
-            routing_key: outgoing.routing_key.clone(),
-            options: BasicPublishOptions { mandatory: outgoing.mandatory, ..BasicPublishOptions::default() },
-            properties: outgoing.properties.clone(),
-            body: Arc::clone(&outgoing.body),
-            identity: (key.to_owned(), id.to_owned()),
-        }
-    }
-}
-
-/// One verdict for each message. A message is handed to the library when its future is first polled, so polling them
-/// once in order sends them in order without waiting for the socket in between.
-async fn publish_window(channel: &Channel, parcels: Vec<Parcel>) -> Vec<Verdict> {
-    let publish = |parcel: &Parcel| {
-        let Parcel { exchange, routing_key, options, properties, body, .. } = parcel;
-        let sending = (exchange.clone(), routing_key.clone(), *options, properties.clone(), Arc::clone(body));
-        async move {
-            let (exchange, routing_key, options, properties, body) = sending;
-            channel.basic_publish(exchange, routing_key, options, &body, properties).await?.await
-        }
-    };
-    let mut under_way: Vec<Pin<Box<MaybeDone<_>>>> = Vec::with_capacity(parcels.len());
-    for parcel in &parcels {
-        let mut sending = Box::pin(maybe_done(publish(parcel)));
+/// One confirm for each message. The library queues a message when its future is first polled, so polling each future
+/// once, in order, sends them in order without waiting for the socket in between.
+async fn publish_window(channel: &Channel, messages: Vec<OutboundMessage>) -> Vec<Confirm> {
+    let mut in_flight: Vec<Pin<Box<MaybeDone<_>>>> = Vec::with_capacity(messages.len());
+    for message in &messages {
+        let mut sending = Box::pin(maybe_done(publish(channel, message.clone())));
         let _ = futures::poll!(&mut sending);
-        under_way.push(sending);
+        in_flight.push(sending);
     }
     let mut returned = HashSet::new();
-    let mut verdicts = Vec::with_capacity(parcels.len());
-    for mut sent in under_way {
+    let mut confirms = Vec::with_capacity(messages.len());
+    for mut sent in in_flight {
         sent.as_mut().await;
-        let confirmation = sent.as_mut().take_output();
-        let (verdict, message) = match confirmation {
-            Some(Ok(Confirmation::Ack(message))) => (Verdict::Taken, message),
-            Some(Ok(Confirmation::Nack(message))) => (Verdict::Refused, message),
-            Some(Ok(Confirmation::NotRequested) | Err(_)) | None => (Verdict::Lost, None),
+        let (confirm, message) = match sent.as_mut().take_output() {
+            Some(Ok(Confirmation::Ack(message))) => (Confirm::Ack, message),
+            Some(Ok(Confirmation::Nack(message))) => (Confirm::Nack, message),
+            Some(Ok(Confirmation::NotRequested) | Err(_)) | None => (Confirm::Lost, None),
         };
-        verdicts.push(verdict);
+        confirms.push(confirm);
         returned.extend(message.as_ref().map(identity));
     }
     if !returned.is_empty() {
-        for (parcel, verdict) in parcels.iter().zip(&mut verdicts) {
-            if parcel.options.mandatory && *verdict == Verdict::Taken && returned.contains(&parcel.identity) {
-                *verdict = Verdict::Returned;
-            }
-        }
+        mark_returned(&mut confirms, &messages, &returned);
     }
-    verdicts
+    confirms
 }
 
-fn identity(message: &BasicReturnMessage) -> (String, String) {
+async fn publish(channel: &Channel, message: OutboundMessage) -> lapin::Result<Confirmation> {
+    let OutboundMessage { exchange, routing_key, mandatory, properties, body, .. } = message;
+    let options = BasicPublishOptions { mandatory, ..BasicPublishOptions::default() };
+    channel.basic_publish(exchange, routing_key, options, &body, properties).await?.await
+}
+
+/// The routing key and the message id: what tells which message a `basic.return` belongs to.
+type MessageIdentity = (String, String);
+
+/// A returned message is acknowledged all the same, so its confirm is replaced.
+fn mark_returned(
+    confirms: &mut [Confirm],
+    messages: &[OutboundMessage],
+    returned: &HashSet<MessageIdentity>,
+) {
+    for (message, confirm) in messages.iter().zip(confirms) {
+        let (key, id) = message.identity();
+        if message.mandatory
+            && *confirm == Confirm::Ack
+            && returned.contains(&(key.to_owned(), id.to_owned()))
+        {
+            *confirm = Confirm::Returned;
+        }
+    }
+}
+
+fn identity(message: &BasicReturnMessage) -> MessageIdentity {
     let id = message.properties.message_id().as_ref().map_or("", ShortString::as_str);
     (message.routing_key.to_string(), id.to_owned())
 }

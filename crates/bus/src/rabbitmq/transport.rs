@@ -1,4 +1,4 @@
-//! Opens connections on sockets that can be cut: a broker that has gone silent must not hold a thread for ever.
+//! Opens connections on sockets that can be shut down from outside: a silent broker must not hold a thread for ever.
 
 use std::{
     io,
@@ -15,37 +15,37 @@ use tokio::time::timeout;
 
 use super::{
     address::Address,
-    trouble::{Trouble, unavailable},
+    broker_error::{BrokerError, unavailable},
 };
 use crate::BusError;
 
-/// How long opening the socket may take, and then the handshakes.
-const OPENING: Duration = Duration::from_secs(5);
+/// How long opening the socket may take. The AMQP handshake may take as long again.
+const OPEN_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// A second handle of a connection's socket.
+/// A second handle to a connection's socket.
 #[derive(Clone, Default)]
-pub(super) struct Socket(Arc<Mutex<Option<TcpStream>>>);
+pub(super) struct SocketHandle(Arc<Mutex<Option<TcpStream>>>);
 
-impl Socket {
-    fn keep(&self, socket: TcpStream) {
+impl SocketHandle {
+    fn set(&self, socket: TcpStream) {
         *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(socket);
     }
 
-    /// Ends the connection as if the broker had: whatever waits on it, fails.
-    pub fn cut(&self) {
+    /// Shuts the socket down, so that pending reads and writes on it fail.
+    pub fn shut_down(&self) {
         if let Some(socket) = self.0.lock().unwrap_or_else(PoisonError::into_inner).take() {
-            // A socket that is no longer connected needs no cutting.
+            // Fails when the socket is no longer connected, which is what is wanted.
             let _ = socket.shutdown(Shutdown::Both);
         }
     }
 }
 
-/// Connects and shakes hands. The interval between heartbeats is in seconds.
+/// Connects and performs the TLS and AMQP handshakes. The heartbeat interval is in seconds.
 pub(super) async fn connect(
     address: &Address,
     heartbeat: u16,
     connection_name: &str,
-) -> Result<(Connection, Socket), BusError> {
+) -> Result<(Connection, SocketHandle), BusError> {
     let mut uri = address.uri.clone();
     uri.query.heartbeat = Some(heartbeat);
     let properties = ConnectionProperties::default()
@@ -53,22 +53,23 @@ pub(super) async fn connect(
         .with_client_property("product".into(), "deed".into())
         .with_client_property("version".into(), env!("CARGO_PKG_VERSION").into());
     let runtime = lapin::runtime::default_runtime().map_err(unavailable)?;
-    let socket = Socket::default();
-    let kept = socket.clone();
+    let socket = SocketHandle::default();
+    let socket_handle = socket.clone();
     let connecting = Connection::connector(
         uri,
         runtime,
         async move |uri: AMQPUri, runtime| {
             let AMQPUri { scheme, authority, .. } = uri;
             let opening = async {
-                let places = tokio::net::lookup_host((&*authority.host, authority.port)).await?;
-                AsyncTcpStream::connect(&runtime, places.collect::<Vec<_>>()).await
+                let addresses = tokio::net::lookup_host((&*authority.host, authority.port)).await?;
+                AsyncTcpStream::connect(&runtime, addresses.collect::<Vec<_>>()).await
             };
-            let stream =
-                timeout(OPENING, opening).await.map_err(|_| io::Error::from(io::ErrorKind::TimedOut))??;
+            let stream = timeout(OPEN_TIMEOUT, opening)
+                .await
+                .map_err(|_| io::Error::from(io::ErrorKind::TimedOut))??;
             if let AsyncTcpStream::Plain(plain) = &stream {
                 plain.get_ref().set_nodelay(true)?;
-                kept.keep(plain.get_ref().as_fd().try_clone_to_owned()?.into());
+                socket_handle.set(plain.get_ref().as_fd().try_clone_to_owned()?.into());
             }
             match scheme {
                 AMQPScheme::AMQP => Ok(stream),
@@ -79,12 +80,12 @@ pub(super) async fn connect(
         },
         properties,
     );
-    match timeout(2 * OPENING, connecting).await {
+    match timeout(2 * OPEN_TIMEOUT, connecting).await {
         Ok(Ok(connection)) => Ok((connection, socket)),
         Ok(Err(error)) => Err(unavailable(error)),
         Err(_) => {
-            socket.cut();
-            Err(Trouble::Silent.into())
+            socket.shut_down();
+            Err(BrokerError::Timeout.into())
         }
     }
 }

@@ -1,4 +1,4 @@
-//! The suite that every backend passes.
+//! Runs the conformance suite on RabbitMQ.
 
 use std::sync::Arc;
 
@@ -14,14 +14,14 @@ use crate::support::connected;
 
 struct Broker;
 
-/// A bus with the vhost it lives in.
-struct Vhosted {
+/// A bus, and the vhost that exists as long as the bus.
+struct BusWithVhost {
     bus: RabbitMq,
     _vhost: VHost,
 }
 
 #[async_trait]
-impl Bus for Vhosted {
+impl Bus for BusWithVhost {
     fn publisher(&self) -> Arc<dyn Publisher> {
         self.bus.publisher()
     }
@@ -56,7 +56,7 @@ impl BusUnderTest for Broker {
     async fn start(&self, topology: Topology, limits: Limits) -> Arc<dyn Bus> {
         let vhost = deed_testkit::RabbitMq::shared().await.vhost().await;
         let bus = connected(vhost.url(), topology, limits).await;
-        Arc::new(Vhosted { bus, _vhost: vhost })
+        Arc::new(BusWithVhost { bus, _vhost: vhost })
     }
 }
 

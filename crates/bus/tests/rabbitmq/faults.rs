@@ -1,4 +1,4 @@
-//! What happens to connections, queues and messages of a broker that goes on running.
+//! Faults of connections, queues and messages on a running broker.
 
 use std::{collections::HashSet, time::Duration};
 
@@ -11,7 +11,7 @@ use serde_json::json;
 use tokio::time::Instant;
 
 use crate::support::{
-    DEAD, Logs, PATIENCE, QUEUE, config, connected, limits, next, publish_until_confirmed, within, work,
+    DEAD, Logs, QUEUE, TIMEOUT, config, connected, limits, next, publish_until_confirmed, within, work,
 };
 
 async fn vhost() -> VHost {
@@ -23,28 +23,25 @@ async fn bus(vhost: &VHost) -> RabbitMq {
 }
 
 async fn depth_becomes(bus: &RabbitMq, expected: Depth) {
-    eventually("the depth", PATIENCE, async || (bus.depth(QUEUE).await.ok()? == expected).then_some(()))
-        .await;
+    eventually("the depth", TIMEOUT, async || (bus.depth(QUEUE).await.ok()? == expected).then_some(())).await;
 }
 
 async fn kill_connections(vhost: &VHost, count: usize) {
-    eventually("the connections", PATIENCE, async || {
-        (vhost.connections().await.len() >= count).then_some(())
-    })
-    .await;
+    eventually("the connections", TIMEOUT, async || (vhost.connections().await.len() >= count).then_some(()))
+        .await;
     vhost.kill_connections().await;
 }
 
 #[tokio::test]
-async fn a_message_says_on_the_wire_what_it_is() {
+async fn sets_amqp_properties_and_headers() {
     let vhost = vhost().await;
     let bus = bus(&vhost).await;
     let mut message = work("evt_1");
     message.content_type = "application/cloudevents+json".to_owned();
     message.headers.insert("traceparent".to_owned(), "00-1-2-01".to_owned());
     publish_until_confirmed(&bus, message).await;
-    let seen = &vhost.peek(QUEUE, 1).await[0];
-    let properties = &seen["properties"];
+    let peeked = &vhost.peek(QUEUE, 1).await[0];
+    let properties = &peeked["properties"];
     assert_eq!(properties["message_id"], "evt_1");
     assert_eq!(properties["content_type"], "application/cloudevents+json");
     assert_eq!(properties["app_id"], "deed");
@@ -52,13 +49,13 @@ async fn a_message_says_on_the_wire_what_it_is() {
     assert!(properties["timestamp"].as_u64().unwrap() > 1_700_000_000);
     assert_eq!(properties["headers"]["traceparent"], "00-1-2-01");
     assert_eq!(
-        (&seen["exchange"], &seen["routing_key"]),
+        (&peeked["exchange"], &peeked["routing_key"]),
         (&json!("deed.events"), &json!("verification.due"))
     );
 }
 
 #[tokio::test]
-async fn the_queues_are_declared_so_that_nothing_is_dropped() {
+async fn declares_queues_that_drop_no_message() {
     let vhost = vhost().await;
     let _bus = bus(&vhost).await;
     let queue = vhost.queue(QUEUE).await.unwrap();
@@ -74,89 +71,89 @@ async fn the_queues_are_declared_so_that_nothing_is_dropped() {
 }
 
 #[tokio::test]
-async fn each_outcome_belongs_to_its_message() {
+async fn each_message_has_its_own_outcome() {
     let vhost = vhost().await;
     let bus = bus(&vhost).await;
     let message = |number: usize| {
         let mut message = work(number);
         if number.is_multiple_of(7) {
-            message.routing_key = format!("nobody.hears.{}", number % 3).parse().unwrap();
+            message.routing_key = format!("not.bound.{}", number % 3).parse().unwrap();
         }
         if number.is_multiple_of(14) {
-            message.delivery = Requirement::WhoeverListens;
+            message.requirement = Requirement::Optional;
         }
         message
     };
     let outcomes = within(bus.publisher().publish((0..1_500).map(message).collect())).await.unwrap();
     for (number, outcome) in outcomes.into_iter().enumerate() {
-        let lost = number.is_multiple_of(7) && !number.is_multiple_of(14);
-        let expected = if lost { PublishOutcome::Unroutable } else { PublishOutcome::Confirmed };
+        let is_unroutable = number.is_multiple_of(7) && !number.is_multiple_of(14);
+        let expected = if is_unroutable { PublishOutcome::Unroutable } else { PublishOutcome::Confirmed };
         assert_eq!(outcome, expected, "{number}");
     }
 }
 
 #[tokio::test]
-async fn a_full_queue_is_said_to_be_full_and_the_rest_goes_through() {
+async fn full_queue_does_not_delay_other_messages() {
     let vhost = vhost().await;
     let limits = Limits { capacity: 10, publish_deadline: Duration::from_millis(500), ..limits() };
     let bus = connected(vhost.url(), Topology::deed(), limits).await;
     let publisher = bus.publisher();
-    let full = eventually("a full queue", PATIENCE, async || {
+    let full = eventually("a full queue", TIMEOUT, async || {
         let outcomes = publisher.publish(vec![work("fill"); 10]).await.ok()?;
         outcomes.contains(&PublishOutcome::Full).then_some(outcomes)
     });
     let outcomes = full.await;
     assert!(!outcomes.contains(&PublishOutcome::Rejected), "{outcomes:?}");
 
-    let news = Message {
+    let event = Message {
         routing_key: "domain.verified".parse().unwrap(),
-        delivery: Requirement::WhoeverListens,
-        ..work("news")
+        requirement: Requirement::Optional,
+        ..work("event")
     };
-    let (work, news) = tokio::join!(publisher.publish(vec![work("more")]), async {
+    let (work, event) = tokio::join!(publisher.publish(vec![work("more")]), async {
         let started = Instant::now();
-        (publisher.publish(vec![news]).await, started.elapsed())
+        (publisher.publish(vec![event]).await, started.elapsed())
     });
     assert_eq!(work.unwrap(), [PublishOutcome::Full]);
-    assert_eq!(news.0.unwrap(), [PublishOutcome::Confirmed]);
-    assert!(news.1 < Duration::from_millis(400), "news waited {:?} for work", news.1);
+    assert_eq!(event.0.unwrap(), [PublishOutcome::Confirmed]);
+    assert!(event.1 < Duration::from_millis(400), "the event waited {:?} for work", event.1);
 }
 
 #[tokio::test]
-async fn a_killed_connection_gives_back_what_was_in_hand_and_is_replaced() {
+async fn killed_connection_is_replaced_and_requeues() {
     let vhost = vhost().await;
     let bus = bus(&vhost).await;
     publish_until_confirmed(&bus, work(1)).await;
     let mut consumer = bus.consumer(QUEUE).await.unwrap();
-    let in_hand = next(&mut consumer).await;
+    let unsettled = next(&mut consumer).await;
     kill_connections(&vhost, 2).await;
     let again = next(&mut consumer).await;
     assert_eq!((again.message().id.as_str(), again.attempt(), again.redelivered()), ("1", 2, true));
-    let late = in_hand.done().await;
+    let late = unsettled.acknowledge().await;
     assert!(matches!(late, Err(BusError::Unavailable(_))), "{late:?}");
-    again.done().await.unwrap();
+    again.acknowledge().await.unwrap();
 
     within(bus.connected()).await;
     publish_until_confirmed(&bus, work(2)).await;
-    next(&mut consumer).await.done().await.unwrap();
+    next(&mut consumer).await.acknowledge().await.unwrap();
     depth_becomes(&bus, Depth::default()).await;
 }
 
 #[tokio::test]
-async fn a_delivery_that_dies_with_its_connection_counts() {
+async fn counts_deliveries_lost_with_their_connection() {
     let vhost = vhost().await;
     let limits = Limits { max_deliveries: 2, ..limits() };
     let bus = connected(vhost.url(), Topology::deed(), limits).await;
     publish_until_confirmed(&bus, work(1)).await;
     let mut consumer = bus.consumer(QUEUE).await.unwrap();
     for attempt in 1..=limits.max_deliveries {
-        let in_hand = next(&mut consumer).await;
-        assert_eq!(in_hand.attempt(), attempt);
+        let unsettled = next(&mut consumer).await;
+        assert_eq!(unsettled.attempt(), attempt);
         kill_connections(&vhost, 2).await;
         within(bus.connected()).await;
-        drop(in_hand);
+        drop(unsettled);
     }
-    eventually("the dead letter", PATIENCE, async || (bus.depth(QUEUE).await.ok()?.dead == 1).then_some(()))
+    eventually("the dead letter", TIMEOUT, async || (bus.depth(QUEUE).await.ok()?.dead == 1).then_some(()))
         .await;
     let letters = within(bus.dead_letters().list(10)).await.unwrap();
     assert_eq!(
@@ -167,31 +164,31 @@ async fn a_delivery_that_dies_with_its_connection_counts() {
 }
 
 #[tokio::test]
-async fn a_deleted_queue_is_declared_and_consumed_from_again() {
+async fn consumer_declares_a_deleted_queue_again() {
     let vhost = vhost().await;
     let bus = bus(&vhost).await;
     let mut consumer = bus.consumer(QUEUE).await.unwrap();
     publish_until_confirmed(&bus, work(1)).await;
-    next(&mut consumer).await.done().await.unwrap();
+    next(&mut consumer).await.acknowledge().await.unwrap();
     let waiting = tokio::spawn(async move { next(&mut consumer).await });
     vhost.delete_queue(QUEUE).await;
-    eventually("the consumer to bring it back", PATIENCE, async || bus.depth(QUEUE).await.ok()).await;
+    eventually("the consumer to bring it back", TIMEOUT, async || bus.depth(QUEUE).await.ok()).await;
     publish_until_confirmed(&bus, work(2)).await;
-    let came = within(waiting).await.unwrap();
-    assert_eq!((came.message().id.as_str(), came.attempt()), ("2", 1));
-    came.done().await.unwrap();
+    let delivery = within(waiting).await.unwrap();
+    assert_eq!((delivery.message().id.as_str(), delivery.attempt()), ("2", 1));
+    delivery.acknowledge().await.unwrap();
 }
 
-/// Whoever waits for messages is not asked to end the old subscription, and must not wait for the end of one that is gone.
+/// A consumer that waits for messages must notice that its idle subscription was replaced.
 #[tokio::test]
-async fn a_subscription_that_ends_since_nothing_comes_is_followed_by_another() {
+async fn replaces_an_idle_subscription() {
     let vhost = vhost().await;
     let bus = bus(&vhost).await;
     let mut consumer = bus.consumer(QUEUE).await.unwrap();
     publish_until_confirmed(&bus, work(1)).await;
-    next(&mut consumer).await.done().await.unwrap();
+    next(&mut consumer).await.acknowledge().await.unwrap();
     for expected in [1, 0] {
-        eventually("the broker to count its consumers", PATIENCE * 2, async || {
+        eventually("the broker to count its consumers", TIMEOUT * 2, async || {
             (vhost.queue(QUEUE).await?["consumers"] == expected).then_some(())
         })
         .await;
@@ -201,7 +198,7 @@ async fn a_subscription_that_ends_since_nothing_comes_is_followed_by_another() {
 }
 
 #[tokio::test]
-async fn a_publisher_brings_back_a_queue_that_is_missing() {
+async fn publisher_declares_a_missing_queue_again() {
     let vhost = vhost().await;
     let bus = bus(&vhost).await;
     vhost.delete_queue(QUEUE).await;
@@ -211,12 +208,12 @@ async fn a_publisher_brings_back_a_queue_that_is_missing() {
     for id in ["1", "2"] {
         let delivery = next(&mut consumer).await;
         assert_eq!(delivery.message().id, id);
-        delivery.done().await.unwrap();
+        delivery.acknowledge().await.unwrap();
     }
 }
 
 #[tokio::test]
-async fn a_purged_queue_is_empty_and_works_on() {
+async fn queue_works_after_a_purge() {
     let vhost = vhost().await;
     let bus = bus(&vhost).await;
     assert!(within(bus.publisher().publish((0..20).map(work).collect())).await.is_ok());
@@ -229,7 +226,7 @@ async fn a_purged_queue_is_empty_and_works_on() {
 }
 
 #[tokio::test]
-async fn changed_limits_do_not_keep_a_service_from_starting() {
+async fn starts_although_limits_have_changed() {
     let vhost = vhost().await;
     let first = bus(&vhost).await;
     first.close().await;
@@ -240,7 +237,7 @@ async fn changed_limits_do_not_keep_a_service_from_starting() {
         let bus = connected(vhost.url(), Topology::deed(), changed).await;
         publish_until_confirmed(&bus, work(1)).await;
         let mut consumer = bus.consumer(QUEUE).await.unwrap();
-        next(&mut consumer).await.done().await.unwrap();
+        next(&mut consumer).await.acknowledge().await.unwrap();
         bus.close().await;
     }
     let arguments = &vhost.queue(QUEUE).await.unwrap()["arguments"];
@@ -248,18 +245,18 @@ async fn changed_limits_do_not_keep_a_service_from_starting() {
 }
 
 #[tokio::test]
-async fn a_queue_of_another_kind_is_named_and_waited_out() {
+async fn names_a_conflicting_queue_and_waits_until_it_is_gone() {
     let vhost = vhost().await;
     vhost.declare_queue(QUEUE, json!({})).await;
     let logs = Logs::default();
     let _guard = tracing::subscriber::set_default(logs.subscriber());
     let bus = RabbitMq::start(config(vhost.url(), limits()), Topology::deed()).unwrap();
-    let complaint = eventually("a complaint", PATIENCE, async || {
+    let error = eventually("an error in the log", TIMEOUT, async || {
         logs.text().lines().find(|line| line.contains("the broker cannot be used")).map(ToOwned::to_owned)
     });
-    let complaint = complaint.await;
+    let error = error.await;
     for part in ["ERROR", QUEUE, "inequivalent arg 'x-"] {
-        assert!(complaint.contains(part), "{part}: {complaint}");
+        assert!(error.contains(part), "{part}: {error}");
     }
     assert!(!bus.is_connected());
     vhost.delete_queue(QUEUE).await;
@@ -269,7 +266,7 @@ async fn a_queue_of_another_kind_is_named_and_waited_out() {
 }
 
 #[tokio::test]
-async fn replaying_into_a_full_queue_says_so_and_loses_nothing() {
+async fn replay_into_a_full_queue_fails_and_loses_nothing() {
     let vhost = vhost().await;
     let limits = Limits { capacity: 3, publish_deadline: Duration::from_millis(400), ..limits() };
     let bus = connected(vhost.url(), Topology::deed(), limits).await;
@@ -284,22 +281,22 @@ async fn replaying_into_a_full_queue_says_so_and_loses_nothing() {
     let consuming = tokio::spawn({
         let bus = bus.clone();
         async move {
-            let (mut consumer, mut seen) = (bus.consumer(QUEUE).await.unwrap(), HashSet::new());
-            while seen.len() < 30 {
+            let (mut consumer, mut consumed) = (bus.consumer(QUEUE).await.unwrap(), HashSet::new());
+            while consumed.len() < 30 {
                 let delivery = next(&mut consumer).await;
-                seen.insert(delivery.message().id.clone());
-                delivery.done().await.unwrap();
+                consumed.insert(delivery.message().id.clone());
+                delivery.acknowledge().await.unwrap();
             }
         }
     });
-    eventually("all to be replayed", PATIENCE, async || bus.dead_letters().replay(Replay::All).await.ok())
+    eventually("all to be replayed", TIMEOUT, async || bus.dead_letters().replay(Replay::All).await.ok())
         .await;
     within(consuming).await.unwrap();
     depth_becomes(&bus, Depth::default()).await;
 }
 
 #[tokio::test]
-async fn looking_at_dead_letters_again_and_again_changes_nothing() {
+async fn listing_dead_letters_repeatedly_changes_nothing() {
     let vhost = vhost().await;
     let bus = bus(&vhost).await;
     let mut consumer = bus.consumer(QUEUE).await.unwrap();
@@ -319,7 +316,7 @@ async fn looking_at_dead_letters_again_and_again_changes_nothing() {
 }
 
 #[tokio::test]
-async fn closing_lets_go_of_the_broker_when_the_last_delivery_is_settled() {
+async fn closing_disconnects_after_the_last_settlement() {
     let vhost = vhost().await;
     let bus = bus(&vhost).await;
     let mut consumer = bus.consumer(QUEUE).await.unwrap();
@@ -327,20 +324,20 @@ async fn closing_lets_go_of_the_broker_when_the_last_delivery_is_settled() {
     publish_until_confirmed(&bus, work(2)).await;
     publish_until_confirmed(&bus, work(3)).await;
     let (first, second) = (next(&mut consumer).await, next(&mut consumer).await);
-    eventually("both connections", PATIENCE, async || (vhost.connections().await.len() == 2).then_some(()))
+    eventually("both connections", TIMEOUT, async || (vhost.connections().await.len() == 2).then_some(()))
         .await;
     within(bus.close()).await;
     assert!(bus.is_connected());
-    first.done().await.unwrap();
+    first.acknowledge().await.unwrap();
     second.dead_letter("too late").await.unwrap();
-    eventually("no connection", PATIENCE, async || vhost.connections().await.is_empty().then_some(())).await;
+    eventually("no connection", TIMEOUT, async || vhost.connections().await.is_empty().then_some(())).await;
 
     let other = self::bus(&vhost).await;
     depth_becomes(&other, Depth { ready: 1, unsettled: 0, dead: 1 }).await;
 }
 
 #[tokio::test]
-async fn a_refused_password_is_waited_out_and_a_publish_fails_in_time() {
+async fn publish_fails_at_its_deadline_with_a_wrong_password() {
     let vhost = vhost().await;
     let url = vhost.url().replace("guest:guest", "guest:wrong");
     let bus = RabbitMq::start(config(&url, limits()), Topology::deed()).unwrap();
@@ -354,7 +351,7 @@ async fn a_refused_password_is_waited_out_and_a_publish_fails_in_time() {
 }
 
 #[test]
-fn the_address_is_never_shown() {
+fn debug_leaves_out_the_address() {
     let config = config("amqp://user:secret@broker", limits());
     assert!(!format!("{config:?}").contains("secret"));
 }

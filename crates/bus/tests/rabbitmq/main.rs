@@ -1,5 +1,5 @@
-//! The RabbitMQ bus: the suite for every backend, and what a broker can do to it.
-#![expect(clippy::unwrap_used, reason = "these are tests: a panic is their verdict")]
+//! The RabbitMQ bus: the conformance suite, and its behaviour under faults and outages of the broker.
+#![expect(clippy::unwrap_used, reason = "these are tests, which fail by panicking")]
 
 mod conformance;
 mod faults;

@@ -1,4 +1,4 @@
-//! Brokers that are down, freeze, or run out of memory. Each test breaks one of its own.
+//! Brokers that are down, freeze, or run out of memory. Each test uses a private broker.
 
 use std::{
     collections::HashSet,
@@ -13,13 +13,13 @@ use tokio::time::Instant;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::support::{
-    PATIENCE, QUEUE, config, connected, limits, next, publish_until_confirmed, show_logs, within, work,
+    QUEUE, TIMEOUT, config, connected, limits, next, publish_until_confirmed, show_logs, within, work,
 };
 
 type Ids = Arc<Mutex<HashSet<String>>>;
 
-/// Publishes one batch after the other until it is told to stop, and notes what was confirmed.
-async fn publish_all_along(bus: RabbitMq, confirmed: Ids, stop: CancellationToken) {
+/// Publishes batches until it is stopped, and records the confirmed ids.
+async fn publish_until_stopped(bus: RabbitMq, confirmed: Ids, stop: CancellationToken) {
     let publisher = bus.publisher();
     for batch in 0.. {
         if stop.is_cancelled() {
@@ -28,29 +28,29 @@ async fn publish_all_along(bus: RabbitMq, confirmed: Ids, stop: CancellationToke
         let messages: Vec<_> = (0..20).map(|number| work(format!("{batch}-{number}"))).collect();
         let ids: Vec<_> = messages.iter().map(|message| message.id.clone()).collect();
         if let Ok(outcomes) = publisher.publish(messages).await {
-            let arrived = ids.into_iter().zip(outcomes).filter(|(_, outcome)| outcome.is_confirmed());
-            confirmed.lock().unwrap().extend(arrived.map(|(id, _)| id));
+            let delivered = ids.into_iter().zip(outcomes).filter(|(_, outcome)| outcome.is_confirmed());
+            confirmed.lock().unwrap().extend(delivered.map(|(id, _)| id));
         }
     }
 }
 
-/// Consumes until the bus is closed, and notes what was seen.
-async fn consume_all_along(bus: RabbitMq, seen: Ids) {
+/// Consumes until the bus is closed, and records the consumed ids.
+async fn consume_until_closed(bus: RabbitMq, consumed: Ids) {
     let mut consumer = bus.consumer(QUEUE).await.unwrap();
     while let Some(delivery) = consumer.next().await.unwrap() {
-        seen.lock().unwrap().insert(delivery.message().id.clone());
-        // What cannot be settled comes again.
-        let _ = delivery.done().await;
+        consumed.lock().unwrap().insert(delivery.message().id.clone());
+        // A delivery that cannot be settled is delivered again.
+        let _ = delivery.acknowledge().await;
     }
 }
 
 async fn grows(what: &str, ids: &Ids) {
     let before = ids.lock().unwrap().len();
-    eventually(what, PATIENCE, async || (ids.lock().unwrap().len() > before + 100).then_some(())).await;
+    eventually(what, TIMEOUT, async || (ids.lock().unwrap().len() > before + 100).then_some(())).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn what_was_confirmed_survives_a_broker_that_dies_and_comes_back() {
+async fn confirmed_messages_survive_a_broker_crash() {
     let mut broker = deed_testkit::RabbitMq::start().await;
     let vhost = broker.vhost().await;
     broker.stop().await;
@@ -68,70 +68,70 @@ async fn what_was_confirmed_survives_a_broker_that_dies_and_comes_back() {
     assert_eq!(bus.health(), Health::default());
     broker.start_again().await;
     within(bus.connected()).await;
-    eventually("the bus to be well", PATIENCE, async || bus.health().connected.then_some(())).await;
-    let made = bus.health().connections;
-    assert!(made >= 1);
+    eventually("the bus to be healthy", TIMEOUT, async || bus.health().connected.then_some(())).await;
+    let established = bus.health().connections;
+    assert!(established >= 1);
 
-    // Down in the middle of everything.
-    let (confirmed, seen, stop, tasks) =
+    // Down while publishing and consuming.
+    let (confirmed, consumed, stop, tasks) =
         (Ids::default(), Ids::default(), CancellationToken::new(), TaskTracker::new());
-    tasks.spawn(publish_all_along(bus.clone(), Arc::clone(&confirmed), stop.clone()));
-    tasks.spawn(consume_all_along(bus.clone(), Arc::clone(&seen)));
+    tasks.spawn(publish_until_stopped(bus.clone(), Arc::clone(&confirmed), stop.clone()));
+    tasks.spawn(consume_until_closed(bus.clone(), Arc::clone(&consumed)));
     grows("messages to be published", &confirmed).await;
-    grows("messages to be consumed", &seen).await;
+    grows("messages to be consumed", &consumed).await;
     broker.kill().await;
-    eventually("the loss to be noticed", PATIENCE, async || (!bus.is_connected()).then_some(())).await;
+    eventually("the loss to be noticed", TIMEOUT, async || (!bus.is_connected()).then_some(())).await;
     broker.start_again().await;
     grows("messages to be published again", &confirmed).await;
-    assert!(bus.health().connections > made);
+    assert!(bus.health().connections > established);
     stop.cancel();
     let missing = || -> Vec<String> {
-        let (confirmed, seen) = (confirmed.lock().unwrap(), seen.lock().unwrap());
-        confirmed.difference(&seen).cloned().collect()
+        let (confirmed, consumed) = (confirmed.lock().unwrap(), consumed.lock().unwrap());
+        confirmed.difference(&consumed).cloned().collect()
     };
     let all = async {
         while !missing().is_empty() {
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
     };
-    let all_seen = tokio::time::timeout(PATIENCE, all).await.is_ok();
-    assert!(all_seen, "confirmed and never seen: {:?}", missing());
+    let all_consumed = tokio::time::timeout(TIMEOUT, all).await.is_ok();
+    assert!(all_consumed, "confirmed and never consumed: {:?}", missing());
     within(bus.close()).await;
     tasks.close();
     within(tasks.wait()).await;
 }
 
-/// Deliveries that are held while the broker is frozen.
-const IN_HAND: u32 = 16;
+/// Deliveries that are unsettled while the broker is frozen.
+const UNSETTLED: u32 = 16;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_frozen_broker_is_given_up_and_found_again() {
+async fn replaces_the_connection_to_a_frozen_broker() {
     let broker = deed_testkit::RabbitMq::start().await;
     let vhost = broker.vhost().await;
     let bus = connected(vhost.url(), Topology::deed(), limits()).await;
     let mut consumer = bus.consumer(QUEUE).await.unwrap();
-    let mut in_hand = vec![];
-    for id in 100..100 + IN_HAND {
+    let mut unsettled = vec![];
+    for id in 100..100 + UNSETTLED {
         publish_until_confirmed(&bus, work(id)).await;
-        in_hand.push(next(&mut consumer).await);
+        unsettled.push(next(&mut consumer).await);
     }
 
     broker.freeze();
     let frozen = Instant::now();
-    let unheard = bus.publisher().publish(vec![work(2)]).await;
-    assert!(matches!(unheard, Err(BusError::Unavailable(_))), "{unheard:?}");
+    let refused = bus.publisher().publish(vec![work(2)]).await;
+    assert!(matches!(refused, Err(BusError::Unavailable(_))), "{refused:?}");
     assert!(frozen.elapsed() < limits().publish_deadline + Duration::from_secs(1));
-    eventually("the silence to be noticed", PATIENCE, async || (!bus.is_connected()).then_some(())).await;
-    // Heartbeats are counted in seconds, so one of a second is noticed to be missing a little late.
+    eventually("the silence to be noticed", TIMEOUT, async || (!bus.is_connected()).then_some(())).await;
+    // The heartbeat interval is in whole seconds, so a missing heartbeat is noticed a little late.
     assert!(frozen.elapsed() < Duration::from_secs(8), "{:?}", frozen.elapsed());
-    // Publishing and consuming have a connection each, so the other one may be noticed a little later: what is settled
-    // before is said to a socket, and what is settled after has to fail.
+    // Publishing and consuming have a connection each, and the loss of the other one may be noticed later: settling
+    // succeeds while its socket takes bytes, and has to fail afterwards.
     let mut every = tokio::time::interval(Duration::from_millis(250));
-    let unsettled = loop {
+    let not_acknowledged = loop {
         every.tick().await;
-        let delivery = in_hand.pop().expect("settling on a connection that is gone has to fail");
+        let delivery = unsettled.pop().expect("settling on a connection that is gone has to fail");
         let id = delivery.message().id.clone();
-        if delivery.done().await.is_err() {
+        if delivery.acknowledge().await.is_err() {
             break id;
         }
     };
@@ -139,16 +139,16 @@ async fn a_frozen_broker_is_given_up_and_found_again() {
 
     broker.thaw();
     publish_until_confirmed(&bus, work(3)).await;
-    let mut seen = HashSet::new();
-    while ![unsettled.as_str(), "3"].iter().all(|id| seen.contains(*id)) {
+    let mut consumed = HashSet::new();
+    while ![not_acknowledged.as_str(), "3"].iter().all(|id| consumed.contains(*id)) {
         let delivery = next(&mut consumer).await;
-        seen.insert(delivery.message().id.clone());
-        delivery.done().await.unwrap();
+        consumed.insert(delivery.message().id.clone());
+        delivery.acknowledge().await.unwrap();
     }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_broker_short_of_memory_takes_no_messages_and_gives_those_it_has() {
+async fn blocked_broker_refuses_publishes_and_still_delivers() {
     let mut broker = deed_testkit::RabbitMq::start().await;
     let vhost = broker.vhost().await;
     let bus = connected(vhost.url(), Topology::deed(), limits()).await;
@@ -171,9 +171,10 @@ async fn a_broker_short_of_memory_takes_no_messages_and_gives_those_it_has() {
     for id in 0..3 {
         let delivery = next(&mut consumer).await;
         assert_eq!(delivery.message().id, id.to_string());
-        delivery.done().await.unwrap();
+        delivery.acknowledge().await.unwrap();
     }
-    eventually("room", PATIENCE, async || (bus.depth(QUEUE).await.ok()?.ready == 0).then_some(())).await;
+    eventually("an empty queue", TIMEOUT, async || (bus.depth(QUEUE).await.ok()?.ready == 0).then_some(()))
+        .await;
 
     let waiting = tokio::spawn({
         let bus = bus.clone();

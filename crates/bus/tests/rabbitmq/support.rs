@@ -1,4 +1,4 @@
-//! What the tests of this backend share.
+//! Configuration, log capture and short forms for the tests of this backend.
 
 use std::{
     collections::BTreeMap,
@@ -8,8 +8,8 @@ use std::{
 
 use deed_bus::{Bus, Consumer, Delivery, Limits, Message, RabbitMq, RabbitMqConfig, Requirement, Topology};
 
-/// Anything the tests wait for happens within this time, or never.
-pub const PATIENCE: Duration = Duration::from_secs(30);
+/// The deadline of every wait of the tests.
+pub const TIMEOUT: Duration = Duration::from_secs(30);
 pub const QUEUE: &str = Topology::VERIFICATION;
 pub const DEAD: &str = Topology::VERIFICATION_DEAD;
 
@@ -22,13 +22,13 @@ pub fn config(url: &str, limits: Limits) -> RabbitMqConfig {
     RabbitMqConfig { url: url.to_owned(), limits, heartbeat, connection_name: "test".to_owned() }
 }
 
-/// What the bus says goes with the output of a test that fails.
+/// Writes the log of the bus to the output of a failing test.
 pub fn show_logs() {
     let filter = tracing_subscriber::EnvFilter::new("warn,deed_bus=debug");
     let _ = tracing_subscriber::fmt().with_env_filter(filter).with_test_writer().try_init();
 }
 
-/// What the bus says, for a test to read. Everything has to happen on the test's own thread.
+/// Captures the log of the bus. Works only for code that runs on the thread of the test.
 #[derive(Clone, Default)]
 pub struct Logs(Arc<Mutex<Vec<u8>>>);
 
@@ -59,7 +59,7 @@ impl std::io::Write for Logs {
     }
 }
 
-/// A bus that has its topology.
+/// Starts a bus and waits until its topology is declared.
 pub async fn connected(url: &str, topology: Topology, limits: Limits) -> RabbitMq {
     show_logs();
     let bus = RabbitMq::start(config(url, limits), topology).unwrap();
@@ -68,7 +68,7 @@ pub async fn connected(url: &str, topology: Topology, limits: Limits) -> RabbitM
 }
 
 pub async fn within<T>(wait: impl Future<Output = T>) -> T {
-    tokio::time::timeout(PATIENCE, wait).await.unwrap()
+    tokio::time::timeout(TIMEOUT, wait).await.unwrap()
 }
 
 #[expect(clippy::needless_pass_by_value, reason = "callers read better so")]
@@ -79,7 +79,7 @@ pub fn work(id: impl ToString) -> Message {
         content_type: "text/plain".to_owned(),
         body: id.to_string().into_bytes().into(),
         headers: BTreeMap::new(),
-        delivery: Requirement::MustReachQueue,
+        requirement: Requirement::Mandatory,
     }
 }
 
@@ -87,7 +87,7 @@ pub async fn next(consumer: &mut Box<dyn Consumer>) -> Delivery {
     within(consumer.next()).await.unwrap().unwrap()
 }
 
-/// Publishes one, and again until it is confirmed.
+/// Publishes one message again and again until it is confirmed.
 pub async fn publish_until_confirmed(bus: &RabbitMq, message: Message) {
     let publisher = bus.publisher();
     within(async {

@@ -1,4 +1,4 @@
-//! The suite: what the bus tells about itself.
+//! Conformance: metrics.
 
 use std::{collections::BTreeMap, sync::Arc};
 
@@ -7,8 +7,8 @@ use prometheus::{Registry, TextEncoder};
 use super::{BusUnderTest, WORK, limits, message, next, publish, topology, within, work};
 use crate::{Bus, PublishOutcome, Replay, Requirement, metrics};
 
-/// Every series with its value; of durations only how many there were.
-fn told(registry: &Registry) -> BTreeMap<String, u64> {
+/// Every series with its value; of histograms, the count only.
+fn scrape(registry: &Registry) -> BTreeMap<String, u64> {
     let text = TextEncoder::new().encode_to_string(&registry.gather()).unwrap();
     let lines = text.lines().filter(|line| {
         line.starts_with("deed_") && !line.contains("_seconds_bucket") && !line.contains("_seconds_sum")
@@ -21,35 +21,35 @@ fn told(registry: &Registry) -> BTreeMap<String, u64> {
         .collect()
 }
 
-fn publishes(told: &BTreeMap<String, u64>) -> Vec<(&str, u64)> {
-    let moved = told.iter().filter(|(series, count)| series.starts_with("deed_publish") && **count > 0);
-    moved.map(|(series, count)| (series.trim_start_matches("deed_publish"), *count)).collect()
+fn publishes(series: &BTreeMap<String, u64>) -> Vec<(&str, u64)> {
+    let nonzero = series.iter().filter(|(series, count)| series.starts_with("deed_publish") && **count > 0);
+    nonzero.map(|(series, count)| (series.trim_start_matches("deed_publish"), *count)).collect()
 }
 
-/// What became of every message is counted by where it was to go, from the first question on with 0.
-pub async fn what_becomes_of_messages_is_counted(under_test: &impl BusUnderTest) {
+/// Publishes are counted by destination and result; every series exists with 0 from the start.
+pub async fn counts_publishes_by_destination_and_result(under_test: &impl BusUnderTest) {
     let bus: Arc<dyn Bus> = under_test.start(topology(), limits()).await;
     let registry = Registry::new();
     metrics::register(&registry, &bus).unwrap();
-    let before = told(&registry);
+    let before = scrape(&registry);
     assert_eq!(publishes(&before), []);
     assert_eq!(before.keys().filter(|series| series.starts_with("deed_publishes_total")).count(), 12);
     assert_eq!((before["deed_bus_connected"], before["deed_bus_blocked"]), (1, 0));
     assert_eq!(before["deed_bus_consumers"], 0);
 
     publish(&*bus, vec![work(&"1"), work(&"2")]).await;
-    let lost = message("3", "nobody.hears", Requirement::MustReachQueue);
-    let unheard = message("4", "nobody.hears", Requirement::WhoeverListens);
-    let outcomes = within(bus.publisher().publish(vec![lost, unheard])).await.unwrap();
+    let unroutable = message("3", "not.bound", Requirement::Mandatory);
+    let event = message("4", "not.bound", Requirement::Optional);
+    let outcomes = within(bus.publisher().publish(vec![unroutable, event])).await.unwrap();
     assert_eq!(outcomes, [PublishOutcome::Unroutable, PublishOutcome::Confirmed]);
     let mut consumer = bus.consumer(WORK).await.unwrap();
     next(&mut consumer).await.dead_letter("cannot read it").await.unwrap();
-    next(&mut consumer).await.done().await.unwrap();
-    assert_eq!(told(&registry)["deed_bus_consumers"], 1);
+    next(&mut consumer).await.acknowledge().await.unwrap();
+    assert_eq!(scrape(&registry)["deed_bus_consumers"], 1);
     assert_eq!(within(bus.dead_letters().replay(Replay::All)).await.unwrap(), 1);
     bus.close().await;
     within(bus.publisher().publish(vec![work(&"5")])).await.unwrap_err();
-    let after = told(&registry);
+    let after = scrape(&registry);
     let expected = [
         ("_duration_seconds_count{destination=\"dead\"}", 1),
         ("_duration_seconds_count{destination=\"events\"}", 1),

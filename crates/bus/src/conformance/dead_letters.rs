@@ -1,7 +1,7 @@
-//! The suite: messages that nobody could do.
+//! Conformance: dead letters.
 
 use super::{
-    BusUnderTest, WORK, depth_becomes, limits, next, nothing_comes, publish, topology, within, work,
+    BusUnderTest, WORK, depth_becomes, expect_no_message, limits, next, publish, topology, within, work,
 };
 use crate::{Bus, Consumer, DeadReason, Depth, Replay};
 
@@ -15,17 +15,17 @@ async fn refuse_all(bus: &dyn Bus, ids: &[&str]) -> Box<dyn Consumer> {
     consumer
 }
 
-async fn ids_of_the_dead(bus: &dyn Bus, limit: usize) -> Vec<String> {
+async fn dead_letter_ids(bus: &dyn Bus, limit: usize) -> Vec<String> {
     let letters = within(bus.dead_letters().list(limit)).await.unwrap();
     letters.into_iter().map(|letter| letter.message.id.clone()).collect()
 }
 
-/// Dead letters are listed with their reason, stay when listed, and come back whole when replayed, in their order.
-pub async fn dead_letters_are_listed_and_replayed(under_test: &impl BusUnderTest) {
+/// Dead letters are listed with their reason, are not removed by that, and are replayed unchanged and in order.
+pub async fn lists_and_replays_dead_letters(under_test: &impl BusUnderTest) {
     let bus = under_test.start(topology(), limits()).await;
     let mut consumer = refuse_all(&*bus, &["1", "2", "3"]).await;
-    nothing_comes(&mut consumer).await;
-    assert_eq!(ids_of_the_dead(&*bus, 2).await, ["1", "2"]);
+    expect_no_message(&mut consumer).await;
+    assert_eq!(dead_letter_ids(&*bus, 2).await, ["1", "2"]);
     let letters = within(bus.dead_letters().list(10)).await.unwrap();
     assert_eq!(letters.len(), 3);
     assert_eq!(*letters[1].message, work(&"2"));
@@ -37,39 +37,39 @@ pub async fn dead_letters_are_listed_and_replayed(under_test: &impl BusUnderTest
     for id in ["1", "2", "3"] {
         let again = next(&mut consumer).await;
         assert_eq!(*again.message(), work(&id));
-        assert_eq!(again.attempt(), 1, "a replayed message has all its deliveries before it");
-        again.done().await.unwrap();
+        assert_eq!(again.attempt(), 1, "a replayed message starts to count its deliveries anew");
+        again.acknowledge().await.unwrap();
     }
     depth_becomes(&*bus, WORK, Depth::default()).await;
     assert_eq!(within(bus.dead_letters().replay(Replay::All)).await.unwrap(), 0);
 }
 
-/// Replaying one leaves the others.
-pub async fn dead_letters_are_replayed_by_id(under_test: &impl BusUnderTest) {
+/// Replaying by id leaves the others.
+pub async fn replays_dead_letters_by_id(under_test: &impl BusUnderTest) {
     let bus = under_test.start(topology(), limits()).await;
     let mut consumer = refuse_all(&*bus, &["1", "2", "3"]).await;
     assert_eq!(within(bus.dead_letters().replay(Replay::Id("2".to_owned()))).await.unwrap(), 1);
     let again = next(&mut consumer).await;
     assert_eq!(again.message().id, "2");
-    again.done().await.unwrap();
-    nothing_comes(&mut consumer).await;
-    assert_eq!(ids_of_the_dead(&*bus, 10).await, ["1", "3"]);
+    again.acknowledge().await.unwrap();
+    expect_no_message(&mut consumer).await;
+    assert_eq!(dead_letter_ids(&*bus, 10).await, ["1", "3"]);
     assert_eq!(within(bus.dead_letters().replay(Replay::Id("2".to_owned()))).await.unwrap(), 0);
 }
 
-/// What is purged is gone for good.
-pub async fn dead_letters_are_purged_by_id(under_test: &impl BusUnderTest) {
+/// Purging removes a dead letter for good.
+pub async fn purges_dead_letters_by_id(under_test: &impl BusUnderTest) {
     let bus = under_test.start(topology(), limits()).await;
     let mut consumer = refuse_all(&*bus, &["1", "2", "3"]).await;
     assert_eq!(within(bus.dead_letters().purge("2")).await.unwrap(), 1);
     assert_eq!(within(bus.dead_letters().purge("2")).await.unwrap(), 0);
-    assert_eq!(ids_of_the_dead(&*bus, 10).await, ["1", "3"]);
+    assert_eq!(dead_letter_ids(&*bus, 10).await, ["1", "3"]);
     depth_becomes(&*bus, WORK, Depth { ready: 0, unsettled: 0, dead: 2 }).await;
-    nothing_comes(&mut consumer).await;
+    expect_no_message(&mut consumer).await;
 }
 
-/// A message that comes back every time is delivered as often as the limit says, and is then a dead letter.
-pub async fn the_delivery_limit_makes_dead_letters(under_test: &impl BusUnderTest) {
+/// A message that is always requeued is delivered `max_deliveries` times, and is then a dead letter.
+pub async fn delivery_limit_makes_dead_letters(under_test: &impl BusUnderTest) {
     let bus = under_test.start(topology(), limits()).await;
     publish(&*bus, vec![work(&"1")]).await;
     let mut consumer = bus.consumer(WORK).await.unwrap();
@@ -82,7 +82,7 @@ pub async fn the_delivery_limit_makes_dead_letters(under_test: &impl BusUnderTes
             drop(delivery);
         }
     }
-    nothing_comes(&mut consumer).await;
+    expect_no_message(&mut consumer).await;
     depth_becomes(&*bus, WORK, Depth { ready: 0, unsettled: 0, dead: 1 }).await;
     let letters = within(bus.dead_letters().list(10)).await.unwrap();
     assert_eq!(letters[0].reason, DeadReason::DeliveryLimit);
