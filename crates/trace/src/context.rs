@@ -1,12 +1,12 @@
-//! The context that travels: W3C Trace Context, as text.
+//! Trace context as text: the headers `traceparent` and `tracestate` of W3C Trace Context.
 use opentelemetry::trace::{SpanContext, SpanId, TraceContextExt, TraceFlags, TraceId, TraceState};
 use tracing::Span;
 use tracing_opentelemetry::OpenTelemetrySpanExt;
 
-/// Characters of a `tracestate` that are passed on; the standard asks for no more (W3C Trace Context §3.3.1.5).
+/// The longest `tracestate` that is propagated; the standard requires no more (W3C Trace Context §3.3.1.5).
 const MAX_STATE: usize = 512;
 
-/// Which trace something belongs to, and below which span: text of the right form, whoever it came from.
+/// A trace and the parent span in it. The text is well-formed, but may come from a foreign program.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TraceContext {
     traceparent: String,
@@ -14,8 +14,8 @@ pub struct TraceContext {
 }
 
 impl TraceContext {
-    /// Takes over the header `traceparent` if it has the form of version 00 (W3C Trace Context §3.2), and `tracestate`
-    /// beside it if that has a form at all.
+    /// Parses the header `traceparent` in the form of version 00 (W3C Trace Context §3.2). Keeps `tracestate` if it is
+    /// well-formed, too.
     pub fn parse(traceparent: &str, tracestate: Option<&str>) -> Option<Self> {
         let hex = |part: &str, len: usize| {
             part.len() == len && part.bytes().all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b))
@@ -23,20 +23,20 @@ impl TraceContext {
         let mut parts = traceparent.splitn(4, '-');
         let (version, trace, parent) = (parts.next()?, parts.next()?, parts.next()?);
         let flags = parts.next()?;
-        let fits = hex(version, 2)
+        let is_valid = hex(version, 2)
             && version != "ff"
             && hex(trace, 32)
             && trace.bytes().any(|b| b != b'0')
             && hex(parent, 16)
             && parent.bytes().any(|b| b != b'0')
             && hex(flags, 2);
-        fits.then(|| Self {
+        is_valid.then(|| Self {
             traceparent: traceparent.to_owned(),
             tracestate: tracestate.filter(|state| is_state(state)).map(str::to_owned),
         })
     }
 
-    /// Of a span of ours; none when nothing is traced.
+    /// The context of a span; `None` without a tracer.
     pub fn of(span: &Span) -> Option<Self> {
         if span.is_disabled() {
             return None;
@@ -65,7 +65,7 @@ impl TraceContext {
         self.traceparent.get(3..35).unwrap_or_default()
     }
 
-    /// Whether the trace is kept by whoever began it.
+    /// The sampling decision of the program that began the trace.
     pub fn is_sampled(&self) -> bool {
         self.flags().is_sampled()
     }
@@ -75,8 +75,8 @@ impl TraceContext {
         TraceFlags::new(flags.unwrap_or_default()) & TraceFlags::SAMPLED
     }
 
-    /// The same for the tracer.
-    pub(crate) fn remote(&self) -> SpanContext {
+    /// The context as OpenTelemetry represents it.
+    pub(crate) fn to_span_context(&self) -> SpanContext {
         let part = |from, to| self.traceparent.get(from..to).unwrap_or_default();
         SpanContext::new(
             TraceId::from_hex(part(3, 35)).unwrap_or(TraceId::INVALID),
@@ -88,7 +88,7 @@ impl TraceContext {
     }
 }
 
-/// Whether it is a list that the standard allows, fit for headers of any protocol.
+/// Whether this is a valid `tracestate` that fits into the headers of any protocol.
 fn is_state(state: &str) -> bool {
     (1..=MAX_STATE).contains(&state.len())
         && state.bytes().all(|b| (b' '..=b'~').contains(&b))
@@ -102,12 +102,12 @@ mod tests {
     const GOOD: &str = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
 
     #[test]
-    fn only_a_valid_traceparent_is_kept() {
+    fn parses_valid_traceparents_only() {
         let context = TraceContext::parse(GOOD, None).unwrap();
         assert_eq!((context.traceparent(), context.tracestate()), (GOOD, None));
         assert_eq!(context.trace_id(), "4bf92f3577b34da6a3ce929d0e0e4736");
         assert!(context.is_sampled());
-        assert_eq!(context.remote().span_id().to_string(), "00f067aa0ba902b7");
+        assert_eq!(context.to_span_context().span_id().to_string(), "00f067aa0ba902b7");
         assert!(!TraceContext::parse(&GOOD.replace("-01", "-02"), None).unwrap().is_sampled());
         for bad in [
             "",
@@ -123,7 +123,7 @@ mod tests {
     }
 
     #[test]
-    fn a_strange_tracestate_is_left_out_and_the_rest_kept() {
+    fn drops_an_invalid_tracestate_and_keeps_the_rest() {
         let state = |text: &str| {
             let context = TraceContext::parse(GOOD, Some(text)).unwrap();
             context.tracestate().map(str::to_owned)

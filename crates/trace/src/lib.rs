@@ -1,15 +1,17 @@
-//! Ties what one process does to what another did before it: which span is a child, which only has a link.
+//! Trace context across processes: which spans become children, and which only get a link.
 //!
-//! A trace is what somebody waits for: a request, and what follows at once from it. What happens later begins a trace of
-//! its own and links to the one that caused it. Without a tracer nothing here does anything.
+//! A trace covers a request and the work that follows it at once. Later work begins a trace of its own and links to the
+//! trace that caused it. Without a tracer, these functions have no effect.
 #![deny(missing_docs)]
 
 mod context;
 mod exemplars;
-mod message;
+mod messaging;
 mod span;
 
 pub use context::TraceContext;
 pub use exemplars::{Exemplar, Exemplars};
-pub use message::{Message, processed, publication, published};
-pub use span::{SAME_TRACE, attribute, failed, follow, is_kept, links, parent};
+pub use messaging::{MessageAttributes, publish_span, set_process_attributes, set_publish_attributes};
+pub use span::{
+    MAX_PARENT_AGE, add_links, is_recording, set_attribute, set_error, set_parent, set_parent_or_link,
+};

@@ -1,4 +1,4 @@
-//! How a span stands to what caused it, and what is only for the trace and for no log line.
+//! Parents, links, attributes and errors of spans. Attributes go to the trace only, not to log lines.
 use std::time::Duration;
 
 use opentelemetry::trace::{Status, TraceContextExt};
@@ -8,54 +8,53 @@ use tracing_opentelemetry::OpenTelemetrySpanExt;
 
 use crate::TraceContext;
 
-/// How long after its cause something still belongs to the same trace. What comes later begins its own.
-pub const SAME_TRACE: Duration = Duration::from_mins(1);
+/// The largest age of a cause that still becomes the parent of a span. Older causes are linked.
+pub const MAX_PARENT_AGE: Duration = Duration::from_mins(1);
 
-/// Spans that one span links to at most.
-const LINKS: usize = 32;
+/// The largest number of links of one span.
+const MAX_LINKS: usize = 32;
 
-/// Makes a span that has not been entered a child of `cause`.
-pub fn parent(span: &Span, cause: &TraceContext) {
-    // Refused where nothing is traced, which is as it should be.
-    let _ = span.set_parent(Context::new().with_remote_span_context(cause.remote()));
+/// Makes a span a child of `cause`. The span must not have been entered yet.
+pub fn set_parent(span: &Span, cause: &TraceContext) {
+    // Fails without a tracer; there is no trace to belong to then.
+    let _ = span.set_parent(Context::new().with_remote_span_context(cause.to_span_context()));
 }
 
-/// Makes a span a child of its cause, or has it begin a trace with a link to the cause where that is long past; `age`
-/// is how long.
-pub fn follow(span: &Span, cause: &TraceContext, age: Duration) {
-    if age <= SAME_TRACE { parent(span, cause) } else { links(span, [cause]) }
+/// Makes a span a child of its cause, or links it to a cause that is older than [`MAX_PARENT_AGE`].
+pub fn set_parent_or_link(span: &Span, cause: &TraceContext, age: Duration) {
+    if age <= MAX_PARENT_AGE { set_parent(span, cause) } else { add_links(span, [cause]) }
 }
 
-/// Links a span to what caused it, each trace once; traces that nobody keeps, and the span's own, are left out.
-pub fn links<'a>(span: &Span, causes: impl IntoIterator<Item = &'a TraceContext>) {
+/// Links a span to its causes, each trace once. Leaves out unsampled traces and the trace of the span itself.
+pub fn add_links<'a>(span: &Span, causes: impl IntoIterator<Item = &'a TraceContext>) {
     if span.is_disabled() {
         return;
     }
     let own = TraceContext::of(span);
-    let mut seen: Vec<&str> = own.iter().map(TraceContext::trace_id).collect();
+    let mut linked: Vec<&str> = own.iter().map(TraceContext::trace_id).collect();
     for cause in causes {
-        if seen.len() > LINKS {
+        if linked.len() > MAX_LINKS {
             break;
         }
-        if cause.is_sampled() && !seen.contains(&cause.trace_id()) {
-            seen.push(cause.trace_id());
-            span.add_link(cause.remote());
+        if cause.is_sampled() && !linked.contains(&cause.trace_id()) {
+            linked.push(cause.trace_id());
+            span.add_link(cause.to_span_context());
         }
     }
 }
 
-/// Whether anything that is told of a span is kept. Begins the span: its parent is settled then.
-pub fn is_kept(span: &Span) -> bool {
+/// Whether the span records attributes. Starts the span, so its parent can no longer be set.
+pub fn is_recording(span: &Span) -> bool {
     !span.is_disabled() && span.context().span().is_recording()
 }
 
-/// Tells something of a span to the trace alone.
-pub fn attribute(span: &Span, key: &'static str, value: impl Into<Value>) {
+/// Sets an attribute in the trace, but in no log line.
+pub fn set_attribute(span: &Span, key: &'static str, value: impl Into<Value>) {
     span.set_attribute(key, value);
 }
 
-/// Says that what a span stands for went wrong: `kind` is one of few, never a text with names in it.
-pub fn failed(span: &Span, kind: impl Into<Value>) {
+/// Marks the span as failed. `kind` is one of few values (`error.type`), never a text with names in it.
+pub fn set_error(span: &Span, kind: impl Into<Value>) {
     span.set_attribute("error.type", kind);
     span.set_status(Status::error(""));
 }
@@ -75,7 +74,7 @@ mod tests {
         TraceContext::parse(traceparent, Some("congo=t61")).unwrap()
     }
 
-    fn traced(work: impl FnOnce()) -> Vec<SpanData> {
+    fn record_spans(work: impl FnOnce()) -> Vec<SpanData> {
         let spans = InMemorySpanExporter::default();
         let provider = SdkTracerProvider::builder().with_simple_exporter(spans.clone()).build();
         let layer = tracing_opentelemetry::layer().with_tracer(provider.tracer("test"));
@@ -85,10 +84,14 @@ mod tests {
     }
 
     #[test]
-    fn what_follows_at_once_is_a_child_and_what_comes_later_has_a_link() {
-        let spans = traced(|| {
-            follow(&debug_span!("work.soon"), &cause(CAUSE), SAME_TRACE);
-            follow(&debug_span!("work.late"), &cause(CAUSE), SAME_TRACE + Duration::from_millis(1));
+    fn recent_cause_becomes_parent_and_old_one_a_link() {
+        let spans = record_spans(|| {
+            set_parent_or_link(&debug_span!("work.soon"), &cause(CAUSE), MAX_PARENT_AGE);
+            set_parent_or_link(
+                &debug_span!("work.late"),
+                &cause(CAUSE),
+                MAX_PARENT_AGE + Duration::from_millis(1),
+            );
         });
         let [soon, late] = &spans[..] else { panic!("{spans:?}") };
         assert_eq!(soon.span_context.trace_id().to_string(), CAUSE[3..35]);
@@ -100,41 +103,41 @@ mod tests {
     }
 
     #[test]
-    fn the_context_of_a_span_is_what_its_children_are_given() {
-        let spans = traced(|| {
+    fn child_span_gets_the_context_of_its_parent() {
+        let spans = record_spans(|| {
             let span = debug_span!("work.own");
-            parent(&span, &cause(CAUSE));
+            set_parent(&span, &cause(CAUSE));
             let own = TraceContext::of(&span).unwrap();
             assert_eq!((own.trace_id(), own.tracestate()), (&CAUSE[3..35], Some("congo=t61")));
-            parent(&debug_span!("work.below"), &own);
+            set_parent(&debug_span!("work.below"), &own);
         });
         let [below, own] = &spans[..] else { panic!("{spans:?}") };
         assert_eq!(below.parent_span_id, own.span_context.span_id());
     }
 
     #[test]
-    fn links_are_few_and_lead_somewhere_else() {
-        let spans = traced(|| {
+    fn links_are_limited_and_skip_own_and_unsampled_traces() {
+        let spans = record_spans(|| {
             let span = debug_span!("work.late");
             let own = TraceContext::of(&span).unwrap();
             let others: Vec<_> =
                 (1..=40).map(|number| cause(&format!("00-{number:032x}-00f067aa0ba902b7-01"))).collect();
-            let unkept = cause(&CAUSE.replace("-01", "-00"));
-            links(&span, [&own, &unkept, &others[0], &others[0]].into_iter().chain(&others));
+            let unsampled = cause(&CAUSE.replace("-01", "-00"));
+            add_links(&span, [&own, &unsampled, &others[0], &others[0]].into_iter().chain(&others));
         });
         let links: Vec<_> = spans[0].links.iter().map(|link| link.span_context.trace_id()).collect();
-        assert_eq!(links.len(), LINKS);
+        assert_eq!(links.len(), MAX_LINKS);
         assert_eq!(links[0].to_string(), format!("{:032x}", 1));
         assert_eq!(links[1].to_string(), format!("{:032x}", 2));
     }
 
     #[test]
-    fn without_a_tracer_nothing_has_a_context() {
+    fn span_has_no_context_without_a_tracer() {
         tracing::subscriber::with_default(tracing_subscriber::registry(), || {
             let span = debug_span!("work.alone");
-            parent(&span, &cause(CAUSE));
-            failed(&span, "timeout");
-            assert_eq!((TraceContext::of(&span), is_kept(&span)), (None, false));
+            set_parent(&span, &cause(CAUSE));
+            set_error(&span, "timeout");
+            assert_eq!((TraceContext::of(&span), is_recording(&span)), (None, false));
         });
     }
 }
