@@ -206,7 +206,7 @@ async fn fill_queue(bus: &RabbitMq, count: usize) {
             content_type: "application/cloudevents+json".to_owned(),
             body: vec![b'x'; 400].into(),
             headers: std::collections::BTreeMap::default(),
-            delivery: Requirement::MustReachQueue,
+            requirement: Requirement::Mandatory,
         });
         let outcomes = publisher.publish(messages.collect()).await.expect("confirms");
         assert!(outcomes.iter().all(|outcome| outcome.is_confirmed()), "the queue refuses");
@@ -242,7 +242,7 @@ async fn consume_all(bus: &RabbitMq, count: usize) -> f64 {
     let mut consumer = bus.consumer(Topology::VERIFICATION).await.expect("a consumer");
     for _ in 0..count {
         let delivery = consumer.next().await.expect("a delivery").expect("the bus is open");
-        delivery.done().await.expect("an ack");
+        delivery.acknowledge().await.expect("an ack");
     }
     per_second(count as u64, begin.elapsed())
 }

@@ -175,7 +175,7 @@ async fn run(
             seen.lateness.push(late.num_microseconds().unwrap_or(i64::MAX));
         }
         seen.twice += u64::from(std::mem::replace(&mut seen.numbers[number as usize], true));
-        delivery.done().await.expect("an ack");
+        delivery.acknowledge().await.expect("an ack");
         seen.took = begin.elapsed();
         if seen.took > length {
             break;
