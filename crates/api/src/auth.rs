@@ -5,14 +5,14 @@ use actix_web::http::header::{self, HeaderMap, HeaderName, HeaderValue};
 use deed_claims::WorkspaceId;
 use deed_store::{ApiKey, KeyHash, KeyOwner, KeyScope};
 
-use crate::fault::Fault;
+use crate::request_error::RequestError;
 use crate::state::AppState;
 
 /// Names the workspace a service key acts for.
 pub const DEED_WORKSPACE: HeaderName = HeaderName::from_static("deed-workspace");
 const X_API_KEY: HeaderName = HeaderName::from_static("x-api-key");
 /// Longer texts are no keys of ours.
-const MAX_KEY: usize = 256;
+const MAX_KEY_BYTES: usize = 256;
 
 /// A request's key and the workspace it acts for.
 #[derive(Debug, Clone)]
@@ -27,63 +27,63 @@ pub struct Caller {
 ///
 /// # Errors
 /// When it is sent more than once: which one counts would be a guess, and proxies guess differently.
-pub fn only(headers: &HeaderMap, name: HeaderName) -> Result<Option<&HeaderValue>, Repeated> {
+pub fn single_value(headers: &HeaderMap, name: HeaderName) -> Result<Option<&HeaderValue>, RepeatedHeader> {
     let mut values = headers.get_all(name);
     let value = values.next();
-    if values.next().is_some() { Err(Repeated) } else { Ok(value) }
+    if values.next().is_some() { Err(RepeatedHeader) } else { Ok(value) }
 }
 
 /// A header was sent more than once.
 #[derive(Debug)]
-pub struct Repeated;
+pub struct RepeatedHeader;
 
 /// The key as presented: `Authorization: Bearer KEY`, `Authorization: ApiKey KEY`, or `X-API-Key: KEY`.
-fn presented(headers: &HeaderMap) -> Result<&str, Fault> {
-    let one = |name| only(headers, name).map_err(|Repeated| Fault::KeyAmbiguous);
-    let authorization = one(header::AUTHORIZATION)?.map(authorized).transpose()?;
+fn presented_key(headers: &HeaderMap) -> Result<&str, RequestError> {
+    let one = |name| single_value(headers, name).map_err(|RepeatedHeader| RequestError::KeyAmbiguous);
+    let authorization = one(header::AUTHORIZATION)?.map(authorization_key).transpose()?;
     let bare = one(X_API_KEY)?.map(|value| value.to_str().map(str::trim)).transpose();
-    match (authorization, bare.map_err(|_| Fault::KeyUnknown)?) {
-        (Some(key), Some(other)) if key != other => Err(Fault::KeyAmbiguous),
+    match (authorization, bare.map_err(|_| RequestError::KeyUnknown)?) {
+        (Some(key), Some(other)) if key != other => Err(RequestError::KeyAmbiguous),
         (Some(key), _) | (None, Some(key)) => Ok(key),
-        (None, None) => Err(Fault::KeyMissing),
+        (None, None) => Err(RequestError::KeyMissing),
     }
 }
 
 /// The key in an `Authorization`.
-fn authorized(value: &HeaderValue) -> Result<&str, Fault> {
-    let text = value.to_str().map_err(|_| Fault::KeyUnknown)?.trim();
-    let (scheme, key) = text.split_once(' ').ok_or(Fault::KeyUnknown)?;
+fn authorization_key(value: &HeaderValue) -> Result<&str, RequestError> {
+    let text = value.to_str().map_err(|_| RequestError::KeyUnknown)?.trim();
+    let (scheme, key) = text.split_once(' ').ok_or(RequestError::KeyUnknown)?;
     let ours = scheme.eq_ignore_ascii_case("bearer") || scheme.eq_ignore_ascii_case("apikey");
-    if ours { Ok(key.trim()) } else { Err(Fault::KeyUnknown) }
+    if ours { Ok(key.trim()) } else { Err(RequestError::KeyUnknown) }
 }
 
 /// The key a request is made with.
-pub async fn key(state: &AppState, headers: &HeaderMap) -> Result<Arc<ApiKey>, Fault> {
-    let text = presented(headers)?;
-    if text.is_empty() || text.len() > MAX_KEY {
-        return Err(Fault::KeyUnknown);
+pub async fn authenticate(state: &AppState, headers: &HeaderMap) -> Result<Arc<ApiKey>, RequestError> {
+    let text = presented_key(headers)?;
+    if text.is_empty() || text.len() > MAX_KEY_BYTES {
+        return Err(RequestError::KeyUnknown);
     }
     let found = state.key_cache.find(&*state.keys, KeyHash::of(text), state.clock.now()).await?;
-    found.filter(|key| key.revoked_at.is_none()).ok_or(Fault::KeyUnknown)
+    found.filter(|key| key.revoked_at.is_none()).ok_or(RequestError::KeyUnknown)
 }
 
 /// What a key may do, and for whom.
-pub fn caller(key: Arc<ApiKey>, headers: &HeaderMap, scope: KeyScope) -> Result<Caller, Fault> {
+pub fn authorize(key: Arc<ApiKey>, headers: &HeaderMap, scope: KeyScope) -> Result<Caller, RequestError> {
     if !key.scopes.contains(&scope) {
-        return Err(Fault::ScopeMissing(scope));
+        return Err(RequestError::ScopeMissing(scope));
     }
-    let named = only(headers, DEED_WORKSPACE)
-        .map_err(|Repeated| Fault::WorkspaceRepeated)?
+    let named = single_value(headers, DEED_WORKSPACE)
+        .map_err(|RepeatedHeader| RequestError::WorkspaceRepeated)?
         .map(|value| {
             let text = value.to_str().unwrap_or_default().trim();
-            text.parse::<WorkspaceId>().map_err(Fault::WorkspaceInvalid)
+            text.parse::<WorkspaceId>().map_err(RequestError::WorkspaceInvalid)
         })
         .transpose()?;
     let workspace = match (&key.owner, named) {
-        (KeyOwner::Workspace(own), Some(named)) if *own != named => return Err(Fault::OtherWorkspace),
+        (KeyOwner::Workspace(own), Some(named)) if *own != named => return Err(RequestError::OtherWorkspace),
         (KeyOwner::Workspace(own), _) => own.clone(),
         (KeyOwner::Service, Some(named)) => named,
-        (KeyOwner::Service, None) => return Err(Fault::WorkspaceMissing),
+        (KeyOwner::Service, None) => return Err(RequestError::WorkspaceMissing),
     };
     Ok(Caller { key, workspace })
 }

@@ -10,7 +10,7 @@ use serde::de::{DeserializeOwned, IgnoredAny};
 use serde_json::{Value, json};
 use serde_path_to_error::Segment;
 
-use crate::fault::Fault;
+use crate::request_error::RequestError;
 
 /// Bytes a body may have.
 pub const MAX_BODY: usize = 16 * 1024;
@@ -21,7 +21,7 @@ const DEADLINE: Duration = Duration::from_secs(10);
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum BodyError {
     #[error("the body did not arrive")]
-    Lost,
+    Incomplete,
     #[error("a JSON body is needed: send it with `Content-Type: application/json`")]
     ContentType,
     #[error("a JSON body is needed and there is none")]
@@ -35,24 +35,24 @@ pub enum BodyError {
     #[error("there is no field `{field}`")]
     Unknown { field: FieldPath },
     #[error("the field `{field}` is given twice")]
-    Twice { field: FieldPath },
-    #[error("{}: {problem}", Named(field))]
-    Wrong { field: FieldPath, problem: Excerpt },
+    Duplicate { field: FieldPath },
+    #[error("{}: {problem}", FieldLabel(field))]
+    Invalid { field: FieldPath, problem: Excerpt },
 }
 
 /// Where in a body: `domains[3]`; empty for the body as a whole.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct FieldPath(Vec<Step>);
+pub struct FieldPath(Vec<PathSegment>);
 
 #[derive(Debug, Clone, PartialEq, Eq)]
-enum Step {
+enum PathSegment {
     Key(Excerpt),
     Index(usize),
 }
 
-struct Named<'a>(&'a FieldPath);
+struct FieldLabel<'a>(&'a FieldPath);
 
-impl fmt::Display for Named<'_> {
+impl fmt::Display for FieldLabel<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if self.0.0.is_empty() { f.write_str("the body") } else { write!(f, "the field `{}`", self.0) }
     }
@@ -62,9 +62,9 @@ impl fmt::Display for FieldPath {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for (i, step) in self.0.iter().enumerate() {
             match step {
-                Step::Key(key) if i == 0 => write!(f, "{key}")?,
-                Step::Key(key) => write!(f, ".{key}")?,
-                Step::Index(index) => write!(f, "[{index}]")?,
+                PathSegment::Key(key) if i == 0 => write!(f, "{key}")?,
+                PathSegment::Key(key) => write!(f, ".{key}")?,
+                PathSegment::Index(index) => write!(f, "[{index}]")?,
             }
         }
         Ok(())
@@ -74,9 +74,9 @@ impl fmt::Display for FieldPath {
 impl FieldPath {
     fn of(path: &serde_path_to_error::Path) -> Self {
         let steps = path.iter().filter_map(|segment| match segment {
-            Segment::Seq { index } => Some(Step::Index(*index)),
-            Segment::Map { key } => Some(Step::Key(Excerpt::of(key))),
-            Segment::Enum { variant } => Some(Step::Key(Excerpt::of(variant))),
+            Segment::Seq { index } => Some(PathSegment::Index(*index)),
+            Segment::Map { key } => Some(PathSegment::Key(Excerpt::of(key))),
+            Segment::Enum { variant } => Some(PathSegment::Key(Excerpt::of(variant))),
             Segment::Unknown => None,
         });
         Self(steps.collect())
@@ -84,7 +84,7 @@ impl FieldPath {
 
     /// The path to a field of what this path leads to; a key that was read is its last step already.
     fn then(mut self, key: &str) -> Self {
-        let step = Step::Key(Excerpt::of(key));
+        let step = PathSegment::Key(Excerpt::of(key));
         if self.0.last() != Some(&step) {
             self.0.push(step);
         }
@@ -95,11 +95,13 @@ impl FieldPath {
 impl BodyError {
     fn path(&self) -> Option<&FieldPath> {
         match self {
-            Self::Lost | Self::ContentType | Self::Empty | Self::Syntax { .. } | Self::NotAnObject => None,
+            Self::Incomplete | Self::ContentType | Self::Empty | Self::Syntax { .. } | Self::NotAnObject => {
+                None
+            }
             Self::Missing { field }
             | Self::Unknown { field }
-            | Self::Twice { field }
-            | Self::Wrong { field, .. } => Some(field),
+            | Self::Duplicate { field }
+            | Self::Invalid { field, .. } => Some(field),
         }
     }
 
@@ -112,8 +114,8 @@ impl BodyError {
     pub fn location(&self) -> Value {
         let steps = self.path().map(|path| path.0.as_slice()).unwrap_or_default();
         let steps = steps.iter().map(|step| match step {
-            Step::Key(key) => json!(key.as_str()),
-            Step::Index(index) => json!(index),
+            PathSegment::Key(key) => json!(key.as_str()),
+            PathSegment::Index(index) => json!(index),
         });
         Value::Array(std::iter::once(json!("body")).chain(steps).collect())
     }
@@ -121,11 +123,11 @@ impl BodyError {
     /// A stable word for programs.
     pub fn kind(&self) -> &'static str {
         match self {
-            Self::Lost | Self::Empty | Self::Missing { .. } => "missing",
+            Self::Incomplete | Self::Empty | Self::Missing { .. } => "missing",
             Self::ContentType => "content_type",
             Self::Syntax { .. } => "json_invalid",
             Self::Unknown { .. } => "extra_forbidden",
-            Self::NotAnObject | Self::Twice { .. } | Self::Wrong { .. } => "type_error",
+            Self::NotAnObject | Self::Duplicate { .. } | Self::Invalid { .. } => "type_error",
         }
     }
 
@@ -149,27 +151,29 @@ impl BodyError {
             return Self::Unknown { field: field.then(&name) };
         }
         if let Some(name) = quoted("duplicate field `") {
-            return Self::Twice { field: field.then(&name) };
+            return Self::Duplicate { field: field.then(&name) };
         }
         let problem = text.rsplit_once(" at line ").map_or(text.as_str(), |(problem, _)| problem);
-        Self::Wrong { field, problem: Excerpt::of(problem) }
+        Self::Invalid { field, problem: Excerpt::of(problem) }
     }
 }
 
 /// Reads a whole body.
-pub async fn read(payload: &mut Payload) -> Result<Bytes, Fault> {
+pub async fn read(payload: &mut Payload) -> Result<Bytes, RequestError> {
     let collect = async {
         let mut bytes = BytesMut::new();
         while let Some(chunk) = payload.next().await {
-            let chunk = chunk.map_err(|_| BodyError::Lost)?;
+            let chunk = chunk.map_err(|_| BodyError::Incomplete)?;
             if bytes.len() + chunk.len() > MAX_BODY {
-                return Err(Fault::TooLarge { limit: MAX_BODY });
+                return Err(RequestError::BodyTooLarge { limit: MAX_BODY });
             }
             bytes.extend_from_slice(&chunk);
         }
         Ok(bytes.freeze())
     };
-    tokio::time::timeout(DEADLINE, collect).await.unwrap_or(Err(Fault::Slow { within: DEADLINE }))
+    tokio::time::timeout(DEADLINE, collect)
+        .await
+        .unwrap_or(Err(RequestError::RequestTimeout { within: DEADLINE }))
 }
 
 /// Whether the body says that it is something else than JSON.
@@ -208,7 +212,7 @@ mod tests {
 
     #[derive(Debug, Deserialize)]
     #[serde(deny_unknown_fields)]
-    struct Wanted {
+    struct TestBody {
         #[serde(rename = "domain")]
         _domain: String,
         #[serde(default, rename = "names")]
@@ -216,11 +220,11 @@ mod tests {
     }
 
     fn wrong(text: &str) -> BodyError {
-        parse::<Wanted>(text.as_bytes(), false).unwrap_err()
+        parse::<TestBody>(text.as_bytes(), false).unwrap_err()
     }
 
     #[test]
-    fn a_refusal_names_the_field() {
+    fn body_errors_name_the_field() {
         for (text, field, kind, message) in [
             ("{}", Some("domain"), "missing", "the field `domain` is missing"),
             (r#"{"domain":"a","x":1}"#, Some("x"), "extra_forbidden", "there is no field `x`"),
@@ -265,14 +269,14 @@ mod tests {
     }
 
     #[test]
-    fn foreign_text_is_shown_escaped_and_cut() {
+    fn escapes_and_truncates_client_text() {
         let long = format!(r#"{{"{}":1}}"#, "\u{202e}".repeat(300));
         let message = wrong(&long).to_string();
         assert!(message.is_ascii() && message.len() < 200, "{message}");
     }
 
     #[test]
-    fn only_json_is_json() {
+    fn accepts_only_json_media_types() {
         let headers = |value: &'static str| {
             let mut headers = HeaderMap::new();
             headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(value));
@@ -281,6 +285,6 @@ mod tests {
         assert!(!is_other_media(&HeaderMap::new()));
         assert!(!is_other_media(&headers("Application/JSON; charset=utf-8")));
         assert!(is_other_media(&headers("text/plain")));
-        assert_eq!(parse::<Wanted>(b"{}", true).unwrap_err(), BodyError::ContentType);
+        assert_eq!(parse::<TestBody>(b"{}", true).unwrap_err(), BodyError::ContentType);
     }
 }

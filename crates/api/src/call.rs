@@ -13,11 +13,11 @@ use tracing::Span;
 
 use crate::auth::Caller;
 use crate::body;
-use crate::fault::{Fault, Problem};
-use crate::operation::KeptAnswers;
+use crate::operation::ReplayPolicy;
 use crate::query::Query;
-use crate::reply::Reply;
+use crate::request_error::{ContractError, RequestError};
 use crate::request_id::RequestId;
+use crate::response::JsonResponse;
 use crate::state::AppState;
 
 /// Events for streams, as one decision wants them written; empty lists are dropped.
@@ -46,21 +46,21 @@ pub struct Call {
     /// The idempotency key, where the request has one.
     pub idempotency: Option<RequestKey>,
     /// Which answers are kept under that key.
-    pub kept: KeptAnswers,
+    pub replay: ReplayPolicy,
     /// Whether the answer is already kept, together with its effect.
-    pub recorded: AtomicBool,
+    pub receipt_written: AtomicBool,
 }
 
 /// A decision and the answer that tells of it.
-pub struct Decided {
+pub struct Decision {
     /// What is written.
     pub writes: Writes,
     /// The answer.
-    pub reply: Reply,
+    pub response: JsonResponse,
 }
 
 /// Says in every log line of the request from here on, and in its trace, which claim it is about.
-pub fn concerns(claim: ClaimId) {
+pub fn record_claim_id(claim: ClaimId) {
     Span::current().record("claim", tracing::field::display(claim));
 }
 
@@ -74,8 +74,8 @@ impl Call {
     ///
     /// # Errors
     /// When it is not what is wanted; names the field.
-    pub fn json<T: DeserializeOwned>(&self) -> Result<T, Fault> {
-        body::parse(&self.body, self.other_media).map_err(Fault::Body)
+    pub fn json<T: DeserializeOwned>(&self) -> Result<T, RequestError> {
+        body::parse(&self.body, self.other_media).map_err(RequestError::Body)
     }
 
     /// What the log keeps about where an event came from.
@@ -93,38 +93,38 @@ impl Call {
     ///
     /// # Errors
     /// The refusal of `decide`, or a fault of the store.
-    pub async fn answer<E: Problem>(
+    pub async fn respond<E: ContractError>(
         &self,
         streams: &[StreamId],
-        mut decide: impl FnMut(&[Loaded], DateTime<Utc>) -> Result<Decided, E> + Send,
-    ) -> Result<Reply, E> {
+        mut decide: impl FnMut(&[Loaded], DateTime<Utc>) -> Result<Decision, E> + Send,
+    ) -> Result<JsonResponse, E> {
         let executed = self
-            .execute::<Reply, E>(streams, |loaded, at| {
-                let Decided { writes, reply } = decide(loaded, at)?;
+            .execute::<JsonResponse, E>(streams, |loaded, at| {
+                let Decision { writes, response } = decide(loaded, at)?;
                 let receipt = self
-                    .kept_under(&reply)
+                    .stored_under(&response)
                     .cloned()
                     .filter(|_| writes.iter().any(|(_, events)| !events.is_empty()))
-                    .map(|request| Receipt { request, response: reply.stored() });
-                Ok(Plan { writes, receipt, result: reply })
+                    .map(|request| Receipt { request, response: response.stored() });
+                Ok(Plan { writes, receipt, result: response })
             })
             .await?;
-        if executed.position.is_some() && self.kept_under(&executed.result).is_some() {
-            self.recorded.store(true, Ordering::Relaxed);
+        if executed.position.is_some() && self.stored_under(&executed.result).is_some() {
+            self.receipt_written.store(true, Ordering::Relaxed);
         }
         Ok(executed.result.at(executed.position))
     }
 
     /// The request under whose key an answer is kept; none when the request has no key or the answer is not kept.
-    fn kept_under(&self, reply: &Reply) -> Option<&RequestKey> {
-        self.idempotency.as_ref().filter(|_| self.kept.keeps(reply.status))
+    fn stored_under(&self, response: &JsonResponse) -> Option<&RequestKey> {
+        self.idempotency.as_ref().filter(|_| self.replay.stores(response.status))
     }
 
     /// Decides and writes; the answer is made later, from what comes of it.
     ///
     /// # Errors
     /// The refusal of `decide`, or a fault of the store.
-    pub async fn append<R: Send, E: Problem>(
+    pub async fn append<R: Send, E: ContractError>(
         &self,
         streams: &[StreamId],
         mut decide: impl FnMut(&[Loaded], DateTime<Utc>) -> Result<(Writes, R), E> + Send,
@@ -137,7 +137,7 @@ impl Call {
         Ok((executed.result, executed.position))
     }
 
-    async fn execute<R: Send, E: Problem>(
+    async fn execute<R: Send, E: ContractError>(
         &self,
         streams: &[StreamId],
         decide: impl FnMut(&[Loaded], DateTime<Utc>) -> Result<Plan<R>, E> + Send,
@@ -145,8 +145,8 @@ impl Call {
         let (store, clock) = (&*self.state.store, &*self.state.clock);
         deed_store::execute(store, clock, streams, &self.metadata(), decide).await.map_err(|e| match e {
             ExecuteError::Rejected(refusal) => refusal,
-            ExecuteError::Contended => Fault::Contended.into(),
-            ExecuteError::Unavailable(cause) => Fault::Unavailable(cause).into(),
+            ExecuteError::Contended => RequestError::Contended.into(),
+            ExecuteError::Unavailable(cause) => RequestError::Unavailable(cause).into(),
         })
     }
 
@@ -154,7 +154,7 @@ impl Call {
     ///
     /// # Errors
     /// When the store does not answer.
-    pub async fn load(&self, stream: &StreamId) -> Result<Loaded, Fault> {
+    pub async fn load(&self, stream: &StreamId) -> Result<Loaded, RequestError> {
         Ok(deed_store::load(&*self.state.store, stream).await?)
     }
 }

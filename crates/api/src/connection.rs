@@ -1,9 +1,9 @@
 //! One connection from its first byte to its last, kept so that every request on it is answered as the contract
 //! says, also what is no request at all, and so that no client holds it for ever.
-mod line;
+mod active_request;
+mod stream;
 #[cfg(test)]
 mod tests;
-mod turn;
 
 use std::future::{Future, poll_fn};
 use std::io;
@@ -29,37 +29,37 @@ use tokio::net::TcpSocket;
 use tokio::time::{Sleep, sleep, timeout};
 use tokio_util::sync::CancellationToken;
 
-use self::line::{Awaited, Kept, Line, Watched};
-use self::turn::Turn;
-use crate::fault::{Fault, Flaw};
-use crate::operation::Style;
+use self::active_request::ActiveRequest;
+use self::stream::{ClientAction, HeldResponse, HttpConnection, WatchedStream};
+use crate::operation::Contract;
+use crate::request_error::{MalformedPart, RequestError};
 
 /// Connections that may wait to be accepted.
 const BACKLOG: u32 = 1024;
 
 /// A whole answer to what is no request, as bytes; the connection is closed after it.
-pub type Refuse = Arc<dyn Fn(Fault, Style) -> Vec<u8> + Send + Sync>;
+pub type RejectFn = Arc<dyn Fn(RequestError, Contract) -> Vec<u8> + Send + Sync>;
 
 /// How long clients may take.
 #[derive(Debug, Clone, Copy)]
-pub struct Patience {
+pub struct ConnectionTimeouts {
     /// For a request's head, from connecting or from its first byte.
-    pub request: Duration,
+    pub request_head: Duration,
     /// Between two requests.
-    pub idle: Duration,
+    pub keep_alive: Duration,
     /// To take some more of an answer.
-    pub taking: Duration,
+    pub write: Duration,
     /// To take a refusal and to close.
-    pub farewell: Duration,
+    pub shutdown: Duration,
 }
 
-impl Default for Patience {
+impl Default for ConnectionTimeouts {
     fn default() -> Self {
         Self {
-            request: Duration::from_secs(10),
-            idle: Duration::from_secs(75),
-            taking: Duration::from_mins(1),
-            farewell: Duration::from_secs(1),
+            request_head: Duration::from_secs(10),
+            keep_alive: Duration::from_secs(75),
+            write: Duration::from_mins(1),
+            shutdown: Duration::from_secs(1),
         }
     }
 }
@@ -74,8 +74,8 @@ impl Default for Patience {
 pub fn listen<F, I, S>(
     server: ServerBuilder,
     address: SocketAddr,
-    patience: Patience,
-    refuse: Refuse,
+    timeouts: ConnectionTimeouts,
+    reject: RejectFn,
     leaving: CancellationToken,
     app: F,
 ) -> io::Result<(ServerBuilder, Vec<SocketAddr>)>
@@ -104,10 +104,10 @@ where
         let leaving = leaving.clone();
         let app =
             apply_fn_factory(map_config(app, |()| AppConfig::default()), move |request: Request, app: &_| {
-                let (turn, leaving) = (Turn::of(&request), leaving.clone());
+                let (active, leaving) = (ActiveRequest::of(&request), leaving.clone());
                 let answered = Service::call(app, request);
                 async move {
-                    let mut answer = Response::from(answered.await?).map_body(|_, body| turn.body(body));
+                    let mut answer = Response::from(answered.await?).map_body(|_, body| active.body(body));
                     if leaving.is_cancelled() {
                         answer.head_mut().set_connection_type(ConnectionType::Close);
                     }
@@ -120,88 +120,91 @@ where
                 let stopping = stopping.clone();
                 async move { stopping.notified().await }
             })
-            .keep_alive(patience.idle)
+            .keep_alive(timeouts.keep_alive)
             // The keeper sees to it, for every request of a connection and not only the first.
             .client_request_timeout(Duration::ZERO)
-            .client_disconnect_timeout(patience.farewell)
-            .on_connect_ext(|stream: &Watched, data| _ = data.insert(stream.line().clone()))
+            .client_disconnect_timeout(timeouts.shutdown)
+            .on_connect_ext(|stream: &WatchedStream, data| _ = data.insert(stream.connection().clone()))
             .finish(app);
-        let refuse = refuse.clone();
+        let reject = reject.clone();
         apply_fn_factory(http, move |stream: TcpStream, http: &_| {
-            let line = Rc::new(Line::default());
+            let connection = Rc::new(HttpConnection::default());
             let peer = stream.peer_addr().ok();
-            let serving = Service::call(http, (Watched::new(stream, line.clone()), Protocol::Http1, peer));
-            keep(serving, line, patience, refuse.clone())
+            let serving =
+                Service::call(http, (WatchedStream::new(stream, connection.clone()), Protocol::Http1, peer));
+            serve_connection(serving, connection, timeouts, reject.clone())
         })
     })?;
     Ok((server, addresses))
 }
 
 /// How serving a connection ended.
-enum End {
+enum ServeEnd {
     /// The machinery is done with it.
-    Done(Result<(), DispatchError>),
+    Finished(Result<(), DispatchError>),
     /// The machinery has given up without a word, as it does when the chunks of a body are not well-formed before
     /// their request is answered.
-    Broken,
+    BrokenChunks,
     /// The client kept us waiting too long.
-    Late(Awaited),
+    ClientTimeout(ClientAction),
 }
 
 /// Serves a connection to its end.
-async fn keep(
+async fn serve_connection(
     serving: impl Future<Output = Result<(), DispatchError>>,
-    line: Rc<Line>,
-    patience: Patience,
-    refuse: Refuse,
+    connection: Rc<HttpConnection>,
+    timeouts: ConnectionTimeouts,
+    reject: RejectFn,
 ) -> Result<(), DispatchError> {
-    let end = until_late(serving, &line, patience).await;
+    let end = serve_with_deadlines(serving, &connection, timeouts).await;
     // The machinery has been dropped, and the stream with it.
-    let Some((mut stream, kept)) = line.left() else { return Ok(()) };
-    let fault = match (&end, kept) {
-        (End::Done(done), Some(kept)) => Some(fault(done, &kept)),
-        (End::Done(_), None) | (End::Late(Awaited::Taking), _) => None,
-        (End::Broken, _) => Some(Fault::Malformed(Flaw::Chunks)),
-        (End::Late(Awaited::Request { .. }), _) => Some(Fault::Slow { within: patience.request }),
+    let Some((mut stream, held)) = connection.take_remains() else { return Ok(()) };
+    let error = match (&end, held) {
+        (ServeEnd::Finished(done), Some(held)) => Some(request_error(done, &held)),
+        (ServeEnd::Finished(_), None) | (ServeEnd::ClientTimeout(ClientAction::ReadResponse), _) => None,
+        (ServeEnd::BrokenChunks, _) => Some(RequestError::Malformed(MalformedPart::Chunks)),
+        (ServeEnd::ClientTimeout(ClientAction::SendRequest { .. }), _) => {
+            Some(RequestError::RequestTimeout { within: timeouts.request_head })
+        }
     };
-    if let Some(fault) = fault {
-        let answer = refuse(fault, line.style());
+    if let Some(error) = error {
+        let answer = reject(error, connection.contract());
         // A client that does not take it has not asked properly either.
-        _ = timeout(patience.farewell, say(&mut stream, &answer)).await;
+        _ = timeout(timeouts.shutdown, send_and_drain(&mut stream, &answer)).await;
     }
     match end {
-        End::Done(done) => done,
-        End::Broken => Ok(()),
-        End::Late(_) => Err(DispatchError::SlowRequestTimeout),
+        ServeEnd::Finished(done) => done,
+        ServeEnd::BrokenChunks => Ok(()),
+        ServeEnd::ClientTimeout(_) => Err(DispatchError::SlowRequestTimeout),
     }
 }
 
 /// Lets the machinery serve until it is done or the client is late.
-async fn until_late(
+async fn serve_with_deadlines(
     serving: impl Future<Output = Result<(), DispatchError>>,
-    line: &Line,
-    patience: Patience,
-) -> End {
+    connection: &HttpConnection,
+    timeouts: ConnectionTimeouts,
+) -> ServeEnd {
     let mut serving = pin!(serving);
-    let mut deadline: Option<(Awaited, Pin<Box<Sleep>>)> = None;
+    let mut deadline: Option<(ClientAction, Pin<Box<Sleep>>)> = None;
     poll_fn(|cx| {
         if let Poll::Ready(done) = serving.as_mut().poll(cx) {
-            let broken = done.is_ok() && line.chunked();
-            return Poll::Ready(if broken { End::Broken } else { End::Done(done) });
+            let broken = done.is_ok() && connection.chunked();
+            return Poll::Ready(if broken { ServeEnd::BrokenChunks } else { ServeEnd::Finished(done) });
         }
-        let Some(awaited) = line.awaits() else {
+        let Some(awaited) = connection.awaited_action() else {
             deadline = None;
             return Poll::Pending;
         };
         if deadline.as_ref().is_none_or(|(before, _)| *before != awaited) {
             let within = match awaited {
-                Awaited::Request { .. } => patience.request,
-                Awaited::Taking => patience.taking,
+                ClientAction::SendRequest { .. } => timeouts.request_head,
+                ClientAction::ReadResponse => timeouts.write,
             };
             deadline = Some((awaited, Box::pin(sleep(within))));
         }
         match &mut deadline {
-            Some((_, late)) => late.as_mut().poll(cx).map(|()| End::Late(awaited)),
+            Some((_, late)) => late.as_mut().poll(cx).map(|()| ServeEnd::ClientTimeout(awaited)),
             None => Poll::Pending,
         }
     })
@@ -209,20 +212,24 @@ async fn until_late(
 }
 
 /// What was wrong, when the machinery gave an answer of its own.
-fn fault(done: &Result<(), DispatchError>, kept: &Kept) -> Fault {
-    match (done, kept.status) {
-        (_, StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE) => Fault::HeadTooLarge,
-        (_, StatusCode::INTERNAL_SERVER_ERROR) => Fault::internal("serving a connection", "out of step"),
-        (Err(DispatchError::Parse(ParseError::Uri(_) | ParseError::Utf8(_))), _) => {
-            Fault::Malformed(Flaw::Target)
+fn request_error(done: &Result<(), DispatchError>, held: &HeldResponse) -> RequestError {
+    match (done, held.status) {
+        (_, StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE) => RequestError::HeadersTooLarge,
+        (_, StatusCode::INTERNAL_SERVER_ERROR) => {
+            RequestError::internal("serving a connection", "out of step")
         }
-        (Err(DispatchError::Parse(ParseError::Version)), _) => Fault::Malformed(Flaw::Version),
-        _ => Fault::Malformed(Flaw::Head),
+        (Err(DispatchError::Parse(ParseError::Uri(_) | ParseError::Utf8(_))), _) => {
+            RequestError::Malformed(MalformedPart::Target)
+        }
+        (Err(DispatchError::Parse(ParseError::Version)), _) => {
+            RequestError::Malformed(MalformedPart::Version)
+        }
+        _ => RequestError::Malformed(MalformedPart::Head),
     }
 }
 
 /// Says the last word, and hears the client out: closing before it is done would take the word back.
-async fn say(stream: &mut TcpStream, answer: &[u8]) -> io::Result<()> {
+async fn send_and_drain(stream: &mut TcpStream, answer: &[u8]) -> io::Result<()> {
     stream.write_all(answer).await?;
     stream.shutdown().await?;
     let mut rest = vec![0; 8 * 1024];

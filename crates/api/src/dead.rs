@@ -4,13 +4,13 @@ use actix_web::{HttpRequest, HttpResponse, web};
 use deed_bus::{BusError, DeadLetter, Replay};
 use serde_json::{Value, json};
 
-use crate::ops::{OpsParts, say};
+use crate::ops::{OpsParts, json_response};
 use crate::query::Query;
 
 /// Letters that one answer lists, unless told otherwise.
-const LISTED: usize = 100;
+const DEFAULT_LIMIT: usize = 100;
 /// Letters that one answer lists at most.
-const MOST: usize = 1000;
+const MAX_LIMIT: usize = 1000;
 
 /// A dead letter as operators see it. What the message says may be anybody's bytes: it is passed on as JSON only.
 pub fn view(letter: &DeadLetter) -> Value {
@@ -29,19 +29,19 @@ pub fn view(letter: &DeadLetter) -> Value {
 pub(crate) async fn list(parts: web::Data<OpsParts>, req: HttpRequest) -> HttpResponse {
     let query = Query::parse(req.query_string());
     let limit = match query.all("limit").next().map(str::parse) {
-        None => LISTED,
-        Some(Ok(limit)) if (1..=MOST).contains(&limit) => limit,
+        None => DEFAULT_LIMIT,
+        Some(Ok(limit)) if (1..=MAX_LIMIT).contains(&limit) => limit,
         Some(_) => {
-            let error = format!("limit has to be a number from 1 to {MOST}");
-            return say(StatusCode::BAD_REQUEST, &json!({ "error": error }));
+            let error = format!("limit has to be a number from 1 to {MAX_LIMIT}");
+            return json_response(StatusCode::BAD_REQUEST, &json!({ "error": error }));
         }
     };
     match parts.dead_letters.list(limit).await {
         Ok(letters) => {
             let data: Vec<Value> = letters.iter().map(view).collect();
-            say(StatusCode::OK, &json!({ "data": data }))
+            json_response(StatusCode::OK, &json!({ "data": data }))
         }
-        Err(error) => unanswered(&error),
+        Err(error) => bus_unavailable(&error),
     }
 }
 
@@ -50,25 +50,28 @@ pub(crate) async fn replay(parts: web::Data<OpsParts>, req: HttpRequest) -> Http
     let query = Query::parse(req.query_string());
     let which = query.all("id").next().map_or(Replay::All, |id| Replay::Id(id.to_owned()));
     match parts.dead_letters.replay(which).await {
-        Ok(count) => say(StatusCode::OK, &json!({ "replayed": count })),
-        Err(error) => unanswered(&error),
+        Ok(count) => json_response(StatusCode::OK, &json!({ "replayed": count })),
+        Err(error) => bus_unavailable(&error),
     }
 }
 
 pub(crate) async fn purge(parts: web::Data<OpsParts>, req: HttpRequest) -> HttpResponse {
     let query = Query::parse(req.query_string());
     let Some(id) = query.all("id").next() else {
-        return say(StatusCode::BAD_REQUEST, &json!({ "error": "id is missing: the message to throw away" }));
+        return json_response(
+            StatusCode::BAD_REQUEST,
+            &json!({ "error": "id is missing: the message to throw away" }),
+        );
     };
     match parts.dead_letters.purge(id).await {
-        Ok(count) => say(StatusCode::OK, &json!({ "purged": count })),
-        Err(error) => unanswered(&error),
+        Ok(count) => json_response(StatusCode::OK, &json!({ "purged": count })),
+        Err(error) => bus_unavailable(&error),
     }
 }
 
-fn unanswered(error: &BusError) -> HttpResponse {
+fn bus_unavailable(error: &BusError) -> HttpResponse {
     tracing::warn!(%error, "dead letters could not be reached");
-    say(StatusCode::SERVICE_UNAVAILABLE, &json!({ "error": "the bus does not answer" }))
+    json_response(StatusCode::SERVICE_UNAVAILABLE, &json!({ "error": "the bus does not answer" }))
 }
 
 #[cfg(test)]
@@ -89,7 +92,7 @@ mod tests {
             content_type: "text/plain".to_owned(),
             body: b"not JSON".as_slice().into(),
             headers: std::collections::BTreeMap::new(),
-            delivery: Requirement::MustReachQueue,
+            requirement: Requirement::Mandatory,
         };
         bus.publisher().publish(vec![message]).await.unwrap();
         let mut consumer = bus.consumer(Topology::VERIFICATION).await.unwrap();
@@ -99,7 +102,7 @@ mod tests {
     }
 
     #[actix_web::test]
-    async fn dead_letters_are_listed_and_replayed() {
+    async fn lists_and_replays_dead_letters() {
         let (bus, parts) = with_one_dead().await;
         let (status, text) = ask(&parts, TestRequest::get().uri("/v1/dead?limit=5")).await;
         let body: Value = serde_json::from_str(&text).unwrap();
@@ -118,7 +121,7 @@ mod tests {
     }
 
     #[actix_web::test]
-    async fn one_is_thrown_away_and_what_makes_no_sense_is_refused() {
+    async fn purges_dead_letter_and_rejects_bad_requests() {
         let (bus, parts) = with_one_dead().await;
         for (wrong, why) in [
             (TestRequest::get().uri("/v1/dead?limit=0"), "limit"),

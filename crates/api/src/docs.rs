@@ -6,7 +6,7 @@ use actix_web::{HttpRequest, HttpResponse, web};
 use serde_json::json;
 use utoipa_swagger_ui::Config;
 
-use crate::operation::Style;
+use crate::operation::Contract;
 use crate::pipeline;
 use crate::routes::not_allowed;
 use crate::state::AppState;
@@ -33,13 +33,13 @@ pub fn configure(config: &mut web::ServiceConfig, state: &Arc<AppState>, descrip
         async move { answer }
     }));
     config
-        .service(json.default_service(not_allowed(state, Style::A, "GET")))
+        .service(json.default_service(not_allowed(state, Contract::Workspace, "GET")))
         .service(web::resource("/docs").route(web::get().to(to_folder)).default_service(not_allowed(
             state,
-            Style::A,
+            Contract::Workspace,
             "GET",
         )))
-        .service(folder.default_service(not_allowed(state, Style::A, "GET")));
+        .service(folder.default_service(not_allowed(state, Contract::Workspace, "GET")));
 }
 
 fn page(state: Arc<AppState>, pages: Arc<Config<'static>>, req: &HttpRequest) -> HttpResponse {

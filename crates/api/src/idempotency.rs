@@ -12,33 +12,34 @@ use serde_json::{Number, Value};
 use sha2::{Digest, Sha256};
 use tokio::time::Instant;
 
-use crate::auth::{Repeated, only};
-use crate::fault::Fault;
-use crate::operation::KeptAnswers;
-use crate::reply::Reply;
+use crate::auth::{RepeatedHeader, single_value};
+use crate::operation::ReplayPolicy;
+use crate::request_error::RequestError;
+use crate::response::JsonResponse;
 use crate::state::AppState;
 
 const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
 const MAX_KEY_CHARS: usize = 100;
 /// How long answers are kept.
-const KEPT: Duration = Duration::hours(24);
+const RETENTION: Duration = Duration::hours(24);
 /// After this a run that has not answered is taken for dead; longer than any operation takes.
-const RUN: Duration = Duration::seconds(60);
+const RUN_TIMEOUT: Duration = Duration::seconds(60);
 /// How long a second request waits for the first.
-const PATIENCE: StdDuration = StdDuration::from_secs(5);
+const REPEAT_WAIT: StdDuration = StdDuration::from_secs(5);
 
 /// What to do with a request.
 #[derive(Debug, PartialEq, Eq)]
-pub enum Entry {
+pub enum Admission {
     /// Carry it out.
     Run,
-    /// Answer as before.
+    /// Send the stored response again.
     Replay(StoredResponse),
 }
 
 /// The idempotency key of a request, bare or quoted (a Structured Fields string, RFC 9651 §3.3.3).
-pub fn key(headers: &HeaderMap, key_id: &KeyId) -> Result<Option<RequestKey>, Fault> {
-    let value = only(headers, IDEMPOTENCY_KEY).map_err(|Repeated| Fault::IdempotencyKeyRepeated)?;
+pub fn key(headers: &HeaderMap, key_id: &KeyId) -> Result<Option<RequestKey>, RequestError> {
+    let value = single_value(headers, IDEMPOTENCY_KEY)
+        .map_err(|RepeatedHeader| RequestError::IdempotencyKeyRepeated)?;
     let Some(value) = value else { return Ok(None) };
     let text = match std::str::from_utf8(value.as_bytes()) {
         Ok(text) => text.to_owned(),
@@ -48,14 +49,14 @@ pub fn key(headers: &HeaderMap, key_id: &KeyId) -> Result<Option<RequestKey>, Fa
     let text = text.trim();
     let bare = text.strip_prefix('"').and_then(|rest| rest.strip_suffix('"')).unwrap_or(text);
     if !(1..=MAX_KEY_CHARS).contains(&bare.chars().count()) {
-        return Err(Fault::IdempotencyKeyInvalid);
+        return Err(RequestError::IdempotencyKeyInvalid);
     }
     Ok(Some(RequestKey { key_id: key_id.clone(), idempotency_key: bare.to_owned() }))
 }
 
 /// A body by what it says: JSON in one notation, with sorted keys, without white space, with integers written as such;
 /// anything else as it is. Bodies that the service reads as the same value are the same.
-pub fn by_value(body: &[u8]) -> Cow<'_, [u8]> {
+pub fn canonical_body(body: &[u8]) -> Cow<'_, [u8]> {
     let Ok(mut value) = serde_json::from_slice::<Value>(body) else { return body.into() };
     // As long as no crate of the build has maps keep their order, they are sorted anyway.
     value.sort_all_objects();
@@ -104,24 +105,27 @@ pub fn fingerprint(method: &str, target: &str, workspace: &WorkspaceId, body: &[
 
 impl AppState {
     /// Begins an idempotent request; waits a while for one that is being carried out.
-    pub(crate) async fn enter(
+    pub(crate) async fn begin_idempotent(
         &self,
         request: &RequestKey,
         fingerprint: [u8; 32],
-        kept: KeptAnswers,
-    ) -> Result<Entry, Fault> {
-        let deadline = Instant::now() + PATIENCE;
+        replay: ReplayPolicy,
+    ) -> Result<Admission, RequestError> {
+        let deadline = Instant::now() + REPEAT_WAIT;
         let mut pause = StdDuration::from_millis(20);
         loop {
             let now = self.clock.now();
-            let begun = self.idempotency.begin(request, fingerprint, now, now + RUN, now - KEPT).await?;
+            let begun =
+                self.idempotency.begin(request, fingerprint, now, now + RUN_TIMEOUT, now - RETENTION).await?;
             match begun {
-                Begin::Answered(response) if keeps(kept, &response) => return Ok(Entry::Replay(response)),
+                Begin::Answered(response) if stores(replay, &response) => {
+                    return Ok(Admission::Replay(response));
+                }
                 // What is not kept now may have been kept by an older version.
-                Begin::Started | Begin::Answered(_) => return Ok(Entry::Run),
-                Begin::Mismatch => return Err(Fault::IdempotencyConflict),
+                Begin::Started | Begin::Answered(_) => return Ok(Admission::Run),
+                Begin::Mismatch => return Err(RequestError::IdempotencyConflict),
                 Begin::Running if Instant::now() >= deadline || self.stop.is_cancelled() => {
-                    return Err(Fault::IdempotencyInProgress);
+                    return Err(RequestError::IdempotencyInProgress);
                 }
                 Begin::Running => {
                     tokio::time::sleep_until(deadline.min(Instant::now() + pause)).await;
@@ -133,9 +137,14 @@ impl AppState {
 
     /// Ends an idempotent request whose answer was not written with its effect: the answer to an effect is kept, and
     /// after any other the request can be carried out anew.
-    pub(crate) async fn leave(&self, request: &RequestKey, reply: &Reply, kept: KeptAnswers) {
-        let done = if kept.keeps(reply.status) {
-            let receipt = Receipt { request: request.clone(), response: reply.stored() };
+    pub(crate) async fn finish_idempotent(
+        &self,
+        request: &RequestKey,
+        response: &JsonResponse,
+        replay: ReplayPolicy,
+    ) {
+        let done = if replay.stores(response.status) {
+            let receipt = Receipt { request: request.clone(), response: response.stored() };
             self.idempotency.complete(&receipt).await
         } else {
             self.idempotency.abandon(request).await
@@ -147,12 +156,12 @@ impl AppState {
     }
 }
 
-fn keeps(kept: KeptAnswers, stored: &StoredResponse) -> bool {
-    StatusCode::from_u16(stored.status).is_ok_and(|status| kept.keeps(status))
+fn stores(replay: ReplayPolicy, stored: &StoredResponse) -> bool {
+    StatusCode::from_u16(stored.status).is_ok_and(|status| replay.stores(status))
 }
 
 #[cfg(test)]
-mod table;
+mod replay_table;
 
 #[cfg(test)]
 mod tests {
@@ -160,27 +169,27 @@ mod tests {
 
     use super::*;
 
-    fn read(value: &[u8]) -> Result<Option<String>, Fault> {
+    fn read(value: &[u8]) -> Result<Option<String>, RequestError> {
         let mut headers = HeaderMap::new();
         headers.insert(IDEMPOTENCY_KEY, HeaderValue::from_bytes(value).unwrap());
         key(&headers, &KeyId("key_1".into())).map(|key| key.map(|key| key.idempotency_key))
     }
 
     #[test]
-    fn a_key_is_read_bare_or_quoted_and_counted_in_characters() {
+    fn reads_bare_and_quoted_idempotency_keys() {
         assert_eq!(read(b"abc").unwrap().as_deref(), Some("abc"));
         assert_eq!(read(b"\"abc\"").unwrap().as_deref(), Some("abc"));
         assert_eq!(read(b"\xe9").unwrap().as_deref(), Some("é"));
         let hundred = "ü".repeat(100);
         assert_eq!(read(hundred.as_bytes()).unwrap(), Some(hundred.clone()));
         for bad in ["", "\"\"", &format!("{hundred}x")] {
-            assert!(matches!(read(bad.as_bytes()), Err(Fault::IdempotencyKeyInvalid)), "{bad}");
+            assert!(matches!(read(bad.as_bytes()), Err(RequestError::IdempotencyKeyInvalid)), "{bad}");
         }
         assert!(key(&HeaderMap::new(), &KeyId("key_1".into())).unwrap().is_none());
     }
 
     #[test]
-    fn every_part_of_a_request_tells_it_apart() {
+    fn fingerprint_covers_every_part_of_a_request() {
         let (a, b): (WorkspaceId, WorkspaceId) = ("ws_a".parse().unwrap(), "ws_b".parse().unwrap());
         let base = fingerprint("POST", "/v1/domains", &a, b"{}");
         assert_eq!(base, fingerprint("POST", "/v1/domains", &a, b"{}"));
@@ -197,8 +206,8 @@ mod tests {
     }
 
     #[test]
-    fn json_is_compared_by_value_and_the_rest_by_bytes() {
-        let same = |a: &str, b: &str| by_value(a.as_bytes()) == by_value(b.as_bytes());
+    fn compares_json_by_value_and_the_rest_by_bytes() {
+        let same = |a: &str, b: &str| canonical_body(a.as_bytes()) == canonical_body(b.as_bytes());
         for (a, b) in [
             (r#"{"a":1,"b":[true,null]}"#, " {\n\t\"b\" : [ true , null ],\r\n \"a\":1 } "),
             (r#"{"a":{"x":1,"y":2}}"#, r#"{"a":{"y":2,"x":1}}"#),
@@ -237,9 +246,9 @@ mod tests {
         }
         // What most clients write is its own notation.
         let compact = br#"{"domain":"acme.com"}"#;
-        assert_eq!(by_value(compact), Cow::Borrowed(compact));
+        assert_eq!(canonical_body(compact), Cow::Borrowed(compact));
         // Whatever nests too deep for the parser is compared by bytes.
         let deep = "[".repeat(5000) + &"]".repeat(5000);
-        assert_eq!(by_value(deep.as_bytes()), Cow::Borrowed(deep.as_bytes()));
+        assert_eq!(canonical_body(deep.as_bytes()), Cow::Borrowed(deep.as_bytes()));
     }
 }

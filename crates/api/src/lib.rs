@@ -4,32 +4,30 @@
 //! request ids, metrics, documentation) is done once, in `pipeline`.
 mod apps;
 mod auth;
+mod bodies;
 mod body;
 mod call;
-mod cap;
 mod connection;
 pub mod dead;
 mod docs;
 mod domains;
-mod error_a;
-mod error_b;
-mod fault;
 mod idempotency;
 mod key_cache;
-mod limits;
 mod metrics;
 mod names;
+mod open_claim_quota;
 mod openapi;
 mod operation;
 pub mod ops;
 mod pipeline;
 mod query;
+mod rate_limit;
 pub mod relay;
-mod reply;
+mod request_error;
 mod request_id;
+mod response;
 mod routes;
 mod server;
-mod shown;
 mod state;
 #[cfg(test)]
 mod testing;

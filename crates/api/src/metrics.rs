@@ -13,7 +13,7 @@ use crate::routes;
 pub(crate) const NO_ROUTE: &str = "unknown_route";
 pub(crate) const NO_METHOD: &str = "method_not_allowed";
 /// What came is no request. These have no beginning in time.
-const NO_REQUEST: [&str; 3] = ["malformed_request", "headers_too_large", "request_timeout"];
+const MALFORMED: [&str; 3] = ["malformed_request", "headers_too_large", "request_timeout"];
 
 /// The classes that an operation may well answer with; the others show when they are first used.
 const CLASSES: [&str; 3] = ["2xx", "4xx", "5xx"];
@@ -24,13 +24,13 @@ pub struct HttpMetrics {
     requests: IntCounterVec,
     seconds: HistogramVec,
     in_flight: IntGauge,
-    known: HashMap<String, OfOperation>,
+    known: HashMap<String, OperationSeries>,
 }
 
 /// The series of one operation.
 #[derive(Debug, Clone)]
-struct OfOperation {
-    answered: [IntCounter; CLASSES.len()],
+struct OperationSeries {
+    by_class: [IntCounter; CLASSES.len()],
     seconds: Histogram,
 }
 
@@ -62,16 +62,18 @@ impl HttpMetrics {
         registry.register(Box::new(requests.clone()))?;
         registry.register(Box::new(seconds.clone()))?;
         registry.register(Box::new(in_flight.clone()))?;
-        let answered = |operation: &str| CLASSES.map(|class| requests.with_label_values(&[operation, class]));
+        let by_class = |operation: &str| CLASSES.map(|class| requests.with_label_values(&[operation, class]));
         let ids = routes::operations().into_iter().map(|operation| operation.id);
         let known = ids.map(|id| {
-            let series =
-                OfOperation { answered: answered(&id), seconds: seconds.with_label_values(&[id.as_str()]) };
+            let series = OperationSeries {
+                by_class: by_class(&id),
+                seconds: seconds.with_label_values(&[id.as_str()]),
+            };
             (id, series)
         });
         let known = known.collect();
-        for fault in [NO_ROUTE, NO_METHOD].into_iter().chain(NO_REQUEST) {
-            let _ = requests.with_label_values(&[fault, "4xx"]);
+        for error in [NO_ROUTE, NO_METHOD].into_iter().chain(MALFORMED) {
+            let _ = requests.with_label_values(&[error, "4xx"]);
         }
         Ok(Self { requests, seconds, in_flight, known })
     }
@@ -102,8 +104,8 @@ impl HttpMetrics {
         };
         let known = self.known.get(operation);
         let series = CLASSES.iter().position(|known| *known == class).zip(known);
-        match series.and_then(|(at, series)| series.answered.get(at)) {
-            Some(answered) => answered.inc(),
+        match series.and_then(|(at, series)| series.by_class.get(at)) {
+            Some(by_class) => by_class.inc(),
             None => self.requests.with_label_values(&[operation, class]).inc(),
         }
     }

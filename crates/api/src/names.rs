@@ -41,7 +41,7 @@ mod tests {
     use serde_json::{Value, json};
 
     use crate::apps::testing::{Tenant, app, host};
-    use crate::testing::{Answer, Harness, with_key};
+    use crate::testing::{Harness, TestResponse, with_key};
 
     /// A name of so many octets below `.com`.
     fn name_of(octets: usize) -> String {
@@ -53,7 +53,7 @@ mod tests {
     }
 
     /// What every operation that takes a name answers about one.
-    async fn everywhere(harness: &Harness, tenant: &Tenant, name: &str) -> Vec<Answer> {
+    async fn everywhere(harness: &Harness, tenant: &Tenant, name: &str) -> Vec<TestResponse> {
         let (body, in_path) = (json!({ "domain": name }), name.replace(' ', "%20"));
         let mut requests = vec![];
         for path in ["/v1/domains", "/v1/domains/claims", &tenant.domains()] {
@@ -91,7 +91,7 @@ mod tests {
     }
 
     #[actix_web::test]
-    async fn one_limit_holds_for_the_length_of_a_name() {
+    async fn every_operation_limits_name_length() {
         let harness = Harness::start().await;
         let tenant = Tenant::new(&harness, "ws_a").await;
         let sentence = "the domain name is too long: it may have 240 characters, counted in its ASCII form, because the name of \
@@ -116,7 +116,7 @@ mod tests {
     }
 
     #[actix_web::test]
-    async fn blanks_around_a_name_do_not_count_anywhere() {
+    async fn every_operation_trims_whitespace_around_names() {
         let harness = Harness::start().await;
         let tenant = Tenant::new(&harness, "ws_a").await;
         let pasted = "\u{a0}\u{feff}search.acme.com\u{3000}";
@@ -139,12 +139,12 @@ mod tests {
     }
 
     #[actix_web::test]
-    async fn a_private_suffix_as_a_hostname_covers_itself_alone() {
+    async fn private_suffix_as_hostname_covers_only_itself() {
         let harness = Harness::start().await;
         let (a, b) = (Tenant::new(&harness, "ws_a").await, Tenant::new(&harness, "ws_b").await);
         a.add(&harness, "is-a.dev").await;
         a.prove(&harness, "is-a.dev").await;
-        assert_eq!(a.shown(&harness, "is-a.dev").await["status"], "active");
+        assert_eq!(a.listed(&harness, "is-a.dev").await["status"], "active");
         // A name below it can be claimed without proof of it, in either contract.
         let below = harness.post("/v1/domains", &b.key, json!({ "domain": "www.me.is-a.dev" })).await;
         assert_eq!((below.status.as_u16(), &below.body["data"]["rootDomain"]), (200, &json!("me.is-a.dev")));
@@ -153,7 +153,7 @@ mod tests {
         assert_eq!(harness.get("/v1/domains/me.is-a.dev", &b.key).await.body["data"]["isVerified"], true);
         b.add(&harness, "me.is-a.dev").await;
         b.prove(&harness, "me.is-a.dev").await;
-        assert_eq!(b.shown(&harness, "me.is-a.dev").await["status"], "active");
+        assert_eq!(b.listed(&harness, "me.is-a.dev").await["status"], "active");
         // Nor is anything of the holder's a domain of its workspace.
         assert_eq!(harness.get("/v1/domains/is-a.dev", &a.key).await.status, 404);
         assert_eq!(harness.get("/v1/domains/me.is-a.dev", &a.key).await.status, 404);
@@ -169,7 +169,7 @@ mod tests {
     }
 
     #[actix_web::test]
-    async fn texts_that_are_no_ids_and_no_names_find_nothing() {
+    async fn invalid_ids_and_names_find_nothing() {
         let harness = Harness::start().await;
         let key = harness.workspace_key("ws_a", &KeyScope::ALL).await;
         let long = "x".repeat(6000);

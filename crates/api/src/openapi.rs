@@ -13,9 +13,9 @@ use utoipa::openapi::{
     Required, Response, ResponseBuilder,
 };
 
-use crate::error_a::ApiError;
-use crate::error_b::{ErrorDetail, ErrorResponse, LocationStep, ValidationError};
-use crate::operation::{Operation, Style};
+use crate::apps::error::{ErrorDetail, ErrorResponse, LocationStep, ValidationError};
+use crate::domains::error::ApiError;
+use crate::operation::{Contract, Operation};
 use crate::routes::operations;
 
 /// The description of every operation, as indented JSON with a line end.
@@ -56,7 +56,7 @@ const SHARED: &[(u16, &str, &str, &str)] = &[
 fn answers(operation: &Operation, status: u16) -> bool {
     match status {
         409 => operation.changes(),
-        422 => operation.style == Style::B,
+        422 => operation.contract == Contract::Apps,
         _ => true,
     }
 }
@@ -118,7 +118,7 @@ fn documented(operation: &Operation) -> utoipa::openapi::path::Operation {
     }
     for (status, a, b, _) in SHARED {
         if answers(operation, *status) {
-            let name = if operation.style == Style::A { a } else { b };
+            let name = if operation.contract == Contract::Workspace { a } else { b };
             let reference = RefOr::Ref(Ref::from_response_name(*name));
             docs.responses.responses.entry(status.to_string()).or_insert(reference);
         }
@@ -137,13 +137,13 @@ fn components(operations: &[Operation]) -> utoipa::openapi::Components {
         builder = builder.schemas_from_iter(operation.schemas.clone());
     }
     for (status, a, b, meaning) in SHARED {
-        for (name, style) in [(a, Style::A), (b, Style::B)] {
+        for (name, contract) in [(a, Contract::Workspace), (b, Contract::Apps)] {
             let mut answering = operations
                 .iter()
-                .filter(|operation| operation.style == style && answers(operation, *status))
+                .filter(|operation| operation.contract == contract && answers(operation, *status))
                 .peekable();
             if answering.peek().is_some() {
-                let mut response = error_response(style, meaning);
+                let mut response = error_response(contract, meaning);
                 let names = answering.flat_map(|operation| headers::names(operation, *status));
                 headers::declare(&mut response, names);
                 builder = builder.response(*name, response);
@@ -173,10 +173,10 @@ fn bearer() -> SecurityScheme {
     SecurityScheme::Http(HttpBuilder::new().scheme(HttpAuthScheme::Bearer).description(Some(text)).build())
 }
 
-fn error_response(style: Style, meaning: &str) -> Response {
-    let schema = match style {
-        Style::A => Ref::from_schema_name(ApiError::name()),
-        Style::B => Ref::from_schema_name(ErrorResponse::name()),
+fn error_response(contract: Contract, meaning: &str) -> Response {
+    let schema = match contract {
+        Contract::Workspace => Ref::from_schema_name(ApiError::name()),
+        Contract::Apps => Ref::from_schema_name(ErrorResponse::name()),
     };
     ResponseBuilder::new()
         .description(meaning)
@@ -225,7 +225,7 @@ mod tests {
     use serde_json::{Value, json};
 
     use super::*;
-    use crate::limits::Rate;
+    use crate::rate_limit::Rate;
     use crate::testing::{Harness, Setup, with_key};
 
     fn committed() -> std::path::PathBuf {
@@ -233,7 +233,7 @@ mod tests {
     }
 
     #[test]
-    fn the_committed_description_is_the_one_the_code_makes() {
+    fn committed_openapi_matches_the_code() {
         let made = openapi();
         if std::env::var_os("UPDATE_OPENAPI").is_some() {
             std::fs::write(committed(), &made).unwrap();
@@ -243,7 +243,7 @@ mod tests {
     }
 
     #[test]
-    fn every_operation_declares_what_any_request_may_meet() {
+    fn every_operation_declares_shared_errors() {
         let document: Value = serde_json::from_str(&openapi()).unwrap();
         let mut seen = 0;
         for (path, item) in document["paths"].as_object().unwrap() {
@@ -272,7 +272,7 @@ mod tests {
     }
 
     #[actix_web::test]
-    async fn every_header_of_an_answer_is_declared() {
+    async fn every_response_header_is_declared() {
         let document: Value = serde_json::from_str(&openapi()).unwrap();
         let mut setup = Setup::default();
         setup.caps.rate = Rate { per_second: 0.1, burst: 12 };
@@ -325,7 +325,7 @@ mod tests {
     }
 
     #[test]
-    fn every_reference_leads_somewhere_and_ids_are_unique() {
+    fn references_resolve_and_operation_ids_are_unique() {
         let document: Value = serde_json::from_str(&openapi()).unwrap();
         let mut stack = vec![&document];
         while let Some(value) = stack.pop() {

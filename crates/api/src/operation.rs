@@ -11,63 +11,64 @@ use utoipa::openapi::path::HttpMethod;
 use utoipa::openapi::schema::Schema;
 use utoipa::openapi::{RefOr, path};
 
+use crate::apps::error::AppsError;
 use crate::call::Call;
-use crate::error_a::ErrorA;
-use crate::error_b::ErrorB;
-use crate::fault::{Fault, Problem};
-use crate::reply::Reply;
+use crate::domains::error::DomainsError;
+use crate::request_error::{ContractError, RequestError};
 use crate::request_id::RequestId;
+use crate::response::JsonResponse;
 
 /// The contract whose style an answer follows; decided by the path alone.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Style {
+pub enum Contract {
     /// Workspace claims.
-    A,
+    Workspace,
     /// App domains.
-    B,
+    Apps,
 }
 
-impl Style {
+impl Contract {
     /// The style of everything under a path.
     pub fn of(path: &str) -> Self {
         match path.strip_prefix("/v1/apps") {
-            Some(rest) if rest.is_empty() || rest.starts_with('/') => Self::B,
-            _ => Self::A,
+            Some(rest) if rest.is_empty() || rest.starts_with('/') => Self::Apps,
+            _ => Self::Workspace,
         }
     }
 
     /// A fault in this style.
-    pub fn reply(self, fault: Fault, request: &RequestId) -> Reply {
+    pub fn response(self, error: RequestError, request: &RequestId) -> JsonResponse {
         match self {
-            Self::A => ErrorA::from(fault).reply(request),
-            Self::B => ErrorB::from(fault).reply(request),
+            Self::Workspace => DomainsError::from(error).response(request),
+            Self::Apps => AppsError::from(error).response(request),
         }
     }
 }
 
 /// A failed call: the answer, and the cause where it belongs in the log.
-pub struct Failure {
+pub struct FailedCall {
     /// The answer.
-    pub reply: Reply,
+    pub response: JsonResponse,
     /// The error, for the log.
     pub error: Box<dyn std::error::Error + Send + Sync>,
 }
 
-type Run = Box<dyn Fn(Arc<Call>) -> BoxFuture<'static, Result<Reply, Failure>> + Send + Sync>;
+type OperationFn =
+    Box<dyn Fn(Arc<Call>) -> BoxFuture<'static, Result<JsonResponse, FailedCall>> + Send + Sync>;
 type Schemas = Vec<(String, RefOr<Schema>)>;
 
 /// Which answers of an operation an `Idempotency-Key` brings back.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum KeptAnswers {
+pub enum ReplayPolicy {
     /// Those to an effect: 2xx other than 202. Refusals and 202 tell of the moment: the request is carried out anew.
     Effects,
     /// None: every answer tells where things stand, and to ask twice has one effect even without a key.
-    None,
+    Never,
 }
 
-impl KeptAnswers {
+impl ReplayPolicy {
     /// Whether an answer of this status is kept.
-    pub fn keeps(self, status: StatusCode) -> bool {
+    pub fn stores(self, status: StatusCode) -> bool {
         self == Self::Effects && status.is_success() && status != StatusCode::ACCEPTED
     }
 }
@@ -83,15 +84,15 @@ pub struct Operation {
     /// What a key needs.
     pub scope: KeyScope,
     /// How answers look.
-    pub style: Style,
+    pub contract: Contract,
     /// Which answers are kept for a repetition of the request; for operations that change something.
-    pub kept: KeptAnswers,
+    pub replay: ReplayPolicy,
     /// What the description says about it.
     pub docs: path::Operation,
     /// The schemas its description refers to.
     pub schemas: Schemas,
     /// Carries it out.
-    pub run: Run,
+    pub run: OperationFn,
 }
 
 impl Operation {
@@ -100,8 +101,8 @@ impl Operation {
     where
         P: utoipa::Path + SchemaReferences + for<'t> Tags<'t>,
         F: Fn(Arc<Call>) -> Fut + Send + Sync + 'static,
-        Fut: Future<Output = Result<Reply, E>> + Send + 'static,
-        E: Problem,
+        Fut: Future<Output = Result<JsonResponse, E>> + Send + 'static,
+        E: ContractError,
     {
         let mut docs = P::operation();
         docs.tags.get_or_insert_default().extend(P::tags().into_iter().map(str::to_owned));
@@ -111,16 +112,18 @@ impl Operation {
         Self {
             id: docs.operation_id.clone().unwrap_or_default(),
             method: P::methods().first().map_or(Method::GET, method),
-            style: Style::of(&path),
+            contract: Contract::of(&path),
             path,
             scope,
-            kept: KeptAnswers::Effects,
+            replay: ReplayPolicy::Effects,
             docs,
             schemas,
             run: Box::new(move |call| {
                 let running = run(call.clone());
                 async move {
-                    running.await.map_err(|e| Failure { reply: e.reply(&call.request), error: Box::new(e) })
+                    running
+                        .await
+                        .map_err(|e| FailedCall { response: e.response(&call.request), error: Box::new(e) })
                 }
                 .boxed()
             }),
@@ -129,14 +132,14 @@ impl Operation {
 
     /// The same, with answers that tell where things stand: none is kept for a repetition.
     #[must_use]
-    pub fn telling_where_things_stand(mut self) -> Self {
-        self.kept = KeptAnswers::None;
+    pub fn without_replay(mut self) -> Self {
+        self.replay = ReplayPolicy::Never;
         self
     }
 
     /// Whether an answer of this status is kept and given again to the same request with the same `Idempotency-Key`.
-    pub fn keeps(&self, status: StatusCode) -> bool {
-        self.changes() && self.kept.keeps(status)
+    pub fn stores(&self, status: StatusCode) -> bool {
+        self.changes() && self.replay.stores(status)
     }
 
     /// Whether asking twice may change something twice.

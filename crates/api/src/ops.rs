@@ -20,19 +20,19 @@ use prometheus::{Registry, TextEncoder};
 use serde_json::json;
 use tokio_util::sync::CancellationToken;
 
-use crate::connection::{Patience, listen};
+use crate::connection::{ConnectionTimeouts, listen};
 use crate::dead;
-use crate::fault::Fault;
 use crate::metrics::ReadyMetric;
-use crate::operation::Style;
+use crate::operation::Contract;
 use crate::query::Query;
-use crate::reply::Reply;
+use crate::request_error::RequestError;
+use crate::response::JsonResponse;
 use crate::server::run_until;
 
 /// How long readiness and TLS questions wait for the store.
-const PATIENCE: Duration = Duration::from_secs(2);
+const STORE_TIMEOUT: Duration = Duration::from_secs(2);
 /// How long metrics wait for it: all the others are wanted as well, just then, by somebody who does not wait for long.
-const HASTE: Duration = Duration::from_millis(500);
+const METRICS_TIMEOUT: Duration = Duration::from_millis(500);
 
 /// Which parts of the process are ready; cloned handles tell the same.
 #[derive(Debug, Clone)]
@@ -92,9 +92,9 @@ pub struct OpsParts {
 
 impl OpsParts {
     /// What keeps the process from being ready, a store included that does not answer in time.
-    async fn waiting_for(&self, patience: Duration) -> BTreeMap<&'static str, String> {
+    async fn waiting_for(&self, timeouts: Duration) -> BTreeMap<&'static str, String> {
         let mut waiting = self.readiness.waiting_for();
-        let asked = tokio::time::timeout(patience, self.store.last_position()).await;
+        let asked = tokio::time::timeout(timeouts, self.store.last_position()).await;
         if !matches!(asked, Ok(Ok(_))) {
             waiting.insert("store", "does not answer".to_owned());
         }
@@ -116,8 +116,8 @@ impl Ops {
     pub fn bind(config: &OpsConfig, parts: OpsParts) -> io::Result<Self> {
         let server = Server::build().workers(1).shutdown_timeout(1).disable_signals();
         let app = move || App::new().configure(|config| configure(config, &parts));
-        let (patience, never) = (Patience::default(), CancellationToken::new());
-        let (server, addresses) = listen(server, config.listen, patience, Arc::new(refuse), never, app)?;
+        let (timeouts, never) = (ConnectionTimeouts::default(), CancellationToken::new());
+        let (server, addresses) = listen(server, config.listen, timeouts, Arc::new(reject), never, app)?;
         Ok(Self { server: server.run(), addresses })
     }
 
@@ -157,43 +157,43 @@ pub(crate) fn configure(config: &mut web::ServiceConfig, parts: &OpsParts) {
                 .default_service(web::to(async || not_allowed("POST"))),
         )
         .default_service(web::to(async || {
-            say(StatusCode::NOT_FOUND, &json!({ "error": "there is nothing here" }))
+            json_response(StatusCode::NOT_FOUND, &json!({ "error": "there is nothing here" }))
         }));
 }
 
-pub(crate) fn say(status: StatusCode, body: &serde_json::Value) -> HttpResponse {
+pub(crate) fn json_response(status: StatusCode, body: &serde_json::Value) -> HttpResponse {
     HttpResponse::build(status).content_type("application/json").body(body.to_string())
 }
 
 /// The answer to what is no request.
 #[expect(clippy::needless_pass_by_value, reason = "as every answer to what is no request is asked for")]
-fn refuse(fault: Fault, _style: Style) -> Vec<u8> {
-    let body = json!({ "error": fault.to_string() }).to_string();
-    Reply { status: fault.status(), headers: vec![], body }.last(SystemClock.now())
+fn reject(error: RequestError, _style: Contract) -> Vec<u8> {
+    let body = json!({ "error": error.to_string() }).to_string();
+    JsonResponse { status: error.status(), headers: vec![], body }.final_bytes(SystemClock.now())
 }
 
 fn not_allowed(allow: &'static str) -> HttpResponse {
     let error = format!("use {}", allow.split(',').next().unwrap_or(allow));
-    let mut answer = say(StatusCode::METHOD_NOT_ALLOWED, &json!({ "error": error }));
+    let mut answer = json_response(StatusCode::METHOD_NOT_ALLOWED, &json!({ "error": error }));
     answer.headers_mut().insert(header::ALLOW, HeaderValue::from_static(allow));
     answer
 }
 
 async fn livez() -> HttpResponse {
-    say(StatusCode::OK, &json!({ "status": "alive" }))
+    json_response(StatusCode::OK, &json!({ "status": "alive" }))
 }
 
 async fn readyz(parts: web::Data<OpsParts>) -> HttpResponse {
-    let waiting = parts.waiting_for(PATIENCE).await;
+    let waiting = parts.waiting_for(STORE_TIMEOUT).await;
     if waiting.is_empty() {
-        say(StatusCode::OK, &json!({ "status": "ready" }))
+        json_response(StatusCode::OK, &json!({ "status": "ready" }))
     } else {
-        say(StatusCode::SERVICE_UNAVAILABLE, &json!({ "status": "unready", "waitingFor": waiting }))
+        json_response(StatusCode::SERVICE_UNAVAILABLE, &json!({ "status": "unready", "waitingFor": waiting }))
     }
 }
 
 async fn metrics(parts: web::Data<OpsParts>, req: HttpRequest) -> HttpResponse {
-    parts.ready.set(parts.waiting_for(HASTE).await.is_empty());
+    parts.ready.set(parts.waiting_for(METRICS_TIMEOUT).await.is_empty());
     let mut accepted = req.headers().get_all(header::ACCEPT).filter_map(|value| value.to_str().ok());
     if accepted.any(openmetrics::is_wanted) {
         let text = openmetrics::text(&parts.registry.gather(), &parts.exemplars);
@@ -203,7 +203,10 @@ async fn metrics(parts: web::Data<OpsParts>, req: HttpRequest) -> HttpResponse {
         Ok(text) => HttpResponse::Ok().content_type(prometheus::TEXT_FORMAT).body(text),
         Err(error) => {
             tracing::error!(%error, "metrics could not be written");
-            say(StatusCode::INTERNAL_SERVER_ERROR, &json!({ "error": "metrics could not be written" }))
+            json_response(
+                StatusCode::INTERNAL_SERVER_ERROR,
+                &json!({ "error": "metrics could not be written" }),
+            )
         }
     }
 }
@@ -211,26 +214,28 @@ async fn metrics(parts: web::Data<OpsParts>, req: HttpRequest) -> HttpResponse {
 /// Whether a certificate may be asked for: the hostname is held and in service.
 async fn tls_ask(parts: web::Data<OpsParts>, req: HttpRequest) -> HttpResponse {
     let query = Query::parse(req.query_string());
-    let no = || say(StatusCode::NOT_FOUND, &json!({ "allowed": false }));
+    let no = || json_response(StatusCode::NOT_FOUND, &json!({ "allowed": false }));
     let Some(name) = query.all("domain").next().and_then(|text| DomainName::parse(text).ok()) else {
         return no();
     };
     let stream = StreamId::ownership(Scope::Host, &name);
-    match tokio::time::timeout(PATIENCE, deed_store::load(&*parts.store, &stream)).await {
+    match tokio::time::timeout(STORE_TIMEOUT, deed_store::load(&*parts.store, &stream)).await {
         Ok(Ok(loaded)) => {
             let ownership = loaded.ownership();
             let held = ownership.holder_claim().and_then(|claim| claim.held());
             if held.is_some_and(|held| !held.awaits_activation) {
-                say(StatusCode::OK, &json!({ "allowed": true }))
+                json_response(StatusCode::OK, &json!({ "allowed": true }))
             } else {
                 no()
             }
         }
         Ok(Err(error)) => {
             tracing::error!(%error, "a TLS question could not be answered");
-            say(StatusCode::SERVICE_UNAVAILABLE, &json!({ "error": "the store does not answer" }))
+            json_response(StatusCode::SERVICE_UNAVAILABLE, &json!({ "error": "the store does not answer" }))
         }
-        Err(_) => say(StatusCode::SERVICE_UNAVAILABLE, &json!({ "error": "the store does not answer" })),
+        Err(_) => {
+            json_response(StatusCode::SERVICE_UNAVAILABLE, &json!({ "error": "the store does not answer" }))
+        }
     }
 }
 
@@ -292,7 +297,7 @@ mod tests {
     }
 
     #[actix_web::test]
-    async fn readiness_follows_the_parts_and_the_store() {
+    async fn readiness_follows_parts_and_store() {
         let harness = Harness::start().await;
         let parts = parts(&harness);
         let (status, body) = get(&parts, "/readyz").await;
@@ -314,7 +319,7 @@ mod tests {
     }
 
     #[actix_web::test]
-    async fn a_probe_with_head_is_answered_as_get_without_the_body() {
+    async fn head_probe_gets_no_body() {
         let harness = Harness::start().await;
         let parts = parts(&harness);
         let ops = Ops::bind(&OpsConfig { listen: (Ipv4Addr::LOCALHOST, 0).into() }, parts.clone()).unwrap();
@@ -347,7 +352,7 @@ mod tests {
     }
 
     #[actix_web::test]
-    async fn what_is_no_request_is_refused_in_json() {
+    async fn rejects_malformed_request_in_json() {
         let harness = Harness::start().await;
         let listen = (Ipv4Addr::LOCALHOST, 0).into();
         let ops = Ops::bind(&OpsConfig { listen }, parts(&harness)).unwrap();
@@ -369,7 +374,7 @@ mod tests {
     }
 
     #[actix_web::test]
-    async fn metrics_are_shown_as_prometheus_reads_them() {
+    async fn serves_metrics_as_prometheus_text() {
         let harness = Harness::start().await;
         harness.request(TestRequest::get().uri("/v1/nothing")).await;
         let (status, text) = get(&parts(&harness), "/metrics").await;
@@ -384,7 +389,7 @@ mod tests {
     }
 
     #[actix_web::test]
-    async fn readiness_is_measured_as_it_is_told() {
+    async fn ready_metric_follows_readiness() {
         let harness = Harness::start().await;
         let parts = parts(&harness);
         let ready = async || {
@@ -400,10 +405,10 @@ mod tests {
     }
 
     /// Takes questions and never answers, as a database does that hangs.
-    struct Silent(deed_store_sqlite::SqliteStore);
+    struct HangingStore(deed_store_sqlite::SqliteStore);
 
     #[async_trait]
-    impl EventStore for Silent {
+    impl EventStore for HangingStore {
         async fn append(&self, _: Append) -> Result<Appended, AppendError> {
             std::future::pending().await
         }
@@ -422,9 +427,9 @@ mod tests {
     }
 
     #[actix_web::test]
-    async fn a_store_that_hangs_does_not_hold_up_the_other_figures() {
+    async fn hanging_store_does_not_delay_metrics() {
         let harness = Harness::start().await;
-        let parts = OpsParts { store: Arc::new(Silent(harness.store.clone())), ..parts(&harness) };
+        let parts = OpsParts { store: Arc::new(HangingStore(harness.store.clone())), ..parts(&harness) };
         parts.readiness.ready("api");
         tokio::time::pause();
         let begun = tokio::time::Instant::now();
@@ -435,7 +440,7 @@ mod tests {
     }
 
     #[actix_web::test]
-    async fn what_is_not_there_is_said_in_json() {
+    async fn unknown_paths_and_methods_are_rejected_in_json() {
         let harness = Harness::start().await;
         let parts = parts(&harness);
         assert_eq!(
@@ -447,7 +452,7 @@ mod tests {
     }
 
     #[actix_web::test]
-    async fn a_certificate_may_be_asked_for_where_a_hostname_is_in_service() {
+    async fn tls_ask_allows_active_hostnames_only() {
         let mut setup = Setup::default();
         setup.policy.activation = deed_claims::Activation::External;
         let harness = Harness::with(setup).await;

@@ -16,20 +16,20 @@ use tracing::{Instrument, Span};
 use crate::auth;
 use crate::body;
 use crate::call::Call;
-use crate::fault::Fault;
-use crate::idempotency::{self, Entry};
-use crate::limits::Verdict;
+use crate::idempotency::{self, Admission};
 use crate::metrics::{InFlight, NO_METHOD, NO_ROUTE};
-use crate::operation::{Operation, Style};
+use crate::operation::{Contract, Operation};
 use crate::query::Query;
-use crate::reply::Reply;
+use crate::rate_limit::RateDecision;
+use crate::request_error::RequestError;
 use crate::request_id::{RequestId, TRACEPARENT, X_REQUEST_ID, trace_context};
+use crate::response::JsonResponse;
 use crate::state::AppState;
 
 const RATE_LIMIT: HeaderName = HeaderName::from_static("ratelimit");
 const RATE_LIMIT_POLICY: HeaderName = HeaderName::from_static("ratelimit-policy");
 /// The histogram that requests are examples of.
-const SECONDS: &str = "deed_http_request_duration_seconds";
+const DURATION_METRIC: &str = "deed_http_request_duration_seconds";
 const PREFER: HeaderName = HeaderName::from_static("prefer");
 
 /// A request before anything is known about it, and the answer on its way back.
@@ -39,7 +39,7 @@ struct Exchange {
     span: Span,
     trace: Option<TraceContext>,
     started: Instant,
-    verdict: Option<Verdict>,
+    rate: Option<RateDecision>,
     _in_flight: InFlight,
 }
 
@@ -59,62 +59,59 @@ impl Exchange {
         );
         let caller = trace_context(headers);
         if let Some(caller) = &caller {
-            deed_trace::parent(&span, caller);
+            deed_trace::set_parent(&span, caller);
         }
         let trace = TraceContext::of(&span).or(caller);
         let started = Instant::now();
-        Self { state, request, span, trace, started, verdict: None, _in_flight: in_flight }
+        Self { state, request, span, trace, started, rate: None, _in_flight: in_flight }
     }
 
     /// What the conventions for HTTP want to know, but for the path: it has people's domains in it.
-    fn describe(&self, method: &'static str, route: Option<&str>) {
-        if !deed_trace::is_kept(&self.span) {
+    fn set_http_attributes(&self, method: &'static str, route: Option<&str>) {
+        if !deed_trace::is_recording(&self.span) {
             return;
         }
-        deed_trace::attribute(&self.span, "http.request.method", method);
-        deed_trace::attribute(&self.span, "url.scheme", "http");
+        deed_trace::set_attribute(&self.span, "http.request.method", method);
+        deed_trace::set_attribute(&self.span, "url.scheme", "http");
         if let Some(route) = route {
-            deed_trace::attribute(&self.span, "http.route", route.to_owned());
+            deed_trace::set_attribute(&self.span, "http.route", route.to_owned());
         }
     }
 
     /// Makes an answer of `reply`.
-    fn end(&self, operation: &str, reply: Reply) -> HttpResponse {
+    fn respond(&self, operation: &str, response: JsonResponse) -> HttpResponse {
         let took = self.started.elapsed();
-        self.state.metrics.record(operation, reply.status, took);
+        self.state.metrics.record(operation, response.status, took);
         let now = self.state.clock.now().timestamp_millis();
-        self.state.exemplars.seen(SECONDS, operation, took.as_secs_f64(), now, &self.span);
-        let status = reply.status.as_u16();
-        deed_trace::attribute(&self.span, "http.response.status_code", i64::from(status));
-        if reply.status.is_server_error() {
-            deed_trace::failed(&self.span, status.to_string());
+        self.state.exemplars.record(DURATION_METRIC, operation, took.as_secs_f64(), now, &self.span);
+        let status = response.status.as_u16();
+        deed_trace::set_attribute(&self.span, "http.response.status_code", i64::from(status));
+        if response.status.is_server_error() {
+            deed_trace::set_error(&self.span, status.to_string());
         }
-        let mut response = HttpResponse::build(reply.status);
-        response.insert_header((header::CONTENT_TYPE, HeaderValue::from_static("application/json")));
-        for constant in constants() {
-            response.insert_header(constant);
+        let mut http = HttpResponse::build(response.status);
+        http.insert_header((header::CONTENT_TYPE, HeaderValue::from_static("application/json")));
+        for header in common_headers() {
+            http.insert_header(header);
         }
-        response.insert_header((X_REQUEST_ID, self.request.as_str()));
+        http.insert_header((X_REQUEST_ID, self.request.as_str()));
         if let Some(trace) = &self.trace {
-            response.insert_header((TRACEPARENT, trace.traceparent()));
+            http.insert_header((TRACEPARENT, trace.traceparent()));
         }
-        if let Some(verdict) = self.verdict {
-            response.insert_header((RATE_LIMIT_POLICY, self.state.limiter.policy()));
-            response.insert_header((
-                RATE_LIMIT,
-                format!("\"key\";r={};t={}", verdict.remaining, verdict.full_in),
-            ));
+        if let Some(rate) = self.rate {
+            http.insert_header((RATE_LIMIT_POLICY, self.state.limiter.policy()));
+            http.insert_header((RATE_LIMIT, format!("\"key\";r={};t={}", rate.remaining, rate.reset_after)));
         }
-        for (name, value) in reply.headers {
-            response.insert_header((name, value));
+        for (name, value) in response.headers {
+            http.insert_header((name, value));
         }
-        response.body(reply.body)
+        http.body(response.body)
     }
 
     /// The answer to a request that failed before its operation.
-    fn fail(&self, style: Style, fault: Fault) -> Reply {
-        log(&fault);
-        style.reply(fault, &self.request)
+    fn reject(&self, contract: Contract, error: RequestError) -> JsonResponse {
+        log(&error);
+        contract.response(error, &self.request)
     }
 
     /// Every check that does not depend on what the request asks for, in their order.
@@ -123,15 +120,15 @@ impl Exchange {
         operation: &Operation,
         req: &HttpRequest,
         payload: &mut Payload,
-    ) -> Result<Call, Fault> {
+    ) -> Result<Call, RequestError> {
         let headers = req.headers();
-        let key = auth::key(&self.state, headers).await?;
-        let verdict = self.state.limiter.take(&key.id, self.state.clock.now());
-        self.verdict = Some(verdict);
-        if !verdict.allowed {
-            return Err(Fault::RateLimited { retry_after: verdict.retry_after });
+        let key = auth::authenticate(&self.state, headers).await?;
+        let rate = self.state.limiter.acquire(&key.id, self.state.clock.now());
+        self.rate = Some(rate);
+        if !rate.allowed {
+            return Err(RequestError::RateLimited { retry_after: rate.retry_after });
         }
-        let caller = auth::caller(key, headers, operation.scope)?;
+        let caller = auth::authorize(key, headers, operation.scope)?;
         let idempotency = if operation.changes() { idempotency::key(headers, &caller.key.id)? } else { None };
         let params = req.match_info().iter();
         // What the router leaves encoded: `/`, `+` and `%` itself.
@@ -147,8 +144,8 @@ impl Exchange {
             body: body::read(payload).await?,
             other_media: body::is_other_media(headers),
             idempotency,
-            kept: operation.kept,
-            recorded: AtomicBool::new(false),
+            replay: operation.replay,
+            receipt_written: AtomicBool::new(false),
         })
     }
 }
@@ -160,7 +157,7 @@ fn method(method: &Method) -> &'static str {
 }
 
 /// Headers that every answer has, always the same.
-fn constants() -> [(HeaderName, HeaderValue); 2] {
+fn common_headers() -> [(HeaderName, HeaderValue); 2] {
     [
         (header::CACHE_CONTROL, HeaderValue::from_static("no-store")),
         (header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff")),
@@ -175,110 +172,111 @@ pub async fn serve(
     mut payload: Payload,
 ) -> HttpResponse {
     let mut exchange = Exchange::begin(state, &req, &operation.id);
-    exchange.describe(method(&operation.method), Some(&operation.path));
+    exchange.set_http_attributes(method(&operation.method), Some(&operation.path));
     let span = exchange.span.clone();
     let answered = async {
         match exchange.admit(&operation, &req, &mut payload).await {
             Ok(call) => {
                 let target = req.uri().path_and_query().map_or("/", |target| target.as_str());
-                carry_out(operation.clone(), Arc::new(call), target).await
+                execute(operation.clone(), Arc::new(call), target).await
             }
-            Err(fault) => exchange.fail(operation.style, fault),
+            Err(error) => exchange.reject(operation.contract, error),
         }
     };
-    let reply = answered.instrument(span).await;
-    exchange.end(&operation.id, reply)
+    let response = answered.instrument(span).await;
+    exchange.respond(&operation.id, response)
 }
 
 /// Carries out an admitted request, once even if it is asked twice.
-async fn carry_out(operation: Arc<Operation>, call: Arc<Call>, target: &str) -> Reply {
-    let Some(request) = call.idempotency.clone() else { return perform(&operation, call).await };
-    let body = if call.other_media { call.body.as_ref().into() } else { idempotency::by_value(&call.body) };
+async fn execute(operation: Arc<Operation>, call: Arc<Call>, target: &str) -> JsonResponse {
+    let Some(request) = call.idempotency.clone() else { return run_operation(&operation, call).await };
+    let body =
+        if call.other_media { call.body.as_ref().into() } else { idempotency::canonical_body(&call.body) };
     let print = idempotency::fingerprint(operation.method.as_str(), target, &call.caller.workspace, &body);
-    match call.state.enter(&request, print, operation.kept).await {
-        Err(fault) => {
-            log(&fault);
-            operation.style.reply(fault, &call.request)
+    match call.state.begin_idempotent(&request, print, operation.replay).await {
+        Err(error) => {
+            log(&error);
+            operation.contract.response(error, &call.request)
         }
-        Ok(Entry::Replay(stored)) => replay(&call, stored).await,
-        Ok(Entry::Run) => perform_once(operation, call, request).await,
+        Ok(Admission::Replay(stored)) => replay(&call, stored).await,
+        Ok(Admission::Run) => run_idempotent(operation, call, request).await,
     }
 }
 
 /// The stored answer again. Where its effect stands in the log is not stored with it; the end of the log is not before
 /// that, so a list that is asked for from there on tells of the effect.
-async fn replay(call: &Call, stored: StoredResponse) -> Reply {
-    let reply = Reply::replayed(stored);
+async fn replay(call: &Call, stored: StoredResponse) -> JsonResponse {
+    let response = JsonResponse::replayed(stored);
     // An answer that is there is given also when this cannot be had.
-    reply.at(call.state.store.last_position().await.ok())
+    response.at(call.state.store.last_position().await.ok())
 }
 
 /// Carries out a request that others may be waiting for: to the end, even when its own client has gone.
-async fn perform_once(operation: Arc<Operation>, call: Arc<Call>, request: RequestKey) -> Reply {
-    let (style, name) = (operation.style, call.request.clone());
+async fn run_idempotent(operation: Arc<Operation>, call: Arc<Call>, request: RequestKey) -> JsonResponse {
+    let (contract, name) = (operation.contract, call.request.clone());
     let run = async move {
-        let reply = perform(&operation, call.clone()).await;
-        if !call.recorded.load(Ordering::Relaxed) {
-            call.state.leave(&request, &reply, operation.kept).await;
+        let response = run_operation(&operation, call.clone()).await;
+        if !call.receipt_written.load(Ordering::Relaxed) {
+            call.state.finish_idempotent(&request, &response, operation.replay).await;
         }
-        reply
+        response
     };
     tokio::spawn(run.in_current_span()).await.unwrap_or_else(|e| {
-        let fault = Fault::internal("carrying out an idempotent request", e);
-        log(&fault);
-        style.reply(fault, &name)
+        let error = RequestError::internal("carrying out an idempotent request", e);
+        log(&error);
+        contract.response(error, &name)
     })
 }
 
-async fn perform(operation: &Operation, call: Arc<Call>) -> Reply {
+async fn run_operation(operation: &Operation, call: Arc<Call>) -> JsonResponse {
     (operation.run)(call).await.unwrap_or_else(|failure| {
-        if failure.reply.status.is_server_error() {
+        if failure.response.status.is_server_error() {
             log(&*failure.error);
         }
-        failure.reply
+        failure.response
     })
 }
 
 /// The answer where there is nothing.
 pub fn unknown_route(state: Arc<AppState>, req: &HttpRequest) -> HttpResponse {
     let exchange = Exchange::begin(state, req, "unknown_route");
-    exchange.describe(method(req.method()), None);
-    let fault = Fault::UnknownRoute(Excerpt::of(req.path()));
+    exchange.set_http_attributes(method(req.method()), None);
+    let error = RequestError::UnknownRoute(Excerpt::of(req.path()));
     // As the router reads the path.
-    let reply = exchange.fail(Style::of(req.match_info().as_str()), fault);
-    exchange.end(NO_ROUTE, reply)
+    let response = exchange.reject(Contract::of(req.match_info().as_str()), error);
+    exchange.respond(NO_ROUTE, response)
 }
 
 /// The answer where there is something, but not for this method.
 pub fn method_not_allowed(
     state: Arc<AppState>,
-    style: Style,
+    contract: Contract,
     req: &HttpRequest,
     allow: String,
 ) -> HttpResponse {
     let exchange = Exchange::begin(state, req, "method_not_allowed");
-    exchange.describe(method(req.method()), req.match_pattern().as_deref());
-    let fault = Fault::MethodNotAllowed { method: Excerpt::of(req.method().as_str()), allow };
-    let reply = exchange.fail(style, fault);
-    exchange.end(NO_METHOD, reply)
+    exchange.set_http_attributes(method(req.method()), req.match_pattern().as_deref());
+    let error = RequestError::MethodNotAllowed { method: Excerpt::of(req.method().as_str()), allow };
+    let response = exchange.reject(contract, error);
+    exchange.respond(NO_METHOD, response)
 }
 
 /// The answer to what is no request.
-pub fn refuse(state: &AppState, style: Style, fault: Fault) -> Vec<u8> {
-    let (request, code) = (RequestId::new(&*state.entropy), fault.code().to_ascii_lowercase());
-    log(&fault);
+pub fn reject_malformed(state: &AppState, contract: Contract, error: RequestError) -> Vec<u8> {
+    let (request, code) = (RequestId::new(&*state.entropy), error.code().to_ascii_lowercase());
+    log(&error);
     tracing::debug!(request_id = request.as_str(), code, "what came is no request");
-    state.metrics.count(&code, fault.status());
-    let mut reply = style.reply(fault, &request);
-    reply.headers.extend(constants());
-    reply.headers.extend(HeaderValue::from_str(request.as_str()).map(|id| (X_REQUEST_ID, id)));
-    reply.last(state.clock.now())
+    state.metrics.count(&code, error.status());
+    let mut response = contract.response(error, &request);
+    response.headers.extend(common_headers());
+    response.headers.extend(HeaderValue::from_str(request.as_str()).map(|id| (X_REQUEST_ID, id)));
+    response.final_bytes(state.clock.now())
 }
 
 /// Writes trouble of our own, with its causes, to the log; what a client did wrong is its own business.
 fn log(error: &(dyn std::error::Error + 'static)) {
-    if let Some(fault) = error.downcast_ref::<Fault>()
-        && !fault.status().is_server_error()
+    if let Some(error) = error.downcast_ref::<RequestError>()
+        && !error.status().is_server_error()
     {
         return;
     }

@@ -5,7 +5,7 @@ use deed_claims::Status;
 use deed_store::{Cursor, Position};
 use percent_encoding::percent_decode_str;
 
-use crate::fault::Fault;
+use crate::request_error::RequestError;
 
 /// Rows on a page unless the caller says otherwise; published clients never page.
 pub const DEFAULT_LIMIT: usize = 500;
@@ -42,11 +42,11 @@ impl Query {
     ///
     /// # Errors
     /// When it is given twice.
-    pub fn one(&self, name: &'static str) -> Result<Option<&str>, Fault> {
+    pub fn one(&self, name: &'static str) -> Result<Option<&str>, RequestError> {
         let mut values = self.all(name);
         let first = values.next();
         if values.next().is_some() {
-            return Err(Fault::Query { name, rule: "may be given once" });
+            return Err(RequestError::Query { name, rule: "may be given once" });
         }
         Ok(first)
     }
@@ -55,8 +55,8 @@ impl Query {
     ///
     /// # Errors
     /// When it is not a number from 1 to 1000.
-    pub fn limit(&self) -> Result<usize, Fault> {
-        let rule = Fault::Query { name: "limit", rule: "is a number from 1 to 1000" };
+    pub fn limit(&self) -> Result<usize, RequestError> {
+        let rule = RequestError::Query { name: "limit", rule: "is a number from 1 to 1000" };
         match self.one("limit")? {
             None => Ok(DEFAULT_LIMIT),
             Some(text) => number(text)
@@ -70,14 +70,14 @@ impl Query {
     ///
     /// # Errors
     /// When it is not a number.
-    pub fn at_least(&self) -> Result<Option<Position>, Fault> {
+    pub fn at_least(&self) -> Result<Option<Position>, RequestError> {
         let rule = "is a position: a number from 0 to 9007199254740991";
         self.one("atLeast")?
             .map(|text| {
                 number(text)
                     .filter(|n| *n < 1 << 53)
                     .map(Position)
-                    .ok_or(Fault::Query { name: "atLeast", rule })
+                    .ok_or(RequestError::Query { name: "atLeast", rule })
             })
             .transpose()
     }
@@ -86,20 +86,20 @@ impl Query {
     ///
     /// # Errors
     /// When it is not a cursor of ours.
-    pub fn cursor(&self) -> Result<Option<Cursor>, Fault> {
-        let fault = || Fault::Query { name: "cursor", rule: "is a `nextCursor` of an earlier page" };
-        self.one("cursor")?.map(|text| decode_cursor(text).ok_or_else(fault)).transpose()
+    pub fn cursor(&self) -> Result<Option<Cursor>, RequestError> {
+        let error = || RequestError::Query { name: "cursor", rule: "is a `nextCursor` of an earlier page" };
+        self.one("cursor")?.map(|text| decode_cursor(text).ok_or_else(error)).transpose()
     }
 
     /// Where a page of a history begins: after the entry of this number.
     ///
     /// # Errors
     /// When it is not a cursor of ours.
-    pub fn sequence_cursor(&self) -> Result<u64, Fault> {
-        let fault = Fault::Query { name: "cursor", rule: "is a `nextCursor` of an earlier page" };
+    pub fn sequence_cursor(&self) -> Result<u64, RequestError> {
+        let error = RequestError::Query { name: "cursor", rule: "is a `nextCursor` of an earlier page" };
         match self.one("cursor")? {
             None => Ok(0),
-            Some(text) => number(text).filter(|_| text.len() <= MAX_DIGITS).ok_or(fault),
+            Some(text) => number(text).filter(|_| text.len() <= MAX_DIGITS).ok_or(error),
         }
     }
 
@@ -107,12 +107,12 @@ impl Query {
     ///
     /// # Errors
     /// When a word is no status.
-    pub fn statuses(&self) -> Result<Vec<Status>, Fault> {
+    pub fn statuses(&self) -> Result<Vec<Status>, RequestError> {
         let rule = "is one of pending, verifying, contested, verified, at_risk, expired, cancelled, refused, \
                     transferred, released, lapsed, revoked";
         self.all("status")
             .flat_map(|list| list.split(','))
-            .map(|word| word.parse().map_err(|_| Fault::Query { name: "status", rule }))
+            .map(|word| word.parse().map_err(|_| RequestError::Query { name: "status", rule }))
             .collect()
     }
 }
@@ -148,7 +148,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn values_are_decoded_and_named_when_bad() {
+    fn decodes_values_and_names_invalid_ones() {
         let query =
             Query::parse("limit=7&status=pending%2Cverified&status=at_risk&x=1&atLeast=9&a+b=%F0%9F%98%80");
         assert_eq!(query.limit().unwrap(), 7);
@@ -158,7 +158,7 @@ mod tests {
         for bad in ["limit=0", "limit=1001", "limit=-1", "limit=+1", "limit=", "limit=1&limit=2", "limit=9e9"]
         {
             let e = Query::parse(bad).limit().unwrap_err();
-            assert!(matches!(e, Fault::Query { name: "limit", .. }), "{bad}");
+            assert!(matches!(e, RequestError::Query { name: "limit", .. }), "{bad}");
         }
         assert!(Query::parse("status=gone").statuses().is_err());
         assert!(Query::parse("status=").statuses().is_err());
@@ -166,7 +166,7 @@ mod tests {
     }
 
     #[test]
-    fn a_cursor_survives_its_text_and_nothing_else_is_one() {
+    fn cursor_round_trips_and_garbage_is_rejected() {
         let cursor = Cursor {
             initiated_at: DateTime::from_timestamp_micros(1_700_000_000_123_456).unwrap(),
             claim_id: ClaimId::from_bytes([9; 16]),
@@ -180,7 +180,7 @@ mod tests {
     }
 
     #[test]
-    fn a_cursor_lies_within_the_time_that_backends_share() {
+    fn rejects_cursor_outside_supported_years() {
         let at = |micros: i64| {
             let bytes = [&micros.to_be_bytes()[..], &[7; 16]].concat();
             Query::parse(&format!("cursor={}", BASE64URL_NOPAD.encode(&bytes))).cursor().is_ok()
@@ -198,7 +198,7 @@ mod tests {
     }
 
     #[test]
-    fn a_place_in_a_history_is_a_number_of_few_digits() {
+    fn sequence_cursor_has_at_most_18_digits() {
         let read = |text: &str| Query::parse(&format!("cursor={text}")).sequence_cursor().ok();
         assert_eq!(
             (read("0"), read("7"), read(&"9".repeat(18))),

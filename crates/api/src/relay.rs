@@ -21,7 +21,7 @@ use tokio_util::sync::CancellationToken;
 pub const RELAY: &str = "relay";
 
 /// The events that are work: without a queue that takes them they would be lost.
-const WORK: [&str; 1] = ["verification.requested"];
+const MUST_REACH_QUEUE: [&str; 1] = ["verification.requested"];
 
 /// What the relay tells about itself.
 #[derive(Debug, Clone)]
@@ -120,20 +120,20 @@ impl Relay {
             content_type: CloudEvent::CONTENT_TYPE.to_owned(),
             body: body.into(),
             headers: trace.into_iter().collect(),
-            delivery: if WORK.contains(&key) {
-                Requirement::MustReachQueue
+            requirement: if MUST_REACH_QUEUE.contains(&key) {
+                Requirement::Mandatory
             } else {
-                Requirement::WhoeverListens
+                Requirement::Optional
             },
         })
     }
 }
 
 /// Whether the checkpoint may pass a message: news that nobody is bound to hear has arrived at everybody.
-fn arrived(requirement: Requirement, outcome: PublishOutcome) -> bool {
+fn is_delivered(requirement: Requirement, outcome: PublishOutcome) -> bool {
     match outcome {
         PublishOutcome::Confirmed => true,
-        PublishOutcome::Unroutable => requirement == Requirement::WhoeverListens,
+        PublishOutcome::Unroutable => requirement == Requirement::Optional,
         PublishOutcome::Full | PublishOutcome::Rejected => false,
     }
 }
@@ -151,18 +151,18 @@ impl Subscriber for Relay {
             // Where nothing is traced here, the caller's context is passed on as it came.
             let trace = TraceContext::of(&span).or_else(|| spans::context(event));
             let message = self.message(event, trace.as_ref())?;
-            spans::describe(&span, &message, self.publisher.system());
+            spans::record_message(&span, &message, self.publisher.system());
             messages.push(message);
             traced.push(span);
         }
-        let requirements: Vec<Requirement> = messages.iter().map(|message| message.delivery).collect();
+        let requirements: Vec<Requirement> = messages.iter().map(|message| message.requirement).collect();
         let published = self.publisher.publish(messages).await;
-        spans::judge(&traced, &requirements, published.as_deref().unwrap_or_default());
+        spans::record_failures(&traced, &requirements, published.as_deref().unwrap_or_default());
         // What is done from here on is no part of publishing.
         drop(traced);
         let outcomes = published.map_err(|error| SubscriberError::Retry(Box::new(error)))?;
         let prefix =
-            requirements.iter().zip(&outcomes).take_while(|(need, got)| arrived(**need, **got)).count();
+            requirements.iter().zip(&outcomes).take_while(|(need, got)| is_delivered(**need, **got)).count();
         self.metrics.0.events.inc_by(prefix as u64);
         if prefix == batch.events.len() {
             return Ok(Progress::Advance);

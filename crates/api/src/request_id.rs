@@ -72,7 +72,7 @@ mod tests {
     }
 
     #[test]
-    fn an_id_that_is_unfit_for_a_log_line_is_replaced() {
+    fn replaces_invalid_request_id() {
         let id = |value: &str| RequestId::of(&with(X_REQUEST_ID, value), &OsEntropy);
         assert_eq!(id("abc-123").as_str(), "abc-123");
         for bad in ["", "a b", "a\"b", "ü", &"a".repeat(129)] {
@@ -82,7 +82,7 @@ mod tests {
     }
 
     #[test]
-    fn a_trace_is_taken_over_with_all_of_its_state() {
+    fn continues_trace_with_tracestate() {
         let mut headers = with(TRACEPARENT, "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01");
         headers.append(TRACESTATE, HeaderValue::from_static("congo=t61"));
         headers.append(TRACESTATE, HeaderValue::from_static("rojo=00f0"));

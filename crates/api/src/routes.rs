@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use actix_web::{HttpRequest, web};
 
-use crate::operation::{Operation, Style};
+use crate::operation::{Contract, Operation};
 use crate::state::AppState;
 use crate::{apps, docs, domains, openapi, pipeline};
 
@@ -51,7 +51,7 @@ impl Routes {
             methods.sort_unstable();
             config.service(resource.default_service(not_allowed(
                 state,
-                Style::of(path),
+                Contract::of(path),
                 &methods.join(", "),
             )));
         }
@@ -64,10 +64,10 @@ impl Routes {
 }
 
 /// The answer to methods that a path does not have.
-pub fn not_allowed(state: &Arc<AppState>, style: Style, allow: &str) -> actix_web::Route {
+pub fn not_allowed(state: &Arc<AppState>, contract: Contract, allow: &str) -> actix_web::Route {
     let (state, allow) = (state.clone(), allow.to_owned());
     web::to(move |req: HttpRequest| {
-        let answer = pipeline::method_not_allowed(state.clone(), style, &req, allow.clone());
+        let answer = pipeline::method_not_allowed(state.clone(), contract, &req, allow.clone());
         async move { answer }
     })
 }

@@ -8,7 +8,7 @@ use actix_web::App;
 use actix_web::dev::Server;
 use tokio_util::sync::CancellationToken;
 
-use crate::connection::{Patience, Refuse, listen};
+use crate::connection::{ConnectionTimeouts, RejectFn, listen};
 use crate::pipeline;
 use crate::routes::Routes;
 use crate::state::AppState;
@@ -36,23 +36,24 @@ impl Api {
     /// # Errors
     /// When the address cannot be bound.
     pub fn bind(config: &ApiConfig, state: &Arc<AppState>) -> io::Result<Self> {
-        Self::bind_with(config, state, Patience::default())
+        Self::bind_with(config, state, ConnectionTimeouts::default())
     }
 
     pub(crate) fn bind_with(
         config: &ApiConfig,
         state: &Arc<AppState>,
-        patience: Patience,
+        timeouts: ConnectionTimeouts,
     ) -> io::Result<Self> {
         let server = Server::build()
             .workers(config.workers.max(1))
             .shutdown_timeout(config.drain.as_secs().max(1))
             .disable_signals();
         let (routes, leaving) = (Routes::new(), state.leaving.clone());
-        let (state, refusing) = (state.clone(), state.clone());
-        let refuse: Refuse = Arc::new(move |fault, style| pipeline::refuse(&refusing, style, fault));
+        let (state, reject_state) = (state.clone(), state.clone());
+        let reject: RejectFn =
+            Arc::new(move |error, contract| pipeline::reject_malformed(&reject_state, contract, error));
         let app = move || App::new().configure(|config| routes.configure(config, &state));
-        let (server, addresses) = listen(server, config.listen, patience, refuse, leaving, app)?;
+        let (server, addresses) = listen(server, config.listen, timeouts, reject, leaving, app)?;
         Ok(Self { server: server.run(), addresses })
     }
 
@@ -116,7 +117,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_stop_lets_the_request_in_hand_finish_and_takes_no_new_one() {
+    async fn stop_drains_requests_and_accepts_no_new_ones() {
         let harness = Harness::start().await;
         let key = harness.workspace_key("ws_a", &KeyScope::ALL).await;
         harness.post("/v1/domains/claims", &key, json!({ "domain": "acme.com" })).await;
@@ -140,7 +141,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_body_is_read_in_chunks_and_not_beyond_its_limit() {
+    async fn reads_chunked_body_up_to_limit() {
         let harness = Harness::start().await;
         let key = harness.workspace_key("ws_a", &KeyScope::ALL).await;
         let (api, address) = bound(&harness);

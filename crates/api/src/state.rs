@@ -8,11 +8,11 @@ use deed_store::{Checkpoints, Clock, Entropy, EventStore, Idempotency, Keys, Rea
 use deed_trace::Exemplars;
 use tokio_util::sync::CancellationToken;
 
-use crate::cap::OpenClaims;
-use crate::fault::Fault;
 use crate::key_cache::KeyCache;
-use crate::limits::{Limiter, Rate};
 use crate::metrics::HttpMetrics;
+use crate::open_claim_quota::OpenClaimCounts;
+use crate::rate_limit::{Rate, RateLimiter};
+use crate::request_error::RequestError;
 
 /// Caps of a deployment on what its clients do.
 #[derive(Debug, Clone, PartialEq)]
@@ -88,18 +88,18 @@ pub struct AppState {
     pub(crate) leaving: CancellationToken,
     pub(crate) exemplars: Exemplars,
     pub(crate) stop: CancellationToken,
-    pub(crate) limiter: Limiter,
+    pub(crate) limiter: RateLimiter,
     pub(crate) key_cache: KeyCache,
-    pub(crate) open_claims: OpenClaims,
+    pub(crate) open_claims: OpenClaimCounts,
 }
 
 impl AppState {
     /// The state of one process.
     pub fn new(parts: AppStateParts) -> Self {
         Self {
-            limiter: Limiter::new(parts.caps.rate),
+            limiter: RateLimiter::new(parts.caps.rate),
             key_cache: KeyCache::new(parts.caps.key_memory),
-            open_claims: OpenClaims::default(),
+            open_claims: OpenClaimCounts::default(),
             store: parts.store,
             read_models: parts.read_models,
             checkpoints: parts.checkpoints,
@@ -121,7 +121,7 @@ impl AppState {
     }
 
     /// A new claim id: a UUID of version 7 (RFC 9562 §5.7), so that new claims lie together in an index.
-    pub(crate) fn new_claim_id(&self) -> Result<ClaimId, Fault> {
+    pub(crate) fn new_claim_id(&self) -> Result<ClaimId, RequestError> {
         let mut bytes: [u8; 16] = self.random()?;
         let ms = u64::try_from(self.clock.now().timestamp_millis()).unwrap_or_default();
         bytes[..6].copy_from_slice(&ms.to_be_bytes()[2..]);
@@ -131,14 +131,14 @@ impl AppState {
     }
 
     /// A new token.
-    pub(crate) fn new_token(&self) -> Result<Token, Fault> {
+    pub(crate) fn new_token(&self) -> Result<Token, RequestError> {
         self.random().map(Token::from_bytes)
     }
 
     /// Random bytes.
-    pub(crate) fn random<const N: usize>(&self) -> Result<[u8; N], Fault> {
+    pub(crate) fn random<const N: usize>(&self) -> Result<[u8; N], RequestError> {
         let mut bytes = [0; N];
-        self.entropy.fill(&mut bytes).map_err(|e| Fault::internal("asking for randomness", e))?;
+        self.entropy.fill(&mut bytes).map_err(|e| RequestError::internal("asking for randomness", e))?;
         Ok(bytes)
     }
 }

@@ -25,17 +25,17 @@ use sha2::{Digest, Sha256};
 use tempfile::TempDir;
 use tokio_util::sync::CancellationToken;
 
-use crate::limits::Rate;
 use crate::metrics::HttpMetrics;
+use crate::rate_limit::Rate;
 use crate::routes::Routes;
 use crate::state::{AppState, AppStateParts, Caps};
 use crate::wait::READ_MODELS;
 
 /// Bytes that look random and are the same in every run.
 #[derive(Default)]
-struct Numbered(AtomicU64);
+struct SequentialEntropy(AtomicU64);
 
-impl Entropy for Numbered {
+impl Entropy for SequentialEntropy {
     fn fill(&self, bytes: &mut [u8]) -> Result<(), std::io::Error> {
         for chunk in bytes.chunks_mut(32) {
             let number = self.0.fetch_add(1, Ordering::Relaxed);
@@ -72,20 +72,20 @@ pub struct Harness {
 
 /// An answer as a client sees it.
 #[derive(Debug)]
-pub struct Answer {
+pub struct TestResponse {
     pub status: StatusCode,
     pub headers: HeaderMap,
     pub text: String,
     pub body: Value,
 }
 
-impl Answer {
+impl TestResponse {
     pub fn header(&self, name: &str) -> Option<&str> {
         self.headers.get(name).map(|value| value.to_str().unwrap())
     }
 
     /// Status and body for a snapshot, with ids and tokens replaced.
-    pub fn shown(&self) -> Value {
+    pub fn snapshot(&self) -> Value {
         serde_json::json!({ "status": self.status.as_u16(), "body": redacted(&self.body) })
     }
 }
@@ -154,7 +154,7 @@ impl Harness {
             keys: shared.clone(),
             idempotency: shared,
             clock: clock.clone(),
-            entropy: Arc::new(Numbered::default()),
+            entropy: Arc::new(SequentialEntropy::default()),
             names: setup.names,
             policy: setup.policy,
             templates: ChallengeTemplates::default(),
@@ -188,7 +188,7 @@ impl Harness {
     }
 
     /// Sends a request through everything but the socket.
-    pub async fn request(&self, request: TestRequest) -> Answer {
+    pub async fn request(&self, request: TestRequest) -> TestResponse {
         let (routes, state) = (self.routes.clone(), self.state.clone());
         let service =
             test::init_service(App::new().configure(|config| routes.configure(config, &state))).await;
@@ -197,23 +197,23 @@ impl Harness {
         let bytes = body::to_bytes(response.into_body()).await.unwrap();
         let text = String::from_utf8(bytes.to_vec()).unwrap();
         let body = serde_json::from_str(&text).unwrap_or(Value::Null);
-        Answer { status, headers, text, body }
+        TestResponse { status, headers, text, body }
     }
 
-    pub async fn get(&self, path: &str, key: &str) -> Answer {
+    pub async fn get(&self, path: &str, key: &str) -> TestResponse {
         self.request(with_key(TestRequest::get().uri(path), key)).await
     }
 
-    pub async fn delete(&self, path: &str, key: &str) -> Answer {
+    pub async fn delete(&self, path: &str, key: &str) -> TestResponse {
         self.request(with_key(TestRequest::delete().uri(path), key)).await
     }
 
-    pub async fn post(&self, path: &str, key: &str, body: Value) -> Answer {
+    pub async fn post(&self, path: &str, key: &str, body: Value) -> TestResponse {
         self.request(with_key(TestRequest::post().uri(path), key).set_json(body)).await
     }
 
     /// Asks for a verification without waiting for its check.
-    pub async fn verify(&self, path: &str, key: &str) -> Answer {
+    pub async fn verify(&self, path: &str, key: &str) -> TestResponse {
         let request = TestRequest::post().uri(path).insert_header(("prefer", "wait=0"));
         self.request(with_key(request, key)).await
     }

@@ -5,7 +5,7 @@ use deed_claims::Ownership;
 use deed_store::{Loaded, Position};
 use tokio::time::Instant;
 
-use crate::fault::Fault;
+use crate::request_error::RequestError;
 use crate::state::AppState;
 
 /// The checkpoint of the projection that makes the lists.
@@ -13,12 +13,12 @@ pub const READ_MODELS: &str = "read-models";
 /// How long a list waits for the projection.
 const CATCH_UP: Duration = Duration::from_secs(2);
 /// The head of the log is a hint; at least so often a wait looks by itself.
-const POLL: Duration = Duration::from_millis(250);
+const MAX_POLL: Duration = Duration::from_millis(250);
 /// The head of a busy log moves all the time; a wait looks no more often than this.
-const BREATH: Duration = Duration::from_millis(10);
+const MIN_POLL: Duration = Duration::from_millis(10);
 
 impl AppState {
-    /// Waits until `done` holds of a stream's ownership, at most for `patience`; answers with the newest state
+    /// Waits until `done` holds of a stream's ownership, at most for `limit`; answers with the newest state
     /// either way.
     ///
     /// # Errors
@@ -26,10 +26,10 @@ impl AppState {
     pub(crate) async fn wait_for(
         &self,
         mut loaded: Loaded,
-        patience: Duration,
+        limit: Duration,
         done: impl Fn(&Ownership) -> bool + Send,
-    ) -> Result<Loaded, Fault> {
-        let deadline = Instant::now() + patience;
+    ) -> Result<Loaded, RequestError> {
+        let deadline = Instant::now() + limit;
         let mut head = self.store.head();
         loop {
             // What was appended before this line is seen by the read; what comes later wakes the wait.
@@ -44,10 +44,10 @@ impl AppState {
                 break;
             }
             tokio::select! {
-                () = tokio::time::sleep_until(deadline.min(now + POLL)) => {}
+                () = tokio::time::sleep_until(deadline.min(now + MAX_POLL)) => {}
                 () = self.stop.cancelled() => {}
                 changed = head.changed() => {
-                    let pause = if changed.is_ok() { BREATH } else { POLL };
+                    let pause = if changed.is_ok() { MIN_POLL } else { MAX_POLL };
                     tokio::time::sleep_until(deadline.min(Instant::now() + pause)).await;
                 }
             }
@@ -59,10 +59,10 @@ impl AppState {
     ///
     /// # Errors
     /// When they have not caught up in time, or the log itself has not come so far.
-    pub(crate) async fn caught_up(&self, position: Option<Position>) -> Result<(), Fault> {
+    pub(crate) async fn caught_up(&self, position: Option<Position>) -> Result<(), RequestError> {
         let Some(position) = position else { return Ok(()) };
         if position > self.store.last_position().await? {
-            return Err(Fault::BeyondTheLog(position));
+            return Err(RequestError::BeyondTheLog(position));
         }
         let deadline = Instant::now() + CATCH_UP;
         let mut pause = Duration::from_millis(5);
@@ -71,7 +71,7 @@ impl AppState {
                 return Ok(());
             }
             if Instant::now() >= deadline || self.stop.is_cancelled() {
-                return Err(Fault::NotCaughtUp(position));
+                return Err(RequestError::NotCaughtUp(position));
             }
             tokio::time::sleep_until(deadline.min(Instant::now() + pause)).await;
             pause = (pause * 2).min(Duration::from_millis(80));

@@ -4,11 +4,11 @@ use std::sync::Arc;
 use chrono::{DateTime, Utc};
 use deed_claims::{Activation, Command, Policy};
 
-use super::site::{Site, app_id, path_name};
+use super::app_domain::{AppDomain, app_id, path_name};
+use super::error::{AppsError, ErrorResponse};
 use super::view::DomainResponse;
-use crate::call::{Call, Decided, concerns};
-use crate::error_b::{ErrorB, ErrorResponse};
-use crate::reply::Reply;
+use crate::call::{Call, Decision, record_claim_id};
+use crate::response::JsonResponse;
 
 /// Activate a custom domain
 ///
@@ -29,29 +29,32 @@ use crate::reply::Reply;
         (status = 404, description = "No such app or domain", body = ErrorResponse),
     ),
 )]
-pub async fn activate_domain(call: Arc<Call>) -> Result<Reply, ErrorB> {
+pub async fn activate_domain(call: Arc<Call>) -> Result<JsonResponse, AppsError> {
     let name = path_name(&call)?;
     let app_id = app_id(&call)?;
     let state = &call.state;
-    call.answer(&Site::streams(&app_id, &name), |loaded, at| {
-        let mut site = Site::load(loaded, &call, &name)?;
-        activate(&mut site, &state.policy, at)?;
-        Ok(Decided { reply: Reply::ok(&site.response(&state.cname_base))?, writes: site.into_writes() })
+    call.respond(&AppDomain::streams(&app_id, &name), |loaded, at| {
+        let mut app_domain = AppDomain::load(loaded, &call, &name)?;
+        activate(&mut app_domain, &state.policy, at)?;
+        Ok(Decision {
+            response: JsonResponse::ok(&app_domain.response(&state.cname_base))?,
+            writes: app_domain.into_writes(),
+        })
     })
     .await
 }
 
-fn activate(site: &mut Site, policy: &Policy, at: DateTime<Utc>) -> Result<(), ErrorB> {
-    let claim = site.present()?;
+fn activate(app_domain: &mut AppDomain, policy: &Policy, at: DateTime<Utc>) -> Result<(), AppsError> {
+    let claim = app_domain.existing_claim()?;
     // A grant made while activation was external still waits for this word.
     let waits = claim.held().is_some_and(|held| held.awaits_activation);
     if policy.activation == Activation::Immediate && !waits {
-        return Err(ErrorB::ActivationIsImmediate);
+        return Err(AppsError::ActivationIsImmediate);
     }
     let claim_id = claim.id;
-    concerns(claim_id);
-    let decided = site.decide(Command::Activate { claim_id }, policy, at);
-    decided.map_err(|why| ErrorB::of_rejection(why, site.name()))
+    record_claim_id(claim_id);
+    let decided = app_domain.decide(Command::Activate { claim_id }, policy, at);
+    decided.map_err(|why| AppsError::of_rejection(why, app_domain.name()))
 }
 
 #[cfg(test)]
@@ -62,34 +65,34 @@ mod tests {
     use crate::testing::Harness;
 
     #[actix_web::test]
-    async fn a_proven_hostname_waits_for_the_tls_side() {
+    async fn proven_hostname_waits_for_activation() {
         let harness = Harness::with(external()).await;
         let tenant = Tenant::new(&harness, "ws_a").await;
         tenant.add(&harness, HOST).await;
-        let early = tenant.tell(&harness, HOST, "activate").await;
-        insta::assert_json_snapshot!("not_proven", early.shown());
+        let early = tenant.post_action(&harness, HOST, "activate").await;
+        insta::assert_json_snapshot!("not_proven", early.snapshot());
         tenant.prove(&harness, HOST).await;
-        let waiting = tenant.shown(&harness, HOST).await;
+        let waiting = tenant.listed(&harness, HOST).await;
         assert_eq!(waiting["status"], "provisioning_tls");
         assert!(waiting["verified_at"].is_string());
-        assert_eq!(tenant.tell(&harness, HOST, "verify").await.body["status"], "provisioning_tls");
-        let active = tenant.tell(&harness, HOST, "activate").await;
-        insta::assert_json_snapshot!("activated", active.shown());
+        assert_eq!(tenant.post_action(&harness, HOST, "verify").await.body["status"], "provisioning_tls");
+        let active = tenant.post_action(&harness, HOST, "activate").await;
+        insta::assert_json_snapshot!("activated", active.snapshot());
         let before = harness.last_position().await;
-        assert_eq!(tenant.tell(&harness, HOST, "activate").await.body, active.body);
+        assert_eq!(tenant.post_action(&harness, HOST, "activate").await.body, active.body);
         assert_eq!(harness.last_position().await, before);
     }
 
     #[actix_web::test]
-    async fn where_activation_is_immediate_there_is_nothing_to_activate() {
+    async fn rejects_activation_when_it_is_immediate() {
         let harness = Harness::start().await;
         let tenant = Tenant::new(&harness, "ws_a").await;
         tenant.add(&harness, HOST).await;
         tenant.prove(&harness, HOST).await;
-        assert_eq!(tenant.shown(&harness, HOST).await["status"], "active");
-        let answer = tenant.tell(&harness, HOST, "activate").await;
-        insta::assert_json_snapshot!("immediate", answer.shown());
-        let missing = tenant.tell(&harness, "www.acme.com", "activate").await;
+        assert_eq!(tenant.listed(&harness, HOST).await["status"], "active");
+        let answer = tenant.post_action(&harness, HOST, "activate").await;
+        insta::assert_json_snapshot!("immediate", answer.snapshot());
+        let missing = tenant.post_action(&harness, "www.acme.com", "activate").await;
         assert_eq!((missing.status.as_u16(), &missing.body["error"]["type"]), (404, &json!("NotFoundError")));
     }
 }

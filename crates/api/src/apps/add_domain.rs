@@ -6,12 +6,12 @@ use deed_claims::{Challenge, ClaimId, Command, IfHeldByAnother, Policy, Scope};
 use serde::Deserialize;
 use utoipa::ToSchema;
 
-use super::site::{Site, app_id, holder};
+use super::app_domain::{AppDomain, app_holder, app_id};
+use super::error::{AppsError, ErrorResponse};
 use super::view::DomainResponse;
-use crate::call::{Call, Decided, concerns};
-use crate::cap;
-use crate::error_b::{ErrorB, ErrorResponse};
-use crate::reply::Reply;
+use crate::call::{Call, Decision, record_claim_id};
+use crate::open_claim_quota;
+use crate::response::JsonResponse;
 
 /// A hostname for an app.
 #[derive(Debug, Deserialize, ToSchema)]
@@ -48,7 +48,7 @@ pub struct AddDomainRequest {
         (status = 404, description = "No such app", body = ErrorResponse),
     ),
 )]
-pub async fn add_domain(call: Arc<Call>) -> Result<Reply, ErrorB> {
+pub async fn add_domain(call: Arc<Call>) -> Result<JsonResponse, AppsError> {
     let body: AddDomainRequest = call.json()?;
     let (name, _) = call.state.claimable(&body.domain, Scope::Host)?.into_parts();
     let app_id = app_id(&call)?;
@@ -56,12 +56,15 @@ pub async fn add_domain(call: Arc<Call>) -> Result<Reply, ErrorB> {
     let claim = NewClaim {
         claim_id: state.new_claim_id()?,
         challenge: state.templates.challenge(Scope::Host, &name, state.new_token()?),
-        cap_reached: cap::reached(&call).await?,
+        cap_reached: open_claim_quota::reached(&call).await?,
     };
-    call.answer(&Site::streams(&app_id, &name), |loaded, at| {
-        let mut site = Site::load(loaded, &call, &name)?;
-        add(&mut site, &claim, body.is_primary, &state.policy, at)?;
-        Ok(Decided { reply: Reply::ok(&site.response(&state.cname_base))?, writes: site.into_writes() })
+    call.respond(&AppDomain::streams(&app_id, &name), |loaded, at| {
+        let mut app_domain = AppDomain::load(loaded, &call, &name)?;
+        add(&mut app_domain, &claim, body.is_primary, &state.policy, at)?;
+        Ok(Decision {
+            response: JsonResponse::ok(&app_domain.response(&state.cname_base))?,
+            writes: app_domain.into_writes(),
+        })
     })
     .await
 }
@@ -75,31 +78,31 @@ struct NewClaim {
 }
 
 fn add(
-    site: &mut Site,
+    app_domain: &mut AppDomain,
     new: &NewClaim,
     primary: bool,
     policy: &Policy,
     at: DateTime<Utc>,
-) -> Result<(), ErrorB> {
-    let name = site.name().clone();
+) -> Result<(), AppsError> {
+    let name = app_domain.name().clone();
     let command = Command::Initiate {
         claim_id: new.claim_id,
-        holder: holder(&site.app),
+        holder: app_holder(&app_domain.app),
         name: name.clone(),
         requested: name.clone(),
         region: None,
         challenge: new.challenge.clone(),
         if_held_by_another: IfHeldByAnother::Challenge,
     };
-    site.decide(command, policy, at).map_err(|why| ErrorB::of_rejection(why, &name))?;
-    let made = site.claim().is_some_and(|claim| claim.id == new.claim_id);
+    app_domain.decide(command, policy, at).map_err(|why| AppsError::of_rejection(why, &name))?;
+    let made = app_domain.claim().is_some_and(|claim| claim.id == new.claim_id);
     if let Some(limit) = new.cap_reached.filter(|_| made) {
-        return Err(ErrorB::TooManyClaims { limit });
+        return Err(AppsError::TooManyClaims { limit });
     }
-    if let Some(claim) = site.claim() {
-        concerns(claim.id);
+    if let Some(claim) = app_domain.claim() {
+        record_claim_id(claim.id);
     }
-    site.changed(site.app.add_domain(&name, primary, at));
+    app_domain.apply_app_events(app_domain.app.add_domain(&name, primary, at));
     Ok(())
 }
 
@@ -112,11 +115,11 @@ mod tests {
     use crate::testing::{Harness, Setup};
 
     #[actix_web::test]
-    async fn a_hostname_comes_with_a_token_and_a_target() {
+    async fn added_hostname_has_token_and_cname_target() {
         let harness = Harness::start().await;
         let tenant = Tenant::new(&harness, "ws_a").await;
         let answer = tenant.post(&harness, &tenant.domains(), json!({ "domain": HOST })).await;
-        insta::assert_json_snapshot!("added", answer.shown());
+        insta::assert_json_snapshot!("added", answer.snapshot());
         let token = answer.body["verification_token"].as_str().unwrap().to_owned();
         let ownership = harness.ownership(&host(HOST)).await;
         let challenge = &ownership.claims.values().next().unwrap().challenge;
@@ -130,7 +133,7 @@ mod tests {
     }
 
     #[actix_web::test]
-    async fn adding_again_changes_nothing_but_which_one_is_primary() {
+    async fn adding_again_changes_only_the_primary_domain() {
         let harness = Harness::start().await;
         let tenant = Tenant::new(&harness, "ws_a").await;
         let first = tenant.add(&harness, HOST).await;
@@ -144,14 +147,14 @@ mod tests {
         };
         assert_eq!(primary(HOST).await, true);
         assert_eq!(primary("www.acme.com").await, true);
-        assert_eq!(tenant.shown(harness, HOST).await["is_primary"], false);
-        assert_eq!(tenant.shown(harness, "www.acme.com").await["is_primary"], true);
+        assert_eq!(tenant.listed(harness, HOST).await["is_primary"], false);
+        assert_eq!(tenant.listed(harness, "www.acme.com").await["is_primary"], true);
         // Without asking for it nothing is taken from the primary one.
         assert_eq!(tenant.add(harness, "www.acme.com").await["is_primary"], true);
     }
 
     #[actix_web::test]
-    async fn a_hostname_that_another_app_has_is_pending_with_a_token_of_its_own() {
+    async fn hostname_of_another_app_gets_its_own_token() {
         let harness = Harness::start().await;
         let (a, b) = (Tenant::new(&harness, "ws_a").await, Tenant::new(&harness, "ws_b").await);
         let held = a.add(&harness, HOST).await;
@@ -164,11 +167,11 @@ mod tests {
         let body = json!({ "domain": HOST });
         let answer = harness.post(&format!("{second}/domains"), &a.key, body).await;
         assert_eq!((answer.status.as_u16(), &answer.body["status"]), (200, &json!("pending")));
-        assert_eq!(a.shown(&harness, HOST).await["status"], "active");
+        assert_eq!(a.listed(&harness, HOST).await["status"], "active");
     }
 
     #[actix_web::test]
-    async fn a_hostname_whose_verification_ended_gets_a_new_token() {
+    async fn expired_hostname_gets_a_new_token() {
         let harness = Harness::start().await;
         let tenant = Tenant::new(&harness, "ws_a").await;
         let first = tenant.add(&harness, HOST).await;
@@ -179,7 +182,7 @@ mod tests {
     }
 
     #[actix_web::test]
-    async fn what_cannot_be_claimed_is_refused_in_both_shapes() {
+    async fn rejects_unclaimable_hostnames() {
         let harness = Harness::start().await;
         let tenant = Tenant::new(&harness, "ws_a").await;
         let before = harness.last_position().await;
@@ -195,7 +198,7 @@ mod tests {
             json!({ "domain": HOST, "is_primary": "yes" }),
             json!({ "domain": HOST, "primary": true }),
         ] {
-            shown.push(tenant.post(&harness, &tenant.domains(), body).await.shown());
+            shown.push(tenant.post(&harness, &tenant.domains(), body).await.snapshot());
         }
         insta::assert_json_snapshot!("add_refusals", shown);
         assert_eq!(harness.last_position().await, before);
@@ -207,14 +210,14 @@ mod tests {
     }
 
     #[actix_web::test]
-    async fn international_names_are_shown_as_the_dns_has_them() {
+    async fn shows_international_names_as_a_labels() {
         let harness = Harness::start().await;
         let tenant = Tenant::new(&harness, "ws_a").await;
         assert_eq!(tenant.add(&harness, "Suche.Bücher.de").await["domain"], "suche.xn--bcher-kva.de");
     }
 
     #[actix_web::test]
-    async fn caps_hold_for_new_claims_only() {
+    async fn quota_applies_to_new_claims_only() {
         let mut setup = Setup::default();
         setup.caps.open_claims_per_workspace = 1;
         let harness = Harness::with(setup).await;
@@ -222,12 +225,12 @@ mod tests {
         a.add(&harness, HOST).await;
         harness.project().await;
         let more = a.post(&harness, &a.domains(), json!({ "domain": "www.acme.com" })).await;
-        insta::assert_json_snapshot!("workspace_cap", more.shown());
+        insta::assert_json_snapshot!("workspace_cap", more.snapshot());
         a.add(&harness, HOST).await;
     }
 
     #[actix_web::test]
-    async fn apps_of_one_workspace_share_its_cap_on_a_name() {
+    async fn apps_of_a_workspace_share_the_limit_per_name() {
         let mut setup = Setup::default();
         setup.policy.open_claims_per_claimant = 2;
         setup.policy.open_claims_per_name = 2;
@@ -241,7 +244,7 @@ mod tests {
         tenant.app = app(&harness, &tenant.key, json!({ "name": "Third" })).await;
         let before = harness.last_position().await;
         let over = tenant.post(&harness, &tenant.domains(), json!({ "domain": HOST })).await;
-        insta::assert_json_snapshot!("name_cap", over.shown());
+        insta::assert_json_snapshot!("name_cap", over.snapshot());
         assert_eq!(harness.last_position().await, before);
         // Another workspace is let in; the oldest claim ends, and its app can add the name again.
         assert_eq!(owner.add(&harness, HOST).await["status"], "pending");
@@ -252,7 +255,7 @@ mod tests {
     }
 
     #[actix_web::test]
-    async fn a_repetition_is_answered_as_before_even_after_a_change() {
+    async fn replays_response_after_a_state_change() {
         let harness = Harness::start().await;
         let tenant = Tenant::new(&harness, "ws_a").await;
         let path = tenant.domains();
@@ -261,11 +264,11 @@ mod tests {
             harness.request(idempotent(request, &tenant.key, "once"))
         };
         let first = add(json!({ "domain": HOST })).await;
-        tenant.tell(&harness, HOST, "verify").await;
+        tenant.post_action(&harness, HOST, "verify").await;
         let second = add(json!({ "domain": HOST })).await;
         assert_eq!((second.status, &second.text), (first.status, &first.text));
         assert_eq!(second.header("idempotency-replayed"), Some("true"));
         let other = add(json!({ "domain": "www.acme.com" })).await;
-        insta::assert_json_snapshot!("other_body", other.shown());
+        insta::assert_json_snapshot!("other_body", other.snapshot());
     }
 }

@@ -7,11 +7,11 @@ use deed_claims::{AppId, Event, StreamId};
 use serde::Deserialize;
 use utoipa::ToSchema;
 
+use super::error::{AppsError, ErrorResponse};
 use super::view::AppResponse;
-use crate::call::{Call, Decided};
-use crate::error_b::{ErrorB, ErrorResponse};
-use crate::fault::Fault;
-use crate::reply::Reply;
+use crate::call::{Call, Decision};
+use crate::request_error::RequestError;
+use crate::response::JsonResponse;
 
 /// Characters a name may have.
 const MAX_NAME: usize = 100;
@@ -46,28 +46,33 @@ pub struct CreateAppRequest {
         (status = 409, description = "The slug is in use", body = ErrorResponse),
     ),
 )]
-pub async fn create_app(call: Arc<Call>) -> Result<Reply, ErrorB> {
+pub async fn create_app(call: Arc<Call>) -> Result<JsonResponse, AppsError> {
     let body: CreateAppRequest = call.json()?;
     let name = name(&body.name)?;
     let given = body.slug.as_deref().map(slug).transpose()?;
     let app_id = AppId::from_bytes(call.state.random()?);
     if let Some(slug) = given {
-        return take(&call, &app_id, &name, &slug).await;
+        return create_with_slug(&call, &app_id, &name, &slug).await;
     }
-    let (last, others) = slugs_for(&name, &app_id)?;
+    let (last, others) = slug_candidates(&name, &app_id)?;
     for slug in others {
-        match take(&call, &app_id, &name, &slug).await {
-            Err(ErrorB::SlugInUse(_)) => {}
+        match create_with_slug(&call, &app_id, &name, &slug).await {
+            Err(AppsError::SlugInUse(_)) => {}
             done => return done,
         }
     }
-    take(&call, &app_id, &name, &last).await
+    create_with_slug(&call, &app_id, &name, &last).await
 }
 
 /// Makes the app under a slug: both streams in one append.
-async fn take(call: &Call, app_id: &AppId, name: &Arc<str>, slug: &Slug) -> Result<Reply, ErrorB> {
+async fn create_with_slug(
+    call: &Call,
+    app_id: &AppId,
+    name: &Arc<str>,
+    slug: &Slug,
+) -> Result<JsonResponse, AppsError> {
     let streams = [StreamId::app(app_id), StreamId::slug(slug)];
-    call.answer(&streams, |loaded, at| {
+    call.respond(&streams, |loaded, at| {
         let owner = loaded.get(1).map(deed_store::Loaded::slug_owner).unwrap_or_default();
         let taken = owner.take(slug, app_id, at).map_err(|why| refused(why, slug))?;
         let created = AppEvent::from(AppCreated {
@@ -78,26 +83,26 @@ async fn take(call: &Call, app_id: &AppId, name: &Arc<str>, slug: &Slug) -> Resu
             at,
         });
         let app = App::evolve(None, &created)
-            .ok_or_else(|| Fault::internal("making an app", "its first event makes none"))?;
+            .ok_or_else(|| RequestError::internal("making an app", "its first event makes none"))?;
         let [app_stream, slug_stream] = streams.clone();
         let writes = vec![(app_stream, vec![Event::from(created)]), (slug_stream, vec![Event::from(taken)])];
-        Ok(Decided { writes, reply: Reply::ok(&AppResponse::of(&app))? })
+        Ok(Decision { writes, response: JsonResponse::ok(&AppResponse::of(&app))? })
     })
     .await
 }
 
-fn refused(why: AppRejection, slug: &Slug) -> ErrorB {
+fn refused(why: AppRejection, slug: &Slug) -> AppsError {
     match why {
-        AppRejection::SlugInUse => ErrorB::SlugInUse(Excerpt::of(slug.as_str())),
+        AppRejection::SlugInUse => AppsError::SlugInUse(Excerpt::of(slug.as_str())),
         AppRejection::NotFound | AppRejection::StillHasDomains => {
-            Fault::internal("taking a slug", why).into()
+            RequestError::internal("taking a slug", why).into()
         }
     }
 }
 
-fn name(text: &str) -> Result<Arc<str>, ErrorB> {
+fn name(text: &str) -> Result<Arc<str>, AppsError> {
     let text = text.trim();
-    let wrong = |rule: &str| ErrorB::Field { field: "name", code: "invalid_name", rule: rule.to_owned() };
+    let wrong = |rule: &str| AppsError::Field { field: "name", code: "invalid_name", rule: rule.to_owned() };
     if text.is_empty() {
         return Err(wrong("The name is empty"));
     }
@@ -118,24 +123,24 @@ fn is_printable(c: char) -> bool {
     !c.is_control() && !hidden
 }
 
-fn slug(text: &str) -> Result<Slug, ErrorB> {
+fn slug(text: &str) -> Result<Slug, AppsError> {
     text.parse().map_err(|why: deed_claims::app::SlugError| {
         let rule = format!("The slug cannot be used: {why}");
-        ErrorB::Field { field: "slug", code: "invalid_slug", rule }
+        AppsError::Field { field: "slug", code: "invalid_slug", rule }
     })
 }
 
 /// Slugs for an app that asks for none: the last resort, which is its alone, and what is tried before it.
-fn slugs_for(name: &str, app_id: &AppId) -> Result<(Slug, Vec<Slug>), ErrorB> {
+fn slug_candidates(name: &str, app_id: &AppId) -> Result<(Slug, Vec<Slug>), AppsError> {
     // The id is random, so its letters serve as the suffix.
     let letters = app_id.as_str().rsplit('_').next().unwrap_or_default();
-    let of_name = Slug::from_name(name);
+    let from_name = Slug::from_name(name);
     let made_up = || "app".parse().ok();
-    let stem = of_name.clone().or_else(made_up);
+    let stem = from_name.clone().or_else(made_up);
     let with = |suffix: &str| stem.as_ref().and_then(|stem| stem.with_suffix(suffix));
-    let last = with(letters).ok_or_else(|| Fault::internal("making a slug", "the id makes none"))?;
+    let last = with(letters).ok_or_else(|| RequestError::internal("making a slug", "the id makes none"))?;
     let short = letters.get(..SUFFIX).and_then(with);
-    Ok((last, of_name.into_iter().chain(short).collect()))
+    Ok((last, from_name.into_iter().chain(short).collect()))
 }
 
 #[cfg(test)]
@@ -154,17 +159,17 @@ mod tests {
     }
 
     #[actix_web::test]
-    async fn an_app_has_an_id_and_a_slug_of_its_name() {
+    async fn app_gets_id_and_slug_from_name() {
         let harness = Harness::start().await;
         let key = harness.workspace_key("ws_a", &KeyScope::ALL).await;
         let answer = harness.post("/v1/apps", &key, json!({ "name": "  Acme Search " })).await;
-        insta::assert_json_snapshot!("created", answer.shown());
+        insta::assert_json_snapshot!("created", answer.snapshot());
         // The app and its slug, in one append.
         assert_eq!(answer.header("deed-position"), Some("2"));
     }
 
     #[actix_web::test]
-    async fn a_slug_belongs_to_one_app_whatever_its_workspace() {
+    async fn slug_is_unique_across_workspaces() {
         let harness = Harness::start().await;
         let (a, b) = (
             harness.workspace_key("ws_a", &KeyScope::ALL).await,
@@ -173,7 +178,7 @@ mod tests {
         app(&harness, &a, json!({ "name": "One", "slug": "docs" })).await;
         let before = harness.last_position().await;
         let taken = harness.post("/v1/apps", &b, json!({ "name": "Two", "slug": "docs" })).await;
-        insta::assert_json_snapshot!("slug_in_use", taken.shown());
+        insta::assert_json_snapshot!("slug_in_use", taken.snapshot());
         assert_eq!(harness.last_position().await, before);
         // Nobody asked for this one, so another is found.
         let other = slug_of(&harness, &b, "Docs").await;
@@ -184,7 +189,7 @@ mod tests {
     }
 
     #[actix_web::test]
-    async fn a_name_that_makes_no_slug_gets_one_all_the_same() {
+    async fn name_without_ascii_gets_generated_slug() {
         let harness = Harness::start().await;
         let key = harness.workspace_key("ws_a", &KeyScope::ALL).await;
         let (one, two) = (slug_of(&harness, &key, "日本").await, slug_of(&harness, &key, "日本").await);
@@ -192,7 +197,7 @@ mod tests {
     }
 
     #[actix_web::test]
-    async fn what_is_wrong_with_a_body_is_said_in_both_shapes() {
+    async fn body_errors_have_error_and_detail() {
         let harness = Harness::start().await;
         let key = harness.workspace_key("ws_a", &KeyScope::ALL).await;
         let mut shown = vec![];
@@ -206,7 +211,7 @@ mod tests {
             json!({ "name": "ok", "slug": 7 }),
             json!({ "name": "ok", "domain": "acme.com" }),
         ] {
-            shown.push(harness.post("/v1/apps", &key, body).await.shown());
+            shown.push(harness.post("/v1/apps", &key, body).await.snapshot());
         }
         insta::assert_json_snapshot!("create_refusals", shown);
         assert_eq!(harness.last_position().await.0, 0);
@@ -215,7 +220,7 @@ mod tests {
     }
 
     #[actix_web::test]
-    async fn a_repetition_makes_no_second_app() {
+    async fn repeated_create_makes_no_second_app() {
         let harness = Harness::start().await;
         let key = harness.workspace_key("ws_a", &KeyScope::ALL).await;
         let create = || {

@@ -5,19 +5,19 @@ use deed_claims::app::{AppRejection, SlugFreed};
 use deed_claims::name::{DomainName, Excerpt};
 use deed_claims::{AppId, Event, Scope, StreamId};
 
-use super::site::{app_id, app_of, give_up, holder};
+use super::app_domain::{app_holder, app_id, visible_app, withdraw_or_release};
+use super::error::{AppsError, ErrorResponse};
 use super::view::DeletedResponse;
-use crate::call::{Call, Decided, Writes};
-use crate::error_b::{ErrorB, ErrorResponse};
-use crate::fault::Fault;
-use crate::reply::Reply;
+use crate::call::{Call, Decision, Writes};
+use crate::request_error::RequestError;
+use crate::response::JsonResponse;
 
 /// Hostnames given up in one append.
-const AT_ONCE: usize = 16;
+const NAMES_PER_APPEND: usize = 16;
 /// Appends before an app that gets new hostnames all the while is left alone.
-const ROUNDS: usize = 1_000;
+const MAX_APPENDS: usize = 1_000;
 /// How often others may get in the way before the caller is told to try again.
-const PATIENCE: usize = 32;
+const MAX_CONFLICTS: usize = 32;
 
 /// Delete an app
 ///
@@ -33,52 +33,52 @@ const PATIENCE: usize = 32;
         (status = 404, description = "No such app", body = ErrorResponse),
     ),
 )]
-pub async fn delete_app(call: Arc<Call>) -> Result<Reply, ErrorB> {
+pub async fn delete_app(call: Arc<Call>) -> Result<JsonResponse, AppsError> {
     let app_id = app_id(&call)?;
-    let mut left = PATIENCE;
-    for _ in 0..ROUNDS {
-        match step(&call, &app_id).await {
-            Ok(Step::Freed) => {}
-            Ok(Step::Gone(reply)) => return Ok(reply),
+    let mut left = MAX_CONFLICTS;
+    for _ in 0..MAX_APPENDS {
+        match delete_step(&call, &app_id).await {
+            Ok(DeleteStep::NamesFreed) => {}
+            Ok(DeleteStep::Deleted(response)) => return Ok(response),
             // Hostnames were added or settled meanwhile. What is done stays done: go on from there.
-            Err(ErrorB::Fault(Fault::Contended)) if left > 0 => left -= 1,
+            Err(AppsError::Request(RequestError::Contended)) if left > 0 => left -= 1,
             Err(other) => return Err(other),
         }
     }
-    Err(Fault::Contended.into())
+    Err(RequestError::Contended.into())
 }
 
 /// What one append towards the end of an app did.
-enum Step {
+enum DeleteStep {
     /// Some hostnames are free.
-    Freed,
+    NamesFreed,
     /// The app is gone.
-    Gone(Reply),
+    Deleted(JsonResponse),
 }
 
 /// Every append leaves fewer hostnames or no app.
-async fn step(call: &Call, app_id: &AppId) -> Result<Step, ErrorB> {
-    let app = app_of(&call.load(&StreamId::app(app_id)).await?, &call.caller.workspace)?;
-    let some: Vec<DomainName> = app.domains.keys().take(AT_ONCE).cloned().collect();
+async fn delete_step(call: &Call, app_id: &AppId) -> Result<DeleteStep, AppsError> {
+    let app = visible_app(&call.load(&StreamId::app(app_id)).await?, &call.caller.workspace)?;
+    let some: Vec<DomainName> = app.domains.keys().take(NAMES_PER_APPEND).cloned().collect();
     if some.is_empty() {
-        return end(call, app_id, &StreamId::slug(&app.slug)).await.map(Step::Gone);
+        return delete_empty_app(call, app_id, &StreamId::slug(&app.slug)).await.map(DeleteStep::Deleted);
     }
     free_names(call, app_id, &some).await?;
-    Ok(Step::Freed)
+    Ok(DeleteStep::NamesFreed)
 }
 
 /// Ends the app's claims on some of its hostnames, with the app knowing of it.
-async fn free_names(call: &Call, app_id: &AppId, names: &[DomainName]) -> Result<(), ErrorB> {
+async fn free_names(call: &Call, app_id: &AppId, names: &[DomainName]) -> Result<(), AppsError> {
     let hosts = names.iter().map(|name| StreamId::ownership(Scope::Host, name));
     let streams: Vec<StreamId> = std::iter::once(StreamId::app(app_id)).chain(hosts).collect();
     call.append(&streams, |loaded, at| {
-        let [app, hosts @ ..] = loaded else { return Err(no_streams()) };
-        let (stream, app) = (app.stream.clone(), app_of(app, &call.caller.workspace)?);
-        let holder = holder(&app);
+        let [app, hosts @ ..] = loaded else { return Err(wrong_streams()) };
+        let (stream, app) = (app.stream.clone(), visible_app(app, &call.caller.workspace)?);
+        let holder = app_holder(&app);
         let (mut writes, mut removed): (Writes, Vec<Event>) = (vec![], vec![]);
         for (name, host) in names.iter().zip(hosts) {
-            let given_up = give_up(&host.ownership(), &holder, &call.state.policy, at)
-                .map_err(|why| ErrorB::of_rejection(why, name))?;
+            let given_up = withdraw_or_release(&host.ownership(), &holder, &call.state.policy, at)
+                .map_err(|why| AppsError::of_rejection(why, name))?;
             writes.push((host.stream.clone(), given_up.into_iter().map(Event::from).collect()));
             removed.extend(app.remove_domain(name, at).into_iter().map(Event::from));
         }
@@ -90,26 +90,30 @@ async fn free_names(call: &Call, app_id: &AppId, names: &[DomainName]) -> Result
 }
 
 /// Ends the app and frees its slug.
-async fn end(call: &Call, app_id: &AppId, slug_stream: &StreamId) -> Result<Reply, ErrorB> {
+async fn delete_empty_app(
+    call: &Call,
+    app_id: &AppId,
+    slug_stream: &StreamId,
+) -> Result<JsonResponse, AppsError> {
     let stream = StreamId::app(app_id);
     let streams = [stream.clone(), slug_stream.clone()];
-    call.answer(&streams, |loaded, at| {
-        let [app, _] = loaded else { return Err(no_streams()) };
-        let app = app_of(app, &call.caller.workspace)?;
+    call.respond(&streams, |loaded, at| {
+        let [app, _] = loaded else { return Err(wrong_streams()) };
+        let app = visible_app(app, &call.caller.workspace)?;
         let deleted = app.delete(at).map_err(|why| match why {
-            AppRejection::StillHasDomains => Fault::Contended.into(),
-            AppRejection::NotFound => ErrorB::NoSuchApp(Excerpt::of(app_id.as_str())),
-            AppRejection::SlugInUse => Fault::internal("deleting an app", why).into(),
+            AppRejection::StillHasDomains => RequestError::Contended.into(),
+            AppRejection::NotFound => AppsError::NoSuchApp(Excerpt::of(app_id.as_str())),
+            AppRejection::SlugInUse => RequestError::internal("deleting an app", why).into(),
         })?;
         let freed = SlugFreed { app_id: app_id.clone(), slug: app.slug, at };
         let writes = vec![(stream.clone(), vec![deleted.into()]), (slug_stream.clone(), vec![freed.into()])];
-        Ok(Decided { writes, reply: Reply::ok(&DeletedResponse::DONE)? })
+        Ok(Decision { writes, response: JsonResponse::ok(&DeletedResponse::DONE)? })
     })
     .await
 }
 
-fn no_streams() -> ErrorB {
-    Fault::internal("deleting an app", "these are not its streams").into()
+fn wrong_streams() -> AppsError {
+    RequestError::internal("deleting an app", "these are not its streams").into()
 }
 
 #[cfg(test)]
@@ -137,21 +141,21 @@ mod tests {
     }
 
     #[actix_web::test]
-    async fn an_app_leaves_its_hostnames_and_its_slug_free() {
+    async fn deleted_app_frees_hostnames_and_slug() {
         let harness = Harness::start().await;
         let tenant = Tenant::new(&harness, "ws_a").await;
         // More than one append takes.
-        for i in 0..=AT_ONCE {
+        for i in 0..=NAMES_PER_APPEND {
             tenant.add(&harness, &format!("h{i}.acme.com")).await;
         }
         tenant.add(&harness, HOST).await;
         tenant.prove(&harness, HOST).await;
         let gone = harness.delete(&tenant.app, &tenant.key).await;
-        insta::assert_json_snapshot!("deleted", gone.shown());
+        insta::assert_json_snapshot!("deleted", gone.snapshot());
         let position = harness.last_position().await.to_string();
         assert_eq!(gone.header("deed-position"), Some(position.as_str()));
         assert_eq!(status(&harness, HOST, &tenant).await, Status::Released);
-        for i in 0..=AT_ONCE {
+        for i in 0..=NAMES_PER_APPEND {
             assert_eq!(status(&harness, &format!("h{i}.acme.com"), &tenant).await, Status::Cancelled);
         }
         let left = harness.load(&tenant.app_stream()).await.app().unwrap();
@@ -190,14 +194,14 @@ mod tests {
     }
 
     /// Adds a hostname to the app whenever somebody is about to change the app, a number of times.
-    struct Meddler {
+    struct ConcurrentWriter {
         store: Arc<dyn EventStore>,
         app: AppId,
         left: AtomicUsize,
     }
 
     #[async_trait]
-    impl EventStore for Meddler {
+    impl EventStore for ConcurrentWriter {
         async fn append(&self, append: Append) -> Result<Appended, AppendError> {
             let stream = StreamId::app(&self.app);
             let met = append.writes.iter().find(|write| write.stream == stream);
@@ -233,15 +237,15 @@ mod tests {
     }
 
     #[actix_web::test]
-    async fn an_app_that_keeps_changing_goes_all_the_same() {
+    async fn deletes_app_under_concurrent_changes() {
         let mut harness = Harness::start().await;
         let tenant = Tenant::new(&harness, "ws_a").await;
         tenant.add(&harness, HOST).await;
         let app = harness.load(&tenant.app_stream()).await.app().unwrap().app_id;
         let state = Arc::get_mut(&mut harness.state).unwrap();
         // More often than one decision is made anew, so the whole step is, twice.
-        let meddler = Meddler { store: state.store.clone(), app, left: AtomicUsize::new(20) };
-        state.store = Arc::new(meddler);
+        let writer = ConcurrentWriter { store: state.store.clone(), app, left: AtomicUsize::new(20) };
+        state.store = Arc::new(writer);
         let deleted = harness.delete(&tenant.app, &tenant.key).await;
         assert_eq!(deleted.status, 200, "{}", deleted.text);
         let left = harness.load(&tenant.app_stream()).await.app().unwrap();
@@ -249,7 +253,7 @@ mod tests {
     }
 
     #[actix_web::test]
-    async fn a_repetition_is_answered_as_before() {
+    async fn replays_response_to_repeated_request() {
         let harness = Harness::start().await;
         let tenant = Tenant::new(&harness, "ws_a").await;
         tenant.add(&harness, HOST).await;

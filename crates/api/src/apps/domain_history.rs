@@ -4,13 +4,13 @@ use std::sync::Arc;
 use serde::Serialize;
 use utoipa::ToSchema;
 
+use super::error::{AppsError, ErrorResponse};
 use super::get_domain::{load, position};
+use crate::bodies::Claimant;
+use crate::bodies::timeline::snake::TimelineEntry;
+use crate::bodies::timeline::{Timeline, TimelinePage};
 use crate::call::Call;
-use crate::error_b::{ErrorB, ErrorResponse};
-use crate::reply::Reply;
-use crate::shown::Claimant;
-use crate::shown::timeline::snake::TimelineEntry;
-use crate::shown::timeline::{Timeline, TimelinePage};
+use crate::response::JsonResponse;
 
 /// A page of a domain's timeline.
 #[derive(Debug, Serialize, ToSchema)]
@@ -42,14 +42,14 @@ pub struct DomainHistory {
         (status = 404, description = "No such app or domain", body = ErrorResponse),
     ),
 )]
-pub async fn domain_history(call: Arc<Call>) -> Result<Reply, ErrorB> {
+pub async fn domain_history(call: Arc<Call>) -> Result<JsonResponse, AppsError> {
     let (limit, after) = (call.query.limit()?, call.query.sequence_cursor()?);
-    let (site, loaded) = load(&call).await?;
-    let claim = site.present()?;
+    let (app_domain, loaded) = load(&call).await?;
+    let claim = app_domain.existing_claim()?;
     let [_, host] = &loaded;
     let timeline = Timeline::of(claim.id, Claimant::App);
     let TimelinePage { entries, next: next_cursor } = timeline.page(&host.events, after, limit);
-    Ok(Reply::ok(&DomainHistory { entries, next_cursor })?.at(position(claim, &loaded)))
+    Ok(JsonResponse::ok(&DomainHistory { entries, next_cursor })?.at(position(claim, &loaded)))
 }
 
 #[cfg(test)]
@@ -65,19 +65,19 @@ mod tests {
     }
 
     #[actix_web::test]
-    async fn a_history_tells_of_the_apps_own_claim_only() {
+    async fn history_lists_events_of_own_claim_only() {
         let harness = Harness::start().await;
         let (a, b) = (Tenant::new(&harness, "ws_a").await, Tenant::new(&harness, "ws_b").await);
         for tenant in [&a, &b] {
             tenant.add(&harness, HOST).await;
-            tenant.tell(&harness, HOST, "verify").await;
+            tenant.post_action(&harness, HOST, "verify").await;
         }
         harness.record_check(&host(HOST), "ws_a", absent()).await;
         harness.clock.advance(chrono::Duration::minutes(1));
         harness.record_check(&host(HOST), "ws_a", Outcome::Proven).await;
         harness.record_contested_check(&host(HOST), "ws_b", Outcome::Proven, Some(Outcome::Proven)).await;
         let holder = harness.get(&format!("{}/history", a.domain(HOST)), &a.key).await;
-        insta::assert_json_snapshot!("history", holder.shown());
+        insta::assert_json_snapshot!("history", holder.snapshot());
         let position = harness.last_position().await.to_string();
         assert_eq!(holder.header("deed-position"), Some(position.as_str()));
         let challenger = harness.get(&format!("{}/history", b.domain(HOST)), &b.key).await;
@@ -98,11 +98,11 @@ mod tests {
     }
 
     #[actix_web::test]
-    async fn a_history_is_read_page_by_page() {
+    async fn pages_through_history() {
         let harness = Harness::start().await;
         let tenant = Tenant::new(&harness, "ws_a").await;
         tenant.add(&harness, HOST).await;
-        tenant.tell(&harness, HOST, "verify").await;
+        tenant.post_action(&harness, HOST, "verify").await;
         let history = format!("{}/history", tenant.domain(HOST));
         let first = harness.get(&format!("{history}?limit=1"), &tenant.key).await;
         assert_eq!(kinds(&first.body), ["claim.initiated"]);

@@ -5,13 +5,13 @@ use deed_claims::Claim;
 use deed_store::{Loaded, Position};
 use futures::try_join;
 
-use super::site::{Site, app_id, path_name};
+use super::app_domain::{AppDomain, app_id, path_name};
+use super::error::{AppsError, ErrorResponse};
 use super::view::DomainDetail;
+use crate::bodies::Claimant;
+use crate::bodies::timeline::Timeline;
 use crate::call::Call;
-use crate::error_b::{ErrorB, ErrorResponse};
-use crate::reply::Reply;
-use crate::shown::Claimant;
-use crate::shown::timeline::Timeline;
+use crate::response::JsonResponse;
 
 /// Get a custom domain
 ///
@@ -31,19 +31,19 @@ use crate::shown::timeline::Timeline;
         (status = 404, description = "No such app or domain", body = ErrorResponse),
     ),
 )]
-pub async fn get_domain(call: Arc<Call>) -> Result<Reply, ErrorB> {
-    let (site, loaded) = load(&call).await?;
-    let detail = site.detail(&call.state.cname_base)?;
-    Ok(Reply::ok(&detail)?.at(position(site.present()?, &loaded)))
+pub async fn get_domain(call: Arc<Call>) -> Result<JsonResponse, AppsError> {
+    let (app_domain, loaded) = load(&call).await?;
+    let detail = app_domain.detail(&call.state.cname_base)?;
+    Ok(JsonResponse::ok(&detail)?.at(position(app_domain.existing_claim()?, &loaded)))
 }
 
 /// The hostname that a path names, and the streams that tell of it: the app's and the hostname's.
-pub async fn load(call: &Call) -> Result<(Site, [Loaded; 2]), ErrorB> {
+pub async fn load(call: &Call) -> Result<(AppDomain, [Loaded; 2]), AppsError> {
     let name = path_name(call)?;
-    let [app, host] = Site::streams(&app_id(call)?, &name);
+    let [app, host] = AppDomain::streams(&app_id(call)?, &name);
     let (app, host) = try_join!(call.load(&app), call.load(&host))?;
     let loaded = [app, host];
-    Ok((Site::load(&loaded, call, &name)?, loaded))
+    Ok((AppDomain::load(&loaded, call, &name)?, loaded))
 }
 
 /// How far the log had come at the last event that is the claim's or the app's business.
@@ -67,32 +67,32 @@ mod tests {
     }
 
     #[actix_web::test]
-    async fn a_domain_tells_why_it_is_not_verified() {
+    async fn shows_why_a_domain_is_not_verified() {
         let harness = Harness::start().await;
         let tenant = Tenant::new(&harness, "ws_a").await;
         tenant.add(&harness, HOST).await;
         let pending = harness.get(&tenant.domain(HOST), &tenant.key).await;
-        insta::assert_json_snapshot!("pending", pending.shown());
-        tenant.tell(&harness, HOST, "verify").await;
+        insta::assert_json_snapshot!("pending", pending.snapshot());
+        tenant.post_action(&harness, HOST, "verify").await;
         let mut diagnosis = Diagnosis::new(Code::WrongValue, "Another value stands there.", "Publish ours.");
         diagnosis.observed = vec!["v=spf1".into()];
         diagnosis.clears_in = Some(300);
         harness.record_check(&host(HOST), "ws_a", Outcome::NotProven(diagnosis)).await;
         let watched = harness.get(&tenant.domain(HOST), &tenant.key).await;
-        insta::assert_json_snapshot!("watched", watched.shown());
+        insta::assert_json_snapshot!("watched", watched.snapshot());
         let position = harness.last_position().await.to_string();
         assert_eq!(watched.header("deed-position"), Some(position.as_str()));
         // Every answer about the domain tells the reason.
-        let listed = tenant.shown(&harness, HOST).await;
+        let listed = tenant.listed(&harness, HOST).await;
         let added = tenant.add(&harness, HOST).await;
-        let verified = tenant.tell(&harness, HOST, "verify").await.body;
+        let verified = tenant.post_action(&harness, HOST, "verify").await.body;
         for other in [&listed, &added, &verified] {
             for field in ["diagnosis", "next_check_at", "domain", "status", "unicode_domain"] {
                 assert_eq!(other[field], watched.body[field], "{field}");
             }
         }
         harness.clock.advance(chrono::Duration::seconds(60));
-        tenant.tell(&harness, HOST, "verify").await;
+        tenant.post_action(&harness, HOST, "verify").await;
         harness.record_check(&host(HOST), "ws_a", Outcome::Proven).await;
         let active = read(&harness, &tenant, HOST).await;
         assert_eq!((&active["status"], &active["diagnosis"]), (&json!("active"), &json!(null)));
@@ -100,13 +100,13 @@ mod tests {
     }
 
     #[actix_web::test]
-    async fn both_sides_of_a_contest_read_how_it_ends() {
+    async fn both_sides_see_how_a_contest_ends() {
         let harness = Harness::start().await;
         let (a, b) = (Tenant::new(&harness, "ws_a").await, Tenant::new(&harness, "ws_b").await);
         a.add(&harness, HOST).await;
         a.prove(&harness, HOST).await;
         b.add(&harness, HOST).await;
-        b.tell(&harness, HOST, "verify").await;
+        b.post_action(&harness, HOST, "verify").await;
         harness.record_contested_check(&host(HOST), "ws_b", Outcome::Proven, Some(Outcome::Proven)).await;
         let (holder, challenger) = (read(&harness, &a, HOST).await, read(&harness, &b, HOST).await);
         let shown = |body: &Value| {
@@ -129,13 +129,13 @@ mod tests {
     }
 
     #[actix_web::test]
-    async fn only_what_the_app_has_is_found() {
+    async fn finds_only_domains_of_the_app() {
         let harness = Harness::start().await;
         let (a, b) = (Tenant::new(&harness, "ws_a").await, Tenant::new(&harness, "ws_b").await);
         a.add(&harness, HOST).await;
         for suffix in ["", "/history"] {
             let none = harness.get(&format!("{}{suffix}", a.domain("www.acme.com")), &a.key).await;
-            insta::assert_json_snapshot!("no_such_domain", none.shown());
+            insta::assert_json_snapshot!("no_such_domain", none.snapshot());
             let theirs = harness.get(&format!("{}{suffix}", a.domain(HOST)), &b.key).await;
             let nowhere = "/v1/apps/app_aaaaaaaaaaaaaaaa/domains/search.acme.com";
             let nothing = harness.get(&format!("{nowhere}{suffix}"), &b.key).await;
@@ -152,7 +152,7 @@ mod tests {
         assert_eq!(harness.get(&a.domain(HOST), &a.key).await.status, 404);
         let failed = absent();
         a.add(&harness, HOST).await;
-        a.tell(&harness, HOST, "verify").await;
+        a.post_action(&harness, HOST, "verify").await;
         harness.clock.advance(chrono::Duration::hours(73));
         harness.record_check(&host(HOST), "ws_a", failed).await;
         assert_eq!(read(&harness, &a, HOST).await["status"], "failed");

@@ -4,12 +4,12 @@ use std::sync::Arc;
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use super::page::{Page, at_least};
+use super::error::AppsError;
+use super::page::{OffsetPage, at_least};
 use super::view::AppResponse;
 use crate::call::Call;
-use crate::error_b::ErrorB;
-use crate::fault::Fault;
-use crate::reply::Reply;
+use crate::request_error::RequestError;
+use crate::response::JsonResponse;
 use crate::wait::READ_MODELS;
 
 /// A part of a workspace's apps, the oldest first.
@@ -42,20 +42,20 @@ pub struct AppList {
     ),
     responses((status = 200, description = "Apps", body = AppList)),
 )]
-pub async fn list_apps(call: Arc<Call>) -> Result<Reply, ErrorB> {
-    let page = Page::of(&call.query)?;
+pub async fn list_apps(call: Arc<Call>) -> Result<JsonResponse, AppsError> {
+    let page = OffsetPage::of(&call.query)?;
     call.state.caught_up(at_least(&call.query)?).await?;
-    let position = call.state.checkpoints.checkpoint(READ_MODELS).await.map_err(Fault::from)?;
+    let position = call.state.checkpoints.checkpoint(READ_MODELS).await.map_err(RequestError::from)?;
     let (limit, offset) = (page.limit as usize, page.offset as usize);
     let models = &call.state.read_models;
-    let found = models.apps_of(&call.caller.workspace, limit, offset).await.map_err(Fault::from)?;
+    let found = models.apps_of(&call.caller.workspace, limit, offset).await.map_err(RequestError::from)?;
     let list = AppList {
         results: found.rows.iter().map(|row| AppResponse::of(&row.app)).collect(),
         total_count: found.total,
         limit: page.limit,
         offset: page.offset,
     };
-    Ok(Reply::ok(&list)?.at(Some(position)))
+    Ok(JsonResponse::ok(&list)?.at(Some(position)))
 }
 
 #[cfg(test)]
@@ -67,7 +67,7 @@ mod tests {
     use crate::testing::Harness;
 
     #[actix_web::test]
-    async fn a_list_has_pages_and_none_of_another_workspace() {
+    async fn pages_apps_of_own_workspace_only() {
         let harness = Harness::start().await;
         let (a, b) = (
             harness.workspace_key("ws_a", &KeyScope::ALL).await,
@@ -82,7 +82,7 @@ mod tests {
         assert_eq!(harness.delete(&paths[1], &a).await.status, 200);
         harness.project().await;
         let page = harness.get("/v1/apps?limit=2&offset=1", &a).await;
-        insta::assert_json_snapshot!("page", page.shown());
+        insta::assert_json_snapshot!("page", page.snapshot());
         let position = harness.last_position().await.to_string();
         assert_eq!(page.header("deed-position"), Some(position.as_str()));
         let beyond = harness.get("/v1/apps?offset=9", &a).await;
@@ -90,7 +90,7 @@ mod tests {
     }
 
     #[actix_web::test]
-    async fn a_list_waits_for_what_its_reader_has_seen() {
+    async fn list_waits_for_requested_position() {
         let harness = Harness::start().await;
         let key = harness.workspace_key("ws_a", &KeyScope::ALL).await;
         let made = harness.post("/v1/apps", &key, json!({ "name": "One" })).await;
@@ -102,6 +102,6 @@ mod tests {
         harness.project().await;
         assert_eq!(harness.get(&path, &key).await.body["total_count"], 1);
         let bad = harness.get("/v1/apps?limit=501", &key).await;
-        insta::assert_json_snapshot!("bad_limit", bad.shown());
+        insta::assert_json_snapshot!("bad_limit", bad.snapshot());
     }
 }

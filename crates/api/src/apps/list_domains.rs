@@ -8,13 +8,13 @@ use futures::{StreamExt, TryStreamExt, stream};
 use serde::Serialize;
 use utoipa::ToSchema;
 
+use super::app_domain::{app_holder, app_id, visible_app};
+use super::error::{AppsError, ErrorResponse};
 use super::page::at_least;
-use super::site::{app_id, app_of, holder};
 use super::view::DomainResponse;
 use crate::call::Call;
-use crate::error_b::{ErrorB, ErrorResponse};
-use crate::fault::Fault;
-use crate::reply::Reply;
+use crate::request_error::RequestError;
+use crate::response::JsonResponse;
 use crate::wait::READ_MODELS;
 
 /// Streams read at a time where the read model lags behind.
@@ -52,13 +52,13 @@ pub struct DomainList {
         (status = 404, description = "No such app", body = ErrorResponse),
     ),
 )]
-pub async fn list_domains(call: Arc<Call>) -> Result<Reply, ErrorB> {
+pub async fn list_domains(call: Arc<Call>) -> Result<JsonResponse, AppsError> {
     let position = at_least(&call.query)?;
-    let app = app_of(&call.load(&StreamId::app(&app_id(&call)?)).await?, &call.caller.workspace)?;
+    let app = visible_app(&call.load(&StreamId::app(&app_id(&call)?)).await?, &call.caller.workspace)?;
     call.state.caught_up(position).await?;
-    let position = call.state.checkpoints.checkpoint(READ_MODELS).await.map_err(Fault::from)?;
+    let position = call.state.checkpoints.checkpoint(READ_MODELS).await.map_err(RequestError::from)?;
     let ownerships = ownerships(&call, &app).await?;
-    let holder = holder(&app);
+    let holder = app_holder(&app);
     let domains: Vec<DomainResponse> = app
         .domains
         .keys()
@@ -67,16 +67,16 @@ pub async fn list_domains(call: Arc<Call>) -> Result<Reply, ErrorB> {
             DomainResponse::of(&app, name, ownership.claim_of(&holder), &call.state.cname_base)
         })
         .collect();
-    Ok(Reply::ok(&DomainList { total: domains.len(), domains })?.at(Some(position)))
+    Ok(JsonResponse::ok(&DomainList { total: domains.len(), domains })?.at(Some(position)))
 }
 
 /// The ownership of every hostname of the app, in their order. What the read model does not know of yet is read
 /// from the log.
-async fn ownerships(call: &Call, app: &App) -> Result<Vec<Ownership>, Fault> {
+async fn ownerships(call: &Call, app: &App) -> Result<Vec<Ownership>, RequestError> {
     let streams: Vec<StreamId> =
         app.domains.keys().map(|name| StreamId::ownership(Scope::Host, name)).collect();
     let rows = call.state.read_models.ownerships(&streams).await?;
-    let holder = holder(app);
+    let holder = app_holder(app);
     let mut known: HashMap<StreamId, Ownership> = rows
         .into_iter()
         .filter(|row| row.state.claim_of(&holder).is_some())
@@ -86,7 +86,7 @@ async fn ownerships(call: &Call, app: &App) -> Result<Vec<Ownership>, Fault> {
         let known = known.remove(&stream);
         async move {
             match known {
-                Some(ownership) => Ok::<_, Fault>(ownership),
+                Some(ownership) => Ok::<_, RequestError>(ownership),
                 None => Ok(call.load(&stream).await?.ownership()),
             }
         }
@@ -104,35 +104,35 @@ mod tests {
     use crate::testing::{Harness, absent};
 
     #[actix_web::test]
-    async fn every_hostname_is_listed_as_it_stands() {
+    async fn lists_every_hostname_with_status() {
         let harness = Harness::start().await;
         let tenant = Tenant::new(&harness, "ws_a").await;
         let body = json!({ "domain": HOST, "is_primary": true });
         tenant.post(&harness, &tenant.domains(), body).await;
         tenant.prove(&harness, HOST).await;
         tenant.add(&harness, "late.acme.com").await;
-        tenant.tell(&harness, "late.acme.com", "verify").await;
+        tenant.post_action(&harness, "late.acme.com", "verify").await;
         harness.clock.advance(chrono::Duration::hours(73));
         harness.record_check("host:late.acme.com", "ws_a", absent()).await;
         tenant.add(&harness, "new.acme.com").await;
         tenant.add(&harness, "watched.acme.com").await;
-        tenant.tell(&harness, "watched.acme.com", "verify").await;
+        tenant.post_action(&harness, "watched.acme.com", "verify").await;
         let from_log = harness.get(&tenant.domains(), &tenant.key).await;
-        insta::assert_json_snapshot!("domains", from_log.shown());
+        insta::assert_json_snapshot!("domains", from_log.snapshot());
         harness.project().await;
         assert_eq!(harness.get(&tenant.domains(), &tenant.key).await.body, from_log.body);
     }
 
     #[actix_web::test]
-    async fn statuses_come_from_the_read_model_and_what_it_does_not_know_from_the_log() {
+    async fn falls_back_to_log_when_read_model_lags() {
         let harness = Harness::start().await;
         let tenant = Tenant::new(&harness, "ws_a").await;
         tenant.add(&harness, HOST).await;
         harness.project().await;
-        let verified = tenant.tell(&harness, HOST, "verify").await;
+        let verified = tenant.post_action(&harness, HOST, "verify").await;
         tenant.add(&harness, "new.acme.com").await;
-        assert_eq!(tenant.shown(&harness, HOST).await["status"], "pending");
-        assert_eq!(tenant.shown(&harness, "new.acme.com").await["status"], "pending");
+        assert_eq!(tenant.listed(&harness, HOST).await["status"], "pending");
+        assert_eq!(tenant.listed(&harness, "new.acme.com").await["status"], "pending");
         let path = format!("{}?at_least={}", tenant.domains(), verified.header("deed-position").unwrap());
         // A service that stops does not wait, so neither does this test.
         harness.state.stop.cancel();
@@ -146,26 +146,26 @@ mod tests {
         // The read model knows the hostname, but not yet that this app claims it too.
         let other = Tenant::new(&harness, "ws_b").await;
         other.add(&harness, HOST).await;
-        assert_eq!(other.shown(&harness, HOST).await["status"], "pending");
+        assert_eq!(other.listed(&harness, HOST).await["status"], "pending");
     }
 
     #[actix_web::test]
-    async fn a_contest_is_verifying_for_one_and_active_for_the_other_until_it_is_decided() {
+    async fn challenger_is_verifying_until_contest_ends() {
         let harness = Harness::start().await;
         let (a, b) = (Tenant::new(&harness, "ws_a").await, Tenant::new(&harness, "ws_b").await);
         a.add(&harness, HOST).await;
         a.prove(&harness, HOST).await;
         b.add(&harness, HOST).await;
-        b.tell(&harness, HOST, "verify").await;
+        b.post_action(&harness, HOST, "verify").await;
         let found =
             |holder| harness.record_contested_check("host:search.acme.com", "ws_b", Outcome::Proven, holder);
         assert_eq!(host(HOST), "host:search.acme.com");
         found(Some(Outcome::Proven)).await;
-        let challenger = b.shown(&harness, HOST).await;
+        let challenger = b.listed(&harness, HOST).await;
         assert_eq!((&challenger["status"], &challenger["verified_at"]), (&json!("verifying"), &json!(null)));
-        assert_eq!(a.shown(&harness, HOST).await["status"], "active");
+        assert_eq!(a.listed(&harness, HOST).await["status"], "active");
         found(Some(absent())).await;
-        let (loser, winner) = (a.shown(&harness, HOST).await, b.shown(&harness, HOST).await);
+        let (loser, winner) = (a.listed(&harness, HOST).await, b.listed(&harness, HOST).await);
         assert_eq!((&loser["status"], &loser["verified_at"]), (&json!("failed"), &json!(null)));
         assert!(winner["status"] == "active" && winner["verified_at"].is_string());
     }

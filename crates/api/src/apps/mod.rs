@@ -1,16 +1,17 @@
 //! Contract B: apps and their hostnames, one file per operation.
 mod activate_domain;
 mod add_domain;
+mod app_domain;
 mod create;
 mod delete;
 mod domain_history;
+pub mod error;
 mod get_domain;
 mod list;
 mod list_domains;
 mod page;
 mod read;
 mod remove_domain;
-mod site;
 #[cfg(test)]
 pub(crate) mod testing;
 mod verify_domain;
@@ -30,7 +31,7 @@ pub fn operations() -> Vec<Operation> {
         Operation::new(add_domain::__path_add_domain, DomainWrite, add_domain::add_domain),
         Operation::new(list_domains::__path_list_domains, DomainRead, list_domains::list_domains),
         Operation::new(verify_domain::__path_verify_domain, DomainWrite, verify_domain::verify_domain)
-            .telling_where_things_stand(),
+            .without_replay(),
         Operation::new(get_domain::__path_get_domain, DomainRead, get_domain::get_domain),
         Operation::new(domain_history::__path_domain_history, DomainRead, domain_history::domain_history),
         Operation::new(

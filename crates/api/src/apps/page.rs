@@ -3,8 +3,8 @@ use std::str::FromStr;
 
 use deed_store::Position;
 
-use crate::fault::Fault;
 use crate::query::Query;
+use crate::request_error::RequestError;
 
 /// Rows on a page unless the caller says otherwise.
 const DEFAULT_LIMIT: u32 = 50;
@@ -15,30 +15,30 @@ const MAX_OFFSET: u32 = i32::MAX.cast_unsigned();
 
 /// A part of a list.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Page {
+pub struct OffsetPage {
     /// At most so many rows.
     pub limit: u32,
     /// After so many.
     pub offset: u32,
 }
 
-impl Page {
+impl OffsetPage {
     /// The part that a query asks for.
     ///
     /// # Errors
     /// When a parameter is given twice or is out of its range.
-    pub fn of(query: &Query) -> Result<Self, Fault> {
+    pub fn of(query: &Query) -> Result<Self, RequestError> {
         let limit = match query.one("limit")? {
             None => DEFAULT_LIMIT,
             Some(text) => number(text)
                 .filter(|limit| (1..=MAX_LIMIT).contains(limit))
-                .ok_or(Fault::Query { name: "limit", rule: "is a number from 1 to 500" })?,
+                .ok_or(RequestError::Query { name: "limit", rule: "is a number from 1 to 500" })?,
         };
         let offset = match query.one("offset")? {
             None => 0,
             Some(text) => number(text)
                 .filter(|offset| *offset <= MAX_OFFSET)
-                .ok_or(Fault::Query { name: "offset", rule: "is a number from 0 to 2147483647" })?,
+                .ok_or(RequestError::Query { name: "offset", rule: "is a number from 0 to 2147483647" })?,
         };
         Ok(Self { limit, offset })
     }
@@ -48,11 +48,11 @@ impl Page {
 ///
 /// # Errors
 /// When it is given twice or is no position.
-pub fn at_least(query: &Query) -> Result<Option<Position>, Fault> {
+pub fn at_least(query: &Query) -> Result<Option<Position>, RequestError> {
     let rule = "is a position: a number from 0 to 9007199254740991";
     let Some(text) = query.one("at_least")? else { return Ok(None) };
     let position = number::<u64>(text).filter(|position| *position < 1 << 53);
-    position.map(|position| Some(Position(position))).ok_or(Fault::Query { name: "at_least", rule })
+    position.map(|position| Some(Position(position))).ok_or(RequestError::Query { name: "at_least", rule })
 }
 
 /// A number of nothing but digits.
@@ -64,12 +64,12 @@ fn number<N: FromStr>(text: &str) -> Option<N> {
 mod tests {
     use super::*;
 
-    fn page(query: &str) -> Result<(u32, u32), Fault> {
-        Page::of(&Query::parse(query)).map(|page| (page.limit, page.offset))
+    fn page(query: &str) -> Result<(u32, u32), RequestError> {
+        OffsetPage::of(&Query::parse(query)).map(|page| (page.limit, page.offset))
     }
 
     #[test]
-    fn a_page_has_defaults_and_bounds() {
+    fn page_has_defaults_and_bounds() {
         assert_eq!(page("").unwrap(), (50, 0));
         assert_eq!(page("limit=500&offset=7&other=x").unwrap(), (500, 7));
         for (bad, at) in [
@@ -81,17 +81,17 @@ mod tests {
             ("offset=+1", "offset"),
             ("offset=2147483648", "offset"),
         ] {
-            assert!(matches!(page(bad), Err(Fault::Query { name, .. }) if name == at), "{bad}");
+            assert!(matches!(page(bad), Err(RequestError::Query { name, .. }) if name == at), "{bad}");
         }
     }
 
     #[test]
-    fn a_position_is_a_number_that_every_client_can_write() {
+    fn position_fits_a_json_number() {
         let read = |query: &str| at_least(&Query::parse(query));
         assert_eq!(read("").unwrap(), None);
         assert_eq!(read("at_least=12").unwrap(), Some(Position(12)));
         for bad in ["at_least=", "at_least=9007199254740992", "at_least=1.0", "at_least=1&at_least=1"] {
-            assert!(matches!(read(bad), Err(Fault::Query { name: "at_least", .. })), "{bad}");
+            assert!(matches!(read(bad), Err(RequestError::Query { name: "at_least", .. })), "{bad}");
         }
     }
 }

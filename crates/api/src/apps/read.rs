@@ -3,11 +3,11 @@ use std::sync::Arc;
 
 use deed_claims::StreamId;
 
-use super::site::{app_id, app_of};
+use super::app_domain::{app_id, visible_app};
+use super::error::{AppsError, ErrorResponse};
 use super::view::AppResponse;
 use crate::call::Call;
-use crate::error_b::{ErrorB, ErrorResponse};
-use crate::reply::Reply;
+use crate::response::JsonResponse;
 
 /// Get an app
 #[utoipa::path(
@@ -21,10 +21,10 @@ use crate::reply::Reply;
         (status = 404, description = "No such app", body = ErrorResponse),
     ),
 )]
-pub async fn get_app(call: Arc<Call>) -> Result<Reply, ErrorB> {
+pub async fn get_app(call: Arc<Call>) -> Result<JsonResponse, AppsError> {
     let stream = StreamId::app(&app_id(&call)?);
-    let app = app_of(&call.load(&stream).await?, &call.caller.workspace)?;
-    Ok(Reply::ok(&AppResponse::of(&app))?)
+    let app = visible_app(&call.load(&stream).await?, &call.caller.workspace)?;
+    Ok(JsonResponse::ok(&AppResponse::of(&app))?)
 }
 
 #[cfg(test)]
@@ -36,10 +36,10 @@ mod tests {
     use crate::testing::{Harness, with_key};
 
     #[actix_web::test]
-    async fn an_app_is_read_as_it_was_made() {
+    async fn reads_app_by_id() {
         let harness = Harness::start().await;
         let tenant = Tenant::new(&harness, "ws_a").await;
-        insta::assert_json_snapshot!("app", harness.get(&tenant.app, &tenant.key).await.shown());
+        insta::assert_json_snapshot!("app", harness.get(&tenant.app, &tenant.key).await.snapshot());
         // A service key names the workspace.
         let service = harness.service_key(&[KeyScope::DomainRead]).await;
         let read = |workspace: &'static str| {
@@ -52,7 +52,7 @@ mod tests {
     }
 
     #[actix_web::test]
-    async fn another_workspaces_app_is_like_none_to_every_operation() {
+    async fn foreign_app_looks_like_a_missing_one() {
         let harness = Harness::start().await;
         let (owner, other) = (Tenant::new(&harness, "ws_a").await, Tenant::new(&harness, "ws_b").await);
         owner.add(&harness, HOST).await;
@@ -84,7 +84,7 @@ mod tests {
     }
 
     #[actix_web::test]
-    async fn reading_needs_one_scope_and_writing_another() {
+    async fn read_and_write_need_different_scopes() {
         let harness = Harness::start().await;
         let tenant = Tenant::new(&harness, "ws_a").await;
         let reader = harness.workspace_key("ws_a", &[KeyScope::DomainRead]).await;

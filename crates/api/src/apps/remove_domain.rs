@@ -1,11 +1,11 @@
 //! Taking a hostname off an app: its claim is withdrawn, or the hostname is given up.
 use std::sync::Arc;
 
-use super::site::{Site, app_id, path_name};
+use super::app_domain::{AppDomain, app_id, path_name};
+use super::error::{AppsError, ErrorResponse};
 use super::view::DeletedResponse;
-use crate::call::{Call, Decided};
-use crate::error_b::{ErrorB, ErrorResponse};
-use crate::reply::Reply;
+use crate::call::{Call, Decision};
+use crate::response::JsonResponse;
 
 /// Remove a custom domain
 ///
@@ -24,14 +24,14 @@ use crate::reply::Reply;
         (status = 404, description = "No such app or domain", body = ErrorResponse),
     ),
 )]
-pub async fn remove_domain(call: Arc<Call>) -> Result<Reply, ErrorB> {
+pub async fn remove_domain(call: Arc<Call>) -> Result<JsonResponse, AppsError> {
     let name = path_name(&call)?;
     let app_id = app_id(&call)?;
-    call.answer(&Site::streams(&app_id, &name), |loaded, at| {
-        let mut site = Site::load(loaded, &call, &name)?;
-        site.present()?;
-        site.leave(&call.state.policy, at).map_err(|why| ErrorB::of_rejection(why, &name))?;
-        Ok(Decided { reply: Reply::ok(&DeletedResponse::DONE)?, writes: site.into_writes() })
+    call.respond(&AppDomain::streams(&app_id, &name), |loaded, at| {
+        let mut app_domain = AppDomain::load(loaded, &call, &name)?;
+        app_domain.existing_claim()?;
+        app_domain.remove(&call.state.policy, at).map_err(|why| AppsError::of_rejection(why, &name))?;
+        Ok(Decision { response: JsonResponse::ok(&DeletedResponse::DONE)?, writes: app_domain.into_writes() })
     })
     .await
 }
@@ -46,18 +46,18 @@ mod tests {
     use crate::testing::{Harness, absent};
 
     #[actix_web::test]
-    async fn a_pending_hostname_is_withdrawn_and_can_be_added_again() {
+    async fn removed_hostname_can_be_added_again() {
         let harness = Harness::start().await;
         let tenant = Tenant::new(&harness, "ws_a").await;
         let body = json!({ "domain": HOST, "is_primary": true });
         let first = tenant.post(&harness, &tenant.domains(), body).await.body;
         let before = harness.last_position().await;
         let answer = harness.delete(&tenant.domain(HOST), &tenant.key).await;
-        insta::assert_json_snapshot!("removed", answer.shown());
+        insta::assert_json_snapshot!("removed", answer.snapshot());
         assert_eq!(harness.last_position().await.0, before.0 + 2);
         let ownership = harness.ownership(&host(HOST)).await;
         assert_eq!(ownership.claims.values().next().unwrap().status(), Status::Cancelled);
-        assert_eq!(tenant.shown(&harness, HOST).await, json!(null));
+        assert_eq!(tenant.listed(&harness, HOST).await, json!(null));
         assert_eq!(harness.delete(&tenant.domain(HOST), &tenant.key).await.status, 404);
         let again = tenant.add(&harness, HOST).await;
         assert_eq!((&again["status"], &again["is_primary"]), (&json!("pending"), &json!(false)));
@@ -65,24 +65,24 @@ mod tests {
     }
 
     #[actix_web::test]
-    async fn a_hostname_given_up_goes_to_the_challenger_who_proved_it() {
+    async fn removed_hostname_moves_to_proven_challenger() {
         let harness = Harness::start().await;
         let (a, b) = (Tenant::new(&harness, "ws_a").await, Tenant::new(&harness, "ws_b").await);
         a.add(&harness, HOST).await;
         a.prove(&harness, HOST).await;
         b.add(&harness, HOST).await;
-        b.tell(&harness, HOST, "verify").await;
+        b.post_action(&harness, HOST, "verify").await;
         harness.record_contested_check(&host(HOST), "ws_b", Outcome::Proven, Some(Outcome::Proven)).await;
         assert_eq!(harness.delete(&a.domain(HOST), &a.key).await.status, 200);
-        assert_eq!(b.shown(&harness, HOST).await["status"], "active");
+        assert_eq!(b.listed(&harness, HOST).await["status"], "active");
     }
 
     #[actix_web::test]
-    async fn what_has_failed_can_be_removed() {
+    async fn failed_hostname_can_be_removed() {
         let harness = Harness::start().await;
         let tenant = Tenant::new(&harness, "ws_a").await;
         tenant.add(&harness, HOST).await;
-        tenant.tell(&harness, HOST, "verify").await;
+        tenant.post_action(&harness, HOST, "verify").await;
         harness.clock.advance(chrono::Duration::hours(73));
         harness.record_check(&host(HOST), "ws_a", absent()).await;
         let before = harness.last_position().await;
@@ -92,7 +92,7 @@ mod tests {
     }
 
     #[actix_web::test]
-    async fn a_repetition_is_answered_as_before() {
+    async fn replays_response_to_repeated_request() {
         let harness = Harness::start().await;
         let tenant = Tenant::new(&harness, "ws_a").await;
         tenant.add(&harness, HOST).await;

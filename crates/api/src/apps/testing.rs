@@ -4,7 +4,7 @@ use deed_claims::{Activation, Outcome};
 use deed_store::KeyScope;
 use serde_json::{Value, json};
 
-use crate::testing::{Answer, Harness, Setup, with_key};
+use crate::testing::{Harness, Setup, TestResponse, with_key};
 
 /// The hostname most tests are about.
 pub const HOST: &str = "search.acme.com";
@@ -48,7 +48,7 @@ impl Tenant {
         format!("app:{}", self.app.rsplit('/').next().unwrap())
     }
 
-    pub async fn post(&self, harness: &Harness, path: &str, body: Value) -> Answer {
+    pub async fn post(&self, harness: &Harness, path: &str, body: Value) -> TestResponse {
         harness.post(path, &self.key, body).await
     }
 
@@ -60,20 +60,20 @@ impl Tenant {
     }
 
     /// `POST` without a body to `…/domains/{name}/{verb}`.
-    pub async fn tell(&self, harness: &Harness, name: &str, verb: &str) -> Answer {
+    pub async fn post_action(&self, harness: &Harness, name: &str, verb: &str) -> TestResponse {
         let path = format!("{}/{verb}", self.domain(name));
         harness.request(with_key(TestRequest::post().uri(&path), &self.key)).await
     }
 
     /// Asks for verification and has the check find the record.
     pub async fn prove(&self, harness: &Harness, name: &str) {
-        let answer = self.tell(harness, name, "verify").await;
+        let answer = self.post_action(harness, name, "verify").await;
         assert_eq!(answer.status, 200, "{}", answer.text);
         harness.record_check(&host(name), self.workspace, Outcome::Proven).await;
     }
 
     /// A hostname of the app as the list shows it; from the log, unless a test has projected it.
-    pub async fn shown(&self, harness: &Harness, name: &str) -> Value {
+    pub async fn listed(&self, harness: &Harness, name: &str) -> Value {
         let list = harness.get(&self.domains(), &self.key).await;
         assert_eq!(list.status, 200, "{}", list.text);
         let domains = list.body["domains"].as_array().unwrap();

@@ -4,11 +4,11 @@ use std::sync::Arc;
 use chrono::{DateTime, Utc};
 use deed_claims::{Command, Policy, Rejection};
 
-use super::site::{Site, app_id, path_name};
+use super::app_domain::{AppDomain, app_id, path_name};
+use super::error::{AppsError, ErrorResponse};
 use super::view::DomainResponse;
-use crate::call::{Call, Decided, concerns};
-use crate::error_b::{ErrorB, ErrorResponse};
-use crate::reply::Reply;
+use crate::call::{Call, Decision, record_claim_id};
+use crate::response::JsonResponse;
 
 /// Verify a custom domain
 ///
@@ -30,29 +30,32 @@ use crate::reply::Reply;
         (status = 404, description = "No such app or domain", body = ErrorResponse),
     ),
 )]
-pub async fn verify_domain(call: Arc<Call>) -> Result<Reply, ErrorB> {
+pub async fn verify_domain(call: Arc<Call>) -> Result<JsonResponse, AppsError> {
     let name = path_name(&call)?;
     let app_id = app_id(&call)?;
     let state = &call.state;
-    call.answer(&Site::streams(&app_id, &name), |loaded, at| {
-        let mut site = Site::load(loaded, &call, &name)?;
-        watch(&mut site, &state.policy, at)?;
-        Ok(Decided { reply: Reply::ok(&site.response(&state.cname_base))?, writes: site.into_writes() })
+    call.respond(&AppDomain::streams(&app_id, &name), |loaded, at| {
+        let mut app_domain = AppDomain::load(loaded, &call, &name)?;
+        watch(&mut app_domain, &state.policy, at)?;
+        Ok(Decision {
+            response: JsonResponse::ok(&app_domain.response(&state.cname_base))?,
+            writes: app_domain.into_writes(),
+        })
     })
     .await
 }
 
-fn watch(site: &mut Site, policy: &Policy, at: DateTime<Utc>) -> Result<(), ErrorB> {
-    let claim = site.present()?;
+fn watch(app_domain: &mut AppDomain, policy: &Policy, at: DateTime<Utc>) -> Result<(), AppsError> {
+    let claim = app_domain.existing_claim()?;
     // Its end is recorded when its time comes up; until then the answer is the same.
     if claim.is_overdue(at) {
-        return Err(ErrorB::Ended(site.name().clone()));
+        return Err(AppsError::Ended(app_domain.name().clone()));
     }
     let claim_id = claim.id;
-    concerns(claim_id);
-    match site.decide(Command::RequestVerification { claim_id }, policy, at) {
+    record_claim_id(claim_id);
+    match app_domain.decide(Command::RequestVerification { claim_id }, policy, at) {
         Ok(()) | Err(Rejection::TooSoon { .. }) => Ok(()),
-        Err(why) => Err(ErrorB::of_rejection(why, site.name())),
+        Err(why) => Err(AppsError::of_rejection(why, app_domain.name())),
     }
 }
 
@@ -65,12 +68,12 @@ mod tests {
     use crate::testing::{Harness, absent, with_key};
 
     #[actix_web::test]
-    async fn watching_begins_at_once() {
+    async fn verification_starts_at_once() {
         let harness = Harness::start().await;
         let tenant = Tenant::new(&harness, "ws_a").await;
         tenant.add(&harness, HOST).await;
-        let answer = tenant.tell(&harness, HOST, "verify").await;
-        insta::assert_json_snapshot!("verifying", answer.shown());
+        let answer = tenant.post_action(&harness, HOST, "verify").await;
+        insta::assert_json_snapshot!("verifying", answer.snapshot());
         let position = harness.last_position().await.to_string();
         assert_eq!(answer.header("deed-position"), Some(position.as_str()));
         let ownership = harness.ownership(&host(HOST)).await;
@@ -78,62 +81,62 @@ mod tests {
     }
 
     #[actix_web::test]
-    async fn asked_too_soon_nothing_changes_and_later_one_more_check_is_made() {
+    async fn too_soon_request_starts_no_check() {
         let harness = Harness::start().await;
         let tenant = Tenant::new(&harness, "ws_a").await;
         tenant.add(&harness, HOST).await;
-        tenant.tell(&harness, HOST, "verify").await;
+        tenant.post_action(&harness, HOST, "verify").await;
         harness.record_check(&host(HOST), "ws_a", absent()).await;
         let before = harness.last_position().await;
-        let soon = tenant.tell(&harness, HOST, "verify").await;
+        let soon = tenant.post_action(&harness, HOST, "verify").await;
         assert_eq!((soon.status.as_u16(), &soon.body["status"]), (200, &json!("verifying")));
         assert_eq!(harness.last_position().await, before);
         harness.clock.advance(chrono::Duration::seconds(11));
-        assert_eq!(tenant.tell(&harness, HOST, "verify").await.status, 200);
+        assert_eq!(tenant.post_action(&harness, HOST, "verify").await.status, 200);
         assert_eq!(harness.last_position().await.0, before.0 + 1);
     }
 
     #[actix_web::test]
-    async fn what_the_app_has_is_answered_as_it_stands() {
+    async fn active_domain_needs_no_verification() {
         let harness = Harness::start().await;
         let tenant = Tenant::new(&harness, "ws_a").await;
         tenant.add(&harness, HOST).await;
         tenant.prove(&harness, HOST).await;
         let before = harness.last_position().await;
-        let answer = tenant.tell(&harness, HOST, "verify").await;
-        insta::assert_json_snapshot!("active", answer.shown());
+        let answer = tenant.post_action(&harness, HOST, "verify").await;
+        insta::assert_json_snapshot!("active", answer.snapshot());
         assert_eq!(harness.last_position().await, before);
     }
 
     #[actix_web::test]
-    async fn what_has_ended_says_so_whether_recorded_or_not() {
+    async fn rejects_verification_of_expired_claim() {
         let harness = Harness::start().await;
         let tenant = Tenant::new(&harness, "ws_a").await;
         tenant.add(&harness, HOST).await;
-        tenant.tell(&harness, HOST, "verify").await;
+        tenant.post_action(&harness, HOST, "verify").await;
         harness.clock.advance(chrono::Duration::hours(73));
-        let overdue = tenant.tell(&harness, HOST, "verify").await;
-        insta::assert_json_snapshot!("ended", overdue.shown());
+        let overdue = tenant.post_action(&harness, HOST, "verify").await;
+        insta::assert_json_snapshot!("ended", overdue.snapshot());
         harness.record_check(&host(HOST), "ws_a", absent()).await;
-        assert_eq!(tenant.shown(&harness, HOST).await["status"], "failed");
-        assert_eq!(tenant.tell(&harness, HOST, "verify").await.text, overdue.text);
+        assert_eq!(tenant.listed(&harness, HOST).await["status"], "failed");
+        assert_eq!(tenant.post_action(&harness, HOST, "verify").await.text, overdue.text);
     }
 
     #[actix_web::test]
-    async fn a_path_may_name_the_hostname_in_unicode() {
+    async fn accepts_unicode_hostname_in_path() {
         let harness = Harness::start().await;
         let tenant = Tenant::new(&harness, "ws_a").await;
         tenant.add(&harness, "bücher.de").await;
-        let answer = tenant.tell(&harness, "b%C3%BCcher.de", "verify").await;
+        let answer = tenant.post_action(&harness, "b%C3%BCcher.de", "verify").await;
         assert_eq!((answer.status.as_u16(), &answer.body["domain"]), (200, &json!("xn--bcher-kva.de")));
-        let missing = tenant.tell(&harness, HOST, "verify").await;
-        insta::assert_json_snapshot!("missing_domain", missing.shown());
-        let no_name = tenant.tell(&harness, "acme%2Fcom", "verify").await;
-        insta::assert_json_snapshot!("path_without_a_name", no_name.shown());
+        let missing = tenant.post_action(&harness, HOST, "verify").await;
+        insta::assert_json_snapshot!("missing_domain", missing.snapshot());
+        let no_name = tenant.post_action(&harness, "acme%2Fcom", "verify").await;
+        insta::assert_json_snapshot!("path_without_a_name", no_name.snapshot());
     }
 
     #[actix_web::test]
-    async fn an_empty_body_may_call_itself_json() {
+    async fn accepts_empty_body_with_json_content_type() {
         let harness = Harness::start().await;
         let tenant = Tenant::new(&harness, "ws_a").await;
         tenant.add(&harness, HOST).await;

@@ -6,12 +6,12 @@ use deed_claims::{AppId, Claim, ClaimState, LastRouting, Ownership, Routing, Rou
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use crate::shown::Claimant;
-use crate::shown::contest::snake::ContestBody;
-use crate::shown::contest::{ContestView, GivingUp};
-use crate::shown::diagnosis::snake::DiagnosisBody;
-use crate::shown::record::DnsRecord;
-use crate::shown::words::RoutingWord;
+use crate::bodies::Claimant;
+use crate::bodies::contest::snake::ContestBody;
+use crate::bodies::contest::{ContestView, GiveUpRequests};
+use crate::bodies::diagnosis::snake::DiagnosisBody;
+use crate::bodies::record::DnsRecord;
+use crate::bodies::schemas::RoutingSchema;
 
 /// An app.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
@@ -129,7 +129,7 @@ pub struct DomainDetail {
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = Routing)]
 pub struct RoutingBody {
-    #[schema(value_type = RoutingWord)]
+    #[schema(value_type = RoutingSchema)]
     status: RoutingState,
     /// Where it had to lead.
     target: String,
@@ -167,11 +167,11 @@ impl DomainResponse {
 
     /// The same with the rest of what is known of the app's claim.
     pub fn in_detail(self, app: &App, claim: &Claim, ownership: &Ownership) -> DomainDetail {
-        let giving_up = || {
+        let give_up = || {
             let request = format!("DELETE /v1/apps/{}/domains/{}", app.app_id, self.domain);
-            GivingUp { withdraw: request.clone(), release: request }
+            GiveUpRequests { withdraw: request.clone(), release: request }
         };
-        let contest = ContestView::of(claim, Some(ownership), Claimant::App, giving_up).map(Into::into);
+        let contest = ContestView::of(claim, Some(ownership), Claimant::App, give_up).map(Into::into);
         DomainDetail {
             record: DnsRecord::of(claim),
             attempts: claim.attempts,
@@ -208,7 +208,7 @@ mod tests {
     use crate::testing::{Harness, absent};
 
     #[actix_web::test]
-    async fn a_hostname_at_risk_is_in_service_until_it_lapses() {
+    async fn hostname_at_risk_is_active_until_it_lapses() {
         let harness = Harness::start().await;
         let tenant = Tenant::new(&harness, "ws_a").await;
         tenant.add(&harness, HOST).await;
@@ -216,12 +216,12 @@ mod tests {
         harness.record_check(&host(HOST), "ws_a", absent()).await;
         let held = harness.ownership(&host(HOST)).await;
         assert_eq!(held.holder_claim().unwrap().status(), Status::AtRisk);
-        let at_risk = tenant.shown(&harness, HOST).await;
+        let at_risk = tenant.listed(&harness, HOST).await;
         assert_eq!(at_risk["status"], "active");
         assert!(at_risk["verified_at"].is_string());
         harness.clock.advance(chrono::Duration::hours(73));
         harness.record_check(&host(HOST), "ws_a", absent()).await;
-        let lapsed = tenant.shown(&harness, HOST).await;
+        let lapsed = tenant.listed(&harness, HOST).await;
         assert_eq!((&lapsed["status"], &lapsed["verified_at"]), (&json!("failed"), &json!(null)));
     }
 }

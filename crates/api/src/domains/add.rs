@@ -5,11 +5,11 @@ use deed_claims::{IfHeldByAnother, MAX_REGION, is_region};
 use serde::Deserialize;
 use utoipa::ToSchema;
 
-use super::initiate::{Wish, claim};
+use super::error::{ApiError, DomainsError};
+use super::initiate::{ClaimRequest, claim};
 use super::view::{DomainBody, Success};
 use crate::call::Call;
-use crate::error_a::{ApiError, ErrorA};
-use crate::reply::Reply;
+use crate::response::JsonResponse;
 
 /// The domain to add.
 #[derive(Debug, Deserialize, ToSchema)]
@@ -40,18 +40,18 @@ pub struct DomainAddRequest {
         (status = 409, description = "Another workspace has the name (`DOMAIN_CLAIMABLE`), too many claims are open, or the Idempotency-Key was used before", body = ApiError),
     )
 )]
-pub async fn add_domain(call: Arc<Call>) -> Result<Reply, ErrorA> {
+pub async fn add_domain(call: Arc<Call>) -> Result<JsonResponse, DomainsError> {
     let body: DomainAddRequest = call.json()?;
     if body.region.as_deref().is_some_and(|region| !is_region(region)) {
         let rule = format!("the field `region` has at most {MAX_REGION} printable ASCII characters");
-        return Err(ErrorA::Field { field: "region", rule });
+        return Err(DomainsError::Field { field: "region", rule });
     }
-    let wish = Wish {
+    let request = ClaimRequest {
         domain: &body.domain,
         region: body.region.map(Arc::from),
         if_held_by_another: IfHeldByAnother::Refuse,
     };
-    claim(&call, &wish, |seen| Reply::ok(&Success::of(seen.domain()))).await
+    claim(&call, &request, |view| JsonResponse::ok(&Success::of(view.domain()))).await
 }
 
 #[cfg(test)]
@@ -64,18 +64,18 @@ mod tests {
     use crate::testing::Harness;
 
     #[actix_web::test]
-    async fn a_domain_is_added_once_and_keeps_its_region() {
+    async fn adds_domain_once_and_keeps_region() {
         let harness = Harness::start().await;
         let key = harness.workspace_key("ws_a", &KeyScope::ALL).await;
         let first =
             harness.post("/v1/domains", &key, json!({ "domain": "acme.com", "region": "eu-west-1" })).await;
-        assert_json_snapshot!("domain", first.shown());
+        assert_json_snapshot!("domain", first.snapshot());
         let again = harness.post("/v1/domains", &key, json!({ "domain": "acme.com" })).await;
         assert_eq!(again.text, first.text);
     }
 
     #[actix_web::test]
-    async fn a_domain_without_a_region_shows_the_deployments() {
+    async fn domain_without_region_shows_default() {
         let harness = Harness::start().await;
         let key = harness.workspace_key("ws_a", &KeyScope::ALL).await;
         for body in [json!({ "domain": "acme.com" }), json!({ "domain": "acme.org", "region": null })] {
@@ -98,7 +98,7 @@ mod tests {
     }
 
     #[actix_web::test]
-    async fn a_name_that_another_workspace_has_can_be_claimed_and_its_holder_stays_unknown() {
+    async fn held_name_is_claimable_and_hides_its_holder() {
         let harness = Harness::start().await;
         let holder = harness.workspace_key("ws_holder", &KeyScope::ALL).await;
         let other = harness.workspace_key("ws_b", &KeyScope::ALL).await;
@@ -106,7 +106,7 @@ mod tests {
         harness.verify("/v1/domains/acme.com/verify", &holder).await;
         harness.record_check("apex:acme.com", "ws_holder", Outcome::Proven).await;
         let refused = harness.post("/v1/domains", &other, json!({ "domain": "send.acme.com" })).await;
-        assert_json_snapshot!("claimable", refused.shown());
+        assert_json_snapshot!("claimable", refused.snapshot());
         assert!(!refused.text.contains("ws_holder"));
         assert_eq!(harness.ownership("apex:acme.com").await.claims.len(), 1);
         // Its holder finds its own.
@@ -115,11 +115,11 @@ mod tests {
     }
 
     #[actix_web::test]
-    async fn a_region_is_short_and_printable() {
+    async fn rejects_long_or_unprintable_region() {
         let harness = Harness::start().await;
         let key = harness.workspace_key("ws_a", &KeyScope::ALL).await;
         let body = json!({ "domain": "acme.com", "region": "x".repeat(65) });
-        assert_json_snapshot!("region_too_long", harness.post("/v1/domains", &key, body).await.shown());
+        assert_json_snapshot!("region_too_long", harness.post("/v1/domains", &key, body).await.snapshot());
         for bad in ["eu\nwest", "\u{7f}", "\u{202e}eu", "zürich"] {
             let body = json!({ "domain": "acme.com", "region": bad });
             let answer = harness.post("/v1/domains", &key, body).await;

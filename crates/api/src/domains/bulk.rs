@@ -8,20 +8,20 @@ use serde::{Deserialize, Serialize};
 use tracing::Instrument;
 use utoipa::ToSchema;
 
-use super::own::Asked;
-use super::verify::{patience, verify};
+use super::claim_ref::ClaimRef;
+use super::error::DomainsError;
+use super::verify::{verify, wait_limit};
 use super::view::{ChallengeBody, Success};
+use crate::bodies::Claimant;
+use crate::bodies::timeline::Timeline;
 use crate::call::Call;
-use crate::error_a::ErrorA;
-use crate::fault::Fault;
-use crate::reply::Reply;
-use crate::shown::Claimant;
-use crate::shown::timeline::Timeline;
+use crate::request_error::RequestError;
+use crate::response::JsonResponse;
 
 /// Names in one request.
 const MAX_ITEMS: usize = 50;
 /// Items in hand at the same time.
-const AT_ONCE: usize = 50;
+const CONCURRENCY: usize = 50;
 
 /// The names to verify.
 #[derive(Debug, Deserialize, ToSchema)]
@@ -70,38 +70,38 @@ pub struct BulkVerifyItem {
     request_body = BulkVerifyRequest,
     responses((status = 200, description = "A result for each name", body = Success<BulkVerifyBody>))
 )]
-pub async fn verify_claims(call: Arc<Call>) -> Result<Reply, ErrorA> {
+pub async fn verify_claims(call: Arc<Call>) -> Result<JsonResponse, DomainsError> {
     let body: BulkVerifyRequest = call.json()?;
     if !(1..=MAX_ITEMS).contains(&body.domains.len()) {
         let rule = format!("the field `domains` has 1 to {MAX_ITEMS} names");
-        return Err(ErrorA::Field { field: "domains", rule });
+        return Err(DomainsError::Field { field: "domains", rule });
     }
-    let patience = patience(&call, Duration::ZERO);
+    let wait = wait_limit(&call, Duration::ZERO);
     let results = stream::iter(body.domains)
-        .map(|domain| item(&call, domain, patience))
-        .buffered(AT_ONCE)
+        .map(|domain| item(&call, domain, wait))
+        .buffered(CONCURRENCY)
         .collect::<Vec<_>>()
         .await;
     // Our own trouble is the whole request's: it can be tried again as a whole.
-    let results = results.into_iter().collect::<Result<Vec<_>, Fault>>()?;
+    let results = results.into_iter().collect::<Result<Vec<_>, RequestError>>()?;
     let (results, positions): (Vec<_>, Vec<_>) = results.into_iter().unzip();
     let body = Success::of(BulkVerifyBody { results });
-    let reply = Reply::ok(&body)?.at(positions.into_iter().flatten().max());
-    Ok(if call.wait.is_some() { reply.waited(patience) } else { reply })
+    let response = JsonResponse::ok(&body)?.at(positions.into_iter().flatten().max());
+    Ok(if call.wait.is_some() { response.waited(wait) } else { response })
 }
 
 /// The result for one name, and how far the log had come with its claim.
 async fn item(
     call: &Call,
     domain: String,
-    patience: Duration,
-) -> Result<(BulkVerifyItem, Option<Position>), Fault> {
+    wait: Duration,
+) -> Result<(BulkVerifyItem, Option<Position>), RequestError> {
     let verified = async {
-        let asked = Asked::about(call, &domain)?;
-        let verified = verify(call, &asked, patience).await?;
+        let claim_ref = ClaimRef::parse(call, &domain)?;
+        let verified = verify(call, &claim_ref, wait).await?;
         let (claim_id, status, data) =
-            verified.outcome(&asked, |status, seen| Ok((seen.claim.id, status, seen.challenge())))?;
-        let loaded = call.load(&asked.stream).await?;
+            verified.outcome(&claim_ref, |status, view| Ok((view.claim.id, status, view.challenge())))?;
+        let loaded = call.load(&claim_ref.stream).await?;
         Ok((status, data, Timeline::of(claim_id, Claimant::Workspace).position(&loaded.events)))
     };
     let span = tracing::error_span!("claim.verify", claim = tracing::field::Empty);
@@ -111,7 +111,7 @@ async fn item(
             let item = BulkVerifyItem { domain, success, status, data: Some(data), error: None, code: None };
             Ok((item, position))
         }
-        Err(ErrorA::Fault(fault)) => Err(fault),
+        Err(DomainsError::Request(error)) => Err(error),
         Err(e) => {
             let (status, code, error) = e.item(&call.request);
             let (success, status) = (false, status.as_u16());
@@ -134,7 +134,7 @@ mod tests {
     const BULK: &str = "/v1/domains/claims/verify";
 
     #[actix_web::test]
-    async fn every_name_has_its_result_in_order() {
+    async fn returns_one_result_per_name_in_order() {
         let harness = Harness::start().await;
         let key = harness.workspace_key("ws_a", &KeyScope::ALL).await;
         let other = harness.workspace_key("ws_b", &KeyScope::ALL).await;
@@ -142,7 +142,7 @@ mod tests {
         harness.post("/v1/domains/claims", &other, json!({ "domain": "theirs.com" })).await;
         let body = json!({ "domains": ["acme.com", "theirs.com", "none.com", "not a name"] });
         let answer = harness.post(BULK, &key, body).await;
-        assert_json_snapshot!("results", answer.shown());
+        assert_json_snapshot!("results", answer.snapshot());
         assert!(
             harness.ownership("apex:acme.com").await.claims.values().all(|claim| claim.pending.is_some())
         );
@@ -152,7 +152,7 @@ mod tests {
     }
 
     #[actix_web::test]
-    async fn the_answer_tells_how_far_the_log_had_come_and_how_long_was_waited() {
+    async fn bulk_response_has_position_and_applied_wait() {
         let harness = Harness::start().await;
         let key = harness.workspace_key("ws_a", &KeyScope::ALL).await;
         for name in ["acme.com", "acme.org"] {
@@ -168,11 +168,14 @@ mod tests {
     }
 
     #[actix_web::test]
-    async fn from_one_to_fifty_names_are_taken() {
+    async fn accepts_one_to_fifty_names() {
         let harness = Harness::start().await;
         let key = harness.workspace_key("ws_a", &KeyScope::ALL).await;
         let names = |count: usize| -> Vec<Value> { (0..count).map(|i| json!(format!("n{i}.com"))).collect() };
-        assert_json_snapshot!("no_names", harness.post(BULK, &key, json!({ "domains": [] })).await.shown());
+        assert_json_snapshot!(
+            "no_names",
+            harness.post(BULK, &key, json!({ "domains": [] })).await.snapshot()
+        );
         let over = harness.post(BULK, &key, json!({ "domains": names(51) })).await;
         assert_eq!((over.status.as_u16(), &over.body["data"]["field"]), (400, &json!("domains")));
         let full = harness.post(BULK, &key, json!({ "domains": names(50) })).await;

@@ -6,12 +6,12 @@ use deed_claims::{Command, Status};
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use super::own::{Asked, after, first};
+use super::claim_ref::{ClaimRef, apply, only_stream};
+use super::error::{ApiError, DomainsError};
 use super::read::is_deleted;
 use super::view::{ChallengeBody, Success};
-use crate::call::{Call, Decided, concerns};
-use crate::error_a::{ApiError, ErrorA};
-use crate::reply::Reply;
+use crate::call::{Call, Decision, record_claim_id};
+use crate::response::JsonResponse;
 
 /// A domain that is gone.
 #[derive(Debug, Serialize, ToSchema)]
@@ -38,24 +38,24 @@ pub struct DomainDeleted {
         (status = 409, description = "The claim on the name has ended in another way (`CLAIM_ENDED`), or the Idempotency-Key was used before", body = ApiError),
     )
 )]
-pub async fn delete_domain(call: Arc<Call>) -> Result<Reply, ErrorA> {
-    let asked = Asked::by(&call)?;
-    call.answer(std::slice::from_ref(&asked.stream), |loaded, at| {
-        let ownership = first(loaded)?.ownership();
-        let claim = asked.claim(&ownership).map_err(|_| asked.no_domain())?;
+pub async fn delete_domain(call: Arc<Call>) -> Result<JsonResponse, DomainsError> {
+    let claim_ref = ClaimRef::from_path(&call)?;
+    call.respond(std::slice::from_ref(&claim_ref.stream), |loaded, at| {
+        let ownership = only_stream(loaded)?.ownership();
+        let claim = claim_ref.claim(&ownership).map_err(|_| claim_ref.domain_not_found())?;
         let (claim_id, status) = (claim.id, claim.status());
-        concerns(claim_id);
+        record_claim_id(claim_id);
         if is_deleted(status) {
-            return Err(asked.no_domain());
+            return Err(claim_ref.domain_not_found());
         }
         let domain = claim.requested.clone();
         let command =
             if claim.is_held() { Command::Release { claim_id } } else { Command::Cancel { claim_id } };
-        let events = ownership
-            .decide(command, &call.state.policy, at)
-            .map_err(|rejection| ErrorA::of_rejection(rejection, &domain, &asked.root, Some(status)))?;
-        let reply = Reply::ok(&Success::of(DomainDeleted { domain, deleted: true }))?;
-        Ok(Decided { writes: asked.writes(events), reply })
+        let events = ownership.decide(command, &call.state.policy, at).map_err(|rejection| {
+            DomainsError::of_rejection(rejection, &domain, &claim_ref.root, Some(status))
+        })?;
+        let response = JsonResponse::ok(&Success::of(DomainDeleted { domain, deleted: true }))?;
+        Ok(Decision { writes: claim_ref.writes(events), response })
     })
     .await
 }
@@ -75,23 +75,23 @@ pub async fn delete_domain(call: Arc<Call>) -> Result<Reply, ErrorA> {
         (status = 409, description = "The name is verified (`ALREADY_VERIFIED`), the claim has ended in another way (`CLAIM_ENDED`), or the Idempotency-Key was used before", body = ApiError),
     )
 )]
-pub async fn cancel_claim(call: Arc<Call>) -> Result<Reply, ErrorA> {
-    let asked = Asked::by(&call)?;
-    call.answer(std::slice::from_ref(&asked.stream), |loaded, at| {
-        let ownership = first(loaded)?.ownership();
-        let claim = asked.claim(&ownership)?;
+pub async fn cancel_claim(call: Arc<Call>) -> Result<JsonResponse, DomainsError> {
+    let claim_ref = ClaimRef::from_path(&call)?;
+    call.respond(std::slice::from_ref(&claim_ref.stream), |loaded, at| {
+        let ownership = only_stream(loaded)?.ownership();
+        let claim = claim_ref.claim(&ownership)?;
         let (claim_id, status, domain) = (claim.id, claim.status(), claim.requested.clone());
-        concerns(claim_id);
+        record_claim_id(claim_id);
         let events = if status == Status::Cancelled {
             vec![]
         } else {
-            ownership
-                .decide(Command::Cancel { claim_id }, &call.state.policy, at)
-                .map_err(|rejection| ErrorA::of_rejection(rejection, &domain, &asked.root, Some(status)))?
+            ownership.decide(Command::Cancel { claim_id }, &call.state.policy, at).map_err(|rejection| {
+                DomainsError::of_rejection(rejection, &domain, &claim_ref.root, Some(status))
+            })?
         };
-        let ownership = after(ownership, &events);
-        let reply = Reply::ok(&Success::of(asked.seen(&ownership)?.challenge()))?;
-        Ok(Decided { writes: asked.writes(events), reply })
+        let ownership = apply(ownership, &events);
+        let response = JsonResponse::ok(&Success::of(claim_ref.view(&ownership)?.challenge()))?;
+        Ok(Decision { writes: claim_ref.writes(events), response })
     })
     .await
 }
@@ -108,32 +108,32 @@ mod tests {
     const ACME: &str = "apex:acme.com";
 
     #[actix_web::test]
-    async fn a_domain_that_was_given_up_is_not_found_again_and_its_claim_tells() {
+    async fn deleted_domain_is_gone_and_claim_remains() {
         let harness = Harness::start().await;
         let key = harness.workspace_key("ws_a", &KeyScope::ALL).await;
         harness.post("/v1/domains", &key, json!({ "domain": "acme.com" })).await;
         harness.verify("/v1/domains/acme.com/verify", &key).await;
         harness.record_check(ACME, "ws_a", Outcome::Proven).await;
         let cancel = harness.delete("/v1/domains/claims/acme.com", &key).await;
-        assert_json_snapshot!("held", cancel.shown());
+        assert_json_snapshot!("held", cancel.snapshot());
         let deleted = harness.delete("/v1/domains/acme.com", &key).await;
-        assert_json_snapshot!("deleted", deleted.shown());
+        assert_json_snapshot!("deleted", deleted.snapshot());
         assert_eq!(harness.get("/v1/domains/acme.com", &key).await.status.as_u16(), 404);
         assert_eq!(harness.delete("/v1/domains/acme.com", &key).await.status.as_u16(), 404);
         let claim = harness.get("/v1/domains/claims/acme.com", &key).await;
-        assert_json_snapshot!("released", claim.shown());
+        assert_json_snapshot!("released", claim.snapshot());
         // What is over can be claimed anew.
         let anew = harness.post("/v1/domains", &key, json!({ "domain": "acme.com" })).await;
         assert_eq!(anew.body["data"]["status"], "pending");
     }
 
     #[actix_web::test]
-    async fn a_claim_is_cancelled_once() {
+    async fn cancels_claim_once() {
         let harness = Harness::start().await;
         let key = harness.workspace_key("ws_a", &KeyScope::ALL).await;
         harness.post("/v1/domains/claims", &key, json!({ "domain": "acme.com" })).await;
         let cancelled = harness.delete("/v1/domains/claims/acme.com", &key).await;
-        assert_json_snapshot!("cancelled", cancelled.shown());
+        assert_json_snapshot!("cancelled", cancelled.snapshot());
         let again = harness.delete("/v1/domains/claims/www.acme.com", &key).await;
         assert_eq!(again.text, cancelled.text);
         assert_eq!(harness.load(ACME).await.events.len(), 2);
@@ -141,14 +141,14 @@ mod tests {
     }
 
     #[actix_web::test]
-    async fn a_claim_that_ended_in_another_way_cannot_be_deleted() {
+    async fn rejects_deletion_of_ended_claim() {
         let harness = Harness::start().await;
         let key = harness.workspace_key("ws_a", &KeyScope::ALL).await;
         harness.post("/v1/domains/claims", &key, json!({ "domain": "acme.com" })).await;
         let claim_id = harness.claim_id(ACME, "ws_a").await;
         harness.clock.advance(chrono::Duration::days(8));
         harness.command(ACME, deed_claims::Command::Expire { claim_id }).await;
-        assert_json_snapshot!("ended", harness.delete("/v1/domains/acme.com", &key).await.shown());
+        assert_json_snapshot!("ended", harness.delete("/v1/domains/acme.com", &key).await.snapshot());
         assert_eq!(harness.delete("/v1/domains/claims/acme.com", &key).await.status.as_u16(), 409);
         assert_eq!(harness.get("/v1/domains/acme.com", &key).await.body["data"]["status"], "expired");
     }

@@ -1,14 +1,14 @@
 //! A claim's timeline from the log: `GET /v1/domains/claims/{domain}/history`.
 use std::sync::Arc;
 
-use super::own::Asked;
+use super::claim_ref::ClaimRef;
+use super::error::{ApiError, DomainsError};
 use super::view::Page;
+use crate::bodies::Claimant;
+use crate::bodies::timeline::camel::TimelineEntry;
+use crate::bodies::timeline::{Timeline, TimelinePage};
 use crate::call::Call;
-use crate::error_a::{ApiError, ErrorA};
-use crate::reply::Reply;
-use crate::shown::Claimant;
-use crate::shown::timeline::camel::TimelineEntry;
-use crate::shown::timeline::{Timeline, TimelinePage};
+use crate::response::JsonResponse;
 
 /// Get Domain Claim History
 ///
@@ -29,15 +29,15 @@ use crate::shown::timeline::{Timeline, TimelinePage};
         (status = 404, description = "This workspace has no claim on the name", body = ApiError),
     )
 )]
-pub async fn claim_history(call: Arc<Call>) -> Result<Reply, ErrorA> {
-    let asked = Asked::by(&call)?;
+pub async fn claim_history(call: Arc<Call>) -> Result<JsonResponse, DomainsError> {
+    let claim_ref = ClaimRef::from_path(&call)?;
     let (limit, after) = (call.query.limit()?, call.query.sequence_cursor()?);
-    let loaded = call.load(&asked.stream).await?;
+    let loaded = call.load(&claim_ref.stream).await?;
     let ownership = loaded.ownership();
-    let claim = asked.claim(&ownership)?;
+    let claim = claim_ref.claim(&ownership)?;
     let timeline = Timeline::of(claim.id, Claimant::Workspace);
     let TimelinePage::<TimelineEntry> { entries, next } = timeline.page(&loaded.events, after, limit);
-    Ok(Reply::ok(&Page::of(entries, next))?.at(Asked::position(claim, &loaded)))
+    Ok(JsonResponse::ok(&Page::of(entries, next))?.at(ClaimRef::position(claim, &loaded)))
 }
 
 #[cfg(test)]
@@ -53,7 +53,7 @@ mod tests {
     const HISTORY: &str = "/v1/domains/claims/acme.com/history";
 
     #[actix_web::test]
-    async fn a_history_tells_every_check_and_only_of_the_own_claim() {
+    async fn history_lists_checks_of_own_claim_only() {
         let harness = Harness::start().await;
         let (a, b) = (
             harness.workspace_key("ws_a", &KeyScope::ALL).await,
@@ -68,7 +68,7 @@ mod tests {
         harness.record_check(ACME, "ws_a", Outcome::Proven).await;
         harness.record_contested_check(ACME, "ws_b", Outcome::Proven, Some(Outcome::Proven)).await;
         let holder = harness.get(HISTORY, &a).await;
-        assert_json_snapshot!("holder", holder.shown());
+        assert_json_snapshot!("holder", holder.snapshot());
         // What others do in between leaves no gap.
         let numbers: Vec<_> =
             holder.body["data"].as_array().unwrap().iter().map(|e| &e["sequence"]).collect();
@@ -90,7 +90,7 @@ mod tests {
     }
 
     #[actix_web::test]
-    async fn servers_that_answer_are_not_called_unreachable() {
+    async fn answering_servers_are_not_called_unreachable() {
         let harness = Harness::start().await;
         let key = harness.workspace_key("ws_a", &KeyScope::ALL).await;
         harness.post("/v1/domains/claims", &key, json!({ "domain": "acme.com" })).await;
@@ -115,7 +115,7 @@ mod tests {
     }
 
     #[actix_web::test]
-    async fn a_history_is_read_page_by_page() {
+    async fn pages_through_history() {
         let harness = Harness::start().await;
         let key = harness.workspace_key("ws_a", &KeyScope::ALL).await;
         harness.post("/v1/domains/claims", &key, json!({ "domain": "acme.com" })).await;

@@ -5,13 +5,13 @@ use deed_claims::{Command, IfHeldByAnother, Scope};
 use serde::Deserialize;
 use utoipa::ToSchema;
 
-use super::own::{Asked, after, first};
-use super::view::{ChallengeBody, Seen, Success};
-use crate::call::{Call, Decided, concerns};
-use crate::cap;
-use crate::error_a::{ApiError, ErrorA};
-use crate::fault::Fault;
-use crate::reply::Reply;
+use super::claim_ref::{ClaimRef, apply, only_stream};
+use super::error::{ApiError, DomainsError};
+use super::view::{ChallengeBody, ClaimView, Success};
+use crate::call::{Call, Decision, record_claim_id};
+use crate::open_claim_quota;
+use crate::request_error::RequestError;
+use crate::response::JsonResponse;
 
 /// The name to claim.
 #[derive(Debug, Deserialize, ToSchema)]
@@ -38,14 +38,15 @@ pub struct DomainClaimInitiateRequest {
         (status = 409, description = "Too many claims are open, or the Idempotency-Key was used before", body = ApiError),
     )
 )]
-pub async fn initiate_claim(call: Arc<Call>) -> Result<Reply, ErrorA> {
+pub async fn initiate_claim(call: Arc<Call>) -> Result<JsonResponse, DomainsError> {
     let body: DomainClaimInitiateRequest = call.json()?;
-    let wish = Wish { domain: &body.domain, region: None, if_held_by_another: IfHeldByAnother::Challenge };
-    claim(&call, &wish, |seen| Reply::ok(&Success::of(seen.challenge()))).await
+    let request =
+        ClaimRequest { domain: &body.domain, region: None, if_held_by_another: IfHeldByAnother::Challenge };
+    claim(&call, &request, |view| JsonResponse::ok(&Success::of(view.challenge()))).await
 }
 
 /// What somebody wants to claim, and how.
-pub struct Wish<'a> {
+pub struct ClaimRequest<'a> {
     pub domain: &'a str,
     pub region: Option<Arc<str>>,
     pub if_held_by_another: IfHeldByAnother,
@@ -54,38 +55,38 @@ pub struct Wish<'a> {
 /// Makes a claim, or finds the one there is, and shows it.
 pub async fn claim(
     call: &Call,
-    wish: &Wish<'_>,
-    show: impl Fn(Seen<'_>) -> Result<Reply, Fault> + Send + Sync,
-) -> Result<Reply, ErrorA> {
-    let (name, root) = call.state.claimable(wish.domain, Scope::Apex)?.into_parts();
-    let asked = Asked::of(call, name.clone(), root.clone());
-    let full = cap::reached(call).await?;
+    request: &ClaimRequest<'_>,
+    show: impl Fn(ClaimView<'_>) -> Result<JsonResponse, RequestError> + Send + Sync,
+) -> Result<JsonResponse, DomainsError> {
+    let (name, root) = call.state.claimable(request.domain, Scope::Apex)?.into_parts();
+    let claim_ref = ClaimRef::new(call, name.clone(), root.clone());
+    let full = open_claim_quota::reached(call).await?;
     let claim_id = call.state.new_claim_id()?;
     let challenge = call.state.templates.challenge(Scope::Apex, &root, call.state.new_token()?);
-    call.answer(std::slice::from_ref(&asked.stream), |loaded, at| {
-        let ownership = first(loaded)?.ownership();
-        let own = ownership.claim_of(&asked.holder);
+    call.respond(std::slice::from_ref(&claim_ref.stream), |loaded, at| {
+        let ownership = only_stream(loaded)?.ownership();
+        let own = ownership.claim_of(&claim_ref.holder);
         let is_new = own.is_none_or(|own| !own.is_open() || own.is_overdue(at));
         if let Some(limit) = full.filter(|_| is_new) {
-            return Err(ErrorA::TooManyClaims { limit });
+            return Err(DomainsError::TooManyClaims { limit });
         }
         let command = Command::Initiate {
             claim_id,
-            holder: asked.holder.clone(),
+            holder: claim_ref.holder.clone(),
             name: root.clone(),
             requested: name.clone(),
-            region: wish.region.clone(),
+            region: request.region.clone(),
             challenge: challenge.clone(),
-            if_held_by_another: wish.if_held_by_another,
+            if_held_by_another: request.if_held_by_another,
         };
         let events = ownership
             .decide(command, &call.state.policy, at)
-            .map_err(|rejection| ErrorA::of_rejection(rejection, &name, &root, None))?;
-        let ownership = after(ownership, &events);
-        let seen = asked.seen(&ownership)?;
-        concerns(seen.claim.id);
-        let reply = show(seen)?;
-        Ok(Decided { writes: asked.writes(events), reply })
+            .map_err(|rejection| DomainsError::of_rejection(rejection, &name, &root, None))?;
+        let ownership = apply(ownership, &events);
+        let view = claim_ref.view(&ownership)?;
+        record_claim_id(view.claim.id);
+        let response = show(view)?;
+        Ok(Decision { writes: claim_ref.writes(events), response })
     })
     .await
 }
@@ -104,11 +105,11 @@ mod tests {
     const ACME: &str = "apex:acme.com";
 
     #[actix_web::test]
-    async fn a_claim_is_answered_with_its_record_and_again_with_the_same() {
+    async fn repeated_claim_returns_same_record() {
         let harness = Harness::start().await;
         let key = harness.workspace_key("ws_a", &KeyScope::ALL).await;
         let first = harness.post(CLAIMS, &key, json!({ "domain": "Send.Acme.com." })).await;
-        assert_json_snapshot!("claim", first.shown());
+        assert_json_snapshot!("claim", first.snapshot());
         assert_eq!(first.header("deed-position"), Some("1"));
         let again = harness.post(CLAIMS, &key, json!({ "domain": "acme.com" })).await;
         assert_eq!(again.text, first.text);
@@ -117,7 +118,7 @@ mod tests {
     }
 
     #[actix_web::test]
-    async fn every_workspace_gets_a_record_of_its_own_whoever_has_the_name() {
+    async fn each_workspace_gets_its_own_record() {
         let harness = Harness::start().await;
         let (a, b) = (
             harness.workspace_key("ws_a", &KeyScope::ALL).await,
@@ -128,13 +129,17 @@ mod tests {
         harness.record_check(ACME, "ws_a", Outcome::Proven).await;
         let second = harness.post(CLAIMS, &b, json!({ "domain": "acme.com" })).await;
         assert_eq!(second.status, StatusCode::OK);
-        let value = |answer: &crate::testing::Answer| answer.body["data"]["record"]["value"].clone();
+        let value = |answer: &crate::testing::TestResponse| answer.body["data"]["record"]["value"].clone();
         assert_ne!(value(&first), value(&second));
-        assert_eq!(first.shown()["body"], second.shown()["body"], "nothing but the record tells them apart");
+        assert_eq!(
+            first.snapshot()["body"],
+            second.snapshot()["body"],
+            "nothing but the record tells them apart"
+        );
     }
 
     #[actix_web::test]
-    async fn an_international_name_is_shown_as_an_a_label() {
+    async fn shows_international_name_as_a_label() {
         let harness = Harness::start().await;
         let key = harness.workspace_key("ws_a", &KeyScope::ALL).await;
         let answer = harness.post(CLAIMS, &key, json!({ "domain": "münchen.de" })).await;
@@ -146,7 +151,7 @@ mod tests {
     }
 
     #[actix_web::test]
-    async fn names_that_cannot_be_claimed_are_refused_each_with_its_code() {
+    async fn rejects_unclaimable_names_with_codes() {
         let harness = Harness::start().await;
         let key = harness.workspace_key("ws_a", &KeyScope::ALL).await;
         let mut answers = vec![];
@@ -163,14 +168,14 @@ mod tests {
             "acme.nosuchtld",
             "gmail.com",
         ] {
-            answers.push(harness.post(CLAIMS, &key, json!({ "domain": name })).await.shown());
+            answers.push(harness.post(CLAIMS, &key, json!({ "domain": name })).await.snapshot());
         }
         assert_json_snapshot!("refused_names", answers);
         assert_eq!(harness.last_position().await.0, 0);
     }
 
     #[actix_web::test]
-    async fn a_workspace_at_its_cap_opens_no_more_claims_but_keeps_those_it_has() {
+    async fn workspace_at_quota_keeps_existing_claims() {
         let mut setup = Setup::default();
         setup.caps.open_claims_per_workspace = 1;
         let harness = Harness::with(setup).await;
@@ -178,14 +183,14 @@ mod tests {
         let first = harness.post(CLAIMS, &key, json!({ "domain": "acme.com" })).await;
         harness.project().await;
         let over = harness.post(CLAIMS, &key, json!({ "domain": "acme.org" })).await;
-        assert_json_snapshot!("too_many_claims", over.shown());
+        assert_json_snapshot!("too_many_claims", over.snapshot());
         assert!(harness.load("apex:acme.org").await.events.is_empty());
         let again = harness.post(CLAIMS, &key, json!({ "domain": "acme.com" })).await;
         assert_eq!(again.text, first.text);
     }
 
     #[actix_web::test]
-    async fn newcomer_is_let_in_and_the_oldest_gives_way() {
+    async fn oldest_claim_gives_way_to_newcomer() {
         let mut setup = Setup::default();
         setup.policy.open_claims_per_name = 1;
         let harness = Harness::with(setup).await;
@@ -205,7 +210,7 @@ mod tests {
     }
 
     #[actix_web::test]
-    async fn a_claim_that_ran_out_is_made_anew_with_a_new_record() {
+    async fn expired_claim_is_replaced_with_new_record() {
         let harness = Harness::start().await;
         let key = harness.workspace_key("ws_a", &KeyScope::ALL).await;
         let first = harness.post(CLAIMS, &key, json!({ "domain": "acme.com" })).await;

@@ -5,14 +5,14 @@ use std::sync::Arc;
 use deed_claims::{Ownership, Status, StreamId};
 use deed_store::{ClaimPage, ClaimQuery};
 
+use super::error::DomainsError;
 use super::read::is_deleted;
-use super::view::{ClaimBody, DomainBody, Page, Seen};
+use super::view::{ClaimBody, ClaimView, DomainBody, Page};
+use crate::bodies::schemas::StatusSchema;
 use crate::call::Call;
-use crate::error_a::ErrorA;
-use crate::fault::Fault;
 use crate::query::encode_cursor;
-use crate::reply::Reply;
-use crate::shown::words::StatusWord;
+use crate::request_error::RequestError;
+use crate::response::JsonResponse;
 
 /// List Domains
 ///
@@ -23,16 +23,16 @@ use crate::shown::words::StatusWord;
     operation_id = "ListDomains",
     tag = "Domains",
     params(
-        ("status" = Option<Vec<StatusWord>>, Query, style = Form, explode = false, min_items = 1, description = "Only domains with one of these statuses"),
+        ("status" = Option<Vec<StatusSchema>>, Query, style = Form, explode = false, min_items = 1, description = "Only domains with one of these statuses"),
         ("limit" = Option<u32>, Query, minimum = 1, maximum = 1000, description = "Domains on a page; 500 unless given"),
         ("cursor" = Option<String>, Query, pattern = "^[A-Za-z0-9_-]{32}$", description = "The `nextCursor` of the page before"),
         ("atLeast" = Option<u64>, Query, minimum = 0, maximum = 9_007_199_254_740_991_u64, description = "Answers once the list tells of everything up to this `Deed-Position`"),
     ),
     responses((status = 200, description = "A page of domains", body = Page<DomainBody>))
 )]
-pub async fn list_domains(call: Arc<Call>) -> Result<Reply, ErrorA> {
-    let asked = call.query.statuses()?;
-    let wanted = if asked.is_empty() { Status::ALL } else { &asked[..] };
+pub async fn list_domains(call: Arc<Call>) -> Result<JsonResponse, DomainsError> {
+    let given = call.query.statuses()?;
+    let wanted = if given.is_empty() { Status::ALL } else { &given[..] };
     let statuses = wanted.iter().copied().filter(|status| !is_deleted(*status)).collect();
     page(&call, statuses, as_domain).await
 }
@@ -46,33 +46,33 @@ pub async fn list_domains(call: Arc<Call>) -> Result<Reply, ErrorA> {
     operation_id = "ListDomainClaims",
     tag = "Domains",
     params(
-        ("status" = Option<Vec<StatusWord>>, Query, style = Form, explode = false, min_items = 1, description = "Only claims with one of these statuses"),
+        ("status" = Option<Vec<StatusSchema>>, Query, style = Form, explode = false, min_items = 1, description = "Only claims with one of these statuses"),
         ("limit" = Option<u32>, Query, minimum = 1, maximum = 1000, description = "Claims on a page; 500 unless given"),
         ("cursor" = Option<String>, Query, pattern = "^[A-Za-z0-9_-]{32}$", description = "The `nextCursor` of the page before"),
         ("atLeast" = Option<u64>, Query, minimum = 0, maximum = 9_007_199_254_740_991_u64, description = "Answers once the list tells of everything up to this `Deed-Position`"),
     ),
     responses((status = 200, description = "A page of claims", body = Page<ClaimBody>))
 )]
-pub async fn list_claims(call: Arc<Call>) -> Result<Reply, ErrorA> {
-    let asked = call.query.statuses()?;
-    let statuses = if asked.is_empty() { Status::ALL.to_vec() } else { asked };
+pub async fn list_claims(call: Arc<Call>) -> Result<JsonResponse, DomainsError> {
+    let given = call.query.statuses()?;
+    let statuses = if given.is_empty() { Status::ALL.to_vec() } else { given };
     page(&call, statuses, as_claim).await
 }
 
-fn as_domain(seen: Seen<'_>) -> DomainBody {
-    seen.domain()
+fn as_domain(view: ClaimView<'_>) -> DomainBody {
+    view.domain()
 }
 
-fn as_claim(seen: Seen<'_>) -> ClaimBody {
-    seen.claim()
+fn as_claim(view: ClaimView<'_>) -> ClaimBody {
+    view.claim()
 }
 
 /// One page of a list.
 async fn page<T: serde::Serialize>(
     call: &Call,
     statuses: Vec<Status>,
-    show: fn(Seen<'_>) -> T,
-) -> Result<Reply, ErrorA> {
+    show: fn(ClaimView<'_>) -> T,
+) -> Result<JsonResponse, DomainsError> {
     let (limit, after, at_least) = (call.query.limit()?, call.query.cursor()?, call.query.at_least()?);
     call.state.caught_up(at_least).await?;
     let found = if statuses.is_empty() {
@@ -85,7 +85,7 @@ async fn page<T: serde::Serialize>(
             after,
             limit,
         };
-        call.state.read_models.claims(&query).await.map_err(Fault::Unavailable)?
+        call.state.read_models.claims(&query).await.map_err(RequestError::Unavailable)?
     };
     let contests = contested(call, &found).await?;
     let rows = found.rows.iter().map(|row| {
@@ -93,13 +93,13 @@ async fn page<T: serde::Serialize>(
         let ownership = contests.get(&row.stream);
         let claim = ownership.and_then(|ownership| ownership.claims.get(&row.claim.id)).unwrap_or(&row.claim);
         let default_region = &call.state.default_region;
-        show(Seen { root: &row.name, claim, ownership, default_region, again_at: None })
+        show(ClaimView { root: &row.name, claim, ownership, default_region, again_at: None })
     });
-    Ok(Reply::ok(&Page::of(rows.collect(), found.next.as_ref().map(encode_cursor)))?)
+    Ok(JsonResponse::ok(&Page::of(rows.collect(), found.next.as_ref().map(encode_cursor)))?)
 }
 
 /// What else is claimed on the names of a page, where a contest may run.
-async fn contested(call: &Call, page: &ClaimPage) -> Result<HashMap<StreamId, Ownership>, Fault> {
+async fn contested(call: &Call, page: &ClaimPage) -> Result<HashMap<StreamId, Ownership>, RequestError> {
     let may_be = |status: Status| matches!(status, Status::Contested | Status::Verified | Status::AtRisk);
     let streams: Vec<_> =
         page.rows.iter().filter(|row| may_be(row.claim.status())).map(|row| row.stream.clone()).collect();
@@ -116,9 +116,9 @@ mod tests {
     use insta::assert_json_snapshot;
     use serde_json::{Value, json};
 
-    use crate::testing::{Answer, Harness};
+    use crate::testing::{Harness, TestResponse};
 
-    fn names(answer: &Answer) -> Vec<&str> {
+    fn names(answer: &TestResponse) -> Vec<&str> {
         let rows = answer.body["data"].as_array().unwrap();
         rows.iter().map(|row| row["rootDomain"].as_str().unwrap()).collect()
     }
@@ -136,11 +136,11 @@ mod tests {
     }
 
     #[actix_web::test]
-    async fn domains_leave_out_what_was_deleted_and_claims_do_not() {
+    async fn only_domain_list_omits_deleted() {
         let harness = Harness::start().await;
         let key = three(&harness).await;
         let domains = harness.get("/v1/domains", &key).await;
-        assert_json_snapshot!("domains", domains.shown());
+        assert_json_snapshot!("domains", domains.snapshot());
         assert_eq!(
             names(&harness.get("/v1/domains/claims", &key).await),
             ["three.com", "two.com", "one.com"]
@@ -151,7 +151,7 @@ mod tests {
     }
 
     #[actix_web::test]
-    async fn a_list_is_read_page_by_page() {
+    async fn pages_through_claims() {
         let harness = Harness::start().await;
         let key = three(&harness).await;
         let first = harness.get("/v1/domains/claims?limit=2", &key).await;
@@ -163,19 +163,19 @@ mod tests {
     }
 
     #[actix_web::test]
-    async fn bad_parameters_are_named_and_unknown_ones_tolerated() {
+    async fn rejects_bad_and_ignores_unknown_parameters() {
         let harness = Harness::start().await;
         let key = harness.workspace_key("ws_a", &KeyScope::ALL).await;
         let mut answers: Vec<Value> = vec![];
         for query in ["limit=0", "cursor=x", "atLeast=x", "status=gone"] {
-            answers.push(harness.get(&format!("/v1/domains?{query}"), &key).await.shown());
+            answers.push(harness.get(&format!("/v1/domains?{query}"), &key).await.snapshot());
         }
         assert_json_snapshot!("bad_parameters", answers);
         assert_eq!(harness.get("/v1/domains?page=3", &key).await.status.as_u16(), 200);
     }
 
     #[actix_web::test]
-    async fn a_list_waits_for_the_position_it_is_to_tell_of() {
+    async fn list_waits_for_requested_position() {
         let harness = Harness::start().await;
         let key = harness.workspace_key("ws_a", &KeyScope::ALL).await;
         let added = harness.post("/v1/domains", &key, json!({ "domain": "acme.com" })).await;
@@ -184,12 +184,12 @@ mod tests {
         assert_eq!(names(&listed), ["acme.com"]);
         // What the log has not come to need not be waited for.
         let beyond = harness.get("/v1/domains?atLeast=99", &key).await;
-        assert_json_snapshot!("beyond_the_log", beyond.shown());
+        assert_json_snapshot!("beyond_the_log", beyond.snapshot());
         // Nothing is waited for for ever, and by a service that stops not at all.
         harness.state.stop.cancel();
         harness.delete("/v1/domains/acme.com", &key).await;
         let behind = harness.get("/v1/domains?atLeast=2", &key).await;
-        assert_json_snapshot!("not_caught_up", behind.shown());
+        assert_json_snapshot!("not_caught_up", behind.snapshot());
         assert_eq!(behind.header("retry-after"), Some("1"));
     }
 }

@@ -3,11 +3,11 @@ use std::sync::Arc;
 
 use deed_claims::Status;
 
-use super::own::Asked;
+use super::claim_ref::ClaimRef;
+use super::error::{ApiError, DomainsError};
 use super::view::{ChallengeBody, DomainBody, Success};
 use crate::call::Call;
-use crate::error_a::{ApiError, ErrorA};
-use crate::reply::Reply;
+use crate::response::JsonResponse;
 
 /// Get Domain
 ///
@@ -24,15 +24,15 @@ use crate::reply::Reply;
         (status = 404, description = "This workspace has no such domain", body = ApiError),
     )
 )]
-pub async fn get_domain(call: Arc<Call>) -> Result<Reply, ErrorA> {
-    let asked = Asked::by(&call)?;
-    let loaded = call.load(&asked.stream).await?;
+pub async fn get_domain(call: Arc<Call>) -> Result<JsonResponse, DomainsError> {
+    let claim_ref = ClaimRef::from_path(&call)?;
+    let loaded = call.load(&claim_ref.stream).await?;
     let ownership = loaded.ownership();
-    let seen = asked.seen(&ownership).map_err(|_| asked.no_domain())?;
-    if is_deleted(seen.claim.status()) {
-        return Err(asked.no_domain());
+    let view = claim_ref.view(&ownership).map_err(|_| claim_ref.domain_not_found())?;
+    if is_deleted(view.claim.status()) {
+        return Err(claim_ref.domain_not_found());
     }
-    Ok(Reply::ok(&Success::of(seen.domain()))?.at(Asked::position(seen.claim, &loaded)))
+    Ok(JsonResponse::ok(&Success::of(view.domain()))?.at(ClaimRef::position(view.claim, &loaded)))
 }
 
 /// Get Domain Claim
@@ -49,12 +49,12 @@ pub async fn get_domain(call: Arc<Call>) -> Result<Reply, ErrorA> {
         (status = 404, description = "This workspace has no claim on the name", body = ApiError),
     )
 )]
-pub async fn get_claim(call: Arc<Call>) -> Result<Reply, ErrorA> {
-    let asked = Asked::by(&call)?;
-    let loaded = call.load(&asked.stream).await?;
+pub async fn get_claim(call: Arc<Call>) -> Result<JsonResponse, DomainsError> {
+    let claim_ref = ClaimRef::from_path(&call)?;
+    let loaded = call.load(&claim_ref.stream).await?;
     let ownership = loaded.ownership();
-    let seen = asked.seen(&ownership)?;
-    Ok(Reply::ok(&Success::of(seen.challenge()))?.at(Asked::position(seen.claim, &loaded)))
+    let view = claim_ref.view(&ownership)?;
+    Ok(JsonResponse::ok(&Success::of(view.challenge()))?.at(ClaimRef::position(view.claim, &loaded)))
 }
 
 /// Whether a domain in this status was given up by its own workspace: then it is gone.
@@ -74,7 +74,7 @@ mod tests {
     const ACME: &str = "apex:acme.com";
 
     #[actix_web::test]
-    async fn anothers_domain_looks_like_none() {
+    async fn foreign_domain_looks_like_a_missing_one() {
         let harness = Harness::start().await;
         let owner = harness.workspace_key("ws_a", &KeyScope::ALL).await;
         let other = harness.workspace_key("ws_b", &KeyScope::ALL).await;
@@ -91,52 +91,52 @@ mod tests {
     /// What a workspace sees of acme.com, by every way to see it.
     async fn answers(harness: &Harness, key: &str) -> Vec<serde_json::Value> {
         vec![
-            harness.get("/v1/domains/acme.com", key).await.shown(),
-            harness.get("/v1/domains/claims/acme.com", key).await.shown(),
-            harness.get("/v1/domains/claims/acme.com/history", key).await.shown(),
-            harness.delete("/v1/domains/acme.com", key).await.shown(),
-            harness.delete("/v1/domains/claims/acme.com", key).await.shown(),
-            harness.verify("/v1/domains/acme.com/verify", key).await.shown(),
-            harness.verify("/v1/domains/claims/acme.com/verify", key).await.shown(),
-            harness.get("/v1/domains", key).await.shown(),
-            harness.get("/v1/domains/claims", key).await.shown(),
+            harness.get("/v1/domains/acme.com", key).await.snapshot(),
+            harness.get("/v1/domains/claims/acme.com", key).await.snapshot(),
+            harness.get("/v1/domains/claims/acme.com/history", key).await.snapshot(),
+            harness.delete("/v1/domains/acme.com", key).await.snapshot(),
+            harness.delete("/v1/domains/claims/acme.com", key).await.snapshot(),
+            harness.verify("/v1/domains/acme.com/verify", key).await.snapshot(),
+            harness.verify("/v1/domains/claims/acme.com/verify", key).await.snapshot(),
+            harness.get("/v1/domains", key).await.snapshot(),
+            harness.get("/v1/domains/claims", key).await.snapshot(),
         ]
     }
 
     #[actix_web::test]
-    async fn a_verified_domain_and_one_at_risk_say_so() {
+    async fn shows_verified_and_at_risk_status() {
         let harness = Harness::start().await;
         let key = harness.workspace_key("ws_a", &KeyScope::ALL).await;
         harness.post("/v1/domains", &key, json!({ "domain": "acme.com" })).await;
         harness.verify("/v1/domains/acme.com/verify", &key).await;
         harness.record_check(ACME, "ws_a", Outcome::Proven).await;
         let verified = harness.get("/v1/domains/acme.com", &key).await;
-        assert_json_snapshot!("verified", verified.shown());
+        assert_json_snapshot!("verified", verified.snapshot());
         assert_eq!(verified.header("deed-position"), Some("5"));
         harness.clock.advance(chrono::Duration::days(8));
         harness.record_check(ACME, "ws_a", absent()).await;
-        assert_json_snapshot!("at_risk", harness.get("/v1/domains/claims/acme.com", &key).await.shown());
+        assert_json_snapshot!("at_risk", harness.get("/v1/domains/claims/acme.com", &key).await.snapshot());
     }
 
     #[actix_web::test]
-    async fn both_sides_of_a_contest_see_it_and_neither_sees_the_other() {
+    async fn contest_is_visible_without_the_other_party() {
         let harness = Harness::start().await;
         let (holder, challenger) = (
             harness.workspace_key("ws_holder", &KeyScope::ALL).await,
             harness.workspace_key("ws_challenger", &KeyScope::ALL).await,
         );
-        for (key, workspace, seen) in
+        for (key, workspace, view) in
             [(&holder, "ws_holder", None), (&challenger, "ws_challenger", Some(Outcome::Proven))]
         {
             harness.post("/v1/domains/claims", key, json!({ "domain": "acme.com" })).await;
             harness.verify("/v1/domains/claims/acme.com/verify", key).await;
-            harness.record_contested_check(ACME, workspace, Outcome::Proven, seen).await;
+            harness.record_contested_check(ACME, workspace, Outcome::Proven, view).await;
         }
         let theirs = harness.get("/v1/domains/claims/acme.com", &challenger).await;
-        assert_json_snapshot!("challenger", theirs.shown());
+        assert_json_snapshot!("challenger", theirs.snapshot());
         assert!(!theirs.text.contains("ws_holder"));
         let own = harness.get("/v1/domains/claims/acme.com", &holder).await;
-        assert_json_snapshot!("holder", own.shown());
+        assert_json_snapshot!("holder", own.snapshot());
         assert!(!own.text.contains("ws_challenger"));
         let challenge = harness.ownership(ACME).await.claims.values().next().unwrap().challenge.clone();
         assert_eq!(theirs.body["data"]["contest"]["removeRecord"]["value"], json!(challenge.record_value));
@@ -149,7 +149,7 @@ mod tests {
     }
 
     #[actix_web::test]
-    async fn a_position_moves_with_the_own_claim_only() {
+    async fn position_follows_own_claim_only() {
         let harness = Harness::start().await;
         let own = harness.workspace_key("ws_a", &KeyScope::ALL).await;
         let other = harness.workspace_key("ws_b", &KeyScope::ALL).await;
@@ -166,9 +166,9 @@ mod tests {
             assert_eq!(harness.get(path, key).await.header("deed-position"), Some(position), "{path}");
         }
         // A contest is the holder's business too.
-        for (key, workspace, seen) in [(&own, "ws_a", None), (&other, "ws_b", Some(Outcome::Proven))] {
+        for (key, workspace, view) in [(&own, "ws_a", None), (&other, "ws_b", Some(Outcome::Proven))] {
             harness.verify("/v1/domains/acme.com/verify", key).await;
-            harness.record_contested_check(ACME, workspace, Outcome::Proven, seen).await;
+            harness.record_contested_check(ACME, workspace, Outcome::Proven, view).await;
         }
         let position = harness.last_position().await.to_string();
         let answer = harness.get("/v1/domains/acme.com", &own).await;
@@ -176,7 +176,7 @@ mod tests {
     }
 
     #[actix_web::test]
-    async fn a_text_that_is_no_name_is_refused_as_such() {
+    async fn rejects_path_that_is_not_a_name() {
         let harness = Harness::start().await;
         let key = harness.workspace_key("ws_a", &KeyScope::ALL).await;
         for (path, code) in [

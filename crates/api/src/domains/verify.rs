@@ -9,21 +9,21 @@ use chrono::{DateTime, Utc};
 use deed_claims::{ClaimId, Command, Ownership, OwnershipEvent, Rejection};
 use deed_store::Loaded;
 
-use super::own::{Asked, first};
-use super::view::{ChallengeBody, DomainChallengeBody, Seen, Success};
-use crate::call::{Call, Writes, concerns};
-use crate::error_a::{ApiError, ErrorA};
-use crate::fault::Fault;
-use crate::reply::Reply;
-use crate::shown::Claimant;
-use crate::shown::timeline::Timeline;
+use super::claim_ref::{ClaimRef, only_stream};
+use super::error::{ApiError, DomainsError};
+use super::view::{ChallengeBody, ClaimView, DomainChallengeBody, Success};
+use crate::bodies::Claimant;
+use crate::bodies::timeline::Timeline;
+use crate::call::{Call, Writes, record_claim_id};
+use crate::request_error::RequestError;
+use crate::response::JsonResponse;
 
 /// How long an answer waits for the first check unless the caller says otherwise.
-const WAIT: Duration = Duration::from_secs(3);
+const DEFAULT_WAIT: Duration = Duration::from_secs(3);
 /// The longest wait a caller may prefer.
-const LONGEST_WAIT: Duration = Duration::from_secs(30);
+const MAX_WAIT: Duration = Duration::from_secs(30);
 /// The longest `Retry-After`; published clients sleep it through.
-const LONGEST_RETRY: i64 = 60;
+const MAX_RETRY_AFTER: i64 = 60;
 const PREFERENCE_APPLIED: HeaderName = HeaderName::from_static("preference-applied");
 
 /// Verify Domain Claim
@@ -47,10 +47,12 @@ const PREFERENCE_APPLIED: HeaderName = HeaderName::from_static("preference-appli
         (status = 409, description = "The claim has ended (`CLAIM_ENDED`), or the Idempotency-Key was used before", body = ApiError),
     )
 )]
-pub async fn verify_claim(call: Arc<Call>) -> Result<Reply, ErrorA> {
-    let asked = Asked::by(&call)?;
-    let verified = verify(&call, &asked, patience(&call, WAIT)).await?;
-    verified.reply(&call, &asked, |status, seen| Reply::json(status, &Success::of(seen.challenge())))
+pub async fn verify_claim(call: Arc<Call>) -> Result<JsonResponse, DomainsError> {
+    let claim_ref = ClaimRef::from_path(&call)?;
+    let verified = verify(&call, &claim_ref, wait_limit(&call, DEFAULT_WAIT)).await?;
+    verified.response(&call, &claim_ref, |status, view| {
+        JsonResponse::json(status, &Success::of(view.challenge()))
+    })
 }
 
 /// Verify Domain
@@ -72,75 +74,81 @@ pub async fn verify_claim(call: Arc<Call>) -> Result<Reply, ErrorA> {
         (status = 409, description = "The claim has ended (`CLAIM_ENDED`), or the Idempotency-Key was used before", body = ApiError),
     )
 )]
-pub async fn verify_domain(call: Arc<Call>) -> Result<Reply, ErrorA> {
-    let asked = Asked::by(&call)?;
-    let verified = verify(&call, &asked, patience(&call, WAIT)).await.map_err(|e| match e {
-        ErrorA::NoSuchClaim(_) => asked.no_domain(),
+pub async fn verify_domain(call: Arc<Call>) -> Result<JsonResponse, DomainsError> {
+    let claim_ref = ClaimRef::from_path(&call)?;
+    let verified = verify(&call, &claim_ref, wait_limit(&call, DEFAULT_WAIT)).await.map_err(|e| match e {
+        DomainsError::NoSuchClaim(_) => claim_ref.domain_not_found(),
         other => other,
     })?;
-    verified.reply(&call, &asked, |status, seen| Reply::json(status, &Success::of(seen.domain_challenge())))
+    verified.response(&call, &claim_ref, |status, view| {
+        JsonResponse::json(status, &Success::of(view.domain_challenge()))
+    })
 }
 
 /// How long to wait: as the caller prefers, within bounds.
-pub fn patience(call: &Call, unless_given: Duration) -> Duration {
-    call.wait.unwrap_or(unless_given).min(LONGEST_WAIT)
+pub fn wait_limit(call: &Call, unless_given: Duration) -> Duration {
+    call.wait.unwrap_or(unless_given).min(MAX_WAIT)
 }
 
 /// What asking for a check came to.
-enum Started {
+enum CheckRequest {
     /// A check of this attempt was asked for.
     Attempt(u32),
     /// Nothing had to be asked: the name is held, or the claim has run out.
-    Nothing,
+    NotNeeded,
     /// Asked again too soon.
     TooSoon { again_at: DateTime<Utc> },
 }
 
 /// A claim after it was asked to be verified, as far as it got in the time given.
-pub struct Verified {
+pub struct VerifyOutcome {
     claim_id: ClaimId,
     loaded: Loaded,
     again_at: Option<DateTime<Utc>>,
 }
 
 /// Asks for a check and waits for its outcome.
-pub async fn verify(call: &Call, asked: &Asked, patience: Duration) -> Result<Verified, ErrorA> {
-    let (stream, policy) = (&asked.stream, &call.state.policy);
+pub async fn verify(
+    call: &Call,
+    claim_ref: &ClaimRef,
+    wait: Duration,
+) -> Result<VerifyOutcome, DomainsError> {
+    let (stream, policy) = (&claim_ref.stream, &call.state.policy);
     let ((claim_id, before, started), _) = call
         .append(std::slice::from_ref(stream), |loaded, at| {
-            let before = first(loaded)?;
+            let before = only_stream(loaded)?;
             let ownership = before.ownership();
-            let claim = asked.claim(&ownership)?;
+            let claim = claim_ref.claim(&ownership)?;
             let (claim_id, status, domain) = (claim.id, claim.status(), claim.requested.clone());
             let asking = ownership.decide(Command::RequestVerification { claim_id }, policy, at);
-            let (writes, started): (Writes, Started) = match asking {
-                Ok(events) if events.is_empty() => (vec![], Started::Nothing),
+            let (writes, started): (Writes, CheckRequest) = match asking {
+                Ok(events) if events.is_empty() => (vec![], CheckRequest::NotNeeded),
                 Ok(events) => {
-                    let attempt = requested(&events);
-                    (asked.writes(events), Started::Attempt(attempt))
+                    let attempt = requested_attempt(&events);
+                    (claim_ref.writes(events), CheckRequest::Attempt(attempt))
                 }
-                Err(Rejection::TooSoon { again_at }) => (vec![], Started::TooSoon { again_at }),
+                Err(Rejection::TooSoon { again_at }) => (vec![], CheckRequest::TooSoon { again_at }),
                 Err(other) => {
-                    return Err(ErrorA::of_rejection(other, &domain, &asked.root, Some(status)));
+                    return Err(DomainsError::of_rejection(other, &domain, &claim_ref.root, Some(status)));
                 }
             };
             Ok((writes, (claim_id, before.clone(), started)))
         })
         .await?;
-    concerns(claim_id);
+    record_claim_id(claim_id);
     let (loaded, again_at) = match started {
-        Started::Attempt(attempt) => {
+        CheckRequest::Attempt(attempt) => {
             let settled = |ownership: &Ownership| is_settled(ownership, claim_id, attempt);
-            (call.state.wait_for(before, patience, settled).await?, None)
+            (call.state.wait_for(before, wait, settled).await?, None)
         }
-        Started::Nothing => (before, None),
-        Started::TooSoon { again_at } => (before, Some(again_at)),
+        CheckRequest::NotNeeded => (before, None),
+        CheckRequest::TooSoon { again_at } => (before, Some(again_at)),
     };
-    Ok(Verified { claim_id, loaded, again_at })
+    Ok(VerifyOutcome { claim_id, loaded, again_at })
 }
 
 /// The attempt that was asked for; when the claim turned out to have run out, one that never comes.
-fn requested(events: &[OwnershipEvent]) -> u32 {
+fn requested_attempt(events: &[OwnershipEvent]) -> u32 {
     let attempt = events.iter().find_map(|event| match event {
         OwnershipEvent::VerificationRequested(e) => Some(e.attempt),
         _ => None,
@@ -153,44 +161,45 @@ fn is_settled(ownership: &Ownership, claim_id: ClaimId, attempt: u32) -> bool {
     claim.settled >= attempt || !claim.is_open()
 }
 
-impl Verified {
+impl VerifyOutcome {
     /// The claim and the status of its answer: 200 when proven and held, 202 while it is watched.
     pub fn outcome<R>(
         &self,
-        asked: &Asked,
-        show: impl FnOnce(StatusCode, Seen<'_>) -> Result<R, Fault>,
-    ) -> Result<R, ErrorA> {
+        claim_ref: &ClaimRef,
+        show: impl FnOnce(StatusCode, ClaimView<'_>) -> Result<R, RequestError>,
+    ) -> Result<R, DomainsError> {
         let ownership = self.loaded.ownership();
-        let claim = ownership.claims.get(&self.claim_id).ok_or_else(|| asked.no_claim())?;
+        let claim = ownership.claims.get(&self.claim_id).ok_or_else(|| claim_ref.claim_not_found())?;
         if !claim.is_open() {
             let (domain, status) = (claim.requested.clone(), claim.status());
-            return Err(ErrorA::ClaimEnded { domain, status });
+            return Err(DomainsError::ClaimEnded { domain, status });
         }
         let proven = matches!(claim.state, deed_claims::ClaimState::Held(_));
         let status = if proven { StatusCode::OK } else { StatusCode::ACCEPTED };
-        let seen = Seen { claim, again_at: self.again_at, ..asked.seen(&ownership)? };
-        Ok(show(status, seen)?)
+        let view = ClaimView { claim, again_at: self.again_at, ..claim_ref.view(&ownership)? };
+        Ok(show(status, view)?)
     }
 
-    fn reply(
+    fn response(
         &self,
         call: &Call,
-        asked: &Asked,
-        show: impl FnOnce(StatusCode, Seen<'_>) -> Result<Reply, Fault>,
-    ) -> Result<Reply, ErrorA> {
+        claim_ref: &ClaimRef,
+        show: impl FnOnce(StatusCode, ClaimView<'_>) -> Result<JsonResponse, RequestError>,
+    ) -> Result<JsonResponse, DomainsError> {
         let position = Timeline::of(self.claim_id, Claimant::Workspace).position(&self.loaded.events);
-        let mut reply = self.outcome(asked, show)?.at(position);
+        let mut response = self.outcome(claim_ref, show)?.at(position);
         if let Some(again_at) = self.again_at {
             let seconds = (again_at - call.state.clock.now()).num_seconds().saturating_add(1);
-            let value = HeaderValue::from(seconds.clamp(1, LONGEST_RETRY));
-            reply = reply.header(RETRY_AFTER, value);
+            let value = HeaderValue::from(seconds.clamp(1, MAX_RETRY_AFTER));
+            response = response.header(RETRY_AFTER, value);
         }
         if call.wait.is_some()
-            && let Ok(value) = HeaderValue::from_str(&format!("wait={}", patience(call, WAIT).as_secs()))
+            && let Ok(value) =
+                HeaderValue::from_str(&format!("wait={}", wait_limit(call, DEFAULT_WAIT).as_secs()))
         {
-            reply = reply.header(PREFERENCE_APPLIED, value);
+            response = response.header(PREFERENCE_APPLIED, value);
         }
-        Ok(reply)
+        Ok(response)
     }
 }
 
@@ -202,7 +211,7 @@ mod tests {
     use insta::assert_json_snapshot;
     use serde_json::json;
 
-    use crate::testing::{Answer, Harness, absent, with_key};
+    use crate::testing::{Harness, TestResponse, absent, with_key};
 
     const ACME: &str = "apex:acme.com";
     const VERIFY: &str = "/v1/domains/claims/acme.com/verify";
@@ -214,15 +223,16 @@ mod tests {
     }
 
     /// Asks, and settles the check while the answer waits for it.
-    async fn verify_while(harness: &Harness, key: &str, outcome: Outcome) -> Answer {
+    async fn verify_while(harness: &Harness, key: &str, outcome: Outcome) -> TestResponse {
         let request = TestRequest::post().uri(VERIFY).insert_header(("prefer", "wait=30"));
-        let asked = harness.ownership(ACME).await.claims.values().map(|claim| claim.settled).max().unwrap();
+        let claim_ref =
+            harness.ownership(ACME).await.claims.values().map(|claim| claim.settled).max().unwrap();
         let settle = async {
             loop {
                 let ownership = harness.ownership(ACME).await;
                 let manual = ownership.claims.values().any(|claim| {
                     claim.pending.is_some_and(|pending| {
-                        pending.attempt > asked && pending.cause != deed_claims::CheckCause::Schedule
+                        pending.attempt > claim_ref && pending.cause != deed_claims::CheckCause::Schedule
                     })
                 });
                 if manual {
@@ -237,11 +247,11 @@ mod tests {
     }
 
     #[actix_web::test]
-    async fn a_check_that_proves_the_record_is_waited_for() {
+    async fn waits_for_the_check_that_proves_the_record() {
         let harness = Harness::start().await;
         let key = claimed(&harness).await;
         let answer = verify_while(&harness, &key, Outcome::Proven).await;
-        assert_json_snapshot!("proven", answer.shown());
+        assert_json_snapshot!("proven", answer.snapshot());
         assert_eq!(answer.header("preference-applied"), Some("wait=30"));
         // Held: nothing is asked again.
         let before = harness.last_position().await;
@@ -251,14 +261,14 @@ mod tests {
     }
 
     #[actix_web::test]
-    async fn a_check_that_does_not_is_told_with_its_reason_and_the_next_look() {
+    async fn failed_check_shows_diagnosis_and_next_check() {
         let harness = Harness::start().await;
         let key = claimed(&harness).await;
-        assert_json_snapshot!("absent", verify_while(&harness, &key, absent()).await.shown());
+        assert_json_snapshot!("absent", verify_while(&harness, &key, absent()).await.snapshot());
         // Asked again at once: nothing is started.
         let before = harness.last_position().await;
         let soon = harness.post(VERIFY, &key, json!({})).await;
-        assert_json_snapshot!("too_soon", soon.shown());
+        assert_json_snapshot!("too_soon", soon.snapshot());
         assert_eq!(soon.header("retry-after"), Some("11"));
         assert_eq!(harness.last_position().await, before);
         harness.clock.advance(chrono::Duration::seconds(11));
@@ -267,16 +277,16 @@ mod tests {
     }
 
     #[actix_web::test]
-    async fn nobody_waits_longer_than_asked() {
+    async fn waits_no_longer_than_preferred() {
         let harness = Harness::start().await;
         let key = claimed(&harness).await;
         let answer = harness.verify("/v1/domains/acme.com/verify", &key).await;
-        assert_json_snapshot!("watched", answer.shown());
+        assert_json_snapshot!("watched", answer.snapshot());
         assert_eq!(answer.header("preference-applied"), Some("wait=0"));
     }
 
     #[actix_web::test]
-    async fn a_claim_that_is_over_is_not_verified() {
+    async fn rejects_verification_of_ended_claim() {
         let harness = Harness::start().await;
         let key = claimed(&harness).await;
         let refused = Outcome::NotProven(Diagnosis::new(
@@ -284,17 +294,17 @@ mod tests {
             "The name may not be claimed.",
             "Claim another.",
         ));
-        assert_json_snapshot!("refused", verify_while(&harness, &key, refused).await.shown());
+        assert_json_snapshot!("refused", verify_while(&harness, &key, refused).await.snapshot());
         assert_eq!(harness.post(VERIFY, &key, json!({})).await.body["code"], "CLAIM_ENDED");
         // One whose time ran out ends when it is asked about.
         harness.post("/v1/domains/claims", &key, json!({ "domain": "acme.org" })).await;
         harness.clock.advance(chrono::Duration::days(8));
         let overdue = harness.verify("/v1/domains/claims/acme.org/verify", &key).await;
-        assert_json_snapshot!("expired", overdue.shown());
+        assert_json_snapshot!("expired", overdue.snapshot());
     }
 
     #[actix_web::test]
-    async fn a_verification_repeated_with_its_key_tells_what_came_of_it() {
+    async fn repeated_verification_shows_current_state() {
         let harness = Harness::start().await;
         let key = claimed(&harness).await;
         let ask = || {

@@ -7,12 +7,12 @@ use deed_claims::{Claim, ClaimId, ClaimState, Diagnosis, MissingCause, Ownership
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use crate::shown::Claimant;
-use crate::shown::contest::camel::ContestBody;
-use crate::shown::contest::{ContestView, GivingUp};
-use crate::shown::diagnosis::camel::DiagnosisBody;
-use crate::shown::record::DnsRecord;
-use crate::shown::words::StatusWord;
+use crate::bodies::Claimant;
+use crate::bodies::contest::camel::ContestBody;
+use crate::bodies::contest::{ContestView, GiveUpRequests};
+use crate::bodies::diagnosis::camel::DiagnosisBody;
+use crate::bodies::record::DnsRecord;
+use crate::bodies::schemas::StatusSchema;
 
 /// An answer with data.
 #[derive(Debug, Serialize, ToSchema)]
@@ -75,7 +75,7 @@ pub struct ClaimBody {
     root_domain: DomainName,
     /// The name as people write it.
     unicode_domain: String,
-    #[schema(value_type = StatusWord)]
+    #[schema(value_type = StatusSchema)]
     status: Status,
     record: DnsRecord,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -142,7 +142,7 @@ pub struct DomainChallengeBody {
 
 /// A claim as its own workspace may see it.
 #[derive(Clone, Copy)]
-pub struct Seen<'a> {
+pub struct ClaimView<'a> {
     /// The registrable domain.
     pub root: &'a DomainName,
     /// The claim.
@@ -155,7 +155,7 @@ pub struct Seen<'a> {
     pub again_at: Option<DateTime<Utc>>,
 }
 
-impl Seen<'_> {
+impl ClaimView<'_> {
     /// The claim.
     pub fn claim(self) -> ClaimBody {
         let claim = self.claim;
@@ -213,11 +213,11 @@ impl Seen<'_> {
     }
 
     fn contest(self) -> Option<ContestBody> {
-        let giving_up = || GivingUp {
+        let give_up = || GiveUpRequests {
             withdraw: format!("DELETE /v1/domains/claims/{}", self.root),
             release: format!("DELETE /v1/domains/{}", self.root),
         };
-        ContestView::of(self.claim, self.ownership, Claimant::Workspace, giving_up).map(Into::into)
+        ContestView::of(self.claim, self.ownership, Claimant::Workspace, give_up).map(Into::into)
     }
 
     /// Where things stand and what to do, in a sentence.
@@ -285,7 +285,7 @@ mod tests {
     const VERIFY: &str = "/v1/domains/claims/acme.com/verify";
 
     #[actix_web::test]
-    async fn the_moment_to_ask_again_that_is_named_is_not_too_soon() {
+    async fn retry_time_in_message_is_not_too_soon() {
         let harness = Harness::start().await;
         let key = harness.workspace_key("ws_a", &KeyScope::ALL).await;
         harness.clock.advance(chrono::Duration::milliseconds(300));

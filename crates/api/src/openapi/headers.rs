@@ -50,7 +50,7 @@ pub fn names(operation: &Operation, status: u16) -> BTreeSet<&'static str> {
     if !matches!(status, 401 | 405 | 431) {
         names.extend(["RateLimit", "RateLimit-Policy"]);
     }
-    if StatusCode::from_u16(status).is_ok_and(|status| operation.keeps(status)) {
+    if StatusCode::from_u16(status).is_ok_and(|status| operation.stores(status)) {
         names.insert("Idempotency-Replayed");
     }
     if success && !WITHOUT_POSITION.contains(&operation.id.as_str()) {

@@ -74,7 +74,7 @@ fn write_histogram(out: &mut String, name: &str, metric: &Metric, exemplars: &Ex
         write!(out, "{name}_bucket")?;
         write_labels(out, labels, Some(("le", &number(bound))))?;
         write!(out, " {count}")?;
-        if let Some(example) = exemplars.within(name, only, above, bound) {
+        if let Some(example) = exemplars.latest_in_bucket(name, only, above, bound) {
             let (seconds, millis) = (example.at.div_euclid(1000), example.at.rem_euclid(1000));
             let value = number(example.value);
             write!(out, " # {{trace_id=\"{}\"}} {value} {seconds}.{millis:03}", example.trace_id)?;
@@ -138,7 +138,7 @@ mod tests {
     }
 
     #[test]
-    fn every_kind_is_written_as_the_standard_says() {
+    fn writes_each_metric_kind_in_openmetrics_format() {
         let text = text(&registry().gather(), &Exemplars::default());
         let wanted = [
             "# TYPE deed_g gauge",
@@ -160,7 +160,7 @@ mod tests {
     }
 
     #[test]
-    fn it_is_for_those_who_ask_for_it() {
+    fn openmetrics_is_served_when_accepted() {
         let prometheus = "application/openmetrics-text;version=1.0.0,application/openmetrics-text;version=0.0.1;q=0.75,\
                           text/plain;version=0.0.4;q=0.5,*/*;q=0.1";
         assert!(is_wanted(prometheus));

@@ -9,11 +9,11 @@ use insta::assert_json_snapshot;
 use serde_json::{Value, json};
 
 use super::{PREFER, preferred_wait};
-use crate::fault::Fault;
-use crate::limits::Rate;
-use crate::operation::Style;
+use crate::operation::Contract;
+use crate::rate_limit::Rate;
+use crate::request_error::RequestError;
 use crate::request_id::RequestId;
-use crate::testing::{Answer, Harness, Setup, with_key};
+use crate::testing::{Harness, Setup, TestResponse, with_key};
 
 const CLAIMS: &str = "/v1/domains/claims";
 const ACME: &str = "apex:acme.com";
@@ -22,18 +22,24 @@ fn claim(name: &str) -> Value {
     json!({ "domain": name })
 }
 
-fn code(answer: &Answer) -> (u16, &str) {
+fn code(answer: &TestResponse) -> (u16, &str) {
     (answer.status.as_u16(), answer.body["code"].as_str().unwrap_or_default())
 }
 
-async fn post_with(harness: &Harness, path: &str, key: &str, idempotency: &str, body: &Value) -> Answer {
+async fn post_with(
+    harness: &Harness,
+    path: &str,
+    key: &str,
+    idempotency: &str,
+    body: &Value,
+) -> TestResponse {
     let request =
         TestRequest::post().uri(path).insert_header(("idempotency-key", idempotency)).set_json(body);
     harness.request(with_key(request, key)).await
 }
 
 #[test]
-fn a_preferred_wait_is_found_among_other_preferences() {
+fn reads_wait_among_other_preferences() {
     let wait = |value: &'static str| {
         let mut headers = HeaderMap::new();
         headers.insert(PREFER, HeaderValue::from_static(value));
@@ -46,7 +52,7 @@ fn a_preferred_wait_is_found_among_other_preferences() {
 }
 
 #[actix_web::test]
-async fn a_key_is_taken_in_three_notations_and_no_other() {
+async fn accepts_api_key_in_three_notations() {
     let harness = Harness::start().await;
     let key = harness.workspace_key("ws_a", &KeyScope::ALL).await;
     let ask = async |name: &'static str, value: String| {
@@ -64,7 +70,7 @@ async fn a_key_is_taken_in_three_notations_and_no_other() {
 }
 
 #[actix_web::test]
-async fn a_header_that_decides_is_sent_once() {
+async fn rejects_repeated_headers() {
     let harness = Harness::start().await;
     let key = harness.service_key(&KeyScope::ALL).await;
     let other = harness.service_key(&KeyScope::ALL).await;
@@ -101,10 +107,10 @@ async fn a_header_that_decides_is_sent_once() {
 }
 
 #[actix_web::test]
-async fn a_missing_an_unknown_and_a_revoked_key_are_told_how_to_authenticate() {
+async fn unauthenticated_requests_get_a_challenge() {
     let harness = Harness::start().await;
     let missing = harness.request(TestRequest::get().uri("/v1/domains")).await;
-    assert_json_snapshot!("key_missing", missing.shown());
+    assert_json_snapshot!("key_missing", missing.snapshot());
     assert_eq!(missing.header("www-authenticate"), Some("Bearer realm=\"deed\""));
 
     let key = harness.workspace_key("ws_a", &KeyScope::ALL).await;
@@ -112,31 +118,31 @@ async fn a_missing_an_unknown_and_a_revoked_key_are_told_how_to_authenticate() {
     harness.store.revoke(&found.id, harness.clock.now()).await.unwrap();
     let revoked = harness.get("/v1/domains", &key).await;
     let unknown = harness.get("/v1/domains", "deed_nobody").await;
-    assert_json_snapshot!("key_unknown", unknown.shown());
+    assert_json_snapshot!("key_unknown", unknown.snapshot());
     assert_eq!(revoked.text, unknown.text);
     assert_eq!(unknown.header("www-authenticate"), Some("Bearer realm=\"deed\", error=\"invalid_token\""));
 }
 
 #[actix_web::test]
-async fn checks_come_in_their_order() {
+async fn checks_run_in_fixed_order() {
     let harness = Harness::start().await;
     let reader = harness.workspace_key("ws_a", &[KeyScope::DomainRead]).await;
     let writer = harness.workspace_key("ws_a", &[KeyScope::DomainWrite]).await;
     let bad = || TestRequest::post().uri(CLAIMS).set_payload("{");
     assert_eq!(code(&harness.request(bad()).await), (401, "UNAUTHORIZED"));
     let forbidden = harness.request(with_key(bad(), &reader)).await;
-    assert_json_snapshot!("scope_missing", forbidden.shown());
+    assert_json_snapshot!("scope_missing", forbidden.snapshot());
     assert_eq!(code(&harness.request(with_key(bad(), &writer)).await), (400, "INVALID_BODY"));
     // A body that is too large comes before the question whether there is such a thing.
     let large = TestRequest::delete().uri("/v1/domains/acme.com").set_payload(vec![b'x'; 16 * 1024 + 1]);
     let large = harness.request(with_key(large, &writer)).await;
-    assert_json_snapshot!("too_large", large.shown());
+    assert_json_snapshot!("too_large", large.snapshot());
     let fits = TestRequest::delete().uri("/v1/domains/acme.com").set_payload(vec![b'x'; 16 * 1024]);
     assert_eq!(code(&harness.request(with_key(fits, &writer)).await), (404, "DOMAIN_NOT_FOUND"));
 }
 
 #[actix_web::test]
-async fn a_service_key_names_its_workspace_and_a_workspace_key_needs_none() {
+async fn service_key_must_name_its_workspace() {
     let harness = Harness::start().await;
     let service = harness.service_key(&KeyScope::ALL).await;
     let own = harness.workspace_key("ws_a", &KeyScope::ALL).await;
@@ -146,7 +152,7 @@ async fn a_service_key_names_its_workspace_and_a_workspace_key_needs_none() {
     };
     assert_json_snapshot!(
         "workspace_required",
-        harness.post(CLAIMS, &service, claim("acme.com")).await.shown()
+        harness.post(CLAIMS, &service, claim("acme.com")).await.snapshot()
     );
     assert_eq!(code(&ask(&service, "a b").await), (400, "WORKSPACE_INVALID"));
     assert_eq!(code(&ask(&own, "ws_b").await), (403, "FORBIDDEN"));
@@ -157,16 +163,19 @@ async fn a_service_key_names_its_workspace_and_a_workspace_key_needs_none() {
 }
 
 #[actix_web::test]
-async fn nothing_there_and_not_this_way_are_answered_in_the_style_of_the_path() {
+async fn routing_errors_follow_the_contract_of_the_path() {
     let harness = Harness::start().await;
     let ask = async |request: TestRequest| harness.request(request).await;
-    assert_json_snapshot!("unknown_a", ask(TestRequest::get().uri("/v1/nothing")).await.shown());
-    assert_json_snapshot!("unknown_b", ask(TestRequest::get().uri("/v1/apps/x/y/z/%E2%80%AE")).await.shown());
+    assert_json_snapshot!("unknown_a", ask(TestRequest::get().uri("/v1/nothing")).await.snapshot());
+    assert_json_snapshot!(
+        "unknown_b",
+        ask(TestRequest::get().uri("/v1/apps/x/y/z/%E2%80%AE")).await.snapshot()
+    );
     let put = ask(TestRequest::put().uri("/v1/domains/acme.com")).await;
-    assert_json_snapshot!("not_allowed_a", put.shown());
+    assert_json_snapshot!("not_allowed_a", put.snapshot());
     assert_eq!(put.header("allow"), Some("DELETE, GET"));
     let patch = ask(TestRequest::patch().uri("/v1/apps")).await;
-    assert_json_snapshot!("not_allowed_b", patch.shown());
+    assert_json_snapshot!("not_allowed_b", patch.snapshot());
     assert_eq!(patch.header("allow"), Some("GET, POST"));
     // As the router reads a path, encoded or not.
     let encoded = ask(TestRequest::put().uri("/v1/%61pps")).await;
@@ -184,7 +193,7 @@ async fn nothing_there_and_not_this_way_are_answered_in_the_style_of_the_path() 
 }
 
 #[actix_web::test]
-async fn a_literal_part_of_a_path_is_not_taken_for_a_name() {
+async fn literal_path_segment_wins_over_parameter() {
     let harness = Harness::start().await;
     let key = harness.workspace_key("ws_a", &KeyScope::ALL).await;
     assert_eq!(
@@ -195,7 +204,7 @@ async fn a_literal_part_of_a_path_is_not_taken_for_a_name() {
 }
 
 #[actix_web::test]
-async fn the_callers_request_id_and_trace_come_back_and_reach_the_log() {
+async fn request_id_and_trace_reach_response_and_log() {
     let harness = Harness::start().await;
     let key = harness.workspace_key("ws_a", &KeyScope::ALL).await;
     let trace = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
@@ -214,7 +223,7 @@ async fn the_callers_request_id_and_trace_come_back_and_reach_the_log() {
 }
 
 #[actix_web::test]
-async fn going_over_the_limit_changes_nothing_and_says_when_to_come_back() {
+async fn rate_limited_request_has_no_effect_and_gets_retry_after() {
     let mut setup = Setup::default();
     setup.caps.rate = Rate { per_second: 0.5, burst: 2 };
     let harness = Harness::with(setup).await;
@@ -225,7 +234,7 @@ async fn going_over_the_limit_changes_nothing_and_says_when_to_come_back() {
     assert_eq!(first.header("ratelimit"), Some("\"key\";r=1;t=2"));
     harness.get("/v1/domains", &key).await;
     let over = post_with(&harness, CLAIMS, &key, "k1", &claim("acme.com")).await;
-    assert_json_snapshot!("rate_limited", over.shown());
+    assert_json_snapshot!("rate_limited", over.snapshot());
     assert_eq!(over.header("retry-after"), Some("2"));
     assert!(harness.load(ACME).await.events.is_empty());
     assert_eq!(harness.get("/v1/domains", &other).await.status, StatusCode::OK);
@@ -236,7 +245,7 @@ async fn going_over_the_limit_changes_nothing_and_says_when_to_come_back() {
 }
 
 #[actix_web::test]
-async fn an_idempotent_request_is_answered_again_word_for_word() {
+async fn replays_idempotent_response_verbatim() {
     let harness = Harness::start().await;
     let key = harness.workspace_key("ws_a", &KeyScope::ALL).await;
     let first = post_with(&harness, CLAIMS, &key, "k1", &claim("acme.com")).await;
@@ -257,23 +266,23 @@ async fn an_idempotent_request_is_answered_again_word_for_word() {
 }
 
 #[actix_web::test]
-async fn an_idempotency_key_belongs_to_one_request_of_one_api_key() {
+async fn idempotency_key_belongs_to_one_request_and_api_key() {
     let harness = Harness::start().await;
     let key = harness.workspace_key("ws_a", &KeyScope::ALL).await;
     let other = harness.workspace_key("ws_b", &KeyScope::ALL).await;
     post_with(&harness, CLAIMS, &key, "k1", &claim("acme.com")).await;
     let body = post_with(&harness, CLAIMS, &key, "k1", &claim("acme.org")).await;
-    assert_json_snapshot!("idempotency_conflict", body.shown());
+    assert_json_snapshot!("idempotency_conflict", body.snapshot());
     let path = post_with(&harness, "/v1/domains", &key, "k1", &claim("acme.com")).await;
     assert_eq!(code(&path), (409, "IDEMPOTENCY_CONFLICT"));
     let theirs = post_with(&harness, CLAIMS, &other, "k1", &claim("acme.com")).await;
     assert_eq!((theirs.status.as_u16(), theirs.header("idempotency-replayed")), (200, None));
     let long = post_with(&harness, CLAIMS, &key, &"k".repeat(101), &claim("acme.com")).await;
-    assert_json_snapshot!("idempotency_key_invalid", long.shown());
+    assert_json_snapshot!("idempotency_key_invalid", long.snapshot());
 }
 
 #[actix_web::test]
-async fn of_two_requests_at_once_one_is_carried_out_and_both_are_answered() {
+async fn concurrent_duplicates_run_once() {
     let harness = Harness::start().await;
     let key = harness.workspace_key("ws_a", &KeyScope::ALL).await;
     let body = claim("acme.com");
@@ -285,7 +294,7 @@ async fn of_two_requests_at_once_one_is_carried_out_and_both_are_answered() {
 }
 
 #[actix_web::test]
-async fn a_request_that_is_still_running_is_not_carried_out_twice() {
+async fn running_request_is_not_executed_twice() {
     let harness = Harness::start().await;
     let key = harness.workspace_key("ws_a", &KeyScope::ALL).await;
     let key_id = harness.store.find(KeyHash::of(&key)).await.unwrap().unwrap().id;
@@ -299,7 +308,7 @@ async fn a_request_that_is_still_running_is_not_carried_out_twice() {
     // The service is about to stop, so nobody waits for the other run.
     harness.state.stop.cancel();
     let running = post_with(&harness, CLAIMS, &key, "k1", &body).await;
-    assert_json_snapshot!("idempotency_in_progress", running.shown());
+    assert_json_snapshot!("idempotency_in_progress", running.snapshot());
     assert_eq!(running.header("retry-after"), Some("1"));
     // A run that has not answered in its time is taken for dead.
     harness.clock.advance(chrono::Duration::seconds(61));
@@ -307,7 +316,7 @@ async fn a_request_that_is_still_running_is_not_carried_out_twice() {
 }
 
 #[actix_web::test]
-async fn an_answer_is_kept_together_with_its_effect() {
+async fn response_is_stored_with_its_effect() {
     let harness = Harness::start().await;
     let key = harness.workspace_key("ws_a", &KeyScope::ALL).await;
     let answer = post_with(&harness, CLAIMS, &key, "k1", &claim("acme.com")).await;
@@ -327,20 +336,20 @@ async fn an_answer_is_kept_together_with_its_effect() {
 }
 
 #[actix_web::test]
-async fn a_store_that_does_not_answer_is_our_trouble_and_shows_nothing() {
+async fn unavailable_store_gives_503_without_details() {
     let harness = Harness::start().await;
     let key = harness.workspace_key("ws_a", &KeyScope::ALL).await;
     harness.store.close().await.unwrap();
     let answer = harness.get("/v1/domains/acme.com", &key).await;
-    assert_json_snapshot!("unavailable", answer.shown());
+    assert_json_snapshot!("unavailable", answer.snapshot());
     assert_eq!(answer.header("retry-after"), Some("1"));
 }
 
 /// What is logged while it is in force.
 #[derive(Clone, Default)]
-struct Lines(Arc<Mutex<Vec<u8>>>);
+struct LogBuffer(Arc<Mutex<Vec<u8>>>);
 
-impl std::io::Write for Lines {
+impl std::io::Write for LogBuffer {
     fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
         self.0.lock().unwrap().write(bytes)
     }
@@ -351,11 +360,11 @@ impl std::io::Write for Lines {
 }
 
 #[actix_web::test]
-async fn a_failure_is_logged_with_the_requests_id_even_when_only_warnings_are() {
+async fn logs_failure_with_request_id_at_warn_level() {
     let harness = Harness::start().await;
     let key = harness.workspace_key("ws_a", &KeyScope::ALL).await;
     harness.store.close().await.unwrap();
-    let written = Lines::default();
+    let written = LogBuffer::default();
     let written_to = written.clone();
     let subscriber =
         tracing_subscriber::fmt().with_env_filter("warn").with_writer(move || written_to.clone()).finish();
@@ -368,23 +377,24 @@ async fn a_failure_is_logged_with_the_requests_id_even_when_only_warnings_are() 
 }
 
 #[test]
-fn what_went_wrong_inside_stays_inside() {
+fn internal_errors_hide_their_cause() {
     let request = RequestId::of(&HeaderMap::new(), &deed_store::OsEntropy);
-    for style in [Style::A, Style::B] {
-        let reply = style.reply(Fault::internal("reading the vault", "the key is 1234"), &request);
-        assert_eq!(reply.status, StatusCode::INTERNAL_SERVER_ERROR);
-        assert!(reply.body.contains(request.as_str()), "{}", reply.body);
-        assert!(!reply.body.contains("vault") && !reply.body.contains("1234"), "{}", reply.body);
+    for contract in [Contract::Workspace, Contract::Apps] {
+        let response =
+            contract.response(RequestError::internal("reading the vault", "the key is 1234"), &request);
+        assert_eq!(response.status, StatusCode::INTERNAL_SERVER_ERROR);
+        assert!(response.body.contains(request.as_str()), "{}", response.body);
+        assert!(!response.body.contains("vault") && !response.body.contains("1234"), "{}", response.body);
     }
 }
 
 #[actix_web::test]
-async fn bodies_that_are_not_understood_are_refused_by_field() {
+async fn rejects_invalid_bodies_by_field() {
     let harness = Harness::start().await;
     let key = harness.workspace_key("ws_a", &KeyScope::ALL).await;
     let ask = async |content_type: &str, body: &str| {
         let request = TestRequest::post().uri(CLAIMS).insert_header(("content-type", content_type));
-        harness.request(with_key(request.set_payload(body.to_owned()), &key)).await.shown()
+        harness.request(with_key(request.set_payload(body.to_owned()), &key)).await.snapshot()
     };
     let json = "application/json";
     let answers = [
@@ -401,7 +411,7 @@ async fn bodies_that_are_not_understood_are_refused_by_field() {
 }
 
 #[actix_web::test]
-async fn requests_are_counted_by_operation_and_status_class_only() {
+async fn counts_requests_by_operation_and_status_class() {
     let harness = Harness::start().await;
     let key = harness.workspace_key("ws_a", &KeyScope::ALL).await;
     harness.get("/v1/domains/acme.com", &key).await;
@@ -421,7 +431,7 @@ async fn requests_are_counted_by_operation_and_status_class_only() {
 }
 
 #[actix_web::test]
-async fn the_description_and_its_pages_are_served_from_the_executable_alone() {
+async fn serves_openapi_and_docs_without_external_assets() {
     let harness = Harness::start().await;
     let ask = async |path: &str| harness.request(TestRequest::get().uri(path)).await;
     let json = ask("/openapi.json").await;

@@ -6,7 +6,7 @@ use deed_store::{Clock, RecordedEvent};
 use deed_trace::TraceContext;
 use tracing::Span;
 
-use super::arrived;
+use super::is_delivered;
 
 /// What the log says of the trace that an event belongs to.
 pub(super) fn context(recorded: &RecordedEvent) -> Option<TraceContext> {
@@ -17,14 +17,14 @@ pub(super) fn context(recorded: &RecordedEvent) -> Option<TraceContext> {
 /// The span of one event's publication: a part of the event's own trace when it comes at once.
 pub(super) fn begin(recorded: &RecordedEvent, clock: &dyn Clock) -> Span {
     let age: Duration = (clock.now() - recorded.recorded_at).to_std().unwrap_or_default();
-    deed_trace::publication(context(recorded).as_ref().map(|cause| (cause, age)))
+    deed_trace::publish_span(context(recorded).as_ref().map(|cause| (cause, age)))
 }
 
 /// Tells what is published.
-pub(super) fn describe(span: &Span, message: &Message, system: &'static str) {
-    deed_trace::published(
+pub(super) fn record_message(span: &Span, message: &Message, system: &'static str) {
+    deed_trace::set_publish_attributes(
         span,
-        deed_trace::Message {
+        deed_trace::MessageAttributes {
             system,
             destination: Topology::EVENTS,
             id: &message.id,
@@ -35,15 +35,15 @@ pub(super) fn describe(span: &Span, message: &Message, system: &'static str) {
 }
 
 /// Tells which messages did not arrive.
-pub(super) fn judge(spans: &[Span], needs: &[Requirement], outcomes: &[PublishOutcome]) {
+pub(super) fn record_failures(spans: &[Span], needs: &[Requirement], outcomes: &[PublishOutcome]) {
     for (index, span) in spans.iter().enumerate() {
         let kind = match (needs.get(index), outcomes.get(index)) {
-            (Some(need), Some(got)) if arrived(*need, *got) => continue,
+            (Some(need), Some(got)) if is_delivered(*need, *got) => continue,
             (_, Some(PublishOutcome::Unroutable)) => "unroutable",
             (_, Some(PublishOutcome::Full)) => "full",
             (_, Some(_)) => "rejected",
             (_, None) => "unavailable",
         };
-        deed_trace::failed(span, kind);
+        deed_trace::set_error(span, kind);
     }
 }

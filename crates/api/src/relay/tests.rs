@@ -27,21 +27,21 @@ const PATIENCE: Duration = Duration::from_secs(20);
 const TRACE: &str = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
 
 /// A log in which claims are made and watched: one event of each, in turn.
-struct World {
+struct RelayFixture {
     _folder: TempDir,
     store: SqliteStore,
     clock: Arc<FakeClock>,
 }
 
-impl World {
+impl RelayFixture {
     async fn with_claims(claims: u8) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let store = SqliteStore::open(SqliteConfig::new(folder.path().join("deed.db"))).await.unwrap();
-        let world = Self { _folder: folder, store, clock: Arc::default() };
+        let fixture = Self { _folder: folder, store, clock: Arc::default() };
         for claim in 1..=claims {
-            world.claim(claim).await;
+            fixture.claim(claim).await;
         }
-        world
+        fixture
     }
 
     async fn claim(&self, claim: u8) {
@@ -121,12 +121,12 @@ impl World {
 
 /// A publisher that keeps what it is given, and answers as scripted; then it confirms.
 #[derive(Default)]
-struct Script {
+struct ScriptedPublisher {
     given: Mutex<Vec<Message>>,
     answers: Mutex<VecDeque<Result<Vec<PublishOutcome>, BusError>>>,
 }
 
-impl Script {
+impl ScriptedPublisher {
     fn of(answers: impl IntoIterator<Item = Result<Vec<PublishOutcome>, BusError>>) -> Arc<Self> {
         Arc::new(Self { given: Mutex::default(), answers: Mutex::new(answers.into_iter().collect()) })
     }
@@ -137,7 +137,7 @@ impl Script {
 }
 
 #[async_trait]
-impl Publisher for Script {
+impl Publisher for ScriptedPublisher {
     async fn publish(&self, messages: Vec<Message>) -> Result<Vec<PublishOutcome>, BusError> {
         let confirmed = vec![PublishOutcome::Confirmed; messages.len()];
         self.given.lock().unwrap().extend(messages);
@@ -150,25 +150,25 @@ fn relay(publisher: Arc<dyn Publisher>) -> Relay {
 }
 
 #[tokio::test]
-async fn an_event_becomes_a_cloud_event_of_its_kind() {
-    let world = World::with_claims(1).await;
-    let script = Script::of([]);
-    let mut relay = relay(script.clone());
-    assert!(matches!(world.consume(&mut relay).await, Ok(Progress::Advance)));
-    let given = script.given.lock().unwrap().clone();
-    let keys: Vec<_> = given.iter().map(|m| (m.id.as_str(), m.routing_key.as_str(), m.delivery)).collect();
+async fn publishes_event_as_cloud_event() {
+    let fixture = RelayFixture::with_claims(1).await;
+    let publisher = ScriptedPublisher::of([]);
+    let mut relay = relay(publisher.clone());
+    assert!(matches!(fixture.consume(&mut relay).await, Ok(Progress::Advance)));
+    let given = publisher.given.lock().unwrap().clone();
+    let keys: Vec<_> = given.iter().map(|m| (m.id.as_str(), m.routing_key.as_str(), m.requirement)).collect();
     assert_eq!(
         keys,
         [
-            ("evt_1", "claim.initiated", Requirement::WhoeverListens),
-            ("evt_2", "verification.requested", Requirement::MustReachQueue),
+            ("evt_1", "claim.initiated", Requirement::Optional),
+            ("evt_2", "verification.requested", Requirement::Mandatory),
         ]
     );
     let event = CloudEvent::from_json(&given[1].body).unwrap();
     assert_eq!((event.id.as_str(), event.source.as_str()), ("evt_2", "/deed"));
     assert_eq!(event.r#type, "deed.verification.requested.v1");
     assert_eq!(event.subject.as_deref(), Some("apex:n1.com"));
-    assert_eq!(event.time, Some(world.clock.now()));
+    assert_eq!(event.time, Some(fixture.clock.now()));
     assert_eq!(event.data["attempt"], 1);
     assert_eq!(event.data["claimId"], ClaimId::from_bytes([1; 16]).to_string());
     let extensions = BTreeMap::from(
@@ -182,17 +182,17 @@ async fn an_event_becomes_a_cloud_event_of_its_kind() {
 }
 
 #[tokio::test]
-async fn what_a_newer_version_wrote_is_passed_on_whole() {
-    let world = World::with_claims(1).await;
-    let relay = relay(Script::of([]));
-    let mut requested = world.store.read_log(Position(1), 1).await.unwrap().remove(0);
+async fn relays_unknown_fields_of_newer_versions() {
+    let fixture = RelayFixture::with_claims(1).await;
+    let relay = relay(ScriptedPublisher::of([]));
+    let mut requested = fixture.store.read_log(Position(1), 1).await.unwrap().remove(0);
     requested.payload = requested.payload.replacen('{', r#"{"askedBy":"a newer version","#, 1);
     let event = CloudEvent::from_json(&relay.message(&requested, None).unwrap().body).unwrap();
     assert_eq!((&event.data["askedBy"], &event.data["attempt"]), (&json!("a newer version"), &json!(1)));
 }
 
 #[tokio::test]
-async fn the_checkpoint_may_pass_what_arrived_and_nothing_behind_it() {
+async fn checkpoint_stops_before_first_undelivered_event() {
     use PublishOutcome::{Confirmed, Full, Rejected, Unroutable};
     // In the log, news and work take turns.
     let cases: [(&[PublishOutcome], Option<u64>); 7] = [
@@ -205,9 +205,9 @@ async fn the_checkpoint_may_pass_what_arrived_and_nothing_behind_it() {
         (&[], None),
     ];
     for (answer, reached) in cases {
-        let world = World::with_claims(2).await;
-        let mut relay = relay(Script::of([Ok(answer.to_vec())]));
-        let progress = world.consume(&mut relay).await;
+        let fixture = RelayFixture::with_claims(2).await;
+        let mut relay = relay(ScriptedPublisher::of([Ok(answer.to_vec())]));
+        let progress = fixture.consume(&mut relay).await;
         match (reached, &progress) {
             (Some(4), Ok(Progress::Advance)) | (None, Err(SubscriberError::Retry(_))) => {}
             (Some(reached), Ok(Progress::AdvanceTo(to))) if *to == Position(reached) => {}
@@ -218,34 +218,35 @@ async fn the_checkpoint_may_pass_what_arrived_and_nothing_behind_it() {
 }
 
 #[tokio::test]
-async fn a_broker_that_is_gone_is_asked_again() {
-    let world = World::with_claims(2).await;
+async fn retries_unavailable_broker() {
+    let fixture = RelayFixture::with_claims(2).await;
     let gone = || Err(BusError::Unavailable("gone".into()));
-    let script = Script::of([gone(), gone(), Ok(vec![PublishOutcome::Confirmed, PublishOutcome::Full])]);
+    let publisher =
+        ScriptedPublisher::of([gone(), gone(), Ok(vec![PublishOutcome::Confirmed, PublishOutcome::Full])]);
     let stop = CancellationToken::new();
-    let running = world.run(relay(script.clone()), &stop);
-    world.relayed_to(4).await;
+    let running = fixture.run(relay(publisher.clone()), &stop);
+    fixture.relayed_to(4).await;
     stop.cancel();
     running.await.unwrap().unwrap();
     // Twice all, once again all, then from the first that was not confirmed.
     let all = ["evt_1", "evt_2", "evt_3", "evt_4"];
-    assert_eq!(script.ids(), [&all[..], &all, &all, &all[1..]].concat());
+    assert_eq!(publisher.ids(), [&all[..], &all, &all, &all[1..]].concat());
 }
 
 #[tokio::test]
-async fn a_crash_between_publish_and_checkpoint_repeats_and_never_skips() {
-    let world = World::with_claims(3).await;
-    let before = Script::of([]);
+async fn crash_before_checkpoint_repeats_events() {
+    let fixture = RelayFixture::with_claims(3).await;
+    let before = ScriptedPublisher::of([]);
     // Published and confirmed, but the process ends before the checkpoint has moved.
-    assert!(matches!(world.consume(&mut relay(before.clone())).await, Ok(Progress::Advance)));
-    assert_eq!(world.store.checkpoint(RELAY).await.unwrap(), Position(0));
+    assert!(matches!(fixture.consume(&mut relay(before.clone())).await, Ok(Progress::Advance)));
+    assert_eq!(fixture.store.checkpoint(RELAY).await.unwrap(), Position(0));
 
-    let after = Script::of([]);
+    let after = ScriptedPublisher::of([]);
     let stop = CancellationToken::new();
-    let running = world.run(relay(after.clone()), &stop);
-    world.relayed_to(6).await;
-    world.claim(4).await;
-    world.relayed_to(8).await;
+    let running = fixture.run(relay(after.clone()), &stop);
+    fixture.relayed_to(6).await;
+    fixture.claim(4).await;
+    fixture.relayed_to(8).await;
     stop.cancel();
     running.await.unwrap().unwrap();
     let expected: Vec<_> = (1..=8).map(|position| format!("evt_{position}")).collect();
@@ -253,24 +254,24 @@ async fn a_crash_between_publish_and_checkpoint_repeats_and_never_skips() {
     assert_eq!(after.ids(), expected);
 
     // Nothing is repeated after an orderly end.
-    let idle = Script::of([]);
+    let idle = ScriptedPublisher::of([]);
     let stop = CancellationToken::new();
-    let running = world.run(relay(idle.clone()), &stop);
-    world.claim(5).await;
-    world.relayed_to(10).await;
+    let running = fixture.run(relay(idle.clone()), &stop);
+    fixture.claim(5).await;
+    fixture.relayed_to(10).await;
     stop.cancel();
     running.await.unwrap().unwrap();
     assert_eq!(idle.ids(), ["evt_9", "evt_10"]);
 }
 
 #[tokio::test]
-async fn every_request_reaches_a_worker_through_a_queue_that_is_too_small() {
-    let world = World::with_claims(8).await;
+async fn full_queue_loses_no_verification_request() {
+    let fixture = RelayFixture::with_claims(8).await;
     let limits = Limits { capacity: 1, publish_deadline: Duration::from_millis(20), ..Limits::default() };
     let bus = InProcess::new(Topology::deed(), limits);
     let mut consumer = bus.consumer(Topology::VERIFICATION).await.unwrap();
     let stop = CancellationToken::new();
-    let running = world.run(relay(bus.publisher()), &stop);
+    let running = fixture.run(relay(bus.publisher()), &stop);
     let requests: BTreeSet<_> = (1..=8).map(|claim| format!("evt_{}", claim * 2)).collect();
     let mut seen = BTreeSet::new();
     // A message may come twice, when another one had no room.
@@ -278,20 +279,20 @@ async fn every_request_reaches_a_worker_through_a_queue_that_is_too_small() {
         let delivery =
             tokio::time::timeout(PATIENCE, consumer.next()).await.expect("in time").unwrap().unwrap();
         seen.insert(delivery.message().id.clone());
-        delivery.done().await.unwrap();
+        delivery.acknowledge().await.unwrap();
     }
     stop.cancel();
     running.await.unwrap().unwrap();
 }
 
 #[tokio::test]
-async fn the_lag_is_measured_while_nothing_moves() {
-    let world = World::with_claims(2).await;
+async fn measures_lag_while_broker_is_down() {
+    let fixture = RelayFixture::with_claims(2).await;
     let never = std::iter::repeat_with(|| Err(BusError::Unavailable("gone".into()))).take(10_000);
-    let relay = relay(Script::of(never));
+    let relay = relay(ScriptedPublisher::of(never));
     let lag = relay.metrics.0.lag.clone();
     let stop = CancellationToken::new();
-    let running = world.run(relay, &stop);
+    let running = fixture.run(relay, &stop);
     eventually("the lag to show", PATIENCE, || async { (lag.count() > 3.0).then_some(()) }).await;
     stop.cancel();
     running.await.unwrap().unwrap();
@@ -299,24 +300,24 @@ async fn the_lag_is_measured_while_nothing_moves() {
 
 /// What the relay's spans say, and what its messages carry, when it passes events on so long after they were recorded.
 async fn traced(age: chrono::Duration) -> (Vec<SpanData>, Vec<Message>) {
-    let world = World::with_claims(1).await;
-    let script = Script::of([]);
-    let mut relay = relay(script.clone());
-    relay.clock = world.clock.clone();
-    world.clock.advance(age);
+    let fixture = RelayFixture::with_claims(1).await;
+    let publisher = ScriptedPublisher::of([]);
+    let mut relay = relay(publisher.clone());
+    relay.clock = fixture.clock.clone();
+    fixture.clock.advance(age);
     let spans = InMemorySpanExporter::default();
     let provider = SdkTracerProvider::builder().with_simple_exporter(spans.clone()).build();
     let layer = tracing_opentelemetry::layer().with_tracer(provider.tracer("test"));
     let tracing = tracing::subscriber::set_default(tracing_subscriber::registry().with(layer));
-    assert!(matches!(world.consume(&mut relay).await, Ok(Progress::Advance)));
+    assert!(matches!(fixture.consume(&mut relay).await, Ok(Progress::Advance)));
     drop(tracing);
     let published = spans.get_finished_spans().unwrap().into_iter().filter(|s| s.name == "message.publish");
-    let given = script.given.lock().unwrap().clone();
+    let given = publisher.given.lock().unwrap().clone();
     (published.collect(), given)
 }
 
 #[tokio::test]
-async fn a_message_carries_the_context_of_its_own_publication_below_its_events() {
+async fn message_carries_its_publish_span_context() {
     let (spans, given) = traced(chrono::Duration::seconds(1)).await;
     assert_eq!((spans.len(), given.len()), (2, 2));
     for (span, message) in spans.iter().zip(&given) {
@@ -330,7 +331,7 @@ async fn a_message_carries_the_context_of_its_own_publication_below_its_events()
 }
 
 #[tokio::test]
-async fn what_is_passed_on_late_begins_a_trace_that_links_back() {
+async fn late_publication_starts_a_linked_trace() {
     let (spans, given) = traced(chrono::Duration::seconds(61)).await;
     for (span, message) in spans.iter().zip(&given) {
         let trace = span.span_context.trace_id().to_string();

@@ -1,15 +1,15 @@
 //! Why a check did not prove the record.
 use deed_claims::{Class, Code, Diagnosis};
 
-use super::in_both_styles;
-use super::words::{ClassWord, CodeWord};
+use super::in_both_contracts;
+use super::schemas::{ClassSchema, CodeSchema};
 
-in_both_styles! {
+in_both_contracts! {
     /// Why the last check did not prove the record.
-    DiagnosisBody as Diagnosis in A and AppDiagnosis in B {
-        #[schema(value_type = CodeWord)]
+    DiagnosisBody as Diagnosis in Workspace and AppDiagnosis in Apps {
+        #[schema(value_type = CodeSchema)]
         code: Code,
-        #[schema(value_type = ClassWord)]
+        #[schema(value_type = ClassSchema)]
         class: Class,
         /// What was looked for, who was asked and what was seen.
         message: String,
@@ -24,9 +24,9 @@ in_both_styles! {
     }
 }
 
-macro_rules! made_of_diagnoses {
-    ($($style:ident)*) => {$(
-        impl From<&Diagnosis> for $style::DiagnosisBody {
+macro_rules! impl_from_diagnosis {
+    ($($case:ident)*) => {$(
+        impl From<&Diagnosis> for $case::DiagnosisBody {
             fn from(d: &Diagnosis) -> Self {
                 let Diagnosis { code, class, message, fix, observed, clears_in } = d.clone();
                 Self { code, class, message, fix, observed, clears_in }
@@ -34,4 +34,4 @@ macro_rules! made_of_diagnoses {
         }
     )*};
 }
-made_of_diagnoses! { camel snake }
+impl_from_diagnosis! { camel snake }

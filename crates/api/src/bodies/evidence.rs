@@ -7,12 +7,12 @@ use deed_claims::{
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use super::in_both_styles;
-use super::words::{RoutingWord, SecurityWord, SignaturesWord, TransportWord};
+use super::in_both_contracts;
+use super::schemas::{RoutingSchema, SecuritySchema, SignaturesSchema, TransportSchema};
 
-in_both_styles! {
+in_both_contracts! {
     /// What a check saw.
-    EvidenceBody as Evidence in A and AppEvidence in B {
+    EvidenceBody as Evidence in Workspace and AppEvidence in Apps {
         /// The zone whose servers were asked.
         #[serde(skip_serializing_if = "Option::is_none")]
         #[schema(nullable = false)]
@@ -86,12 +86,12 @@ in_both_styles! {
     }
 
     /// What one server said.
-    ServerBody as ServerAnswer in A and AppServerAnswer in B {
+    ServerBody as ServerAnswer in Workspace and AppServerAnswer in Apps {
         server: String,
         #[serde(skip_serializing_if = "Option::is_none")]
         #[schema(nullable = false)]
         address: Option<String>,
-        #[schema(value_type = TransportWord)]
+        #[schema(value_type = TransportSchema)]
         transport: Transport,
         /// A response code such as `NXDOMAIN`, or why there was none.
         result: String,
@@ -108,16 +108,16 @@ in_both_styles! {
         soa_serial: Option<u32>,
         /// The time-frame of the answer's signatures; absent without signatures.
         #[serde(skip_serializing_if = "Option::is_none")]
-        #[schema(value_type = Option<SignaturesWord>, nullable = false)]
+        #[schema(value_type = Option<SignaturesSchema>, nullable = false)]
         signatures: Option<Signatures>,
         ms: u32,
     }
 
     /// What DNSSEC says.
-    ValidationBody as Validation in A and AppValidation in B {
+    ValidationBody as Validation in Workspace and AppValidation in Apps {
         /// Who validated: the address of a resolver, or `self`.
         by: String,
-        #[schema(value_type = SecurityWord)]
+        #[schema(value_type = SecuritySchema)]
         security: Security,
         /// A response code such as `NXDOMAIN`, where there was an answer.
         #[serde(skip_serializing_if = "Option::is_none")]
@@ -196,7 +196,7 @@ pub struct NotedServersBody {
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = RoutingEvidence)]
 pub struct RoutingEvidenceBody {
-    #[schema(value_type = RoutingWord)]
+    #[schema(value_type = RoutingSchema)]
     state: RoutingState,
     /// Where it has to lead.
     target: String,
@@ -205,7 +205,7 @@ pub struct RoutingEvidenceBody {
 }
 
 /// Bodies that show what they are made of, field by field.
-macro_rules! mirrors {
+macro_rules! impl_by_field {
     ($($body:path, of $evidence:ident { $($field:ident),* })*) => {$(
         impl From<&$evidence> for $body {
             fn from(e: &$evidence) -> Self {
@@ -215,7 +215,7 @@ macro_rules! mirrors {
     )*};
 }
 
-mirrors! {
+impl_by_field! {
     VantageBody, of VantageEvidence { vantage, result, values, ms }
     DnameBody, of DnameEvidence { owner, target }
     ElsewhereBody, of ElsewhereEvidence { place, name, values }
@@ -224,19 +224,19 @@ mirrors! {
     RoutingEvidenceBody, of Routing { state, target, seen }
 }
 
-macro_rules! made_of_evidence {
-    ($($style:ident)*) => {$(
-        mirrors! {
-            $style::ServerBody, of ServerEvidence {
+macro_rules! impl_from_evidence {
+    ($($case:ident)*) => {$(
+        impl_by_field! {
+            $case::ServerBody, of ServerEvidence {
                 server, address, transport, result, authoritative, truncated, ede, values, soa_serial,
                 signatures, ms
             }
-            $style::ValidationBody, of ValidationEvidence {
+            $case::ValidationBody, of ValidationEvidence {
                 by, security, result, values, ede, ede_text, negative_ttl, ms
             }
         }
 
-        impl From<&Evidence> for $style::EvidenceBody {
+        impl From<&Evidence> for $case::EvidenceBody {
             fn from(e: &Evidence) -> Self {
                 Self {
                     zone: e.zone.clone(),
@@ -266,4 +266,4 @@ macro_rules! made_of_evidence {
         }
     )*};
 }
-made_of_evidence! { camel snake }
+impl_from_evidence! { camel snake }

@@ -32,32 +32,32 @@ macro_rules! words {
 
 words! {
     /// [`Status`] in descriptions.
-    StatusWord named "Status" about "Where a claim stands":
+    StatusSchema named "Status" about "Where a claim stands":
         Status::ALL.iter().map(|status| status.as_str()).collect();
     /// [`Code`] in descriptions.
-    CodeWord named "DiagnosisCode" about "What is wrong, for programs":
+    CodeSchema named "DiagnosisCode" about "What is wrong, for programs":
         Code::ALL.iter().map(|code| code.as_str()).collect();
     /// [`deed_claims::Class`] in descriptions.
-    ClassWord named "DiagnosisClass"
+    ClassSchema named "DiagnosisClass"
         about "Whether it waits for you, passes by itself, is for good, or is trouble of our own":
         vec!["waiting", "transient", "permanent", "internal"];
     /// [`deed_claims::CheckCause`] in descriptions.
-    CauseWord named "CheckCause" about "Why a check was made": vec!["first", "manual", "schedule"];
+    CauseSchema named "CheckCause" about "Why a check was made": vec!["first", "manual", "schedule"];
     /// [`deed_claims::CheckOutcome`] in descriptions.
-    OutcomeWord named "CheckOutcome" about "What a check found":
+    OutcomeSchema named "CheckOutcome" about "What a check found":
         vec!["proven", "absent", "blocked", "unknown", "refused"];
     /// [`deed_claims::ContestAnswer`] in descriptions.
-    AnswerWord named "ContestAnswer" about "What the present holder says": vec!["accept", "dispute"];
+    AnswerSchema named "ContestAnswer" about "What the present holder says": vec!["accept", "dispute"];
     /// [`deed_claims::Transport`] in descriptions.
-    TransportWord named "Transport" about "How a question travelled": vec!["udp", "tcp"];
+    TransportSchema named "Transport" about "How a question travelled": vec!["udp", "tcp"];
     /// [`deed_claims::Security`] in descriptions.
-    SecurityWord named "Security" about "What DNSSEC says":
+    SecuritySchema named "Security" about "What DNSSEC says":
         vec!["secure", "insecure", "bogus", "indeterminate"];
     /// [`deed_claims::Signatures`] in descriptions.
-    SignaturesWord named "Signatures" about "The time-frame of an answer's signatures":
+    SignaturesSchema named "Signatures" about "The time-frame of an answer's signatures":
         vec!["current", "expired", "not_yet_valid"];
     /// [`deed_claims::RoutingState`] in descriptions.
-    RoutingWord named "RoutingState"
+    RoutingSchema named "RoutingState"
         about "Where a hostname leads: to its target, nowhere, to something else, or to a proxy that hides what is behind":
         vec!["ok", "missing", "elsewhere", "proxied"];
 }
@@ -81,13 +81,13 @@ mod tests {
     }
 
     #[test]
-    fn the_lists_are_what_is_written() {
-        assert_eq!(listed::<StatusWord>(), written(Status::ALL));
-        assert_eq!(listed::<CodeWord>(), written(Code::ALL));
+    fn schemas_list_every_serialized_word() {
+        assert_eq!(listed::<StatusSchema>(), written(Status::ALL));
+        assert_eq!(listed::<CodeSchema>(), written(Code::ALL));
         let classes = [Class::Waiting, Class::Transient, Class::Permanent, Class::Internal];
-        assert_eq!(listed::<ClassWord>(), written(&classes));
+        assert_eq!(listed::<ClassSchema>(), written(&classes));
         let causes = [CheckCause::First, CheckCause::Manual, CheckCause::Schedule];
-        assert_eq!(listed::<CauseWord>(), written(&causes));
+        assert_eq!(listed::<CauseSchema>(), written(&causes));
         let outcomes = [
             CheckOutcome::Proven,
             CheckOutcome::Absent,
@@ -95,15 +95,15 @@ mod tests {
             CheckOutcome::Unknown,
             CheckOutcome::Refused,
         ];
-        assert_eq!(listed::<OutcomeWord>(), written(&outcomes));
-        assert_eq!(listed::<AnswerWord>(), written(&[ContestAnswer::Accept, ContestAnswer::Dispute]));
-        assert_eq!(listed::<TransportWord>(), written(&[Transport::Udp, Transport::Tcp]));
+        assert_eq!(listed::<OutcomeSchema>(), written(&outcomes));
+        assert_eq!(listed::<AnswerSchema>(), written(&[ContestAnswer::Accept, ContestAnswer::Dispute]));
+        assert_eq!(listed::<TransportSchema>(), written(&[Transport::Udp, Transport::Tcp]));
         let securities = [Security::Secure, Security::Insecure, Security::Bogus, Security::Indeterminate];
-        assert_eq!(listed::<SecurityWord>(), written(&securities));
+        assert_eq!(listed::<SecuritySchema>(), written(&securities));
         let signatures = [Signatures::Current, Signatures::Expired, Signatures::NotYetValid];
-        assert_eq!(listed::<SignaturesWord>(), written(&signatures));
+        assert_eq!(listed::<SignaturesSchema>(), written(&signatures));
         let states =
             [RoutingState::Ok, RoutingState::Missing, RoutingState::Elsewhere, RoutingState::Proxied];
-        assert_eq!(listed::<RoutingWord>(), written(&states));
+        assert_eq!(listed::<RoutingSchema>(), written(&states));
     }
 }

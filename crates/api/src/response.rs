@@ -7,7 +7,7 @@ use chrono::{DateTime, Utc};
 use deed_store::{Position, StoredResponse};
 use serde::Serialize;
 
-use crate::fault::Fault;
+use crate::request_error::RequestError;
 
 /// How far the log had come when the answer was made; lists take it as `atLeast`.
 pub const DEED_POSITION: HeaderName = HeaderName::from_static("deed-position");
@@ -19,7 +19,7 @@ const PREFERENCE_APPLIED: HeaderName = HeaderName::from_static("preference-appli
 
 /// An answer. The body is always JSON.
 #[derive(Debug, Clone)]
-pub struct Reply {
+pub struct JsonResponse {
     /// HTTP status.
     pub status: StatusCode,
     /// Headers besides those that every answer has.
@@ -28,21 +28,21 @@ pub struct Reply {
     pub body: String,
 }
 
-impl Reply {
+impl JsonResponse {
     /// An answer with `body` as JSON.
     ///
     /// # Errors
     /// When `body` cannot be written as JSON, which no type of this crate gives reason for.
-    pub fn json(status: StatusCode, body: &impl Serialize) -> Result<Self, Fault> {
-        let body = serde_json::to_string(body).map_err(|e| Fault::internal("writing an answer", e))?;
+    pub fn json(status: StatusCode, body: &impl Serialize) -> Result<Self, RequestError> {
+        let body = serde_json::to_string(body).map_err(|e| RequestError::internal("writing an answer", e))?;
         Ok(Self { status, headers: vec![], body })
     }
 
     /// `200` with `body` as JSON.
     ///
     /// # Errors
-    /// As [`Reply::json`].
-    pub fn ok(body: &impl Serialize) -> Result<Self, Fault> {
+    /// As [`JsonResponse::json`].
+    pub fn ok(body: &impl Serialize) -> Result<Self, RequestError> {
         Self::json(StatusCode::OK, body)
     }
 
@@ -64,15 +64,15 @@ impl Reply {
 
     /// The same, telling how long an outcome was waited for (RFC 7240 §3).
     #[must_use]
-    pub fn waited(self, patience: Duration) -> Self {
-        match HeaderValue::from_str(&format!("wait={}", patience.as_secs())) {
+    pub fn waited(self, wait: Duration) -> Self {
+        match HeaderValue::from_str(&format!("wait={}", wait.as_secs())) {
             Ok(value) => self.header(PREFERENCE_APPLIED, value),
             Err(_) => self,
         }
     }
 
     /// The same as the last bytes of a connection, head and body.
-    pub fn last(&self, at: DateTime<Utc>) -> Vec<u8> {
+    pub fn final_bytes(&self, at: DateTime<Utc>) -> Vec<u8> {
         let date = HttpDate::from(SystemTime::from(at));
         let mut bytes = format!(
             "HTTP/1.1 {}\r\ncontent-length: {}\r\nconnection: close\r\ncontent-type: application/json\r\ndate: {date}\r\n",

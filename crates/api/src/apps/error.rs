@@ -7,15 +7,15 @@ use serde::Serialize;
 use serde_json::{Value, json};
 use utoipa::ToSchema;
 
-use crate::fault::{Fault, Problem};
-use crate::reply::Reply;
+use crate::request_error::{ContractError, RequestError};
 use crate::request_id::RequestId;
+use crate::response::JsonResponse;
 
 /// Everything an operation of contract B can refuse.
 #[derive(Debug, thiserror::Error)]
-pub enum ErrorB {
+pub enum AppsError {
     #[error(transparent)]
-    Fault(#[from] Fault),
+    Request(#[from] RequestError),
     /// A name in the body that cannot be claimed.
     #[error("{0}")]
     Name(#[from] NameError),
@@ -122,7 +122,7 @@ impl Parts {
     }
 }
 
-impl ErrorB {
+impl AppsError {
     /// A refusal of the rules for a hostname that the caller's app has or asks for.
     ///
     /// Refusals that are answers of their own (`TooSoon`) are handled before; what contract B never asks for is
@@ -138,7 +138,7 @@ impl ErrorB {
             | Rejection::TooSoon { .. }
             | Rejection::AlreadyHeld
             | Rejection::NoContest
-            | Rejection::NotDue => Self::Fault(Fault::internal("asking the rules", rejection)),
+            | Rejection::NotDue => Self::Request(RequestError::internal("asking the rules", rejection)),
         }
     }
 
@@ -148,7 +148,7 @@ impl ErrorB {
         // The published description knows no 409 for domains: what cannot be done now is a bad request.
         let bad = StatusCode::BAD_REQUEST;
         match self {
-            Self::Fault(fault) => fault_parts(fault, request),
+            Self::Request(error) => request_error_parts(error, request),
             Self::Name(e) => Parts::invalid(e.code(), json!(["body", "domain"]), "value_error"),
             Self::PathName(e) => Parts::invalid(e.code(), json!(["path", "domain"]), "value_error"),
             Self::Field { field, code, .. } => Parts::invalid(*code, json!(["body", field]), "value_error"),
@@ -176,31 +176,35 @@ impl ErrorB {
 
     fn headers(&self) -> Vec<(HeaderName, HeaderValue)> {
         match self {
-            Self::Fault(fault) => fault.headers(),
+            Self::Request(error) => error.headers(),
             _ => vec![],
         }
     }
 }
 
-fn fault_parts(fault: &Fault, request: &RequestId) -> Parts {
-    let code = fault.code().to_ascii_lowercase();
-    match fault {
-        Fault::Body(e) => Parts::invalid(code, e.location(), e.kind()),
-        Fault::Query { name, .. } => Parts::invalid(code, json!(["query", name]), "value_error"),
-        Fault::BeyondTheLog(_) => Parts::invalid(code, json!(["query", "at_least"]), "value_error"),
-        Fault::Internal { .. } => Parts::of(fault.status(), code, json!({ "request_id": request.as_str() })),
-        Fault::ScopeMissing(scope) => Parts::of(fault.status(), code, json!({ "scope": scope })),
-        Fault::WorkspaceMissing
-        | Fault::WorkspaceInvalid(_)
-        | Fault::WorkspaceRepeated
-        | Fault::OtherWorkspace => Parts::of(fault.status(), code, json!({ "header": "Deed-Workspace" })),
-        Fault::IdempotencyKeyInvalid | Fault::IdempotencyKeyRepeated => {
-            Parts::of(fault.status(), code, json!({ "header": "Idempotency-Key" }))
+fn request_error_parts(error: &RequestError, request: &RequestId) -> Parts {
+    let code = error.code().to_ascii_lowercase();
+    match error {
+        RequestError::Body(e) => Parts::invalid(code, e.location(), e.kind()),
+        RequestError::Query { name, .. } => Parts::invalid(code, json!(["query", name]), "value_error"),
+        RequestError::BeyondTheLog(_) => Parts::invalid(code, json!(["query", "at_least"]), "value_error"),
+        RequestError::Internal { .. } => {
+            Parts::of(error.status(), code, json!({ "request_id": request.as_str() }))
         }
-        Fault::RateLimited { retry_after } => {
-            Parts::of(fault.status(), code, json!({ "retry_after": retry_after }))
+        RequestError::ScopeMissing(scope) => Parts::of(error.status(), code, json!({ "scope": scope })),
+        RequestError::WorkspaceMissing
+        | RequestError::WorkspaceInvalid(_)
+        | RequestError::WorkspaceRepeated
+        | RequestError::OtherWorkspace => {
+            Parts::of(error.status(), code, json!({ "header": "Deed-Workspace" }))
         }
-        _ => Parts { status: fault.status(), code: Some(code), details: None, at: None },
+        RequestError::IdempotencyKeyInvalid | RequestError::IdempotencyKeyRepeated => {
+            Parts::of(error.status(), code, json!({ "header": "Idempotency-Key" }))
+        }
+        RequestError::RateLimited { retry_after } => {
+            Parts::of(error.status(), code, json!({ "retry_after": retry_after }))
+        }
+        _ => Parts { status: error.status(), code: Some(code), details: None, at: None },
     }
 }
 
@@ -223,8 +227,8 @@ fn type_of(status: StatusCode) -> &'static str {
     }
 }
 
-impl Problem for ErrorB {
-    fn reply(&self, request: &RequestId) -> Reply {
+impl ContractError for AppsError {
+    fn response(&self, request: &RequestId) -> JsonResponse {
         let Parts { status, code, details, at } = self.parts(request);
         let message = self.to_string();
         let place =
@@ -234,6 +238,6 @@ impl Problem for ErrorB {
         let body = ErrorResponse { success: false, status: status.as_u16(), error, detail };
         // A body of texts and JSON values can always be written.
         let body = serde_json::to_string(&body).unwrap_or_default();
-        Reply { status, headers: self.headers(), body }
+        JsonResponse { status, headers: self.headers(), body }
     }
 }

@@ -8,42 +8,42 @@ use actix_web::body::{BodySize, BoxBody, MessageBody};
 use actix_web::http::header::TRANSFER_ENCODING;
 use actix_web::web::Bytes;
 
-use super::line::Line;
+use super::stream::HttpConnection;
 
 /// A request that has begun; dropped when its answer is made.
-pub struct Turn(Option<Rc<Line>>);
+pub struct ActiveRequest(Option<Rc<HttpConnection>>);
 
-impl Turn {
+impl ActiveRequest {
     /// The turn of a request.
     pub fn of(request: &Request) -> Self {
-        let line = request.conn_data::<Rc<Line>>().cloned();
-        if let Some(line) = &line {
-            line.begin(request.head().headers().contains_key(TRANSFER_ENCODING));
+        let connection = request.conn_data::<Rc<HttpConnection>>().cloned();
+        if let Some(connection) = &connection {
+            connection.begin(request.head().headers().contains_key(TRANSFER_ENCODING));
         }
-        Self(line)
+        Self(connection)
     }
 
     /// The body of its answer.
-    pub fn body(self, body: BoxBody) -> TurnBody {
-        TurnBody { body, turn: self }
+    pub fn body(self, body: BoxBody) -> TrackedBody {
+        TrackedBody { body, request: self }
     }
 }
 
-impl Drop for Turn {
+impl Drop for ActiveRequest {
     fn drop(&mut self) {
-        if let Some(line) = &self.0 {
-            line.end();
+        if let Some(connection) = &self.0 {
+            connection.end();
         }
     }
 }
 
 /// The body of an answer, which is the end of a turn.
-pub struct TurnBody {
+pub struct TrackedBody {
     body: BoxBody,
-    turn: Turn,
+    request: ActiveRequest,
 }
 
-impl MessageBody for TurnBody {
+impl MessageBody for TrackedBody {
     type Error = <BoxBody as MessageBody>::Error;
 
     fn size(&self) -> BodySize {
@@ -52,8 +52,8 @@ impl MessageBody for TurnBody {
 
     fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, Self::Error>>> {
         let part = self.body.as_pin_mut().poll_next(cx);
-        if let (Poll::Ready(Some(Ok(part))), Some(line)) = (&part, &self.turn.0) {
-            line.body(part);
+        if let (Poll::Ready(Some(Ok(part))), Some(connection)) = (&part, &self.request.0) {
+            connection.body(part);
         }
         part
     }

@@ -7,15 +7,15 @@ use serde::Serialize;
 use serde_json::{Value, json};
 use utoipa::ToSchema;
 
-use crate::fault::{Fault, Problem};
-use crate::reply::Reply;
+use crate::request_error::{ContractError, RequestError};
 use crate::request_id::RequestId;
+use crate::response::JsonResponse;
 
 /// Everything an operation of contract A can refuse.
 #[derive(Debug, thiserror::Error)]
-pub enum ErrorA {
+pub enum DomainsError {
     #[error(transparent)]
-    Fault(#[from] Fault),
+    Request(#[from] RequestError),
     #[error("{0}")]
     Name(#[from] NameError),
     /// Another workspace has the name; never says which.
@@ -62,7 +62,7 @@ pub struct ApiError {
 /// Status, code and data of an answer.
 type Parts = (StatusCode, String, Option<Value>);
 
-impl ErrorA {
+impl DomainsError {
     /// A refusal of the rules for a claim that the caller may know of. Refusals that are answers of their own
     /// (`TooSoon`) or belong to other roles (`StaleAttempt`, `NotDue`) are never asked about here.
     pub fn of_rejection(
@@ -83,7 +83,7 @@ impl ErrorA {
             Rejection::NotHeld => Self::NotHeld(domain.clone()),
             Rejection::NoContest => Self::NoContest(domain.clone()),
             Rejection::StaleAttempt | Rejection::TooSoon { .. } | Rejection::NotDue => {
-                Self::Fault(Fault::internal("asking the rules", rejection))
+                Self::Request(RequestError::internal("asking the rules", rejection))
             }
         }
     }
@@ -92,7 +92,9 @@ impl ErrorA {
     fn parts(&self, request: &RequestId) -> Parts {
         let conflict = |code: &str, data| (StatusCode::CONFLICT, code.to_owned(), data);
         match self {
-            Self::Fault(fault) => (fault.status(), fault.code().to_owned(), fault_data(fault, request)),
+            Self::Request(error) => {
+                (error.status(), error.code().to_owned(), request_error_data(error, request))
+            }
             Self::Name(e) => {
                 (StatusCode::BAD_REQUEST, e.code().to_ascii_uppercase(), Some(json!({ "field": "domain" })))
             }
@@ -124,7 +126,7 @@ impl ErrorA {
 
     fn headers(&self) -> Vec<(HeaderName, HeaderValue)> {
         match self {
-            Self::Fault(fault) => fault.headers(),
+            Self::Request(error) => error.headers(),
             _ => vec![],
         }
     }
@@ -137,31 +139,31 @@ impl ErrorA {
 }
 
 /// What more there is to say about a fault.
-fn fault_data(fault: &Fault, request: &RequestId) -> Option<Value> {
-    match fault {
-        Fault::Internal { .. } => Some(json!({ "requestId": request.as_str() })),
-        Fault::ScopeMissing(scope) => Some(json!({ "scope": scope })),
-        Fault::Body(e) => e.field().map(|field| json!({ "field": field })),
-        Fault::Query { name, .. } => Some(json!({ "parameter": name })),
-        Fault::BeyondTheLog(_) => Some(json!({ "parameter": "atLeast" })),
-        Fault::WorkspaceMissing
-        | Fault::WorkspaceInvalid(_)
-        | Fault::WorkspaceRepeated
-        | Fault::OtherWorkspace => Some(json!({ "header": "Deed-Workspace" })),
-        Fault::IdempotencyKeyInvalid | Fault::IdempotencyKeyRepeated => {
+fn request_error_data(error: &RequestError, request: &RequestId) -> Option<Value> {
+    match error {
+        RequestError::Internal { .. } => Some(json!({ "requestId": request.as_str() })),
+        RequestError::ScopeMissing(scope) => Some(json!({ "scope": scope })),
+        RequestError::Body(e) => e.field().map(|field| json!({ "field": field })),
+        RequestError::Query { name, .. } => Some(json!({ "parameter": name })),
+        RequestError::BeyondTheLog(_) => Some(json!({ "parameter": "atLeast" })),
+        RequestError::WorkspaceMissing
+        | RequestError::WorkspaceInvalid(_)
+        | RequestError::WorkspaceRepeated
+        | RequestError::OtherWorkspace => Some(json!({ "header": "Deed-Workspace" })),
+        RequestError::IdempotencyKeyInvalid | RequestError::IdempotencyKeyRepeated => {
             Some(json!({ "header": "Idempotency-Key" }))
         }
-        Fault::RateLimited { retry_after } => Some(json!({ "retryAfter": retry_after })),
+        RequestError::RateLimited { retry_after } => Some(json!({ "retryAfter": retry_after })),
         _ => None,
     }
 }
 
-impl Problem for ErrorA {
-    fn reply(&self, request: &RequestId) -> Reply {
+impl ContractError for DomainsError {
+    fn response(&self, request: &RequestId) -> JsonResponse {
         let (status, code, data) = self.parts(request);
         let body = ApiError { success: false, error: self.to_string(), code, data };
         // A body of texts and JSON values can always be written.
         let body = serde_json::to_string(&body).unwrap_or_default();
-        Reply { status, headers: self.headers(), body }
+        JsonResponse { status, headers: self.headers(), body }
     }
 }

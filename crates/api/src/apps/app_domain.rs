@@ -8,37 +8,37 @@ use deed_claims::{
 };
 use deed_store::Loaded;
 
+use super::error::AppsError;
 use super::view::{DomainDetail, DomainResponse};
 use crate::call::{Call, Writes};
-use crate::error_b::ErrorB;
-use crate::fault::Fault;
+use crate::request_error::RequestError;
 
 /// The app that a path names. What is no id of an app is the id of none.
-pub fn app_id(call: &Call) -> Result<AppId, ErrorB> {
+pub fn app_id(call: &Call) -> Result<AppId, AppsError> {
     let text = call.param("app_id");
-    text.parse().map_err(|_| ErrorB::NoSuchApp(Excerpt::of(text)))
+    text.parse().map_err(|_| AppsError::NoSuchApp(Excerpt::of(text)))
 }
 
 /// The hostname that a path names.
-pub fn path_name(call: &Call) -> Result<DomainName, ErrorB> {
-    call.state.name(call.param("domain")).map_err(ErrorB::PathName)
+pub fn path_name(call: &Call) -> Result<DomainName, AppsError> {
+    call.state.name(call.param("domain")).map_err(AppsError::PathName)
 }
 
 /// The app of a stream as `workspace` may see it: another workspace's app is no app, nor is one that is gone.
-pub fn app_of(loaded: &Loaded, workspace: &WorkspaceId) -> Result<App, ErrorB> {
+pub fn visible_app(loaded: &Loaded, workspace: &WorkspaceId) -> Result<App, AppsError> {
     loaded
         .app()
         .filter(|app| app.workspace_id == *workspace && !app.deleted)
-        .ok_or_else(|| ErrorB::NoSuchApp(Excerpt::of(loaded.stream.rest())))
+        .ok_or_else(|| AppsError::NoSuchApp(Excerpt::of(loaded.stream.rest())))
 }
 
 /// The app as a claimant.
-pub fn holder(app: &App) -> Holder {
+pub fn app_holder(app: &App) -> Holder {
     Holder::App { workspace_id: app.workspace_id.clone(), app_id: app.app_id.clone() }
 }
 
 /// The events that end whatever `holder` has or claims; none when there is nothing to end.
-pub fn give_up(
+pub fn withdraw_or_release(
     ownership: &Ownership,
     holder: &Holder,
     policy: &Policy,
@@ -54,7 +54,7 @@ pub fn give_up(
 
 /// A hostname of an app, within one decision.
 #[derive(Debug, Clone)]
-pub struct Site {
+pub struct AppDomain {
     /// The app as it is after everything decided so far.
     pub app: App,
     ownership: Ownership,
@@ -64,8 +64,8 @@ pub struct Site {
     claim_events: Vec<OwnershipEvent>,
 }
 
-impl Site {
-    /// The streams that a decision on a hostname of an app needs, in the order of [`Site::load`].
+impl AppDomain {
+    /// The streams that a decision on a hostname of an app needs, in the order of [`AppDomain::load`].
     pub fn streams(app: &AppId, name: &DomainName) -> [StreamId; 2] {
         [StreamId::app(app), StreamId::ownership(Scope::Host, name)]
     }
@@ -74,12 +74,14 @@ impl Site {
     ///
     /// # Errors
     /// When the workspace has no such app.
-    pub fn load(loaded: &[Loaded], call: &Call, name: &DomainName) -> Result<Self, ErrorB> {
+    pub fn load(loaded: &[Loaded], call: &Call, name: &DomainName) -> Result<Self, AppsError> {
         let [app, host] = loaded else {
-            return Err(Fault::internal("reading a hostname of an app", "these are not its streams").into());
+            return Err(
+                RequestError::internal("reading a hostname of an app", "these are not its streams").into()
+            );
         };
         Ok(Self {
-            app: app_of(app, &call.caller.workspace)?,
+            app: visible_app(app, &call.caller.workspace)?,
             ownership: host.ownership(),
             name: name.clone(),
             too_long: call.state.too_long(name),
@@ -95,18 +97,18 @@ impl Site {
 
     /// The app's newest claim on the name.
     pub fn claim(&self) -> Option<&Claim> {
-        self.ownership.claim_of(&holder(&self.app))
+        self.ownership.claim_of(&app_holder(&self.app))
     }
 
     /// The app's newest claim on a name that it has.
     ///
     /// # Errors
     /// When the app does not have the name.
-    pub fn present(&self) -> Result<&Claim, ErrorB> {
+    pub fn existing_claim(&self) -> Result<&Claim, AppsError> {
         let has = self.app.domains.contains_key(&self.name);
         self.claim().filter(|_| has).ok_or_else(|| match &self.too_long {
-            Some(why) => ErrorB::PathName(why.clone()),
-            None => ErrorB::NoSuchDomain(Excerpt::of(self.name.as_str())),
+            Some(why) => AppsError::PathName(why.clone()),
+            None => AppsError::NoSuchDomain(Excerpt::of(self.name.as_str())),
         })
     }
 
@@ -116,7 +118,7 @@ impl Site {
     /// The refusal of the rules.
     pub fn decide(&mut self, command: Command, policy: &Policy, at: DateTime<Utc>) -> Result<(), Rejection> {
         let events = self.ownership.decide(command, policy, at)?;
-        self.claimed(events);
+        self.apply_claim_events(events);
         Ok(())
     }
 
@@ -124,20 +126,20 @@ impl Site {
     ///
     /// # Errors
     /// The refusal of the rules.
-    pub fn leave(&mut self, policy: &Policy, at: DateTime<Utc>) -> Result<(), Rejection> {
-        let events = give_up(&self.ownership, &holder(&self.app), policy, at)?;
-        self.claimed(events);
-        self.changed(self.app.remove_domain(&self.name, at));
+    pub fn remove(&mut self, policy: &Policy, at: DateTime<Utc>) -> Result<(), Rejection> {
+        let events = withdraw_or_release(&self.ownership, &app_holder(&self.app), policy, at)?;
+        self.apply_claim_events(events);
+        self.apply_app_events(self.app.remove_domain(&self.name, at));
         Ok(())
     }
 
-    fn claimed(&mut self, events: Vec<OwnershipEvent>) {
+    fn apply_claim_events(&mut self, events: Vec<OwnershipEvent>) {
         self.ownership = events.iter().fold(std::mem::take(&mut self.ownership), Ownership::evolve);
         self.claim_events.extend(events);
     }
 
     /// Goes on from what happened to the app.
-    pub fn changed(&mut self, events: Vec<AppEvent>) {
+    pub fn apply_app_events(&mut self, events: Vec<AppEvent>) {
         for event in &events {
             // An app that is there stays there: its end is an event in it.
             if let Some(app) = App::evolve(Some(self.app.clone()), event) {
@@ -156,8 +158,8 @@ impl Site {
     ///
     /// # Errors
     /// When the app does not have the name.
-    pub fn detail(&self, cname_base: &str) -> Result<DomainDetail, ErrorB> {
-        let claim = self.present()?;
+    pub fn detail(&self, cname_base: &str) -> Result<DomainDetail, AppsError> {
+        let claim = self.existing_claim()?;
         Ok(self.response(cname_base).in_detail(&self.app, claim, &self.ownership))
     }
 

@@ -8,14 +8,14 @@ use deed_claims::{
 };
 use deed_store::{Position, RecordedEvent};
 
-use super::words::{CauseWord, OutcomeWord};
-use super::{Claimant, in_both_styles};
+use super::schemas::{CauseSchema, OutcomeSchema};
+use super::{Claimant, in_both_contracts};
 
-in_both_styles! {
+in_both_contracts! {
     [with diagnosis::DiagnosisBody, evidence::EvidenceBody]
 
     /// One thing that happened.
-    TimelineEntry as TimelineEntry in A and AppTimelineEntry in B {
+    TimelineEntry as TimelineEntry in Workspace and AppTimelineEntry in Apps {
         /// Its place in this claim's history: 1, 2, 3 and so on.
         sequence: u64,
         at: DateTime<Utc>,
@@ -35,11 +35,11 @@ in_both_styles! {
     }
 
     /// A check of the DNS.
-    CheckBody as Check in A and AppCheck in B {
+    CheckBody as Check in Workspace and AppCheck in Apps {
         attempt: u32,
-        #[schema(value_type = CauseWord)]
+        #[schema(value_type = CauseSchema)]
         cause: CheckCause,
-        #[schema(value_type = OutcomeWord)]
+        #[schema(value_type = OutcomeSchema)]
         outcome: CheckOutcome,
         #[serde(skip_serializing_if = "Option::is_none")]
         #[schema(nullable = false)]
@@ -52,7 +52,7 @@ in_both_styles! {
 }
 
 /// One thing that happened, in no contract's style yet.
-pub struct Entry<'a> {
+pub struct NeutralEntry<'a> {
     sequence: u64,
     at: DateTime<Utc>,
     kind: &'static str,
@@ -61,16 +61,16 @@ pub struct Entry<'a> {
     until: Option<DateTime<Utc>>,
 }
 
-macro_rules! made_of_entries {
-    ($($style:ident)*) => {$(
-        impl From<Entry<'_>> for $style::TimelineEntry {
-            fn from(entry: Entry<'_>) -> Self {
-                let Entry { sequence, at, kind, message, check, until } = entry;
+macro_rules! impl_from_entry {
+    ($($case:ident)*) => {$(
+        impl From<NeutralEntry<'_>> for $case::TimelineEntry {
+            fn from(entry: NeutralEntry<'_>) -> Self {
+                let NeutralEntry { sequence, at, kind, message, check, until } = entry;
                 Self { sequence, at, kind, message, check: check.map(Into::into), until }
             }
         }
 
-        impl From<&CheckRecorded> for $style::CheckBody {
+        impl From<&CheckRecorded> for $case::CheckBody {
             fn from(e: &CheckRecorded) -> Self {
                 Self {
                     attempt: e.attempt,
@@ -84,7 +84,7 @@ macro_rules! made_of_entries {
         }
     )*};
 }
-made_of_entries! { camel snake }
+impl_from_entry! { camel snake }
 
 /// A page of a timeline.
 pub struct TimelinePage<T> {
@@ -111,7 +111,7 @@ impl Timeline {
     }
 
     /// A page of the entries after one, of a stream from its beginning.
-    pub fn page<'a, T: From<Entry<'a>>>(
+    pub fn page<'a, T: From<NeutralEntry<'a>>>(
         mut self,
         events: &'a [RecordedEvent],
         after: u64,
@@ -126,12 +126,12 @@ impl Timeline {
     }
 
     /// The entry for the next event of the stream; none when it is not this claim's business.
-    fn entry<'a>(&mut self, recorded: &'a RecordedEvent) -> Option<Entry<'a>> {
+    fn entry<'a>(&mut self, recorded: &'a RecordedEvent) -> Option<NeutralEntry<'a>> {
         let Event::Ownership(event) = &recorded.event else { return None };
         let message = if event.claim_id() == self.claim_id {
             own_message(event, self.claimant)
         } else {
-            self.challengers_message(event)?
+            self.contest_message(event)?
         };
         let (check, until) = match event {
             OwnershipEvent::CheckRecorded(e) => (Some(e), None),
@@ -143,14 +143,14 @@ impl Timeline {
         };
         let kind = recorded.event.routing_key();
         self.entries += 1;
-        Some(Entry { sequence: self.entries, at: event.at(), kind, message, check, until })
+        Some(NeutralEntry { sequence: self.entries, at: event.at(), kind, message, check, until })
     }
 
     /// How far the log had come at the last of these events that is this claim's business.
     pub fn position(mut self, events: &[RecordedEvent]) -> Option<Position> {
         let own = events.iter().filter(|recorded| match &recorded.event {
             Event::Ownership(event) => {
-                event.claim_id() == self.claim_id || self.challengers_message(event).is_some()
+                event.claim_id() == self.claim_id || self.contest_message(event).is_some()
             }
             Event::App(_) => false,
         });
@@ -158,7 +158,7 @@ impl Timeline {
     }
 
     /// What the holder is told of an event of another's claim.
-    fn challengers_message(&mut self, event: &OwnershipEvent) -> Option<String> {
+    fn contest_message(&mut self, event: &OwnershipEvent) -> Option<String> {
         let who = self.claimant;
         let text = match event {
             OwnershipEvent::ContestOpened(e) if e.holder_claim_id == self.claim_id => {

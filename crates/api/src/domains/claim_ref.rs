@@ -5,16 +5,16 @@ use deed_claims::name::{DomainName, Excerpt, NameError};
 use deed_claims::{Claim, Event, Holder, Ownership, OwnershipEvent, Scope, StreamId};
 use deed_store::{Loaded, Position};
 
-use super::view::Seen;
+use super::error::DomainsError;
+use super::view::ClaimView;
+use crate::bodies::Claimant;
+use crate::bodies::timeline::Timeline;
 use crate::call::{Call, Writes};
-use crate::error_a::ErrorA;
-use crate::fault::Fault;
 use crate::names::apex_of;
-use crate::shown::Claimant;
-use crate::shown::timeline::Timeline;
+use crate::request_error::RequestError;
 
 /// The name in a path, its registrable domain, and the workspace that asks about it.
-pub struct Asked {
+pub struct ClaimRef {
     /// The name as asked for.
     pub name: DomainName,
     /// Its registrable domain.
@@ -29,21 +29,21 @@ pub struct Asked {
     default_region: Arc<str>,
 }
 
-impl Asked {
+impl ClaimRef {
     /// What the path of a call asks about.
-    pub fn by(call: &Call) -> Result<Self, ErrorA> {
-        Self::about(call, call.param("domain"))
+    pub fn from_path(call: &Call) -> Result<Self, DomainsError> {
+        Self::parse(call, call.param("domain"))
     }
 
     /// What a text asks about. What is claimed already stays reachable, whatever may be claimed today.
-    pub fn about(call: &Call, text: &str) -> Result<Self, ErrorA> {
+    pub fn parse(call: &Call, text: &str) -> Result<Self, DomainsError> {
         let name = call.state.name(text)?;
         let root = apex_of(&name);
-        Ok(Self::of(call, name, root))
+        Ok(Self::new(call, name, root))
     }
 
     /// What a name and its registrable domain ask about.
-    pub fn of(call: &Call, name: DomainName, root: DomainName) -> Self {
+    pub fn new(call: &Call, name: DomainName, root: DomainName) -> Self {
         let holder = Holder::Workspace { workspace_id: call.caller.workspace.clone() };
         Self {
             too_long: call.state.too_long(&name),
@@ -56,8 +56,8 @@ impl Asked {
     }
 
     /// The workspace's newest claim.
-    pub fn claim<'a>(&self, ownership: &'a Ownership) -> Result<&'a Claim, ErrorA> {
-        ownership.claim_of(&self.holder).ok_or_else(|| self.no_claim())
+    pub fn claim<'a>(&self, ownership: &'a Ownership) -> Result<&'a Claim, DomainsError> {
+        ownership.claim_of(&self.holder).ok_or_else(|| self.claim_not_found())
     }
 
     /// How far the log had come at the last event that is the claim's business.
@@ -66,26 +66,26 @@ impl Asked {
     }
 
     /// The workspace's newest claim with everything it may see of it.
-    pub fn seen<'a>(&'a self, ownership: &'a Ownership) -> Result<Seen<'a>, ErrorA> {
+    pub fn view<'a>(&'a self, ownership: &'a Ownership) -> Result<ClaimView<'a>, DomainsError> {
         let claim = self.claim(ownership)?;
         let default_region = &self.default_region;
-        Ok(Seen { root: &self.root, claim, ownership: Some(ownership), default_region, again_at: None })
+        Ok(ClaimView { root: &self.root, claim, ownership: Some(ownership), default_region, again_at: None })
     }
 
     /// The same in error words: there is no claim of this workspace.
-    pub fn no_claim(&self) -> ErrorA {
-        self.nothing(ErrorA::NoSuchClaim)
+    pub fn claim_not_found(&self) -> DomainsError {
+        self.not_found(DomainsError::NoSuchClaim)
     }
 
     /// There is no domain of this workspace.
-    pub fn no_domain(&self) -> ErrorA {
-        self.nothing(ErrorA::NoSuchDomain)
+    pub fn domain_not_found(&self) -> DomainsError {
+        self.not_found(DomainsError::NoSuchDomain)
     }
 
-    fn nothing(&self, not_found: fn(Excerpt) -> ErrorA) -> ErrorA {
+    fn not_found(&self, error: fn(Excerpt) -> DomainsError) -> DomainsError {
         match &self.too_long {
-            Some(why) => ErrorA::Name(why.clone()),
-            None => not_found(Excerpt::of(self.name.as_str())),
+            Some(why) => DomainsError::Name(why.clone()),
+            None => error(Excerpt::of(self.name.as_str())),
         }
     }
 
@@ -96,11 +96,11 @@ impl Asked {
 }
 
 /// The first of the streams a decision was given.
-pub fn first(loaded: &[Loaded]) -> Result<&Loaded, Fault> {
-    loaded.first().ok_or_else(|| Fault::internal("loading a stream", "nothing was loaded"))
+pub fn only_stream(loaded: &[Loaded]) -> Result<&Loaded, RequestError> {
+    loaded.first().ok_or_else(|| RequestError::internal("loading a stream", "nothing was loaded"))
 }
 
 /// The state after events.
-pub fn after(ownership: Ownership, events: &[OwnershipEvent]) -> Ownership {
+pub fn apply(ownership: Ownership, events: &[OwnershipEvent]) -> Ownership {
     events.iter().fold(ownership, Ownership::evolve)
 }

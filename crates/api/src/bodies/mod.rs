@@ -4,29 +4,29 @@ pub mod contest;
 pub mod diagnosis;
 pub mod evidence;
 pub mod record;
+pub mod schemas;
 pub mod timeline;
-pub mod words;
 
 use std::fmt;
 
 /// Declares bodies in the modules `camel` and `snake`, under the names that their schemas have in A and in B. Bodies of
 /// other modules that they consist of are named before: `[with evidence::EvidenceBody]`.
-macro_rules! in_both_styles {
+macro_rules! in_both_contracts {
     ($([with $($part:ident::$body:ident),*])? $(
         $(#[$about:meta])*
-        $name:ident as $a:ident in A and $b:ident in B {
+        $name:ident as $workspace:ident in Workspace and $apps:ident in Apps {
             $( $(#[$note:meta])* $field:ident: $kind:ty, )*
         }
     )*) => {
         /// As contract A writes it.
         pub mod camel {
             use super::*;
-            $($( use crate::shown::$part::camel::$body; )*)?
+            $($( use crate::bodies::$part::camel::$body; )*)?
             $(
                 $(#[$about])*
                 #[derive(Debug, serde::Serialize, utoipa::ToSchema)]
                 #[serde(rename_all = "camelCase")]
-                #[schema(as = $a)]
+                #[schema(as = $workspace)]
                 pub struct $name { $( $(#[$note])* pub $field: $kind, )* }
             )*
         }
@@ -34,18 +34,18 @@ macro_rules! in_both_styles {
         /// As contract B writes it.
         pub mod snake {
             use super::*;
-            $($( use crate::shown::$part::snake::$body; )*)?
+            $($( use crate::bodies::$part::snake::$body; )*)?
             $(
                 $(#[$about])*
                 #[derive(Debug, serde::Serialize, utoipa::ToSchema)]
                 #[serde(rename_all = "snake_case")]
-                #[schema(as = $b)]
+                #[schema(as = $apps)]
                 pub struct $name { $( $(#[$note])* pub $field: $kind, )* }
             )*
         }
     };
 }
-use in_both_styles;
+use in_both_contracts;
 
 /// Who claims, in the words of a contract.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

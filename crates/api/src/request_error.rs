@@ -8,15 +8,15 @@ use deed_claims::name::Excerpt;
 use deed_store::{KeyScope, Position, Unavailable};
 
 use crate::body::BodyError;
-use crate::reply::Reply;
 use crate::request_id::RequestId;
+use crate::response::JsonResponse;
 
 /// Seconds after which a client may try again when the trouble is ours.
-const SOON: u64 = 1;
+const RETRY_SECS: u64 = 1;
 
 /// What is wrong with a request, or with us, before the rules of an operation are asked.
 #[derive(Debug, thiserror::Error)]
-pub enum Fault {
+pub enum RequestError {
     #[error("an API key is needed: send it as `Authorization: Bearer KEY` or `X-API-Key: KEY`")]
     KeyMissing,
     #[error("the API key is not known or has been revoked")]
@@ -40,15 +40,15 @@ pub enum Fault {
     #[error("the API key's rate limit is reached: try again in {retry_after} s")]
     RateLimited { retry_after: u64 },
     #[error("the body is larger than {limit} bytes")]
-    TooLarge { limit: usize },
+    BodyTooLarge { limit: usize },
     #[error("{0}")]
     Body(#[from] BodyError),
     #[error("the request is not valid HTTP/1.1: {0}")]
-    Malformed(Flaw),
+    Malformed(MalformedPart),
     #[error("the request has too many headers or too large ones: at most 96 headers and 128 KiB are read")]
-    HeadTooLarge,
+    HeadersTooLarge,
     #[error("the request did not arrive in time: what was begun has to be there within {} s", within.as_secs())]
-    Slow { within: Duration },
+    RequestTimeout { within: Duration },
     #[error("the query parameter `{name}` is not valid: it {rule}")]
     Query { name: &'static str, rule: &'static str },
     #[error("there is nothing at {0}")]
@@ -78,7 +78,7 @@ pub enum Fault {
 
 /// What is wrong with bytes that are no request, as far as it is known.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Flaw {
+pub enum MalformedPart {
     /// The target of the request line.
     Target,
     /// The version of the request line.
@@ -89,7 +89,7 @@ pub enum Flaw {
     Head,
 }
 
-impl fmt::Display for Flaw {
+impl fmt::Display for MalformedPart {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Target => "percent-encode everything in the path and the query that is not plain ASCII",
@@ -107,13 +107,13 @@ impl fmt::Display for Flaw {
     }
 }
 
-impl From<Unavailable> for Fault {
+impl From<Unavailable> for RequestError {
     fn from(cause: Unavailable) -> Self {
         Self::Unavailable(cause)
     }
 }
 
-impl Fault {
+impl RequestError {
     /// Trouble of our own, with its cause.
     pub fn internal(what: &'static str, source: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Self {
         Self::Internal { what, source: source.into() }
@@ -134,9 +134,9 @@ impl Fault {
             | Self::Query { .. }
             | Self::BeyondTheLog(_) => StatusCode::BAD_REQUEST,
             Self::RateLimited { .. } => StatusCode::TOO_MANY_REQUESTS,
-            Self::TooLarge { .. } => StatusCode::PAYLOAD_TOO_LARGE,
-            Self::HeadTooLarge => StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
-            Self::Slow { .. } => StatusCode::REQUEST_TIMEOUT,
+            Self::BodyTooLarge { .. } => StatusCode::PAYLOAD_TOO_LARGE,
+            Self::HeadersTooLarge => StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
+            Self::RequestTimeout { .. } => StatusCode::REQUEST_TIMEOUT,
             Self::UnknownRoute(_) => StatusCode::NOT_FOUND,
             Self::MethodNotAllowed { .. } => StatusCode::METHOD_NOT_ALLOWED,
             Self::IdempotencyConflict | Self::IdempotencyInProgress => StatusCode::CONFLICT,
@@ -154,11 +154,11 @@ impl Fault {
             Self::WorkspaceInvalid(_) | Self::WorkspaceRepeated => "WORKSPACE_INVALID",
             Self::IdempotencyKeyInvalid | Self::IdempotencyKeyRepeated => "IDEMPOTENCY_KEY_INVALID",
             Self::RateLimited { .. } => "RATE_LIMITED",
-            Self::TooLarge { .. } => "BODY_TOO_LARGE",
+            Self::BodyTooLarge { .. } => "BODY_TOO_LARGE",
             Self::Body(_) => "INVALID_BODY",
             Self::Malformed(_) => "MALFORMED_REQUEST",
-            Self::HeadTooLarge => "HEADERS_TOO_LARGE",
-            Self::Slow { .. } => "REQUEST_TIMEOUT",
+            Self::HeadersTooLarge => "HEADERS_TOO_LARGE",
+            Self::RequestTimeout { .. } => "REQUEST_TIMEOUT",
             Self::Query { .. } | Self::BeyondTheLog(_) => "INVALID_QUERY",
             Self::UnknownRoute(_) => "UNKNOWN_ROUTE",
             Self::MethodNotAllowed { .. } => "METHOD_NOT_ALLOWED",
@@ -185,7 +185,7 @@ impl Fault {
             }
             Self::RateLimited { retry_after } => vec![(header::RETRY_AFTER, HeaderValue::from(*retry_after))],
             Self::IdempotencyInProgress | Self::Unavailable(_) | Self::Contended | Self::NotCaughtUp(_) => {
-                vec![(header::RETRY_AFTER, HeaderValue::from(SOON))]
+                vec![(header::RETRY_AFTER, HeaderValue::from(RETRY_SECS))]
             }
             Self::MethodNotAllowed { allow, .. } => {
                 HeaderValue::from_str(allow).map(|allow| vec![(header::ALLOW, allow)]).unwrap_or_default()
@@ -196,7 +196,7 @@ impl Fault {
 }
 
 /// An error of a contract: how it becomes an answer is decided in one place per contract.
-pub trait Problem: std::error::Error + From<Fault> + Send + Sync + 'static {
+pub trait ContractError: std::error::Error + From<RequestError> + Send + Sync + 'static {
     /// The answer. A failure of our own shows nothing but `request`.
-    fn reply(&self, request: &RequestId) -> Reply;
+    fn response(&self, request: &RequestId) -> JsonResponse;
 }

@@ -5,8 +5,8 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use super::record::RecordToRemove;
-use super::words::AnswerWord;
-use super::{Claimant, in_both_styles};
+use super::schemas::AnswerSchema;
+use super::{Claimant, in_both_contracts};
 
 /// On which side of a contest the reader is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, ToSchema)]
@@ -71,9 +71,9 @@ pub struct WayToEnd {
     message: String,
 }
 
-in_both_styles! {
+in_both_contracts! {
     /// A contest: the name has a holder, and another has proven it too.
-    ContestBody as Contest in A and AppContest in B {
+    ContestBody as Contest in Workspace and AppContest in Apps {
         role: ContestRole,
         reason: ContestReason,
         opened_at: DateTime<Utc>,
@@ -83,7 +83,7 @@ in_both_styles! {
         ends_at: Option<DateTime<Utc>>,
         /// What the present holder has said.
         #[serde(skip_serializing_if = "Option::is_none")]
-        #[schema(value_type = Option<AnswerWord>, nullable = false)]
+        #[schema(value_type = Option<AnswerSchema>, nullable = false)]
         answer: Option<ContestAnswer>,
         /// What happens at the end.
         at_end: ContestEnd,
@@ -97,7 +97,7 @@ in_both_styles! {
 }
 
 /// The requests by which a claimant gives up, such as `DELETE /v1/domains/acme.com`.
-pub struct GivingUp {
+pub struct GiveUpRequests {
     /// Of a challenger.
     pub withdraw: String,
     /// Of a holder.
@@ -113,7 +113,7 @@ pub struct ContestView<'a> {
     /// The other side's claim, where it is known.
     other: Option<&'a Claim>,
     claimant: Claimant,
-    giving_up: GivingUp,
+    give_up: GiveUpRequests,
 }
 
 impl<'a> ContestView<'a> {
@@ -122,17 +122,17 @@ impl<'a> ContestView<'a> {
         claim: &'a Claim,
         ownership: Option<&'a Ownership>,
         claimant: Claimant,
-        giving_up: impl FnOnce() -> GivingUp,
+        give_up: impl FnOnce() -> GiveUpRequests,
     ) -> Option<Self> {
         if let ClaimState::Contesting(contest) = &claim.state {
             let holder = ownership.and_then(Ownership::holder_claim);
             let role = ContestRole::Challenger;
-            return Some(Self { role, contest, holder, other: holder, claimant, giving_up: giving_up() });
+            return Some(Self { role, contest, holder, other: holder, claimant, give_up: give_up() });
         }
         let ownership = ownership.filter(|ownership| ownership.holding == Some(claim.id))?;
         let (other, contest) = ownership.contests().into_iter().next()?;
         let (role, holder, other) = (ContestRole::Holder, Some(claim), Some(other));
-        Some(Self { role, contest, holder, other, claimant, giving_up: giving_up() })
+        Some(Self { role, contest, holder, other, claimant, give_up: give_up() })
     }
 
     fn reason(&self) -> ContestReason {
@@ -192,14 +192,14 @@ impl<'a> ContestView<'a> {
     }
 
     /// The other side's claim, where the removal of its record decides the contest.
-    fn decisive(&self) -> Option<&'a Claim> {
+    fn deciding_claim(&self) -> Option<&'a Claim> {
         // Who decides instead of the DNS does not let a challenger win by it; without its own record it loses anyway.
         self.other.filter(|_| self.role == ContestRole::Holder || !self.is_reviewed())
     }
 
     fn ways_to_end(&self) -> Vec<WayToEnd> {
-        let (who, GivingUp { withdraw, release }) = (self.claimant, &self.giving_up);
-        let removal = self.decisive().map(|other| {
+        let (who, GiveUpRequests { withdraw, release }) = (self.claimant, &self.give_up);
+        let removal = self.deciding_claim().map(|other| {
             let challenge = &other.challenge;
             let what = match (self.role, self.reason()) {
                 (ContestRole::Holder, _) => "the challenge is refused at the next check".to_owned(),
@@ -213,7 +213,7 @@ impl<'a> ContestView<'a> {
                 format!("Remove the TXT record {name} with the value {value} from the DNS: {what}.");
             WayToEnd { action: ContestAction::RemoveRecord, message }
         });
-        let giving_up = match self.role {
+        let give_up = match self.role {
             ContestRole::Challenger => WayToEnd {
                 action: ContestAction::Withdraw,
                 message: format!("Withdraw the claim with {withdraw}: the holder keeps the name."),
@@ -223,13 +223,13 @@ impl<'a> ContestView<'a> {
                 message: format!("Give the name up with {release}: it moves to the challenger."),
             },
         };
-        removal.into_iter().chain([giving_up]).collect()
+        removal.into_iter().chain([give_up]).collect()
     }
 }
 
-macro_rules! made_of_views {
-    ($($style:ident)*) => {$(
-        impl From<ContestView<'_>> for $style::ContestBody {
+macro_rules! impl_from_view {
+    ($($case:ident)*) => {$(
+        impl From<ContestView<'_>> for $case::ContestBody {
             fn from(view: ContestView<'_>) -> Self {
                 Self {
                     role: view.role,
@@ -238,14 +238,14 @@ macro_rules! made_of_views {
                     ends_at: view.contest.ends_at,
                     answer: view.contest.answer,
                     at_end: view.at_end(),
-                    remove_record: view.decisive().map(RecordToRemove::of),
+                    remove_record: view.deciding_claim().map(RecordToRemove::of),
                     ways_to_end: view.ways_to_end(),
                 }
             }
         }
     )*};
 }
-made_of_views! { camel snake }
+impl_from_view! { camel snake }
 
 #[cfg(test)]
 mod tests {
@@ -293,11 +293,12 @@ mod tests {
     }
 
     /// What both sides read.
-    fn told(ownership: &Ownership, claimant: Claimant) -> String {
+    fn both_sides(ownership: &Ownership, claimant: Claimant) -> String {
         let mut text = String::new();
         for claim in ownership.claims.values() {
-            let giving_up = || GivingUp { withdraw: "DELETE claim".into(), release: "DELETE domain".into() };
-            let view = ContestView::of(claim, Some(ownership), claimant, giving_up).unwrap();
+            let give_up =
+                || GiveUpRequests { withdraw: "DELETE claim".into(), release: "DELETE domain".into() };
+            let view = ContestView::of(claim, Some(ownership), claimant, give_up).unwrap();
             let body = camel::ContestBody::from(view);
             writeln!(text, "{:?}: {:?}. {}", body.role, body.at_end.outcome, body.at_end.message).unwrap();
             assert_eq!(body.remove_record.is_some(), body.ways_to_end.len() == 2);
@@ -308,12 +309,12 @@ mod tests {
         text
     }
 
-    type Change = fn(&mut Ownership);
+    type Edit = fn(&mut Ownership);
 
     #[actix_web::test]
-    async fn both_sides_read_what_becomes_of_it_and_what_they_can_do() {
+    async fn describes_contest_to_both_sides() {
         let (harness, before) = contested().await;
-        let changes: [(&str, Change); 7] = [
+        let changes: [(&str, Edit); 7] = [
             ("The holder's record stands", |_| {}),
             ("A grace for every holder", |o| contest(o).cause = ContestCause::Grace),
             ("An operator decides", |o| {
@@ -338,18 +339,18 @@ mod tests {
         for (what, change) in changes {
             let mut ownership = before.clone();
             change(&mut ownership);
-            writeln!(text, "{what}\n{}", told(&ownership, Claimant::Workspace)).unwrap();
+            writeln!(text, "{what}\n{}", both_sides(&ownership, Claimant::Workspace)).unwrap();
         }
-        insta::assert_snapshot!("told_to_both_sides", text);
+        insta::assert_snapshot!("both_sides", text);
         assert!(!text.contains("ws_"), "{text}");
-        assert!(!told(&before, Claimant::App).contains("workspace"));
+        assert!(!both_sides(&before, Claimant::App).contains("workspace"));
         drop(harness);
     }
 
     #[actix_web::test]
-    async fn the_holder_keeps_the_name_by_the_challengers_record() {
+    async fn holder_wins_when_challenger_record_is_gone() {
         let (harness, before) = contested().await;
-        let named = told(&before, Claimant::Workspace);
+        let named = both_sides(&before, Claimant::Workspace);
         assert!(
             named.contains("CHALLENGERS from the DNS: the challenge is refused at the next check"),
             "{named}"
@@ -364,9 +365,9 @@ mod tests {
     }
 
     #[actix_web::test]
-    async fn the_challenger_gets_the_name_by_the_holders_record() {
+    async fn challenger_wins_when_holder_record_is_gone() {
         let (harness, before) = contested().await;
-        let named = told(&before, Claimant::Workspace);
+        let named = both_sides(&before, Claimant::Workspace);
         assert!(
             named.contains("HOLDERS from the DNS: the name moves to this workspace at the next check"),
             "{named}"
@@ -379,7 +380,7 @@ mod tests {
     }
 
     #[actix_web::test]
-    async fn giving_up_does_what_is_said_of_it() {
+    async fn give_up_request_has_its_described_effect() {
         for (path, workspace, moves) in [
             ("/v1/domains/claims/acme.com", "ws_challenger", false),
             ("/v1/domains/acme.com", "ws_holder", true),

@@ -17,7 +17,7 @@ use tokio::sync::watch;
 
 use crate::apps::testing::{HOST, Tenant, app, idempotent};
 use crate::routes::operations;
-use crate::testing::{Answer, Harness, Setup, absent, with_key};
+use crate::testing::{Harness, Setup, TestResponse, absent, with_key};
 
 const ACME: &str = "apex:acme.com";
 const CLAIMS: &str = "/v1/domains/claims";
@@ -26,18 +26,18 @@ const CLAIM: &str = "/v1/domains/claims/acme.com";
 const NO_APP: &str = "/v1/apps/app_aaaaaaaaaaaaaaaa";
 
 /// A request that can be sent more than once.
-struct Asking {
+struct TestCall {
     method: Method,
     path: String,
     body: Option<Value>,
 }
 
-impl Asking {
+impl TestCall {
     fn post(path: impl Into<String>, body: Value) -> Self {
         Self { method: Method::POST, path: path.into(), body: Some(body) }
     }
 
-    fn tell(path: impl Into<String>) -> Self {
+    fn post_empty(path: impl Into<String>) -> Self {
         Self { method: Method::POST, path: path.into(), body: None }
     }
 
@@ -45,7 +45,7 @@ impl Asking {
         Self { method: Method::DELETE, path: path.into(), body: None }
     }
 
-    async fn send(&self, harness: &Harness, key: &str) -> Answer {
+    async fn send(&self, harness: &Harness, key: &str) -> TestResponse {
         let request = TestRequest::with_uri(&self.path).method(self.method.clone());
         let request = request.insert_header(("prefer", "wait=0"));
         let request = match &self.body {
@@ -57,12 +57,12 @@ impl Asking {
 }
 
 /// A workspace with an app, and what it takes to get every answer.
-struct World {
+struct ReplayFixture {
     harness: Harness,
     tenant: Tenant,
 }
 
-impl World {
+impl ReplayFixture {
     async fn new(operation: &str, status: u16) -> Self {
         let mut setup = Setup::default();
         setup.policy.activation = Activation::External;
@@ -101,25 +101,25 @@ impl World {
     }
 
     /// What is asked so that the operation answers with this status.
-    async fn asking(&self, operation: &str, status: u16) -> Asking {
+    async fn call(&self, operation: &str, status: u16) -> TestCall {
         let acme = || json!({ "domain": "acme.com" });
         match (operation, status) {
-            ("AddDomain", 200) => Asking::post("/v1/domains", acme()),
-            ("AddDomain", 400) => Asking::post("/v1/domains", json!({ "domain": "co.uk" })),
+            ("AddDomain", 200) => TestCall::post("/v1/domains", acme()),
+            ("AddDomain", 400) => TestCall::post("/v1/domains", json!({ "domain": "co.uk" })),
             ("AddDomain", 409) => {
                 let other = self.harness.workspace_key("ws_b", &KeyScope::ALL).await;
                 self.held_by("ws_b", &other).await;
-                Asking::post("/v1/domains", acme())
+                TestCall::post("/v1/domains", acme())
             }
             ("InitiateDomainClaim", 409) => {
                 self.at_the_cap().await;
-                Asking::post(CLAIMS, acme())
+                TestCall::post(CLAIMS, acme())
             }
-            ("InitiateDomainClaim", 400) => Asking::post(CLAIMS, json!({ "domain": 7 })),
-            ("InitiateDomainClaim", _) => Asking::post(CLAIMS, acme()),
-            ("VerifyDomainClaims", 400) => Asking::post("/v1/domains/claims/verify", json!({})),
+            ("InitiateDomainClaim", 400) => TestCall::post(CLAIMS, json!({ "domain": 7 })),
+            ("InitiateDomainClaim", _) => TestCall::post(CLAIMS, acme()),
+            ("VerifyDomainClaims", 400) => TestCall::post("/v1/domains/claims/verify", json!({})),
             ("VerifyDomainClaims", _) => {
-                Asking::post("/v1/domains/claims/verify", json!({ "domains": ["acme.com"] }))
+                TestCall::post("/v1/domains/claims/verify", json!({ "domains": ["acme.com"] }))
             }
             ("VerifyDomain" | "VerifyDomainClaim" | "DeleteDomain" | "CancelDomainClaim", _) => {
                 self.asking_about_a_claim(operation, status).await
@@ -128,7 +128,7 @@ impl World {
         }
     }
 
-    async fn asking_about_a_claim(&self, operation: &str, status: u16) -> Asking {
+    async fn asking_about_a_claim(&self, operation: &str, status: u16) -> TestCall {
         match (operation, status) {
             (_, 404) => {}
             ("VerifyDomain" | "VerifyDomainClaim" | "DeleteDomain", 200) | ("CancelDomainClaim", 409) => {
@@ -140,14 +140,14 @@ impl World {
         let name =
             |path: &str| if status == 400 { path.replace("acme.com", "acme") } else { path.to_owned() };
         match operation {
-            "VerifyDomain" => Asking::tell(name("/v1/domains/acme.com/verify")),
-            "VerifyDomainClaim" => Asking::tell(name("/v1/domains/claims/acme.com/verify")),
-            "DeleteDomain" => Asking::delete(name(DOMAIN)),
-            _ => Asking::delete(name(CLAIM)),
+            "VerifyDomain" => TestCall::post_empty(name("/v1/domains/acme.com/verify")),
+            "VerifyDomainClaim" => TestCall::post_empty(name("/v1/domains/claims/acme.com/verify")),
+            "DeleteDomain" => TestCall::delete(name(DOMAIN)),
+            _ => TestCall::delete(name(CLAIM)),
         }
     }
 
-    async fn asking_about_an_app(&self, operation: &str, status: u16) -> Asking {
+    async fn asking_about_an_app(&self, operation: &str, status: u16) -> TestCall {
         let (harness, tenant) = (&self.harness, &self.tenant);
         let path = if status == 404 { NO_APP } else { &tenant.app };
         let domain = |verb: &str| {
@@ -157,35 +157,35 @@ impl World {
         match (operation, status) {
             ("CreateApp", 409) => {
                 app(harness, &tenant.key, json!({ "name": "One", "slug": "one" })).await;
-                Asking::post("/v1/apps", json!({ "name": "Two", "slug": "one" }))
+                TestCall::post("/v1/apps", json!({ "name": "Two", "slug": "one" }))
             }
-            ("CreateApp", 422) => Asking::post("/v1/apps", json!({ "name": "" })),
-            ("CreateApp", _) => Asking::post("/v1/apps", json!({ "name": "One" })),
-            ("DeleteApp", _) => Asking::delete(path),
+            ("CreateApp", 422) => TestCall::post("/v1/apps", json!({ "name": "" })),
+            ("CreateApp", _) => TestCall::post("/v1/apps", json!({ "name": "One" })),
+            ("DeleteApp", _) => TestCall::delete(path),
             ("AddCustomDomain", _) => {
                 if status == 400 {
                     self.at_the_cap().await;
                 }
                 let name = if status == 422 { "co.uk" } else { HOST };
-                Asking::post(format!("{path}/domains"), json!({ "domain": name }))
+                TestCall::post(format!("{path}/domains"), json!({ "domain": name }))
             }
             ("VerifyCustomDomain", _) => {
                 tenant.add(harness, HOST).await;
                 if status == 400 {
                     harness.clock.advance(chrono::Duration::hours(73));
                 }
-                Asking::tell(domain("/verify"))
+                TestCall::post_empty(domain("/verify"))
             }
             ("ActivateCustomDomain", _) => {
                 tenant.add(harness, HOST).await;
                 if status == 200 {
                     tenant.prove(harness, HOST).await;
                 }
-                Asking::tell(domain("/activate"))
+                TestCall::post_empty(domain("/activate"))
             }
             ("RemoveCustomDomain", _) => {
                 tenant.add(harness, HOST).await;
-                Asking::delete(domain(""))
+                TestCall::delete(domain(""))
             }
             other => panic!("{other:?} has no scenario: say how to get this answer"),
         }
@@ -198,10 +198,10 @@ fn declared() -> BTreeMap<String, BTreeSet<u16>> {
     changing
         .map(|operation| {
             let own = operation.docs.responses.responses.keys().filter_map(|status| status.parse().ok());
-            let bad = match operation.style {
-                crate::operation::Style::A => Some(400),
+            let bad = match operation.contract {
+                crate::operation::Contract::Workspace => Some(400),
                 // Of the app alone there is nothing to say wrong.
-                crate::operation::Style::B => Some(422).filter(|_| operation.id != "DeleteApp"),
+                crate::operation::Contract::Apps => Some(422).filter(|_| operation.id != "DeleteApp"),
             };
             (operation.id.clone(), own.chain(bad).collect())
         })
@@ -209,17 +209,17 @@ fn declared() -> BTreeMap<String, BTreeSet<u16>> {
 }
 
 #[actix_web::test]
-async fn only_answers_to_effects_are_given_again() {
+async fn replays_only_responses_to_effects() {
     let mut table = String::new();
     for (operation, statuses) in declared() {
         for status in statuses {
-            let world = World::new(&operation, status).await;
-            let asking = world.asking(&operation, status).await;
-            let (harness, key) = (&world.harness, &world.tenant.key);
-            let first = asking.send(harness, key).await;
+            let fixture = ReplayFixture::new(&operation, status).await;
+            let call = fixture.call(&operation, status).await;
+            let (harness, key) = (&fixture.harness, &fixture.tenant.key);
+            let first = call.send(harness, key).await;
             assert_eq!(first.status.as_u16(), status, "{operation}: {}", first.text);
             let after = harness.last_position().await;
-            let again = asking.send(harness, key).await;
+            let again = call.send(harness, key).await;
             assert_eq!(harness.last_position().await, after, "{operation} {status} has a second effect");
             let replayed = again.header("idempotency-replayed") == Some("true");
             if replayed {
@@ -228,7 +228,7 @@ async fn only_answers_to_effects_are_given_again() {
             let said = if replayed { "given again" } else { "answered anew" };
             writeln!(table, "{operation} {status}: {said}").unwrap();
             // Kept or not, the key belongs to this request.
-            let other = Asking::post("/v1/apps", json!({ "name": "Another" })).send(harness, key).await;
+            let other = TestCall::post("/v1/apps", json!({ "name": "Another" })).send(harness, key).await;
             let code = other.body["error"]["code"].as_str();
             assert_eq!(
                 (other.status.as_u16(), code),
@@ -237,24 +237,24 @@ async fn only_answers_to_effects_are_given_again() {
             );
         }
     }
-    assert_snapshot!("kept_answers", table);
+    assert_snapshot!("replayed_responses", table);
 }
 
 #[actix_web::test]
-async fn a_verification_is_answered_as_things_stand() {
+async fn verification_responses_are_never_replayed() {
     let harness = Harness::start().await;
     let tenant = Tenant::new(&harness, "ws_a").await;
     harness.post(CLAIMS, &tenant.key, json!({ "domain": "acme.com" })).await;
     tenant.add(&harness, HOST).await;
-    let bulk = || Asking::post("/v1/domains/claims/verify", json!({ "domains": ["acme.com"] }));
-    let host = || Asking::tell(format!("{}/verify", tenant.domain(HOST)));
+    let bulk = || TestCall::post("/v1/domains/claims/verify", json!({ "domains": ["acme.com"] }));
+    let host = || TestCall::post_empty(format!("{}/verify", tenant.domain(HOST)));
     let workspace = harness.workspace_key("ws_a", &KeyScope::ALL).await;
-    let claim = Asking::tell("/v1/domains/claims/acme.com/verify");
+    let claim = TestCall::post_empty("/v1/domains/claims/acme.com/verify");
     assert_eq!(claim.send(&harness, &workspace).await.status, 202);
     harness.record_check(ACME, "ws_a", absent()).await;
     let waiting = claim.send(&harness, &workspace).await;
     assert_eq!((waiting.status.as_u16(), &waiting.body["data"]["attempts"]), (202, &json!(1)));
-    let status = |answer: &Answer| answer.body["data"]["results"][0]["status"].clone();
+    let status = |answer: &TestResponse| answer.body["data"]["results"][0]["status"].clone();
     let (bulk_key, host_key) = (
         harness.workspace_key("ws_a", &KeyScope::ALL).await,
         harness.workspace_key("ws_a", &KeyScope::ALL).await,
@@ -276,14 +276,14 @@ async fn a_verification_is_answered_as_things_stand() {
 }
 
 #[actix_web::test]
-async fn a_refusal_that_has_passed_is_not_given_again() {
+async fn refusals_are_not_replayed() {
     let harness = Harness::start().await;
     let (a, b) = (
         harness.workspace_key("ws_a", &KeyScope::ALL).await,
         harness.workspace_key("ws_b", &KeyScope::ALL).await,
     );
-    let add = Asking::post("/v1/domains", json!({ "domain": "acme.com" }));
-    let remove = Asking::delete("/v1/domains/acme.org");
+    let add = TestCall::post("/v1/domains", json!({ "domain": "acme.com" }));
+    let remove = TestCall::delete("/v1/domains/acme.org");
     harness.post(CLAIMS, &b, json!({ "domain": "acme.com" })).await;
     harness.verify("/v1/domains/acme.com/verify", &b).await;
     harness.record_check(ACME, "ws_b", Outcome::Proven).await;
@@ -299,7 +299,7 @@ async fn a_refusal_that_has_passed_is_not_given_again() {
 }
 
 #[actix_web::test]
-async fn a_body_may_be_written_in_another_way() {
+async fn equivalent_json_bodies_share_a_response() {
     let harness = Harness::start().await;
     let key = harness.workspace_key("ws_a", &KeyScope::ALL).await;
     let send = async |body: &'static str| {
@@ -316,14 +316,14 @@ async fn a_body_may_be_written_in_another_way() {
 }
 
 /// A store that fails once, after or before it has written.
-struct Failing {
+struct FailingStore {
     store: Arc<dyn EventStore>,
     fails: AtomicBool,
     writes: bool,
 }
 
 #[async_trait]
-impl EventStore for Failing {
+impl EventStore for FailingStore {
     async fn append(&self, append: Append) -> Result<Appended, AppendError> {
         let fails = self.fails.swap(false, Ordering::Relaxed);
         if !fails || self.writes {
@@ -357,14 +357,14 @@ impl EventStore for Failing {
 }
 
 #[actix_web::test]
-async fn trouble_of_our_own_is_tried_again_with_one_effect() {
+async fn retry_after_store_failure_has_one_effect() {
     for writes in [false, true] {
         let mut harness = Harness::start().await;
         let key = harness.workspace_key("ws_a", &KeyScope::ALL).await;
         let state = Arc::get_mut(&mut harness.state).unwrap();
-        state.store = Arc::new(Failing { store: state.store.clone(), fails: true.into(), writes });
+        state.store = Arc::new(FailingStore { store: state.store.clone(), fails: true.into(), writes });
         // An app: without its key, a second request would make a second one.
-        let create = Asking::post("/v1/apps", json!({ "name": "One" }));
+        let create = TestCall::post("/v1/apps", json!({ "name": "One" }));
         assert_eq!(create.send(&harness, &key).await.status, 503);
         let again = create.send(&harness, &key).await;
         assert_eq!(again.status, 200, "{}", again.text);
@@ -375,22 +375,22 @@ async fn trouble_of_our_own_is_tried_again_with_one_effect() {
 }
 
 #[actix_web::test]
-async fn verifications_at_once_ask_for_one_check() {
+async fn concurrent_verifications_request_one_check() {
     let harness = Harness::start().await;
     let key = harness.workspace_key("ws_a", &KeyScope::ALL).await;
     harness.post(CLAIMS, &key, json!({ "domain": "acme.com" })).await;
-    let verify = Asking::tell("/v1/domains/claims/acme.com/verify");
+    let verify = TestCall::post_empty("/v1/domains/claims/acme.com/verify");
     let all = futures::future::join_all((0..8).map(|_| verify.send(&harness, &key))).await;
     assert!(all.iter().all(|answer| answer.status == 202), "{all:?}");
     assert_eq!(harness.load(ACME).await.events.len(), 2);
 }
 
 #[actix_web::test]
-async fn what_an_older_version_kept_too_long_is_answered_anew() {
+async fn ignores_stored_202_of_older_versions() {
     let harness = Harness::start().await;
     let key = harness.workspace_key("ws_a", &KeyScope::ALL).await;
     harness.post(CLAIMS, &key, json!({ "domain": "acme.com" })).await;
-    let verify = Asking::tell("/v1/domains/claims/acme.com/verify");
+    let verify = TestCall::post_empty("/v1/domains/claims/acme.com/verify");
     assert_eq!(verify.send(&harness, &key).await.status, 202);
     let hash = deed_store::KeyHash::of(&key);
     let key_id = deed_store::Keys::find(&harness.store, hash).await.unwrap().unwrap().id;
