@@ -1,4 +1,4 @@
-//! From rows and events to new rows: pure, and deaf to events that are folded already.
+//! Folds events into rows: a pure function of the present rows and the events, which skips events already folded.
 use std::collections::BTreeMap;
 
 use chrono::Duration;
@@ -6,9 +6,9 @@ use deed_claims::app::App;
 use deed_claims::{Event, Ownership, StreamId, StreamKind};
 use deed_store::{AppRow, Changes, ClaimRow, DueRow, OwnershipRow, Position, RecordedEvent, Version};
 
-use crate::tally::Tally;
+use crate::lifecycle_counter::LifecycleCounter;
 
-/// Events that do not go on where the rows end: folding them would make a state that never was.
+/// A gap between the folded events of a stream and the next event; folding over it would make a wrong state.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("stream {stream} goes on at version {found}, but {folded} events of it are folded")]
 pub struct FoldError {
@@ -20,9 +20,9 @@ pub struct FoldError {
     pub found: Version,
 }
 
-/// The events of one batch by stream, each stream's in order; slugs make no rows.
-pub(crate) struct Touched<'a> {
-    /// Where the batch begins: nothing is shown of what comes later.
+/// The events of one batch by stream, in order within each stream; events of slugs make no rows.
+pub(crate) struct EventsByStream<'a> {
+    /// The position before the batch.
     from: Position,
     ownerships: Streams<'a>,
     apps: Streams<'a>,
@@ -30,47 +30,47 @@ pub(crate) struct Touched<'a> {
 
 type Streams<'a> = BTreeMap<&'a StreamId, Vec<&'a RecordedEvent>>;
 
-impl<'a> Touched<'a> {
-    pub(crate) fn of(from: Position, events: &'a [RecordedEvent]) -> Self {
-        let mut touched = Self { from, ownerships: BTreeMap::new(), apps: BTreeMap::new() };
+impl<'a> EventsByStream<'a> {
+    pub(crate) fn group(from: Position, events: &'a [RecordedEvent]) -> Self {
+        let mut grouped = Self { from, ownerships: BTreeMap::new(), apps: BTreeMap::new() };
         for event in events {
             let streams = match event.stream.kind() {
-                StreamKind::Apex | StreamKind::Host => &mut touched.ownerships,
-                StreamKind::App => &mut touched.apps,
+                StreamKind::Apex | StreamKind::Host => &mut grouped.ownerships,
+                StreamKind::App => &mut grouped.apps,
                 StreamKind::Slug => continue,
             };
             streams.entry(&event.stream).or_default().push(event);
         }
-        touched
+        grouped
     }
 
-    /// The streams of contested names that may have a row.
-    pub(crate) fn known_ownerships(&self) -> Vec<StreamId> {
-        self.known(&self.ownerships)
+    /// The streams of names that may have a row.
+    pub(crate) fn existing_ownerships(&self) -> Vec<StreamId> {
+        self.existing(&self.ownerships)
     }
 
     /// The streams of apps that may have a row.
-    pub(crate) fn known_apps(&self) -> Vec<StreamId> {
-        self.known(&self.apps)
+    pub(crate) fn existing_apps(&self) -> Vec<StreamId> {
+        self.existing(&self.apps)
     }
 
-    /// A stream that begins in the batch has no row yet.
-    fn known(&self, streams: &Streams<'_>) -> Vec<StreamId> {
+    /// All streams but those that begin in the batch, which have no row yet.
+    fn existing(&self, streams: &Streams<'_>) -> Vec<StreamId> {
         let begins = |events: &[&RecordedEvent]| {
             events.first().is_some_and(|first| first.version == Version(1) && first.position > self.from)
         };
-        let known = streams.iter().filter(|(_, events)| !begins(events));
-        known.map(|(stream, _)| StreamId::clone(stream)).collect()
+        let existing = streams.iter().filter(|(_, events)| !begins(events));
+        existing.map(|(stream, _)| StreamId::clone(stream)).collect()
     }
 
-    /// What the events change, given the rows of the touched streams. `visibility` is how much later work falls due
-    /// that an event asks for by itself; what happens to claims is put into `tally`.
+    /// The changes that the events make to the given rows of their streams. Work whose event is published as a message
+    /// falls due `visibility` later; lifecycle events are put into `counter`.
     pub(crate) fn fold(
         self,
         ownerships: Vec<OwnershipRow>,
         apps: Vec<AppRow>,
         visibility: Duration,
-        mut tally: Option<&mut Tally>,
+        mut counter: Option<&mut LifecycleCounter>,
     ) -> Result<Changes, FoldError> {
         let mut changes = Changes::default();
         let mut rows: BTreeMap<StreamId, OwnershipRow> =
@@ -79,13 +79,15 @@ impl<'a> Touched<'a> {
             let row = rows.remove(stream);
             let folded = row.as_ref().map_or(Version(0), |row| row.version);
             if row.is_none() {
-                changes.fresh.insert(stream.clone());
+                changes.new_streams.insert(stream.clone());
             }
             let state = row.map(|row| row.state).unwrap_or_default();
-            let (version, state) =
-                advance(stream, folded, state, &events, |state, event| own(state, event, &mut tally))?;
+            let evolve =
+                |state, event: &RecordedEvent| evolve_ownership(state, event, counter.as_deref_mut());
+            let (version, state) = fold_stream(stream, folded, state, &events, evolve)?;
             if version > folded {
-                show(&mut changes, OwnershipRow { stream: stream.clone(), version, state }, visibility);
+                let row = OwnershipRow { stream: stream.clone(), version, state };
+                project_rows(&mut changes, row, visibility);
             }
         }
         let mut rows: BTreeMap<StreamId, AppRow> =
@@ -93,7 +95,7 @@ impl<'a> Touched<'a> {
         for (stream, events) in self.apps {
             let row = rows.remove(stream);
             let folded = row.as_ref().map_or(Version(0), |row| row.version);
-            let (version, app) = advance(stream, folded, row.map(|row| row.app), &events, app)?;
+            let (version, app) = fold_stream(stream, folded, row.map(|row| row.app), &events, evolve_app)?;
             if let Some(app) = app.filter(|_| version > folded) {
                 changes.apps.push(AppRow { stream: stream.clone(), version, app });
             }
@@ -102,23 +104,27 @@ impl<'a> Touched<'a> {
     }
 }
 
-fn own(state: Ownership, recorded: &RecordedEvent, tally: &mut Option<&mut Tally>) -> Ownership {
-    match (&recorded.event, tally) {
-        (Event::Ownership(event), Some(tally)) => tally.evolve(state, recorded.position, event),
+fn evolve_ownership(
+    state: Ownership,
+    recorded: &RecordedEvent,
+    counter: Option<&mut LifecycleCounter>,
+) -> Ownership {
+    match (&recorded.event, counter) {
+        (Event::Ownership(event), Some(counter)) => counter.evolve(state, recorded.position, event),
         (Event::Ownership(event), None) => state.evolve(event),
         (Event::App(_), _) => state,
     }
 }
 
-fn app(state: Option<App>, recorded: &RecordedEvent) -> Option<App> {
+fn evolve_app(state: Option<App>, recorded: &RecordedEvent) -> Option<App> {
     match &recorded.event {
         Event::App(event) => App::evolve(state, event),
         Event::Ownership(_) => state,
     }
 }
 
-/// Folds the events that are new to a stream's state; `folded` of them are in it.
-fn advance<S>(
+/// Folds the new events into a stream's state, in which `folded` events are folded already.
+fn fold_stream<S>(
     stream: &StreamId,
     folded: Version,
     state: S,
@@ -139,8 +145,8 @@ fn advance<S>(
     Ok((version, state))
 }
 
-/// Adds the rows that show a state: itself, its claims, their due work.
-fn show(changes: &mut Changes, row: OwnershipRow, visibility: Duration) {
+/// Adds the rows of one ownership: the ownership itself, its claims and their due work.
+fn project_rows(changes: &mut Changes, row: OwnershipRow, visibility: Duration) {
     let OwnershipRow { stream, version, state } = &row;
     if let (Some(name), Some(scope)) = (&state.name, state.scope) {
         changes.claims.extend(state.claims.values().map(|claim| ClaimRow {

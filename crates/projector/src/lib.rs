@@ -1,24 +1,25 @@
-//! Folds the log into read models and due work, and puts due work on the bus.
+//! Folds the log into read models and due work, and publishes due work on the bus.
 //!
-//! - The **projector** follows the log and nothing else; rows and checkpoint move in one transaction, so what is read
-//!   is always the fold of a prefix of the log. [`rebuild`] folds again from the start, into the same result.
-//! - The **dispatcher** asks for work when its row falls due. Rows go away only when the log says that the work is
-//!   done, so a message that is lost is asked for again.
-mod dispatch;
-mod dispatcher;
+//! - The **projector** follows the log and reads no other source. Rows and checkpoint move in one transaction, so the
+//!   read models are always the fold of a prefix of the log. [`rebuild`] folds again from the start, with the same
+//!   result.
+//! - The **dispatcher** publishes due work when it falls due. A row is deleted only when the log says that the work is
+//!   done, so the work of a lost message is published again.
+mod dispatch_loop;
+mod dispatch_round;
 mod fold;
+mod lifecycle_counter;
 mod metrics;
-mod pace;
 mod projector;
 mod rebuild;
-mod recent;
+mod row_cache;
 mod run;
 mod spans;
-mod tally;
 #[cfg(test)]
 mod testing;
+mod token_bucket;
 
-pub use dispatcher::{DISPATCHER, DispatcherConfig, DispatcherPorts, run_dispatcher};
+pub use dispatch_loop::{DISPATCHER, DispatcherConfig, DispatcherPorts, run_dispatcher};
 pub use fold::FoldError;
 pub use metrics::{DispatcherMetrics, ProjectorMetrics};
 pub use projector::{Projector, READ_MODELS};

@@ -1,4 +1,4 @@
-//! What the projector and the dispatcher tell about themselves, and what the log tells about claims.
+//! The metrics of the projector and the dispatcher.
 mod claims;
 
 use deed_claims::DueKind;
@@ -6,9 +6,9 @@ use deed_store::{Backlog, LeaseMetrics, SubscriptionMetrics};
 use prometheus::{Histogram, HistogramOpts, IntCounter, Opts, Registry};
 
 use self::claims::ClaimMetrics;
-use crate::dispatcher::DISPATCHER;
+use crate::dispatch_loop::DISPATCHER;
 
-/// What the projector tells about itself, and about claims.
+/// The metrics of the projector, with those of the claims' lifecycles.
 #[derive(Debug, Clone)]
 pub struct ProjectorMetrics {
     pub(crate) subscription: SubscriptionMetrics,
@@ -35,7 +35,7 @@ impl ProjectorMetrics {
     }
 }
 
-/// What the dispatcher tells about itself.
+/// The metrics of the dispatcher.
 #[derive(Debug, Clone)]
 pub struct DispatcherMetrics {
     checks: IntCounter,
@@ -92,7 +92,7 @@ impl DispatcherMetrics {
         Ok(metrics)
     }
 
-    /// Work of this kind that was put on the bus.
+    /// The counter of published work of this kind.
     pub(crate) fn dispatched(&self, kind: DueKind) -> &IntCounter {
         match kind {
             DueKind::Check => &self.checks,

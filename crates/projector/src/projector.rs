@@ -1,4 +1,4 @@
-//! The subscriber that keeps the read models.
+//! The projector: the subscriber that folds batches of the log into the read models.
 use std::{sync::Arc, time::Duration};
 
 use async_trait::async_trait;
@@ -8,11 +8,11 @@ use deed_store::{
 };
 use tracing::Instrument;
 
-use crate::fold::Touched;
+use crate::fold::EventsByStream;
+use crate::lifecycle_counter::{CountFrom, LifecycleCounter};
 use crate::metrics::ProjectorMetrics;
-use crate::recent::Recent;
+use crate::row_cache::RowCache;
 use crate::spans;
-use crate::tally::{Counting, Tally};
 
 /// The name of the projector's lease and checkpoint.
 pub const READ_MODELS: &str = "read-models";
@@ -22,41 +22,41 @@ pub struct Projector {
     models: Arc<dyn ReadModels>,
     visibility: chrono::Duration,
     pub(crate) metrics: ProjectorMetrics,
-    counting: Option<Counting>,
+    count_from: Option<CountFrom>,
 }
 
 impl Projector {
-    /// A projector. Work that an event asks for by itself falls due `visibility` later: the time after which its
-    /// message is taken for lost.
+    /// A projector. Work whose event is published as a message falls due `visibility` later, when the message counts
+    /// as lost.
     pub fn new(models: Arc<dyn ReadModels>, visibility: Duration, metrics: ProjectorMetrics) -> Self {
         let visibility = chrono::Duration::from_std(visibility).unwrap_or(chrono::Duration::days(1));
-        Self { models, visibility, metrics, counting: None }
+        Self { models, visibility, metrics, count_from: None }
     }
 
-    /// From now on, what is consumed is counted as what happens to claims.
+    /// Counts lifecycle events of claims from now on.
     pub(crate) fn count_claims(&mut self, checkpoints: Arc<dyn Checkpoints>) {
-        self.counting = Some(Counting::new(checkpoints));
+        self.count_from = Some(CountFrom::new(checkpoints));
     }
 
     pub(crate) fn models(&self) -> &dyn ReadModels {
         &*self.models
     }
 
-    /// What events change that come after a position. Rows are taken from `recent` before they are read, and new ones
-    /// are put there. What happens to claims is put into `tally`.
+    /// The changes that the events after a position make. Rows are looked up in `cache` before the store, and new rows
+    /// are put into it. Lifecycle events are put into `counter`.
     pub(crate) async fn fold(
         &self,
         from: Position,
         events: &[RecordedEvent],
-        mut recent: Option<&mut Recent>,
-        tally: Option<&mut Tally>,
+        mut cache: Option<&mut RowCache>,
+        counter: Option<&mut LifecycleCounter>,
     ) -> Result<Changes, SubscriberError> {
-        let touched = Touched::of(from, events);
-        let (mut streams, mut apps) = (touched.known_ownerships(), touched.known_apps());
+        let events = EventsByStream::group(from, events);
+        let (mut streams, mut apps) = (events.existing_ownerships(), events.existing_apps());
         let (mut ownership_rows, mut app_rows) = (vec![], vec![]);
-        if let Some(recent) = &recent {
-            ownership_rows = recent.ownerships.find(&mut streams);
-            app_rows = recent.apps.find(&mut apps);
+        if let Some(cache) = &cache {
+            ownership_rows = cache.ownerships.take_hits(&mut streams);
+            app_rows = cache.apps.take_hits(&mut apps);
         }
         if !streams.is_empty() {
             ownership_rows.extend(self.models.ownerships(&streams).await.map_err(retry)?);
@@ -64,18 +64,18 @@ impl Projector {
         if !apps.is_empty() {
             app_rows.extend(self.models.apps(&apps).await.map_err(retry)?);
         }
-        let changes = touched.fold(ownership_rows, app_rows, self.visibility, tally).map_err(|gap| {
+        let changes = events.fold(ownership_rows, app_rows, self.visibility, counter).map_err(|gap| {
             tracing::error!(stream = %gap.stream, folded = %gap.folded, found = %gap.found,
                 "the log does not go on where the read models end; rebuild them");
             retry(gap)
         })?;
-        if let Some(recent) = &mut recent {
-            recent.keep(&changes);
+        if let Some(cache) = &mut cache {
+            cache.insert(&changes);
         }
         Ok(changes)
     }
 
-    /// Writes what the events of a batch change.
+    /// Writes the changes of a batch.
     pub(crate) async fn write(
         &self,
         lease: &Lease,
@@ -105,20 +105,20 @@ impl Subscriber for Projector {
     }
 
     async fn consume(&mut self, batch: Batch<'_>) -> Result<Progress, SubscriberError> {
-        let mut tally = match &mut self.counting {
-            Some(counting) => Some(counting.tally(batch.lease).await.map_err(retry)?),
+        let mut counter = match &mut self.count_from {
+            Some(count_from) => Some(count_from.counter(batch.lease).await.map_err(retry)?),
             None => None,
         };
         let span = spans::batch(batch.events);
-        let done = async {
-            let changes = self.fold(batch.from, batch.events, None, tally.as_mut()).await?;
+        let written = async {
+            let changes = self.fold(batch.from, batch.events, None, counter.as_mut()).await?;
             self.write(batch.lease, batch.from, batch.to, changes).await
         };
-        let done = done.instrument(span.clone()).await;
-        spans::end(&span, &done);
-        done?;
-        if let Some(tally) = &tally {
-            self.metrics.claims.count(tally);
+        let written = written.instrument(span.clone()).await;
+        spans::end(&span, &written);
+        written?;
+        if let Some(counter) = &counter {
+            self.metrics.claims.count(counter);
         }
         Ok(Progress::Advanced)
     }

@@ -1,6 +1,6 @@
-//! Rebuilding the read models: emptied, and folded again from the first event.
+//! Rebuilds the read models: empties them and folds the log again from the first event.
 //!
-//! A rebuild may be broken off at any point: whoever gets the lease next goes on from the checkpoint.
+//! A rebuild may be interrupted at any point: the next holder of the lease resumes from the checkpoint.
 use std::{sync::Arc, time::Duration};
 
 use deed_store::{
@@ -11,27 +11,27 @@ use futures::{Stream, StreamExt};
 use tokio_util::sync::CancellationToken;
 use tracing::Instrument;
 
+use crate::lifecycle_counter::store_counted_until;
 use crate::projector::{Projector, READ_MODELS};
-use crate::recent::Recent;
+use crate::row_cache::RowCache;
 use crate::spans;
-use crate::tally::mark;
 
-/// Events that a rebuild folds at a time, unless there is a reason for another number.
+/// The default number of events that a rebuild folds at a time.
 pub const REBUILD_BATCH: usize = 5_000;
 
 /// What to do while another projector has the lease.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum IfHeld {
-    /// Wait until it gives the lease back.
+    /// Wait until the other projector releases the lease.
     Wait,
-    /// Take the lease over: the other's next write is refused, and it waits until the rebuild is done.
+    /// Take the lease over: the other projector's next write is refused, and it waits until the rebuild is done.
     TakeOver,
 }
 
-/// How a rebuild is made.
+/// Settings of a rebuild.
 #[derive(Debug, Clone)]
 pub struct RebuildConfig {
-    /// Who rebuilds; no other process may go by this name.
+    /// The owner of the lease; no other process may use this name.
     pub owner: String,
     /// Events folded at a time.
     pub batch: usize,
@@ -44,28 +44,28 @@ pub struct RebuildConfig {
 /// A finished rebuild.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Rebuilt {
-    /// Up to which position the log is folded.
+    /// The position up to which the log is folded.
     pub to: Position,
 }
 
-/// Why a rebuild was broken off. The read models are catching up all the same once a projector runs.
+/// Why a rebuild was interrupted. The next running projector finishes the fold from the checkpoint.
 #[derive(Debug, thiserror::Error)]
 pub enum RebuildError {
-    /// It was told to stop.
+    /// The stop signal came.
     #[error("stopped before the rebuild was finished")]
     Stopped,
     /// Another projector took the lease over.
     #[error("another projector has taken over")]
     Lost,
-    /// The projector that was asked has ended.
+    /// The projector that received the request has ended.
     #[error("the projector is not running")]
     NotRunning,
     /// A batch could not be folded.
     #[error("events after position {after} cannot be folded")]
     Fold {
-        /// Where the batch begins.
+        /// The position before the batch.
         after: Position,
-        /// Why.
+        /// The cause.
         #[source]
         source: Box<dyn std::error::Error + Send + Sync>,
     },
@@ -83,10 +83,10 @@ impl From<LeaseError> for RebuildError {
     }
 }
 
-/// Empties the read models and folds the log again, up to its end at the time; readers see them fill up.
+/// Empties the read models and folds the log again, up to its present end. Readers see the models while they fill.
 ///
 /// # Errors
-/// When it could not be finished.
+/// When the rebuild was interrupted.
 pub async fn rebuild(
     store: &dyn EventStore,
     checkpoints: &Arc<dyn Checkpoints>,
@@ -95,13 +95,14 @@ pub async fn rebuild(
     config: &RebuildConfig,
     stop: &CancellationToken,
 ) -> Result<Rebuilt, RebuildError> {
-    let keeper = take(checkpoints, clock, &projector.metrics.subscription.lease, config, stop).await?;
+    let keeper =
+        acquire_lease(checkpoints, clock, &projector.metrics.subscription.lease, config, stop).await?;
     projector.metrics.rebuilds.inc();
     tracing::info!(owner = %config.owner, "rebuilding the read models");
     let span = spans::rebuild();
     let folding = async {
         let end = store.last_position().await?;
-        mark(&**checkpoints, &**clock, (&config.owner, config.lease_ttl), end).await?;
+        store_counted_until(&**checkpoints, &**clock, (&config.owner, config.lease_ttl), end).await?;
         fold_all(store, keeper.lease(), projector, (end, config.batch.max(1)), stop).await
     };
     let result = tokio::select! {
@@ -110,10 +111,10 @@ pub async fn rebuild(
         result = folding.instrument(span.clone()) => result,
     };
     if result.is_err() {
-        deed_trace::failed(&span, "broken_off");
+        deed_trace::set_error(&span, "broken_off");
     }
     drop(span);
-    // Whatever happened: a lease that is kept would hold everybody up until it runs out.
+    // Released after failures too: otherwise all projectors wait until the lease expires.
     keeper.release().await;
     if let Ok(rebuilt) = &result {
         tracing::info!(to = %rebuilt.to, "the read models are rebuilt");
@@ -121,7 +122,7 @@ pub async fn rebuild(
     result
 }
 
-async fn take(
+async fn acquire_lease(
     checkpoints: &Arc<dyn Checkpoints>,
     clock: &Arc<dyn Clock>,
     metrics: &LeaseMetrics,
@@ -130,7 +131,8 @@ async fn take(
 ) -> Result<LeaseKeeper, RebuildError> {
     let (owner, ttl) = (config.owner.as_str(), config.lease_ttl);
     if config.if_held == IfHeld::TakeOver {
-        // By then the present holder's lease has run out. The new epoch shuts it out from now on.
+        // At `later` the present holder's lease has expired, so this acquires it. The new epoch makes the holder's
+        // writes fail from now on.
         let later = clock.now() + chrono::Duration::from_std(ttl * 2).unwrap_or(chrono::Duration::hours(1));
         checkpoints.acquire(READ_MODELS, owner, later, ttl).await?;
     }
@@ -150,50 +152,50 @@ async fn fold_all(
     projector.models().reset(lease).await?;
     let mut from = Position(0);
     let pages = Box::pin(log_pages(store, from, end, batch));
-    let mut folding = Folding { pages, projector, recent: Recent::default() };
-    let mut part = folding.after(from).await?;
-    while let Some(Part { to, changes }) = part {
+    let mut folder = LogFolder { pages, projector, cache: RowCache::default() };
+    let mut folded = folder.fold_next(from).await?;
+    while let Some(FoldedBatch { to, changes }) = folded {
         if stop.is_cancelled() {
             return Err(RebuildError::Stopped);
         }
-        // The next part is read and folded while this one is written.
-        let (written, next) = tokio::join!(projector.write(lease, from, to, changes), folding.after(to));
-        written.map_err(|error| failed(from, error))?;
-        (from, part) = (to, next?);
+        // The next batch is read and folded while this one is written.
+        let (written, next) = tokio::join!(projector.write(lease, from, to, changes), folder.fold_next(to));
+        written.map_err(|error| rebuild_error(from, error))?;
+        (from, folded) = (to, next?);
     }
     Ok(Rebuilt { to: from })
 }
 
-fn failed(after: Position, error: SubscriberError) -> RebuildError {
+fn rebuild_error(after: Position, error: SubscriberError) -> RebuildError {
     match error {
         SubscriberError::Lost => RebuildError::Lost,
         SubscriberError::Retry(source) => RebuildError::Fold { after, source },
     }
 }
 
-/// What is to be written of the log in one transaction, and up to where.
-struct Part {
+/// The changes of one batch, which are written in one transaction.
+struct FoldedBatch {
     to: Position,
     changes: Changes,
 }
 
-/// Folds the log part by part. What was folded before is either among the recent rows or written.
-struct Folding<'a, P> {
+/// Folds the log batch by batch. A row folded before is either in the cache or written to the store.
+struct LogFolder<'a, P> {
     pages: P,
     projector: &'a Projector,
-    recent: Recent,
+    cache: RowCache,
 }
 
-impl<P> Folding<'_, P>
+impl<P> LogFolder<'_, P>
 where
     P: Stream<Item = Result<Vec<RecordedEvent>, Unavailable>> + Unpin,
 {
-    /// The part after a position; none at the end.
-    async fn after(&mut self, from: Position) -> Result<Option<Part>, RebuildError> {
+    /// Folds the batch after a position; `None` at the end of the log.
+    async fn fold_next(&mut self, from: Position) -> Result<Option<FoldedBatch>, RebuildError> {
         let Some(events) = self.pages.next().await.transpose()? else { return Ok(None) };
         let Some(to) = events.last().map(|event| event.position) else { return Ok(None) };
-        let changes = self.projector.fold(from, &events, Some(&mut self.recent), None).await;
-        Ok(Some(Part { to, changes: changes.map_err(|error| failed(from, error))? }))
+        let changes = self.projector.fold(from, &events, Some(&mut self.cache), None).await;
+        Ok(Some(FoldedBatch { to, changes: changes.map_err(|error| rebuild_error(from, error))? }))
     }
 }
 

@@ -1,4 +1,4 @@
-//! The running projector: follows the log, and rebuilds when it is asked to.
+//! The running projector: follows the log, and rebuilds the read models on request.
 use std::{pin::pin, sync::Arc};
 
 use deed_store::{Checkpoints, Clock, EventStore, SubscriptionConfig, SubscriptionError, run_subscription};
@@ -8,38 +8,38 @@ use tokio_util::sync::CancellationToken;
 use crate::projector::{Projector, READ_MODELS};
 use crate::rebuild::{IfHeld, REBUILD_BATCH, RebuildConfig, RebuildError, Rebuilt, rebuild};
 
-type Answer = Result<Rebuilt, RebuildError>;
+type RebuildResult = Result<Rebuilt, RebuildError>;
 
-/// Asks a running projector to rebuild.
+/// The sender of rebuild requests to a running projector.
 #[derive(Debug, Clone)]
-pub struct Rebuilder(mpsc::Sender<oneshot::Sender<Answer>>);
+pub struct Rebuilder(mpsc::Sender<oneshot::Sender<RebuildResult>>);
 
-/// Where a projector hears of it.
+/// The receiver of rebuild requests, which a running projector serves.
 #[derive(Debug)]
-pub struct RebuildRequests(mpsc::Receiver<oneshot::Sender<Answer>>);
+pub struct RebuildRequests(mpsc::Receiver<oneshot::Sender<RebuildResult>>);
 
-/// The two ends of a way to ask for rebuilds within one process.
+/// A channel for rebuild requests within one process.
 pub fn rebuild_channel() -> (Rebuilder, RebuildRequests) {
-    let (asks, requests) = mpsc::channel(1);
-    (Rebuilder(asks), RebuildRequests(requests))
+    let (sender, receiver) = mpsc::channel(1);
+    (Rebuilder(sender), RebuildRequests(receiver))
 }
 
 impl Rebuilder {
-    /// Has the read models rebuilt and waits until they are.
+    /// Requests a rebuild and waits until it is done.
     ///
     /// # Errors
-    /// When the rebuild was broken off, or no projector runs.
-    pub async fn rebuild(&self) -> Answer {
-        let (answer, answered) = oneshot::channel();
-        self.0.send(answer).await.map_err(|_| RebuildError::NotRunning)?;
-        answered.await.unwrap_or(Err(RebuildError::NotRunning))
+    /// When the rebuild was interrupted, or no projector runs.
+    pub async fn rebuild(&self) -> RebuildResult {
+        let (reply, result) = oneshot::channel();
+        self.0.send(reply).await.map_err(|_| RebuildError::NotRunning)?;
+        result.await.unwrap_or(Err(RebuildError::NotRunning))
     }
 }
 
-/// Runs the projector until `stop`: as the active one or, while another has the lease, in its shadow.
+/// Runs the projector until `stop`: active while it has the lease, and as a standby while another has it.
 ///
 /// # Errors
-/// What ends the subscription for good.
+/// When the subscription failed permanently.
 pub async fn run_projector(
     store: Arc<dyn EventStore>,
     checkpoints: Arc<dyn Checkpoints>,
@@ -49,12 +49,12 @@ pub async fn run_projector(
     config: &SubscriptionConfig,
     stop: CancellationToken,
 ) -> Result<(), SubscriptionError> {
-    let (leases, time) = (Arc::clone(&checkpoints), Arc::clone(&clock));
-    let told = projector.metrics.subscription.clone();
+    let (watched_checkpoints, watched_clock) = (Arc::clone(&checkpoints), Arc::clone(&clock));
+    let metrics = projector.metrics.subscription.clone();
     projector.count_claims(Arc::clone(&checkpoints));
     tokio::select! {
         ended = follow(store, checkpoints, clock, &mut projector, requests, config, stop) => ended,
-        never = told.watch(&*leases, &*time, READ_MODELS) => match never {},
+        never = metrics.watch(&*watched_checkpoints, &*watched_clock, READ_MODELS) => match never {},
     }
 }
 
@@ -67,7 +67,7 @@ async fn follow(
     config: &SubscriptionConfig,
     stop: CancellationToken,
 ) -> Result<(), SubscriptionError> {
-    let how = RebuildConfig {
+    let rebuild_config = RebuildConfig {
         owner: config.owner.clone(),
         batch: REBUILD_BATCH.max(config.batch),
         lease_ttl: config.lease_ttl,
@@ -75,26 +75,26 @@ async fn follow(
     };
     while !stop.is_cancelled() {
         let pause = stop.child_token();
-        let request = {
+        let reply = {
             let (store, checkpoints, clock) = (store.clone(), checkpoints.clone(), clock.clone());
             let lease = projector.metrics.subscription.lease.clone();
             let following =
                 run_subscription(store, checkpoints, clock, projector, config, &lease, pause.clone());
             let mut following = pin!(following);
-            let request = tokio::select! {
+            let reply = tokio::select! {
                 ended = &mut following => return ended,
-                Some(request) = requests.0.recv() => request,
+                Some(reply) = requests.0.recv() => reply,
             };
             pause.cancel();
             following.await?;
-            request
+            reply
         };
-        let result = rebuild(&*store, &checkpoints, &clock, projector, &how, &stop).await;
+        let result = rebuild(&*store, &checkpoints, &clock, projector, &rebuild_config, &stop).await;
         if let Err(error) = &result {
             tracing::warn!(error = error as &dyn std::error::Error, "the rebuild was broken off");
         }
-        // Nobody has to wait for the answer.
-        let _ = request.send(result);
+        // The requester may have stopped waiting.
+        let _ = reply.send(result);
     }
     Ok(())
 }

@@ -1,5 +1,5 @@
-//! The projector's part in traces: what it does is done for many at once, so it begins traces of its own, which link to
-//! those that wrote the events.
+//! The projector's spans. A batch folds the events of many requests, so it begins a trace of its own, which links to the
+//! traces that wrote the events.
 use deed_store::{RecordedEvent, SubscriberError};
 use deed_trace::TraceContext;
 use tracing::{Span, debug_span};
@@ -9,22 +9,22 @@ pub(crate) fn batch(events: &[RecordedEvent]) -> Span {
     let span = debug_span!(parent: None, "batch.fold", events = events.len());
     if !span.is_disabled() {
         let causes: Vec<_> = events.iter().filter_map(context).collect();
-        deed_trace::links(&span, &causes);
+        deed_trace::add_links(&span, &causes);
     }
     span
 }
 
-/// The span of a rebuild, which folds what years have written: it links to nothing.
+/// The span of a rebuild. It has no links: a rebuild folds the whole log.
 pub(crate) fn rebuild() -> Span {
     debug_span!(parent: None, "models.rebuild")
 }
 
-/// Tells how the work of a span ended.
-pub(crate) fn end(span: &Span, done: &Result<(), SubscriberError>) {
-    match done {
+/// Records on a batch's span how the batch ended.
+pub(crate) fn end(span: &Span, result: &Result<(), SubscriberError>) {
+    match result {
         Ok(()) => {}
-        Err(SubscriberError::Lost) => deed_trace::failed(span, "lost"),
-        Err(SubscriberError::Retry(_)) => deed_trace::failed(span, "retry"),
+        Err(SubscriberError::Lost) => deed_trace::set_error(span, "lost"),
+        Err(SubscriberError::Retry(_)) => deed_trace::set_error(span, "retry"),
     }
 }
 

@@ -1,4 +1,4 @@
-//! A store of its own for each test, and claims that live through commands.
+//! The test fixture: a private store with a projector, and commands that drive claims through their lifecycle.
 use std::{sync::Arc, time::Duration};
 
 use chrono::{DateTime, TimeDelta, Utc};
@@ -21,7 +21,8 @@ pub const VISIBILITY: Duration = Duration::from_secs(30);
 pub const TTL: Duration = Duration::from_secs(15);
 pub const PATIENCE: Duration = Duration::from_secs(20);
 
-pub struct World {
+/// A private store, a clock that tests set, and a projector.
+pub struct ProjectorFixture {
     _folder: TempDir,
     pub store: SqliteStore,
     pub clock: Arc<FakeClock>,
@@ -29,12 +30,12 @@ pub struct World {
     pub registry: Registry,
 }
 
-impl World {
+impl ProjectorFixture {
     pub async fn new() -> Self {
         let folder = tempfile::tempdir().unwrap();
         let store = SqliteStore::open(SqliteConfig::new(folder.path().join("deed.db"))).await.unwrap();
         let registry = Registry::new();
-        let mut projector = projector_told(&store, &registry);
+        let mut projector = projector_with_metrics(&store, &registry);
         projector.count_claims(Arc::new(store.clone()));
         Self { _folder: folder, store, clock: Arc::default(), projector, registry }
     }
@@ -47,7 +48,7 @@ impl World {
         Arc::new(self.store.clone())
     }
 
-    pub fn ticking(&self) -> Arc<dyn Clock> {
+    pub fn clock_port(&self) -> Arc<dyn Clock> {
         self.clock.clone()
     }
 
@@ -59,13 +60,13 @@ impl World {
             .expect("the lease is free")
     }
 
-    /// Folds what is not folded yet, in batches of this size.
+    /// Folds the rest of the log in batches of this size.
     pub async fn fold(&mut self, batch: usize) {
-        self.fold_in(|| batch).await;
+        self.fold_in_batches(|| batch).await;
     }
 
-    /// The same in batches of sizes that differ.
-    pub async fn fold_in(&mut self, mut batch: impl FnMut() -> usize) {
+    /// Folds the rest of the log in batches of varying sizes.
+    pub async fn fold_in_batches(&mut self, mut batch: impl FnMut() -> usize) {
         let lease = self.lease().await;
         let mut from = self.store.checkpoint(READ_MODELS).await.unwrap();
         loop {
@@ -79,14 +80,14 @@ impl World {
     }
 
     /// Every row of due work, the earliest first.
-    pub async fn due(&self) -> Vec<DueItem> {
+    pub async fn due_work(&self) -> Vec<DueItem> {
         let far = self.clock.now() + TimeDelta::days(1000);
         let items = self.store.claim_due(far, 10_000, far + TimeDelta::days(1)).await.unwrap();
         self.store.give_back(&items).await.unwrap();
         items
     }
 
-    pub async fn give(&self, stream: &StreamId, command: Command) -> Result<(), Rejection> {
+    pub async fn execute(&self, stream: &StreamId, command: Command) -> Result<(), Rejection> {
         let (streams, metadata) = ([stream.clone()], Metadata::default());
         let done = execute(&self.store, &*self.clock, &streams, &metadata, |loaded: &[Loaded], at| {
             let events = loaded[0].ownership().decide(command.clone(), &Policy::default(), at)?;
@@ -101,37 +102,37 @@ impl World {
     }
 
     pub async fn initiate(&self, claim: u8, name: &str, workspace: u8) {
-        self.give(&apex(name), initiate(claim, name, workspace)).await.unwrap();
+        self.execute(&apex(name), initiate(claim, name, workspace)).await.unwrap();
     }
 
-    /// Claims a name and has it watched.
-    pub async fn watch(&self, claim: u8, name: &str, workspace: u8) {
+    /// Claims a name and requests its verification.
+    pub async fn start_verifying(&self, claim: u8, name: &str, workspace: u8) {
         self.initiate(claim, name, workspace).await;
-        self.give(&apex(name), Command::RequestVerification { claim_id: id(claim) }).await.unwrap();
+        self.execute(&apex(name), Command::RequestVerification { claim_id: id(claim) }).await.unwrap();
     }
 
     pub async fn check(&self, claim: u8, name: &str, attempt: u32, found: Outcome, holder: Option<Outcome>) {
-        self.give(&apex(name), record(claim, attempt, found, holder)).await.unwrap();
+        self.execute(&apex(name), record_check(claim, attempt, found, holder)).await.unwrap();
     }
 
-    /// The series of what becomes of claims that are not 0, without their histograms' buckets.
-    pub fn counted(&self) -> Vec<String> {
+    /// The lifecycle series that are not 0, without the buckets of histograms.
+    pub fn claim_metrics(&self) -> Vec<String> {
         let text = TextEncoder::new().encode_to_string(&self.registry.gather()).unwrap();
         let names = ["deed_claims_", "deed_contests_", "deed_time_to_verify_seconds_sum"];
         let lines = text.lines().filter(|line| names.iter().any(|name| line.starts_with(name)));
         lines.filter(|line| !line.ends_with(" 0")).map(str::to_owned).collect()
     }
 
-    pub async fn last(&self) -> Position {
+    pub async fn last_position(&self) -> Position {
         self.store.last_position().await.unwrap()
     }
 }
 
 pub fn projector_of(store: &SqliteStore) -> Projector {
-    projector_told(store, &Registry::new())
+    projector_with_metrics(store, &Registry::new())
 }
 
-pub fn projector_told(store: &SqliteStore, registry: &Registry) -> Projector {
+pub fn projector_with_metrics(store: &SqliteStore, registry: &Registry) -> Projector {
     let metrics = ProjectorMetrics::register(registry).unwrap();
     Projector::new(Arc::new(store.clone()), VISIBILITY, metrics)
 }
@@ -161,7 +162,7 @@ pub fn initiate(claim: u8, name: &str, workspace: u8) -> Command {
     }
 }
 
-pub fn record(claim: u8, attempt: u32, outcome: Outcome, holder_outcome: Option<Outcome>) -> Command {
+pub fn record_check(claim: u8, attempt: u32, outcome: Outcome, holder_outcome: Option<Outcome>) -> Command {
     let seen = Observation {
         name: "_deed.acme.com".to_owned(),
         queries: 1,

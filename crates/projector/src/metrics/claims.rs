@@ -1,10 +1,10 @@
-//! What becomes of claims, counted as their events are folded for the first time.
+//! The metrics of the claims' lifecycles, counted when events are folded for the first time.
 use deed_claims::{Code, ContestResolution, Ended, Scope};
 use prometheus::{Histogram, HistogramOpts, IntCounter, IntCounterVec, Opts, Registry};
 
-use crate::tally::{Happened, Tally};
+use crate::lifecycle_counter::{LifecycleCounter, LifecycleEvent};
 
-/// From seconds to a month: whoever publishes a record may do so at once or after the holidays.
+/// Buckets from seconds to a month: a record may be published at once or after the holidays.
 const TIME_TO_VERIFY: [f64; 12] =
     [1.0, 5.0, 15.0, 60.0, 300.0, 900.0, 3600.0, 14_400.0, 86_400.0, 259_200.0, 604_800.0, 2_592_000.0];
 
@@ -18,7 +18,7 @@ const ENDS: [Ended; 7] = [
     Ended::Revoked,
 ];
 
-/// What is told of claims.
+/// The metrics of the claims' lifecycles.
 #[derive(Debug, Clone)]
 pub(crate) struct ClaimMetrics {
     initiated: ByScope<IntCounter>,
@@ -105,32 +105,32 @@ impl ClaimMetrics {
         Ok(metrics)
     }
 
-    /// Looked up: a claim ends once.
+    /// Looks the series up each time, which is fast enough: a claim ends once.
     fn ended(&self, end: Ended, code: Option<Code>) -> IntCounter {
-        self.ended.with_label_values(&[word(end), code.map_or("none", Code::as_str)])
+        self.ended.with_label_values(&[label(end), code.map_or("none", Code::as_str)])
     }
 
-    /// Counts what a batch told, once it is written.
-    pub(crate) fn count(&self, tally: &Tally) {
-        for happened in tally.happened() {
-            match *happened {
-                Happened::Initiated(scope) => self.initiated.of(scope).inc(),
-                Happened::Verified { scope, after } => {
+    /// Counts the lifecycle events of a batch; called after the batch is written.
+    pub(crate) fn count(&self, counter: &LifecycleCounter) {
+        for event in counter.events() {
+            match *event {
+                LifecycleEvent::Initiated(scope) => self.initiated.of(scope).inc(),
+                LifecycleEvent::Verified { scope, after } => {
                     self.verified.of(scope).inc();
                     if let Some(after) = after {
                         self.time_to_verify.of(scope).observe(after.as_seconds_f64().max(0.0));
                     }
                 }
-                Happened::Ended(end, code) => self.ended(end, code).inc(),
-                Happened::ContestOpened => self.opened.inc(),
-                Happened::ContestResolved(ContestResolution::Granted) => self.granted.inc(),
-                Happened::ContestResolved(ContestResolution::Refused) => self.refused.inc(),
+                LifecycleEvent::Ended(end, code) => self.ended(end, code).inc(),
+                LifecycleEvent::ContestOpened => self.opened.inc(),
+                LifecycleEvent::ContestResolved(ContestResolution::Granted) => self.granted.inc(),
+                LifecycleEvent::ContestResolved(ContestResolution::Refused) => self.refused.inc(),
             }
         }
     }
 }
 
-fn word(end: Ended) -> &'static str {
+fn label(end: Ended) -> &'static str {
     match end {
         Ended::Expired => "expired",
         Ended::Cancelled => "cancelled",

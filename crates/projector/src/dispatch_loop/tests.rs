@@ -1,3 +1,4 @@
+//! Tests of the dispatcher's loop: leases, standbys and pauses between rounds.
 use std::sync::Arc;
 
 use deed_bus::{CloudEvent, InProcess, Limits, Topology};
@@ -6,10 +7,10 @@ use prometheus::Registry;
 use tokio::task::JoinHandle;
 
 use super::*;
-use crate::testing::{PATIENCE, World, absent, id, seconds};
+use crate::testing::{PATIENCE, ProjectorFixture, absent, id, seconds};
 
-impl World {
-    fn dispatcher(&self, owner: &str, bus: &InProcess, stop: &CancellationToken) -> JoinHandle<()> {
+impl ProjectorFixture {
+    fn spawn_dispatcher(&self, owner: &str, bus: &InProcess, stop: &CancellationToken) -> JoinHandle<()> {
         let config = DispatcherConfig {
             owner: owner.to_owned(),
             poll: Duration::from_millis(50),
@@ -22,7 +23,7 @@ impl World {
             checkpoints: self.checkpoints(),
             due: Arc::new(self.store.clone()),
             bus: Arc::new(bus.clone()),
-            clock: self.ticking(),
+            clock: self.clock_port(),
         };
         let metrics = DispatcherMetrics::register(&Registry::new()).unwrap();
         let stop = stop.clone();
@@ -39,28 +40,28 @@ async fn next(consumer: &mut dyn deed_bus::Consumer) -> CloudEvent {
     let delivery =
         tokio::time::timeout(PATIENCE, consumer.next()).await.expect("a message in time").unwrap().unwrap();
     let event = CloudEvent::from_json(&delivery.message().body).unwrap();
-    delivery.done().await.unwrap();
+    delivery.acknowledge().await.unwrap();
     event
 }
 
 #[tokio::test]
-async fn a_running_dispatcher_asks_until_the_work_is_done_and_then_stops() {
-    let mut world = World::new().await;
+async fn republishes_until_work_is_done() {
+    let mut fixture = ProjectorFixture::new().await;
     let bus = InProcess::new(Topology::deed(), Limits::default());
     let mut consumer = bus.consumer(Topology::VERIFICATION).await.unwrap();
     let stop = CancellationToken::new();
-    let running = world.dispatcher("one", &bus, &stop);
+    let running = fixture.spawn_dispatcher("one", &bus, &stop);
 
-    world.watch(1, "acme.com", 1).await;
-    world.fold(10).await;
-    world.clock.advance(seconds(30));
+    fixture.start_verifying(1, "acme.com", 1).await;
+    fixture.fold(10).await;
+    fixture.clock.advance(seconds(30));
     assert_eq!(next(&mut *consumer).await.data["attempt"], 1);
-    // That message is lost.
-    world.clock.advance(seconds(30));
+    // The first message counts as lost.
+    fixture.clock.advance(seconds(30));
     assert_eq!(next(&mut *consumer).await.data["attempt"], 1);
-    world.check(1, "acme.com", 1, absent(), None).await;
-    world.fold(10).await;
-    world.clock.advance(seconds(60));
+    fixture.check(1, "acme.com", 1, absent(), None).await;
+    fixture.fold(10).await;
+    fixture.clock.advance(seconds(60));
     let event = next(&mut *consumer).await;
     assert_eq!(
         (event.data["attempt"].clone(), event.data["claimId"].clone()),
@@ -69,48 +70,48 @@ async fn a_running_dispatcher_asks_until_the_work_is_done_and_then_stops() {
 
     stop.cancel();
     running.await.unwrap();
-    assert!(world.dispatcher_lease("test").await.is_some(), "the lease was not given back");
+    assert!(fixture.dispatcher_lease("test").await.is_some(), "the lease was not given back");
 }
 
 #[tokio::test]
-async fn a_standby_goes_on_where_another_dispatcher_ended() {
-    let mut world = World::new().await;
-    world.watch(1, "acme.com", 1).await;
-    world.fold(10).await;
+async fn standby_takes_over_from_stopped_dispatcher() {
+    let mut fixture = ProjectorFixture::new().await;
+    fixture.start_verifying(1, "acme.com", 1).await;
+    fixture.fold(10).await;
     let bus = InProcess::new(Topology::deed(), Limits::default());
     let mut consumer = bus.consumer(Topology::VERIFICATION).await.unwrap();
     let (first, second) = (CancellationToken::new(), CancellationToken::new());
-    let one = world.dispatcher("one", &bus, &first);
-    world.clock.advance(seconds(30));
+    let one = fixture.spawn_dispatcher("one", &bus, &first);
+    fixture.clock.advance(seconds(30));
     next(&mut *consumer).await;
-    let two = world.dispatcher("two", &bus, &second);
+    let two = fixture.spawn_dispatcher("two", &bus, &second);
     first.cancel();
     one.await.unwrap();
-    world.clock.advance(seconds(30));
+    fixture.clock.advance(seconds(30));
     next(&mut *consumer).await;
     second.cancel();
     two.await.unwrap();
 }
 
 #[tokio::test]
-async fn after_a_round_it_is_looked_at_once_what_falls_due_next() {
-    let world = World::new().await;
+async fn runs_next_round_soon_after_publishing() {
+    let fixture = ProjectorFixture::new().await;
     let bus = InProcess::new(Topology::deed(), Limits::default());
     let ports = DispatcherPorts {
-        store: world.log(),
-        checkpoints: world.checkpoints(),
-        due: Arc::new(world.store.clone()),
+        store: fixture.log(),
+        checkpoints: fixture.checkpoints(),
+        due: Arc::new(fixture.store.clone()),
         bus: Arc::new(bus),
-        clock: world.ticking(),
+        clock: fixture.clock_port(),
     };
     let config = DispatcherConfig { poll: Duration::from_mins(1), ..DispatcherConfig::default() };
-    let dispatch = Dispatch::new(&ports, &config, DispatcherMetrics::register(&Registry::new()).unwrap());
-    let mut turn = Turn { dispatch: &dispatch, config: &config, head: None, faults: 0 };
-    // From here on time passes only where somebody waits for it.
+    let dispatcher = Dispatcher::new(&ports, &config, DispatcherMetrics::register(&Registry::new()).unwrap());
+    let mut rounds = DispatchLoop { dispatcher: &dispatcher, config: &config, head: None, failures: 0 };
+    // From here on time passes only in sleeps.
     tokio::time::pause();
     let before = tokio::time::Instant::now();
-    turn.rest(Ok(Round::Done)).await;
-    assert!(before.elapsed() <= 2 * BREATH, "{:?}", before.elapsed());
-    turn.rest(Ok(Round::Idle(None))).await;
+    rounds.wait_after(Ok(RoundOutcome::Done)).await;
+    assert!(before.elapsed() <= 2 * MIN_PAUSE, "{:?}", before.elapsed());
+    rounds.wait_after(Ok(RoundOutcome::Idle(None))).await;
     assert!(before.elapsed() >= config.poll);
 }

@@ -1,4 +1,4 @@
-//! One round of dispatch: rows that are due become messages, and rows whose message did not arrive become due again.
+//! One round of dispatch: publishes the rows that are due, and gives back the rows whose message was not confirmed.
 use std::{collections::BTreeMap, sync::Arc};
 
 use chrono::{DateTime, Duration, Utc};
@@ -11,14 +11,14 @@ use deed_trace::TraceContext;
 use serde_json::{Value, json};
 use tracing::Span;
 
-use crate::dispatcher::{DispatcherConfig, DispatcherPorts};
+use crate::dispatch_loop::{DispatcherConfig, DispatcherPorts};
 use crate::metrics::DispatcherMetrics;
-use crate::pace::Pace;
+use crate::token_bucket::TokenBucket;
 
-const KEY: &str = "verification.due";
-const TYPE: &str = "deed.verification.due.v1";
+const ROUTING_KEY: &str = "verification.due";
+const EVENT_TYPE: &str = "deed.verification.due.v1";
 
-/// Why a round came to nothing; the rows are due again, at once or when they become visible.
+/// Why a round failed. Its rows are due again: at once, or after the visibility time-out.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum DispatchError {
     #[error(transparent)]
@@ -33,39 +33,39 @@ pub(crate) enum DispatchError {
 
 /// How a round ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Round {
-    /// Nothing is due; when the next row will be, where there is one.
+pub(crate) enum RoundOutcome {
+    /// No row is due; when the next row falls due, if there is one.
     Idle(Option<DateTime<Utc>>),
-    /// Everything that was due is on the bus.
+    /// Every row that was due is published.
     Done,
-    /// As much as one round takes is on the bus, and more may be due.
+    /// The limit of one round is published, and more rows may be due.
     More,
-    /// As much is on the bus as may be in this time; how long until there may be more.
-    Paced(std::time::Duration),
-    /// The queue has enough to do already.
-    Crowded,
-    /// The bus did not take so many rows, which were given back.
+    /// The rate limit is used up; how long until the next message is allowed.
+    RateLimited(std::time::Duration),
+    /// The queue has as many messages as may wait in it.
+    QueueFull,
+    /// The bus refused this number of rows, which were given back.
     Refused(usize),
 }
 
-/// What a round works with.
-pub(crate) struct Dispatch {
+/// Publishes due work, one round at a time.
+pub(crate) struct Dispatcher {
     pub due: Arc<dyn DueWork>,
     pub bus: Arc<dyn Bus>,
     pub publisher: Arc<dyn Publisher>,
     pub clock: Arc<dyn Clock>,
-    /// Rows a round takes at most.
+    /// The most rows of one round.
     pub limit: usize,
-    /// Messages that may wait in the queue.
+    /// The most messages that may wait in the queue.
     pub window: usize,
-    /// How fast rows become messages.
-    pub pace: Pace,
+    /// The rate limit of messages.
+    pub rate_limit: TokenBucket,
     pub visibility: Duration,
     pub source: String,
     pub metrics: DispatcherMetrics,
 }
 
-impl Dispatch {
+impl Dispatcher {
     pub(crate) fn new(
         ports: &DispatcherPorts,
         config: &DispatcherConfig,
@@ -78,52 +78,52 @@ impl Dispatch {
             clock: Arc::clone(&ports.clock),
             limit: config.limit.max(1),
             window: config.window.max(1),
-            pace: Pace::new(config.rate),
+            rate_limit: TokenBucket::new(config.rate),
             visibility: Duration::from_std(config.visibility).unwrap_or(Duration::days(1)),
             source: config.source.clone(),
             metrics,
         }
     }
 
-    pub(crate) async fn round(&self) -> Result<Round, DispatchError> {
+    pub(crate) async fn run_round(&self) -> Result<RoundOutcome, DispatchError> {
         let now = self.clock.now();
         match self.due.next_due_at().await? {
             Some(at) if at <= now => {}
-            next => return Ok(Round::Idle(next)),
+            next => return Ok(RoundOutcome::Idle(next)),
         }
-        // While nobody works, rows would be asked for again and again: the queue must not fill up with repetitions.
+        // Without consumers, rows fall due again and again: the queue must not fill up with repetitions.
         let waiting = self.bus.depth(Topology::VERIFICATION).await?.ready;
-        let room = self.window.saturating_sub(waiting).min(self.limit);
-        if room == 0 {
-            return Ok(Round::Crowded);
+        let capacity = self.window.saturating_sub(waiting).min(self.limit);
+        if capacity == 0 {
+            return Ok(RoundOutcome::QueueFull);
         }
-        let room = match self.pace.room(now) {
-            Ok(allowed) => room.min(allowed),
-            Err(wait) => return Ok(Round::Paced(wait)),
+        let capacity = match self.rate_limit.available(now) {
+            Ok(available) => capacity.min(available),
+            Err(wait) => return Ok(RoundOutcome::RateLimited(wait)),
         };
-        let items = self.due.claim_due(now, room, now + self.visibility).await?;
-        self.pace.spend(items.len());
+        let items = self.due.claim_due(now, capacity, now + self.visibility).await?;
+        self.rate_limit.consume(items.len());
         let refused = self.publish(&items, now).await?;
         Ok(match refused {
-            0 if items.is_empty() => Round::Idle(None),
-            0 if items.len() < room => Round::Done,
-            0 => Round::More,
-            refused => Round::Refused(refused),
+            0 if items.is_empty() => RoundOutcome::Idle(None),
+            0 if items.len() < capacity => RoundOutcome::Done,
+            0 => RoundOutcome::More,
+            refused => RoundOutcome::Refused(refused),
         })
     }
 
-    /// Publishes all rows at once; how many did not arrive and were given back.
+    /// Publishes all rows in one call; returns how many were not confirmed and were given back.
     async fn publish(&self, items: &[DueItem], now: DateTime<Utc>) -> Result<usize, DispatchError> {
         if items.is_empty() {
             return Ok(0);
         }
-        // Each begins a trace: what was due has nothing to do with what else is. Its cause is in the claim's stream, where
-        // the verifier finds it.
-        let spans: Vec<Span> = items.iter().map(|_| deed_trace::publication(None)).collect();
+        // Each row begins a trace, since the rows of a round are unrelated. The verifier finds the cause of a row in
+        // the claim's stream and links to it.
+        let spans: Vec<Span> = items.iter().map(|_| deed_trace::publish_span(None)).collect();
         let messages = items.iter().zip(&spans).map(|(item, span)| self.message(item, now, span));
         let messages = messages.collect::<Result<Vec<_>, _>>()?;
         let published = self.publisher.publish(messages).await;
-        judge(spans, published.as_deref().unwrap_or_default());
+        end_spans(spans, published.as_deref().unwrap_or_default());
         let outcomes = match published {
             Ok(outcomes) => outcomes,
             Err(error) => {
@@ -131,12 +131,12 @@ impl Dispatch {
                 return Err(error.into());
             }
         };
-        let done = self.clock.now();
+        let published_at = self.clock.now();
         let mut refused = vec![];
         for (index, item) in items.iter().enumerate() {
             if outcomes.get(index).copied().is_some_and(PublishOutcome::is_confirmed) {
                 self.metrics.dispatched(item.kind).inc();
-                self.metrics.lateness.observe((done - item.due_at).as_seconds_f64().max(0.0));
+                self.metrics.lateness.observe((published_at - item.due_at).as_seconds_f64().max(0.0));
             } else {
                 refused.push(item.clone());
             }
@@ -159,10 +159,10 @@ impl Dispatch {
             .into_iter()
             .collect();
         let envelope = CloudEvent {
-            // The same row is asked for again under another id, hence the time.
+            // A row that is published again needs another id, hence the time.
             id: format!("due_{claim}_{kind}_{attempt}_{}", now.timestamp_millis()),
             source: self.source.clone(),
-            r#type: TYPE.to_owned(),
+            r#type: EVENT_TYPE.to_owned(),
             subject: Some(item.stream.to_string()),
             time: Some(now),
             datacontenttype: Some(CloudEvent::JSON.to_owned()),
@@ -173,18 +173,18 @@ impl Dispatch {
         let body = envelope.to_json()?;
         let message = Message {
             id: envelope.id,
-            routing_key: KEY.parse()?,
+            routing_key: ROUTING_KEY.parse()?,
             content_type: CloudEvent::CONTENT_TYPE.to_owned(),
             body: body.into(),
             headers: trace,
-            delivery: Requirement::MustReachQueue,
+            requirement: Requirement::Mandatory,
         };
-        if deed_trace::is_kept(span) {
-            deed_trace::attribute(span, "claim", claim.to_string());
+        if deed_trace::is_recording(span) {
+            deed_trace::set_attribute(span, "claim", claim.to_string());
         }
-        deed_trace::published(
+        deed_trace::set_publish_attributes(
             span,
-            deed_trace::Message {
+            deed_trace::MessageAttributes {
                 system: self.publisher.system(),
                 destination: Topology::EVENTS,
                 id: &message.id,
@@ -196,11 +196,11 @@ impl Dispatch {
     }
 }
 
-/// Ends the spans of a round: those of rows that did not arrive as failures.
-fn judge(spans: Vec<Span>, outcomes: &[PublishOutcome]) {
+/// Ends the spans of a round; those of rows that were not confirmed end as failures.
+fn end_spans(spans: Vec<Span>, outcomes: &[PublishOutcome]) {
     for (index, span) in spans.into_iter().enumerate() {
         if !outcomes.get(index).copied().is_some_and(PublishOutcome::is_confirmed) {
-            deed_trace::failed(&span, if outcomes.is_empty() { "unavailable" } else { "refused" });
+            deed_trace::set_error(&span, if outcomes.is_empty() { "unavailable" } else { "refused" });
         }
     }
 }

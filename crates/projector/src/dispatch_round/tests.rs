@@ -1,0 +1,206 @@
+//! Tests of one round of dispatch, on an in-process bus.
+use std::{collections::BTreeSet, sync::Arc, time::Duration as StdDuration};
+
+use async_trait::async_trait;
+use deed_bus::{CloudEvent, Consumer, InProcess, Limits};
+use prometheus::Registry;
+use serde_json::Value;
+
+use super::*;
+use crate::testing::{ProjectorFixture, VISIBILITY, absent, id, seconds};
+
+fn limits(capacity: usize) -> Limits {
+    Limits { capacity, publish_deadline: StdDuration::from_millis(50), ..Limits::default() }
+}
+
+fn dispatcher(fixture: &ProjectorFixture, bus: &InProcess) -> Dispatcher {
+    Dispatcher {
+        due: Arc::new(fixture.store.clone()),
+        bus: Arc::new(bus.clone()),
+        publisher: bus.publisher(),
+        clock: fixture.clock.clone(),
+        limit: 500,
+        window: 2000,
+        rate_limit: TokenBucket::new(100_000),
+        visibility: Duration::from_std(VISIBILITY).unwrap(),
+        source: "/deed".to_owned(),
+        metrics: DispatcherMetrics::register(&Registry::new()).unwrap(),
+    }
+}
+
+fn bus(capacity: usize) -> InProcess {
+    InProcess::new(Topology::deed(), limits(capacity))
+}
+
+/// Claims whose first checks are due now, since the messages that requested them count as lost.
+async fn with_lost_messages(claims: u8) -> ProjectorFixture {
+    let mut fixture = ProjectorFixture::new().await;
+    for claim in 1..=claims {
+        fixture.start_verifying(claim, &format!("n{claim}.com"), 1).await;
+    }
+    fixture.fold(100).await;
+    fixture.clock.advance(seconds(30));
+    fixture
+}
+
+/// Takes all messages from the queue and acknowledges them.
+async fn drain_queue(bus: &InProcess) -> Vec<CloudEvent> {
+    let mut consumer: Box<dyn Consumer> = bus.consumer(Topology::VERIFICATION).await.unwrap();
+    let mut events = vec![];
+    while bus.depth(Topology::VERIFICATION).await.unwrap().ready > 0 {
+        let delivery = consumer.next().await.unwrap().unwrap();
+        assert_eq!(delivery.message().routing_key.as_str(), ROUTING_KEY);
+        let event = CloudEvent::from_json(&delivery.message().body).unwrap();
+        assert_eq!(event.id, delivery.message().id);
+        events.push(event);
+        delivery.acknowledge().await.unwrap();
+    }
+    events
+}
+
+fn claim_ids(events: &[CloudEvent]) -> BTreeSet<String> {
+    events.iter().map(|event| event.data["claimId"].as_str().unwrap().to_owned()).collect()
+}
+
+#[tokio::test]
+async fn publishes_due_work_as_cloudevent() {
+    let (fixture, bus) = (with_lost_messages(1).await, bus(100));
+    let dispatcher = dispatcher(&fixture, &bus);
+    assert_eq!(dispatcher.run_round().await.unwrap(), RoundOutcome::Done);
+    let events = drain_queue(&bus).await;
+    assert_eq!(events.len(), 1);
+    assert_eq!(events[0].r#type, EVENT_TYPE);
+    assert_eq!(events[0].subject.as_deref(), Some("apex:n1.com"));
+    assert_eq!(events[0].time, Some(fixture.clock.now()));
+    let expected: Value = json!({"claimId": id(1), "kind": "check", "attempt": 1});
+    assert_eq!(events[0].data, expected);
+    assert!(events[0].id.starts_with(&format!("due_{}_check_1_", id(1))), "{}", events[0].id);
+    assert_eq!(dispatcher.metrics.dispatched(deed_claims::DueKind::Check).get(), 1);
+    assert_eq!(dispatcher.metrics.lateness.get_sample_count(), 1);
+}
+
+#[tokio::test]
+async fn publishes_nothing_before_due_or_after_done() {
+    let mut fixture = ProjectorFixture::new().await;
+    fixture.start_verifying(1, "n1.com", 1).await;
+    fixture.fold(100).await;
+    let bus = bus(100);
+    let dispatcher = dispatcher(&fixture, &bus);
+    fixture.clock.advance(seconds(29));
+    let next = fixture.clock.now() + seconds(1);
+    assert_eq!(dispatcher.run_round().await.unwrap(), RoundOutcome::Idle(Some(next)));
+    fixture.check(1, "n1.com", 1, absent(), None).await;
+    fixture.fold(100).await;
+    fixture.clock.advance(seconds(5));
+    assert!(matches!(dispatcher.run_round().await.unwrap(), RoundOutcome::Idle(Some(later)) if later > next));
+    assert_eq!(drain_queue(&bus).await, []);
+}
+
+#[tokio::test]
+async fn republishes_lost_message_after_visibility_timeout() {
+    let (fixture, bus) = (with_lost_messages(1).await, bus(100));
+    let dispatcher = dispatcher(&fixture, &bus);
+    assert_eq!(dispatcher.run_round().await.unwrap(), RoundOutcome::Done);
+    let first = drain_queue(&bus).await;
+    fixture.clock.advance(seconds(29));
+    assert!(matches!(dispatcher.run_round().await.unwrap(), RoundOutcome::Idle(Some(_))));
+    fixture.clock.advance(seconds(1));
+    assert_eq!(dispatcher.run_round().await.unwrap(), RoundOutcome::Done);
+    let second = drain_queue(&bus).await;
+    assert_eq!(first[0].data, second[0].data);
+    assert_ne!(first[0].id, second[0].id);
+}
+
+#[tokio::test]
+async fn gives_back_rows_refused_by_full_queue() {
+    let (fixture, bus) = (with_lost_messages(3).await, bus(1));
+    let dispatcher = dispatcher(&fixture, &bus);
+    assert_eq!(dispatcher.run_round().await.unwrap(), RoundOutcome::Refused(2));
+    assert_eq!(dispatcher.metrics.given_back.get(), 2);
+    let mut events = drain_queue(&bus).await;
+    assert_eq!(events.len(), 1);
+    // The rows are due again at once.
+    assert_eq!(dispatcher.run_round().await.unwrap(), RoundOutcome::Refused(1));
+    events.extend(drain_queue(&bus).await);
+    assert_eq!(dispatcher.run_round().await.unwrap(), RoundOutcome::Done);
+    events.extend(drain_queue(&bus).await);
+    assert_eq!((events.len(), claim_ids(&events).len()), (3, 3));
+}
+
+#[tokio::test]
+async fn stops_publishing_at_window_without_consumers() {
+    let (fixture, bus) = (with_lost_messages(3).await, bus(100));
+    let dispatcher = Dispatcher { window: 2, ..dispatcher(&fixture, &bus) };
+    assert_eq!(dispatcher.run_round().await.unwrap(), RoundOutcome::More);
+    for _ in 0..5 {
+        fixture.clock.advance(seconds(60));
+        assert_eq!(dispatcher.run_round().await.unwrap(), RoundOutcome::QueueFull);
+    }
+    assert_eq!(drain_queue(&bus).await.len(), 2);
+    // The queue has been drained, so the next round publishes again.
+    assert_eq!(dispatcher.run_round().await.unwrap(), RoundOutcome::More);
+}
+
+/// A publisher whose broker is unavailable for a while.
+struct FlakyPublisher {
+    bus: InProcess,
+    gone: std::sync::atomic::AtomicBool,
+}
+
+#[async_trait]
+impl Publisher for FlakyPublisher {
+    async fn publish(&self, messages: Vec<Message>) -> Result<Vec<PublishOutcome>, BusError> {
+        if self.gone.load(std::sync::atomic::Ordering::SeqCst) {
+            return Err(BusError::Unavailable("gone".into()));
+        }
+        self.bus.publisher().publish(messages).await
+    }
+}
+
+#[tokio::test]
+async fn publishes_each_row_once_after_bus_outage() {
+    let (fixture, bus) = (with_lost_messages(40).await, bus(100));
+    let publisher = Arc::new(FlakyPublisher { bus: bus.clone(), gone: true.into() });
+    let dispatcher = Dispatcher { publisher: publisher.clone(), ..dispatcher(&fixture, &bus) };
+    for _ in 0..60 {
+        assert!(matches!(dispatcher.run_round().await, Err(DispatchError::Bus(_))));
+        fixture.clock.advance(seconds(60));
+    }
+    publisher.gone.store(false, std::sync::atomic::Ordering::SeqCst);
+    while dispatcher.run_round().await.unwrap() != RoundOutcome::Done {}
+    let events = drain_queue(&bus).await;
+    assert_eq!((events.len(), claim_ids(&events).len()), (40, 40));
+}
+
+#[tokio::test]
+async fn round_publishes_at_most_its_limit() {
+    let (fixture, bus) = (with_lost_messages(5).await, bus(100));
+    let dispatcher = Dispatcher { limit: 2, ..dispatcher(&fixture, &bus) };
+    let rounds = [RoundOutcome::More, RoundOutcome::More, RoundOutcome::Done];
+    for expected in rounds {
+        assert_eq!(dispatcher.run_round().await.unwrap(), expected);
+    }
+    assert_eq!(claim_ids(&drain_queue(&bus).await).len(), 5);
+}
+
+#[tokio::test]
+async fn publishes_backlog_at_configured_rate() {
+    let (fixture, bus) = (with_lost_messages(40).await, bus(100));
+    // No dispatcher ran for a day; every claim has one row, however many checks it missed.
+    fixture.clock.advance(seconds(86_400));
+    let dispatcher = Dispatcher { rate_limit: TokenBucket::new(10), ..dispatcher(&fixture, &bus) };
+    let mut sent = vec![];
+    for second in 1..=4 {
+        assert_eq!(dispatcher.run_round().await.unwrap(), RoundOutcome::More, "{second}");
+        let next = dispatcher.run_round().await.unwrap();
+        if second < 4 {
+            assert_eq!(next, RoundOutcome::RateLimited(StdDuration::from_millis(100)));
+        }
+        let now = drain_queue(&bus).await;
+        assert_eq!(now.len(), 10, "{second}");
+        sent.extend(now);
+        fixture.clock.advance(seconds(1));
+    }
+    assert_eq!(claim_ids(&sent).len(), 40);
+    assert!(matches!(dispatcher.run_round().await.unwrap(), RoundOutcome::Idle(Some(_))));
+}
