@@ -1,31 +1,31 @@
-//! Writing to the log: what a batch of appends writes is decided here, on what is believed of the streams, and written
-//! by one call that refuses when a stream is elsewhere.
+//! Writes to the log: a batch of appends is planned on assumed stream versions, and written by one call that fails when a
+//! stream is at another version.
 use std::collections::{HashMap, HashSet};
 
 use chrono::{DateTime, Utc};
 use deed_store::{Append, AppendError, Appended, Position, RequestKey, StreamWrite, Unavailable, Version};
 
-use crate::columns::{Reading, signed};
-use crate::open::Misanswered;
-use crate::pool::{Failure, Pool};
+use crate::columns::{Decoder, to_i64};
+use crate::open::UnexpectedReply;
+use crate::pool::{CallError, Pool};
 
-pub(crate) const WHAT: &str = "append to the log";
-/// The log's unique key of stream and version.
-const BY_VERSION: &str = "events_by_version";
+pub(crate) const OPERATION: &str = "append to the log";
+/// The log's unique constraint on stream and version.
+const VERSION_CONSTRAINT: &str = "events_by_version";
 
-pub(crate) type AppendAnswer = Result<Appended, AppendError>;
+pub(crate) type AppendResult = Result<Appended, AppendError>;
 
-/// An append whose events are text already: encoding is done by who appends, not by who writes for all.
-pub(crate) struct Prepared {
+/// An append with encoded events: the caller encodes them, not the task that writes for all callers.
+pub(crate) struct EncodedAppend {
     append: Append,
     /// Of all events of all writes.
     payloads: Vec<String>,
     metadata: String,
 }
 
-impl Prepared {
+impl EncodedAppend {
     pub(crate) fn new(append: Append) -> Result<Self, Unavailable> {
-        let unwritable = |e| Unavailable::new(WHAT, e);
+        let unwritable = |e| Unavailable::new(OPERATION, e);
         let payloads = append.writes.iter().flat_map(|w| &w.events).map(deed_claims::Event::payload);
         let payloads = payloads.collect::<Result<_, _>>().map_err(unwritable)?;
         let metadata = serde_json::to_string(&append.metadata).map_err(unwritable)?;
@@ -33,25 +33,25 @@ impl Prepared {
     }
 }
 
-/// Where streams were seen. Of others it is believed that they are where the first append expects them: nearly all are,
-/// so they are not asked for first.
+/// Known versions of streams. Other streams are assumed to be at the expected version of their first append: nearly all
+/// are, so their versions are not read first.
 #[derive(Default)]
-pub(crate) struct Heads<'a>(HashMap<&'a str, u64>);
+pub(crate) struct StreamVersions<'a>(HashMap<&'a str, u64>);
 
-/// What an append becomes when the plan is written: where its last event stands among those of the plan, and the
-/// versions.
-struct Place {
+/// The place of an append in a plan: the number of its last event among the events of the plan, and the new versions of
+/// its streams.
+struct Placement {
     last: u64,
     versions: Vec<Version>,
 }
 
-/// What a batch writes if every stream is where it is believed to be; column by column.
+/// What a batch writes if every stream is at its assumed version, in columns.
 #[derive(Default)]
-pub(crate) struct Plan<'a> {
-    outcomes: Vec<Result<Place, AppendError>>,
-    /// Streams that are written to, and the versions they are believed to be at.
-    touched: Vec<&'a str>,
-    believed: Vec<i64>,
+pub(crate) struct AppendPlan<'a> {
+    placements: Vec<Result<Placement, AppendError>>,
+    /// The streams that are written to, and their assumed versions.
+    written_streams: Vec<&'a str>,
+    assumed_versions: Vec<i64>,
     streams: Vec<&'a str>,
     versions: Vec<i64>,
     kinds: Vec<&'static str>,
@@ -59,23 +59,23 @@ pub(crate) struct Plan<'a> {
     payloads: Vec<&'a str>,
     metadata: Vec<&'a str>,
     instants: Vec<DateTime<Utc>>,
-    answers: Answers<'a>,
+    receipts: Receipts<'a>,
 }
 
-/// Answers to be kept, column by column; the first of each request.
+/// Receipts to store, in columns; the first one of each request.
 #[derive(Default)]
-pub(crate) struct Answers<'a> {
-    seen: HashSet<&'a RequestKey>,
+pub(crate) struct Receipts<'a> {
+    requests: HashSet<&'a RequestKey>,
     pub(crate) key_ids: Vec<&'a str>,
     pub(crate) idempotency_keys: Vec<&'a str>,
     pub(crate) statuses: Vec<i32>,
     pub(crate) bodies: Vec<&'a str>,
 }
 
-impl<'a> Answers<'a> {
-    pub(crate) fn keep(&mut self, receipt: &'a deed_store::Receipt) {
+impl<'a> Receipts<'a> {
+    pub(crate) fn push(&mut self, receipt: &'a deed_store::Receipt) {
         let (request, response) = (&receipt.request, &receipt.response);
-        if self.seen.insert(request) {
+        if self.requests.insert(request) {
             self.key_ids.push(&request.key_id.0);
             self.idempotency_keys.push(&request.idempotency_key);
             self.statuses.push(response.status.into());
@@ -84,100 +84,100 @@ impl<'a> Answers<'a> {
     }
 }
 
-/// What became of a plan.
-pub(crate) enum Written {
-    /// The log ends here now.
-    UpTo(u64),
-    /// Nothing was written: the touched streams are here.
-    Elsewhere(Vec<i64>),
-    /// Nothing was written: another process appended to one of the streams, or had to be let through.
-    Overtaken,
+/// The result of writing a plan.
+pub(crate) enum AppendOutcome {
+    /// Written; the new end of the log.
+    Written(u64),
+    /// Nothing was written; the actual versions of the streams.
+    VersionMismatch(Vec<i64>),
+    /// Nothing was written: another process appended to one of the streams, or the transaction was a deadlock victim.
+    Retry,
 }
 
-impl<'a> Heads<'a> {
-    pub(crate) fn learn(&mut self, plan: &Plan<'a>, seen: Vec<i64>) -> Result<(), Unavailable> {
-        for (stream, version) in plan.touched.iter().zip(seen) {
-            self.0.insert(stream, Reading(WHAT).number("version", version)?);
+impl<'a> StreamVersions<'a> {
+    pub(crate) fn update(&mut self, plan: &AppendPlan<'a>, actual: Vec<i64>) -> Result<(), Unavailable> {
+        for (stream, version) in plan.written_streams.iter().zip(actual) {
+            self.0.insert(stream, Decoder(OPERATION).number("version", version)?);
         }
         Ok(())
     }
 
-    /// Gives each append its place after those before it, or finds that it conflicts; then nothing of it is written.
-    pub(crate) fn plan(&self, batch: &'a [Prepared]) -> Plan<'a> {
-        let mut plan = Plan::default();
-        let mut now = HashMap::new();
-        for prepared in batch {
-            let outcome = self.place(prepared, &mut now, &mut plan);
-            plan.outcomes.push(outcome);
+    /// Places each append after those before it, unless it conflicts; a conflicting append writes nothing.
+    pub(crate) fn plan(&self, batch: &'a [EncodedAppend]) -> AppendPlan<'a> {
+        let mut plan = AppendPlan::default();
+        let mut current = HashMap::new();
+        for encoded in batch {
+            let placement = self.place(encoded, &mut current, &mut plan);
+            plan.placements.push(placement);
         }
         plan
     }
 
-    /// `now` is where the streams are after the appends before this one.
+    /// `current` has the versions of streams after the appends before this one.
     fn place(
         &self,
-        prepared: &'a Prepared,
-        now: &mut HashMap<&'a str, u64>,
-        plan: &mut Plan<'a>,
-    ) -> Result<Place, AppendError> {
-        let append = &prepared.append;
-        let at = |write: &StreamWrite| {
+        encoded: &'a EncodedAppend,
+        current: &mut HashMap<&'a str, u64>,
+        plan: &mut AppendPlan<'a>,
+    ) -> Result<Placement, AppendError> {
+        let append = &encoded.append;
+        let version_of = |write: &StreamWrite| {
             let stream = write.stream.as_str();
-            now.get(stream).or_else(|| self.0.get(stream)).copied()
+            current.get(stream).or_else(|| self.0.get(stream)).copied()
         };
         for write in &append.writes {
-            if let Some(actual) = at(write).filter(|actual| *actual != write.expected.0) {
+            if let Some(actual) = version_of(write).filter(|actual| *actual != write.expected.0) {
                 let (stream, expected) = (write.stream.clone(), write.expected);
                 return Err(AppendError::Conflict { stream, expected, actual: Version(actual) });
             }
         }
-        let mut payloads = prepared.payloads.iter();
+        let mut payloads = encoded.payloads.iter();
         let mut versions = Vec::with_capacity(append.writes.len());
         for write in &append.writes {
             let (stream, mut version) = (write.stream.as_str(), write.expected.0);
-            if now.get(stream).is_none() {
-                plan.touched.push(stream);
-                plan.believed.push(signed(version));
+            if current.get(stream).is_none() {
+                plan.written_streams.push(stream);
+                plan.assumed_versions.push(to_i64(version));
             }
             for (event, payload) in write.events.iter().zip(&mut payloads) {
                 version += 1;
                 plan.streams.push(stream);
-                plan.versions.push(signed(version));
+                plan.versions.push(to_i64(version));
                 plan.kinds.push(event.kind());
                 plan.schemas.push(event.schema().into());
                 plan.payloads.push(payload);
-                plan.metadata.push(&prepared.metadata);
+                plan.metadata.push(&encoded.metadata);
                 plan.instants.push(append.at);
             }
-            now.insert(stream, version);
+            current.insert(stream, version);
             versions.push(Version(version));
         }
         if let Some(receipt) = &append.receipt {
-            plan.answers.keep(receipt);
+            plan.receipts.push(receipt);
         }
-        Ok(Place { last: plan.events(), versions })
+        Ok(Placement { last: plan.events(), versions })
     }
 }
 
-impl Plan<'_> {
+impl AppendPlan<'_> {
     fn events(&self) -> u64 {
         self.streams.len().try_into().unwrap_or(u64::MAX)
     }
 
-    /// Whether everything conflicts.
+    /// Whether every append conflicts.
     pub(crate) fn is_empty(&self) -> bool {
-        self.touched.is_empty()
+        self.written_streams.is_empty()
     }
 
-    /// Writes it as one transaction, by one call that ends the transaction by itself.
-    pub(crate) async fn write(&self, pool: &Pool) -> Result<Written, Unavailable> {
-        let mut connection = pool.take(WHAT).await?;
-        let Answers { key_ids, idempotency_keys, statuses, bodies, .. } = &self.answers;
+    /// Writes the plan in one transaction, by a single call without an open transaction around it.
+    pub(crate) async fn write(&self, pool: &Pool) -> Result<AppendOutcome, Unavailable> {
+        let mut connection = pool.acquire(OPERATION).await?;
+        let Receipts { key_ids, idempotency_keys, statuses, bodies, .. } = &self.receipts;
         let call = sqlx::query!(
             r#"SELECT last, actual AS "actual: Vec<i64>"
                FROM deed_append($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)"#,
-            &self.touched as &[&str],
-            &self.believed,
+            &self.written_streams as &[&str],
+            &self.assumed_versions,
             &self.streams as &[&str],
             &self.versions,
             &self.kinds as &[&str],
@@ -190,28 +190,30 @@ impl Plan<'_> {
             statuses,
             bodies as &[&str],
         );
-        let answer = connection.until().wait(call.fetch_one(&mut *connection)).await;
-        match connection.done_alone(answer) {
+        let answer = connection.deadline().run(call.fetch_one(&mut *connection)).await;
+        match connection.finish_statement(answer) {
             Ok(answer) => match (answer.last, answer.actual) {
-                (Some(last), _) => Ok(Written::UpTo(Reading(WHAT).number("position", last)?)),
-                (None, Some(actual)) => Ok(Written::Elsewhere(actual)),
-                (None, None) => Err(Misanswered::to(WHAT)),
+                (Some(last), _) => Ok(AppendOutcome::Written(Decoder(OPERATION).number("position", last)?)),
+                (None, Some(actual)) => Ok(AppendOutcome::VersionMismatch(actual)),
+                (None, None) => Err(UnexpectedReply::to(OPERATION)),
             },
-            Err(failure) if overtaken(&failure) => Ok(Written::Overtaken),
-            Err(failure) => Err(Unavailable::new(WHAT, failure)),
+            Err(error) if is_retryable(&error) => Ok(AppendOutcome::Retry),
+            Err(error) => Err(Unavailable::new(OPERATION, error)),
         }
     }
 
-    /// What each append is told once the log ends at `last`.
-    pub(crate) fn answers(self, last: u64) -> Vec<AppendAnswer> {
+    /// The result of each append when the log ends at `last`.
+    pub(crate) fn results(self, last: u64) -> Vec<AppendResult> {
         let before = last.saturating_sub(self.events());
-        let appended =
-            |place: Place| Appended { position: Position(before + place.last), versions: place.versions };
-        self.outcomes.into_iter().map(|outcome| outcome.map(appended)).collect()
+        let appended = |placement: Placement| Appended {
+            position: Position(before + placement.last),
+            versions: placement.versions,
+        };
+        self.placements.into_iter().map(|placement| placement.map(appended)).collect()
     }
 }
 
-/// Nothing was written, and nothing is wrong.
-fn overtaken(failure: &Failure) -> bool {
-    failure.is_duplicate_of(BY_VERSION) || failure.is_rolled_back()
+/// Whether nothing was written because of another process, so that a retry helps.
+fn is_retryable(error: &CallError) -> bool {
+    error.is_duplicate_of(VERSION_CONSTRAINT) || error.is_rolled_back()
 }

@@ -1,50 +1,40 @@
-//! What is appended at the same time is written together.
+//! The write batch: concurrent appends of all callers, in one transaction.
 use async_trait::async_trait;
-use deed_store::{Append, AppendBackend, AppendError, Appended, BatchBackend, Position, Unavailable};
+use deed_store::{BatchBackend, Position, Unavailable};
 
-use crate::append::{AppendAnswer, Heads, Prepared, WHAT, Written};
-use crate::open::Database;
+use crate::append::{AppendOutcome, AppendResult, EncodedAppend, OPERATION, StreamVersions};
+use crate::open::StoreInner;
 
-/// How often a batch is planned anew. Each time another process has appended to one of its streams, and the append that
-/// expected otherwise is out of the next plan.
-const TRIES: usize = 64;
+/// How often a batch is planned. Each time another process has appended to one of its streams, and the next plan leaves
+/// the conflicting append out.
+const ATTEMPTS: usize = 64;
 
 #[derive(Debug, thiserror::Error)]
-#[error("other processes appended to the same streams {TRIES} times")]
-struct Crowded;
+#[error("other processes appended to the same streams {ATTEMPTS} times")]
+struct RetriesExhausted;
 
 #[async_trait]
-impl BatchBackend for Database {
-    type Op = Prepared;
-    type Answer = AppendAnswer;
+impl BatchBackend for StoreInner {
+    type Op = EncodedAppend;
+    type Reply = AppendResult;
 
-    async fn carry_out(&self, batch: Vec<Prepared>) -> Result<Vec<AppendAnswer>, Unavailable> {
-        self.told.batch(batch.len());
-        let mut heads = Heads::default();
-        for _ in 0..TRIES {
-            let plan = heads.plan(&batch);
+    async fn execute_batch(&self, batch: Vec<EncodedAppend>) -> Result<Vec<AppendResult>, Unavailable> {
+        self.metrics.record_batch(batch.len());
+        let mut versions = StreamVersions::default();
+        for _ in 0..ATTEMPTS {
+            let plan = versions.plan(&batch);
             if plan.is_empty() {
-                return Ok(plan.answers(0));
+                return Ok(plan.results(0));
             }
             match plan.write(&self.log).await? {
-                Written::UpTo(last) => {
-                    self.saw(Position(last));
-                    return Ok(plan.answers(last));
+                AppendOutcome::Written(last) => {
+                    self.advance_head(Position(last));
+                    return Ok(plan.results(last));
                 }
-                Written::Elsewhere(seen) => heads.learn(&plan, seen)?,
-                Written::Overtaken => {}
+                AppendOutcome::VersionMismatch(actual) => versions.update(&plan, actual)?,
+                AppendOutcome::Retry => {}
             }
         }
-        Err(Unavailable::new(WHAT, Crowded))
-    }
-}
-
-#[async_trait]
-impl AppendBackend for Database {
-    async fn append_batch(
-        &self,
-        batch: Vec<Append>,
-    ) -> Result<Vec<Result<Appended, AppendError>>, Unavailable> {
-        self.carry_out(batch.into_iter().map(Prepared::new).collect::<Result<_, _>>()?).await
+        Err(Unavailable::new(OPERATION, RetriesExhausted))
     }
 }

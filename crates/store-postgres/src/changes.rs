@@ -1,15 +1,15 @@
-//! What a batch changes in the read models, as columns: one statement a table for any number of rows.
-mod fresh;
-mod known;
-mod names;
+//! Changes of the read models as columns: one statement per table for any number of rows.
+mod insert_new;
+mod ownership_columns;
+mod replace_existing;
 
 use deed_claims::{Scope, StreamId};
 use deed_store::{AppRow, Changes, Unavailable};
 use sqlx::Connection;
 use sqlx::postgres::PgConnection;
 
-use self::names::Names;
-use crate::columns::signed;
+use self::ownership_columns::OwnershipColumns;
+use crate::columns::to_i64;
 
 /// The stable text of a scope.
 pub(crate) const fn scope(scope: Scope) -> &'static str {
@@ -19,41 +19,45 @@ pub(crate) const fn scope(scope: Scope) -> &'static str {
     }
 }
 
-/// What is believed of streams that are said to be shown for the first time.
+/// How the rows of streams are written that are marked as new.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Fresh {
-    /// Nothing of theirs is there: their rows are put there without a look.
-    Believed,
-    /// Something may be there after all.
-    Doubted,
+pub(crate) enum WriteMode {
+    /// Inserted; it fails when they exist.
+    InsertNew,
+    /// Replaced, as they may exist.
+    ReplaceAll,
 }
 
-/// Changes, column by column. Bodies are text before a transaction begins.
-pub(crate) struct Columns<'a> {
-    /// Names of which nothing is there.
-    fresh: Names<'a>,
-    /// Names of which something may be there.
-    known: Names<'a>,
+/// Changes in columns. Bodies are encoded before a transaction begins.
+pub(crate) struct EncodedChanges<'a> {
+    /// Rows of streams without rows.
+    new: OwnershipColumns<'a>,
+    /// Rows of streams that may have rows.
+    existing: OwnershipColumns<'a>,
     apps: Vec<&'a AppRow>,
     app_bodies: Vec<String>,
 }
 
-impl<'a> Columns<'a> {
-    pub(crate) fn of(what: &'static str, changes: &'a Changes, fresh: Fresh) -> Result<Self, Unavailable> {
-        let unwritable = |e: serde_json::Error| Unavailable::new(what, e);
-        let is_fresh = |stream: &StreamId| fresh == Fresh::Believed && changes.fresh.contains(stream);
+impl<'a> EncodedChanges<'a> {
+    pub(crate) fn of(
+        operation: &'static str,
+        changes: &'a Changes,
+        mode: WriteMode,
+    ) -> Result<Self, Unavailable> {
+        let unwritable = |e: serde_json::Error| Unavailable::new(operation, e);
+        let is_new = |stream: &StreamId| mode == WriteMode::InsertNew && changes.new_streams.contains(stream);
         let apps = changes.apps.iter().map(|row| serde_json::to_string(&row.app));
         Ok(Self {
-            fresh: Names::of(changes, is_fresh).map_err(unwritable)?,
-            known: Names::of(changes, |stream| !is_fresh(stream)).map_err(unwritable)?,
+            new: OwnershipColumns::of(changes, is_new).map_err(unwritable)?,
+            existing: OwnershipColumns::of(changes, |stream| !is_new(stream)).map_err(unwritable)?,
             app_bodies: apps.collect::<Result<_, _>>().map_err(unwritable)?,
             apps: changes.apps.iter().collect(),
         })
     }
 
     pub(crate) async fn write(&self, connection: &mut PgConnection) -> Result<(), sqlx::Error> {
-        self.known.replace(connection).await?;
-        self.fresh.insert(connection).await?;
+        self.existing.replace(connection).await?;
+        self.new.insert(connection).await?;
         if !self.apps.is_empty() {
             self.write_apps(connection).await?;
         }
@@ -62,7 +66,7 @@ impl<'a> Columns<'a> {
 
     async fn write_apps(&self, connection: &mut PgConnection) -> Result<(), sqlx::Error> {
         let streams: Vec<_> = self.apps.iter().map(|row| row.stream.as_str()).collect();
-        let versions: Vec<_> = self.apps.iter().map(|row| signed(row.version.0)).collect();
+        let versions: Vec<_> = self.apps.iter().map(|row| to_i64(row.version.0)).collect();
         let ids: Vec<_> = self.apps.iter().map(|row| row.app.app_id.as_str()).collect();
         let workspaces: Vec<_> = self.apps.iter().map(|row| row.app.workspace_id.as_str()).collect();
         let created: Vec<_> = self.apps.iter().map(|row| row.app.created_at).collect();
@@ -89,16 +93,16 @@ impl<'a> Columns<'a> {
     }
 }
 
-/// How long emptying waits for those who read.
-const BRIEFLY: &str = "100";
+/// How long a truncation waits for readers, in milliseconds.
+const TRUNCATE_LOCK_TIMEOUT: &str = "100";
 
-/// Empties every read model: at once, where nobody keeps the tables for long, or else row by row, which leaves the
-/// space of every row to be tidied up.
+/// Deletes all rows of the read models: by truncation, or row by row when a reader holds the tables for long. Deleted rows
+/// leave space that a vacuum has to reclaim.
 pub(crate) async fn clear(connection: &mut PgConnection) -> Result<(), sqlx::Error> {
     let mut step = connection.begin().await?;
     match truncate(&mut step).await {
         Ok(()) => step.commit().await,
-        Err(error) if is_in_the_way(&error) => {
+        Err(error) if prevents_truncation(&error) => {
             step.rollback().await?;
             delete(connection).await
         }
@@ -106,8 +110,8 @@ pub(crate) async fn clear(connection: &mut PgConnection) -> Result<(), sqlx::Err
     }
 }
 
-/// Somebody reads for long, as a backup does, or the user may delete rows and no more.
-fn is_in_the_way(error: &sqlx::Error) -> bool {
+/// A long read such as a backup holds a table, or the user has no right to truncate.
+fn prevents_truncation(error: &sqlx::Error) -> bool {
     let code = error.as_database_error().and_then(sqlx::error::DatabaseError::code);
     code.is_some_and(|code| code == "55P03" || code == "42501")
 }
@@ -115,12 +119,12 @@ fn is_in_the_way(error: &sqlx::Error) -> bool {
 async fn truncate(connection: &mut PgConnection) -> Result<(), sqlx::Error> {
     let before = sqlx::query_scalar!(r#"SELECT current_setting('lock_timeout') AS "limit!""#);
     let before = before.fetch_one(&mut *connection).await?;
-    limit_locks(connection, BRIEFLY).await?;
+    limit_locks(connection, TRUNCATE_LOCK_TIMEOUT).await?;
     sqlx::query!("TRUNCATE ownerships, claims, due_work, apps").execute(&mut *connection).await?;
     limit_locks(connection, &before).await
 }
 
-/// Until the transaction ends.
+/// Limits waits for locks until the transaction ends.
 async fn limit_locks(connection: &mut PgConnection, limit: &str) -> Result<(), sqlx::Error> {
     sqlx::query_scalar!("SELECT set_config('lock_timeout', $1, true)", limit)
         .fetch_one(connection)
@@ -128,7 +132,7 @@ async fn limit_locks(connection: &mut PgConnection, limit: &str) -> Result<(), s
         .map(|_| ())
 }
 
-/// Whoever reads meanwhile sees the rows until this is committed.
+/// Other readers see the rows until this is committed.
 async fn delete(connection: &mut PgConnection) -> Result<(), sqlx::Error> {
     sqlx::query!("DELETE FROM ownerships").execute(&mut *connection).await?;
     sqlx::query!("DELETE FROM claims").execute(&mut *connection).await?;

@@ -1,25 +1,25 @@
-//! How the model's values lie in columns: numbers as signed integers, JSON as its own text.
+//! Values in columns: numbers as signed integers, JSON as text.
 use deed_store::Unavailable;
 
-/// Positions, versions, counts and limits; what is beyond the range of a `bigint` is as good as its end.
-pub(crate) fn signed(number: impl TryInto<i64>) -> i64 {
+/// Positions, versions, counts and limits; saturates at the end of the range of a `bigint`.
+pub(crate) fn to_i64(number: impl TryInto<i64>) -> i64 {
     number.try_into().unwrap_or(i64::MAX)
 }
 
-/// A column that does not hold what this program writes into it.
+/// A column with a value that this program did not write.
 #[derive(Debug, thiserror::Error)]
-#[error("column {column} holds something unreadable")]
+#[error("column {column} cannot be decoded")]
 struct Unreadable {
     column: &'static str,
     #[source]
     source: Option<Box<dyn std::error::Error + Send + Sync>>,
 }
 
-/// Reads columns back, and says which of them could not be read.
+/// Decodes columns for an operation; its errors name the column.
 #[derive(Clone, Copy)]
-pub(crate) struct Reading(pub &'static str);
+pub(crate) struct Decoder(pub &'static str);
 
-impl Reading {
+impl Decoder {
     pub(crate) fn number<N: TryFrom<i64>>(self, column: &'static str, value: i64) -> Result<N, Unavailable> {
         N::try_from(value).map_err(|_| self.unreadable(column, None))
     }

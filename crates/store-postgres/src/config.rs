@@ -1,13 +1,13 @@
-//! Where the database is and how it is used; the password in its address is never shown.
+//! The configuration of the store: address, connections, time limits. The password in the address is never shown.
 use std::{fmt, str::FromStr, time::Duration};
 
-use deed_store::GroupCommitLimits;
+use deed_store::BatchLimits;
 use sqlx::ConnectOptions;
 use sqlx::postgres::PgConnectOptions;
 
 use crate::open::OpenError;
 
-/// What an address may say behind its question mark. Whatever else stands there may be a piece of a password.
+/// The parameters of an address. Any other text after the question mark may be part of a password.
 const PARAMETERS: [&str; 16] = [
     "sslmode",
     "ssl-mode",
@@ -28,21 +28,21 @@ const PARAMETERS: [&str; 16] = [
 ];
 const SSL_MODES: [&str; 6] = ["disable", "allow", "prefer", "require", "verify-ca", "verify-full"];
 
-/// Where the database is and how it is used.
+/// The configuration of the store.
 #[derive(Clone, PartialEq, Eq)]
 pub struct PostgresConfig {
     /// `postgres://user:password@host:5432/database`. Never logged.
     pub url: String,
-    /// Connections in all; four are the fewest that do.
+    /// All connections; at least four are needed.
     pub max_connections: u32,
     /// How long a call waits for a connection.
     pub acquire_timeout: Duration,
     /// How long a statement may take.
     pub statement_timeout: Duration,
-    /// What the server's own lists call this process.
+    /// The name of this process in the server's statistics.
     pub application_name: String,
-    /// Bounds of what is written together.
-    pub group_commit: GroupCommitLimits,
+    /// Bounds of the batchers.
+    pub batch_limits: BatchLimits,
 }
 
 impl PostgresConfig {
@@ -54,11 +54,11 @@ impl PostgresConfig {
             acquire_timeout: Duration::from_secs(5),
             statement_timeout: Duration::from_secs(10),
             application_name: "deed".to_owned(),
-            group_commit: GroupCommitLimits::default(),
+            batch_limits: BatchLimits::default(),
         }
     }
 
-    /// The driver's form of the address.
+    /// The address in the form of the driver.
     pub(crate) fn options(&self) -> Result<PgConnectOptions, OpenError> {
         let wrong = |why: &str| OpenError::Url(why.to_owned());
         let (scheme, rest) = self.url.split_once("://").unwrap_or(("", ""));
@@ -79,7 +79,7 @@ impl PostgresConfig {
                 ));
             }
         }
-        // The driver's reasons may quote what was written.
+        // The errors of the driver may quote the address.
         let options = PgConnectOptions::from_str(&self.url).map_err(|_| {
             wrong("it is not of the form postgres://user:password@host:5432/database, with special characters of the \
                    password percent-encoded")
@@ -95,13 +95,13 @@ impl fmt::Debug for PostgresConfig {
             .field("acquire_timeout", &self.acquire_timeout)
             .field("statement_timeout", &self.statement_timeout)
             .field("application_name", &self.application_name)
-            .field("group_commit", &self.group_commit)
+            .field("batch_limits", &self.batch_limits)
             .finish_non_exhaustive()
     }
 }
 
-/// Host, port and database: what may be shown.
-pub(crate) fn place(options: &PgConnectOptions) -> String {
+/// Host, port and database, which may be shown.
+pub(crate) fn location(options: &PgConnectOptions) -> String {
     let host = match options.get_socket() {
         Some(socket) => socket.display().to_string(),
         None => options.get_host().to_owned(),
@@ -116,7 +116,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn neither_a_configuration_nor_a_wrong_address_shows_the_password() {
+    fn never_shows_the_password() {
         for url in [
             "postgres://deed:hunter2@db:notaport/deed",
             "postgres://deed:hunter2",
@@ -131,7 +131,7 @@ mod tests {
             let config = PostgresConfig::new(url);
             let error = match config.options() {
                 Err(error) => format!("{error} {error:?} {:?}", error.source()),
-                Ok(options) => place(&options),
+                Ok(options) => location(&options),
             };
             assert!(!error.contains("hunter2"), "{error}");
             assert!(!format!("{config:?}").contains("hunter2"), "{config:?}");
@@ -139,12 +139,12 @@ mod tests {
     }
 
     #[test]
-    fn a_good_address_names_its_place() {
+    fn address_gives_host_port_and_database() {
         for (url, expected) in [
             ("postgres://deed:p%3Fw@db/deed", "db:5432/deed"),
             ("postgresql://deed@db.example:6543/x?sslmode=require", "db.example:6543/x"),
         ] {
-            assert_eq!(place(&PostgresConfig::new(url).options().unwrap()), expected);
+            assert_eq!(location(&PostgresConfig::new(url).options().unwrap()), expected);
         }
     }
 }

@@ -1,4 +1,4 @@
-//! What the read models hold, as one hash: equal contents, equal digest, whichever backend holds them.
+//! The digest of the read models: one hash, equal for equal contents in every backend.
 use std::time::Duration;
 
 use data_encoding::HEXLOWER;
@@ -8,22 +8,22 @@ use sha2::{Digest, Sha256};
 use sqlx::Connection;
 use sqlx::postgres::PgConnection;
 
-use crate::session::prolong;
+use crate::session::extend_statement_timeout;
 
-/// How long it may take: it reads every row.
-pub(crate) const PATIENCE: Duration = Duration::from_mins(10);
+/// The time limit of a digest, which reads every row.
+pub(crate) const TIMEOUT: Duration = Duration::from_mins(10);
 
-/// Every row as JSON text in the order of its key, tables in a fixed order; one snapshot for all of them. Instants are
-/// microseconds, truths 1 and 0.
+/// Hashes every row as JSON text in the order of its key, tables in a fixed order, in one read transaction. Times are
+/// microseconds, booleans 1 and 0.
 pub(crate) async fn digest(connection: &mut PgConnection) -> Result<String, sqlx::Error> {
     let mut tx = connection.begin_with("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY").await?;
-    prolong(&mut *tx, PATIENCE).await?;
+    extend_statement_timeout(&mut *tx, TIMEOUT).await?;
     let mut hash = Sha256::new();
 
     let rows =
         sqlx::query!(r#"SELECT stream, version, body::text AS "body!" FROM ownerships ORDER BY stream"#);
     let rows = rows.fetch(&mut *tx).map_ok(|r| (r.stream, r.version, r.body));
-    absorb(&mut hash, "ownerships", rows).await?;
+    hash_rows(&mut hash, "ownerships", rows).await?;
 
     let rows = sqlx::query!(
         r#"SELECT claim_id, stream, version, workspace, app, name, scope, status, initiated_at, open, body::text AS "body!"
@@ -31,22 +31,22 @@ pub(crate) async fn digest(connection: &mut PgConnection) -> Result<String, sqlx
     );
     let rows = rows.fetch(&mut *tx).map_ok(|r| {
         let (initiated_at, open) = (r.initiated_at.timestamp_micros(), u8::from(r.open));
-        let (whose, what) = ((r.workspace, r.app), (r.name, r.scope, r.status));
+        let (holder, claim) = ((r.workspace, r.app), (r.name, r.scope, r.status));
         (
             r.claim_id,
             r.stream,
             r.version,
-            whose.0,
-            whose.1,
-            what.0,
-            what.1,
-            what.2,
+            holder.0,
+            holder.1,
+            claim.0,
+            claim.1,
+            claim.2,
             initiated_at,
             open,
             r.body,
         )
     });
-    absorb(&mut hash, "claims", rows).await?;
+    hash_rows(&mut hash, "claims", rows).await?;
 
     let rows = sqlx::query!(
         "SELECT stream, claim_id, kind, attempt, due_at FROM due_work ORDER BY stream, claim_id, kind, attempt"
@@ -54,7 +54,7 @@ pub(crate) async fn digest(connection: &mut PgConnection) -> Result<String, sqlx
     let rows = rows
         .fetch(&mut *tx)
         .map_ok(|r| (r.stream, r.claim_id, r.kind, r.attempt, r.due_at.timestamp_micros()));
-    absorb(&mut hash, "due_work", rows).await?;
+    hash_rows(&mut hash, "due_work", rows).await?;
 
     let rows = sqlx::query!(
         r#"SELECT stream, version, app_id, workspace, created_at, deleted, body::text AS "body!" FROM apps ORDER BY stream"#
@@ -63,17 +63,17 @@ pub(crate) async fn digest(connection: &mut PgConnection) -> Result<String, sqlx
         let (created_at, deleted) = (r.created_at.timestamp_micros(), u8::from(r.deleted));
         (r.stream, r.version, r.app_id, r.workspace, created_at, deleted, r.body)
     });
-    absorb(&mut hash, "apps", rows).await?;
+    hash_rows(&mut hash, "apps", rows).await?;
     tx.rollback().await?;
     Ok(HEXLOWER.encode(&hash.finalize()))
 }
 
-async fn absorb<R: Serialize>(
+async fn hash_rows<R: Serialize>(
     hash: &mut Sha256,
     table: &str,
     mut rows: impl Stream<Item = Result<R, sqlx::Error>> + Unpin,
 ) -> Result<(), sqlx::Error> {
-    // JSON text has no raw line breaks, so they mark where rows and tables end.
+    // JSON text has no raw line breaks, so they can end rows and tables.
     hash.update(table);
     hash.update("\n");
     while let Some(row) = rows.try_next().await? {

@@ -1,14 +1,14 @@
-//! Due work: handing out rows by hiding them for a while.
+//! Due work: rows are handed out by hiding them for a while.
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
 use deed_claims::DueKind;
 use deed_store::{DueItem, DueWork, Overdue, Unavailable};
 
-use crate::columns::{Reading, signed};
+use crate::columns::{Decoder, to_i64};
 use crate::open::PostgresStore;
 
-/// A row as it lies in the table.
-struct DueColumns {
+/// A row of the table.
+struct DueRecord {
     stream: String,
     claim_id: String,
     kind: String,
@@ -16,14 +16,14 @@ struct DueColumns {
     due_at: DateTime<Utc>,
 }
 
-impl DueColumns {
-    fn decode(self, reading: Reading) -> Result<DueItem, Unavailable> {
+impl DueRecord {
+    fn decode(self, decoder: Decoder) -> Result<DueItem, Unavailable> {
         let kind = [DueKind::Check, DueKind::Expire].into_iter().find(|k| k.as_str() == self.kind);
         Ok(DueItem {
-            stream: reading.parsed("stream", &self.stream)?,
-            claim_id: reading.parsed("claim_id", &self.claim_id)?,
-            kind: kind.ok_or_else(|| reading.unreadable("kind", None))?,
-            attempt: reading.number("attempt", self.attempt)?,
+            stream: decoder.parsed("stream", &self.stream)?,
+            claim_id: decoder.parsed("claim_id", &self.claim_id)?,
+            kind: kind.ok_or_else(|| decoder.unreadable("kind", None))?,
+            attempt: decoder.number("attempt", self.attempt)?,
             due_at: self.due_at,
         })
     }
@@ -31,17 +31,17 @@ impl DueColumns {
 
 #[async_trait]
 impl DueWork for PostgresStore {
-    /// Rows that another is about to hand out are passed over; a row's place in the table spares a second search for it.
+    /// Skips rows that another call is handing out; the `ctid` of a row saves a second lookup.
     async fn claim_due(
         &self,
         now: DateTime<Utc>,
         limit: usize,
         visible_again: DateTime<Utc>,
     ) -> Result<Vec<DueItem>, Unavailable> {
-        const WHAT: &str = "claim due work";
-        let mut connection = self.database.general.take(WHAT).await?;
+        const OPERATION: &str = "claim due work";
+        let mut connection = self.inner.general.acquire(OPERATION).await?;
         let claimed = sqlx::query_as!(
-            DueColumns,
+            DueRecord,
             "UPDATE due_work SET visible_at = $1
              WHERE (SELECT deed_unsynced()) AND ctid = ANY (ARRAY(
                  SELECT ctid FROM due_work WHERE visible_at <= $2 ORDER BY visible_at, due_at LIMIT $3
@@ -49,16 +49,16 @@ impl DueWork for PostgresStore {
              RETURNING stream, claim_id, kind, attempt, due_at",
             visible_again,
             now,
-            signed(limit)
+            to_i64(limit)
         );
-        let claimed = connection.until().wait(claimed.fetch_all(&mut *connection)).await;
-        let items = connection.done(claimed)?.into_iter().map(|row| row.decode(Reading(WHAT)));
+        let claimed = connection.deadline().run(claimed.fetch_all(&mut *connection)).await;
+        let items = connection.finish(claimed)?.into_iter().map(|row| row.decode(Decoder(OPERATION)));
         let mut items = items.collect::<Result<Vec<_>, _>>()?;
         items.sort_by_key(|item| (item.due_at, item.claim_id, item.kind));
         Ok(items)
     }
 
-    /// Rows are locked in the order of their key, as by everybody who changes several.
+    /// Locks rows in the order of the key, as every statement that changes several rows.
     async fn give_back(&self, items: &[DueItem]) -> Result<(), Unavailable> {
         if items.is_empty() {
             return Ok(());
@@ -68,7 +68,7 @@ impl DueWork for PostgresStore {
         let kinds: Vec<_> = items.iter().map(|item| item.kind.as_str()).collect();
         let attempts: Vec<i64> = items.iter().map(|item| item.attempt.into()).collect();
         let instants: Vec<_> = items.iter().map(|item| item.due_at).collect();
-        let mut connection = self.database.general.take("give due work back").await?;
+        let mut connection = self.inner.general.acquire("give due work back").await?;
         let given = sqlx::query!(
             "WITH given AS (
                  SELECT d.stream, d.claim_id, d.kind, d.attempt
@@ -87,31 +87,31 @@ impl DueWork for PostgresStore {
             &attempts,
             &instants
         );
-        let given = connection.until().wait(given.execute(&mut *connection)).await;
-        connection.done(given).map(|_| ())
+        let given = connection.deadline().run(given.execute(&mut *connection)).await;
+        connection.finish(given).map(|_| ())
     }
 
     async fn next_due_at(&self) -> Result<Option<DateTime<Utc>>, Unavailable> {
-        let mut connection = self.database.general.take("look for due work").await?;
+        let mut connection = self.inner.general.acquire("look for due work").await?;
         let next = sqlx::query_scalar!("SELECT min(visible_at) FROM due_work");
-        let next = connection.until().wait(next.fetch_one(&mut *connection)).await;
-        connection.done(next)
+        let next = connection.deadline().run(next.fetch_one(&mut *connection)).await;
+        connection.finish(next)
     }
 
     async fn overdue(&self, now: DateTime<Utc>) -> Result<Overdue, Unavailable> {
-        const WHAT: &str = "count due work";
-        let mut connection = self.database.general.take(WHAT).await?;
+        const OPERATION: &str = "count due work";
+        let mut connection = self.inner.general.acquire(OPERATION).await?;
         let found = sqlx::query!(
             r#"SELECT (SELECT waiting FROM due_work_size) AS "waiting!", count(*) AS "overdue!",
                       min(due_at) AS oldest
                FROM due_work WHERE visible_at <= $1"#,
             now
         );
-        let found = connection.until().wait(found.fetch_one(&mut *connection)).await;
-        let (found, reading) = (connection.done(found)?, Reading(WHAT));
+        let found = connection.deadline().run(found.fetch_one(&mut *connection)).await;
+        let (found, decoder) = (connection.finish(found)?, Decoder(OPERATION));
         Ok(Overdue {
-            waiting: reading.number("waiting", found.waiting)?,
-            overdue: reading.number("overdue", found.overdue)?,
+            waiting: decoder.number("waiting", found.waiting)?,
+            overdue: decoder.number("overdue", found.overdue)?,
             oldest: found.oldest,
         })
     }

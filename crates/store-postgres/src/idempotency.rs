@@ -1,49 +1,52 @@
-//! Answers to requests with an idempotency key.
+//! Responses to requests with an idempotency key: the statements.
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
 use deed_store::{Begin, Idempotency, Receipt, RequestKey, StoredResponse, Unavailable};
 
-use crate::append::Answers;
-use crate::columns::signed;
+use crate::append::Receipts;
+use crate::columns::to_i64;
 use crate::open::PostgresStore;
-use crate::pool::{Failure, Pool};
-use crate::requests::{Beginning, RequestOp, Run};
+use crate::pool::{CallError, Pool};
+use crate::requests::{BeginRequest, RequestOp, RequestRun};
 
 const BEGIN: &str = "begin requests";
-const KEEP: &str = "keep answers";
+const COMPLETE: &str = "store responses";
 const ABANDON: &str = "abandon requests";
 
-/// What a statement answers; a failure comes with what was tried.
-type Answer<T> = Result<T, (&'static str, Failure)>;
+/// The result of a statement; an error comes with its operation.
+type StatementResult<T> = Result<T, (&'static str, CallError)>;
 
 /// API key and idempotency key.
-pub(crate) type Key<'a> = (&'a str, &'a str);
+pub(crate) type RequestKeyRef<'a> = (&'a str, &'a str);
 
-/// Keys of requests, column by column.
-pub(crate) struct Columns<'a> {
+/// Keys of requests, in columns.
+pub(crate) struct KeyColumns<'a> {
     key_ids: Vec<&'a str>,
     idempotency_keys: Vec<&'a str>,
 }
 
-impl<'a> Columns<'a> {
-    pub(crate) fn of(keys: impl Iterator<Item = Key<'a>>) -> Self {
+impl<'a> KeyColumns<'a> {
+    pub(crate) fn of(keys: impl Iterator<Item = RequestKeyRef<'a>>) -> Self {
         let (key_ids, idempotency_keys) = keys.unzip();
         Self { key_ids, idempotency_keys }
     }
 }
 
-/// The statement and its call, with the connection back where it belongs.
-macro_rules! alone {
-    ($pool:expr, $what:expr, $query:expr, $how:ident) => {{
-        let mut connection = $pool.borrow($what).await.map_err(|failure| ($what, failure))?;
-        let answer = connection.until().wait($query.$how(&mut *connection)).await;
-        connection.done_alone(answer).map_err(|failure| ($what, failure))
+/// Runs one statement on a connection of the pool and returns the connection.
+macro_rules! run_statement {
+    ($pool:expr, $operation:expr, $query:expr, $fetch:ident) => {{
+        let mut connection = $pool.acquire_for($operation).await.map_err(|error| ($operation, error))?;
+        let answer = connection.deadline().run($query.$fetch(&mut *connection)).await;
+        connection.finish_statement(answer).map_err(|error| ($operation, error))
     }};
 }
 
-/// Begins requests that are not there; those that were begun.
-pub(crate) async fn start(pool: &Pool, runs: &[(Key<'_>, Run)]) -> Answer<Vec<(String, String)>> {
-    let keys = Columns::of(runs.iter().map(|(key, _)| *key));
+/// Inserts the runs of new requests; returns the keys that were inserted.
+pub(crate) async fn start(
+    pool: &Pool,
+    runs: &[(RequestKeyRef<'_>, RequestRun)],
+) -> StatementResult<Vec<(String, String)>> {
+    let keys = KeyColumns::of(runs.iter().map(|(key, _)| *key));
     let fingerprints: Vec<_> = runs.iter().map(|(_, run)| run.fingerprint.as_slice()).collect();
     let begun: Vec<_> = runs.iter().map(|(_, run)| run.begun_at).collect();
     let locked: Vec<_> = runs.iter().map(|(_, run)| run.locked_until).collect();
@@ -61,12 +64,12 @@ pub(crate) async fn start(pool: &Pool, runs: &[(Key<'_>, Run)]) -> Answer<Vec<(S
         &begun,
         &locked
     );
-    let started = alone!(pool, BEGIN, started, fetch_all)?;
+    let started = run_statement!(pool, BEGIN, started, fetch_all)?;
     Ok(started.into_iter().map(|row| (row.key_id, row.idempotency_key)).collect())
 }
 
-/// What is known of requests, each with its place among the keys.
-pub(crate) async fn runs(pool: &Pool, keys: &Columns<'_>) -> Answer<Vec<(usize, Run)>> {
+/// The stored runs of requests, each with its index among the keys.
+pub(crate) async fn runs(pool: &Pool, keys: &KeyColumns<'_>) -> StatementResult<Vec<(usize, RequestRun)>> {
     let found = sqlx::query!(
         r#"SELECT place AS "place!", r.fingerprint, r.begun_at, r.locked_until, r.status, r.body
            FROM unnest($1::text[], $2::text[]) WITH ORDINALITY AS asked (key_id, idempotency_key, place)
@@ -74,30 +77,33 @@ pub(crate) async fn runs(pool: &Pool, keys: &Columns<'_>) -> Answer<Vec<(usize, 
         &keys.key_ids as &[&str],
         &keys.idempotency_keys as &[&str]
     );
-    let found = alone!(pool, BEGIN, found, fetch_all)?;
+    let found = run_statement!(pool, BEGIN, found, fetch_all)?;
     let runs = found.into_iter().map(|row| {
         decode((row.place, row.fingerprint, row.begun_at, row.locked_until, row.status.zip(row.body)))
     });
-    runs.collect::<Option<_>>().ok_or((BEGIN, Failure::Unreadable("requests")))
+    runs.collect::<Option<_>>().ok_or((BEGIN, CallError::Unreadable("requests")))
 }
 
-/// Place, fingerprint, when it was begun, until when it is taken for alive, the answer.
-type RunRow = (i64, Vec<u8>, DateTime<Utc>, DateTime<Utc>, Option<(i32, String)>);
+/// Index, fingerprint, time of begin, end of the lock, response.
+type RunRecord = (i64, Vec<u8>, DateTime<Utc>, DateTime<Utc>, Option<(i32, String)>);
 
-fn decode((place, fingerprint, begun_at, locked_until, answer): RunRow) -> Option<(usize, Run)> {
+fn decode((place, fingerprint, begun_at, locked_until, answer): RunRecord) -> Option<(usize, RequestRun)> {
     let response = match answer {
         Some((status, body)) => Some(StoredResponse { status: status.try_into().ok()?, body }),
         None => None,
     };
     let place = usize::try_from(place).ok()?.checked_sub(1)?;
-    Some((place, Run { fingerprint: fingerprint.try_into().ok()?, begun_at, locked_until, response }))
+    Some((place, RequestRun { fingerprint: fingerprint.try_into().ok()?, begun_at, locked_until, response }))
 }
 
-/// Puts new runs in the place of those that are still as they were seen; which.
-pub(crate) async fn replace(pool: &Pool, pairs: &[(Key<'_>, Run, Run)]) -> Answer<Vec<(String, String)>> {
-    let keys = Columns::of(pairs.iter().map(|(key, ..)| *key));
-    let seen: Vec<_> = pairs.iter().map(|(_, old, _)| old.begun_at).collect();
-    let seen_locked: Vec<_> = pairs.iter().map(|(_, old, _)| old.locked_until).collect();
+/// Replaces runs that are unchanged since they were read; returns the keys that were replaced.
+pub(crate) async fn replace(
+    pool: &Pool,
+    pairs: &[(RequestKeyRef<'_>, RequestRun, RequestRun)],
+) -> StatementResult<Vec<(String, String)>> {
+    let keys = KeyColumns::of(pairs.iter().map(|(key, ..)| *key));
+    let read_begun: Vec<_> = pairs.iter().map(|(_, old, _)| old.begun_at).collect();
+    let read_locked: Vec<_> = pairs.iter().map(|(_, old, _)| old.locked_until).collect();
     let answered: Vec<_> = pairs.iter().map(|(_, old, _)| old.response.is_some()).collect();
     let fingerprints: Vec<_> = pairs.iter().map(|(.., new)| new.fingerprint.as_slice()).collect();
     let begun: Vec<_> = pairs.iter().map(|(.., new)| new.begun_at).collect();
@@ -113,34 +119,34 @@ pub(crate) async fn replace(pool: &Pool, pairs: &[(Key<'_>, Run, Run)]) -> Answe
          RETURNING r.key_id, r.idempotency_key",
         &keys.key_ids as &[&str],
         &keys.idempotency_keys as &[&str],
-        &seen,
+        &read_begun,
         &answered,
         &fingerprints as &[&[u8]],
         &begun,
         &locked,
-        &seen_locked
+        &read_locked
     );
-    let replaced = alone!(pool, BEGIN, replaced, fetch_all)?;
+    let replaced = run_statement!(pool, BEGIN, replaced, fetch_all)?;
     Ok(replaced.into_iter().map(|row| (row.key_id, row.idempotency_key)).collect())
 }
 
-/// Keeps answers of requests that are begun and not answered.
-pub(crate) async fn keep(pool: &Pool, answers: &Answers<'_>) -> Answer<()> {
-    let kept = sqlx::query!(
+/// Stores the responses of requests that were begun and have no response.
+pub(crate) async fn complete(pool: &Pool, receipts: &Receipts<'_>) -> StatementResult<()> {
+    let completed = sqlx::query!(
         "UPDATE requests AS r SET status = a.status, body = a.body
          FROM unnest($1::text[], $2::text[], $3::integer[], $4::text[]) AS a (key_id, idempotency_key, status, body)
          WHERE (SELECT deed_unsynced()) AND r.key_id = a.key_id AND r.idempotency_key = a.idempotency_key
            AND r.status IS NULL",
-        &answers.key_ids as &[&str],
-        &answers.idempotency_keys as &[&str],
-        &answers.statuses,
-        &answers.bodies as &[&str]
+        &receipts.key_ids as &[&str],
+        &receipts.idempotency_keys as &[&str],
+        &receipts.statuses,
+        &receipts.bodies as &[&str]
     );
-    alone!(pool, KEEP, kept, execute).map(|_| ())
+    run_statement!(pool, COMPLETE, completed, execute).map(|_| ())
 }
 
-/// Ends the runs of those that are not answered: a run that is over since the epoch gives way to the same request.
-pub(crate) async fn abandon(pool: &Pool, keys: &Columns<'_>) -> Answer<()> {
+/// Ends the runs of requests without a response: their lock ends at the epoch, so the same request can begin again.
+pub(crate) async fn abandon(pool: &Pool, keys: &KeyColumns<'_>) -> StatementResult<()> {
     let abandoned = sqlx::query!(
         "UPDATE requests AS r SET locked_until = 'epoch'
          FROM unnest($1::text[], $2::text[]) AS a (key_id, idempotency_key)
@@ -149,7 +155,7 @@ pub(crate) async fn abandon(pool: &Pool, keys: &Columns<'_>) -> Answer<()> {
         &keys.key_ids as &[&str],
         &keys.idempotency_keys as &[&str]
     );
-    alone!(pool, ABANDON, abandoned, execute).map(|_| ())
+    run_statement!(pool, ABANDON, abandoned, execute).map(|_| ())
 }
 
 #[async_trait]
@@ -162,8 +168,8 @@ impl Idempotency for PostgresStore {
         locked_until: DateTime<Utc>,
         forget_before: DateTime<Utc>,
     ) -> Result<Begin, Unavailable> {
-        let beginning = Beginning { request: request.clone(), fingerprint, now, locked_until, forget_before };
-        self.requests.submit(RequestOp::Begin(beginning)).await?.begun()
+        let begin = BeginRequest { request: request.clone(), fingerprint, now, locked_until, forget_before };
+        self.requests.submit(RequestOp::Begin(begin)).await?.begun()
     }
 
     async fn complete(&self, receipt: &Receipt) -> Result<(), Unavailable> {
@@ -174,16 +180,16 @@ impl Idempotency for PostgresStore {
         self.requests.submit(RequestOp::Abandon(request.clone())).await.map(|_| ())
     }
 
-    /// Rows that somebody is changing are left for the next time.
+    /// Skips rows that another call is changing.
     async fn purge(&self, before: DateTime<Utc>, limit: usize) -> Result<u64, Unavailable> {
-        let mut connection = self.database.general.take("forget old requests").await?;
+        let mut connection = self.inner.general.acquire("delete old requests").await?;
         let purged = sqlx::query!(
             "DELETE FROM requests WHERE (SELECT deed_unsynced()) AND ctid = ANY (ARRAY(
                  SELECT ctid FROM requests WHERE begun_at < $1 ORDER BY begun_at LIMIT $2 FOR UPDATE SKIP LOCKED))",
             before,
-            signed(limit)
+            to_i64(limit)
         );
-        let purged = connection.until().wait(purged.execute(&mut *connection)).await;
-        Ok(connection.done(purged)?.rows_affected())
+        let purged = connection.deadline().run(purged.execute(&mut *connection)).await;
+        Ok(connection.finish(purged)?.rows_affected())
     }
 }

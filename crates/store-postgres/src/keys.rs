@@ -1,15 +1,15 @@
-//! API keys.
+//! API keys, stored under their hash.
 use std::collections::BTreeSet;
 
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
 use deed_store::{ApiKey, KeyHash, KeyId, KeyOwner, KeyScope, Keys, Unavailable};
 
-use crate::columns::Reading;
+use crate::columns::Decoder;
 use crate::open::PostgresStore;
 
-/// A key as it lies in the table.
-struct KeyRow {
+/// A row of the table.
+struct KeyRecord {
     id: String,
     name: String,
     workspace: Option<String>,
@@ -18,16 +18,16 @@ struct KeyRow {
     revoked_at: Option<DateTime<Utc>>,
 }
 
-impl KeyRow {
-    fn decode(self, reading: Reading) -> Result<ApiKey, Unavailable> {
+impl KeyRecord {
+    fn decode(self, decoder: Decoder) -> Result<ApiKey, Unavailable> {
         Ok(ApiKey {
             id: KeyId(self.id),
             name: self.name,
             owner: match &self.workspace {
-                Some(workspace) => KeyOwner::Workspace(reading.parsed("workspace", workspace)?),
+                Some(workspace) => KeyOwner::Workspace(decoder.parsed("workspace", workspace)?),
                 None => KeyOwner::Service,
             },
-            scopes: reading.json::<BTreeSet<KeyScope>>("scopes", &self.scopes)?,
+            scopes: decoder.json::<BTreeSet<KeyScope>>("scopes", &self.scopes)?,
             created_at: self.created_at,
             revoked_at: self.revoked_at,
         })
@@ -37,13 +37,13 @@ impl KeyRow {
 #[async_trait]
 impl Keys for PostgresStore {
     async fn insert(&self, key: &ApiKey, hash: KeyHash) -> Result<(), Unavailable> {
-        const WHAT: &str = "keep an API key";
+        const OPERATION: &str = "store an API key";
         let workspace = match &key.owner {
             KeyOwner::Workspace(workspace) => Some(workspace.as_str()),
             KeyOwner::Service => None,
         };
-        let scopes = serde_json::to_string(&key.scopes).map_err(|e| Unavailable::new(WHAT, e))?;
-        let mut connection = self.database.general.take(WHAT).await?;
+        let scopes = serde_json::to_string(&key.scopes).map_err(|e| Unavailable::new(OPERATION, e))?;
+        let mut connection = self.inner.general.acquire(OPERATION).await?;
         let kept = sqlx::query!(
             "INSERT INTO api_keys (id, hash, name, workspace, scopes, created_at, revoked_at)
              VALUES ($1, $2, $3, $4, $5::text::jsonb, $6, $7)",
@@ -55,43 +55,43 @@ impl Keys for PostgresStore {
             key.created_at,
             key.revoked_at
         );
-        let kept = connection.until().wait(kept.execute(&mut *connection)).await;
-        connection.done(kept).map(|_| ())
+        let kept = connection.deadline().run(kept.execute(&mut *connection)).await;
+        connection.finish(kept).map(|_| ())
     }
 
     async fn find(&self, hash: KeyHash) -> Result<Option<ApiKey>, Unavailable> {
-        const WHAT: &str = "look an API key up";
-        let mut connection = self.database.general.take(WHAT).await?;
+        const OPERATION: &str = "look up an API key";
+        let mut connection = self.inner.general.acquire(OPERATION).await?;
         let found = sqlx::query_as!(
-            KeyRow,
+            KeyRecord,
             r#"SELECT id, name, workspace, scopes::text AS "scopes!", created_at, revoked_at
                FROM api_keys WHERE hash = $1"#,
             hash.0.as_slice()
         );
-        let found = connection.until().wait(found.fetch_optional(&mut *connection)).await;
-        connection.done(found)?.map(|row| row.decode(Reading(WHAT))).transpose()
+        let found = connection.deadline().run(found.fetch_optional(&mut *connection)).await;
+        connection.finish(found)?.map(|row| row.decode(Decoder(OPERATION))).transpose()
     }
 
     async fn list(&self) -> Result<Vec<ApiKey>, Unavailable> {
-        const WHAT: &str = "list API keys";
-        let mut connection = self.database.general.take(WHAT).await?;
+        const OPERATION: &str = "list API keys";
+        let mut connection = self.inner.general.acquire(OPERATION).await?;
         let found = sqlx::query_as!(
-            KeyRow,
+            KeyRecord,
             r#"SELECT id, name, workspace, scopes::text AS "scopes!", created_at, revoked_at
                FROM api_keys ORDER BY created_at, id"#
         );
-        let found = connection.until().wait(found.fetch_all(&mut *connection)).await;
-        connection.done(found)?.into_iter().map(|row| row.decode(Reading(WHAT))).collect()
+        let found = connection.deadline().run(found.fetch_all(&mut *connection)).await;
+        connection.finish(found)?.into_iter().map(|row| row.decode(Decoder(OPERATION))).collect()
     }
 
     async fn revoke(&self, id: &KeyId, now: DateTime<Utc>) -> Result<bool, Unavailable> {
-        let mut connection = self.database.general.take("revoke an API key").await?;
+        let mut connection = self.inner.general.acquire("revoke an API key").await?;
         let revoked = sqlx::query!(
             "UPDATE api_keys SET revoked_at = $1 WHERE id = $2 AND revoked_at IS NULL",
             now,
             id.0
         );
-        let revoked = connection.until().wait(revoked.execute(&mut *connection)).await;
-        Ok(connection.done(revoked)?.rows_affected() == 1)
+        let revoked = connection.deadline().run(revoked.execute(&mut *connection)).await;
+        Ok(connection.finish(revoked)?.rows_affected() == 1)
     }
 }

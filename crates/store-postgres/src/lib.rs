@@ -1,30 +1,29 @@
-//! The event store on PostgreSQL: any number of processes on one database, positions without a gap in the order of
-//! commits.
+//! The event store on PostgreSQL: any number of processes on one database, positions in commit order without gaps.
 //!
-//! Every port is implemented by [`PostgresStore`], a handle that is cheap to clone. Whoever appends holds one row until
-//! the append is committed, and does so in a single call of a function in the database: no process that hangs in the
-//! middle of an append keeps the others from theirs.
+//! [`PostgresStore`] implements every port; it is a handle that is cheap to clone. An append locks one row until it is
+//! committed, within a single call of a function in the database: a process that hangs during an append does not block
+//! the appends of others.
 
 mod append;
 mod batch;
-mod bulk;
 mod changes;
 mod checkpoints;
 mod columns;
 mod config;
+mod copy_reader;
 mod digest;
 mod due_work;
+mod event_store;
 mod idempotency;
 mod keys;
 mod listener;
 mod open;
 mod pool;
-mod read;
 mod read_models;
 mod requests;
 mod schema;
 mod session;
-mod streams;
+mod stream_reader;
 
 pub use config::PostgresConfig;
 pub use open::{OpenError, PostgresStore};

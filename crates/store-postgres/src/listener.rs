@@ -1,4 +1,4 @@
-//! Hints that the log has grown: what other processes append is heard of at once. They may be lost; readers poll besides.
+//! Hints that another process has appended to the log (LISTEN). Hints may be lost, so readers poll as well.
 use std::{convert::Infallible, time::Duration};
 
 use deed_store::Position;
@@ -7,31 +7,31 @@ use sqlx::postgres::{PgConnectOptions, PgListener, PgPoolOptions};
 use tokio::{sync::watch, time::timeout};
 use tokio_util::sync::CancellationToken;
 
-use crate::open::saw;
-use crate::session::Session;
+use crate::open::advance_head;
+use crate::session::SessionSettings;
 
-/// What `deed_append` notifies.
+/// The channel that `deed_append` notifies.
 const CHANNEL: &str = "deed_log";
-/// A connection that has been silent for so long is asked whether it is still one.
-const SILENCE: Duration = Duration::from_secs(10);
-/// Between two tries to connect, at first and at last.
-const PAUSE: Duration = Duration::from_millis(100);
+/// A connection without notifications for this long is checked by a query.
+const CHECK_INTERVAL: Duration = Duration::from_secs(10);
+/// The first and the longest pause between two attempts to connect.
+const FIRST_PAUSE: Duration = Duration::from_millis(100);
 const LONGEST_PAUSE: Duration = Duration::from_secs(5);
 
-/// Listens until it is stopped.
+/// Listens for notifications until it is stopped.
 pub(crate) struct Listener {
     options: PgConnectOptions,
-    session: Session,
+    session: SessionSettings,
     head: watch::Sender<Position>,
-    patience: Duration,
+    timeout: Duration,
 }
 
 #[derive(Debug, thiserror::Error)]
-enum Ended {
+enum ListenError {
     #[error("the connection was lost")]
     Lost,
     #[error("there was no answer within the deadline")]
-    Late(#[from] tokio::time::error::Elapsed),
+    Timeout(#[from] tokio::time::error::Elapsed),
     #[error(transparent)]
     Sql(#[from] sqlx::Error),
 }
@@ -39,20 +39,20 @@ enum Ended {
 impl Listener {
     pub(crate) fn new(
         options: &PgConnectOptions,
-        session: Session,
+        session: SessionSettings,
         head: watch::Sender<Position>,
-        patience: Duration,
+        timeout: Duration,
     ) -> Self {
         let name = options.get_application_name().unwrap_or_default();
         let options = options.clone().application_name(&format!("{name} (listens)"));
-        Self { options, session, head, patience }
+        Self { options, session, head, timeout }
     }
 
     pub(crate) async fn run(self, stop: CancellationToken) {
-        let mut pause = PAUSE;
+        let mut pause = FIRST_PAUSE;
         loop {
-            let Some(Err(ended)) = stop.run_until_cancelled(self.listen(&mut pause)).await else { return };
-            tracing::debug!(cause = %ended, ?pause, "nothing is heard of other processes' appends for a moment");
+            let Some(Err(error)) = stop.run_until_cancelled(self.listen(&mut pause)).await else { return };
+            tracing::debug!(cause = %error, ?pause, "nothing is heard of other processes' appends for a moment");
             if stop.run_until_cancelled(tokio::time::sleep(pause)).await.is_none() {
                 return;
             }
@@ -60,48 +60,48 @@ impl Listener {
         }
     }
 
-    async fn listen(&self, pause: &mut Duration) -> Result<Infallible, Ended> {
+    async fn listen(&self, pause: &mut Duration) -> Result<Infallible, ListenError> {
         let pool = PgPoolOptions::new()
             .max_connections(1)
-            .acquire_timeout(self.patience)
+            .acquire_timeout(self.timeout)
             .idle_timeout(None)
             .max_lifetime(None)
             .connect_lazy_with(self.options.clone());
         let mut listener = PgListener::connect_with(&pool).await?;
         listener.eager_reconnect(false);
-        timeout(self.patience, self.session.settle(&mut listener)).await??;
-        timeout(self.patience, listener.listen(CHANNEL)).await??;
-        // Other databases' logs may share the channel: a notification names the table it is about.
-        let log = timeout(self.patience, self.look(&mut listener)).await??;
-        *pause = PAUSE;
+        timeout(self.timeout, self.session.apply(&mut listener)).await??;
+        timeout(self.timeout, listener.listen(CHANNEL)).await??;
+        // Several schemas may share the channel, so a notification names its table.
+        let log_table = timeout(self.timeout, self.read_head(&mut listener)).await??;
+        *pause = FIRST_PAUSE;
         loop {
-            match timeout(SILENCE, listener.try_recv()).await {
-                Ok(Ok(Some(heard))) => {
-                    if let Some(position) = position_in(heard.payload(), log) {
-                        saw(&self.head, position);
+            match timeout(CHECK_INTERVAL, listener.try_recv()).await {
+                Ok(Ok(Some(notification))) => {
+                    if let Some(position) = position_in(notification.payload(), log_table) {
+                        advance_head(&self.head, position);
                     }
                 }
-                Ok(Ok(None)) => return Err(Ended::Lost),
+                Ok(Ok(None)) => return Err(ListenError::Lost),
                 Ok(Err(error)) => return Err(error.into()),
-                Err(_) => _ = timeout(self.patience, self.look(&mut listener)).await??,
+                Err(_) => _ = timeout(self.timeout, self.read_head(&mut listener)).await??,
             }
         }
     }
 
-    /// Where the log ends, for what was notified while nobody listened; and which table it is.
-    async fn look(&self, connection: impl PgExecutor<'_>) -> Result<i64, sqlx::Error> {
-        let seen = sqlx::query!(
+    /// Reads the end of the log, for notifications that were missed; returns the oid of the table.
+    async fn read_head(&self, connection: impl PgExecutor<'_>) -> Result<i64, sqlx::Error> {
+        let found = sqlx::query!(
             r#"SELECT coalesce(max(position), 0) AS "end!", 'events'::regclass::oid::bigint AS "log!" FROM events"#
         )
         .fetch_one(connection)
         .await?;
-        saw(&self.head, Position(seen.end.try_into().unwrap_or(0)));
-        Ok(seen.log)
+        advance_head(&self.head, Position(found.end.try_into().unwrap_or(0)));
+        Ok(found.log)
     }
 }
 
-fn position_in(payload: &str, log: i64) -> Option<Position> {
+fn position_in(payload: &str, log_table: i64) -> Option<Position> {
     let (table, position) = payload.split_once(':')?;
-    (table.parse() == Ok(log)).then_some(())?;
+    (table.parse() == Ok(log_table)).then_some(())?;
     position.parse().ok().map(Position)
 }

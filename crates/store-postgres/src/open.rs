@@ -1,7 +1,7 @@
-//! Connecting: what may be wrong with a server or its database, and the handle that everything else hangs on.
+//! Connecting to the database: its errors, and the handle [`PostgresStore`].
 use std::{fmt, sync::Arc, time::Duration};
 
-use deed_store::{AppendBackend, AppendMetrics, Appends, Connections, Gatherer, Position, Unavailable};
+use deed_store::{AppendMetrics, Batcher, Connections, MetricsSlot, Position, Unavailable};
 use sqlx::ConnectOptions;
 use sqlx::postgres::{PgConnectOptions, PgConnection};
 use tokio::sync::watch;
@@ -10,55 +10,55 @@ use tokio_util::{
     task::TaskTracker,
 };
 
-use crate::append::{AppendAnswer, Prepared};
-use crate::columns::Reading;
+use crate::append::{AppendResult, EncodedAppend};
+use crate::columns::Decoder;
 use crate::config::{self, PostgresConfig};
 use crate::listener::Listener;
-use crate::pool::{Limits, Pool};
-use crate::requests::{RequestAnswer, RequestOp, RequestWriter};
+use crate::pool::{Pool, PoolLimits};
+use crate::requests::{RequestOp, RequestReply, RequestWriter};
 use crate::schema;
-use crate::session::Session;
-use crate::streams::{Asked, Found, StreamReader};
+use crate::session::SessionSettings;
+use crate::stream_reader::{StreamEvents, StreamRead, StreamReader};
 
-/// How long closing waits for what listens.
-const FAREWELL: Duration = Duration::from_secs(2);
+/// How long `close` waits for the listener.
+const CLOSE_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// Why a database was not opened or not migrated. Places are host, port and database.
+/// Why a database was not opened or not migrated. `place` is host, port and database.
 #[derive(Debug, thiserror::Error)]
 pub enum OpenError {
-    /// The address cannot be understood.
+    /// The address is not valid.
     #[error("the address of the database is wrong: {0}")]
     Url(String),
-    /// The server does not answer, does not answer yet, or is a standby: trying again may help.
+    /// The server does not answer, does not answer yet, or is a standby; a retry may help.
     #[error("the database {place} does not answer")]
     Unavailable {
-        /// Where.
+        /// The database.
         place: String,
-        /// What happened.
+        /// The cause.
         #[source]
         source: Box<dyn std::error::Error + Send + Sync>,
     },
-    /// The server knows neither the user, the password nor the database, or does not let the user do this.
+    /// The server rejects the user, the password or the database, or the user lacks a right.
     #[error("the database {place} refuses this user")]
     Refused {
-        /// Where.
+        /// The database.
         place: String,
-        /// What the server said.
+        /// The error of the server.
         #[source]
         source: sqlx::Error,
     },
     /// The server is too old.
     #[error("the server of {place} is PostgreSQL {version}: version 14 or newer is needed")]
     TooOld {
-        /// Where.
+        /// The database.
         place: String,
         /// Its major version.
         version: i32,
     },
-    /// The database does not keep text as UTF-8.
+    /// The encoding of the database is not UTF-8.
     #[error("the database {place} has the encoding {encoding}: create it with ENCODING 'UTF8'")]
     Encoding {
-        /// Where.
+        /// The database.
         place: String,
         /// Its encoding.
         encoding: String,
@@ -66,13 +66,13 @@ pub enum OpenError {
     /// The database belongs to another program.
     #[error("the database {place} holds tables of another program")]
     Foreign {
-        /// Where.
+        /// The database.
         place: String,
     },
     /// The schema is missing or older than this program.
     #[error("the database {place} has schema {found}, this version needs {known}: run `deed migrate`", found = found.unwrap_or(0))]
     Behind {
-        /// Where.
+        /// The database.
         place: String,
         /// The newest migration in the database.
         found: Option<i64>,
@@ -84,27 +84,27 @@ pub enum OpenError {
         "the database {place} has schema {found}, this version knows {known}: use a newer version of deed"
     )]
     Newer {
-        /// Where.
+        /// The database.
         place: String,
         /// The newest migration in the database.
         found: i64,
         /// The newest migration known.
         known: i64,
     },
-    /// The schema was made by a migration that has been edited since.
+    /// A migration was edited after it was applied.
     #[error("migration {version} of {place} is not the one this version has")]
     Changed {
-        /// Where.
+        /// The database.
         place: String,
-        /// The migration.
+        /// The version of the migration.
         version: i64,
     },
     /// Anything else.
     #[error("the database {place} cannot be opened")]
     Other {
-        /// Where.
+        /// The database.
         place: String,
-        /// What went wrong.
+        /// The cause.
         #[source]
         source: Box<dyn std::error::Error + Send + Sync>,
     },
@@ -112,16 +112,16 @@ pub enum OpenError {
 
 #[derive(Debug, thiserror::Error)]
 #[error("there was no answer within {0:?}")]
-struct NoAnswer(Duration);
+struct TimedOut(Duration);
 
 impl OpenError {
     pub(crate) fn of(place: &str, source: sqlx::Error) -> Self {
         let place = place.to_owned();
         let code = source.as_database_error().and_then(sqlx::error::DatabaseError::code);
         let code = code.unwrap_or_default();
-        // Admission, existence, permission.
+        // Authentication, unknown database, missing privilege.
         let refused = code.starts_with("28") || code == "3D000" || code == "42501";
-        // Broken connections, full, ending or starting, a standby, a lock that somebody keeps.
+        // Broken connection, out of resources, shutdown or start, standby, lock timeout.
         let unavailable = ["08", "53", "57P", "25006", "55P03", "57014"].iter().any(|c| code.starts_with(c));
         match source {
             _ if refused => Self::Refused { place, source },
@@ -132,27 +132,27 @@ impl OpenError {
     }
 }
 
-/// A server's address and what every connection to it is told.
-pub(crate) struct Server {
+/// Opens connections to a server, with time limits.
+pub(crate) struct ServerConnector {
     pub(crate) options: PgConnectOptions,
     pub(crate) place: String,
-    patience: Duration,
+    timeout: Duration,
 }
 
-impl Server {
+impl ServerConnector {
     pub(crate) fn of(config: &PostgresConfig) -> Result<Self, OpenError> {
         let options = config.options()?;
-        let place = config::place(&options);
-        Ok(Self { options, place, patience: config.acquire_timeout })
+        let place = config::location(&options);
+        Ok(Self { options, place, timeout: config.acquire_timeout })
     }
 
-    pub(crate) async fn connect(&self, session: Session) -> Result<PgConnection, OpenError> {
+    pub(crate) async fn connect(&self, session: SessionSettings) -> Result<PgConnection, OpenError> {
         let connect = async {
             let mut connection = self.options.connect().await?;
-            session.settle(&mut connection).await?;
+            session.apply(&mut connection).await?;
             Ok(connection)
         };
-        self.within(self.patience, connect).await
+        self.within(self.timeout, connect).await
     }
 
     pub(crate) async fn within<T>(
@@ -162,7 +162,7 @@ impl Server {
     ) -> Result<T, OpenError> {
         match tokio::time::timeout(limit, answer).await {
             Ok(answer) => answer.map_err(|e| OpenError::of(&self.place, e)),
-            Err(_) => Err(self.unavailable(NoAnswer(limit))),
+            Err(_) => Err(self.unavailable(TimedOut(limit))),
         }
     }
 
@@ -174,31 +174,31 @@ impl Server {
     }
 }
 
-/// What every clone of a handle shares.
-pub(crate) struct Database {
-    /// For what is appended, one batch at a time.
+/// What the clones of a handle share.
+pub(crate) struct StoreInner {
+    /// For appends, one batch at a time.
     pub(crate) log: Pool,
-    /// For requests that are begun or answered, one batch at a time: neither waits for the other.
+    /// For idempotent requests, one batch at a time, so that appends and requests do not wait for each other.
     pub(crate) requests: Pool,
-    /// For everything else.
+    /// For all other calls.
     pub(crate) general: Pool,
     pub(crate) head: watch::Sender<Position>,
-    pub(crate) told: Appends,
-    /// What listens ends with the last handle.
+    pub(crate) metrics: MetricsSlot,
+    /// Stops the listener when the last handle is dropped.
     stop: CancellationToken,
     _stop: DropGuard,
     tasks: TaskTracker,
 }
 
-impl Database {
-    /// Tells those who wait for the log to grow.
-    pub(crate) fn saw(&self, position: Position) {
-        saw(&self.head, position);
+impl StoreInner {
+    /// Wakes readers that wait for the log to grow.
+    pub(crate) fn advance_head(&self, position: Position) {
+        advance_head(&self.head, position);
     }
 }
 
-/// Tells those who wait for the log to grow.
-pub(crate) fn saw(head: &watch::Sender<Position>, position: Position) {
+/// Wakes readers that wait for the log to grow.
+pub(crate) fn advance_head(head: &watch::Sender<Position>, position: Position) {
     head.send_if_modified(|head| {
         let grown = position > *head;
         *head = position.max(*head);
@@ -209,10 +209,10 @@ pub(crate) fn saw(head: &watch::Sender<Position>, position: Position) {
 /// The store in one PostgreSQL database. Clones share their connections.
 #[derive(Clone)]
 pub struct PostgresStore {
-    pub(crate) database: Arc<Database>,
-    pub(crate) appends: Gatherer<Prepared, AppendAnswer>,
-    pub(crate) requests: Gatherer<RequestOp, RequestAnswer>,
-    pub(crate) streams: Gatherer<Asked, Found>,
+    pub(crate) inner: Arc<StoreInner>,
+    pub(crate) appends: Batcher<EncodedAppend, AppendResult>,
+    pub(crate) requests: Batcher<RequestOp, RequestReply>,
+    pub(crate) stream_reads: Batcher<StreamRead, StreamEvents>,
 }
 
 impl fmt::Debug for PostgresStore {
@@ -222,18 +222,18 @@ impl fmt::Debug for PostgresStore {
 }
 
 impl PostgresStore {
-    /// Connects to a database whose schema is as this version needs it. Needs a Tokio runtime.
+    /// Connects to a database with the schema that this version needs. Needs a Tokio runtime.
     ///
     /// # Errors
-    /// When the database cannot be used; the error says why. [`OpenError::Unavailable`] may pass by itself.
+    /// When the database cannot be used; the error says why. After [`OpenError::Unavailable`] a retry may help.
     pub async fn connect(config: PostgresConfig) -> Result<Self, OpenError> {
-        let server = Server::of(&config)?;
-        let session = Session::of(&config);
+        let server = ServerConnector::of(&config)?;
+        let session = SessionSettings::of(&config);
         let mut connection = server.connect(session).await?;
         schema::check(&server, &mut connection, config.statement_timeout).await?;
         let end = sqlx::query_scalar!(r#"SELECT coalesce(max(position), 0) AS "end!" FROM events"#);
         let end = server.within(config.statement_timeout, end.fetch_one(&mut connection)).await?;
-        let end = Reading("connect to the store").number("position", end).map(Position);
+        let end = Decoder("connect to the store").number("position", end).map(Position);
         let end = end.map_err(|e| OpenError::Other { place: server.place.clone(), source: e.into() })?;
 
         let (stop, tasks) = (CancellationToken::new(), TaskTracker::new());
@@ -243,64 +243,58 @@ impl PostgresStore {
         tasks.close();
         let pool = |session, connections| {
             let (acquire, statement) = (config.acquire_timeout, config.statement_timeout);
-            Pool::new(server.options.clone(), session, Limits { connections, acquire, statement })
+            Pool::new(server.options.clone(), session, PoolLimits { connections, acquire, statement })
         };
-        // One listens, two write.
+        // One connection listens, two write batches.
         let general = usize::try_from(config.max_connections).unwrap_or(usize::MAX).saturating_sub(3);
-        let database = Arc::new(Database {
-            log: pool(session.one_by_one(), 1),
-            requests: pool(session.one_by_one(), 1),
+        let inner = Arc::new(StoreInner {
+            log: pool(session.with_index_lookups(), 1),
+            requests: pool(session.with_index_lookups(), 1),
             general: pool(session, general),
             head,
-            told: Appends::default(),
+            metrics: MetricsSlot::default(),
             _stop: stop.clone().drop_guard(),
             stop,
             tasks,
         });
-        let limits = config.group_commit;
-        let appends = Gatherer::start("append", database.clone(), limits);
-        let requests = Gatherer::start("keep a request", Arc::new(RequestWriter(database.clone())), limits);
-        let streams = Gatherer::start("read a stream", Arc::new(StreamReader(database.clone())), limits);
-        Ok(Self { database, appends, requests, streams })
+        let limits = config.batch_limits;
+        let appends = Batcher::start("append", inner.clone(), limits);
+        let requests = Batcher::start("write a request", Arc::new(RequestWriter(inner.clone())), limits);
+        let stream_reads = Batcher::start("read a stream", Arc::new(StreamReader(inner.clone())), limits);
+        Ok(Self { inner, appends, requests, stream_reads })
     }
 
-    /// What the gatherer writes through, for those who measure or test one transaction alone.
-    pub fn append_backend(&self) -> Arc<dyn AppendBackend> {
-        self.database.clone()
-    }
-
-    /// Has appends counted from now on.
+    /// Counts appends from now on.
     pub fn measure(&self, metrics: AppendMetrics) {
-        self.database.told.measure(metrics);
+        self.inner.metrics.set(metrics);
     }
 
-    /// How many connections are in use that calls share: a question that keeps no store open. Those that listen or
-    /// write batches are not among them; nobody else waits for those.
+    /// Reports the connections that calls share; does not keep the store open. The connections that listen or write
+    /// batches do not count, since no call waits for them.
     pub fn connections(&self) -> impl Fn() -> Connections + Send + Sync + 'static {
-        let database = Arc::downgrade(&self.database);
-        move || database.upgrade().map(|database| database.general.connections()).unwrap_or_default()
+        let inner = Arc::downgrade(&self.inner);
+        move || inner.upgrade().map(|inner| inner.general.connections()).unwrap_or_default()
     }
 
-    /// Writes what has been handed in, then parts from the server. Whoever uses the handle afterwards is told that the
-    /// store is unavailable.
+    /// Executes queued writes, then disconnects. Later calls fail as unavailable.
     pub async fn close(&self) {
-        tokio::join!(self.appends.close(), self.requests.close(), self.streams.close());
-        self.database.stop.cancel();
-        let Database { log, requests, general, tasks, .. } = &*self.database;
+        tokio::join!(self.appends.close(), self.requests.close(), self.stream_reads.close());
+        self.inner.stop.cancel();
+        let StoreInner { log, requests, general, tasks, .. } = &*self.inner;
         tokio::join!(log.close(), requests.close(), general.close(), async {
-            // Ends by itself, at the latest with the process.
-            let _ = tokio::time::timeout(FAREWELL, tasks.wait()).await;
+            // The listener ends later, at the latest with the process.
+            let _ = tokio::time::timeout(CLOSE_TIMEOUT, tasks.wait()).await;
         });
     }
 }
 
-/// The store cannot tell what an answer of the server's means.
+/// The server returned a reply that does not belong to the call.
 #[derive(Debug, thiserror::Error)]
-#[error("the server answered something that was not asked")]
-pub(crate) struct Misanswered;
+#[error("the server returned an unexpected reply")]
+pub(crate) struct UnexpectedReply;
 
-impl Misanswered {
-    pub(crate) fn to(what: &'static str) -> Unavailable {
-        Unavailable::new(what, Self)
+impl UnexpectedReply {
+    pub(crate) fn to(operation: &'static str) -> Unavailable {
+        Unavailable::new(operation, Self)
     }
 }

@@ -1,8 +1,7 @@
-//! Connections: borrowed for one call with a deadline, and kept only when the call ended as it should.
+//! The connection pool: a connection is lent to one call with a deadline, and reused only when the call ended properly.
 //!
-//! What is dropped in the middle of something, or did not answer in time, is closed, never used again and never waited
-//! for. The driver's own pool would wait for such a connection on its way back, for ever when nobody answers, and count
-//! it meanwhile.
+//! A connection that is dropped during a call, or did not answer in time, is closed and never waited for. The driver's
+//! pool would wait for the end of such a call, without a limit when the server hangs, and count the connection meanwhile.
 use std::{
     ops::{Deref, DerefMut},
     sync::{Mutex, PoisonError},
@@ -19,52 +18,52 @@ use tokio::{
 };
 use tokio_util::task::AbortOnDropHandle;
 
-use crate::session::Session;
+use crate::session::SessionSettings;
 
-/// A connection that was used within this time is taken for alive.
-const FRESH: Duration = Duration::from_secs(1);
-/// How long one that was not may take to say that it is alive, and to part.
-const SIGN_OF_LIFE: Duration = Duration::from_secs(1);
-/// How long after a refused connection no other is tried.
-const HOLD_OFF: Duration = Duration::from_millis(100);
-/// What a call is given beyond the time after which the server gives up by itself.
+/// A connection that was used within this time is not checked.
+const RECENTLY_USED: Duration = Duration::from_secs(1);
+/// How long the check of another connection may take, and how long `close` waits.
+const PING_TIMEOUT: Duration = Duration::from_secs(1);
+/// The pause after a failed attempt to connect.
+const RECONNECT_PAUSE: Duration = Duration::from_millis(100);
+/// How much longer the client waits than the statement time-out of the server.
 const GRACE: Duration = Duration::from_secs(1);
 
-/// How many connections, and how long a call may take.
+/// The size of a pool, and the time limits of a call.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Limits {
+pub(crate) struct PoolLimits {
     pub(crate) connections: usize,
     pub(crate) acquire: Duration,
     pub(crate) statement: Duration,
 }
 
-/// Why a call did not end as it should.
+/// Why a call failed.
 #[derive(Debug, thiserror::Error)]
-pub(crate) enum Failure {
+pub(crate) enum CallError {
     #[error("there was no answer within the deadline")]
-    Late,
+    Timeout,
     #[error("every connection was in use")]
-    Busy,
+    PoolExhausted,
     #[error("the store is closed")]
     Closed,
-    #[error("{0} holds something unreadable")]
+    #[error("table {0} cannot be decoded")]
     Unreadable(&'static str),
     #[error(transparent)]
     Sql(#[from] sqlx::Error),
 }
 
-impl Failure {
+impl CallError {
     fn code(&self) -> Option<String> {
         let Self::Sql(error) = self else { return None };
         Some(error.as_database_error()?.code()?.into_owned())
     }
 
-    /// Nothing of the transaction is left and another try may go better: it fell to a deadlock or to another's commit.
+    /// The server rolled the transaction back because of a deadlock or a concurrent commit, so a retry may help.
     pub(crate) fn is_rolled_back(&self) -> bool {
         self.code().is_some_and(|code| code.starts_with("40") && code != "40003")
     }
 
-    /// The same of one key.
+    /// A violation of this unique constraint.
     pub(crate) fn is_duplicate_of(&self, constraint: &str) -> bool {
         let Self::Sql(error) = self else { return false };
         error
@@ -72,211 +71,212 @@ impl Failure {
             .is_some_and(|e| e.is_unique_violation() && e.constraint() == Some(constraint))
     }
 
-    /// A row that must be the only one of its key is there already.
+    /// A violation of any unique constraint.
     pub(crate) fn is_duplicate(&self) -> bool {
         let Self::Sql(error) = self else { return false };
         error.as_database_error().is_some_and(sqlx::error::DatabaseError::is_unique_violation)
     }
 
-    /// The statement failed, the connection did not.
-    fn spares_the_connection(&self) -> bool {
+    /// The statement failed, but the connection is still usable.
+    fn keeps_connection(&self) -> bool {
         self.code().is_some_and(|code| ["22", "23", "40"].iter().any(|class| code.starts_with(class)))
     }
 
-    /// Other connections to the same server are no better: it is gone, going, or has become a standby.
-    fn spoils_the_others(&self) -> bool {
+    /// All connections to the server are unusable: it is down, shutting down, or has become a standby.
+    fn breaks_all_connections(&self) -> bool {
         match self {
-            Self::Late | Self::Sql(sqlx::Error::Io(_) | sqlx::Error::Tls(_) | sqlx::Error::Protocol(_)) => {
-                true
-            }
+            Self::Timeout
+            | Self::Sql(sqlx::Error::Io(_) | sqlx::Error::Tls(_) | sqlx::Error::Protocol(_)) => true,
             Self::Sql(_) => {
                 self.code().is_some_and(|c| c.starts_with("57P") || c.starts_with("08") || c == "25006")
             }
-            Self::Busy | Self::Closed | Self::Unreadable(_) => false,
+            Self::PoolExhausted | Self::Closed | Self::Unreadable(_) => false,
         }
     }
 }
 
-/// An end of waiting.
+/// The end of a call.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Deadline(Instant);
 
 impl Deadline {
-    pub(crate) async fn wait<T>(
+    pub(crate) async fn run<T>(
         self,
-        answer: impl Future<Output = Result<T, sqlx::Error>>,
-    ) -> Result<T, Failure> {
-        match timeout_at(self.0, answer).await {
-            Ok(answer) => answer.map_err(Failure::Sql),
-            Err(_) => Err(Failure::Late),
+        call: impl Future<Output = Result<T, sqlx::Error>>,
+    ) -> Result<T, CallError> {
+        match timeout_at(self.0, call).await {
+            Ok(answer) => answer.map_err(CallError::Sql),
+            Err(_) => Err(CallError::Timeout),
         }
     }
 }
 
-/// Connections that are made when they are needed.
+/// A pool that opens connections on demand.
 pub(crate) struct Pool {
     options: PgConnectOptions,
-    session: Session,
-    limits: Limits,
+    session: SessionSettings,
+    limits: PoolLimits,
     permits: Semaphore,
-    idle: Mutex<Vec<Idle>>,
-    /// When the server last would not have us.
-    refused: Mutex<Option<Instant>>,
-    /// Where connections live, whoever asks for them: that may be a runtime which ends before the pool does.
+    idle: Mutex<Vec<IdleConnection>>,
+    /// When the last attempt to connect failed.
+    last_failure: Mutex<Option<Instant>>,
+    /// The runtime of the pool, for connections: a caller's runtime may end before the pool does.
     runtime: Handle,
 }
 
-struct Idle {
+struct IdleConnection {
     connection: PgConnection,
     since: Instant,
 }
 
-/// A connection for one call. Without [`done`](Self::done) it is closed.
-pub(crate) struct Borrowed<'p> {
+/// A connection for one call. It is closed unless the call ends with [`finish`](Self::finish).
+pub(crate) struct PooledConnection<'p> {
     connection: PgConnection,
     pool: &'p Pool,
-    what: &'static str,
+    operation: &'static str,
     deadline: Instant,
     _permit: SemaphorePermit<'p>,
 }
 
 impl Pool {
-    pub(crate) fn new(options: PgConnectOptions, session: Session, limits: Limits) -> Self {
+    pub(crate) fn new(options: PgConnectOptions, session: SessionSettings, limits: PoolLimits) -> Self {
         let permits = Semaphore::new(limits.connections.max(1));
-        let (idle, refused) = (Mutex::default(), Mutex::default());
-        Self { options, session, limits, permits, idle, refused, runtime: Handle::current() }
+        let (idle, last_failure) = (Mutex::default(), Mutex::default());
+        Self { options, session, limits, permits, idle, last_failure, runtime: Handle::current() }
     }
 
-    /// Waits for a connection; `what` names the call in errors.
-    pub(crate) async fn take(&self, what: &'static str) -> Result<Borrowed<'_>, Unavailable> {
-        self.borrow(what).await.map_err(|failure| Unavailable::new(what, failure))
+    /// Waits for a connection; `operation` names the call in errors.
+    pub(crate) async fn acquire(&self, operation: &'static str) -> Result<PooledConnection<'_>, Unavailable> {
+        self.acquire_for(operation).await.map_err(|error| Unavailable::new(operation, error))
     }
 
-    /// The same, for those who look at the failure.
-    pub(crate) async fn borrow(&self, what: &'static str) -> Result<Borrowed<'_>, Failure> {
+    /// The same, for callers that inspect the error.
+    pub(crate) async fn acquire_for(
+        &self,
+        operation: &'static str,
+    ) -> Result<PooledConnection<'_>, CallError> {
         let until = Instant::now() + self.limits.acquire;
         let permit = match timeout_at(until, self.permits.acquire()).await {
-            Ok(permit) => permit.map_err(|_| Failure::Closed)?,
-            Err(_) => return Err(Failure::Busy),
+            Ok(permit) => permit.map_err(|_| CallError::Closed)?,
+            Err(_) => return Err(CallError::PoolExhausted),
         };
-        let connection = match self.alive().await {
+        let connection = match self.reuse_idle().await {
             Some(connection) => connection,
             None => self.connect(until).await?,
         };
         let deadline = Instant::now() + self.limits.statement + GRACE;
-        Ok(Borrowed { connection, pool: self, what, deadline, _permit: permit })
+        Ok(PooledConnection { connection, pool: self, operation, deadline, _permit: permit })
     }
 
-    /// The connection used last, if it is still one.
-    async fn alive(&self) -> Option<PgConnection> {
-        let Idle { mut connection, since } = self.idle().pop()?;
-        if since.elapsed() < FRESH {
+    /// The connection that was used last, if it still works.
+    async fn reuse_idle(&self) -> Option<PgConnection> {
+        let IdleConnection { mut connection, since } = self.idle().pop()?;
+        if since.elapsed() < RECENTLY_USED {
             return Some(connection);
         }
-        if let Ok(Ok(())) = timeout(SIGN_OF_LIFE, connection.ping()).await {
+        if let Ok(Ok(())) = timeout(PING_TIMEOUT, connection.ping()).await {
             return Some(connection);
         }
-        // The others have been idle longer.
-        self.forget();
+        // The others have been idle for longer.
+        self.clear_idle();
         None
     }
 
-    /// A new connection. While a server comes up again, everybody wants one at once: it
-    /// is not asked all the time.
-    async fn connect(&self, until: Instant) -> Result<PgConnection, Failure> {
-        let refused = || self.refused.lock().unwrap_or_else(PoisonError::into_inner);
-        let again = refused().map(|at| at + HOLD_OFF);
+    /// Opens a connection. After a failure it pauses: when a server restarts, all calls want a connection at once.
+    async fn connect(&self, until: Instant) -> Result<PgConnection, CallError> {
+        let last_failure = || self.last_failure.lock().unwrap_or_else(PoisonError::into_inner);
+        let again = last_failure().map(|at| at + RECONNECT_PAUSE);
         if let Some(again) = again {
             sleep_until(again.min(until)).await;
         }
         let (options, session) = (self.options.clone(), self.session);
         let connecting = AbortOnDropHandle::new(self.runtime.spawn(async move {
             let mut connection = options.connect().await?;
-            session.settle(&mut connection).await?;
+            session.apply(&mut connection).await?;
             Ok(connection)
         }));
         let connected = match timeout_at(until, connecting).await {
-            Ok(Ok(connected)) => connected.map_err(Failure::Sql),
-            // A runtime that ends takes its tasks with it.
-            Ok(Err(_)) => Err(Failure::Closed),
-            Err(_) => Err(Failure::Late),
+            Ok(Ok(connected)) => connected.map_err(CallError::Sql),
+            // A runtime that ends aborts its tasks.
+            Ok(Err(_)) => Err(CallError::Closed),
+            Err(_) => Err(CallError::Timeout),
         };
-        *refused() = connected.is_err().then(Instant::now);
+        *last_failure() = connected.is_err().then(Instant::now);
         connected
     }
 
-    /// What it has lent, and what is left.
+    /// The connections in use, and the idle ones.
     pub(crate) fn connections(&self) -> Connections {
         let max = self.limits.connections.max(1);
         let idle = self.idle().len();
         Connections { used: max.saturating_sub(self.permits.available_permits()), idle, max }
     }
 
-    fn idle(&self) -> std::sync::MutexGuard<'_, Vec<Idle>> {
+    fn idle(&self) -> std::sync::MutexGuard<'_, Vec<IdleConnection>> {
         self.idle.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn forget(&self) {
+    fn clear_idle(&self) {
         self.idle().clear();
     }
 
-    /// Lends no more and parts from the connections that are idle; those in use close with their calls.
+    /// Lends no more connections and closes the idle ones; those in use close with their calls.
     pub(crate) async fn close(&self) {
         self.permits.close();
         let idle = std::mem::take(&mut *self.idle());
-        let farewells = idle.into_iter().map(|idle| idle.connection.close());
-        // The server notices by itself when one does not get through.
-        let _ = timeout(SIGN_OF_LIFE, futures::future::join_all(farewells)).await;
+        let closing = idle.into_iter().map(|idle| idle.connection.close());
+        // The server detects a connection that could not be closed in time.
+        let _ = timeout(PING_TIMEOUT, futures::future::join_all(closing)).await;
     }
 }
 
-impl Borrowed<'_> {
+impl PooledConnection<'_> {
     /// When the call has to end.
-    pub(crate) fn until(&self) -> Deadline {
+    pub(crate) fn deadline(&self) -> Deadline {
         Deadline(self.deadline)
     }
 
-    /// Gives a call that is about very many rows more time; the server has to be told besides.
-    pub(crate) fn prolong(&mut self, time: Duration) -> Deadline {
+    /// Extends the deadline of a call with very many rows; the statement time-out of the server is separate.
+    pub(crate) fn extend_deadline(&mut self, time: Duration) -> Deadline {
         self.deadline = Instant::now() + time + GRACE;
-        self.until()
+        self.deadline()
     }
 
-    /// Ends the call.
-    pub(crate) fn done<T>(self, result: Result<T, Failure>) -> Result<T, Unavailable> {
-        let (what, pool) = (self.what, self.pool);
+    /// Ends the call; keeps the connection when it succeeded.
+    pub(crate) fn finish<T>(self, result: Result<T, CallError>) -> Result<T, Unavailable> {
+        let (operation, pool) = (self.operation, self.pool);
         match &result {
-            Ok(_) => self.give_back(),
-            Err(failure) if failure.spoils_the_others() => pool.forget(),
+            Ok(_) => self.return_to_pool(),
+            Err(error) if error.breaks_all_connections() => pool.clear_idle(),
             Err(_) => {}
         }
-        result.map_err(|e| Unavailable::new(what, e))
+        result.map_err(|e| Unavailable::new(operation, e))
     }
 
-    /// Ends a call that was one statement without a transaction around it, and leaves it to the caller what a failure
-    /// means.
-    pub(crate) fn done_alone<T>(self, result: Result<T, Failure>) -> Result<T, Failure> {
+    /// Ends a call of one statement without a transaction around it; keeps the connection after most errors, too. The
+    /// caller interprets the error.
+    pub(crate) fn finish_statement<T>(self, result: Result<T, CallError>) -> Result<T, CallError> {
         let pool = self.pool;
         match &result {
-            Err(failure) if !failure.spares_the_connection() => {
-                if failure.spoils_the_others() {
-                    pool.forget();
+            Err(error) if !error.keeps_connection() => {
+                if error.breaks_all_connections() {
+                    pool.clear_idle();
                 }
             }
-            _ => self.give_back(),
+            _ => self.return_to_pool(),
         }
         result
     }
 
-    fn give_back(self) {
+    fn return_to_pool(self) {
         let Self { connection, pool, .. } = self;
         if !pool.permits.is_closed() {
-            pool.idle().push(Idle { connection, since: Instant::now() });
+            pool.idle().push(IdleConnection { connection, since: Instant::now() });
         }
     }
 }
 
-impl Deref for Borrowed<'_> {
+impl Deref for PooledConnection<'_> {
     type Target = PgConnection;
 
     fn deref(&self) -> &PgConnection {
@@ -284,7 +284,7 @@ impl Deref for Borrowed<'_> {
     }
 }
 
-impl DerefMut for Borrowed<'_> {
+impl DerefMut for PooledConnection<'_> {
     fn deref_mut(&mut self) -> &mut PgConnection {
         &mut self.connection
     }

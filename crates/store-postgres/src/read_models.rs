@@ -1,4 +1,4 @@
-//! The read models: rows and checkpoint move in one transaction.
+//! The read models: rows and checkpoint change in one transaction.
 use async_trait::async_trait;
 use deed_claims::{Scope, StreamId, WorkspaceId};
 use deed_store::{
@@ -8,41 +8,41 @@ use deed_store::{
 use sqlx::Connection;
 use sqlx::postgres::PgConnection;
 
-use crate::changes::Fresh;
-use crate::columns::{Reading, signed};
+use crate::changes::WriteMode;
+use crate::columns::{Decoder, to_i64};
+use crate::event_store::SYSTEM;
 use crate::open::PostgresStore;
-use crate::pool::Failure;
-use crate::read::SYSTEM;
-use crate::session::prolong;
+use crate::pool::CallError;
+use crate::session::extend_statement_timeout;
 use crate::{changes, checkpoints, digest};
 
-/// A folded state, or an app, as it lies in its table.
-struct StateRow {
+/// A row of the table of snapshots or of apps.
+struct StateRecord {
     stream: String,
     version: i64,
     body: String,
 }
 
-impl StateRow {
-    fn ownership(self, reading: Reading) -> Result<OwnershipRow, Unavailable> {
+impl StateRecord {
+    fn ownership(self, decoder: Decoder) -> Result<OwnershipRow, Unavailable> {
         Ok(OwnershipRow {
-            stream: reading.parsed("stream", &self.stream)?,
-            version: Version(reading.number("version", self.version)?),
-            state: reading.json("body", &self.body)?,
+            stream: decoder.parsed("stream", &self.stream)?,
+            version: Version(decoder.number("version", self.version)?),
+            state: decoder.json("body", &self.body)?,
         })
     }
 
-    fn app(self, reading: Reading) -> Result<AppRow, Unavailable> {
+    fn app(self, decoder: Decoder) -> Result<AppRow, Unavailable> {
         Ok(AppRow {
-            stream: reading.parsed("stream", &self.stream)?,
-            version: Version(reading.number("version", self.version)?),
-            app: reading.json("body", &self.body)?,
+            stream: decoder.parsed("stream", &self.stream)?,
+            version: Version(decoder.number("version", self.version)?),
+            app: decoder.json("body", &self.body)?,
         })
     }
 }
 
-/// A claim as it lies in its table.
-struct ClaimColumns {
+/// A row of the table of claims.
+struct ClaimRecord {
     stream: String,
     version: i64,
     name: String,
@@ -51,27 +51,27 @@ struct ClaimColumns {
     body: String,
 }
 
-impl ClaimColumns {
-    fn decode(self, reading: Reading) -> Result<ClaimRow, Unavailable> {
+impl ClaimRecord {
+    fn decode(self, decoder: Decoder) -> Result<ClaimRow, Unavailable> {
         let scope = [Scope::Apex, Scope::Host].into_iter().find(|s| changes::scope(*s) == self.scope);
         Ok(ClaimRow {
-            stream: reading.parsed("stream", &self.stream)?,
-            version: Version(reading.number("version", self.version)?),
-            name: reading.parsed("name", &self.name)?,
-            scope: scope.ok_or_else(|| reading.unreadable("scope", None))?,
+            stream: decoder.parsed("stream", &self.stream)?,
+            version: Version(decoder.number("version", self.version)?),
+            name: decoder.parsed("name", &self.name)?,
+            scope: scope.ok_or_else(|| decoder.unreadable("scope", None))?,
             status: self.status,
-            claim: reading.json("body", &self.body)?,
+            claim: decoder.json("body", &self.body)?,
         })
     }
 }
 
-/// Whether the changes were applied; not when the lease or the checkpoint has moved on.
+/// Returns whether the changes were applied; false when the lease or the checkpoint has moved on.
 async fn apply(
     connection: &mut PgConnection,
     lease: &Lease,
     from: Position,
     to: Position,
-    columns: &changes::Columns<'_>,
+    columns: &changes::EncodedChanges<'_>,
 ) -> Result<bool, sqlx::Error> {
     let mut tx = connection.begin().await?;
     if !checkpoints::advance(&mut tx, lease, from, to).await? {
@@ -83,10 +83,10 @@ async fn apply(
     Ok(true)
 }
 
-/// Whether the read models were emptied; not when the lease has moved on.
+/// Returns whether the read models were emptied; false when the lease has moved on.
 async fn reset(connection: &mut PgConnection, lease: &Lease) -> Result<bool, sqlx::Error> {
     let mut tx = connection.begin().await?;
-    prolong(&mut *tx, digest::PATIENCE).await?;
+    extend_statement_timeout(&mut *tx, digest::TIMEOUT).await?;
     if !checkpoints::rewind(&mut tx, lease).await? {
         tx.rollback().await?;
         return Ok(false);
@@ -99,29 +99,29 @@ async fn reset(connection: &mut PgConnection, lease: &Lease) -> Result<bool, sql
 #[async_trait]
 impl ReadModels for PostgresStore {
     async fn ownerships(&self, streams: &[StreamId]) -> Result<Vec<OwnershipRow>, Unavailable> {
-        const WHAT: &str = "read folded states";
+        const OPERATION: &str = "read snapshots";
         let streams: Vec<_> = streams.iter().map(StreamId::as_str).collect();
-        let mut connection = self.database.general.take(WHAT).await?;
+        let mut connection = self.inner.general.acquire(OPERATION).await?;
         let found = sqlx::query_as!(
-            StateRow,
+            StateRecord,
             r#"SELECT stream, version, body::text AS "body!" FROM ownerships WHERE stream = ANY ($1::text[])"#,
             &streams as &[&str]
         );
-        let found = connection.until().wait(found.fetch_all(&mut *connection)).await;
-        connection.done(found)?.into_iter().map(|row| row.ownership(Reading(WHAT))).collect()
+        let found = connection.deadline().run(found.fetch_all(&mut *connection)).await;
+        connection.finish(found)?.into_iter().map(|row| row.ownership(Decoder(OPERATION))).collect()
     }
 
     async fn apps(&self, streams: &[StreamId]) -> Result<Vec<AppRow>, Unavailable> {
-        const WHAT: &str = "read apps";
+        const OPERATION: &str = "read apps";
         let streams: Vec<_> = streams.iter().map(StreamId::as_str).collect();
-        let mut connection = self.database.general.take(WHAT).await?;
+        let mut connection = self.inner.general.acquire(OPERATION).await?;
         let found = sqlx::query_as!(
-            StateRow,
+            StateRecord,
             r#"SELECT stream, version, body::text AS "body!" FROM apps WHERE stream = ANY ($1::text[])"#,
             &streams as &[&str]
         );
-        let found = connection.until().wait(found.fetch_all(&mut *connection)).await;
-        connection.done(found)?.into_iter().map(|row| row.app(Reading(WHAT))).collect()
+        let found = connection.deadline().run(found.fetch_all(&mut *connection)).await;
+        connection.finish(found)?.into_iter().map(|row| row.app(Decoder(OPERATION))).collect()
     }
 
     async fn apply(
@@ -131,41 +131,41 @@ impl ReadModels for PostgresStore {
         to: Position,
         changes: Changes,
     ) -> Result<(), LeaseError> {
-        const WHAT: &str = "apply changes to the read models";
+        const OPERATION: &str = "apply changes to the read models";
         let applied = async {
-            let attempt = async |fresh| {
-                let columns = changes::Columns::of(WHAT, &changes, fresh)?;
-                let mut connection = self.database.general.take(WHAT).await?;
+            let attempt = async |mode| {
+                let columns = changes::EncodedChanges::of(OPERATION, &changes, mode)?;
+                let mut connection = self.inner.general.acquire(OPERATION).await?;
                 let applied =
-                    connection.until().wait(apply(&mut connection, lease, from, to, &columns)).await;
-                let duplicate = applied.as_ref().is_err_and(Failure::is_duplicate);
-                Ok::<_, Unavailable>((connection.done(applied), duplicate))
+                    connection.deadline().run(apply(&mut connection, lease, from, to, &columns)).await;
+                let duplicate = applied.as_ref().is_err_and(CallError::is_duplicate);
+                Ok::<_, Unavailable>((connection.finish(applied), duplicate))
             };
-            let (mut applied, duplicate) = attempt(Fresh::Believed).await?;
-            if duplicate && !changes.fresh.is_empty() {
+            let (mut applied, duplicate) = attempt(WriteMode::InsertNew).await?;
+            if duplicate && !changes.new_streams.is_empty() {
                 tracing::warn!("rows were there that were to be shown for the first time; they are replaced");
-                (applied, _) = attempt(Fresh::Doubted).await?;
+                (applied, _) = attempt(WriteMode::ReplaceAll).await?;
             }
-            checkpoints::unless_lost(applied?)
+            checkpoints::lost_unless(applied?)
         };
-        spans::applying(SYSTEM, applied).await
+        spans::trace_apply(SYSTEM, applied).await
     }
 
     async fn reset(&self, lease: &Lease) -> Result<(), LeaseError> {
-        let mut connection = self.database.general.take("reset the read models").await?;
-        let emptied = connection.prolong(digest::PATIENCE).wait(reset(&mut connection, lease)).await;
-        checkpoints::unless_lost(connection.done(emptied)?)
+        let mut connection = self.inner.general.acquire("reset the read models").await?;
+        let emptied = connection.extend_deadline(digest::TIMEOUT).run(reset(&mut connection, lease)).await;
+        checkpoints::lost_unless(connection.finish(emptied)?)
     }
 
     async fn claims(&self, query: &ClaimQuery) -> Result<ClaimPage, Unavailable> {
-        const WHAT: &str = "list claims";
+        const OPERATION: &str = "list claims";
         let app = query.app_id.as_ref().map_or("", deed_claims::AppId::as_str);
         let at = query.after.as_ref().map(|cursor| cursor.initiated_at);
         let id = query.after.as_ref().map(|cursor| cursor.claim_id.to_string()).unwrap_or_default();
-        let mut connection = self.database.general.take(WHAT).await?;
-        // No instant reaches the end of time, so the first page begins there. One more tells whether there is another.
+        let mut connection = self.inner.general.acquire(OPERATION).await?;
+        // The first page begins at `infinity`. One more row shows whether there is another page.
         let found = sqlx::query_as!(
-            ClaimColumns,
+            ClaimRecord,
             r#"SELECT stream, version, name, scope, status, body::text AS "body!" FROM claims
                WHERE workspace = $1 AND coalesce(app, '') = $2
                  AND (initiated_at, claim_id) < (coalesce($3::timestamptz, 'infinity'), $4)
@@ -176,12 +176,12 @@ impl ReadModels for PostgresStore {
             at,
             id,
             &query.statuses,
-            signed(query.limit.saturating_add(1))
+            to_i64(query.limit.saturating_add(1))
         );
-        let found = connection.until().wait(found.fetch_all(&mut *connection)).await;
-        let found = connection.done(found)?;
+        let found = connection.deadline().run(found.fetch_all(&mut *connection)).await;
+        let found = connection.finish(found)?;
         let more = found.len() > query.limit;
-        let rows = found.into_iter().take(query.limit).map(|row| row.decode(Reading(WHAT)));
+        let rows = found.into_iter().take(query.limit).map(|row| row.decode(Decoder(OPERATION)));
         let rows = rows.collect::<Result<Vec<_>, _>>()?;
         let next = rows.last().filter(|_| more);
         let next = next.map(|r| Cursor { initiated_at: r.claim.initiated_at, claim_id: r.claim.id });
@@ -189,25 +189,25 @@ impl ReadModels for PostgresStore {
     }
 
     async fn open_claims(&self, workspace: &WorkspaceId) -> Result<u64, Unavailable> {
-        const WHAT: &str = "count open claims";
-        let mut connection = self.database.general.take(WHAT).await?;
+        const OPERATION: &str = "count open claims";
+        let mut connection = self.inner.general.acquire(OPERATION).await?;
         let count = sqlx::query_scalar!(
             r#"SELECT count(*) AS "count!" FROM claims WHERE workspace = $1 AND open"#,
             workspace.as_str()
         );
-        let count = connection.until().wait(count.fetch_one(&mut *connection)).await;
-        Reading(WHAT).number("count", connection.done(count)?)
+        let count = connection.deadline().run(count.fetch_one(&mut *connection)).await;
+        Decoder(OPERATION).number("count", connection.finish(count)?)
     }
 
-    /// One statement, so that page and total agree; a page without rows is one row without an app.
+    /// One statement, so that the page and the total agree; an empty page is one row without an app.
     async fn apps_of(
         &self,
         workspace: &WorkspaceId,
         limit: usize,
         offset: usize,
     ) -> Result<AppPage, Unavailable> {
-        const WHAT: &str = "list apps";
-        let mut connection = self.database.general.take(WHAT).await?;
+        const OPERATION: &str = "list apps";
+        let mut connection = self.inner.general.acquire(OPERATION).await?;
         let found = sqlx::query!(
             r#"SELECT total.count AS "total!", page.stream AS "stream?", page.version AS "version?",
                       page.body::text AS body
@@ -217,22 +217,22 @@ impl ReadModels for PostgresStore {
                    ORDER BY created_at, app_id LIMIT $2 OFFSET $3) AS page ON true
                ORDER BY page.created_at, page.app_id"#,
             workspace.as_str(),
-            signed(limit),
-            signed(offset)
+            to_i64(limit),
+            to_i64(offset)
         );
-        let found = connection.until().wait(found.fetch_all(&mut *connection)).await;
-        let (found, reading) = (connection.done(found)?, Reading(WHAT));
+        let found = connection.deadline().run(found.fetch_all(&mut *connection)).await;
+        let (found, decoder) = (connection.finish(found)?, Decoder(OPERATION));
         let total = found.first().map_or(0, |row| row.total);
         let rows = found.into_iter().filter_map(|row| {
             let (stream, version, body) = (row.stream?, row.version?, row.body?);
-            Some(StateRow { stream, version, body }.app(reading))
+            Some(StateRecord { stream, version, body }.app(decoder))
         });
-        Ok(AppPage { rows: rows.collect::<Result<_, _>>()?, total: reading.number("total", total)? })
+        Ok(AppPage { rows: rows.collect::<Result<_, _>>()?, total: decoder.number("total", total)? })
     }
 
     async fn digest(&self) -> Result<String, Unavailable> {
-        let mut connection = self.database.general.take("digest the read models").await?;
-        let digest = connection.prolong(digest::PATIENCE).wait(digest::digest(&mut connection)).await;
-        connection.done(digest)
+        let mut connection = self.inner.general.acquire("digest the read models").await?;
+        let digest = connection.extend_deadline(digest::TIMEOUT).run(digest::digest(&mut connection)).await;
+        connection.finish(digest)
     }
 }

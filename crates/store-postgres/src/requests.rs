@@ -1,5 +1,5 @@
-//! Requests that are begun or answered at the same time: one statement for all that are new, and more only where one was
-//! begun before.
+//! The batch of idempotent requests: one statement for all new requests, and more only for requests that were begun
+//! before.
 use std::{
     collections::{BTreeMap, HashSet},
     sync::Arc,
@@ -9,18 +9,18 @@ use async_trait::async_trait;
 use chrono::{DateTime, Utc};
 use deed_store::{BatchBackend, Begin, Receipt, RequestKey, StoredResponse, Unavailable};
 
-use crate::append::Answers;
-use crate::columns::Reading;
-use crate::idempotency::{self, Columns};
-use crate::open::{Database, Misanswered};
-use crate::pool::{Failure, Pool};
+use crate::append::Receipts;
+use crate::columns::Decoder;
+use crate::idempotency::{self, KeyColumns};
+use crate::open::{StoreInner, UnexpectedReply};
+use crate::pool::{CallError, Pool};
 
-const WHAT: &str = "begin requests";
-/// How often something is tried that another process got in the way of.
-const TRIES: usize = 16;
+const OPERATION: &str = "begin requests";
+/// How often a statement is tried that conflicts with other processes.
+const ATTEMPTS: usize = 16;
 
-/// A request to be begun.
-pub(crate) struct Beginning {
+/// A call that begins a request.
+pub(crate) struct BeginRequest {
     pub(crate) request: RequestKey,
     pub(crate) fingerprint: [u8; 32],
     pub(crate) now: DateTime<Utc>,
@@ -30,135 +30,135 @@ pub(crate) struct Beginning {
 
 /// One write.
 pub(crate) enum RequestOp {
-    Begin(Beginning),
+    Begin(BeginRequest),
     Complete(Receipt),
     Abandon(RequestKey),
 }
 
-/// What became of it.
-pub(crate) enum RequestAnswer {
+/// The reply to a [`RequestOp`].
+pub(crate) enum RequestReply {
     Begun(Begin),
     Done,
 }
 
-impl RequestAnswer {
+impl RequestReply {
     pub(crate) fn begun(self) -> Result<Begin, Unavailable> {
         match self {
             Self::Begun(begin) => Ok(begin),
-            Self::Done => Err(Misanswered::to(WHAT)),
+            Self::Done => Err(UnexpectedReply::to(OPERATION)),
         }
     }
 }
 
 /// The last run of a request.
 #[derive(Clone)]
-pub(crate) struct Run {
+pub(crate) struct RequestRun {
     pub(crate) fingerprint: [u8; 32],
     pub(crate) begun_at: DateTime<Utc>,
     pub(crate) locked_until: DateTime<Utc>,
     pub(crate) response: Option<StoredResponse>,
 }
 
-impl Run {
-    fn of(beginning: &Beginning) -> Self {
+impl RequestRun {
+    fn of(begin: &BeginRequest) -> Self {
         Self {
-            fingerprint: beginning.fingerprint,
-            begun_at: beginning.now,
-            locked_until: beginning.locked_until,
+            fingerprint: begin.fingerprint,
+            begun_at: begin.now,
+            locked_until: begin.locked_until,
             response: None,
         }
     }
 
-    /// Whether another run may take the place of this one.
-    fn gives_way_to(&self, beginning: &Beginning) -> bool {
-        let dead = self.response.is_none() && self.locked_until <= beginning.now;
-        let old = self.begun_at < beginning.forget_before;
-        (old && (dead || self.response.is_some())) || (dead && self.fingerprint == beginning.fingerprint)
+    /// Whether a new run may replace this one.
+    fn is_replaceable_by(&self, begin: &BeginRequest) -> bool {
+        let dead = self.response.is_none() && self.locked_until <= begin.now;
+        let old = self.begun_at < begin.forget_before;
+        (old && (dead || self.response.is_some())) || (dead && self.fingerprint == begin.fingerprint)
     }
 
-    /// What a beginning is told that does not take its place.
-    fn tell(&self, beginning: &Beginning) -> Begin {
+    /// The reply to a begin that does not replace this run.
+    fn reply_to(&self, begin: &BeginRequest) -> Begin {
         match &self.response {
-            _ if self.fingerprint != beginning.fingerprint => Begin::Mismatch,
+            _ if self.fingerprint != begin.fingerprint => Begin::Mismatch,
             Some(response) => Begin::Answered(response.clone()),
             None => Begin::Running,
         }
     }
 }
 
-/// The beginnings of one request, in their order, and what is known of it.
+/// The begins of one request in their order, and its run as far as it is known.
 #[derive(Default)]
-struct Asked<'a> {
-    beginnings: Vec<(usize, &'a Beginning)>,
+struct PendingBegins<'a> {
+    begins: Vec<(usize, &'a BeginRequest)>,
     decided: usize,
-    run: Option<Run>,
+    run: Option<RequestRun>,
 }
 
-impl<'a> Asked<'a> {
-    fn next(&self) -> Option<(usize, &'a Beginning)> {
-        self.beginnings.get(self.decided).copied()
+impl<'a> PendingBegins<'a> {
+    fn next(&self) -> Option<(usize, &'a BeginRequest)> {
+        self.begins.get(self.decided).copied()
     }
 
-    /// The next one is the run now.
-    fn started(&mut self, answers: &mut [RequestAnswer]) {
-        if let Some((place, beginning)) = self.next() {
-            answers[place] = RequestAnswer::Begun(Begin::Started);
-            self.run = Some(Run::of(beginning));
+    /// The next begin has started its run.
+    fn started(&mut self, replies: &mut [RequestReply]) {
+        if let Some((index, begin)) = self.next() {
+            replies[index] = RequestReply::Begun(Begin::Started);
+            self.run = Some(RequestRun::of(begin));
             self.decided += 1;
         }
     }
 
-    /// Answers as many as the run allows; the next, if any, may take its place.
-    fn decide(&mut self, answers: &mut [RequestAnswer]) {
+    /// Replies to the begins that the run decides; the next one may replace the run.
+    fn decide(&mut self, replies: &mut [RequestReply]) {
         let Some(run) = &self.run else { return };
-        while let Some((place, beginning)) = self.beginnings.get(self.decided).copied() {
-            if run.gives_way_to(beginning) {
+        while let Some((index, begin)) = self.begins.get(self.decided).copied() {
+            if run.is_replaceable_by(begin) {
                 return;
             }
-            answers[place] = RequestAnswer::Begun(run.tell(beginning));
+            replies[index] = RequestReply::Begun(run.reply_to(begin));
             self.decided += 1;
         }
     }
 }
 
-/// Writes what the gatherer has gathered.
-pub(crate) struct RequestWriter(pub(crate) Arc<Database>);
+/// Executes batches of idempotent requests.
+pub(crate) struct RequestWriter(pub(crate) Arc<StoreInner>);
 
 #[derive(Debug, thiserror::Error)]
-#[error("other processes changed the same requests {TRIES} times")]
-struct Crowded;
+#[error("other processes changed the same requests {ATTEMPTS} times")]
+struct RetriesExhausted;
 
 #[async_trait]
 impl BatchBackend for RequestWriter {
     type Op = RequestOp;
-    type Answer = RequestAnswer;
+    type Reply = RequestReply;
 
-    /// As if all beginnings came first, in their order, then the rest: nobody can tell, since nobody has an answer yet.
-    /// None of it is waited for to reach the disk. When the server's power is lost before an append was synced, the run
-    /// of its request is lost with it; an answer that had no effect may be found anew.
-    async fn carry_out(&self, batch: Vec<RequestOp>) -> Result<Vec<RequestAnswer>, Unavailable> {
+    /// Begins come first, then the rest, each in their order: no caller can tell, since none has its reply yet. None of it
+    /// is synced to disk. When the server loses power before an append was synced, the run of its request is lost too; a
+    /// response without an effect can be computed again.
+    async fn execute_batch(&self, batch: Vec<RequestOp>) -> Result<Vec<RequestReply>, Unavailable> {
         let pool = &self.0.requests;
-        let mut answers: Vec<_> = batch.iter().map(|_| RequestAnswer::Done).collect();
-        let mut asked: BTreeMap<(&str, &str), Asked<'_>> = BTreeMap::new();
-        let (mut kept, mut abandoned) = (Answers::default(), vec![]);
-        for (place, op) in batch.iter().enumerate() {
+        let mut replies: Vec<_> = batch.iter().map(|_| RequestReply::Done).collect();
+        let mut pending: BTreeMap<(&str, &str), PendingBegins<'_>> = BTreeMap::new();
+        let (mut receipts, mut abandoned) = (Receipts::default(), vec![]);
+        for (index, op) in batch.iter().enumerate() {
             match op {
-                RequestOp::Begin(beginning) => {
-                    asked.entry(key(&beginning.request)).or_default().beginnings.push((place, beginning));
+                RequestOp::Begin(begin) => {
+                    pending.entry(key(&begin.request)).or_default().begins.push((index, begin));
                 }
-                RequestOp::Complete(receipt) => kept.keep(receipt),
+                RequestOp::Complete(receipt) => receipts.push(receipt),
                 RequestOp::Abandon(request) => abandoned.push(key(request)),
             }
         }
-        begin(pool, asked, &mut answers).await?;
-        if !kept.key_ids.is_empty() {
-            again(|| idempotency::keep(pool, &kept)).await?;
+        begin(pool, pending, &mut replies).await?;
+        if !receipts.key_ids.is_empty() {
+            retry(|| idempotency::complete(pool, &receipts)).await?;
         }
         if !abandoned.is_empty() {
-            let columns = Columns::of(abandoned.into_iter());
-            again(|| idempotency::abandon(pool, &columns)).await?;
+            let columns = KeyColumns::of(abandoned.into_iter());
+            retry(|| idempotency::abandon(pool, &columns)).await?;
         }
-        Ok(answers)
+        Ok(replies)
     }
 }
 
@@ -166,97 +166,103 @@ fn key(request: &RequestKey) -> (&str, &str) {
     (&request.key_id.0, &request.idempotency_key)
 }
 
-/// Tries a statement again that fell to a deadlock, of which nothing is left.
-async fn again<T, F: Future<Output = Result<T, (&'static str, Failure)>>>(
+/// Retries a statement that the server rolled back because of a deadlock.
+async fn retry<T, F: Future<Output = Result<T, (&'static str, CallError)>>>(
     mut statement: impl FnMut() -> F,
 ) -> Result<T, Unavailable> {
-    let mut tries = 1;
+    let mut attempts = 1;
     loop {
         match statement().await {
-            Err((_, failure)) if failure.is_rolled_back() && tries < TRIES => tries += 1,
-            other => return other.map_err(|(what, failure)| Unavailable::new(what, failure)),
+            Err((_, error)) if error.is_rolled_back() && attempts < ATTEMPTS => attempts += 1,
+            other => return other.map_err(|(operation, error)| Unavailable::new(operation, error)),
         }
     }
 }
 
-/// Rows are written in the order of their key, as by everybody who changes several.
+/// Writes rows in the order of the key, as every statement that changes several rows.
 async fn begin(
     pool: &Pool,
-    mut asked: BTreeMap<(&str, &str), Asked<'_>>,
-    answers: &mut [RequestAnswer],
+    mut pending: BTreeMap<(&str, &str), PendingBegins<'_>>,
+    replies: &mut [RequestReply],
 ) -> Result<(), Unavailable> {
-    for _ in 0..TRIES {
-        asked.retain(|_, asked| asked.next().is_some());
-        if asked.is_empty() {
+    for _ in 0..ATTEMPTS {
+        pending.retain(|_, begins| begins.next().is_some());
+        if pending.is_empty() {
             return Ok(());
         }
-        start(pool, &mut asked, answers).await?;
-        learn(pool, &mut asked).await?;
-        decide(&mut asked, answers);
-        replace(pool, &mut asked, answers).await?;
-        decide(&mut asked, answers);
+        start(pool, &mut pending, replies).await?;
+        read_runs(pool, &mut pending).await?;
+        decide(&mut pending, replies);
+        replace(pool, &mut pending, replies).await?;
+        decide(&mut pending, replies);
     }
-    Err(Unavailable::new(WHAT, Crowded))
+    Err(Unavailable::new(OPERATION, RetriesExhausted))
 }
 
-/// Answers those that what is known allows to.
-fn decide(asked: &mut BTreeMap<(&str, &str), Asked<'_>>, answers: &mut [RequestAnswer]) {
-    for asked in asked.values_mut() {
-        asked.decide(answers);
+/// Replies to the begins that known runs decide.
+fn decide(pending: &mut BTreeMap<(&str, &str), PendingBegins<'_>>, replies: &mut [RequestReply]) {
+    for begins in pending.values_mut() {
+        begins.decide(replies);
     }
 }
 
-/// Begins those of which nothing is known, as far as there is nothing.
+/// Inserts runs for requests without a known run; it skips requests that have one.
 async fn start(
     pool: &Pool,
-    asked: &mut BTreeMap<(&str, &str), Asked<'_>>,
-    answers: &mut [RequestAnswer],
+    pending: &mut BTreeMap<(&str, &str), PendingBegins<'_>>,
+    replies: &mut [RequestReply],
 ) -> Result<(), Unavailable> {
-    let unknown = asked.iter().filter(|(_, asked)| asked.run.is_none());
-    let runs: Vec<_> = unknown.filter_map(|(key, asked)| Some((*key, Run::of(asked.next()?.1)))).collect();
+    let unknown = pending.iter().filter(|(_, begins)| begins.run.is_none());
+    let runs = unknown.filter_map(|(key, begins)| Some((*key, RequestRun::of(begins.next()?.1))));
+    let runs: Vec<_> = runs.collect();
     if runs.is_empty() {
         return Ok(());
     }
-    let started = again(|| idempotency::start(pool, &runs)).await?;
+    let started = retry(|| idempotency::start(pool, &runs)).await?;
     let started = set(&started);
-    asked.iter_mut().filter(|(key, _)| started.contains(*key)).for_each(|(_, asked)| asked.started(answers));
+    let started = pending.iter_mut().filter(|(key, _)| started.contains(*key));
+    started.for_each(|(_, begins)| begins.started(replies));
     Ok(())
 }
 
-/// Looks at those that were there; one that is gone meanwhile is begun the next time.
-async fn learn(pool: &Pool, asked: &mut BTreeMap<(&str, &str), Asked<'_>>) -> Result<(), Unavailable> {
-    let mut unknown: Vec<_> = asked.iter_mut().filter(|(_, asked)| asked.run.is_none()).collect();
+/// Reads the runs of requests that were begun before; one that was deleted meanwhile is begun in the next round.
+async fn read_runs(
+    pool: &Pool,
+    pending: &mut BTreeMap<(&str, &str), PendingBegins<'_>>,
+) -> Result<(), Unavailable> {
+    let mut unknown: Vec<_> = pending.iter_mut().filter(|(_, begins)| begins.run.is_none()).collect();
     if unknown.is_empty() {
         return Ok(());
     }
-    let columns = Columns::of(unknown.iter().map(|(key, _)| **key));
-    for (place, run) in again(|| idempotency::runs(pool, &columns)).await? {
-        let (_, asked) = unknown.get_mut(place).ok_or_else(|| Reading(WHAT).unreadable("place", None))?;
-        asked.run = Some(run);
+    let columns = KeyColumns::of(unknown.iter().map(|(key, _)| **key));
+    for (index, run) in retry(|| idempotency::runs(pool, &columns)).await? {
+        let (_, begins) =
+            unknown.get_mut(index).ok_or_else(|| Decoder(OPERATION).unreadable("place", None))?;
+        begins.run = Some(run);
     }
     Ok(())
 }
 
-/// Puts new runs in the place of those that give way, unless another process was faster.
+/// Replaces the runs that may be replaced, unless another process was faster.
 async fn replace(
     pool: &Pool,
-    asked: &mut BTreeMap<(&str, &str), Asked<'_>>,
-    answers: &mut [RequestAnswer],
+    pending: &mut BTreeMap<(&str, &str), PendingBegins<'_>>,
+    replies: &mut [RequestReply],
 ) -> Result<(), Unavailable> {
-    let giving_way = asked.iter().filter_map(|(key, asked)| {
-        let (_, beginning) = asked.next()?;
-        Some((*key, asked.run.clone()?, Run::of(beginning)))
+    let replaceable = pending.iter().filter_map(|(key, begins)| {
+        let (_, begin) = begins.next()?;
+        Some((*key, begins.run.clone()?, RequestRun::of(begin)))
     });
-    let pairs: Vec<_> = giving_way.collect();
+    let pairs: Vec<_> = replaceable.collect();
     if pairs.is_empty() {
         return Ok(());
     }
-    let replaced = again(|| idempotency::replace(pool, &pairs)).await?;
+    let replaced = retry(|| idempotency::replace(pool, &pairs)).await?;
     let replaced = set(&replaced);
     for (key, ..) in &pairs {
-        match asked.get_mut(key) {
-            Some(asked) if replaced.contains(key) => asked.started(answers),
-            Some(asked) => asked.run = None,
+        match pending.get_mut(key) {
+            Some(begins) if replaced.contains(key) => begins.started(replies),
+            Some(begins) => begins.run = None,
             None => {}
         }
     }

@@ -1,4 +1,4 @@
-//! The schema: whether a database has the one this version needs, and bringing it there.
+//! The schema of a database: checks and migrations.
 use std::time::Duration;
 
 use sqlx::migrate::{AppliedMigration, Migrate, MigrateError, Migrator};
@@ -6,41 +6,41 @@ use sqlx::postgres::PgConnection;
 use tokio::time::timeout;
 
 use crate::config::PostgresConfig;
-use crate::open::{OpenError, Server};
-use crate::session::Session;
+use crate::open::{OpenError, ServerConnector};
+use crate::session::SessionSettings;
 
 static MIGRATIONS: Migrator = sqlx::migrate!("../../migrations/postgres");
 
-/// Where the migrator notes what it has done.
-const NOTES: &str = "_sqlx_migrations";
-/// The oldest major version of PostgreSQL.
-const OLDEST: i32 = 14;
-/// How long migrations may take together.
-const LONGEST: Duration = Duration::from_hours(1);
+/// The table of the migrator.
+const MIGRATIONS_TABLE: &str = "_sqlx_migrations";
+/// The oldest supported major version of PostgreSQL.
+const OLDEST_SERVER: i32 = 14;
+/// The time limit of all migrations together.
+const MIGRATION_TIMEOUT: Duration = Duration::from_hours(1);
 const STANDBY: &str = "the server is a standby, which cannot be written to";
 
-/// What a migration did.
+/// The result of a migration.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Migrated {
-    /// The newest migration that was there; none in an empty database.
+    /// The newest migration before; none in an empty database.
     pub from: Option<i64>,
-    /// The newest migration that is there now.
+    /// The newest migration now.
     pub to: i64,
 }
 
-/// How a database's schema stands to the one that is known here.
+/// The schema of a database, compared with the one that this version knows.
 #[derive(Debug, PartialEq, Eq)]
-enum Standing {
+enum SchemaState {
     /// Usable, with this newest migration.
-    Good(i64),
+    Compatible(i64),
     Behind(Option<i64>),
     Newer(i64),
     Changed(i64),
 }
 
-/// What is in a database.
-struct Found {
-    is_deeds: bool,
+/// What was found in a database.
+struct DatabaseInfo {
+    is_deed: bool,
     applied: Vec<AppliedMigration>,
     compatible_from: i64,
 }
@@ -49,14 +49,14 @@ fn known() -> i64 {
     MIGRATIONS.iter().map(|migration| migration.version).max().unwrap_or(0)
 }
 
-fn judge(migrations: &[(i64, &[u8])], found: &Found) -> Standing {
+fn compare(migrations: &[(i64, &[u8])], found: &DatabaseInfo) -> SchemaState {
     let newest = found.applied.iter().map(|migration| migration.version).max();
     let known = migrations.iter().map(|(version, _)| *version).max().unwrap_or(0);
     let checksum_of = |version| migrations.iter().find(|(v, _)| *v == version).map(|(_, checksum)| *checksum);
     for applied in &found.applied {
         match checksum_of(applied.version) {
-            Some(checksum) if *checksum != *applied.checksum => return Standing::Changed(applied.version),
-            None if applied.version < known => return Standing::Changed(applied.version),
+            Some(checksum) if *checksum != *applied.checksum => return SchemaState::Changed(applied.version),
+            None if applied.version < known => return SchemaState::Changed(applied.version),
             _ => {}
         }
     }
@@ -64,12 +64,12 @@ fn judge(migrations: &[(i64, &[u8])], found: &Found) -> Standing {
     match newest {
         Some(newest) if migrations.iter().all(|(version, _)| is_applied(*version)) => {
             if newest > known && found.compatible_from > known {
-                Standing::Newer(newest)
+                SchemaState::Newer(newest)
             } else {
-                Standing::Good(newest)
+                SchemaState::Compatible(newest)
             }
         }
-        newest => Standing::Behind(newest),
+        newest => SchemaState::Behind(newest),
     }
 }
 
@@ -77,10 +77,10 @@ fn ours() -> Vec<(i64, &'static [u8])> {
     MIGRATIONS.iter().map(|migration| (migration.version, &*migration.checksum)).collect()
 }
 
-/// Keeps hands off servers that will not do and off the databases of others.
-async fn look(server: &Server, connection: &mut PgConnection) -> Result<Found, OpenError> {
+/// Reads the state of a database; refuses unsupported servers and databases of other programs.
+async fn inspect(server: &ServerConnector, connection: &mut PgConnection) -> Result<DatabaseInfo, OpenError> {
     let failed = |e| OpenError::of(&server.place, e);
-    let seen = sqlx::query!(
+    let found = sqlx::query!(
         r#"SELECT current_setting('server_version_num')::integer / 10000 AS "version!",
                   current_setting('server_encoding') AS "encoding!",
                   pg_is_in_recovery() AS "standby!",
@@ -91,39 +91,39 @@ async fn look(server: &Server, connection: &mut PgConnection) -> Result<Found, O
                          SELECT FROM pg_depend
                          WHERE classid = 'pg_class'::regclass AND objid = pg_class.oid AND deptype = 'e')) AS "others!",
                   to_regprocedure('deed_compatible_from()') IS NOT NULL AS "deed!""#,
-        NOTES
+        MIGRATIONS_TABLE
     )
     .fetch_one(&mut *connection)
     .await
     .map_err(failed)?;
     let place = server.place.clone();
-    if seen.version < OLDEST {
-        return Err(OpenError::TooOld { place, version: seen.version });
+    if found.version < OLDEST_SERVER {
+        return Err(OpenError::TooOld { place, version: found.version });
     }
-    if seen.encoding != "UTF8" {
-        return Err(OpenError::Encoding { place, encoding: seen.encoding });
+    if found.encoding != "UTF8" {
+        return Err(OpenError::Encoding { place, encoding: found.encoding });
     }
-    if seen.standby {
+    if found.standby {
         return Err(server.unavailable(STANDBY));
     }
-    if !seen.deed && seen.others > 0 {
+    if !found.deed && found.others > 0 {
         return Err(OpenError::Foreign { place });
     }
-    if !seen.deed || !seen.notes {
-        return Ok(Found { is_deeds: seen.deed, applied: vec![], compatible_from: 0 });
+    if !found.deed || !found.notes {
+        return Ok(DatabaseInfo { is_deed: found.deed, applied: vec![], compatible_from: 0 });
     }
     let compatible_from = sqlx::query_scalar!(r#"SELECT deed_compatible_from() AS "from!""#);
     let compatible_from = compatible_from.fetch_one(&mut *connection).await.map_err(failed)?;
-    let applied = connection.list_applied_migrations(NOTES).await;
+    let applied = connection.list_applied_migrations(MIGRATIONS_TABLE).await;
     let applied = applied.map_err(|e| of_migration(&server.place, e))?;
-    Ok(Found { is_deeds: true, applied, compatible_from })
+    Ok(DatabaseInfo { is_deed: true, applied, compatible_from })
 }
 
-impl Standing {
-    fn refused(self, place: &str) -> Result<i64, OpenError> {
+impl SchemaState {
+    fn into_result(self, place: &str) -> Result<i64, OpenError> {
         let (place, known) = (place.to_owned(), known());
         match self {
-            Self::Good(newest) => Ok(newest),
+            Self::Compatible(newest) => Ok(newest),
             Self::Behind(found) => Err(OpenError::Behind { place, found, known }),
             Self::Newer(found) => Err(OpenError::Newer { place, found, known }),
             Self::Changed(version) => Err(OpenError::Changed { place, version }),
@@ -131,18 +131,18 @@ impl Standing {
     }
 }
 
-/// Refuses a database that this version cannot work with.
+/// Fails for a database that this version cannot work with.
 pub(crate) async fn check(
-    server: &Server,
+    server: &ServerConnector,
     connection: &mut PgConnection,
     limit: Duration,
 ) -> Result<(), OpenError> {
-    let found = within(server, limit, look(server, connection)).await?;
-    judge(&ours(), &found).refused(&server.place).map(|_| ())
+    let found = within(server, limit, inspect(server, connection)).await?;
+    compare(&ours(), &found).into_result(&server.place).map(|_| ())
 }
 
 async fn within<T>(
-    server: &Server,
+    server: &ServerConnector,
     limit: Duration,
     answer: impl Future<Output = Result<T, OpenError>>,
 ) -> Result<T, OpenError> {
@@ -161,29 +161,29 @@ fn of_migration(place: &str, error: MigrateError) -> OpenError {
     }
 }
 
-/// Makes the schema or brings it up to date. Any number may do so at once: one does it, the others wait for it.
+/// Creates the schema or migrates it. Any number of processes may call it: one migrates, the others wait.
 ///
 /// # Errors
 /// When the database cannot be used or is not Deed's; the error says why.
 pub async fn migrate(config: &PostgresConfig) -> Result<Migrated, OpenError> {
-    let server = Server::of(config)?;
-    let mut connection = server.connect(Session::migrating()).await?;
-    let found = within(&server, config.statement_timeout, look(&server, &mut connection)).await?;
-    if found.is_deeds {
-        match judge(&ours(), &found) {
-            Standing::Behind(_) => {}
+    let server = ServerConnector::of(config)?;
+    let mut connection = server.connect(SessionSettings::migrating()).await?;
+    let found = within(&server, config.statement_timeout, inspect(&server, &mut connection)).await?;
+    if found.is_deed {
+        match compare(&ours(), &found) {
+            SchemaState::Behind(_) => {}
             standing => {
-                let newest = standing.refused(&server.place)?;
+                let newest = standing.into_result(&server.place)?;
                 return Ok(Migrated { from: Some(newest), to: newest });
             }
         }
     }
-    // `run` is the same, but its future cannot be seen to be Send for every lifetime of the connection.
+    // `run` does the same, but the compiler cannot prove that its future is Send.
     let run = async {
         let done = MIGRATIONS.run_direct(None, &mut connection, false).await;
         done.map_err(|e| of_migration(&server.place, e))
     };
-    within(&server, LONGEST, run).await?;
+    within(&server, MIGRATION_TIMEOUT, run).await?;
     let from = found.applied.iter().map(|migration| migration.version).max();
     Ok(Migrated { from, to: known() })
 }
@@ -194,28 +194,28 @@ mod tests {
 
     const OURS: [(i64, &[u8]); 2] = [(1, b"one"), (2, b"two")];
 
-    fn found(applied: &[(i64, &'static [u8])], compatible_from: i64) -> Found {
+    fn found(applied: &[(i64, &'static [u8])], compatible_from: i64) -> DatabaseInfo {
         let applied = applied
             .iter()
             .map(|(version, checksum)| AppliedMigration { version: *version, checksum: (*checksum).into() });
-        Found { is_deeds: true, applied: applied.collect(), compatible_from }
+        DatabaseInfo { is_deed: true, applied: applied.collect(), compatible_from }
     }
 
     #[test]
-    fn a_newer_schema_is_good_as_long_as_it_says_so() {
+    fn accepts_newer_schema_that_is_compatible() {
         for (applied, compatible_from, standing) in [
-            (&OURS[..], 1, Standing::Good(2)),
-            (&[(1, &b"one"[..]), (2, b"two"), (3, b"three")], 1, Standing::Good(3)),
-            (&[(1, b"one"), (2, b"two"), (3, b"three")], 2, Standing::Good(3)),
-            (&[(1, b"one"), (2, b"two"), (3, b"three")], 3, Standing::Newer(3)),
-            (&[(1, b"one")], 1, Standing::Behind(Some(1))),
-            (&[], 1, Standing::Behind(None)),
-            (&[(1, b"one"), (2, b"edited")], 1, Standing::Changed(2)),
-            (&[(1, b"edited")], 1, Standing::Changed(1)),
-            (&[(0, b"zero"), (1, b"one"), (2, b"two")], 1, Standing::Changed(0)),
-            (&[(2, b"two"), (3, b"three")], 1, Standing::Behind(Some(3))),
+            (&OURS[..], 1, SchemaState::Compatible(2)),
+            (&[(1, &b"one"[..]), (2, b"two"), (3, b"three")], 1, SchemaState::Compatible(3)),
+            (&[(1, b"one"), (2, b"two"), (3, b"three")], 2, SchemaState::Compatible(3)),
+            (&[(1, b"one"), (2, b"two"), (3, b"three")], 3, SchemaState::Newer(3)),
+            (&[(1, b"one")], 1, SchemaState::Behind(Some(1))),
+            (&[], 1, SchemaState::Behind(None)),
+            (&[(1, b"one"), (2, b"edited")], 1, SchemaState::Changed(2)),
+            (&[(1, b"edited")], 1, SchemaState::Changed(1)),
+            (&[(0, b"zero"), (1, b"one"), (2, b"two")], 1, SchemaState::Changed(0)),
+            (&[(2, b"two"), (3, b"three")], 1, SchemaState::Behind(Some(3))),
         ] {
-            assert_eq!(judge(&OURS, &found(applied, compatible_from)), standing);
+            assert_eq!(compare(&OURS, &found(applied, compatible_from)), standing);
         }
     }
 }

@@ -1,62 +1,60 @@
-//! What every connection is told once: how long it may take, and how the server notices that nobody is there any more.
+//! Settings of each connection: time limits, keep-alive, planner.
 use std::time::Duration;
 
 use sqlx::PgExecutor;
 
 use crate::config::PostgresConfig;
 
-/// How long a transaction may be idle, and how long a lock is waited for: a process that hangs with a lock in its hand
-/// keeps others waiting no longer.
+/// How long a transaction may be idle: a process that hangs with a lock blocks others no longer than this.
 const IDLE_IN_TRANSACTION: Duration = Duration::from_secs(5);
-/// How long the server sends to somebody who does not acknowledge.
-const UNACKNOWLEDGED: Duration = Duration::from_secs(15);
+/// `tcp_user_timeout`: how long sent data may stay unacknowledged.
+const TCP_USER_TIMEOUT: Duration = Duration::from_secs(15);
 
 /// Settings of a connection.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Session {
+pub(crate) struct SessionSettings {
     statement: Duration,
     lock: Duration,
     idle_in_transaction: Duration,
-    /// Whether tables may be walked from end to end. Plans are kept, and one that was made while a table was small would
-    /// walk it when it is large; where there is no other way it is walked all the same.
-    walks: bool,
-    /// Whether rows are looked up one by one rather than tables joined: for statements that are about few rows of large
-    /// tables.
-    one_by_one: bool,
+    /// `enable_seqscan`. Plans are cached, and a plan from the time when a table was small would scan the large table.
+    /// Without another plan the server scans all the same.
+    seqscan: bool,
+    /// Disables hash and merge joins, for statements on few rows of large tables.
+    index_lookups: bool,
 }
 
-impl Session {
+impl SessionSettings {
     pub(crate) fn of(config: &PostgresConfig) -> Self {
         let statement = config.statement_timeout.max(Duration::from_millis(1));
         Self {
             statement,
             lock: statement / 2,
             idle_in_transaction: IDLE_IN_TRANSACTION,
-            walks: false,
-            one_by_one: false,
+            seqscan: false,
+            index_lookups: false,
         }
     }
 
-    /// For migrations: they take as long as they take, and do not wait for a lock for ever.
+    /// For migrations: no limit for statements, and a limit for locks.
     pub(crate) fn migrating() -> Self {
         let minute = Duration::from_mins(1);
         Self {
             statement: Duration::ZERO,
             lock: minute,
             idle_in_transaction: Duration::ZERO,
-            walks: true,
-            one_by_one: false,
+            seqscan: true,
+            index_lookups: false,
         }
     }
 
-    pub(crate) fn one_by_one(self) -> Self {
-        Self { one_by_one: true, ..self }
+    pub(crate) fn with_index_lookups(self) -> Self {
+        Self { index_lookups: true, ..self }
     }
 
-    /// A transaction that waits for the disk does so though the server's own settings may say otherwise; how many
-    /// standbys it waits for besides is the server's business.
-    pub(crate) async fn settle(self, connection: impl PgExecutor<'_>) -> Result<(), sqlx::Error> {
-        let on = |wanted| if wanted { "on" } else { "off" };
+    /// Applies the settings. Commits are synced to the local disk even if the settings of the server say otherwise; whether
+    /// they wait for standbys stays the choice of the server.
+    pub(crate) async fn apply(self, connection: impl PgExecutor<'_>) -> Result<(), sqlx::Error> {
+        let on = |enabled| if enabled { "on" } else { "off" };
         let settings = sqlx::query_scalar!(
             "SELECT set_config(name, value, false)
              FROM (VALUES ('statement_timeout', $1), ('lock_timeout', $2),
@@ -73,16 +71,19 @@ impl Session {
             millis(self.statement),
             millis(self.lock),
             millis(self.idle_in_transaction),
-            millis(UNACKNOWLEDGED),
-            on(self.walks),
-            on(!self.one_by_one)
+            millis(TCP_USER_TIMEOUT),
+            on(self.seqscan),
+            on(!self.index_lookups)
         );
         settings.fetch_all(connection).await.map(|_| ())
     }
 }
 
-/// Lets the statements of the transaction at hand take longer.
-pub(crate) async fn prolong(connection: impl PgExecutor<'_>, time: Duration) -> Result<(), sqlx::Error> {
+/// Raises the statement time-out of the current transaction.
+pub(crate) async fn extend_statement_timeout(
+    connection: impl PgExecutor<'_>,
+    time: Duration,
+) -> Result<(), sqlx::Error> {
     let setting = sqlx::query_scalar!("SELECT set_config('statement_timeout', $1, true)", millis(time));
     setting.fetch_one(connection).await.map(|_| ())
 }
@@ -103,7 +104,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_connection_is_told_how_long_everything_may_take() {
+    async fn applies_session_settings() {
         let server = tokio::task::spawn_blocking(Postgres::shared).await.unwrap();
         let database = server.database().await;
         let name = database.url().rsplit_once('/').unwrap().1;
@@ -111,7 +112,7 @@ mod tests {
         let mut config = PostgresConfig::new(database.url());
         config.statement_timeout = Duration::from_secs(4);
         let mut connection = config.options().unwrap().connect().await.unwrap();
-        Session::of(&config).one_by_one().settle(&mut connection).await.unwrap();
+        SessionSettings::of(&config).with_index_lookups().apply(&mut connection).await.unwrap();
         for (name, value) in [
             ("statement_timeout", "4s"),
             ("lock_timeout", "2s"),
@@ -125,7 +126,7 @@ mod tests {
         ] {
             assert_eq!(setting(&mut connection, name).await, value, "{name}");
         }
-        Session::migrating().settle(&mut connection).await.unwrap();
+        SessionSettings::migrating().apply(&mut connection).await.unwrap();
         assert_eq!(setting(&mut connection, "statement_timeout").await, "0");
         assert_eq!(setting(&mut connection, "enable_seqscan").await, "on");
     }

@@ -1,16 +1,15 @@
-//! PostgreSQL does what every backend must do.
-#![expect(clippy::unwrap_used, reason = "these are tests: a panic is their verdict")]
+//! The conformance suite on PostgreSQL.
+#![expect(clippy::unwrap_used, reason = "a failed test panics")]
 use std::sync::Arc;
 
 use deed_store::conformance::StoreUnderTest;
 use deed_store::{
-    AppendBackend, AppendMetrics, Checkpoints, Connections, DueWork, EventStore, Idempotency, Keys,
-    ReadModels,
+    AppendMetrics, Checkpoints, Connections, DueWork, EventStore, Idempotency, Keys, ReadModels,
 };
 use deed_store_postgres::{PostgresConfig, PostgresStore, migrate};
 use deed_testkit::{Database, Postgres};
 
-/// A database of its own; replicas have connections of their own to it, as another process has.
+/// A store in its own database; replicas have their own connections, as another process has.
 struct UnderTest {
     server: Arc<Postgres>,
     database: Database,
@@ -46,10 +45,6 @@ impl StoreUnderTest for UnderTest {
 
     fn connections(&self) -> Connections {
         (self.store.connections())()
-    }
-
-    fn append_backend(&self) -> Arc<dyn AppendBackend> {
-        self.store.append_backend()
     }
 
     fn checkpoints(&self) -> Arc<dyn Checkpoints> {

@@ -1,4 +1,4 @@
-//! What a batch changes in the read models, as rows: one statement a table for any number of them.
+//! Changes of the read models as JSON rows: one statement per table for any number of rows.
 use std::collections::BTreeSet;
 
 use deed_claims::{Scope, StreamId};
@@ -6,15 +6,15 @@ use deed_store::{Changes, Unavailable};
 use serde::Serialize;
 use sqlx::sqlite::SqliteConnection;
 
-use crate::columns::{micros, rows};
+use crate::columns::{json_rows, micros};
 
 /// Stream, version, body.
 #[derive(Serialize)]
-struct OwnershipColumns<'a>(&'a str, u64, String);
+struct OwnershipJson<'a>(&'a str, u64, String);
 
-/// Claim, stream, version, workspace, app, name, scope, status, begin, open and not held, body.
+/// Claim, stream, version, workspace, app, name, scope, status, time of initiation, open and not held, body.
 #[derive(Serialize)]
-struct ClaimColumns<'a>(
+struct ClaimJson<'a>(
     String,
     &'a str,
     u64,
@@ -30,11 +30,11 @@ struct ClaimColumns<'a>(
 
 /// Stream, claim, kind, attempt, due time.
 #[derive(Serialize)]
-struct DueColumns<'a>(&'a str, String, &'static str, u32, i64);
+struct DueJson<'a>(&'a str, String, &'static str, u32, i64);
 
-/// Stream, version, app, workspace, creation, deleted, body.
+/// Stream, version, app, workspace, time of creation, deleted, body.
 #[derive(Serialize)]
-struct AppColumns<'a>(&'a str, u64, &'a str, &'a str, i64, u8, String);
+struct AppJson<'a>(&'a str, u64, &'a str, &'a str, i64, u8, String);
 
 /// The stable text of a scope.
 pub(crate) const fn scope(scope: Scope) -> &'static str {
@@ -44,33 +44,33 @@ pub(crate) const fn scope(scope: Scope) -> &'static str {
     }
 }
 
-/// Changes as JSON arrays, one for each table.
-pub(crate) struct Columns {
-    /// Streams of which all claims and all due work are given, and something may be there.
-    touched: String,
+/// Changes as JSON arrays, one per table.
+pub(crate) struct EncodedChanges {
+    /// Streams that may have rows already: claims and due work that are not given are deleted.
+    replaced: String,
     ownerships: String,
     claims: String,
     due: String,
     apps: String,
 }
 
-impl Columns {
-    pub(crate) fn of(what: &'static str, changes: &Changes) -> Result<Self, Unavailable> {
-        let unwritable = |e: serde_json::Error| Unavailable::new(what, e);
-        let touched = changes.ownerships.iter().map(|row| row.stream.as_str());
-        let touched = touched.chain(changes.claims.iter().map(|row| row.stream.as_str()));
-        let touched = touched.chain(changes.due.iter().map(|(stream, _)| stream.as_str()));
-        // Of streams that are shown for the first time there is nothing to replace.
-        let fresh: BTreeSet<_> = changes.fresh.iter().map(StreamId::as_str).collect();
-        let touched = touched.filter(|stream| !fresh.contains(stream));
-        let touched: Vec<_> = touched.collect::<BTreeSet<_>>().into_iter().collect();
+impl EncodedChanges {
+    pub(crate) fn of(operation: &'static str, changes: &Changes) -> Result<Self, Unavailable> {
+        let unwritable = |e: serde_json::Error| Unavailable::new(operation, e);
+        let streams = changes.ownerships.iter().map(|row| row.stream.as_str());
+        let streams = streams.chain(changes.claims.iter().map(|row| row.stream.as_str()));
+        let streams = streams.chain(changes.due.iter().map(|(stream, _)| stream.as_str()));
+        // New streams have no rows to replace.
+        let new: BTreeSet<_> = changes.new_streams.iter().map(StreamId::as_str).collect();
+        let replaced = streams.filter(|stream| !new.contains(stream));
+        let replaced: Vec<_> = replaced.collect::<BTreeSet<_>>().into_iter().collect();
         let ownerships = changes.ownerships.iter().map(|row| {
             let body = serde_json::to_string(&row.state)?;
-            Ok(OwnershipColumns(row.stream.as_str(), row.version.0, body))
+            Ok(OwnershipJson(row.stream.as_str(), row.version.0, body))
         });
         let claims = changes.claims.iter().map(|row| {
             let claim = &row.claim;
-            Ok(ClaimColumns(
+            Ok(ClaimJson(
                 claim.id.to_string(),
                 row.stream.as_str(),
                 row.version.0,
@@ -86,11 +86,11 @@ impl Columns {
         });
         let due = changes.due.iter().map(|(stream, row)| {
             let (kind, at) = (row.kind.as_str(), micros(row.due_at));
-            DueColumns(stream.as_str(), row.claim_id.to_string(), kind, row.attempt, at)
+            DueJson(stream.as_str(), row.claim_id.to_string(), kind, row.attempt, at)
         });
         let apps = changes.apps.iter().map(|row| {
             let app = &row.app;
-            Ok(AppColumns(
+            Ok(AppJson(
                 row.stream.as_str(),
                 row.version.0,
                 app.app_id.as_str(),
@@ -101,11 +101,14 @@ impl Columns {
             ))
         });
         Ok(Self {
-            touched: rows(what, &touched)?,
-            ownerships: rows(what, &ownerships.collect::<Result<Vec<_>, _>>().map_err(unwritable)?)?,
-            claims: rows(what, &claims.collect::<Result<Vec<_>, _>>().map_err(unwritable)?)?,
-            due: rows(what, &due.collect::<Vec<_>>())?,
-            apps: rows(what, &apps.collect::<Result<Vec<_>, _>>().map_err(unwritable)?)?,
+            replaced: json_rows(operation, &replaced)?,
+            ownerships: json_rows(
+                operation,
+                &ownerships.collect::<Result<Vec<_>, _>>().map_err(unwritable)?,
+            )?,
+            claims: json_rows(operation, &claims.collect::<Result<Vec<_>, _>>().map_err(unwritable)?)?,
+            due: json_rows(operation, &due.collect::<Vec<_>>())?,
+            apps: json_rows(operation, &apps.collect::<Result<Vec<_>, _>>().map_err(unwritable)?)?,
         })
     }
 
@@ -132,7 +135,7 @@ impl Columns {
         sqlx::query!(
             "DELETE FROM claims WHERE stream IN (SELECT value FROM json_each(?))
              AND claim_id NOT IN (SELECT value ->> 0 FROM json_each(?))",
-            self.touched,
+            self.replaced,
             self.claims
         )
         .execute(&mut *connection)
@@ -159,12 +162,12 @@ impl Columns {
             "DELETE FROM due_work WHERE stream IN (SELECT value FROM json_each(?))
              AND (stream, claim_id, kind, attempt) NOT IN (
                  SELECT value ->> 0, value ->> 1, value ->> 2, value ->> 3 FROM json_each(?))",
-            self.touched,
+            self.replaced,
             self.due
         )
         .execute(&mut *connection)
         .await?;
-        // A row that is due when it was keeps its visibility.
+        // A row with an unchanged due time keeps its visibility.
         sqlx::query!(
             "INSERT INTO due_work (stream, claim_id, kind, attempt, due_at, visible_at)
              SELECT value ->> 0, value ->> 1, value ->> 2, value ->> 3, value ->> 4, value ->> 4
@@ -195,7 +198,7 @@ impl Columns {
     }
 }
 
-/// Empties every read model.
+/// Deletes all rows of the read models.
 pub(crate) async fn clear(connection: &mut SqliteConnection) -> Result<(), sqlx::Error> {
     sqlx::query!("DELETE FROM ownerships").execute(&mut *connection).await?;
     sqlx::query!("DELETE FROM claims").execute(&mut *connection).await?;

@@ -3,26 +3,26 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
-use deed_store::{Behind, Checkpoints, Lease, LeaseError, Position, Unavailable};
+use deed_store::{Checkpoints, Lag, Lease, LeaseError, Position, Unavailable};
 use sqlx::sqlite::SqliteConnection;
 
-use crate::columns::{Reading, micros, signed};
+use crate::columns::{Decoder, micros, to_i64};
 use crate::open::SqliteStore;
 use crate::writer::Durability;
 
 fn expiry(now: DateTime<Utc>, ttl: Duration) -> i64 {
-    micros(now).saturating_add(signed(ttl.as_micros()))
+    micros(now).saturating_add(to_i64(ttl.as_micros()))
 }
 
-/// Moves the checkpoint of a lease's subscription, in a transaction or as one.
+/// Moves the checkpoint of a lease's subscription, in a transaction or as a statement of its own.
 pub(crate) async fn advance(
     connection: &mut SqliteConnection,
-    what: &'static str,
+    operation: &'static str,
     lease: &Lease,
     from: Position,
     to: Position,
 ) -> Result<(), LeaseError> {
-    let (epoch, from, to) = (signed(lease.epoch), signed(from.0), signed(to.0));
+    let (epoch, from, to) = (to_i64(lease.epoch), to_i64(from.0), to_i64(to.0));
     let done = sqlx::query!(
         "INSERT INTO checkpoints (name, position)
          SELECT name, ?1 FROM leases
@@ -37,17 +37,17 @@ pub(crate) async fn advance(
     )
     .execute(connection)
     .await
-    .map_err(|e| Unavailable::new(what, e))?;
+    .map_err(|e| Unavailable::new(operation, e))?;
     if done.rows_affected() == 1 { Ok(()) } else { Err(LeaseError::Lost) }
 }
 
-/// Sets the checkpoint of a lease's subscription to 0, in a transaction or as one.
+/// Sets the checkpoint of a lease's subscription to 0, in a transaction or as a statement of its own.
 pub(crate) async fn rewind(
     connection: &mut SqliteConnection,
-    what: &'static str,
+    operation: &'static str,
     lease: &Lease,
 ) -> Result<(), LeaseError> {
-    let epoch = signed(lease.epoch);
+    let epoch = to_i64(lease.epoch);
     let done = sqlx::query!(
         "INSERT INTO checkpoints (name, position)
          SELECT name, 0 FROM leases WHERE name = ? AND owner = ? AND epoch = ?
@@ -58,7 +58,7 @@ pub(crate) async fn rewind(
     )
     .execute(connection)
     .await
-    .map_err(|e| Unavailable::new(what, e))?;
+    .map_err(|e| Unavailable::new(operation, e))?;
     if done.rows_affected() == 1 { Ok(()) } else { Err(LeaseError::Lost) }
 }
 
@@ -71,10 +71,10 @@ impl Checkpoints for SqliteStore {
         now: DateTime<Utc>,
         ttl: Duration,
     ) -> Result<Option<Lease>, Unavailable> {
-        const WHAT: &str = "acquire a lease";
+        const OPERATION: &str = "acquire a lease";
         let (expires_at, now) = (expiry(now, ttl), micros(now));
-        let mut turn = self.database.writer.turn(Durability::Ordered, WHAT).await?;
-        let mut tx = turn.begin().await?;
+        let mut writer = self.inner.writer.lock(Durability::Ordered, OPERATION).await?;
+        let mut tx = writer.begin().await?;
         let epoch = sqlx::query_scalar!(
             r#"INSERT INTO leases (name, owner, epoch, expires_at) VALUES (?1, ?2, 1, ?3)
                ON CONFLICT (name) DO UPDATE SET
@@ -90,17 +90,17 @@ impl Checkpoints for SqliteStore {
         )
         .fetch_optional(&mut *tx)
         .await
-        .map_err(|e| Unavailable::new(WHAT, e))?;
-        tx.commit().await.map_err(|e| Unavailable::new(WHAT, e))?;
+        .map_err(|e| Unavailable::new(OPERATION, e))?;
+        tx.commit().await.map_err(|e| Unavailable::new(OPERATION, e))?;
         let Some(epoch) = epoch else { return Ok(None) };
-        let epoch = Reading(WHAT).number("epoch", epoch)?;
+        let epoch = Decoder(OPERATION).number("epoch", epoch)?;
         Ok(Some(Lease { name: name.to_owned(), owner: owner.to_owned(), epoch }))
     }
 
     async fn renew(&self, lease: &Lease, now: DateTime<Utc>, ttl: Duration) -> Result<(), LeaseError> {
-        const WHAT: &str = "renew a lease";
-        let (expires_at, epoch) = (expiry(now, ttl), signed(lease.epoch));
-        let mut turn = self.database.writer.turn(Durability::Ordered, WHAT).await?;
+        const OPERATION: &str = "renew a lease";
+        let (expires_at, epoch) = (expiry(now, ttl), to_i64(lease.epoch));
+        let mut writer = self.inner.writer.lock(Durability::Ordered, OPERATION).await?;
         let done = sqlx::query!(
             "UPDATE leases SET expires_at = ? WHERE name = ? AND owner = ? AND epoch = ?",
             expires_at,
@@ -108,58 +108,58 @@ impl Checkpoints for SqliteStore {
             lease.owner,
             epoch
         )
-        .execute(turn.alone().await?)
+        .execute(writer.autocommit().await?)
         .await
-        .map_err(|e| Unavailable::new(WHAT, e))?;
+        .map_err(|e| Unavailable::new(OPERATION, e))?;
         if done.rows_affected() == 1 { Ok(()) } else { Err(LeaseError::Lost) }
     }
 
     async fn release(&self, lease: &Lease) -> Result<(), Unavailable> {
-        const WHAT: &str = "release a lease";
-        let epoch = signed(lease.epoch);
-        let mut turn = self.database.writer.turn(Durability::Ordered, WHAT).await?;
+        const OPERATION: &str = "release a lease";
+        let epoch = to_i64(lease.epoch);
+        let mut writer = self.inner.writer.lock(Durability::Ordered, OPERATION).await?;
         sqlx::query!(
             "UPDATE leases SET owner = NULL, expires_at = 0 WHERE name = ? AND owner = ? AND epoch = ?",
             lease.name,
             lease.owner,
             epoch
         )
-        .execute(turn.alone().await?)
+        .execute(writer.autocommit().await?)
         .await
-        .map_err(|e| Unavailable::new(WHAT, e))?;
+        .map_err(|e| Unavailable::new(OPERATION, e))?;
         Ok(())
     }
 
     async fn checkpoint(&self, name: &str) -> Result<Position, Unavailable> {
-        const WHAT: &str = "read a checkpoint";
+        const OPERATION: &str = "read a checkpoint";
         let position = sqlx::query_scalar!("SELECT position FROM checkpoints WHERE name = ?", name)
-            .fetch_optional(&self.database.readers)
+            .fetch_optional(&self.inner.readers)
             .await
-            .map_err(|e| Unavailable::new(WHAT, e))?;
-        Ok(Position(Reading(WHAT).number("position", position.unwrap_or(0))?))
+            .map_err(|e| Unavailable::new(OPERATION, e))?;
+        Ok(Position(Decoder(OPERATION).number("position", position.unwrap_or(0))?))
     }
 
-    async fn behind(&self, name: &str) -> Result<Behind, Unavailable> {
-        const WHAT: &str = "measure a lag";
+    async fn lag(&self, name: &str) -> Result<Lag, Unavailable> {
+        const OPERATION: &str = "measure a lag";
         let found = sqlx::query!(
             r#"SELECT (SELECT max(position) FROM events) - at AS "events?: i64",
                       (SELECT recorded_at FROM events WHERE position > at ORDER BY position LIMIT 1) AS "since?: i64"
                FROM (SELECT coalesce((SELECT position FROM checkpoints WHERE name = ?), 0) AS at)"#,
             name
         )
-        .fetch_one(&self.database.readers)
+        .fetch_one(&self.inner.readers)
         .await
-        .map_err(|e| Unavailable::new(WHAT, e))?;
-        let reading = Reading(WHAT);
-        // A checkpoint ahead of the log is an error of its own, told by the subscription.
-        let count = reading.number("position", found.events.unwrap_or(0).max(0))?;
-        let since = found.since.map(|at| reading.instant("recorded_at", at)).transpose()?;
-        Ok(Behind { count, since })
+        .map_err(|e| Unavailable::new(OPERATION, e))?;
+        let decoder = Decoder(OPERATION);
+        // The subscription reports a checkpoint ahead of the log.
+        let count = decoder.number("position", found.events.unwrap_or(0).max(0))?;
+        let since = found.since.map(|at| decoder.instant("recorded_at", at)).transpose()?;
+        Ok(Lag { count, since })
     }
 
     async fn advance(&self, lease: &Lease, from: Position, to: Position) -> Result<(), LeaseError> {
-        const WHAT: &str = "advance a checkpoint";
-        let mut turn = self.database.writer.turn(Durability::Ordered, WHAT).await?;
-        advance(turn.alone().await?, WHAT, lease, from, to).await
+        const OPERATION: &str = "advance a checkpoint";
+        let mut writer = self.inner.writer.lock(Durability::Ordered, OPERATION).await?;
+        advance(writer.autocommit().await?, OPERATION, lease, from, to).await
     }
 }

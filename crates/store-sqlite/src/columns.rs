@@ -1,4 +1,4 @@
-//! How the model's values lie in columns: instants as microseconds, numbers as SQLite's signed integers.
+//! Values in columns: times as microseconds, numbers as SQLite's signed integers, rows as JSON.
 use chrono::{DateTime, Utc};
 use deed_store::Unavailable;
 
@@ -7,25 +7,25 @@ pub(crate) fn micros(at: DateTime<Utc>) -> i64 {
     at.timestamp_micros()
 }
 
-/// Positions, versions, counts and limits; what is beyond SQLite's range is as good as its end.
-pub(crate) fn signed(number: impl TryInto<i64>) -> i64 {
+/// Positions, versions, counts and limits; saturates at the end of SQLite's range.
+pub(crate) fn to_i64(number: impl TryInto<i64>) -> i64 {
     number.try_into().unwrap_or(i64::MAX)
 }
 
-/// A column that does not hold what this program writes into it.
+/// A column with a value that this program did not write.
 #[derive(Debug, thiserror::Error)]
-#[error("column {column} holds something unreadable")]
+#[error("column {column} cannot be decoded")]
 struct Unreadable {
     column: &'static str,
     #[source]
     source: Option<Box<dyn std::error::Error + Send + Sync>>,
 }
 
-/// Reads columns back, and says which of them could not be read.
+/// Decodes columns for an operation; its errors name the column.
 #[derive(Clone, Copy)]
-pub(crate) struct Reading(pub &'static str);
+pub(crate) struct Decoder(pub &'static str);
 
-impl Reading {
+impl Decoder {
     pub(crate) fn instant(self, column: &'static str, micros: i64) -> Result<DateTime<Utc>, Unavailable> {
         DateTime::from_timestamp_micros(micros).ok_or_else(|| self.unreadable(column, None))
     }
@@ -58,7 +58,10 @@ impl Reading {
     }
 }
 
-/// Rows for `json_each`: an array of arrays, one statement for any number of them.
-pub(crate) fn rows<T: serde::Serialize>(what: &'static str, rows: &[T]) -> Result<String, Unavailable> {
-    serde_json::to_string(rows).map_err(|e| Unavailable::new(what, e))
+/// Rows for `json_each`: an array of arrays, so that one statement takes any number of rows.
+pub(crate) fn json_rows<T: serde::Serialize>(
+    operation: &'static str,
+    rows: &[T],
+) -> Result<String, Unavailable> {
+    serde_json::to_string(rows).map_err(|e| Unavailable::new(operation, e))
 }

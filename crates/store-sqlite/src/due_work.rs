@@ -1,16 +1,16 @@
-//! Due work: handing out rows by hiding them for a while.
+//! Due work: rows are handed out by hiding them for a while.
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
 use deed_claims::DueKind;
 use deed_store::{DueItem, DueWork, Overdue, Unavailable};
 use serde::Serialize;
 
-use crate::columns::{Reading, micros, rows, signed};
+use crate::columns::{Decoder, json_rows, micros, to_i64};
 use crate::open::SqliteStore;
 use crate::writer::Durability;
 
-/// A row as it lies in the table.
-struct DueColumns {
+/// A row of the table.
+struct DueRecord {
     stream: String,
     claim_id: String,
     kind: String,
@@ -18,22 +18,22 @@ struct DueColumns {
     due_at: i64,
 }
 
-impl DueColumns {
-    fn decode(self, reading: Reading) -> Result<DueItem, Unavailable> {
+impl DueRecord {
+    fn decode(self, decoder: Decoder) -> Result<DueItem, Unavailable> {
         let kind = [DueKind::Check, DueKind::Expire].into_iter().find(|k| k.as_str() == self.kind);
         Ok(DueItem {
-            stream: reading.parsed("stream", &self.stream)?,
-            claim_id: reading.parsed("claim_id", &self.claim_id)?,
-            kind: kind.ok_or_else(|| reading.unreadable("kind", None))?,
-            attempt: reading.number("attempt", self.attempt)?,
-            due_at: reading.instant("due_at", self.due_at)?,
+            stream: decoder.parsed("stream", &self.stream)?,
+            claim_id: decoder.parsed("claim_id", &self.claim_id)?,
+            kind: kind.ok_or_else(|| decoder.unreadable("kind", None))?,
+            attempt: decoder.number("attempt", self.attempt)?,
+            due_at: decoder.instant("due_at", self.due_at)?,
         })
     }
 }
 
 /// Stream, claim, kind, attempt, due time.
 #[derive(Serialize)]
-struct ItemRow<'a>(&'a str, String, &'static str, u32, i64);
+struct DueItemJson<'a>(&'a str, String, &'static str, u32, i64);
 
 #[async_trait]
 impl DueWork for SqliteStore {
@@ -43,12 +43,12 @@ impl DueWork for SqliteStore {
         limit: usize,
         visible_again: DateTime<Utc>,
     ) -> Result<Vec<DueItem>, Unavailable> {
-        const WHAT: &str = "claim due work";
-        let (now, limit, visible_again) = (micros(now), signed(limit), micros(visible_again));
-        let mut turn = self.database.writer.turn(Durability::Ordered, WHAT).await?;
-        let mut tx = turn.begin().await?;
+        const OPERATION: &str = "claim due work";
+        let (now, limit, visible_again) = (micros(now), to_i64(limit), micros(visible_again));
+        let mut writer = self.inner.writer.lock(Durability::Ordered, OPERATION).await?;
+        let mut tx = writer.begin().await?;
         let claimed = sqlx::query_as!(
-            DueColumns,
+            DueRecord,
             r#"UPDATE due_work SET visible_at = ?1
                WHERE (stream, claim_id, kind, attempt) IN (
                    SELECT stream, claim_id, kind, attempt FROM due_work
@@ -61,16 +61,16 @@ impl DueWork for SqliteStore {
         )
         .fetch_all(&mut *tx)
         .await
-        .map_err(|e| Unavailable::new(WHAT, e))?;
-        tx.commit().await.map_err(|e| Unavailable::new(WHAT, e))?;
-        let items = claimed.into_iter().map(|row| row.decode(Reading(WHAT)));
+        .map_err(|e| Unavailable::new(OPERATION, e))?;
+        tx.commit().await.map_err(|e| Unavailable::new(OPERATION, e))?;
+        let items = claimed.into_iter().map(|row| row.decode(Decoder(OPERATION)));
         let mut items = items.collect::<Result<Vec<_>, _>>()?;
         items.sort_by_key(|item| (item.due_at, item.claim_id, item.kind));
         Ok(items)
     }
 
     async fn give_back(&self, items: &[DueItem]) -> Result<(), Unavailable> {
-        const WHAT: &str = "give due work back";
+        const OPERATION: &str = "give due work back";
         if items.is_empty() {
             return Ok(());
         }
@@ -78,11 +78,11 @@ impl DueWork for SqliteStore {
             .iter()
             .map(|i| {
                 let claim_id = i.claim_id.to_string();
-                ItemRow(i.stream.as_str(), claim_id, i.kind.as_str(), i.attempt, micros(i.due_at))
+                DueItemJson(i.stream.as_str(), claim_id, i.kind.as_str(), i.attempt, micros(i.due_at))
             })
             .collect();
-        let given = rows(WHAT, &given)?;
-        let mut turn = self.database.writer.turn(Durability::Ordered, WHAT).await?;
+        let given = json_rows(OPERATION, &given)?;
+        let mut writer = self.inner.writer.lock(Durability::Ordered, OPERATION).await?;
         sqlx::query!(
             "UPDATE due_work SET visible_at = due_at
              FROM json_each(?) AS given
@@ -90,23 +90,23 @@ impl DueWork for SqliteStore {
                AND attempt = given.value ->> 3 AND due_at = given.value ->> 4",
             given
         )
-        .execute(turn.alone().await?)
+        .execute(writer.autocommit().await?)
         .await
         .map(|_| ())
-        .map_err(|e| Unavailable::new(WHAT, e))
+        .map_err(|e| Unavailable::new(OPERATION, e))
     }
 
     async fn next_due_at(&self) -> Result<Option<DateTime<Utc>>, Unavailable> {
-        const WHAT: &str = "look for due work";
+        const OPERATION: &str = "look for due work";
         let next = sqlx::query_scalar!(r#"SELECT min(visible_at) AS "next: i64" FROM due_work"#)
-            .fetch_one(&self.database.readers)
+            .fetch_one(&self.inner.readers)
             .await
-            .map_err(|e| Unavailable::new(WHAT, e))?;
-        next.map(|at| Reading(WHAT).instant("visible_at", at)).transpose()
+            .map_err(|e| Unavailable::new(OPERATION, e))?;
+        next.map(|at| Decoder(OPERATION).instant("visible_at", at)).transpose()
     }
 
     async fn overdue(&self, now: DateTime<Utc>) -> Result<Overdue, Unavailable> {
-        const WHAT: &str = "count due work";
+        const OPERATION: &str = "count due work";
         let now = micros(now);
         let found = sqlx::query!(
             r#"SELECT (SELECT count(*) FROM due_work) AS "waiting!: i64", count(*) AS "overdue!: i64",
@@ -114,14 +114,14 @@ impl DueWork for SqliteStore {
                FROM due_work WHERE visible_at <= ?"#,
             now
         )
-        .fetch_one(&self.database.readers)
+        .fetch_one(&self.inner.readers)
         .await
-        .map_err(|e| Unavailable::new(WHAT, e))?;
-        let reading = Reading(WHAT);
+        .map_err(|e| Unavailable::new(OPERATION, e))?;
+        let decoder = Decoder(OPERATION);
         Ok(Overdue {
-            waiting: reading.number("waiting", found.waiting)?,
-            overdue: reading.number("overdue", found.overdue)?,
-            oldest: found.oldest.map(|at| reading.instant("due_at", at)).transpose()?,
+            waiting: decoder.number("waiting", found.waiting)?,
+            overdue: decoder.number("overdue", found.overdue)?,
+            oldest: found.oldest.map(|at| decoder.instant("due_at", at)).transpose()?,
         })
     }
 }

@@ -1,16 +1,16 @@
-//! API keys.
+//! API keys, stored under their hash.
 use std::collections::BTreeSet;
 
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
 use deed_store::{ApiKey, KeyHash, KeyId, KeyOwner, KeyScope, Keys, Unavailable};
 
-use crate::columns::{Reading, micros};
+use crate::columns::{Decoder, micros};
 use crate::open::SqliteStore;
 use crate::writer::Durability;
 
-/// A key as it lies in the table.
-struct KeyRow {
+/// A row of the table.
+struct KeyRecord {
     id: String,
     name: String,
     workspace: Option<String>,
@@ -19,18 +19,18 @@ struct KeyRow {
     revoked_at: Option<i64>,
 }
 
-impl KeyRow {
-    fn decode(self, reading: Reading) -> Result<ApiKey, Unavailable> {
+impl KeyRecord {
+    fn decode(self, decoder: Decoder) -> Result<ApiKey, Unavailable> {
         Ok(ApiKey {
             id: KeyId(self.id),
             name: self.name,
             owner: match &self.workspace {
-                Some(workspace) => KeyOwner::Workspace(reading.parsed("workspace", workspace)?),
+                Some(workspace) => KeyOwner::Workspace(decoder.parsed("workspace", workspace)?),
                 None => KeyOwner::Service,
             },
-            scopes: reading.json::<BTreeSet<KeyScope>>("scopes", &self.scopes)?,
-            created_at: reading.instant("created_at", self.created_at)?,
-            revoked_at: self.revoked_at.map(|at| reading.instant("revoked_at", at)).transpose()?,
+            scopes: decoder.json::<BTreeSet<KeyScope>>("scopes", &self.scopes)?,
+            created_at: decoder.instant("created_at", self.created_at)?,
+            revoked_at: self.revoked_at.map(|at| decoder.instant("revoked_at", at)).transpose()?,
         })
     }
 }
@@ -38,16 +38,16 @@ impl KeyRow {
 #[async_trait]
 impl Keys for SqliteStore {
     async fn insert(&self, key: &ApiKey, hash: KeyHash) -> Result<(), Unavailable> {
-        const WHAT: &str = "keep an API key";
-        let failed = |e| Unavailable::new(WHAT, e);
+        const OPERATION: &str = "store an API key";
+        let failed = |e| Unavailable::new(OPERATION, e);
         let hash = hash.0.as_slice();
         let workspace = match &key.owner {
             KeyOwner::Workspace(workspace) => Some(workspace.as_str()),
             KeyOwner::Service => None,
         };
-        let scopes = serde_json::to_string(&key.scopes).map_err(|e| Unavailable::new(WHAT, e))?;
+        let scopes = serde_json::to_string(&key.scopes).map_err(|e| Unavailable::new(OPERATION, e))?;
         let (created_at, revoked_at) = (micros(key.created_at), key.revoked_at.map(micros));
-        let mut turn = self.database.writer.turn(Durability::Synced, WHAT).await?;
+        let mut writer = self.inner.writer.lock(Durability::Synced, OPERATION).await?;
         sqlx::query!(
             "INSERT INTO api_keys (id, hash, name, workspace, scopes, created_at, revoked_at)
              VALUES (?, ?, ?, ?, ?, ?, ?)",
@@ -59,49 +59,49 @@ impl Keys for SqliteStore {
             created_at,
             revoked_at
         )
-        .execute(turn.alone().await?)
+        .execute(writer.autocommit().await?)
         .await
         .map(|_| ())
         .map_err(failed)
     }
 
     async fn find(&self, hash: KeyHash) -> Result<Option<ApiKey>, Unavailable> {
-        const WHAT: &str = "look an API key up";
+        const OPERATION: &str = "look up an API key";
         let hash = hash.0.as_slice();
         sqlx::query_as!(
-            KeyRow,
+            KeyRecord,
             "SELECT id, name, workspace, scopes, created_at, revoked_at FROM api_keys WHERE hash = ?",
             hash
         )
-        .fetch_optional(&self.database.readers)
+        .fetch_optional(&self.inner.readers)
         .await
-        .map_err(|e| Unavailable::new(WHAT, e))?
-        .map(|row| row.decode(Reading(WHAT)))
+        .map_err(|e| Unavailable::new(OPERATION, e))?
+        .map(|row| row.decode(Decoder(OPERATION)))
         .transpose()
     }
 
     async fn list(&self) -> Result<Vec<ApiKey>, Unavailable> {
-        const WHAT: &str = "list API keys";
+        const OPERATION: &str = "list API keys";
         sqlx::query_as!(
-            KeyRow,
+            KeyRecord,
             "SELECT id, name, workspace, scopes, created_at, revoked_at FROM api_keys ORDER BY created_at, id"
         )
-        .fetch_all(&self.database.readers)
+        .fetch_all(&self.inner.readers)
         .await
-        .map_err(|e| Unavailable::new(WHAT, e))?
+        .map_err(|e| Unavailable::new(OPERATION, e))?
         .into_iter()
-        .map(|row| row.decode(Reading(WHAT)))
+        .map(|row| row.decode(Decoder(OPERATION)))
         .collect()
     }
 
     async fn revoke(&self, id: &KeyId, now: DateTime<Utc>) -> Result<bool, Unavailable> {
-        const WHAT: &str = "revoke an API key";
-        let failed = |e| Unavailable::new(WHAT, e);
+        const OPERATION: &str = "revoke an API key";
+        let failed = |e| Unavailable::new(OPERATION, e);
         let now = micros(now);
-        let mut turn = self.database.writer.turn(Durability::Synced, WHAT).await?;
+        let mut writer = self.inner.writer.lock(Durability::Synced, OPERATION).await?;
         let done =
             sqlx::query!("UPDATE api_keys SET revoked_at = ? WHERE id = ? AND revoked_at IS NULL", now, id.0)
-                .execute(turn.alone().await?)
+                .execute(writer.autocommit().await?)
                 .await
                 .map_err(failed)?;
         Ok(done.rows_affected() == 1)

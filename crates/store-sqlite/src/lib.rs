@@ -1,7 +1,7 @@
-//! The event store on SQLite: one file, one writer at a time, positions without a gap.
+//! The event store on SQLite: one file, one writer at a time, positions without gaps.
 //!
-//! Every port is implemented by [`SqliteStore`], a handle that is cheap to clone. Several processes may open the
-//! same file; SQLite's own locks keep their writes apart.
+//! [`SqliteStore`] implements every port; it is a handle that is cheap to clone. Several processes may open the same
+//! file; SQLite's locks serialise their writes.
 
 mod append;
 mod batch;
@@ -10,12 +10,12 @@ mod checkpoints;
 mod columns;
 mod digest;
 mod due_work;
+mod event_store;
 mod idempotency;
 mod keys;
 mod open;
-mod read;
 mod read_models;
-mod streams;
+mod stream_reader;
 mod writer;
 
 pub use open::{OpenError, SqliteConfig, SqliteStore};

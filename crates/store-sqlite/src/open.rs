@@ -1,36 +1,33 @@
-//! Opening the file: what may be wrong with it, its schema, and the handle that everything else hangs on.
+//! Opening the database file: its errors, its schema, and the handle [`SqliteStore`].
 use std::path::{Path, PathBuf};
 use std::{fmt, io, sync::Arc, time::Duration};
 
-use deed_store::{
-    AppendBackend, AppendMetrics, Appends, Connections, Gatherer, GroupCommitLimits, Position, Unavailable,
-};
+use deed_store::{AppendMetrics, BatchLimits, Batcher, Connections, MetricsSlot, Position, Unavailable};
 use sqlx::migrate::{MigrateError, Migrator};
 use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection, SqlitePool, SqlitePoolOptions};
 use sqlx::{ConnectOptions, Connection};
 use tokio::{sync::watch, time::Instant};
 
-use crate::batch::{Answer, Op};
-use crate::columns::Reading;
-use crate::streams::{Asked, Found, StreamReader};
+use crate::batch::{Op, OpReply};
+use crate::columns::Decoder;
+use crate::stream_reader::{StreamEvents, StreamRead, StreamReader};
 use crate::writer::Writer;
 
 static MIGRATIONS: Migrator = sqlx::migrate!("../../migrations/sqlite");
 
 /// How long SQLite waits for another process that writes.
-const BUSY: Duration = Duration::from_secs(5);
-/// How long a read waits for a free connection, and closing for the reads that are under way.
-const READER: Duration = Duration::from_secs(10);
-/// Pause between two tries to turn the write-ahead log on, which SQLite does not wait for by itself.
+const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
+/// How long a read waits for a free connection, and `close` for reads in flight.
+const READER_TIMEOUT: Duration = Duration::from_secs(10);
+/// Pause between two attempts to enable the write-ahead log; SQLite does not wait for locks there.
 const WAL_RETRY: Duration = Duration::from_millis(20);
-/// Pages that the writing connection remembers, in KiB when negative: streams are spread all over their index.
-const CACHE: &str = "-32768";
-/// Pages in the write-ahead log after which they are copied to the file: the more there are, the more of them are
-/// the same page.
-const CHECKPOINT: &str = "4000";
+/// Page cache of the writing connection, in KiB when negative: the streams of a batch are spread over their index.
+const CACHE_SIZE: &str = "-32768";
+/// Pages in the write-ahead log that trigger a checkpoint: in a longer log more writes are to the same page.
+const WAL_AUTOCHECKPOINT: &str = "4000";
 /// `SQLITE_BUSY`: another connection has the lock.
 const BUSY_CODE: u32 = 5;
-/// What the header of our files says: "Deed".
+/// The application id in the header of the file: "Deed".
 const APPLICATION_ID: i64 = 0x4465_6564;
 
 /// Where the store is and how it is opened.
@@ -38,14 +35,14 @@ const APPLICATION_ID: i64 = 0x4465_6564;
 pub struct SqliteConfig {
     /// The file; `-wal` and `-shm` files appear beside it.
     pub path: PathBuf,
-    /// Connections for reading.
+    /// Connections for reads.
     pub read_connections: u32,
-    /// Whether a missing file is made.
+    /// Whether a missing file is created.
     pub create: bool,
 }
 
 impl SqliteConfig {
-    /// Four read connections; a missing file is made.
+    /// Four read connections; a missing file is created.
     pub fn new(path: impl Into<PathBuf>) -> Self {
         Self { path: path.into(), read_connections: 4, create: true }
     }
@@ -54,10 +51,10 @@ impl SqliteConfig {
 /// Why the file was not opened.
 #[derive(Debug, thiserror::Error)]
 pub enum OpenError {
-    /// The file's folder is not there.
+    /// The folder of the file does not exist.
     #[error("the folder {} does not exist", .0.display())]
     FolderMissing(PathBuf),
-    /// The file is not there and is not to be made.
+    /// The file does not exist and must not be created.
     #[error("there is no database at {}", .0.display())]
     Missing(PathBuf),
     /// The file or its folder cannot be written.
@@ -65,17 +62,17 @@ pub enum OpenError {
     NotWritable {
         /// The file.
         path: PathBuf,
-        /// What SQLite said.
+        /// The error of SQLite.
         #[source]
         source: sqlx::Error,
     },
-    /// The file is something else.
+    /// The file is not an SQLite database.
     #[error("{} is not an SQLite database", .0.display())]
     NotADatabase(PathBuf),
     /// The file is a database of another program.
     #[error("{} is a database of another program", .0.display())]
     Foreign(PathBuf),
-    /// A newer version of this program has made or changed the schema.
+    /// A newer version of this program created or changed the schema.
     #[error("{} has schema {found}, this version knows {known}: use a newer version of deed", .path.display())]
     Newer {
         /// The file.
@@ -85,12 +82,12 @@ pub enum OpenError {
         /// The newest migration known.
         known: i64,
     },
-    /// The schema was made by a migration that has been edited since.
+    /// A migration was edited after it was applied.
     #[error("migration {version} of {} is not the one this version has", .path.display())]
     Changed {
         /// The file.
         path: PathBuf,
-        /// The migration.
+        /// The version of the migration.
         version: i64,
     },
     /// Another process kept the file locked.
@@ -98,7 +95,7 @@ pub enum OpenError {
     Locked {
         /// The file.
         path: PathBuf,
-        /// What SQLite said.
+        /// The error of SQLite.
         #[source]
         source: sqlx::Error,
     },
@@ -107,13 +104,13 @@ pub enum OpenError {
     Other {
         /// The file.
         path: PathBuf,
-        /// What went wrong.
+        /// The cause.
         #[source]
         source: Box<dyn std::error::Error + Send + Sync>,
     },
 }
 
-/// SQLite's result code without its refinement, which is in the higher bytes.
+/// SQLite's primary result code; the higher bytes of a code extend it.
 fn primary_code(error: &sqlx::Error) -> Option<u32> {
     let code = error.as_database_error().and_then(sqlx::error::DatabaseError::code)?;
     code.parse::<u32>().ok().map(|code| code & 0xff)
@@ -143,17 +140,17 @@ impl OpenError {
     }
 }
 
-/// What every clone of a handle shares.
-pub(crate) struct Database {
+/// What the clones of a handle share.
+pub(crate) struct StoreInner {
     pub(crate) writer: Writer,
     pub(crate) readers: SqlitePool,
     pub(crate) head: watch::Sender<Position>,
-    pub(crate) told: Appends,
+    pub(crate) metrics: MetricsSlot,
 }
 
-impl Database {
-    /// Tells those who wait for the log to grow.
-    pub(crate) fn saw(&self, position: Position) {
+impl StoreInner {
+    /// Wakes readers that wait for the log to grow.
+    pub(crate) fn advance_head(&self, position: Position) {
         self.head.send_if_modified(|head| {
             let grown = position > *head;
             *head = position.max(*head);
@@ -165,9 +162,9 @@ impl Database {
 /// The store in one SQLite file. Clones share their connections.
 #[derive(Clone)]
 pub struct SqliteStore {
-    pub(crate) database: Arc<Database>,
-    pub(crate) commit: Gatherer<Op, Answer>,
-    pub(crate) streams: Gatherer<Asked, Found>,
+    pub(crate) inner: Arc<StoreInner>,
+    pub(crate) writes: Batcher<Op, OpReply>,
+    pub(crate) stream_reads: Batcher<StreamRead, StreamEvents>,
 }
 
 impl fmt::Debug for SqliteStore {
@@ -177,37 +174,37 @@ impl fmt::Debug for SqliteStore {
 }
 
 impl SqliteStore {
-    /// Opens the file, makes it where it may and has to, and brings its schema up to date.
+    /// Opens the file, creates it if it is missing and may be created, and migrates its schema.
     ///
     /// # Errors
     /// When the file cannot be used; the error says why.
     pub async fn open(config: SqliteConfig) -> Result<Self, OpenError> {
         let path = config.path.as_path();
-        check_place(&config)?;
+        check_path(&config)?;
         let options = SqliteConnectOptions::new()
             .filename(path)
-            .busy_timeout(BUSY)
+            .busy_timeout(BUSY_TIMEOUT)
             .foreign_keys(true)
             .pragma("journal_size_limit", (64 << 20).to_string());
         let writing = options
             .clone()
             .row_buffer_size(512)
-            .pragma("cache_size", CACHE)
-            .pragma("wal_autocheckpoint", CHECKPOINT);
+            .pragma("cache_size", CACHE_SIZE)
+            .pragma("wal_autocheckpoint", WAL_AUTOCHECKPOINT);
         let creating = writing.clone().create_if_missing(config.create);
         let mut connection = creating.connect().await.map_err(|e| OpenError::of(path, e))?;
-        recognise(path, &mut connection).await?;
-        write_ahead(&mut connection).await.map_err(|e| OpenError::of(path, e))?;
+        check_application_id(path, &mut connection).await?;
+        enable_wal(&mut connection).await.map_err(|e| OpenError::of(path, e))?;
         migrate(path, &mut connection).await?;
         let head = sqlx::query_scalar!(r#"SELECT coalesce(max(position), 0) AS "head!: i64" FROM events"#)
             .fetch_one(&mut connection)
             .await
             .map_err(|e| OpenError::of(path, e))?;
-        let head = Reading("open the store").number("position", head).map(Position);
+        let head = Decoder("open the store").number("position", head).map(Position);
         let head = head.map_err(|e| OpenError::Other { path: path.to_path_buf(), source: e.into() })?;
         let readers = SqlitePoolOptions::new()
             .max_connections(config.read_connections.max(1))
-            .acquire_timeout(READER)
+            .acquire_timeout(READER_TIMEOUT)
             .test_before_acquire(false)
             .idle_timeout(None)
             .max_lifetime(None)
@@ -215,50 +212,49 @@ impl SqliteStore {
             .await
             .map_err(|e| OpenError::of(path, e))?;
         let writer = Writer::new(writing, connection);
-        let database =
-            Arc::new(Database { writer, readers, head: watch::Sender::new(head), told: Appends::default() });
-        let limits = GroupCommitLimits::default();
-        let commit = Gatherer::start("write", database.clone(), limits);
-        let streams = Gatherer::start("read a stream", Arc::new(StreamReader(database.clone())), limits);
-        Ok(Self { database, commit, streams })
+        let inner = Arc::new(StoreInner {
+            writer,
+            readers,
+            head: watch::Sender::new(head),
+            metrics: MetricsSlot::default(),
+        });
+        let limits = BatchLimits::default();
+        let writes = Batcher::start("write", inner.clone(), limits);
+        let stream_reads = Batcher::start("read a stream", Arc::new(StreamReader(inner.clone())), limits);
+        Ok(Self { inner, writes, stream_reads })
     }
 
-    /// What the gatherer writes through, for those who measure or test one transaction alone.
-    pub fn append_backend(&self) -> Arc<dyn AppendBackend> {
-        self.database.clone()
-    }
-
-    /// Has appends counted from now on.
+    /// Counts appends from now on.
     pub fn measure(&self, metrics: AppendMetrics) {
-        self.database.told.measure(metrics);
+        self.inner.metrics.set(metrics);
     }
 
-    /// How many connections for reading are in use: a question that keeps no store open.
+    /// Reports the connections for reads; does not keep the store open.
     pub fn connections(&self) -> impl Fn() -> Connections + Send + Sync + 'static {
-        let database = Arc::downgrade(&self.database);
+        let inner = Arc::downgrade(&self.inner);
         move || {
-            let Some(database) = database.upgrade() else { return Connections::default() };
-            let (readers, idle) = (&database.readers, database.readers.num_idle());
+            let Some(inner) = inner.upgrade() else { return Connections::default() };
+            let (readers, idle) = (&inner.readers, inner.readers.num_idle());
             let count = |number: u32| usize::try_from(number).unwrap_or(usize::MAX);
             let used = count(readers.size()).saturating_sub(idle);
             Connections { used, idle, max: count(readers.options().get_max_connections()) }
         }
     }
 
-    /// Writes what has been handed in, then lets go of the file. Whoever uses the handle afterwards is told that
-    /// the store is unavailable.
+    /// Executes queued writes, then closes the file. Later calls fail as unavailable.
     ///
     /// # Errors
-    /// When SQLite could not finish its write-ahead log; nothing is lost, the next one to open does it.
+    /// When SQLite could not checkpoint its write-ahead log; no data is lost, the next process that opens the file does
+    /// it.
     pub async fn close(&self) -> Result<(), Unavailable> {
-        tokio::join!(self.commit.close(), self.streams.close());
-        // Reads that take longer end by themselves; their connections close with them.
-        let _ = tokio::time::timeout(READER, self.database.readers.close()).await;
-        self.database.writer.close("close the store").await
+        tokio::join!(self.writes.close(), self.stream_reads.close());
+        // Longer reads end later, and close their connections.
+        let _ = tokio::time::timeout(READER_TIMEOUT, self.inner.readers.close()).await;
+        self.inner.writer.close("close the store").await
     }
 }
 
-fn check_place(config: &SqliteConfig) -> Result<(), OpenError> {
+fn check_path(config: &SqliteConfig) -> Result<(), OpenError> {
     let path = &config.path;
     let folder = match path.parent() {
         Some(folder) if !folder.as_os_str().is_empty() => folder,
@@ -279,8 +275,8 @@ fn check_place(config: &SqliteConfig) -> Result<(), OpenError> {
     }
 }
 
-/// Keeps hands off the databases of others.
-async fn recognise(path: &Path, connection: &mut SqliteConnection) -> Result<(), OpenError> {
+/// Refuses databases of other programs.
+async fn check_application_id(path: &Path, connection: &mut SqliteConnection) -> Result<(), OpenError> {
     let found = sqlx::query!(
         r#"SELECT (SELECT max(application_id) FROM pragma_application_id) AS "application_id!: i64",
                   (SELECT count(*) FROM sqlite_schema) AS "objects!: i64""#
@@ -294,9 +290,9 @@ async fn recognise(path: &Path, connection: &mut SqliteConnection) -> Result<(),
     Ok(())
 }
 
-/// The mode is kept in the file; SQLite does not wait for others when it changes it, so this does.
-async fn write_ahead(connection: &mut SqliteConnection) -> Result<(), sqlx::Error> {
-    let until = Instant::now() + BUSY;
+/// Sets the journal mode, which is stored in the file. SQLite does not wait for locks here, so this retries.
+async fn enable_wal(connection: &mut SqliteConnection) -> Result<(), sqlx::Error> {
+    let until = Instant::now() + BUSY_TIMEOUT;
     loop {
         match sqlx::query("PRAGMA journal_mode = WAL").execute(&mut *connection).await {
             Err(e) if primary_code(&e) == Some(BUSY_CODE) && Instant::now() < until => {
@@ -307,11 +303,11 @@ async fn write_ahead(connection: &mut SqliteConnection) -> Result<(), sqlx::Erro
     }
 }
 
-/// All migrations in one transaction that locks others out from its beginning: two processes that open a new file
-/// at once do not both make the schema.
+/// Runs all migrations in one transaction with a write lock, so that of two processes which open a new file only one
+/// creates the schema.
 async fn migrate(path: &Path, connection: &mut SqliteConnection) -> Result<(), OpenError> {
     let mut tx = connection.begin_with("BEGIN IMMEDIATE").await.map_err(|e| OpenError::of(path, e))?;
-    // `run` is the same, but its future cannot be seen to be Send for every lifetime of the connection.
+    // `run` does the same, but the compiler cannot prove that its future is Send.
     MIGRATIONS.run_direct(None, &mut *tx, false).await.map_err(|e| OpenError::of_migration(path, e))?;
     tx.commit().await.map_err(|e| OpenError::of(path, e))
 }

@@ -1,4 +1,4 @@
-//! The read models: rows and checkpoint move in one transaction.
+//! The read models: rows and checkpoint change in one transaction.
 use async_trait::async_trait;
 use deed_claims::{Scope, StreamId, WorkspaceId};
 use deed_store::{
@@ -6,39 +6,39 @@ use deed_store::{
     Position, ReadModels, Unavailable, Version, spans,
 };
 
-use crate::columns::{Reading, micros, rows, signed};
+use crate::columns::{Decoder, json_rows, micros, to_i64};
+use crate::event_store::SYSTEM;
 use crate::open::SqliteStore;
-use crate::read::SYSTEM;
 use crate::writer::Durability;
 use crate::{changes, checkpoints, digest};
 
-/// A folded state, or an app, as it lies in its table.
-struct StateRow {
+/// A row of the table of snapshots or of apps.
+struct StateRecord {
     stream: String,
     version: i64,
     body: String,
 }
 
-impl StateRow {
-    fn ownership(self, reading: Reading) -> Result<OwnershipRow, Unavailable> {
+impl StateRecord {
+    fn ownership(self, decoder: Decoder) -> Result<OwnershipRow, Unavailable> {
         Ok(OwnershipRow {
-            stream: reading.parsed("stream", &self.stream)?,
-            version: Version(reading.number("version", self.version)?),
-            state: reading.json("body", &self.body)?,
+            stream: decoder.parsed("stream", &self.stream)?,
+            version: Version(decoder.number("version", self.version)?),
+            state: decoder.json("body", &self.body)?,
         })
     }
 
-    fn app(self, reading: Reading) -> Result<AppRow, Unavailable> {
+    fn app(self, decoder: Decoder) -> Result<AppRow, Unavailable> {
         Ok(AppRow {
-            stream: reading.parsed("stream", &self.stream)?,
-            version: Version(reading.number("version", self.version)?),
-            app: reading.json("body", &self.body)?,
+            stream: decoder.parsed("stream", &self.stream)?,
+            version: Version(decoder.number("version", self.version)?),
+            app: decoder.json("body", &self.body)?,
         })
     }
 }
 
-/// A claim as it lies in its table.
-struct ClaimColumns {
+/// A row of the table of claims.
+struct ClaimRecord {
     stream: String,
     version: i64,
     name: String,
@@ -47,16 +47,16 @@ struct ClaimColumns {
     body: String,
 }
 
-impl ClaimColumns {
-    fn decode(self, reading: Reading) -> Result<ClaimRow, Unavailable> {
+impl ClaimRecord {
+    fn decode(self, decoder: Decoder) -> Result<ClaimRow, Unavailable> {
         let scope = [Scope::Apex, Scope::Host].into_iter().find(|s| changes::scope(*s) == self.scope);
         Ok(ClaimRow {
-            stream: reading.parsed("stream", &self.stream)?,
-            version: Version(reading.number("version", self.version)?),
-            name: reading.parsed("name", &self.name)?,
-            scope: scope.ok_or_else(|| reading.unreadable("scope", None))?,
+            stream: decoder.parsed("stream", &self.stream)?,
+            version: Version(decoder.number("version", self.version)?),
+            name: decoder.parsed("name", &self.name)?,
+            scope: scope.ok_or_else(|| decoder.unreadable("scope", None))?,
             status: self.status,
-            claim: reading.json("body", &self.body)?,
+            claim: decoder.json("body", &self.body)?,
         })
     }
 }
@@ -64,34 +64,34 @@ impl ClaimColumns {
 #[async_trait]
 impl ReadModels for SqliteStore {
     async fn ownerships(&self, streams: &[StreamId]) -> Result<Vec<OwnershipRow>, Unavailable> {
-        const WHAT: &str = "read folded states";
-        let streams = rows(WHAT, streams)?;
+        const OPERATION: &str = "read snapshots";
+        let streams = json_rows(OPERATION, streams)?;
         sqlx::query_as!(
-            StateRow,
+            StateRecord,
             "SELECT stream, version, body FROM ownerships WHERE stream IN (SELECT value FROM json_each(?))",
             streams
         )
-        .fetch_all(&self.database.readers)
+        .fetch_all(&self.inner.readers)
         .await
-        .map_err(|e| Unavailable::new(WHAT, e))?
+        .map_err(|e| Unavailable::new(OPERATION, e))?
         .into_iter()
-        .map(|row| row.ownership(Reading(WHAT)))
+        .map(|row| row.ownership(Decoder(OPERATION)))
         .collect()
     }
 
     async fn apps(&self, streams: &[StreamId]) -> Result<Vec<AppRow>, Unavailable> {
-        const WHAT: &str = "read apps";
-        let streams = rows(WHAT, streams)?;
+        const OPERATION: &str = "read apps";
+        let streams = json_rows(OPERATION, streams)?;
         sqlx::query_as!(
-            StateRow,
+            StateRecord,
             "SELECT stream, version, body FROM apps WHERE stream IN (SELECT value FROM json_each(?))",
             streams
         )
-        .fetch_all(&self.database.readers)
+        .fetch_all(&self.inner.readers)
         .await
-        .map_err(|e| Unavailable::new(WHAT, e))?
+        .map_err(|e| Unavailable::new(OPERATION, e))?
         .into_iter()
-        .map(|row| row.app(Reading(WHAT)))
+        .map(|row| row.app(Decoder(OPERATION)))
         .collect()
     }
 
@@ -102,41 +102,41 @@ impl ReadModels for SqliteStore {
         to: Position,
         changes: Changes,
     ) -> Result<(), LeaseError> {
-        const WHAT: &str = "apply changes to the read models";
+        const OPERATION: &str = "apply changes to the read models";
         let applied = async {
-            let columns = changes::Columns::of(WHAT, &changes)?;
-            let mut turn = self.database.writer.turn(Durability::Ordered, WHAT).await?;
-            let mut tx = turn.begin().await?;
-            checkpoints::advance(&mut tx, WHAT, lease, from, to).await?;
-            columns.write(&mut tx).await.map_err(|e| Unavailable::new(WHAT, e))?;
-            tx.commit().await.map_err(|e| Unavailable::new(WHAT, e).into())
+            let rows = changes::EncodedChanges::of(OPERATION, &changes)?;
+            let mut writer = self.inner.writer.lock(Durability::Ordered, OPERATION).await?;
+            let mut tx = writer.begin().await?;
+            checkpoints::advance(&mut tx, OPERATION, lease, from, to).await?;
+            rows.write(&mut tx).await.map_err(|e| Unavailable::new(OPERATION, e))?;
+            tx.commit().await.map_err(|e| Unavailable::new(OPERATION, e).into())
         };
-        spans::applying(SYSTEM, applied).await
+        spans::trace_apply(SYSTEM, applied).await
     }
 
     async fn reset(&self, lease: &Lease) -> Result<(), LeaseError> {
-        const WHAT: &str = "reset the read models";
-        let mut turn = self.database.writer.turn(Durability::Ordered, WHAT).await?;
-        let mut tx = turn.begin().await?;
-        checkpoints::rewind(&mut tx, WHAT, lease).await?;
-        changes::clear(&mut tx).await.map_err(|e| Unavailable::new(WHAT, e))?;
-        tx.commit().await.map_err(|e| Unavailable::new(WHAT, e).into())
+        const OPERATION: &str = "reset the read models";
+        let mut writer = self.inner.writer.lock(Durability::Ordered, OPERATION).await?;
+        let mut tx = writer.begin().await?;
+        checkpoints::rewind(&mut tx, OPERATION, lease).await?;
+        changes::clear(&mut tx).await.map_err(|e| Unavailable::new(OPERATION, e))?;
+        tx.commit().await.map_err(|e| Unavailable::new(OPERATION, e).into())
     }
 
     async fn claims(&self, query: &ClaimQuery) -> Result<ClaimPage, Unavailable> {
-        const WHAT: &str = "list claims";
+        const OPERATION: &str = "list claims";
         let workspace = query.workspace_id.as_str();
         let app = query.app_id.as_ref().map(deed_claims::AppId::as_str);
-        let statuses = rows(WHAT, &query.statuses)?;
-        // No instant reaches the end of the range, so the first page begins after it.
+        let statuses = json_rows(OPERATION, &query.statuses)?;
+        // No time reaches the end of the range, so the first page begins there.
         let (at, id) = match &query.after {
             Some(cursor) => (micros(cursor.initiated_at), cursor.claim_id.to_string()),
             None => (i64::MAX, String::new()),
         };
-        // One more tells whether there is another page.
-        let limit = signed(query.limit.saturating_add(1));
+        // One more row shows whether there is another page.
+        let limit = to_i64(query.limit.saturating_add(1));
         let found = sqlx::query_as!(
-            ClaimColumns,
+            ClaimRecord,
             "SELECT stream, version, name, scope, status, body FROM claims
              WHERE workspace = ?1 AND app IS ?2 AND (initiated_at, claim_id) < (?3, ?4)
                AND (?5 = '[]' OR status IN (SELECT value FROM json_each(?5)))
@@ -148,11 +148,11 @@ impl ReadModels for SqliteStore {
             statuses,
             limit
         )
-        .fetch_all(&self.database.readers)
+        .fetch_all(&self.inner.readers)
         .await
-        .map_err(|e| Unavailable::new(WHAT, e))?;
+        .map_err(|e| Unavailable::new(OPERATION, e))?;
         let more = found.len() > query.limit;
-        let rows = found.into_iter().take(query.limit).map(|row| row.decode(Reading(WHAT)));
+        let rows = found.into_iter().take(query.limit).map(|row| row.decode(Decoder(OPERATION)));
         let rows = rows.collect::<Result<Vec<_>, _>>()?;
         let next = rows.last().filter(|_| more);
         let next = next.map(|r| Cursor { initiated_at: r.claim.initiated_at, claim_id: r.claim.id });
@@ -160,16 +160,16 @@ impl ReadModels for SqliteStore {
     }
 
     async fn open_claims(&self, workspace: &WorkspaceId) -> Result<u64, Unavailable> {
-        const WHAT: &str = "count open claims";
+        const OPERATION: &str = "count open claims";
         let workspace = workspace.as_str();
         let count = sqlx::query_scalar!(
             r#"SELECT count(*) AS "count!: i64" FROM claims WHERE workspace = ? AND open = 1"#,
             workspace
         )
-        .fetch_one(&self.database.readers)
+        .fetch_one(&self.inner.readers)
         .await
-        .map_err(|e| Unavailable::new(WHAT, e))?;
-        Reading(WHAT).number("count", count)
+        .map_err(|e| Unavailable::new(OPERATION, e))?;
+        Decoder(OPERATION).number("count", count)
     }
 
     async fn apps_of(
@@ -178,11 +178,11 @@ impl ReadModels for SqliteStore {
         limit: usize,
         offset: usize,
     ) -> Result<AppPage, Unavailable> {
-        const WHAT: &str = "list apps";
-        let failed = |e| Unavailable::new(WHAT, e);
-        let (workspace, limit, offset) = (workspace.as_str(), signed(limit), signed(offset));
-        // One transaction, so that page and total agree.
-        let mut tx = self.database.readers.begin().await.map_err(failed)?;
+        const OPERATION: &str = "list apps";
+        let failed = |e| Unavailable::new(OPERATION, e);
+        let (workspace, limit, offset) = (workspace.as_str(), to_i64(limit), to_i64(offset));
+        // One transaction, so that the page and the total agree.
+        let mut tx = self.inner.readers.begin().await.map_err(failed)?;
         let total = sqlx::query_scalar!(
             r#"SELECT count(*) AS "total!: i64" FROM apps WHERE workspace = ? AND deleted = 0"#,
             workspace
@@ -191,7 +191,7 @@ impl ReadModels for SqliteStore {
         .await
         .map_err(failed)?;
         let found = sqlx::query_as!(
-            StateRow,
+            StateRecord,
             "SELECT stream, version, body FROM apps WHERE workspace = ? AND deleted = 0
              ORDER BY created_at, app_id LIMIT ? OFFSET ?",
             workspace,
@@ -202,13 +202,11 @@ impl ReadModels for SqliteStore {
         .await
         .map_err(failed)?;
         tx.rollback().await.map_err(failed)?;
-        let rows = found.into_iter().map(|row| row.app(Reading(WHAT))).collect::<Result<_, _>>()?;
-        Ok(AppPage { rows, total: Reading(WHAT).number("total", total)? })
+        let rows = found.into_iter().map(|row| row.app(Decoder(OPERATION))).collect::<Result<_, _>>()?;
+        Ok(AppPage { rows, total: Decoder(OPERATION).number("total", total)? })
     }
 
     async fn digest(&self) -> Result<String, Unavailable> {
-        digest::digest(&self.database.readers)
-            .await
-            .map_err(|e| Unavailable::new("digest the read models", e))
+        digest::digest(&self.inner.readers).await.map_err(|e| Unavailable::new("digest the read models", e))
     }
 }

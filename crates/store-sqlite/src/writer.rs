@@ -1,4 +1,4 @@
-//! The one connection that writes: everybody who writes in this process waits for it in turn.
+//! The single connection for writes: all writes of this process take turns.
 use std::{ffi::OsString, path::PathBuf, time::Duration};
 
 use deed_store::Unavailable;
@@ -6,20 +6,20 @@ use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection};
 use sqlx::{ConnectOptions, Connection, Sqlite, Transaction};
 use tokio::sync::{Mutex, MutexGuard};
 
-/// How long a write waits for others of this process.
-const TURN: Duration = Duration::from_secs(10);
-/// A write-ahead log longer than this is emptied, even if readers have to be waited for.
+/// How long a write waits for other writes of this process.
+const LOCK_TIMEOUT: Duration = Duration::from_secs(10);
+/// A write-ahead log longer than this is truncated, even if that has to wait for readers.
 const WAL_LIMIT: u64 = 64 << 20;
-/// How many writes pass between two looks at its length.
-const WAL_LOOK: u32 = 256;
+/// Writes between two checks of its length.
+const WAL_CHECK_INTERVAL: u32 = 256;
 
-/// What a commit promises once it is answered. Commits always become durable in their order, whichever is used.
+/// The durability of a commit. Commits always become durable in their order.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Durability {
-    /// It survives the loss of power.
+    /// It survives a power failure.
     Synced,
-    /// It survives the end of the process; the loss of power may take it and later ones back. For what is derived
-    /// from the log or only coordinates running processes.
+    /// It survives the end of the process; a power failure may undo it and later ones. For data that is derived from the
+    /// log or only coordinates running processes.
     Ordered,
 }
 
@@ -31,7 +31,7 @@ impl Durability {
         }
     }
 
-    /// The same, and the beginning of a transaction.
+    /// The same, and the begin of a transaction.
     fn begin(self) -> &'static str {
         match self {
             Self::Synced => "PRAGMA synchronous = FULL; BEGIN IMMEDIATE",
@@ -40,33 +40,33 @@ impl Durability {
     }
 }
 
-/// Hands the writing connection out, one write at a time.
+/// Lends the connection to one write at a time.
 pub(crate) struct Writer {
     options: SqliteConnectOptions,
     wal: PathBuf,
     wal_limit: u64,
-    slot: Mutex<Slot>,
+    state: Mutex<WriterState>,
 }
 
-struct Slot {
+struct WriterState {
     connection: Option<SqliteConnection>,
-    /// None while it is being changed.
+    /// The current setting of the connection; none while it is being changed.
     durability: Option<Durability>,
     writes: u32,
     closed: bool,
 }
 
-/// The right to write, until it is dropped.
-pub(crate) struct Turn<'w> {
-    slot: MutexGuard<'w, Slot>,
+/// Exclusive use of the connection.
+pub(crate) struct WriteGuard<'w> {
+    state: MutexGuard<'w, WriterState>,
     durability: Durability,
-    what: &'static str,
+    operation: &'static str,
 }
 
 #[derive(Debug, thiserror::Error)]
-enum NoTurn {
+enum WriterUnavailable {
     #[error("other writes took too long")]
-    Deadline,
+    LockTimeout,
     #[error("the store is closed")]
     Closed,
 }
@@ -75,56 +75,56 @@ impl Writer {
     pub(crate) fn new(options: SqliteConnectOptions, connection: SqliteConnection) -> Self {
         let mut wal = OsString::from(options.get_filename());
         wal.push("-wal");
-        let slot = Slot { connection: Some(connection), durability: None, writes: 0, closed: false };
-        Self { options, wal: wal.into(), wal_limit: WAL_LIMIT, slot: Mutex::new(slot) }
+        let state = WriterState { connection: Some(connection), durability: None, writes: 0, closed: false };
+        Self { options, wal: wal.into(), wal_limit: WAL_LIMIT, state: Mutex::new(state) }
     }
 
-    /// Waits for the connection and makes it ready; `what` names the write in errors.
-    pub(crate) async fn turn(
+    /// Waits for the connection and makes it ready; `operation` names the write in errors.
+    pub(crate) async fn lock(
         &self,
         durability: Durability,
-        what: &'static str,
-    ) -> Result<Turn<'_>, Unavailable> {
-        let mut slot = self.slot(what).await?;
-        if slot.closed {
-            return Err(Unavailable::new(what, NoTurn::Closed));
+        operation: &'static str,
+    ) -> Result<WriteGuard<'_>, Unavailable> {
+        let mut state = self.lock_state(operation).await?;
+        if state.closed {
+            return Err(Unavailable::new(operation, WriterUnavailable::Closed));
         }
-        self.prepare(&mut slot).await.map_err(|e| Unavailable::new(what, e))?;
-        Ok(Turn { slot, durability, what })
+        self.prepare(&mut state).await.map_err(|e| Unavailable::new(operation, e))?;
+        Ok(WriteGuard { state, durability, operation })
     }
 
-    async fn slot(&self, what: &'static str) -> Result<MutexGuard<'_, Slot>, Unavailable> {
-        let slot = tokio::time::timeout(TURN, self.slot.lock());
-        slot.await.map_err(|_| Unavailable::new(what, NoTurn::Deadline))
+    async fn lock_state(&self, operation: &'static str) -> Result<MutexGuard<'_, WriterState>, Unavailable> {
+        let state = tokio::time::timeout(LOCK_TIMEOUT, self.state.lock());
+        state.await.map_err(|_| Unavailable::new(operation, WriterUnavailable::LockTimeout))
     }
 
-    async fn prepare(&self, slot: &mut Slot) -> Result<(), sqlx::Error> {
-        let mut connection = match slot.connection.take() {
-            Some(connection) => self.settled(connection).await?,
+    async fn prepare(&self, state: &mut WriterState) -> Result<(), sqlx::Error> {
+        let mut connection = match state.connection.take() {
+            Some(connection) => self.usable(connection).await?,
             None => None,
         };
         if connection.is_none() {
-            slot.durability = None;
+            state.durability = None;
             connection = Some(self.options.connect().await?);
         }
-        let connection = slot.connection.insert(connection.ok_or(sqlx::Error::WorkerCrashed)?);
-        slot.writes = slot.writes.wrapping_add(1);
-        if slot.writes.is_multiple_of(WAL_LOOK) {
-            self.bound_wal(connection).await?;
+        let connection = state.connection.insert(connection.ok_or(sqlx::Error::WorkerCrashed)?);
+        state.writes = state.writes.wrapping_add(1);
+        if state.writes.is_multiple_of(WAL_CHECK_INTERVAL) {
+            self.truncate_long_wal(connection).await?;
         }
         Ok(())
     }
 
-    /// The connection, unless an earlier write left a transaction that cannot be ended: SQLite ends a transaction
-    /// by itself when the disk is full, which the driver does not notice.
-    async fn settled(
+    /// The connection, unless an earlier write left a transaction that cannot be ended: SQLite rolls a transaction back
+    /// when the disk is full, and the driver does not notice.
+    async fn usable(
         &self,
         mut connection: SqliteConnection,
     ) -> Result<Option<SqliteConnection>, sqlx::Error> {
         if !connection.is_in_transaction() {
             return Ok(Some(connection));
         }
-        // A roll-back that was only asked for is done once this is answered.
+        // A queued roll-back is done before the ping.
         if connection.ping().await.is_ok() && !connection.is_in_transaction() {
             return Ok(Some(connection));
         }
@@ -133,49 +133,49 @@ impl Writer {
         Ok(None)
     }
 
-    /// Readers that overlap for ever keep SQLite from starting its write-ahead log over; this waits for them.
-    async fn bound_wal(&self, connection: &mut SqliteConnection) -> Result<(), sqlx::Error> {
+    /// Readers that always overlap prevent SQLite from restarting its write-ahead log; this waits for them.
+    async fn truncate_long_wal(&self, connection: &mut SqliteConnection) -> Result<(), sqlx::Error> {
         if std::fs::metadata(&self.wal).is_ok_and(|wal| wal.len() > self.wal_limit) {
             sqlx::query("PRAGMA wal_checkpoint(TRUNCATE)").execute(connection).await?;
         }
         Ok(())
     }
 
-    pub(crate) async fn close(&self, what: &'static str) -> Result<(), Unavailable> {
-        let mut slot = self.slot(what).await?;
-        slot.closed = true;
-        match slot.connection.take() {
-            Some(connection) => connection.close().await.map_err(|e| Unavailable::new(what, e)),
+    pub(crate) async fn close(&self, operation: &'static str) -> Result<(), Unavailable> {
+        let mut state = self.lock_state(operation).await?;
+        state.closed = true;
+        match state.connection.take() {
+            Some(connection) => connection.close().await.map_err(|e| Unavailable::new(operation, e)),
             None => Ok(()),
         }
     }
 }
 
-impl Turn<'_> {
-    /// The connection, for one statement that is a transaction by itself and returns no rows: the driver ends a
-    /// statement that returns rows without looking whether that committed.
-    pub(crate) async fn alone(&mut self) -> Result<&mut SqliteConnection, Unavailable> {
-        let (what, durability) = (self.what, self.durability);
-        let Slot { connection, durability: current, .. } = &mut *self.slot;
-        let connection = connection.as_mut().ok_or(Unavailable::new(what, NoTurn::Closed))?;
+impl WriteGuard<'_> {
+    /// The connection, for one statement that is its own transaction and returns no rows: the driver does not check the
+    /// commit of a statement that returns rows.
+    pub(crate) async fn autocommit(&mut self) -> Result<&mut SqliteConnection, Unavailable> {
+        let (operation, durability) = (self.operation, self.durability);
+        let WriterState { connection, durability: current, .. } = &mut *self.state;
+        let connection = connection.as_mut().ok_or(Unavailable::new(operation, WriterUnavailable::Closed))?;
         if *current != Some(durability) {
             *current = None;
             let pragma = sqlx::query(durability.pragma()).execute(&mut *connection);
-            pragma.await.map_err(|e| Unavailable::new(what, e))?;
+            pragma.await.map_err(|e| Unavailable::new(operation, e))?;
             *current = Some(durability);
         }
         Ok(connection)
     }
 
-    /// Begins a transaction that may write from its first statement on, so what it reads stays true until it ends.
+    /// Begins a transaction that has the write lock from its start, so what it reads stays valid until it ends.
     pub(crate) async fn begin(&mut self) -> Result<Transaction<'_, Sqlite>, Unavailable> {
-        let (what, durability) = (self.what, self.durability);
-        let Slot { connection, durability: current, .. } = &mut *self.slot;
-        let connection = connection.as_mut().ok_or(Unavailable::new(what, NoTurn::Closed))?;
-        // Together: each word with the driver's thread costs as much as a small statement.
+        let (operation, durability) = (self.operation, self.durability);
+        let WriterState { connection, durability: current, .. } = &mut *self.state;
+        let connection = connection.as_mut().ok_or(Unavailable::new(operation, WriterUnavailable::Closed))?;
+        // One call: a round trip to the driver's thread costs as much as a small statement.
         let begin = if *current == Some(durability) { "BEGIN IMMEDIATE" } else { durability.begin() };
         *current = None;
-        let tx = connection.begin_with(begin).await.map_err(|e| Unavailable::new(what, e))?;
+        let tx = connection.begin_with(begin).await.map_err(|e| Unavailable::new(operation, e))?;
         *current = Some(durability);
         Ok(tx)
     }
@@ -196,8 +196,8 @@ mod tests {
     }
 
     async fn write(writer: &Writer, durability: Durability) {
-        let mut turn = writer.turn(durability, "test").await.unwrap();
-        let mut tx = turn.begin().await.unwrap();
+        let mut guard = writer.lock(durability, "test").await.unwrap();
+        let mut tx = guard.begin().await.unwrap();
         sqlx::query("INSERT INTO lines VALUES ('a line')").execute(&mut *tx).await.unwrap();
         tx.commit().await.unwrap();
     }
@@ -208,7 +208,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn each_write_is_as_durable_as_it_asks_for() {
+    async fn each_write_gets_its_durability() {
         let folder = tempfile::tempdir().unwrap();
         let writer = writer(&folder).await;
         for (durability, level) in [
@@ -217,8 +217,8 @@ mod tests {
             (Durability::Ordered, 1),
             (Durability::Synced, 2),
         ] {
-            let mut turn = writer.turn(durability, "test").await.unwrap();
-            let connection = turn.alone().await.unwrap();
+            let mut guard = writer.lock(durability, "test").await.unwrap();
+            let connection = guard.autocommit().await.unwrap();
             let found =
                 sqlx::query_scalar::<_, i64>("PRAGMA synchronous").fetch_one(connection).await.unwrap();
             assert_eq!(found, level, "{durability:?}");
@@ -229,8 +229,8 @@ mod tests {
             (Durability::Synced, 2),
             (Durability::Ordered, 1),
         ] {
-            let mut turn = writer.turn(durability, "test").await.unwrap();
-            let mut tx = turn.begin().await.unwrap();
+            let mut guard = writer.lock(durability, "test").await.unwrap();
+            let mut tx = guard.begin().await.unwrap();
             let found = sqlx::query_scalar::<_, i64>("PRAGMA synchronous").fetch_one(&mut *tx).await.unwrap();
             assert_eq!(found, level, "{durability:?}, a transaction");
             tx.commit().await.unwrap();
@@ -238,33 +238,33 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_transaction_that_sqlite_ended_by_itself_does_not_stop_the_next() {
+    async fn recovers_after_sqlite_rolled_back() {
         let folder = tempfile::tempdir().unwrap();
         let writer = writer(&folder).await;
-        let mut turn = writer.turn(Durability::Synced, "test").await.unwrap();
-        let mut tx = turn.begin().await.unwrap();
+        let mut guard = writer.lock(Durability::Synced, "test").await.unwrap();
+        let mut tx = guard.begin().await.unwrap();
         sqlx::query("INSERT INTO lines VALUES ('lost')").execute(&mut *tx).await.unwrap();
         sqlx::query("ROLLBACK").execute(&mut *tx).await.unwrap();
         tx.commit().await.unwrap_err();
-        drop(turn);
+        drop(guard);
         write(&writer, Durability::Synced).await;
         write(&writer, Durability::Ordered).await;
         assert_eq!(lines(&writer).await, 2);
     }
 
     #[tokio::test]
-    async fn the_write_ahead_log_does_not_grow_for_ever() {
+    async fn truncates_long_write_ahead_log() {
         let folder = tempfile::tempdir().unwrap();
         let mut writer = writer(&folder).await;
         writer.wal_limit = 100_000;
         let mut longest = 0;
-        for _ in 0..WAL_LOOK * 2 {
+        for _ in 0..WAL_CHECK_INTERVAL * 2 {
             write(&writer, Durability::Ordered).await;
             longest = std::fs::metadata(&writer.wal).unwrap().len().max(longest);
         }
         assert!(longest > writer.wal_limit, "{longest}");
         let left = std::fs::metadata(&writer.wal).unwrap().len();
         assert!(left < writer.wal_limit, "{left}");
-        assert_eq!(lines(&writer).await, i64::from(WAL_LOOK) * 2);
+        assert_eq!(lines(&writer).await, i64::from(WAL_CHECK_INTERVAL) * 2);
     }
 }

@@ -1,16 +1,15 @@
-//! SQLite does what every backend must do.
-#![expect(clippy::unwrap_used, reason = "these are tests: a panic is their verdict")]
+//! The conformance suite on SQLite.
+#![expect(clippy::unwrap_used, reason = "a failed test panics")]
 use std::sync::Arc;
 
 use deed_store::conformance::StoreUnderTest;
 use deed_store::{
-    AppendBackend, AppendMetrics, Checkpoints, Connections, DueWork, EventStore, Idempotency, Keys,
-    ReadModels,
+    AppendMetrics, Checkpoints, Connections, DueWork, EventStore, Idempotency, Keys, ReadModels,
 };
 use deed_store_sqlite::{SqliteConfig, SqliteStore};
 use tempfile::TempDir;
 
-/// A file of its own; replicas open the same file with connections of their own.
+/// A store in its own file; replicas open the same file.
 struct Sqlite {
     folder: Arc<TempDir>,
     store: Arc<SqliteStore>,
@@ -42,10 +41,6 @@ impl StoreUnderTest for Sqlite {
 
     fn connections(&self) -> Connections {
         (self.store.connections())()
-    }
-
-    fn append_backend(&self) -> Arc<dyn AppendBackend> {
-        self.store.append_backend()
     }
 
     fn checkpoints(&self) -> Arc<dyn Checkpoints> {

@@ -1,5 +1,5 @@
-//! What was acknowledged is there after the process was killed, and after the disk was full.
-#![expect(clippy::unwrap_used, reason = "these are tests: a panic is their verdict")]
+//! Acknowledged appends survive a killed process and a full disk.
+#![expect(clippy::unwrap_used, reason = "a failed test panics")]
 #![cfg(unix)]
 use std::collections::{BTreeSet, HashMap};
 use std::io::{BufRead, BufReader};
@@ -16,7 +16,7 @@ use sqlx::ConnectOptions;
 use sqlx::sqlite::SqliteConnectOptions;
 use tokio::task::JoinSet;
 
-/// Makes a test play the process that comes to harm, on the file it names.
+/// Makes a test act as the process that crashes, on the file it names.
 const VICTIM: &str = "DEED_TEST_VICTIM";
 const PATIENCE: Duration = Duration::from_mins(1);
 const WRITERS: u32 = 32;
@@ -31,12 +31,12 @@ fn streams(process: &str, writer: u32) -> [StreamId; 2] {
     ["one", "two"].map(|which| apex(&format!("{which}-{process}-{writer}.com")))
 }
 
-/// Appends to two streams at once from where they stand, again and again, and tells of each success.
+/// Appends to two streams at once from their current versions, repeatedly, and reports each success.
 async fn write_on(
     store: SqliteStore,
     process: &str,
     writer: u32,
-    told: impl Fn(u32, Position),
+    acknowledge: impl Fn(u32, Position),
 ) -> AppendError {
     let [one, two] = streams(process, writer);
     let mut round = u64::try_from(store.read_stream(&one, Version(0)).await.unwrap().len()).unwrap();
@@ -46,14 +46,14 @@ async fn write_on(
             write(&two, round * 2, vec![checked(writer, 1, 0), checked(writer, 2, 1)]),
         ];
         match store.append(append_all(both)).await {
-            Ok(appended) => told(writer, appended.position),
+            Ok(appended) => acknowledge(writer, appended.position),
             Err(error) => return error,
         }
         round += 1;
     }
 }
 
-/// This test binary again, running only `test` and as the victim, perhaps under limits that a shell sets.
+/// Starts this test binary as the victim, with only `test`, under limits that a shell sets.
 fn spawn(test: &str, file: &Path, limits: &str) -> Child {
     let mut shell = Command::new("/bin/sh");
     shell.args(["-c", &format!("{limits} exec \"$0\" \"$@\"")]).arg(std::env::current_exe().unwrap());
@@ -61,28 +61,28 @@ fn spawn(test: &str, file: &Path, limits: &str) -> Child {
     shell.spawn().unwrap()
 }
 
-/// The lines that begin with `acknowledged`, as they come.
+/// The lines with `acknowledged`, as they arrive.
 fn acknowledgements(child: &mut Child) -> Receiver<(u32, Position)> {
-    let (tell, told) = sync_channel(1_000_000);
+    let (sender, receiver) = sync_channel(1_000_000);
     let lines = BufReader::new(child.stdout.take().unwrap()).lines();
     std::thread::spawn(move || {
-        // A killed process may leave half a line; what is not whole was not said.
+        // A killed process may leave half a line, which does not count.
         for line in lines.map_while(Result::ok) {
-            let Some((_, said)) = line.split_once("acknowledged ") else { continue };
-            if let Some((writer, position)) = said.strip_suffix('.').and_then(|said| said.split_once(' ')) {
-                tell.send((writer.parse().unwrap(), Position(position.parse().unwrap()))).unwrap();
+            let Some((_, text)) = line.split_once("acknowledged ") else { continue };
+            if let Some((writer, position)) = text.strip_suffix('.').and_then(|text| text.split_once(' ')) {
+                sender.send((writer.parse().unwrap(), Position(position.parse().unwrap()))).unwrap();
             }
         }
     });
-    told
+    receiver
 }
 
 fn acknowledge(writer: u32, position: Position) {
     println!("acknowledged {writer} {position}.");
 }
 
-/// The log without a gap, each stream without a gap, and of each append all or nothing.
-async fn whole_log(store: &SqliteStore, processes: &[&str]) -> Vec<RecordedEvent> {
+/// Checks that the log and each stream have no gaps, and that each append is complete.
+async fn gapless_log(store: &SqliteStore, processes: &[&str]) -> Vec<RecordedEvent> {
     let log = store.read_log(Position(0), 10_000_000).await.unwrap();
     let mut lengths: HashMap<&StreamId, u64> = HashMap::new();
     for (position, event) in (1..).zip(&log) {
@@ -101,7 +101,7 @@ async fn whole_log(store: &SqliteStore, processes: &[&str]) -> Vec<RecordedEvent
     log
 }
 
-fn assert_there(log: &[RecordedEvent], process: &str, acknowledged: &[(u32, Position)]) {
+fn assert_contains(log: &[RecordedEvent], process: &str, acknowledged: &[(u32, Position)]) {
     for &(writer, position) in acknowledged {
         let last = &log[usize::try_from(position.0).unwrap() - 1];
         assert_eq!(last.stream, streams(process, writer)[1], "at {position}");
@@ -110,9 +110,9 @@ fn assert_there(log: &[RecordedEvent], process: &str, acknowledged: &[(u32, Posi
     assert_eq!(positions.len(), acknowledged.len(), "a position was given twice");
 }
 
-/// Several times on the same file, while another process writes to it too.
+/// Several times on the same file, while another process writes to it.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_killed_writer_loses_nothing_it_acknowledged() {
+async fn killed_writer_keeps_acknowledged_appends() {
     if let Some(file) = victim() {
         let store = SqliteStore::open(SqliteConfig::new(file)).await.unwrap();
         let mut writers = JoinSet::new();
@@ -124,13 +124,13 @@ async fn a_killed_writer_loses_nothing_it_acknowledged() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("deed.db");
     let store = SqliteStore::open(SqliteConfig::new(&file)).await.unwrap();
-    let (tell, told) = sync_channel(1_000_000);
+    let (sender, receiver) = sync_channel(1_000_000);
     let bystander = tokio::spawn(write_on(store.clone(), "bystander", 0, move |writer, position| {
-        tell.send((writer, position)).unwrap();
+        sender.send((writer, position)).unwrap();
     }));
     let mut acknowledged = vec![];
     for _ in 0..3 {
-        let mut child = spawn("a_killed_writer_loses_nothing_it_acknowledged", &file, "");
+        let mut child = spawn("killed_writer_keeps_acknowledged_appends", &file, "");
         let heard = acknowledgements(&mut child);
         acknowledged.extend(tokio::task::block_in_place(|| {
             let mut heard_now: Vec<_> = (0..400).map(|_| heard.recv_timeout(PATIENCE).unwrap()).collect();
@@ -139,31 +139,31 @@ async fn a_killed_writer_loses_nothing_it_acknowledged() {
             heard_now.extend(heard.iter());
             heard_now
         }));
-        let log = whole_log(&store, &["victim"]).await;
-        assert_there(&log, "victim", &acknowledged);
+        let log = gapless_log(&store, &["victim"]).await;
+        assert_contains(&log, "victim", &acknowledged);
     }
     // Ends the bystander with its next append.
     store.close().await.unwrap();
     let ended = tokio::time::timeout(PATIENCE, bystander).await.unwrap().unwrap();
     assert!(matches!(ended, AppendError::Unavailable(_)), "{ended:?}");
     let store = SqliteStore::open(SqliteConfig::new(&file)).await.unwrap();
-    let log = whole_log(&store, &["victim", "bystander"]).await;
-    assert_there(&log, "victim", &acknowledged);
-    let theirs: Vec<_> = told.iter().collect();
+    let log = gapless_log(&store, &["victim", "bystander"]).await;
+    assert_contains(&log, "victim", &acknowledged);
+    let theirs: Vec<_> = receiver.iter().collect();
     assert!(!theirs.is_empty());
-    assert_there(&log, "bystander", &theirs);
+    assert_contains(&log, "bystander", &theirs);
 }
 
-/// The limit on file sizes stands for a full disk: SQLite is told the same way, by a write that fails.
+/// A limit on file sizes stands for a full disk: SQLite sees a failed write in both cases.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_full_disk_makes_the_store_unavailable_and_loses_nothing() {
+async fn full_disk_keeps_acknowledged_appends() {
     if let Some(file) = victim() {
         return run_out_of_space(&file).await;
     }
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("deed.db");
     let limits = "trap '' XFSZ; ulimit -f 4096;";
-    let mut child = spawn("a_full_disk_makes_the_store_unavailable_and_loses_nothing", &file, limits);
+    let mut child = spawn("full_disk_keeps_acknowledged_appends", &file, limits);
     let heard = acknowledgements(&mut child);
     let acknowledged: Vec<_> = tokio::task::block_in_place(|| {
         let heard = std::iter::from_fn(|| heard.recv_timeout(PATIENCE).ok()).collect();
@@ -172,8 +172,8 @@ async fn a_full_disk_makes_the_store_unavailable_and_loses_nothing() {
     });
     assert!(!acknowledged.is_empty());
     let store = SqliteStore::open(SqliteConfig::new(&file)).await.unwrap();
-    let log = whole_log(&store, &["victim"]).await;
-    assert_there(&log, "victim", &acknowledged);
+    let log = gapless_log(&store, &["victim"]).await;
+    assert_contains(&log, "victim", &acknowledged);
     assert!(u64::try_from(log.len()).unwrap() >= u64::try_from(acknowledged.len()).unwrap() * EVENTS);
 }
 
@@ -183,10 +183,10 @@ async fn run_out_of_space(file: &Path) {
         let error = write_on(store.clone(), "victim", writer, acknowledge).await;
         assert!(matches!(error, AppendError::Unavailable(_)), "{error:?}");
     }
-    // Reading goes on.
-    let log = whole_log(&store, &["victim"]).await;
+    // Reads still work.
+    let log = gapless_log(&store, &["victim"]).await;
     assert_eq!(store.last_position().await.unwrap(), log.last().unwrap().position);
-    // Space comes back: the write-ahead log is moved into the file, where it takes less.
+    // Frees space: the write-ahead log is moved into the file, where it takes less.
     let mut cleaner = SqliteConnectOptions::new().filename(file).connect().await.unwrap();
     let busy = sqlx::query_scalar::<_, i64>("PRAGMA wal_checkpoint(TRUNCATE)")
         .fetch_one(&mut cleaner)

@@ -1,5 +1,5 @@
-//! What is particular to the file: it refuses tampering, keeps everything, and says what is wrong with it.
-#![expect(clippy::unwrap_used, reason = "these are tests: a panic is their verdict")]
+//! The database file: immutability, persistence, and the errors of opening it.
+#![expect(clippy::unwrap_used, reason = "a failed test panics")]
 use std::time::Duration;
 
 use deed_store::conformance::samples::{
@@ -25,7 +25,7 @@ fn config(folder: &TempDir) -> SqliteConfig {
     SqliteConfig::new(folder.path().join("deed.db"))
 }
 
-/// The file as any other program sees it.
+/// A connection of another program to the file.
 async fn raw(folder: &TempDir) -> SqliteConnection {
     let options = SqliteConnectOptions::new().filename(folder.path().join("deed.db")).create_if_missing(true);
     options.connect().await.unwrap()
@@ -36,7 +36,7 @@ async fn run(connection: &mut SqliteConnection, sql: &'static str) -> Result<u64
 }
 
 #[tokio::test]
-async fn the_log_refuses_to_be_changed() {
+async fn log_is_immutable() {
     let folder = folder();
     let store = SqliteStore::open(config(&folder)).await.unwrap();
     let stream = apex("acme.com");
@@ -75,7 +75,7 @@ async fn the_log_refuses_to_be_changed() {
 }
 
 #[tokio::test]
-async fn payloads_are_kept_byte_for_byte() {
+async fn stores_payloads_byte_for_byte() {
     let folder = folder();
     let store = SqliteStore::open(config(&folder)).await.unwrap();
     let events = vec![initiated(1, "acme.com", by_workspace(1), 0), checked(1, 1, 5)];
@@ -90,7 +90,7 @@ async fn payloads_are_kept_byte_for_byte() {
 }
 
 #[tokio::test]
-async fn reopening_keeps_everything() {
+async fn reopening_keeps_all_data() {
     let folder = folder();
     let store = SqliteStore::open(config(&folder)).await.unwrap();
     let events = vec![initiated(1, "acme.com", by_workspace(1), 0), requested(1, 1, 1)];
@@ -116,7 +116,7 @@ async fn reopening_keeps_everything() {
     store.apply(&lease, Position(0), Position(2), models.clone()).await.unwrap();
     let (log, digest) = (store.read_log(Position(0), 10).await.unwrap(), store.digest().await.unwrap());
     store.close().await.unwrap();
-    assert!(!folder.path().join("deed.db-wal").exists(), "closing leaves one file");
+    assert!(!folder.path().join("deed.db-wal").exists(), "close leaves one file");
 
     let store = SqliteStore::open(config(&folder)).await.unwrap();
     assert_eq!(*store.head().borrow(), Position(2));
@@ -137,7 +137,7 @@ async fn reopening_keeps_everything() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn many_may_open_a_new_file_at_once() {
+async fn opens_new_file_concurrently() {
     let folder = folder();
     let mut opening = tokio::task::JoinSet::new();
     for _ in 0..8 {
@@ -157,7 +157,7 @@ async fn many_may_open_a_new_file_at_once() {
 }
 
 #[tokio::test]
-async fn a_closed_store_is_unavailable() {
+async fn closed_store_is_unavailable() {
     let folder = folder();
     let store = SqliteStore::open(config(&folder)).await.unwrap();
     store.close().await.unwrap();
@@ -167,15 +167,15 @@ async fn a_closed_store_is_unavailable() {
     store.close().await.unwrap();
 }
 
-/// A caller that goes away in the middle of a write takes its transaction along, and nothing else.
+/// A caller that is cancelled during a write rolls back its own transaction only.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn an_abandoned_write_does_not_block_the_next() {
+async fn cancelled_write_does_not_block_the_next() {
     let folder = folder();
     let store = SqliteStore::open(config(&folder)).await.unwrap();
     for n in 0..200_u8 {
         let key = request(n, "abandoned");
         let begin = store.begin(&key, [n; 32], at(0), at(60), at(-86_400));
-        // From not at all to nearly done.
+        // Cancels at different stages of the write.
         let patience = Duration::from_micros(u64::from(n) * 2);
         let _ = tokio::time::timeout(patience, begin).await;
     }
@@ -187,29 +187,33 @@ async fn an_abandoned_write_does_not_block_the_next() {
 }
 
 #[tokio::test]
-async fn a_place_that_cannot_hold_the_file_is_named() {
+async fn names_unusable_path() {
     let folder = folder();
     let missing = folder.path().join("missing");
     let error = SqliteStore::open(SqliteConfig::new(missing.join("deed.db"))).await.unwrap_err();
     assert!(matches!(&error, OpenError::FolderMissing(at) if *at == missing), "{error:?}");
     let error = SqliteStore::open(SqliteConfig { create: false, ..config(&folder) }).await.unwrap_err();
     assert!(matches!(error, OpenError::Missing(_)), "{error:?}");
-    assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0, "asking does not make the file");
+    assert_eq!(
+        std::fs::read_dir(folder.path()).unwrap().count(),
+        0,
+        "a failed open does not create the file"
+    );
     let error = SqliteStore::open(SqliteConfig::new(folder.path())).await.unwrap_err();
     assert!(matches!(error, OpenError::NotADatabase(_)), "{error:?}");
 }
 
-/// Nobody may make files in /proc, not even the superuser.
+/// Not even the superuser can create files in /proc.
 #[cfg(target_os = "linux")]
 #[tokio::test]
-async fn a_folder_that_cannot_be_written_is_named() {
+async fn names_read_only_folder() {
     let error = SqliteStore::open(SqliteConfig::new("/proc/deed.db")).await.unwrap_err();
     assert!(matches!(error, OpenError::NotWritable { .. }), "{error:?}");
     assert_eq!(error.to_string(), "/proc/deed.db cannot be written");
 }
 
 #[tokio::test]
-async fn a_file_that_is_no_database_is_left_alone() {
+async fn does_not_touch_other_files() {
     let folder = folder();
     let config = config(&folder);
     let text = "a diary\n".repeat(1_000);
@@ -220,7 +224,7 @@ async fn a_file_that_is_no_database_is_left_alone() {
 }
 
 #[tokio::test]
-async fn another_programs_database_is_left_alone() {
+async fn does_not_touch_foreign_database() {
     let folder = folder();
     let mut theirs = raw(&folder).await;
     run(&mut theirs, "CREATE TABLE recipes (name TEXT)").await.unwrap();
@@ -231,7 +235,7 @@ async fn another_programs_database_is_left_alone() {
 }
 
 #[tokio::test]
-async fn a_newer_or_edited_schema_is_refused() {
+async fn refuses_newer_or_edited_schema() {
     let folder = folder();
     SqliteStore::open(config(&folder)).await.unwrap().close().await.unwrap();
     let mut editor = raw(&folder).await;

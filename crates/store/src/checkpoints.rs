@@ -1,26 +1,26 @@
-//! The port to leases and checkpoints: one active reader a subscription, and how far it has come.
+//! The port to leases and checkpoints: one active reader per subscription, and the position it has reached.
 use std::time::Duration;
 
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
 
-use crate::{Behind, Position, Unavailable};
+use crate::{Lag, Position, Unavailable};
 
-/// The right to run a subscription (or another singleton) until it runs out.
+/// The right to be the only active process of a subscription (or another singleton) until it expires.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Lease {
-    /// Which singleton.
+    /// The singleton.
     pub name: String,
-    /// Who holds it.
+    /// The process that has it.
     pub owner: String,
-    /// Grows with every new holder: writes of an older epoch are refused.
+    /// Grows with each new owner; writes under an older epoch are refused.
     pub epoch: u64,
 }
 
-/// Why a step under a lease was refused.
+/// Why a write under a lease failed.
 #[derive(Debug, thiserror::Error)]
 pub enum LeaseError {
-    /// Another holder has taken over, or the checkpoint is not where it was thought to be.
+    /// Another owner has taken the lease over, or the checkpoint is not at the expected position.
     #[error("the lease or the checkpoint has moved on")]
     Lost,
     /// The store did not answer.
@@ -31,7 +31,7 @@ pub enum LeaseError {
 /// Leases and checkpoints.
 #[async_trait]
 pub trait Checkpoints: Send + Sync {
-    /// Takes a lease that is free, has run out, or is this owner's already; none while another holds it.
+    /// Acquires a lease that is free, has expired, or is this owner's already; none while another owner has it.
     ///
     /// # Errors
     /// When the store does not answer.
@@ -43,32 +43,32 @@ pub trait Checkpoints: Send + Sync {
         ttl: Duration,
     ) -> Result<Option<Lease>, Unavailable>;
 
-    /// Prolongs a lease.
+    /// Extends a lease.
     ///
     /// # Errors
     /// When it has been lost, or the store does not answer.
     async fn renew(&self, lease: &Lease, now: DateTime<Utc>, ttl: Duration) -> Result<(), LeaseError>;
 
-    /// Gives a lease back, so that a standby may take it at once.
+    /// Releases a lease, so that a standby can acquire it at once.
     ///
     /// # Errors
     /// When the store does not answer.
     async fn release(&self, lease: &Lease) -> Result<(), Unavailable>;
 
-    /// How far a subscription has come; 0 before it began.
+    /// The checkpoint of a subscription; 0 before it began.
     ///
     /// # Errors
     /// When the store does not answer.
     async fn checkpoint(&self, name: &str) -> Result<Position, Unavailable>;
 
-    /// How far a subscription is behind the log: events after its checkpoint, and when the oldest of them was written.
-    /// Nothing of the events is read besides, so that one that nobody can read shows as well.
+    /// The lag of a subscription: the events after its checkpoint, and when the oldest of them was written. Events are
+    /// not decoded, so an unreadable one counts too.
     ///
     /// # Errors
     /// When the store does not answer.
-    async fn behind(&self, name: &str) -> Result<Behind, Unavailable>;
+    async fn lag(&self, name: &str) -> Result<Lag, Unavailable>;
 
-    /// Moves the checkpoint of the lease's subscription.
+    /// Moves the checkpoint of the lease's subscription from one position to another.
     ///
     /// # Errors
     /// When the lease's epoch is not the newest or the checkpoint is not at `from`.

@@ -5,24 +5,24 @@ use tokio::sync::watch;
 
 use crate::{Append, AppendError, Appended, Position, RecordedEvent, Version};
 
-/// The store did not answer, or answered with an error of its own; trying again may help.
+/// The store did not answer, or failed; a retry may help.
 #[derive(Debug, thiserror::Error)]
-#[error("the store is unavailable: {what}")]
+#[error("the store is unavailable: {operation}")]
 pub struct Unavailable {
-    /// What was tried.
-    pub what: &'static str,
-    /// What the backend said.
+    /// The operation that failed.
+    pub operation: &'static str,
+    /// The backend's error.
     #[source]
     pub source: Box<dyn std::error::Error + Send + Sync>,
 }
 
 impl Unavailable {
-    /// An unavailability with its cause.
-    pub fn new(what: &'static str, source: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Self {
-        Self { what, source: source.into() }
+    /// An error of an operation, with its cause.
+    pub fn new(operation: &'static str, source: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Self {
+        Self { operation, source: source.into() }
     }
 
-    /// The event that stands in the way, when it is one that this version cannot read: a newer one can.
+    /// The cause, when it is an event that this version cannot read; a newer version can.
     pub fn unreadable_event(&self) -> Option<&EventError> {
         let mut cause: Option<&(dyn std::error::Error + 'static)> = Some(&*self.source);
         while let Some(error) = cause {
@@ -38,7 +38,7 @@ impl Unavailable {
 /// The log of events.
 #[async_trait]
 pub trait EventStore: Send + Sync {
-    /// Writes durably before it answers.
+    /// Appends events; durable when it returns.
     ///
     /// # Errors
     /// When a stream is not at its expected version, or the store does not answer.
@@ -63,6 +63,6 @@ pub trait EventStore: Send + Sync {
     /// When the store does not answer.
     async fn last_position(&self) -> Result<Position, Unavailable>;
 
-    /// Changes whenever the log may have grown: a hint to read, never a promise; readers poll besides.
+    /// Changes when the log may have grown. It is a hint and not a guarantee, so readers poll as well.
     fn head(&self) -> watch::Receiver<Position>;
 }

@@ -1,4 +1,4 @@
-//! Executing a command: load, decide, append, and again when somebody else was faster.
+//! Command execution: load streams, decide, append; repeated when another append was faster.
 use std::{
     hash::{DefaultHasher, Hash, Hasher},
     time::Duration,
@@ -13,24 +13,24 @@ use crate::{
     Unavailable, Version,
 };
 
-/// How often a decision is made anew before its caller is told that the streams are contended.
-const TRIES: u32 = 8;
-/// The longest pause between two tries.
+/// How often a decision is made before the streams count as contended.
+const ATTEMPTS: u32 = 8;
+/// The longest pause between two attempts.
 const LONGEST_PAUSE_MICROS: u64 = 20_000;
 
-/// A stream as it was read.
+/// A stream that was read.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Loaded {
     /// The stream.
     pub stream: StreamId,
-    /// Where it stands.
+    /// Its version.
     pub version: Version,
     /// Every event, in order.
     pub events: Vec<RecordedEvent>,
 }
 
 impl Loaded {
-    /// The stream folded as that of a contested name.
+    /// The fold of a name's stream.
     pub fn ownership(&self) -> Ownership {
         self.events.iter().fold(Ownership::default(), |state, recorded| match &recorded.event {
             Event::Ownership(event) => state.evolve(event),
@@ -38,7 +38,7 @@ impl Loaded {
         })
     }
 
-    /// The stream folded as that of an app; none before it was made.
+    /// The fold of an app's stream; none before the app was created.
     pub fn app(&self) -> Option<App> {
         self.events.iter().fold(None, |state, recorded| match &recorded.event {
             Event::App(event) => App::evolve(state, event),
@@ -46,7 +46,7 @@ impl Loaded {
         })
     }
 
-    /// The stream folded as that of a slug.
+    /// The fold of a slug's stream.
     pub fn slug_owner(&self) -> SlugOwner {
         self.events.iter().fold(SlugOwner::default(), |state, recorded| match &recorded.event {
             Event::App(event) => state.evolve(event),
@@ -54,7 +54,7 @@ impl Loaded {
         })
     }
 
-    /// Reads what was written since.
+    /// Reads the events that were appended since.
     async fn catch_up(&mut self, store: &dyn EventStore) -> Result<(), Unavailable> {
         let newer = store.read_stream(&self.stream, self.version).await?;
         if let Some(last) = newer.last() {
@@ -65,7 +65,7 @@ impl Loaded {
     }
 }
 
-/// Reads a whole stream; one that was never written is empty, at version 0.
+/// Reads a whole stream; an unwritten one is empty, at version 0.
 ///
 /// # Errors
 /// When the store does not answer.
@@ -75,35 +75,35 @@ pub async fn load(store: &dyn EventStore, stream: &StreamId) -> Result<Loaded, U
     Ok(loaded)
 }
 
-/// What a decision wants to be written.
+/// What a decision writes.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Plan<R> {
-    /// Events for each stream; a stream without events is not written to. A stream that was not loaded is taken to
-    /// be new.
+    /// Events for each stream; a stream without events is not written to. A stream that was not loaded is expected
+    /// to be new.
     pub writes: Vec<(StreamId, Vec<Event>)>,
-    /// The answer to an idempotent request, written together with the events. When there are none, nothing is
-    /// appended, and keeping the answer is the caller's business.
+    /// The response to an idempotent request, written together with the events. Without events nothing is appended, and
+    /// the caller has to store the response.
     pub receipt: Option<Receipt>,
-    /// What the caller is told.
+    /// The result for the caller.
     pub result: R,
 }
 
-/// A decision that stands.
+/// A command that was executed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Executed<R> {
-    /// What the plan said.
+    /// The result of the plan.
     pub result: R,
-    /// Of the last event written; none when nothing was.
+    /// The position of the last event; none when nothing was appended.
     pub position: Option<Position>,
 }
 
-/// Why a command was not carried out.
+/// Why a command was not executed.
 #[derive(Debug, thiserror::Error)]
 pub enum ExecuteError<E> {
-    /// The decision was no.
+    /// The decision rejected it.
     #[error("the command was rejected")]
     Rejected(E),
-    /// Others wrote to the same streams each time.
+    /// Other commands appended to the same streams at each attempt.
     #[error("the streams kept moving on")]
     Contended,
     /// The store did not answer; whether it wrote is unknown.
@@ -111,11 +111,11 @@ pub enum ExecuteError<E> {
     Unavailable(#[from] Unavailable),
 }
 
-/// Loads `streams`, lets `decide` decide on them (in their order), and appends what it wants, guarded by the versions it
-/// saw. When a stream has moved on, reads the news and decides again, 8 times at most.
+/// Loads `streams`, calls `decide` with them (in their order), and appends what it returns, guarded by the loaded
+/// versions. When a stream has moved on, reads the new events and decides again, 8 times at most.
 ///
 /// # Errors
-/// When the decision is no, the streams stay contended, or the store does not answer.
+/// When the command is rejected, the streams stay contended, or the store does not answer.
 pub async fn execute<R, E>(
     store: &dyn EventStore,
     clock: &dyn Clock,
@@ -127,7 +127,7 @@ pub async fn execute<R, E>(
     for stream in streams {
         loaded.push(load(store, stream).await?);
     }
-    for attempt in 0..TRIES {
+    for attempt in 0..ATTEMPTS {
         if attempt > 0 {
             tokio::time::sleep(pause(metadata, attempt)).await;
             for stream in &mut loaded {
@@ -136,7 +136,7 @@ pub async fn execute<R, E>(
         }
         let at = clock.now();
         let plan = decide(&loaded, at).map_err(ExecuteError::Rejected)?;
-        let writes = guarded(plan.writes, &loaded);
+        let writes = with_expected_versions(plan.writes, &loaded);
         if writes.is_empty() {
             return Ok(Executed { result: plan.result, position: None });
         }
@@ -150,25 +150,25 @@ pub async fn execute<R, E>(
     Err(ExecuteError::Contended)
 }
 
-/// Each stream once, with the version it was seen at.
-fn guarded(writes: Vec<(StreamId, Vec<Event>)>, loaded: &[Loaded]) -> Vec<StreamWrite> {
-    let mut guarded: Vec<StreamWrite> = Vec::with_capacity(writes.len());
+/// Each stream once, with the version at which it was loaded.
+fn with_expected_versions(writes: Vec<(StreamId, Vec<Event>)>, loaded: &[Loaded]) -> Vec<StreamWrite> {
+    let mut merged: Vec<StreamWrite> = Vec::with_capacity(writes.len());
     for (stream, events) in writes {
         if events.is_empty() {
             continue;
         }
-        if let Some(write) = guarded.iter_mut().find(|write| write.stream == stream) {
+        if let Some(write) = merged.iter_mut().find(|write| write.stream == stream) {
             write.events.extend(events);
             continue;
         }
-        let seen = loaded.iter().find(|loaded| loaded.stream == stream);
-        let expected = seen.map_or(Version(0), |loaded| loaded.version);
-        guarded.push(StreamWrite { stream, expected, events });
+        let source = loaded.iter().find(|loaded| loaded.stream == stream);
+        let expected = source.map_or(Version(0), |loaded| loaded.version);
+        merged.push(StreamWrite { stream, expected, events });
     }
-    guarded
+    merged
 }
 
-/// Grows with each try, and differs from request to request, so that rivals do not meet again.
+/// A pause that grows with each attempt and differs between requests, so that rivals do not collide again.
 fn pause(metadata: &Metadata, attempt: u32) -> Duration {
     let longest = (1_000_u64 << attempt.min(10)).min(LONGEST_PAUSE_MICROS);
     let mut hasher = DefaultHasher::new();

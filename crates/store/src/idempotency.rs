@@ -1,10 +1,10 @@
-//! The port that remembers answers to requests with an idempotency key.
+//! The port that stores responses to requests with an idempotency key.
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
 
 use crate::{KeyId, Unavailable};
 
-/// What names a request: the API key and the idempotency key under it.
+/// Identifies a request: the API key, and the idempotency key under it.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct RequestKey {
     /// The API key.
@@ -13,7 +13,7 @@ pub struct RequestKey {
     pub idempotency_key: String,
 }
 
-/// An answer as it was given.
+/// A response as it was sent.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct StoredResponse {
     /// HTTP status.
@@ -22,33 +22,33 @@ pub struct StoredResponse {
     pub body: String,
 }
 
-/// The answer to a request that was begun, written together with its effect.
+/// The response to a request that was begun, written together with its effect.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Receipt {
-    /// Which request.
+    /// The request.
     pub request: RequestKey,
-    /// Its answer.
+    /// Its response.
     pub response: StoredResponse,
 }
 
-/// What is known of a request.
+/// The result of beginning a request.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Begin {
-    /// It is new, or its last run died or was abandoned: carry it out.
+    /// It is new, or its last run died or was abandoned: execute it.
     Started,
-    /// It was answered.
+    /// It has a response.
     Answered(StoredResponse),
-    /// It is being carried out.
+    /// It is being executed.
     Running,
-    /// The key was used for another request.
+    /// The idempotency key was used for another request.
     Mismatch,
 }
 
-/// Answers to requests, kept for a day.
+/// Responses to requests, kept for a day.
 #[async_trait]
 pub trait Idempotency: Send + Sync {
-    /// Begins a request. `fingerprint` tells requests apart; a run that has not answered by `locked_until` is
-    /// taken for dead. An answer older than `forget_before` is forgotten.
+    /// Begins a request. `fingerprint` identifies its content; a run without a response at `locked_until` counts as
+    /// dead. A response of a request that was begun before `forget_before` is forgotten.
     ///
     /// # Errors
     /// When the store does not answer.
@@ -61,20 +61,20 @@ pub trait Idempotency: Send + Sync {
         forget_before: DateTime<Utc>,
     ) -> Result<Begin, Unavailable>;
 
-    /// Keeps the answer of a request that was begun and is not answered yet.
+    /// Stores the response of a request that was begun and has no response yet.
     ///
     /// # Errors
     /// When the store does not answer.
     async fn complete(&self, receipt: &Receipt) -> Result<(), Unavailable>;
 
-    /// Ends the run of a request whose answer is not kept. The same request is carried out anew from then on; another
-    /// one under the same key is still a mismatch. A request that is answered stays answered.
+    /// Ends the run of a request without a response. The same request can be executed again at once; another request
+    /// under the same key is still a mismatch. A stored response stays.
     ///
     /// # Errors
     /// When the store does not answer.
     async fn abandon(&self, request: &RequestKey) -> Result<(), Unavailable>;
 
-    /// Forgets at most `limit` requests begun before a time; how many.
+    /// Deletes at most `limit` requests that were begun before a time; returns how many.
     ///
     /// # Errors
     /// When the store does not answer.

@@ -1,4 +1,4 @@
-//! The port to API keys, and what they are: 256 random bits, shown once, kept hashed.
+//! The port to API keys. A key is 256 random bits; it is shown once and stored as a hash.
 use std::{collections::BTreeSet, fmt, str::FromStr};
 
 use async_trait::async_trait;
@@ -10,7 +10,7 @@ use sha2::{Digest, Sha256};
 
 use crate::{Entropy, Unavailable};
 
-/// Names a key without being one: `key_` and 16 hexadecimal digits.
+/// The public id of a key: `key_` and 16 hexadecimal digits.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct KeyId(pub String);
 
@@ -25,7 +25,7 @@ impl fmt::Display for KeyId {
 pub struct KeyHash(pub [u8; 32]);
 
 impl KeyHash {
-    /// The hash of a key as presented.
+    /// The hash of a presented key.
     pub fn of(key: &str) -> Self {
         Self(Sha256::digest(key.as_bytes()).into())
     }
@@ -69,7 +69,7 @@ impl fmt::Display for KeyScope {
     }
 }
 
-/// A text that is no scope.
+/// A text that is not a scope.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("a scope is one of domain:read, domain:write, webhook:read, webhook:write")]
 pub struct KeyScopeError;
@@ -81,46 +81,46 @@ impl FromStr for KeyScope {
     }
 }
 
-/// For whom a key acts.
+/// The party that a key acts for.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub enum KeyOwner {
-    /// For one workspace.
+    /// One workspace.
     Workspace(WorkspaceId),
-    /// For the platform: each request names its workspace.
+    /// The platform: each request names its workspace.
     Service,
 }
 
-/// A key as it is kept.
+/// A stored key, without its secret.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ApiKey {
-    /// Its name in logs and lists.
+    /// Its id in logs and lists.
     pub id: KeyId,
-    /// What people call it.
+    /// Its display name.
     pub name: String,
-    /// For whom it acts.
+    /// The party that it acts for.
     pub owner: KeyOwner,
     /// What it may do.
     pub scopes: BTreeSet<KeyScope>,
-    /// When it was made.
+    /// When it was created.
     pub created_at: DateTime<Utc>,
     /// When it was revoked.
     pub revoked_at: Option<DateTime<Utc>>,
 }
 
-/// A key just made: the only moment at which its secret is known.
+/// A new key; only now its secret is known.
 pub struct NewKey {
     /// `deed_` and 64 hexadecimal digits.
     pub secret: String,
-    /// What is kept.
+    /// What is stored.
     pub key: ApiKey,
 }
 
 impl NewKey {
-    /// Makes a key; it is worth nothing before [`Keys::insert`].
+    /// Generates a key; it is valid after [`Keys::insert`].
     ///
     /// # Errors
-    /// When there is no randomness to be had.
+    /// When the entropy source fails.
     pub fn generate(
         name: String,
         owner: KeyOwner,
@@ -140,7 +140,7 @@ impl NewKey {
 /// API keys.
 #[async_trait]
 pub trait Keys: Send + Sync {
-    /// Keeps a new key under its hash.
+    /// Stores a new key under its hash.
     ///
     /// # Errors
     /// When the store does not answer.
@@ -152,13 +152,13 @@ pub trait Keys: Send + Sync {
     /// When the store does not answer.
     async fn find(&self, hash: KeyHash) -> Result<Option<ApiKey>, Unavailable>;
 
-    /// Every key, the oldest first.
+    /// Every key, oldest first.
     ///
     /// # Errors
     /// When the store does not answer.
     async fn list(&self) -> Result<Vec<ApiKey>, Unavailable>;
 
-    /// Revokes a key; false when there is none or it was revoked before.
+    /// Revokes a key; false when it does not exist or was revoked before.
     ///
     /// # Errors
     /// When the store does not answer.

@@ -1,4 +1,4 @@
-//! Keeps a lease renewed in the background, for as long as whoever works under it wants.
+//! Renews a lease in the background while work is done under it.
 use std::{sync::Arc, time::Duration};
 
 use tokio::{
@@ -7,12 +7,12 @@ use tokio::{
 };
 use tokio_util::sync::{CancellationToken, DropGuard};
 
-use crate::{Checkpoints, Clock, HeldLease, Lease, LeaseError, LeaseMetrics};
+use crate::{Checkpoints, Clock, HeldLeaseGuard, Lease, LeaseError, LeaseMetrics};
 
-/// A lease that is renewed every third of its time, however long the work under it takes.
+/// A lease that is renewed every third of its TTL, however long the work under it takes.
 ///
-/// It is lost when another holder has taken over, or when the store did not answer for so long that another might have.
-/// Dropping it without [`release`](Self::release) ends the renewals; the lease then runs out by itself.
+/// It is lost when another owner has taken it over, or when the store did not answer for so long that another could
+/// have. Dropping it without [`release`](Self::release) ends the renewals; the lease then expires.
 pub struct LeaseKeeper {
     lease: Lease,
     ttl: Duration,
@@ -20,11 +20,11 @@ pub struct LeaseKeeper {
     lost: CancellationToken,
     renewing: JoinHandle<()>,
     stop: DropGuard,
-    held: HeldLease,
+    held: HeldLeaseGuard,
 }
 
 impl LeaseKeeper {
-    /// Waits until the lease is to be had, asking every third of its time; none when stopped before.
+    /// Waits for the lease, with an attempt every third of its TTL; none when stopped before.
     pub async fn acquire(
         checkpoints: Arc<dyn Checkpoints>,
         clock: Arc<dyn Clock>,
@@ -46,7 +46,7 @@ impl LeaseKeeper {
         metrics: &LeaseMetrics,
     ) -> Self {
         loop {
-            // Before the question: the lease may have begun at any time since.
+            // Taken before the call: the lease may have begun at any time since.
             let asked = Instant::now();
             match timeout(ttl / 3, checkpoints.acquire(name, owner, clock.now(), ttl)).await {
                 Ok(Ok(Some(lease))) => {
@@ -68,13 +68,13 @@ impl LeaseKeeper {
         checkpoints: Arc<dyn Checkpoints>,
         clock: Arc<dyn Clock>,
         ttl: Duration,
-        held: HeldLease,
+        held: HeldLeaseGuard,
     ) -> Self {
         let (lost, stop) = (CancellationToken::new(), CancellationToken::new());
         let renewals = Renewals { lease: lease.clone(), checkpoints: Arc::clone(&checkpoints), clock, ttl };
         let (stopping, losing) = (stop.clone(), lost.clone().drop_guard());
         let renewing = tokio::spawn(async move {
-            // Whatever ends the renewals without being told to, a panic included, loses the lease.
+            // The lease is lost when the renewals end for any other reason than `stop`, a panic included.
             if stopping.run_until_cancelled(renewals.until_lost(since)).await.is_none() {
                 losing.disarm();
             }
@@ -97,13 +97,13 @@ impl LeaseKeeper {
         self.lost.cancelled().await;
     }
 
-    /// Gives the lease back, so that a standby may take it at once. A lease that is lost is not taken from its new holder;
-    /// what cannot be given back runs out.
+    /// Releases the lease, so that a standby can acquire it at once. A lost lease stays with its new owner; one that
+    /// cannot be released expires.
     pub async fn release(self) {
         let Self { lease, ttl, checkpoints, renewing, stop, held, .. } = self;
-        // Nobody works under it any more, however long giving it back takes.
+        // The work under it has ended, however long the release takes.
         drop((stop, held));
-        // Not before the last renewal is out of the way: it would take the lease back.
+        // Wait for a renewal in flight first: it could extend the lease again.
         let _ = renewing.await;
         match timeout(ttl / 3, checkpoints.release(&lease)).await {
             Ok(Ok(())) => {}
@@ -123,17 +123,17 @@ struct Renewals {
 }
 
 impl Renewals {
-    /// Renews; returns when the lease is lost.
+    /// Renews the lease; returns when it is lost.
     async fn until_lost(self, mut since: Instant) {
         let mut pause = self.ttl / 3;
         loop {
-            let runs_out = since + self.ttl;
-            sleep_until(runs_out.min(Instant::now() + pause)).await;
+            let expires_at = since + self.ttl;
+            sleep_until(expires_at.min(Instant::now() + pause)).await;
             let asked = Instant::now();
             let answer =
                 timeout(self.ttl / 3, self.checkpoints.renew(&self.lease, self.clock.now(), self.ttl));
             let name = &self.lease.name;
-            match timeout_at(runs_out, answer).await {
+            match timeout_at(expires_at, answer).await {
                 Ok(Ok(Ok(()))) => {
                     (since, pause) = (asked, self.ttl / 3);
                     continue;
@@ -149,7 +149,7 @@ impl Renewals {
                     tracing::warn!(lease = name, "nobody answered when the lease was renewed");
                 }
             }
-            if Instant::now() >= runs_out {
+            if Instant::now() >= expires_at {
                 tracing::error!(lease = name, "the lease ran out before it could be renewed");
                 return;
             }

@@ -1,15 +1,14 @@
-//! The ports behind which the log and everything derived from it are kept, and what is done through them:
-//! executing commands, group commit, subscriptions.
+//! The ports of the event store (log, checkpoints, read models, due work, keys, idempotency), and what works through
+//! them: command execution, batching, subscriptions.
 #![deny(missing_docs)]
 
-mod ambient;
 mod append;
+mod batcher;
 mod checkpoints;
+mod clock;
 mod due_work;
 mod event_store;
 mod execute;
-mod gatherer;
-mod group_commit;
 mod idempotency;
 mod keys;
 mod lease_keeper;
@@ -23,20 +22,19 @@ mod subscription;
 #[cfg(feature = "conformance")]
 pub mod conformance;
 
-pub use ambient::{Clock, Entropy, OsEntropy, SystemClock};
-pub use append::{Append, AppendBackend, AppendError, Appended, StreamWrite};
+pub use append::{Append, AppendError, Appended, StreamWrite};
+pub use batcher::{BatchBackend, BatchLimits, BatchStats, Batcher};
 pub use checkpoints::{Checkpoints, Lease, LeaseError};
+pub use clock::{Clock, Entropy, OsEntropy, SystemClock};
 pub use due_work::{DueItem, DueWork, Overdue};
 pub use event_store::{EventStore, Unavailable};
 pub use execute::{ExecuteError, Executed, Loaded, Plan, execute, load};
-pub use gatherer::{BatchBackend, Gatherer};
-pub use group_commit::{GroupCommit, GroupCommitLimits, GroupCommitStats};
 pub use idempotency::{Begin, Idempotency, Receipt, RequestKey, StoredResponse};
 pub use keys::{ApiKey, KeyHash, KeyId, KeyOwner, KeyScope, Keys, NewKey};
 pub use lease_keeper::LeaseKeeper;
 pub use log_pages::log_pages;
 pub use metrics::{
-    AppendMetrics, Appending, Appends, Backlog, Behind, Connections, HeldLease, LeaseMetrics,
+    AppendMetrics, AppendTimer, Backlog, Connections, HeldLeaseGuard, Lag, LeaseMetrics, MetricsSlot,
     SubscriptionMetrics,
 };
 pub use read_models::{

@@ -1,44 +1,44 @@
-//! Reading a long stretch of the log: a page is asked for before the one in front of it has arrived.
+//! Reads a long range of the log in pages, with read-ahead.
 use futures::{Stream, StreamExt, stream};
 
 use crate::{EventStore, Position, RecordedEvent, Unavailable};
 
-/// Pages that are read at the same time.
+/// Pages that are read concurrently.
 const AHEAD: usize = 2;
 
-/// What was read is not what lies in the log: it would be lost if anybody moved on over it.
+/// Events are missing in what was read; moving the checkpoint past them would lose them.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum Gap {
-    /// A hole.
+    /// Positions are not consecutive.
     #[error("position {found} was read where {expected} was to come")]
     At {
-        /// What follows what was read before.
+        /// The next position.
         expected: Position,
-        /// What was read.
+        /// The position that was read.
         found: Position,
     },
-    /// The end is missing.
+    /// The log ended early.
     #[error("the log ended at {found} where {expected} was to come")]
     Short {
-        /// The last position that was asked for.
+        /// The last position that was requested.
         expected: Position,
-        /// The last that was read.
+        /// The last position that was read.
         found: Position,
     },
 }
 
-/// Whether events are those that follow a position.
-pub(crate) fn without_gap(from: Position, events: &[RecordedEvent]) -> Result<(), Gap> {
-    let wrong = (from.0 + 1..).zip(events).find(|(expected, event)| event.position.0 != *expected);
-    wrong.map_or(Ok(()), |(expected, event)| {
+/// Fails unless events directly follow a position, without a gap.
+pub(crate) fn check_contiguous(from: Position, events: &[RecordedEvent]) -> Result<(), Gap> {
+    let gap = (from.0 + 1..).zip(events).find(|(expected, event)| event.position.0 != *expected);
+    gap.map_or(Ok(()), |(expected, event)| {
         Err(Gap::At { expected: Position(expected), found: event.position })
     })
 }
 
-/// The events after one position and up to another, where the log has to reach, in order and page by page. Positions have
-/// no gaps, so it is known where a page begins before the one in front of it has been read, and two are read at a time.
+/// The events after one position and up to another, which the log must contain, in order and in pages. Positions have no
+/// gaps, so the start of each page is known in advance, and two pages are read concurrently.
 ///
-/// A page is an error when the store does not answer, or answers with something else than was asked for.
+/// A page is an error when the store does not answer, or when events are missing.
 pub fn log_pages(
     store: &dyn EventStore,
     after: Position,
@@ -59,13 +59,13 @@ async fn read(
     from: Position,
     count: usize,
 ) -> Result<Vec<RecordedEvent>, Unavailable> {
-    const WHAT: &str = "read the log";
+    const OPERATION: &str = "read the log";
     let events = store.read_log(from, count).await?;
-    without_gap(from, &events).map_err(|gap| Unavailable::new(WHAT, gap))?;
+    check_contiguous(from, &events).map_err(|gap| Unavailable::new(OPERATION, gap))?;
     if events.len() < count {
         let expected = Position(from.0.saturating_add(u64::try_from(count).unwrap_or(u64::MAX)));
         let found = events.last().map_or(from, |event| event.position);
-        return Err(Unavailable::new(WHAT, Gap::Short { expected, found }));
+        return Err(Unavailable::new(OPERATION, Gap::Short { expected, found }));
     }
     Ok(events)
 }

@@ -1,15 +1,15 @@
-//! What is measured where the store is used: who holds a lease, how far somebody is behind, and what is appended.
+//! Metrics of the store: leases, lag, appends, connections.
 //!
-//! Families that several roles of one process share are registered by each of them, with a label of its own that never
-//! changes: every series is there from the start, with 0.
+//! Several roles of one process share a family: each registers it with its own constant label, so that every series
+//! exists from the start with the value 0.
 mod append;
 mod backlog;
 mod connections;
 mod lease;
 mod subscription;
 
-pub use append::{AppendMetrics, Appending, Appends};
-pub use backlog::{Backlog, Behind};
+pub use append::{AppendMetrics, AppendTimer, MetricsSlot};
+pub use backlog::{Backlog, Lag};
 pub use connections::Connections;
-pub use lease::{HeldLease, LeaseMetrics};
+pub use lease::{HeldLeaseGuard, LeaseMetrics};
 pub use subscription::SubscriptionMetrics;

@@ -1,4 +1,4 @@
-//! The port to the read models: folded from the log, rebuilt at will.
+//! The port to the read models, which are folded from the log and can be rebuilt.
 use std::collections::BTreeSet;
 
 use async_trait::async_trait;
@@ -10,7 +10,7 @@ use deed_claims::{
 
 use crate::{Lease, LeaseError, Position, Unavailable, Version};
 
-/// The folded state of one contested name.
+/// The snapshot of one name: the stored fold of its stream.
 #[derive(Debug, Clone, PartialEq)]
 pub struct OwnershipRow {
     /// Its stream.
@@ -21,85 +21,84 @@ pub struct OwnershipRow {
     pub state: Ownership,
 }
 
-/// One claim in lists.
+/// A claim in lists.
 #[derive(Debug, Clone, PartialEq)]
 pub struct ClaimRow {
     /// The claim's stream.
     pub stream: StreamId,
-    /// The version of the stream that is shown.
+    /// The version of the stream that the row reflects.
     pub version: Version,
-    /// The name that is claimed.
+    /// The claimed name.
     pub name: DomainName,
-    /// How far a proof reaches.
+    /// How far its proof reaches.
     pub scope: Scope,
-    /// A stable word for filtering, such as `verifying`.
+    /// The status to filter by, such as `verifying`.
     pub status: String,
     /// The claim itself.
     pub claim: Claim,
 }
 
-/// One app in lists.
+/// An app in lists.
 #[derive(Debug, Clone, PartialEq)]
 pub struct AppRow {
     /// Its stream.
     pub stream: StreamId,
     /// How many events are folded.
     pub version: Version,
-    /// The app; deleted ones are kept as such.
+    /// The app; a deleted one is kept.
     pub app: App,
 }
 
-/// Work a claim needs at a time.
+/// Due work of a claim.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct DueRow {
     /// The claim.
     pub claim_id: ClaimId,
-    /// What.
+    /// The kind of work.
     pub kind: DueKind,
     /// For checks the attempt, otherwise 0.
     pub attempt: u32,
-    /// When.
+    /// When it falls due.
     pub due_at: DateTime<Utc>,
 }
 
-/// What one batch of events changes: for each touched stream the whole new truth.
+/// What one batch of events changes: for each of its streams all rows, old ones included.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Changes {
-    /// Folded states.
+    /// Snapshots.
     pub ownerships: Vec<OwnershipRow>,
-    /// All claims of the touched streams; other claims of those streams are gone.
+    /// All claims of the streams; other claims of those streams are deleted.
     pub claims: Vec<ClaimRow>,
-    /// All due work of the touched streams, with the stream; other due work of those streams is gone.
-    /// A row with the same claim, kind, attempt and time keeps its visibility.
+    /// All due work of the streams, each with its stream; other due work of those streams is deleted. A row with the same
+    /// claim, kind, attempt and time keeps its visibility.
     pub due: Vec<(StreamId, DueRow)>,
     /// Apps.
     pub apps: Vec<AppRow>,
-    /// Those of the streams of contested names whose first event is in the batch: nothing of them was shown before, so
-    /// there is nothing to look for and to replace.
-    pub fresh: BTreeSet<StreamId>,
+    /// The streams of names whose first event is in the batch: they have no rows yet, so there is nothing to replace.
+    pub new_streams: BTreeSet<StreamId>,
 }
 
-/// Where a page of a list goes on. Backends take any time between the years 1970 and 9999.
+/// Where the next page of a list begins. Backends accept any time between the years 1970 and 9999.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Cursor {
-    /// When the last claim of the page was made.
+    /// When the last claim of the page was initiated.
     pub initiated_at: DateTime<Utc>,
     /// Its id.
     pub claim_id: ClaimId,
 }
 
-/// Which claims to list, the newest first.
+/// Which claims to list, newest first.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ClaimQuery {
-    /// Whose.
+    /// The workspace of the claimants.
     pub workspace_id: WorkspaceId,
-    /// Of one app; none means the workspace's own apex claims.
+    /// The claims of one app; none for the workspace's own apex claims.
     pub app_id: Option<AppId>,
-    /// Only these stable words; empty means all.
+    /// Only claims with these statuses; all when empty.
     pub statuses: Vec<String>,
-    /// After this one.
+    /// Only claims after this one.
     pub after: Option<Cursor>,
-    /// At most so many.
+    /// The size of a page.
     pub limit: usize,
 }
 
@@ -108,35 +107,35 @@ pub struct ClaimQuery {
 pub struct ClaimPage {
     /// The claims.
     pub rows: Vec<ClaimRow>,
-    /// Where the next page begins; none on the last.
+    /// Where the next page begins; none on the last page.
     pub next: Option<Cursor>,
 }
 
 /// A page of apps.
 #[derive(Debug, Clone, PartialEq)]
 pub struct AppPage {
-    /// Apps that are not deleted, the oldest first.
+    /// Apps that are not deleted, oldest first.
     pub rows: Vec<AppRow>,
-    /// How many there are in all.
+    /// How many there are on all pages.
     pub total: u64,
 }
 
 /// The read models.
 #[async_trait]
 pub trait ReadModels: Send + Sync {
-    /// The folded states of these streams, where there are any.
+    /// The snapshots of these streams, as far as they exist.
     ///
     /// # Errors
     /// When the store does not answer.
     async fn ownerships(&self, streams: &[StreamId]) -> Result<Vec<OwnershipRow>, Unavailable>;
 
-    /// The apps of these streams, where there are any.
+    /// The apps of these streams, as far as they exist.
     ///
     /// # Errors
     /// When the store does not answer.
     async fn apps(&self, streams: &[StreamId]) -> Result<Vec<AppRow>, Unavailable>;
 
-    /// Applies what a batch changes and moves the checkpoint of the lease's subscription, in one transaction.
+    /// Applies the changes of a batch and moves the checkpoint of the lease's subscription, in one transaction.
     ///
     /// # Errors
     /// When the lease is lost, the checkpoint is not at `from`, or the store does not answer.
@@ -160,7 +159,7 @@ pub trait ReadModels: Send + Sync {
     /// When the store does not answer.
     async fn claims(&self, query: &ClaimQuery) -> Result<ClaimPage, Unavailable>;
 
-    /// How many claims of a workspace, its apps' included, are open and not held.
+    /// How many claims of a workspace and its apps are open and not held.
     ///
     /// # Errors
     /// When the store does not answer.
@@ -177,7 +176,7 @@ pub trait ReadModels: Send + Sync {
         offset: usize,
     ) -> Result<AppPage, Unavailable>;
 
-    /// A digest of every read model, visibility of due work left out: equal for equal contents.
+    /// A digest of all read models except the visibility of due work: equal for equal contents.
     ///
     /// # Errors
     /// When the store does not answer.

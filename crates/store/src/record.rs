@@ -1,4 +1,4 @@
-//! Events as they lie in the log.
+//! Events as they are stored in the log.
 use std::fmt;
 
 use chrono::{DateTime, Utc};
@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct Version(pub u64);
 
-/// Place in the log: commit-ordered and gapless; the first event has position 1.
+/// The place of an event in the log: in commit order, without gaps; the first event has position 1.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct Position(pub u64);
 
@@ -25,20 +25,20 @@ impl fmt::Display for Position {
     }
 }
 
-/// What led to an event; never read by rules.
+/// What caused an event; domain rules never read it.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Metadata {
-    /// The HTTP request or the message.
+    /// The id of the HTTP request or the message.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub request_id: Option<String>,
-    /// The API key, or the role that acted by itself.
+    /// The API key, or the role that acted on its own.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub actor: Option<String>,
     /// W3C trace context.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub traceparent: Option<String>,
-    /// What the caller's tracing system wants to be passed on beside it.
+    /// W3C `tracestate`, passed on for the caller's tracing system.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tracestate: Option<String>,
 }
@@ -46,18 +46,18 @@ pub struct Metadata {
 /// An event of the log.
 #[derive(Debug, Clone, PartialEq)]
 pub struct RecordedEvent {
-    /// Its place in the log.
+    /// Its position in the log.
     pub position: Position,
     /// Its stream.
     pub stream: StreamId,
-    /// Its place in the stream.
+    /// Its version in the stream.
     pub version: Version,
     /// When it was written.
     pub recorded_at: DateTime<Utc>,
-    /// What led to it.
+    /// What caused it.
     pub metadata: Metadata,
-    /// What happened, as far as this version knows it.
+    /// The event, as far as this version knows it.
     pub event: Event,
-    /// The same as it lies in the log: JSON that may say more, when a newer version wrote it.
+    /// The stored JSON; it may have more fields when a newer version wrote it.
     pub payload: String,
 }

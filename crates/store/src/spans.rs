@@ -1,23 +1,23 @@
-//! Spans of what is asked of a store: for backends, so that all are seen alike in a trace.
+//! Spans around calls to a store, for backends: a trace shows all backends alike.
 //!
-//! They are parts of a request's or a batch's trace. Of debugging level, so that they are made for traces only.
+//! They belong to the trace of a request or a batch. They have the level `DEBUG`, so they are made for traces only.
 use tracing::{Instrument, Span, debug_span, field::Empty};
 
 use crate::{AppendError, LeaseError, Unavailable};
 
-/// An error in the word of a trace.
-pub trait Failing {
-    /// One of few words.
+/// An error whose kind is recorded in a span.
+pub trait ErrorKind {
+    /// The value of `error.type`, one of few.
     fn kind(&self) -> &'static str;
 }
 
-impl Failing for Unavailable {
+impl ErrorKind for Unavailable {
     fn kind(&self) -> &'static str {
         "unavailable"
     }
 }
 
-impl Failing for AppendError {
+impl ErrorKind for AppendError {
     fn kind(&self) -> &'static str {
         match self {
             Self::Conflict { .. } => "conflict",
@@ -26,7 +26,7 @@ impl Failing for AppendError {
     }
 }
 
-impl Failing for LeaseError {
+impl ErrorKind for LeaseError {
     fn kind(&self) -> &'static str {
         match self {
             Self::Lost => "lost",
@@ -41,7 +41,7 @@ macro_rules! spans {
         ///
         /// # Errors
         /// Those of `call`.
-        pub async fn $name<T, E: Failing>(
+        pub async fn $name<T, E: ErrorKind>(
             system: &'static str,
             call: impl Future<Output = Result<T, E>>,
         ) -> Result<T, E> {
@@ -60,15 +60,15 @@ macro_rules! spans {
 }
 
 spans! {
-    /// Writes to the log, waiting for others to write with included.
-    appending = "log.append", "append";
-    /// Reads a stream.
-    reading = "stream.read", "read_stream";
-    /// Writes rows of the read models.
-    applying = "models.apply", "apply";
+    /// A write to the log, time in the batcher's queue included.
+    trace_append = "log.append", "append";
+    /// A read of a stream.
+    trace_read_stream = "stream.read", "read_stream";
+    /// A write to the read models.
+    trace_apply = "models.apply", "apply";
 }
 
-async fn within<T, E: Failing>(span: Span, call: impl Future<Output = Result<T, E>>) -> Result<T, E> {
+async fn within<T, E: ErrorKind>(span: Span, call: impl Future<Output = Result<T, E>>) -> Result<T, E> {
     let done = call.instrument(span.clone()).await;
     if let Err(error) = &done {
         span.record("error.type", error.kind());
@@ -77,8 +77,8 @@ async fn within<T, E: Failing>(span: Span, call: impl Future<Output = Result<T, 
     done
 }
 
-/// Tells the span of a call how many were written, or read, together.
-pub(crate) fn gathered(span: &Span, calls: usize) {
+/// Records in the span of a call how many calls its batch had.
+pub(crate) fn record_batch_size(span: &Span, calls: usize) {
     if calls > 1 {
         span.record("db.operation.batch.size", calls);
     }

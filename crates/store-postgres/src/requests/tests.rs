@@ -1,4 +1,4 @@
-//! What a batch of requests answers, and what several processes do.
+//! Batches of idempotent requests, in one process and in several.
 use chrono::DateTime;
 use deed_store::{Idempotency, KeyId};
 use deed_testkit::Postgres;
@@ -7,7 +7,7 @@ use tokio::task::JoinSet;
 use super::*;
 use crate::{PostgresConfig, PostgresStore, migrate};
 
-/// The server lives as long as it is held.
+/// The server runs until it is dropped.
 async fn stores<const N: usize>() -> (Arc<Postgres>, [PostgresStore; N]) {
     let server = tokio::task::spawn_blocking(Postgres::shared).await.unwrap();
     let config = PostgresConfig::new(server.database().await.url());
@@ -28,7 +28,7 @@ fn key(name: &str) -> RequestKey {
 }
 
 fn begin(name: &str, fingerprint: u8, second: i64) -> RequestOp {
-    RequestOp::Begin(Beginning {
+    RequestOp::Begin(BeginRequest {
         request: key(name),
         fingerprint: [fingerprint; 32],
         now: at(second),
@@ -42,12 +42,12 @@ fn receipt(name: &str, body: &str) -> Receipt {
 }
 
 async fn begun(store: &PostgresStore, batch: Vec<RequestOp>) -> Vec<Begin> {
-    let answers = RequestWriter(store.database.clone()).carry_out(batch).await.unwrap();
-    answers.into_iter().map(|answer| answer.begun().unwrap()).collect()
+    let replies = RequestWriter(store.inner.clone()).execute_batch(batch).await.unwrap();
+    replies.into_iter().map(|reply| reply.begun().unwrap()).collect()
 }
 
 #[tokio::test]
-async fn beginnings_in_a_batch_answer_as_if_one_came_after_the_other() {
+async fn begins_of_a_batch_apply_in_order() {
     let (_server, [store]) = stores().await;
     begun(&store, vec![begin("known", 1, 0)]).await;
     store.complete(&receipt("known", "done")).await.unwrap();
@@ -57,10 +57,10 @@ async fn beginnings_in_a_batch_answer_as_if_one_came_after_the_other() {
         begin("new", 1, 1),
         begin("known", 2, 1),
         begin("new", 2, 1),
-        // The run that this very batch began is dead by then.
+        // The run that this batch began is dead by then.
         begin("new", 1, 60),
         begin("new", 1, 61),
-        // The answer is a day old.
+        // The response is a day old.
         begin("known", 2, 90_000),
         begin("known", 1, 90_000),
     ];
@@ -77,13 +77,13 @@ async fn beginnings_in_a_batch_answer_as_if_one_came_after_the_other() {
         Begin::Mismatch,
     ];
     assert_eq!(begun(&store, batch).await, expected);
-    // The last run of each is what was written.
+    // The last run of each request was written.
     let after = vec![begin("new", 1, 119), begin("new", 1, 120), begin("known", 2, 90_001)];
     assert_eq!(begun(&store, after).await, [Begin::Running, Begin::Started, Begin::Running]);
 }
 
 #[tokio::test]
-async fn an_answer_and_an_abandonment_come_after_the_beginnings_of_their_batch() {
+async fn complete_and_abandon_apply_after_begins() {
     let (_server, [store]) = stores().await;
     let batch = vec![
         RequestOp::Abandon(key("abandoned")),
@@ -93,39 +93,39 @@ async fn an_answer_and_an_abandonment_come_after_the_beginnings_of_their_batch()
         begin("answered", 1, 0),
         begin("untouched", 1, 0),
     ];
-    RequestWriter(store.database.clone()).carry_out(batch).await.unwrap();
+    RequestWriter(store.inner.clone()).execute_batch(batch).await.unwrap();
     let after = vec![begin("abandoned", 1, 1), begin("answered", 1, 1), begin("untouched", 1, 1)];
     let answered = Begin::Answered(receipt("answered", "done").response);
     assert_eq!(begun(&store, after).await, [Begin::Started, answered, Begin::Running]);
 }
 
-/// Begins one request very often at once in several processes; how often it was started.
+/// Begins one request many times concurrently in several processes; returns how often it was started.
 async fn rivals(stores: &[PostgresStore], second: i64) -> usize {
-    let mut beginning = JoinSet::new();
+    let mut begins = JoinSet::new();
     for store in stores.iter().cycle().take(64) {
         let store = store.clone();
-        beginning.spawn(async move {
+        begins.spawn(async move {
             store.begin(&key("one"), [1; 32], at(second), at(second + 60), at(second - 86_400)).await.unwrap()
         });
     }
-    let begun = beginning.join_all().await;
+    let begun = begins.join_all().await;
     let of = |what: &Begin| begun.iter().filter(|begin| *begin == what).count();
     assert_eq!(of(&Begin::Started) + of(&Begin::Running), 64, "{begun:?}");
     of(&Begin::Started)
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn rivals_in_several_processes_start_a_request_once_and_take_a_dead_run_over_once() {
+async fn one_process_starts_or_restarts_a_request() {
     let (_server, stores) = stores::<3>().await;
     for second in [0, 60, 120] {
         assert_eq!(rivals(&stores, second).await, 1);
     }
     let stats = stores[0].requests.stats();
-    assert!(stats.batches < stats.appends, "they were not gathered: {stats:?}");
+    assert!(stats.batches < stats.ops, "they were not batched: {stats:?}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn processes_that_change_the_same_requests_in_another_order_do_not_get_stuck() {
+async fn opposite_key_orders_do_not_deadlock() {
     let (_server, stores) = stores::<2>().await;
     let mut working = JoinSet::new();
     for (which, store) in stores.iter().enumerate() {
@@ -139,7 +139,7 @@ async fn processes_that_change_the_same_requests_in_another_order_do_not_get_stu
                 let mut batch: Vec<_> = keys.iter().map(|key| begin(key, 1, round * 100)).collect();
                 batch.extend(keys.iter().map(|key| RequestOp::Complete(receipt(key, "done"))));
                 batch.extend(keys.iter().map(|key| RequestOp::Abandon(self::key(key))));
-                RequestWriter(store.database.clone()).carry_out(batch).await.unwrap();
+                RequestWriter(store.inner.clone()).execute_batch(batch).await.unwrap();
             }
         });
     }

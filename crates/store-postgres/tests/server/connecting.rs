@@ -1,4 +1,4 @@
-//! Connecting and migrating: what is refused, and that it says why.
+//! Connecting and migrating: the errors of unusable databases.
 use deed_store::EventStore;
 use deed_store::conformance::samples::{apex, append, requested};
 use deed_store_postgres::{Migrated, OpenError, PostgresConfig, PostgresStore, migrate};
@@ -10,7 +10,7 @@ async fn refused(config: PostgresConfig) -> OpenError {
 }
 
 #[tokio::test]
-async fn an_empty_database_asks_for_a_migration_which_is_done_once() {
+async fn migrates_empty_database_once() {
     let given = Given::empty().await;
     let error = refused(given.config()).await;
     assert!(matches!(error, OpenError::Behind { found: None, .. }), "{error:?}");
@@ -22,7 +22,7 @@ async fn an_empty_database_asks_for_a_migration_which_is_done_once() {
 }
 
 #[tokio::test]
-async fn many_may_migrate_at_once() {
+async fn migrates_concurrently() {
     let given = Given::empty().await;
     let mut migrating = tokio::task::JoinSet::new();
     for _ in 0..8 {
@@ -35,7 +35,7 @@ async fn many_may_migrate_at_once() {
 }
 
 #[tokio::test]
-async fn another_schema_is_refused_unless_it_says_that_it_will_do() {
+async fn refuses_incompatible_schema() {
     let given = Given::empty().await.migrated().await;
     let mut raw = given.raw().await;
     let newer = "INSERT INTO _sqlx_migrations (version, description, success, checksum, execution_time)
@@ -62,7 +62,7 @@ async fn another_schema_is_refused_unless_it_says_that_it_will_do() {
 }
 
 #[tokio::test]
-async fn the_database_of_another_program_is_left_alone() {
+async fn does_not_touch_foreign_database() {
     let given = Given::empty().await;
     run(&mut given.raw().await, "CREATE TABLE customers (name text)").await.unwrap();
     let error = refused(given.config()).await;
@@ -74,7 +74,7 @@ async fn the_database_of_another_program_is_left_alone() {
 }
 
 #[tokio::test]
-async fn a_database_that_does_not_keep_utf_8_is_refused() {
+async fn refuses_encoding_other_than_utf_8() {
     let given = Given::empty().await;
     let name = given.database.url().rsplit_once('/').unwrap().1.to_owned() + "_ascii";
     given.database.sql(&format!("CREATE DATABASE {name} ENCODING 'SQL_ASCII' TEMPLATE template0")).await;
@@ -84,7 +84,7 @@ async fn a_database_that_does_not_keep_utf_8_is_refused() {
 }
 
 #[tokio::test]
-async fn strangers_and_missing_databases_are_refused_and_a_silent_server_is_unavailable() {
+async fn tells_refused_from_unavailable() {
     let given = Given::empty().await;
     let url = given.database.url();
     let stranger = url.replace("postgres@", "nobody:hunter2@");

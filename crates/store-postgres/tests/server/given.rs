@@ -1,4 +1,4 @@
-//! A database of its own for each test, and the same as other programs see it.
+//! A database for each test, and connections of other programs to it.
 use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use deed_claims::StreamId;
@@ -9,8 +9,8 @@ use deed_testkit::{Database, Postgres};
 use sqlx::postgres::{PgConnectOptions, PgConnection};
 use sqlx::{AssertSqlSafe, ConnectOptions};
 
-/// Anything a test waits for happens within this time, or never.
-pub const PATIENCE: Duration = Duration::from_secs(30);
+/// How long a test waits before it fails.
+pub const TIMEOUT: Duration = Duration::from_secs(30);
 
 pub struct Given {
     pub server: Arc<Postgres>,
@@ -33,7 +33,7 @@ impl Given {
         Self { server, database }
     }
 
-    /// With our schema.
+    /// With the current schema.
     pub async fn migrated(self) -> Self {
         migrate(&self.config()).await.unwrap();
         self
@@ -43,12 +43,12 @@ impl Given {
         PostgresConfig::new(self.database.url())
     }
 
-    /// As another process has it.
+    /// A store as another process opens it.
     pub async fn store(&self) -> PostgresStore {
         PostgresStore::connect(self.config()).await.unwrap()
     }
 
-    /// As any other program sees it.
+    /// A connection of another program.
     pub async fn raw(&self) -> PgConnection {
         self.database.url().parse::<PgConnectOptions>().unwrap().connect().await.unwrap()
     }
@@ -59,26 +59,26 @@ pub async fn run(connection: &mut PgConnection, sql: &str) -> Result<u64, sqlx::
     sqlx::query(AssertSqlSafe(sql)).execute(connection).await.map(|done| done.rows_affected())
 }
 
-/// What a query that gives one text gives.
+/// The text that a query returns.
 pub async fn text(connection: &mut PgConnection, sql: &str) -> String {
     sqlx::query_scalar(AssertSqlSafe(sql)).fetch_one(connection).await.unwrap()
 }
 
-/// Waits until a query gives true.
+/// Waits until a query returns true.
 pub async fn until(connection: &mut PgConnection, what: &str, sql: &str) {
-    let deadline = tokio::time::Instant::now() + PATIENCE;
+    let deadline = tokio::time::Instant::now() + TIMEOUT;
     while !sqlx::query_scalar::<_, bool>(AssertSqlSafe(sql)).fetch_one(&mut *connection).await.unwrap() {
-        assert!(tokio::time::Instant::now() < deadline, "waited in vain for {what}");
+        assert!(tokio::time::Instant::now() < deadline, "timed out waiting for {what}");
         tokio::time::sleep(Duration::from_millis(10)).await;
     }
 }
 
-/// Calls what our own appends call, without an end of the transaction: one event in a stream that is not there.
+/// The call that an append makes, with one event for a new stream, to run in an open transaction.
 pub const UNFINISHED_APPEND: &str = "SELECT deed_append(ARRAY['apex:slow.com'], ARRAY[0::bigint],
     ARRAY['apex:slow.com'], ARRAY[1::bigint], ARRAY['verification.requested'], ARRAY[1], ARRAY['{}'], ARRAY['{}'],
     ARRAY[now()], '{}', '{}', '{}', '{}')";
 
-/// Writes the next event of a stream wherever it is, and tells what was acknowledged; none when nobody knows.
+/// Appends an event at the current version of a stream; none when the result is unknown.
 pub async fn write_next(store: &PostgresStore, stream: &StreamId) -> Option<(StreamId, Appended)> {
     let version = match store.read_stream(stream, Version(0)).await {
         Ok(events) => events.last().map_or(0, |event| event.version.0),
@@ -88,8 +88,8 @@ pub async fn write_next(store: &PostgresStore, stream: &StreamId) -> Option<(Str
     appended.ok().map(|appended| (stream.clone(), appended))
 }
 
-/// No hole and nothing out of order, neither in the log nor in a stream.
-pub fn assert_whole(log: &[RecordedEvent]) {
+/// Checks that neither the log nor a stream has gaps.
+pub fn assert_gapless(log: &[RecordedEvent]) {
     let mut versions: HashMap<&StreamId, u64> = HashMap::new();
     for (position, event) in (1..).zip(log) {
         assert_eq!(event.position, Position(position));
@@ -99,7 +99,7 @@ pub fn assert_whole(log: &[RecordedEvent]) {
     }
 }
 
-/// Everything that was acknowledged is where it was said to be.
+/// Checks that every acknowledged append is at its position.
 pub fn assert_kept(log: &[RecordedEvent], acknowledged: &[(StreamId, Appended)]) {
     for (stream, appended) in acknowledged {
         let place = usize::try_from(appended.position.0).unwrap() - 1;

@@ -1,11 +1,11 @@
-//! Nobody changes the log, by hand neither.
+//! The log cannot be changed, not even by SQL.
 use deed_store::conformance::samples::{apex, append, requested};
 use deed_store::{EventStore, Position};
 
 use crate::given::{Given, run};
 
 #[tokio::test]
-async fn the_log_and_its_head_refuse_to_be_changed() {
+async fn log_and_head_are_immutable() {
     let given = Given::empty().await.migrated().await;
     let store = given.store().await;
     store.append(append(&apex("acme.com"), 0, vec![requested(1, 1, 0), requested(1, 2, 1)])).await.unwrap();

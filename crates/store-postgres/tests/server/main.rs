@@ -1,16 +1,15 @@
-//! What is particular to PostgreSQL: several processes, connections that break or freeze, a server that comes and goes, a
-//! schema that may be another.
-#![expect(clippy::unwrap_used, reason = "these are tests: a panic is their verdict")]
+//! Tests of PostgreSQL only: several processes, broken and frozen connections, restarts of the server, other schemas.
+#![expect(clippy::unwrap_used, reason = "a failed test panics")]
 
 mod connecting;
 mod digest;
-mod emptying;
-mod freezing;
+mod frozen_connections;
 mod given;
 mod immutable;
-mod killing;
-mod listening;
+mod killed_connections;
+mod listener;
 mod ordering;
 mod outages;
 mod plans;
 mod readonly;
+mod reset;

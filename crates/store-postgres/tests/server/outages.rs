@@ -1,4 +1,4 @@
-//! The server crashes and comes back.
+//! The server crashes and restarts.
 use std::time::Duration;
 
 use deed_store::conformance::samples::apex;
@@ -8,10 +8,10 @@ use deed_testkit::eventually;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
-use crate::given::{Given, PATIENCE, assert_kept, assert_whole, write_next};
+use crate::given::{Given, TIMEOUT, assert_gapless, assert_kept, write_next};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn what_was_acknowledged_outlives_a_crash_and_the_same_handles_go_on() {
+async fn store_resumes_after_server_crash() {
     let given = Given::alone().await.migrated().await;
     let stores = [given.store().await, given.store().await];
     let (stop, mut writers) = (CancellationToken::new(), JoinSet::new());
@@ -29,7 +29,7 @@ async fn what_was_acknowledged_outlives_a_crash_and_the_same_handles_go_on() {
         });
     }
     let grown_beyond = async |position: u64| {
-        eventually("the log to grow", PATIENCE, || async {
+        eventually("the log to grow", TIMEOUT, || async {
             stores[0].last_position().await.ok().filter(|last| last.0 > position)
         })
         .await
@@ -40,8 +40,8 @@ async fn what_was_acknowledged_outlives_a_crash_and_the_same_handles_go_on() {
         grown_beyond(before + 200).await;
         let server = given.server.clone();
         tokio::task::spawn_blocking(move || server.stop_immediate()).await.unwrap();
-        stores[0].last_position().await.expect_err("nobody is there");
-        let error = PostgresStore::connect(given.config()).await.expect_err("nobody is there");
+        stores[0].last_position().await.expect_err("the server is down");
+        let error = PostgresStore::connect(given.config()).await.expect_err("the server is down");
         assert!(matches!(error, OpenError::Unavailable { .. }), "{error:?}");
         let server = given.server.clone();
         tokio::task::spawn_blocking(move || server.restart()).await.unwrap();
@@ -51,6 +51,6 @@ async fn what_was_acknowledged_outlives_a_crash_and_the_same_handles_go_on() {
     stop.cancel();
     let acknowledged = writers.join_all().await.concat();
     let log = stores[1].read_log(Position(0), usize::MAX).await.unwrap();
-    assert_whole(&log);
+    assert_gapless(&log);
     assert_kept(&log, &acknowledged);
 }

@@ -1,11 +1,11 @@
-//! Every query of the crate finds its rows by an index, unless it is about all rows.
+//! Query plans: every query uses an index, unless it reads all rows.
 use sqlx::AssertSqlSafe;
 use sqlx::postgres::PgConnection;
 
 use crate::given::{Given, run};
 
-/// How the queries begin that are about all rows: the digest, the list of keys, a reset.
-const WHOLE: [&str; 7] = [
+/// Beginnings of the queries that read all rows: the digest, the list of keys, a reset.
+const FULL_TABLE: [&str; 7] = [
     "SELECT stream, version, body::text AS \"body!\" FROM ownerships ORDER",
     "SELECT claim_id, stream, version, workspace",
     "SELECT stream, claim_id, kind, attempt, due_at FROM due_work ORDER",
@@ -17,7 +17,7 @@ const WHOLE: [&str; 7] = [
 /// Tables of more than a few rows.
 const LARGE: [&str; 7] = ["events", "ownerships", "claims", "apps", "due_work", "api_keys", "requests"];
 
-/// Enough rows that walking a table costs more than not to.
+/// Enough rows to make a scan of a table the more expensive plan.
 const FILL: &str = "
     INSERT INTO events SELECT n, 'apex:n' || n, 1, 'k', 1, '{}', '{}', now() FROM generate_series(1, 20000) AS n;
     INSERT INTO ownerships SELECT 'apex:n' || n, 1, '{}' FROM generate_series(1, 20000) AS n;
@@ -34,7 +34,7 @@ const FILL: &str = "
     ANALYZE;
     SET plan_cache_mode = force_generic_plan";
 
-/// Each query with how many parameters it has.
+/// Each query with its number of parameters.
 fn queries() -> Vec<(String, usize)> {
     let folder = std::fs::read_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/.sqlx")).unwrap();
     let texts = folder.map(|file| std::fs::read_to_string(file.unwrap().path()).unwrap());
@@ -46,9 +46,10 @@ fn queries() -> Vec<(String, usize)> {
     queries.map(query).collect()
 }
 
-fn is_about_all_rows(query: &str) -> bool {
-    let begins =
-        WHOLE.iter().any(|beginning| query.starts_with(beginning) || query.contains("FROM api_keys ORDER"));
+fn reads_all_rows(query: &str) -> bool {
+    let begins = FULL_TABLE
+        .iter()
+        .any(|beginning| query.starts_with(beginning) || query.contains("FROM api_keys ORDER"));
     begins && !(query.starts_with("DELETE") && query.contains("WHERE"))
 }
 
@@ -64,18 +65,18 @@ async fn plan(planner: &mut PgConnection, query: &str, parameters: usize) -> Str
 }
 
 #[tokio::test]
-async fn no_query_walks_a_table() {
+async fn no_query_scans_a_whole_table() {
     let given = Given::empty().await.migrated().await;
     let mut planner = given.raw().await;
     sqlx::raw_sql(FILL).execute(&mut planner).await.unwrap();
     let queries = queries();
-    assert!(queries.len() > 30, "the offline data lie elsewhere");
-    for (query, parameters) in queries.iter().filter(|(query, _)| !is_about_all_rows(query)) {
+    assert!(queries.len() > 30, "the offline query data was not found");
+    for (query, parameters) in queries.iter().filter(|(query, _)| !reads_all_rows(query)) {
         let plan = plan(&mut planner, query, *parameters).await;
-        let walks = |step: &str| {
+        let scans_table = |step: &str| {
             let table = step.split_once("Seq Scan on ").and_then(|(_, rest)| rest.split(' ').next());
             table.is_some_and(|table| LARGE.contains(&table))
         };
-        assert!(!plan.lines().any(walks), "{query}\n{plan}");
+        assert!(!plan.lines().any(scans_table), "{query}\n{plan}");
     }
 }

@@ -1,4 +1,4 @@
-//! After a failover the old server refuses to be written to: the connections to it are worth nothing any more.
+//! After a failover the old server is read-only: connections to it are dropped.
 use deed_store::conformance::samples::{apex, append, at, requested};
 use deed_store::{AppendError, Checkpoints, EventStore};
 use std::time::Duration;
@@ -6,7 +6,7 @@ use std::time::Duration;
 use crate::given::{Given, run};
 
 #[tokio::test]
-async fn a_server_that_has_become_read_only_is_unavailable_until_another_answers() {
+async fn read_only_server_is_unavailable() {
     let given = Given::empty().await.migrated().await;
     let (store, mut admin) = (given.store().await, given.raw().await);
     let stream = apex("acme.com");
@@ -17,7 +17,7 @@ async fn a_server_that_has_become_read_only_is_unavailable_until_another_answers
     let others = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity
         WHERE datname = current_database() AND pid <> pg_backend_pid()";
     run(&mut admin, others).await.unwrap();
-    // The first finds its connection gone, the next a server that may not be written to.
+    // The first call finds its connection closed, the next ones a read-only server.
     for _ in 0..3 {
         let error = store.append(append(&stream, 1, vec![requested(1, 2, 0)])).await.unwrap_err();
         assert!(matches!(error, AppendError::Unavailable(_)), "{error:?}");

@@ -1,4 +1,4 @@
-//! The suite: many writers and readers at once, from several processes where the backend allows it.
+//! The suite: concurrent writers and readers, in several processes where the backend allows it.
 use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use deed_claims::StreamId;
@@ -10,7 +10,7 @@ use crate::{AppendError, EventStore, Position, RecordedEvent, Version};
 
 const WRITERS: usize = 16;
 const ROUNDS: u64 = 20;
-/// Each round of a writer: one event in its own stream, two in another of its own.
+/// In each round a writer appends one event to one of its streams, and two to the other.
 const TOTAL: u64 = 16 * ROUNDS * 3;
 
 async fn handles<S: StoreUnderTest>() -> (Vec<S>, Vec<Arc<dyn EventStore>>) {
@@ -25,8 +25,8 @@ fn stream_of(writer: usize, which: &str) -> StreamId {
     apex(&format!("{which}-{writer}.com"))
 }
 
-/// What is acknowledged is in the log with everything before it.
-async fn is_whole_up_to(store: &dyn EventStore, position: Position) {
+/// An acknowledged event is in the log, with all events before it.
+async fn assert_gapless_up_to(store: &dyn EventStore, position: Position) {
     let after = position.0.saturating_sub(40);
     let limit = usize::try_from(position.0 - after).unwrap();
     let read: Vec<_> =
@@ -41,7 +41,7 @@ async fn write_rounds(store: Arc<dyn EventStore>, writer: usize) {
         let both = vec![write(&one, round, vec![event()]), write(&two, round * 2, vec![event(), event()])];
         let appended = store.append(append_all(both)).await.unwrap();
         assert_eq!(appended.versions, [Version(round + 1), Version(round * 2 + 2)]);
-        is_whole_up_to(&*store, appended.position).await;
+        assert_gapless_up_to(&*store, appended.position).await;
     }
 }
 
@@ -53,7 +53,7 @@ fn spawn_writers(stores: &[Arc<dyn EventStore>]) -> JoinSet<()> {
     writers
 }
 
-fn assert_whole(log: &[RecordedEvent]) {
+fn assert_gapless(log: &[RecordedEvent]) {
     let mut versions: HashMap<&StreamId, u64> = HashMap::new();
     for (position, event) in (1..).zip(log) {
         assert_eq!(event.position, Position(position));
@@ -71,18 +71,18 @@ async fn join(mut tasks: JoinSet<()>) {
     }
 }
 
-/// At each acknowledgement the log has no hole below it, and in the end none at all.
-pub async fn positions_are_gapless_and_commit_ordered_under_concurrent_writers<S: StoreUnderTest>() {
+/// The log has no gap below an acknowledged position, and none at the end.
+pub async fn positions_are_gapless_and_commit_ordered<S: StoreUnderTest>() {
     let (_all, stores) = handles::<S>().await;
     join(spawn_writers(&stores)).await;
     for store in &stores {
-        assert_whole(&store.read_log(Position(0), 10_000).await.unwrap());
+        assert_gapless(&store.read_log(Position(0), 10_000).await.unwrap());
         assert_eq!(store.last_position().await.unwrap(), Position(TOTAL));
     }
 }
 
-/// A reader of everything after where it stands, while writers write, sees each event once and in order.
-pub async fn a_reader_that_tails_the_log_misses_nothing<S: StoreUnderTest>() {
+/// A reader that follows the log during writes gets each event once and in order.
+pub async fn tailing_reader_misses_no_event<S: StoreUnderTest>() {
     let (_all, stores) = handles::<S>().await;
     let mut tasks = spawn_writers(&stores);
     for (limit, store) in [7, 100].into_iter().zip(stores.iter().cycle().cloned()) {
@@ -95,18 +95,18 @@ pub async fn a_reader_that_tails_the_log_misses_nothing<S: StoreUnderTest>() {
                 let more = store.read_log(after, limit).await.unwrap();
                 assert!(more.len() <= limit);
                 if more.is_empty() {
-                    // A hint that does not come is no excuse to miss an event.
+                    // A missing hint must not make it miss an event.
                     let _ = tokio::time::timeout(Duration::from_millis(20), head.changed()).await;
                 }
                 seen.extend(more);
             }
-            assert_whole(&seen);
+            assert_gapless(&seen);
         });
     }
     join(tasks).await;
 }
 
-/// Many append at the same expected version: one succeeds, the others learn where the stream is.
+/// Of many appends with the same expected version one succeeds, and the others get the actual version.
 pub async fn one_rival_wins_each_version<S: StoreUnderTest>() {
     let (_all, stores) = handles::<S>().await;
     let stream = apex("acme.com");

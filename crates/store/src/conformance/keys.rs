@@ -17,8 +17,8 @@ fn key(number: u8, owner: KeyOwner, scopes: &[KeyScope]) -> (ApiKey, KeyHash) {
     (key, KeyHash::of(&format!("deed_{number}")))
 }
 
-/// Under its hash and no other; the list is the oldest first.
-pub async fn api_keys_are_found_by_their_hash_and_listed<S: StoreUnderTest>() {
+/// Found by its hash only; listed oldest first.
+pub async fn finds_and_lists_api_keys<S: StoreUnderTest>() {
     let under_test = S::start().await;
     let store = under_test.keys();
     assert_eq!(store.list().await.unwrap(), []);
@@ -32,8 +32,8 @@ pub async fn api_keys_are_found_by_their_hash_and_listed<S: StoreUnderTest>() {
     assert_eq!(store.list().await.unwrap(), [older, younger]);
 }
 
-/// A revoked key is still found, so that whoever presents it can be told apart from a stranger.
-pub async fn an_api_key_is_revoked_once<S: StoreUnderTest>() {
+/// A revoked key is still found, so that it can be told from an unknown one.
+pub async fn revokes_api_key_once<S: StoreUnderTest>() {
     let under_test = S::start().await;
     let store = under_test.keys();
     let (mut revoked, hash) = key(1, KeyOwner::Service, &[]);

@@ -5,14 +5,14 @@ use tokio::task::JoinSet;
 
 use super::samples::{apex, append, at, requested};
 use super::{PROJECTION, StoreUnderTest, TTL, hold, superseded, within};
-use crate::{Append, Behind, LeaseError, Position};
+use crate::{Append, Lag, LeaseError, Position};
 
 fn lost(result: &Result<(), LeaseError>) {
     assert!(matches!(result, Err(LeaseError::Lost)), "{result:?}");
 }
 
-/// Until it runs out; its holder may ask again, and other leases are free.
-pub async fn a_lease_has_one_holder<S: StoreUnderTest>() {
+/// Until it expires; its owner can acquire it again, and other leases are free.
+pub async fn lease_has_one_owner<S: StoreUnderTest>() {
     let under_test = S::start().await;
     let store = under_test.checkpoints();
     let mine = hold(&under_test).await;
@@ -27,15 +27,15 @@ pub async fn a_lease_has_one_holder<S: StoreUnderTest>() {
     assert_eq!(
         store.acquire(PROJECTION, "another", at(49), TTL).await.unwrap(),
         None,
-        "asking again prolongs"
+        "acquiring again extends"
     );
 
     store.renew(&again, at(45), TTL).await.unwrap();
-    assert_eq!(store.acquire(PROJECTION, "another", at(74), TTL).await.unwrap(), None, "renewing prolongs");
+    assert_eq!(store.acquire(PROJECTION, "another", at(74), TTL).await.unwrap(), None, "renewing extends");
 }
 
-/// And the one before it is not the holder any more.
-pub async fn a_lease_that_ran_out_goes_to_another_with_a_higher_epoch<S: StoreUnderTest>() {
+/// The previous owner has lost it.
+pub async fn expired_lease_goes_to_another_with_higher_epoch<S: StoreUnderTest>() {
     let under_test = S::start().await;
     let store = under_test.checkpoints();
     let (old, taken) = superseded(&under_test).await;
@@ -46,8 +46,8 @@ pub async fn a_lease_that_ran_out_goes_to_another_with_a_higher_epoch<S: StoreUn
     assert!(back.epoch > taken.epoch);
 }
 
-/// Nor does the old holder's farewell free the new one's lease.
-pub async fn a_lease_that_was_taken_over_cannot_be_renewed_or_released<S: StoreUnderTest>() {
+/// A release by the old owner does not free the lease of the new one.
+pub async fn lost_lease_cannot_be_renewed_or_released<S: StoreUnderTest>() {
     let under_test = S::start().await;
     let store = under_test.checkpoints();
     let (old, taken) = superseded(&under_test).await;
@@ -57,8 +57,8 @@ pub async fn a_lease_that_was_taken_over_cannot_be_renewed_or_released<S: StoreU
     store.renew(&taken, at(34), TTL).await.unwrap();
 }
 
-/// For whoever asks next, with a higher epoch than ever before; and it cannot be renewed.
-pub async fn a_released_lease_is_free_at_once<S: StoreUnderTest>() {
+/// For the next owner, with a higher epoch; and it cannot be renewed.
+pub async fn released_lease_is_free_at_once<S: StoreUnderTest>() {
     let under_test = S::start().await;
     let store = under_test.checkpoints();
     let mine = hold(&under_test).await;
@@ -68,8 +68,8 @@ pub async fn a_released_lease_is_free_at_once<S: StoreUnderTest>() {
     assert!(theirs.epoch > mine.epoch);
 }
 
-/// However many ask at once.
-pub async fn one_of_many_rivals_gets_a_lease<S: StoreUnderTest>() {
+/// Many concurrent attempts.
+pub async fn one_rival_acquires_lease<S: StoreUnderTest>() {
     let under_test = S::start().await;
     for round in 0..5 {
         let mut rivals = JoinSet::new();
@@ -86,8 +86,8 @@ pub async fn one_of_many_rivals_gets_a_lease<S: StoreUnderTest>() {
     }
 }
 
-/// Each subscription has one of its own, which begins at 0 and outlives its lease.
-pub async fn a_checkpoint_moves_from_where_it_is<S: StoreUnderTest>() {
+/// Each subscription has its own checkpoint, which begins at 0 and outlives the lease.
+pub async fn checkpoint_moves_from_expected_position_only<S: StoreUnderTest>() {
     let under_test = S::start().await;
     let store = under_test.checkpoints();
     assert_eq!(store.checkpoint(PROJECTION).await.unwrap(), Position(0));
@@ -107,8 +107,8 @@ pub async fn a_checkpoint_moves_from_where_it_is<S: StoreUnderTest>() {
     store.advance(&next, Position(7), Position(8)).await.unwrap();
 }
 
-/// Whoever was replaced cannot move it, from the right place either.
-pub async fn a_checkpoint_moves_only_under_the_newest_lease<S: StoreUnderTest>() {
+/// An old owner cannot move it, even from the right position.
+pub async fn checkpoint_moves_under_newest_lease_only<S: StoreUnderTest>() {
     let under_test = S::start().await;
     let store = under_test.checkpoints();
     let (old, taken) = superseded(&under_test).await;
@@ -118,25 +118,25 @@ pub async fn a_checkpoint_moves_only_under_the_newest_lease<S: StoreUnderTest>()
     assert_eq!(store.checkpoint(PROJECTION).await.unwrap(), Position(5));
 }
 
-/// Of the events after the checkpoint the oldest counts, whatever lies before it.
-pub async fn a_lag_tells_what_is_left_and_since_when<S: StoreUnderTest>() {
+/// The oldest event after the checkpoint counts.
+pub async fn lag_reports_count_and_oldest_event<S: StoreUnderTest>() {
     let under_test = S::start().await;
     let store = under_test.checkpoints();
-    let nothing = Behind { count: 0, since: None };
-    assert_eq!(store.behind(PROJECTION).await.unwrap(), nothing);
+    let nothing = Lag { count: 0, since: None };
+    assert_eq!(store.lag(PROJECTION).await.unwrap(), nothing);
     for version in 0..3_u32 {
         let second = i64::from(version) * 10;
         let event = append(&apex("acme.com"), version.into(), vec![requested(1, version + 1, second)]);
         under_test.events().append(Append { at: at(second), ..event }).await.unwrap();
     }
-    assert_eq!(store.behind(PROJECTION).await.unwrap(), Behind { count: 3, since: Some(at(0)) });
+    assert_eq!(store.lag(PROJECTION).await.unwrap(), Lag { count: 3, since: Some(at(0)) });
     let lease = hold(&under_test).await;
     store.advance(&lease, Position(0), Position(1)).await.unwrap();
-    assert_eq!(store.behind(PROJECTION).await.unwrap(), Behind { count: 2, since: Some(at(10)) });
-    assert_eq!(store.behind("relay").await.unwrap(), Behind { count: 3, since: Some(at(0)) });
+    assert_eq!(store.lag(PROJECTION).await.unwrap(), Lag { count: 2, since: Some(at(10)) });
+    assert_eq!(store.lag("relay").await.unwrap(), Lag { count: 3, since: Some(at(0)) });
     store.advance(&lease, Position(1), Position(3)).await.unwrap();
-    assert_eq!(store.behind(PROJECTION).await.unwrap(), nothing);
-    // As after an old backup was restored.
+    assert_eq!(store.lag(PROJECTION).await.unwrap(), nothing);
+    // As after the restore of an old backup.
     store.advance(&lease, Position(3), Position(9)).await.unwrap();
-    assert_eq!(store.behind(PROJECTION).await.unwrap(), nothing);
+    assert_eq!(store.lag(PROJECTION).await.unwrap(), nothing);
 }

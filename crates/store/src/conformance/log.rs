@@ -3,7 +3,7 @@ use super::samples::{
     apex, app_created, app_id, append, append_all, at, by_workspace, cancelled, checked, initiated, metadata,
     requested, write,
 };
-use super::{StoreUnderTest, within};
+use super::{StoreUnderTest, append_as_one_batch, within};
 use crate::{AppendError, Appended, EventStore, Metadata, Position, RecordedEvent, Version};
 use deed_claims::{Event, StreamId};
 use tokio::task::JoinSet;
@@ -25,7 +25,7 @@ fn conflict(stream: &StreamId, expected: u64, actual: u64, result: &Result<Appen
         Err(AppendError::Conflict { stream: of, expected: was, actual: is }) => {
             assert_eq!((of, was.0, is.0), (stream, expected, actual));
         }
-        other => panic!("{stream} was to conflict at {expected}, being at {actual}, and gave {other:?}"),
+        other => panic!("expected a conflict of {stream} at {expected}, which is at {actual}: {other:?}"),
     }
 }
 
@@ -34,7 +34,7 @@ async fn positions(store: &dyn EventStore) -> Vec<u64> {
 }
 
 /// Position, version, time, metadata and payload.
-pub async fn what_is_appended_reads_back_the_same<S: StoreUnderTest>() {
+pub async fn reads_back_appended_events<S: StoreUnderTest>() {
     let under_test = S::start().await;
     let store = under_test.events();
     let (name, app) = (apex("acme.com"), StreamId::app(&app_id(1)));
@@ -54,8 +54,8 @@ pub async fn what_is_appended_reads_back_the_same<S: StoreUnderTest>() {
     assert_eq!(store.last_position().await.unwrap(), Position(4));
 }
 
-/// And so is an empty log.
-pub async fn an_unwritten_stream_is_empty<S: StoreUnderTest>() {
+/// An empty log is empty too.
+pub async fn unwritten_stream_is_empty<S: StoreUnderTest>() {
     let under_test = S::start().await;
     let store = under_test.events();
     assert_eq!(store.read_stream(&apex("acme.com"), Version(0)).await.unwrap(), []);
@@ -63,8 +63,8 @@ pub async fn an_unwritten_stream_is_empty<S: StoreUnderTest>() {
     assert_eq!(store.last_position().await.unwrap(), Position(0));
 }
 
-/// Behind the stream, and before it.
-pub async fn an_append_at_another_version_conflicts_and_writes_nothing<S: StoreUnderTest>() {
+/// Versions before and after that of the stream; nothing is written.
+pub async fn rejects_wrong_expected_version<S: StoreUnderTest>() {
     let under_test = S::start().await;
     let store = under_test.events();
     let stream = apex("acme.com");
@@ -82,8 +82,8 @@ pub async fn an_append_at_another_version_conflicts_and_writes_nothing<S: StoreU
     assert_eq!(appended, Appended { position: Position(3), versions: vec![Version(3)] });
 }
 
-/// Only what came later, and nothing of other streams.
-pub async fn a_stream_is_read_after_a_version<S: StoreUnderTest>() {
+/// Only later events, and none of other streams.
+pub async fn reads_stream_after_version<S: StoreUnderTest>() {
     let under_test = S::start().await;
     let store = under_test.events();
     let (stream, other) = (apex("acme.com"), apex("other.com"));
@@ -98,11 +98,11 @@ pub async fn a_stream_is_read_after_a_version<S: StoreUnderTest>() {
     }
 }
 
-/// However many ask at once, some of them for the same.
-pub async fn streams_read_at_the_same_time_give_each_reader_its_own<S: StoreUnderTest>() {
+/// Many concurrent readers, some of the same stream.
+pub async fn concurrent_stream_reads_get_their_own_events<S: StoreUnderTest>() {
     let under_test = S::start().await;
     let store = under_test.events();
-    // The stream with a number has as many events; that without any was never written.
+    // Stream n has n events; stream 0 was never written.
     let stream = |number: u64| apex(&format!("n{number}.com"));
     for number in 1..=6 {
         let events = (0..number).map(|_| requested(1, 1, 0)).collect();
@@ -122,8 +122,8 @@ pub async fn streams_read_at_the_same_time_give_each_reader_its_own<S: StoreUnde
     readers.join_all().await;
 }
 
-/// In order, however the events are spread over streams.
-pub async fn the_log_is_read_after_a_position_and_up_to_a_limit<S: StoreUnderTest>() {
+/// In order, for events of several streams.
+pub async fn reads_log_after_position_up_to_limit<S: StoreUnderTest>() {
     let under_test = S::start().await;
     let store = under_test.events();
     for n in 0..10 {
@@ -138,8 +138,8 @@ pub async fn the_log_is_read_after_a_position_and_up_to_a_limit<S: StoreUnderTes
     assert_eq!(store.read_log(Position(10), 4).await.unwrap(), []);
 }
 
-/// A backend may read many events in another way than a few.
-pub async fn the_log_reads_the_same_however_much_is_asked_for<S: StoreUnderTest>() {
+/// A backend may read many events in another way than few.
+pub async fn large_and_small_log_reads_agree<S: StoreUnderTest>() {
     let under_test = S::start().await;
     let store = under_test.events();
     let app = StreamId::app(&app_id(1));
@@ -167,8 +167,8 @@ pub async fn the_log_reads_the_same_however_much_is_asked_for<S: StoreUnderTest>
     }
 }
 
-/// One stream that has moved on keeps the events of every other from being written.
-pub async fn an_append_to_several_streams_is_all_or_nothing<S: StoreUnderTest>() {
+/// A conflict of one stream prevents the writes to all others.
+pub async fn multi_stream_append_is_atomic<S: StoreUnderTest>() {
     let under_test = S::start().await;
     let store = under_test.events();
     let (one, two) = (apex("one.com"), apex("two.com"));
@@ -188,8 +188,8 @@ pub async fn an_append_to_several_streams_is_all_or_nothing<S: StoreUnderTest>()
     assert_eq!(store.read_stream(&two, Version(0)).await.unwrap().len(), 2);
 }
 
-/// A later append of a batch sees what earlier ones wrote, and conflicts leave no gap.
-pub async fn each_append_of_a_batch_succeeds_or_conflicts_on_its_own<S: StoreUnderTest>() {
+/// A later append of a batch sees the versions of earlier ones, and conflicts leave no gap.
+pub async fn appends_of_a_batch_conflict_independently<S: StoreUnderTest>() {
     let under_test = S::start().await;
     let (a, b, c) = (apex("a.com"), apex("b.com"), apex("c.com"));
     let event = || vec![requested(1, 1, 0)];
@@ -201,7 +201,7 @@ pub async fn each_append_of_a_batch_succeeds_or_conflicts_on_its_own<S: StoreUnd
         append_all(vec![write(&c, 0, event()), write(&b, 9, event())]),
         append_all(vec![write(&c, 0, event()), write(&a, 3, event())]),
     ];
-    let results = under_test.append_backend().append_batch(batch).await.unwrap();
+    let results = append_as_one_batch(&under_test, batch).await;
     assert_eq!(results.len(), 6);
     assert_eq!(*results[0].as_ref().unwrap(), Appended { position: Position(1), versions: vec![Version(1)] });
     conflict(&b, 5, 0, &results[1]);
@@ -224,8 +224,8 @@ pub async fn each_append_of_a_batch_succeeds_or_conflicts_on_its_own<S: StoreUnd
     assert_eq!(log, expected);
 }
 
-/// Whoever waits for news is woken.
-pub async fn head_changes_after_an_append<S: StoreUnderTest>() {
+/// A waiting reader is woken.
+pub async fn head_changes_after_append<S: StoreUnderTest>() {
     let under_test = S::start().await;
     let store = under_test.events();
     let mut head = store.head();

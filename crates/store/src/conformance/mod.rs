@@ -1,52 +1,46 @@
-//! What every backend must do, as tests that any backend can be put through: see [`conformance_suite!`](crate::conformance_suite).
-#![expect(
-    clippy::unwrap_used,
-    clippy::missing_panics_doc,
-    reason = "these are tests: a panic is their verdict"
-)]
+//! The conformance suite: tests that every backend must pass; see [`conformance_suite!`](crate::conformance_suite).
+#![expect(clippy::unwrap_used, clippy::missing_panics_doc, reason = "a failed test panics")]
 
 mod concurrency;
-mod due;
+mod due_work;
+mod idempotency;
 mod keys;
 mod leases;
-mod lists;
+mod list_queries;
 mod log;
+mod metrics;
 mod projection;
-mod requests;
 pub mod samples;
-mod told;
 
 use std::{sync::Arc, time::Duration};
 
 pub use self::{
-    concurrency::*, due::*, keys::*, leases::*, lists::*, log::*, projection::*, requests::*, told::*,
+    concurrency::*, due_work::*, idempotency::*, keys::*, leases::*, list_queries::*, log::*, metrics::*,
+    projection::*,
 };
 use crate::{
-    AppendBackend, AppendMetrics, Checkpoints, Connections, DueWork, EventStore, Idempotency, Keys, Lease,
-    ReadModels,
+    Append, AppendError, AppendMetrics, Appended, Checkpoints, Connections, DueWork, EventStore, Idempotency,
+    Keys, Lease, ReadModels,
 };
 
-/// How the suite gets at a backend. What the handles need to live (a folder, a service) lives as long as `self`.
+/// Gives the suite access to a backend. What its handles need (a folder, a server) lives as long as `self`.
 pub trait StoreUnderTest: Sized + Send + Sync + 'static {
-    /// A store of its own, empty.
+    /// A new, empty store.
     fn start() -> impl Future<Output = Self> + Send;
 
-    /// The same store as another process sees it; none where a store belongs to one process.
+    /// The same store opened by another process; none when a store belongs to one process.
     fn replica(&self) -> impl Future<Output = Option<Self>> + Send {
         async { None }
     }
 
-    /// The log, group commit included.
+    /// The log, with batching.
     fn events(&self) -> Arc<dyn EventStore>;
 
-    /// Has appends through that log counted.
+    /// Counts appends to that log.
     fn measure(&self, metrics: AppendMetrics);
 
-    /// How many connections are in use.
+    /// The connections in use.
     fn connections(&self) -> Connections;
-
-    /// What the gatherer calls.
-    fn append_backend(&self) -> Arc<dyn AppendBackend>;
 
     /// Leases and checkpoints.
     fn checkpoints(&self) -> Arc<dyn Checkpoints>;
@@ -60,78 +54,81 @@ pub trait StoreUnderTest: Sized + Send + Sync + 'static {
     /// API keys.
     fn keys(&self) -> Arc<dyn Keys>;
 
-    /// Answers to requests.
+    /// Responses to requests.
     fn idempotency(&self) -> Arc<dyn Idempotency>;
 }
 
-/// Writes one `#[tokio::test]` for each thing the suite asks for. Takes a type that is a [`StoreUnderTest`].
+/// Generates one `#[tokio::test]` for each test of the suite. Takes a type that is a [`StoreUnderTest`].
 #[macro_export]
 macro_rules! conformance_suite {
     ($store:ty) => {
-        $crate::conformance_suite!($store;
-            what_is_appended_reads_back_the_same,
-            an_unwritten_stream_is_empty,
-            an_append_at_another_version_conflicts_and_writes_nothing,
-            a_stream_is_read_after_a_version,
-            streams_read_at_the_same_time_give_each_reader_its_own,
-            the_log_is_read_after_a_position_and_up_to_a_limit,
-            the_log_reads_the_same_however_much_is_asked_for,
-            an_append_to_several_streams_is_all_or_nothing,
-            each_append_of_a_batch_succeeds_or_conflicts_on_its_own,
-            head_changes_after_an_append,
-            positions_are_gapless_and_commit_ordered_under_concurrent_writers,
-            a_reader_that_tails_the_log_misses_nothing,
+        // On one thread, so that appends which are submitted together form one batch.
+        $crate::conformance_suite!($store; #[tokio::test];
+            appends_of_a_batch_conflict_independently,
+            writes_no_receipt_on_conflict,
+        );
+        $crate::conformance_suite!($store; #[tokio::test(flavor = "multi_thread", worker_threads = 2)];
+            reads_back_appended_events,
+            unwritten_stream_is_empty,
+            rejects_wrong_expected_version,
+            reads_stream_after_version,
+            concurrent_stream_reads_get_their_own_events,
+            reads_log_after_position_up_to_limit,
+            large_and_small_log_reads_agree,
+            multi_stream_append_is_atomic,
+            head_changes_after_append,
+            positions_are_gapless_and_commit_ordered,
+            tailing_reader_misses_no_event,
             one_rival_wins_each_version,
-            a_receipt_is_written_with_its_append,
-            a_receipt_is_not_written_when_its_append_conflicts,
-            a_request_is_started_once_and_then_answered,
-            a_key_used_for_another_request_is_a_mismatch,
-            a_request_whose_run_died_is_started_again,
-            the_first_answer_stays,
-            an_abandoned_request_is_started_again,
-            an_abandoned_request_is_started_again_by_one,
-            an_old_answer_is_forgotten,
-            purging_forgets_old_requests_up_to_a_limit,
-            api_keys_are_found_by_their_hash_and_listed,
-            an_api_key_is_revoked_once,
-            a_lease_has_one_holder,
-            a_lease_that_ran_out_goes_to_another_with_a_higher_epoch,
-            a_lease_that_was_taken_over_cannot_be_renewed_or_released,
-            a_released_lease_is_free_at_once,
-            one_of_many_rivals_gets_a_lease,
-            a_checkpoint_moves_from_where_it_is,
-            a_checkpoint_moves_only_under_the_newest_lease,
-            a_lag_tells_what_is_left_and_since_when,
-            what_is_applied_is_shown_and_moves_the_checkpoint,
-            applying_under_an_old_lease_changes_nothing,
-            applying_from_a_wrong_place_changes_nothing,
-            applying_replaces_the_touched_streams_only,
-            streams_that_are_shown_for_the_first_time_look_like_any_other,
-            due_work_that_did_not_change_stays_hidden,
-            a_reset_empties_everything_and_a_second_fold_gives_the_same_digest,
-            a_reset_under_an_old_lease_changes_nothing,
-            the_digest_tells_contents_apart,
-            the_digest_ignores_visibility,
-            claims_come_newest_first_page_by_page,
-            claims_made_at_one_instant_are_paged_without_loss,
-            a_page_begins_at_any_time_and_id,
-            claims_are_listed_by_status,
-            claims_of_a_workspace_and_of_its_apps_are_listed_apart,
-            open_claims_count_what_is_neither_ended_nor_held,
-            apps_are_listed_oldest_first_without_the_deleted,
-            due_work_is_handed_out_oldest_first_up_to_a_limit,
-            handed_out_work_is_hidden_until_it_is_visible_again,
-            work_given_back_is_visible_at_once,
-            work_is_handed_to_one_of_many_dispatchers,
-            the_next_due_time_counts_future_and_hidden_work,
-            overdue_tells_how_far_dispatch_is_behind,
-            appends_are_counted_by_what_became_of_them,
-            connections_in_use_are_told,
+            writes_receipt_with_append,
+            request_starts_once_and_is_then_answered,
+            rejects_key_of_another_request,
+            restarts_request_after_dead_run,
+            keeps_the_first_response,
+            restarts_abandoned_request,
+            one_rival_restarts_abandoned_request,
+            forgets_old_response,
+            purges_old_requests_up_to_limit,
+            finds_and_lists_api_keys,
+            revokes_api_key_once,
+            lease_has_one_owner,
+            expired_lease_goes_to_another_with_higher_epoch,
+            lost_lease_cannot_be_renewed_or_released,
+            released_lease_is_free_at_once,
+            one_rival_acquires_lease,
+            checkpoint_moves_from_expected_position_only,
+            checkpoint_moves_under_newest_lease_only,
+            lag_reports_count_and_oldest_event,
+            apply_writes_rows_and_moves_checkpoint,
+            apply_rejects_old_lease,
+            apply_rejects_wrong_checkpoint,
+            apply_replaces_rows_of_its_streams_only,
+            new_streams_get_the_same_rows,
+            unchanged_due_work_stays_hidden,
+            rebuild_gives_the_same_digest,
+            reset_rejects_old_lease,
+            digest_differs_for_different_contents,
+            digest_ignores_visibility,
+            lists_claims_newest_first_in_pages,
+            pages_claims_of_one_instant_without_loss,
+            accepts_any_cursor,
+            filters_claims_by_status,
+            separates_claims_of_workspace_and_apps,
+            counts_open_claims_that_are_not_held,
+            lists_apps_oldest_first_without_deleted,
+            hands_out_due_work_oldest_first_up_to_limit,
+            handed_out_work_is_hidden_until_time_out,
+            returned_work_is_visible_at_once,
+            hands_work_to_one_dispatcher,
+            next_due_time_includes_hidden_work,
+            overdue_counts_visible_due_rows,
+            counts_appends_by_result,
+            reports_connections_in_use,
         );
     };
-    ($store:ty; $($property:ident),+ $(,)?) => {
+    ($store:ty; #[$test:meta]; $($property:ident),+ $(,)?) => {
         $(
-            #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+            #[$test]
             async fn $property() {
                 $crate::conformance::$property::<$store>().await;
             }
@@ -139,27 +136,42 @@ macro_rules! conformance_suite {
     };
 }
 
-/// Anything the suite waits for happens within this time, or never.
-const PATIENCE: Duration = Duration::from_secs(30);
-/// How long the suite's leases run, on its own clock.
+/// How long the suite waits before it fails.
+const TIMEOUT: Duration = Duration::from_secs(30);
+/// The TTL of the suite's leases, on its own clock.
 const TTL: Duration = Duration::from_secs(30);
-/// The subscription whose checkpoint read models move.
+/// The subscription whose checkpoint the read models move.
 const PROJECTION: &str = "projection";
 
 async fn within<T>(wait: impl Future<Output = T>) -> T {
-    let waited = tokio::time::timeout(PATIENCE, wait).await;
-    waited.unwrap_or_else(|_| panic!("nothing came within {PATIENCE:?}"))
+    let waited = tokio::time::timeout(TIMEOUT, wait).await;
+    waited.unwrap_or_else(|_| panic!("timed out after {TIMEOUT:?}"))
 }
 
-/// The lease under which the suite changes read models.
+/// Acquires the lease under which the suite changes read models.
 async fn hold(store: &impl StoreUnderTest) -> Lease {
     let lease = store.checkpoints().acquire(PROJECTION, "suite", samples::at(0), TTL).await.unwrap();
     lease.unwrap_or_else(|| panic!("the lease was free"))
 }
 
-/// A lease that another has taken over.
+/// A lost lease, and the lease of the owner that took it over.
 async fn superseded(store: &impl StoreUnderTest) -> (Lease, Lease) {
     let old = hold(store).await;
     let taken = store.checkpoints().acquire(PROJECTION, "another", samples::at(31), TTL).await.unwrap();
     (old, taken.unwrap_or_else(|| panic!("the lease had run out")))
+}
+
+/// Submits appends together, in this order, and checks that they were written as one batch.
+async fn append_as_one_batch(
+    store: &impl StoreUnderTest,
+    appends: Vec<Append>,
+) -> Vec<Result<Appended, AppendError>> {
+    let (log, registry) = (store.events(), prometheus::Registry::new());
+    store.measure(AppendMetrics::register(&registry).unwrap());
+    let count = f64::from(u32::try_from(appends.len()).unwrap());
+    let results = futures::future::join_all(appends.into_iter().map(|append| log.append(append))).await;
+    let series = metrics::append_series(&registry);
+    let batches = (series["_batch_size_count"], series["_batch_size_sum"]);
+    assert!(batches == (1.0, count), "batches and the appends in them: {batches:?}");
+    results
 }

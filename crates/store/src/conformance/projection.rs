@@ -1,4 +1,4 @@
-//! The suite: applying what a batch changes, resetting, and the digest.
+//! The suite: applying changes to the read models, resetting them, and their digest.
 use deed_claims::{Event, StreamId};
 
 use super::samples::{
@@ -48,8 +48,8 @@ fn lost(result: &Result<(), LeaseError>) {
     assert!(matches!(result, Err(LeaseError::Lost)), "{result:?}");
 }
 
-/// Every row as it was given, and nothing for streams that were not.
-pub async fn what_is_applied_is_shown_and_moves_the_checkpoint<S: StoreUnderTest>() {
+/// Every row as given, and no rows for other streams.
+pub async fn apply_writes_rows_and_moves_checkpoint<S: StoreUnderTest>() {
     let under_test = S::start().await;
     let (store, lease) = (under_test.read_models(), hold(&under_test).await);
     let given = everything();
@@ -79,8 +79,8 @@ pub async fn what_is_applied_is_shown_and_moves_the_checkpoint<S: StoreUnderTest
     );
 }
 
-/// Whoever was replaced cannot write over what the new holder writes.
-pub async fn applying_under_an_old_lease_changes_nothing<S: StoreUnderTest>() {
+/// An old owner cannot overwrite the rows of the new one.
+pub async fn apply_rejects_old_lease<S: StoreUnderTest>() {
     let under_test = S::start().await;
     let (old, taken) = superseded(&under_test).await;
     let store = under_test.read_models();
@@ -91,8 +91,8 @@ pub async fn applying_under_an_old_lease_changes_nothing<S: StoreUnderTest>() {
     apply(&under_test, &taken, 0, 10, everything()).await;
 }
 
-/// Neither again nor too early.
-pub async fn applying_from_a_wrong_place_changes_nothing<S: StoreUnderTest>() {
+/// Neither before nor after the checkpoint.
+pub async fn apply_rejects_wrong_checkpoint<S: StoreUnderTest>() {
     let under_test = S::start().await;
     let (store, lease) = (under_test.read_models(), hold(&under_test).await);
     apply(&under_test, &lease, 0, 4, changes(&apex("acme.com"), &acme()[..2])).await;
@@ -104,8 +104,8 @@ pub async fn applying_from_a_wrong_place_changes_nothing<S: StoreUnderTest>() {
     assert_eq!(store.digest().await.unwrap(), before);
 }
 
-/// Claims and due work that the new truth of a stream does not hold are gone; other streams are left alone.
-pub async fn applying_replaces_the_touched_streams_only<S: StoreUnderTest>() {
+/// Claims and due work that are missing in the changes of a stream are deleted; other streams stay.
+pub async fn apply_replaces_rows_of_its_streams_only<S: StoreUnderTest>() {
     let under_test = S::start().await;
     let (store, lease) = (under_test.read_models(), hold(&under_test).await);
     let (stream, other) = (apex("acme.com"), apex("other.com"));
@@ -114,7 +114,7 @@ pub async fn applying_replaces_the_touched_streams_only<S: StoreUnderTest>() {
     apply(&under_test, &lease, 0, 3, together([changes(&stream, &events), changes(&other, &others)])).await;
     assert_eq!(under_test.due_work().overdue(at(0)).await.unwrap().waiting, 3);
 
-    // An ended claim of the same holder makes room for a new one: the fold forgets the old.
+    // A new claim of the same holder replaces its ended claim in the fold.
     events.extend([cancelled(1, 2), initiated(2, "acme.com", by_workspace(1), 3)]);
     apply(&under_test, &lease, 3, 5, changes(&stream, &events)).await;
     let shown = statuses(&*store, 1).await;
@@ -133,8 +133,8 @@ pub async fn applying_replaces_the_touched_streams_only<S: StoreUnderTest>() {
     assert_eq!(statuses(&*store, 1).await[0].1, "ended");
 }
 
-/// In one batch with streams that were there before, and when they change later.
-pub async fn streams_that_are_shown_for_the_first_time_look_like_any_other<S: StoreUnderTest>() {
+/// In one batch with known streams, and when they change later.
+pub async fn new_streams_get_the_same_rows<S: StoreUnderTest>() {
     let (plain, marked) = (S::start().await, S::start().await);
     let (stream, other) = (apex("acme.com"), apex("other.com"));
     let mut events = vec![initiated(1, "acme.com", by_workspace(1), 0), requested(1, 1, 1)];
@@ -145,9 +145,9 @@ pub async fn streams_that_are_shown_for_the_first_time_look_like_any_other<S: St
     batches.push((vec![changes(&other, &[others, vec![checked(9, 1, 5)]].concat())], vec![]));
     for (store, marks) in [(&plain, false), (&marked, true)] {
         let lease = hold(store).await;
-        for (at, (parts, fresh)) in (0..).zip(&batches) {
+        for (at, (parts, new)) in (0..).zip(&batches) {
             let mut batch = together(parts.clone());
-            batch.fresh = fresh.iter().filter(|_| marks).copied().cloned().collect();
+            batch.new_streams = new.iter().filter(|_| marks).copied().cloned().collect();
             apply(store, &lease, at, at + 1, batch).await;
         }
     }
@@ -156,8 +156,8 @@ pub async fn streams_that_are_shown_for_the_first_time_look_like_any_other<S: St
     assert_eq!(statuses(&*marked, 1).await.len(), 2);
 }
 
-/// A fold that repeats a row does not hand it out twice; a row at another time or of another attempt is new.
-pub async fn due_work_that_did_not_change_stays_hidden<S: StoreUnderTest>() {
+/// A repeated row is not handed out twice; a row with another time or attempt is new.
+pub async fn unchanged_due_work_stays_hidden<S: StoreUnderTest>() {
     let under_test = S::start().await;
     let (due, lease) = (under_test.due_work(), hold(&under_test).await);
     let stream = apex("acme.com");
@@ -183,8 +183,8 @@ pub async fn due_work_that_did_not_change_stays_hidden<S: StoreUnderTest>() {
     assert_eq!(handed.iter().map(|item| item.attempt).collect::<Vec<_>>(), [2]);
 }
 
-/// However the batches were cut and ordered.
-pub async fn a_reset_empties_everything_and_a_second_fold_gives_the_same_digest<S: StoreUnderTest>() {
+/// For any size and order of batches.
+pub async fn rebuild_gives_the_same_digest<S: StoreUnderTest>() {
     let under_test = S::start().await;
     let (store, lease) = (under_test.read_models(), hold(&under_test).await);
     let empty = store.digest().await.unwrap();
@@ -208,8 +208,8 @@ pub async fn a_reset_empties_everything_and_a_second_fold_gives_the_same_digest<
     assert_eq!(store.digest().await.unwrap(), first);
 }
 
-/// Whoever was replaced cannot empty what the new holder fills.
-pub async fn a_reset_under_an_old_lease_changes_nothing<S: StoreUnderTest>() {
+/// An old owner cannot delete the rows of the new one.
+pub async fn reset_rejects_old_lease<S: StoreUnderTest>() {
     let under_test = S::start().await;
     let (old, taken) = superseded(&under_test).await;
     let store = under_test.read_models();
@@ -220,8 +220,8 @@ pub async fn a_reset_under_an_old_lease_changes_nothing<S: StoreUnderTest>() {
     assert_eq!(store.digest().await.unwrap(), before);
 }
 
-/// One difference in any read model makes another digest.
-pub async fn the_digest_tells_contents_apart<S: StoreUnderTest>() {
+/// One difference in any read model changes the digest.
+pub async fn digest_differs_for_different_contents<S: StoreUnderTest>() {
     let under_test = S::start().await;
     let (store, lease) = (under_test.read_models(), hold(&under_test).await);
     let mut digests = vec![store.digest().await.unwrap()];
@@ -246,8 +246,8 @@ pub async fn the_digest_tells_contents_apart<S: StoreUnderTest>() {
     assert_eq!(distinct.len(), digests.len(), "{digests:?}");
 }
 
-/// Work that is handed out is still the same work.
-pub async fn the_digest_ignores_visibility<S: StoreUnderTest>() {
+/// Handing work out does not change the digest.
+pub async fn digest_ignores_visibility<S: StoreUnderTest>() {
     let under_test = S::start().await;
     let (store, lease) = (under_test.read_models(), hold(&under_test).await);
     apply(&under_test, &lease, 0, 10, everything()).await;

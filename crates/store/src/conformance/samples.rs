@@ -1,4 +1,4 @@
-//! Claims, events and rows made for tests: small, valid, and different where it matters.
+//! Sample claims, events and rows for tests.
 use std::collections::BTreeSet;
 
 use chrono::{DateTime, TimeDelta, Utc};
@@ -14,7 +14,7 @@ use crate::{
     Version,
 };
 
-/// So many seconds after a fixed instant that has microseconds.
+/// A number of seconds after a fixed instant that has microseconds.
 pub fn at(seconds: i64) -> DateTime<Utc> {
     DateTime::from_timestamp(1_790_000_000, 123_456_000).unwrap() + TimeDelta::seconds(seconds)
 }
@@ -59,7 +59,7 @@ pub fn by_app(workspace_number: u8, app_number: u8) -> Holder {
     Holder::App { workspace_id: workspace(workspace_number), app_id: app_id(app_number) }
 }
 
-/// A holder claimed a name.
+/// A claim was initiated.
 pub fn initiated(claim: u32, name: &str, holder: Holder, seconds: i64) -> Event {
     let (scope, name) = (holder.scope(), domain(name));
     let mut token = [7; 20];
@@ -78,7 +78,7 @@ pub fn initiated(claim: u32, name: &str, holder: Holder, seconds: i64) -> Event 
     .into()
 }
 
-/// Verification was requested: the claim is watched, a check is due at once.
+/// Verification was requested: a check is due at once.
 pub fn requested(claim: u32, attempt: u32, seconds: i64) -> Event {
     VerificationRequested {
         claim_id: claim_id(claim),
@@ -90,7 +90,7 @@ pub fn requested(claim: u32, attempt: u32, seconds: i64) -> Event {
     .into()
 }
 
-/// A check found nothing; the next is due a minute later.
+/// A check found no record; the next check is due a minute later.
 pub fn checked(claim: u32, attempt: u32, seconds: i64) -> Event {
     let evidence = Evidence {
         zone: Some("acme.com".to_owned()),
@@ -118,7 +118,7 @@ pub fn checked(claim: u32, attempt: u32, seconds: i64) -> Event {
     .into()
 }
 
-/// A claim was proven and its holder has the name.
+/// A claim was proven and the name was granted to its holder.
 pub fn granted(claim: u32, holder: Holder, seconds: i64) -> Vec<Event> {
     let (claim_id, at) = (claim_id(claim), at(seconds));
     let next_check_at = at + TimeDelta::days(7);
@@ -128,12 +128,12 @@ pub fn granted(claim: u32, holder: Holder, seconds: i64) -> Vec<Event> {
     ]
 }
 
-/// The claimant withdrew.
+/// The claim was cancelled.
 pub fn cancelled(claim: u32, seconds: i64) -> Event {
     ClaimCancelled { claim_id: claim_id(claim), at: at(seconds) }.into()
 }
 
-/// An app was made.
+/// An app was created.
 pub fn app_created(app: u8, workspace_number: u8, seconds: i64) -> AppEvent {
     AppCreated {
         app_id: app_id(app),
@@ -145,12 +145,12 @@ pub fn app_created(app: u8, workspace_number: u8, seconds: i64) -> AppEvent {
     .into()
 }
 
-/// An app is gone.
+/// An app was deleted.
 pub fn app_deleted(app: u8, seconds: i64) -> AppEvent {
     AppDeleted { app_id: app_id(app), at: at(seconds) }.into()
 }
 
-/// What led to the suite's events.
+/// Metadata of the suite's events.
 pub fn metadata() -> Metadata {
     Metadata {
         request_id: Some("req_1".to_owned()),
@@ -180,7 +180,7 @@ pub fn request(key: u8, idempotency_key: &str) -> RequestKey {
     RequestKey { key_id: KeyId(format!("key_{key:016x}")), idempotency_key: idempotency_key.to_owned() }
 }
 
-/// The word under which a claim is listed.
+/// The status of a claim in lists.
 pub fn status(claim: &Claim) -> &'static str {
     match claim.state {
         ClaimState::Initiated { .. } => "pending",
@@ -193,7 +193,7 @@ pub fn status(claim: &Claim) -> &'static str {
     }
 }
 
-/// The whole truth of one name's stream after these events.
+/// All rows of a name's stream after these events.
 pub fn changes(stream: &StreamId, events: &[Event]) -> Changes {
     let state = events.iter().fold(Ownership::default(), |state, event| match event {
         Event::Ownership(event) => state.evolve(event),
@@ -217,26 +217,26 @@ pub fn changes(stream: &StreamId, events: &[Event]) -> Changes {
         claims: claims.collect(),
         due: due.map(|row| (stream.clone(), row)).collect(),
         apps: vec![],
-        fresh: BTreeSet::new(),
+        new_streams: BTreeSet::new(),
         ownerships: vec![OwnershipRow { stream: stream.clone(), version, state: state.clone() }],
     }
 }
 
-/// The whole truth of one app's stream after these events.
+/// All rows of an app's stream after these events.
 pub fn app_changes(events: &[AppEvent]) -> Changes {
     let app = events.iter().fold(None, App::evolve).unwrap();
     let version = Version(u64::try_from(events.len()).unwrap());
     Changes { apps: vec![AppRow { stream: StreamId::app(&app.app_id), version, app }], ..Changes::default() }
 }
 
-/// Several streams' changes as one batch.
+/// The changes of several streams as one batch.
 pub fn together(parts: impl IntoIterator<Item = Changes>) -> Changes {
     parts.into_iter().fold(Changes::default(), |mut all, part| {
         all.ownerships.extend(part.ownerships);
         all.claims.extend(part.claims);
         all.due.extend(part.due);
         all.apps.extend(part.apps);
-        all.fresh.extend(part.fresh);
+        all.new_streams.extend(part.new_streams);
         all
     })
 }

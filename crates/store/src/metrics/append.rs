@@ -1,4 +1,4 @@
-//! What is appended, how long that takes, and how much of it at a time.
+//! Metrics of appends: results, duration, batch sizes, events.
 use std::{collections::BTreeMap, sync::OnceLock};
 
 use deed_claims::Event;
@@ -7,7 +7,7 @@ use tokio::time::Instant;
 
 use crate::{Append, AppendError, Appended};
 
-/// What is told of appends.
+/// Metrics of appends.
 #[derive(Debug, Clone)]
 pub struct AppendMetrics {
     appended: IntCounter,
@@ -60,53 +60,53 @@ impl AppendMetrics {
     }
 }
 
-/// Whoever is told of appends; nobody until a store is measured. For backends.
+/// Holds the append metrics of a backend; empty until the store is measured.
 #[derive(Debug, Default)]
-pub struct Appends(OnceLock<AppendMetrics>);
+pub struct MetricsSlot(OnceLock<AppendMetrics>);
 
-impl Appends {
-    /// Has appends counted from now on; who was told first stays the one who is told.
-    pub fn measure(&self, metrics: AppendMetrics) {
+impl MetricsSlot {
+    /// Counts appends from now on. The first metrics stay when it is called again.
+    pub fn set(&self, metrics: AppendMetrics) {
         let _ = self.0.set(metrics);
     }
 
-    /// An append that is asked for now.
-    pub fn begin(&self, append: &Append) -> Appending<'_> {
-        let told = self.0.get().map(|metrics| {
+    /// Starts the timer of an append.
+    pub fn start_append(&self, append: &Append) -> AppendTimer<'_> {
+        let metrics = self.0.get().map(|metrics| {
             let events = append.writes.iter().flat_map(|write| &write.events);
             (metrics, events.filter_map(|event| metrics.events.get(event.kind())).collect())
         });
-        Appending { told, since: Instant::now() }
+        AppendTimer { metrics, started: Instant::now() }
     }
 
-    /// So many appends are handed to the store as one transaction.
-    pub fn batch(&self, appends: usize) {
+    /// Records how many appends are written as one transaction.
+    pub fn record_batch(&self, appends: usize) {
         if let Some(metrics) = self.0.get() {
             #[expect(
                 clippy::cast_precision_loss,
-                reason = "a histogram's values are floating-point numbers"
+                reason = "the values of a histogram are floating-point numbers"
             )]
             metrics.batch.observe(appends as f64);
         }
     }
 }
 
-/// An append that has no answer yet; dropped without one, it is not counted.
+/// The timer of an append in flight; the append is not counted when it is dropped.
 #[derive(Debug)]
-pub struct Appending<'m> {
-    told: Option<(&'m AppendMetrics, Vec<&'m IntCounter>)>,
-    since: Instant,
+pub struct AppendTimer<'m> {
+    metrics: Option<(&'m AppendMetrics, Vec<&'m IntCounter>)>,
+    started: Instant,
 }
 
-impl Appending<'_> {
-    /// Counts what became of it, and passes that on.
+impl AppendTimer<'_> {
+    /// Counts the result of the append, and returns it.
     ///
     /// # Errors
-    /// The one that it was given.
-    pub fn end(self, answer: Result<Appended, AppendError>) -> Result<Appended, AppendError> {
-        let Some((metrics, events)) = self.told else { return answer };
-        metrics.seconds.observe(self.since.elapsed().as_secs_f64());
-        match &answer {
+    /// The error of the append.
+    pub fn finish(self, result: Result<Appended, AppendError>) -> Result<Appended, AppendError> {
+        let Some((metrics, events)) = self.metrics else { return result };
+        metrics.seconds.observe(self.started.elapsed().as_secs_f64());
+        match &result {
             Ok(_) => {
                 metrics.appended.inc();
                 events.into_iter().for_each(IntCounter::inc);
@@ -114,6 +114,6 @@ impl Appending<'_> {
             Err(AppendError::Conflict { .. }) => metrics.conflict.inc(),
             Err(AppendError::Unavailable(_)) => metrics.unavailable.inc(),
         }
-        answer
+        result
     }
 }

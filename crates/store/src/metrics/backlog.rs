@@ -1,4 +1,4 @@
-//! How much waits, and since when: asked now and then, and honest about it while nobody answers.
+//! Gauges for work that waits: how much, and the age of the oldest; polled, and NaN while the store does not answer.
 use std::{convert::Infallible, time::Duration};
 
 use chrono::{DateTime, Utc};
@@ -7,19 +7,19 @@ use tokio::time::{sleep, timeout};
 
 use crate::{Clock, Unavailable};
 
-/// What waits, as the store tells it.
+/// Work that waits, as the store reports it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Behind {
-    /// How much.
+pub struct Lag {
+    /// How many items wait.
     pub count: u64,
-    /// Since when the oldest of it waits; none when nothing does.
+    /// Since when the oldest one waits; none when there is none.
     pub since: Option<DateTime<Utc>>,
 }
 
-/// Two gauges: how much waits, and the age of the oldest of it in seconds.
+/// Two gauges: how many items wait, and the age of the oldest one in seconds.
 ///
-/// While the store does not answer, nobody knows how much waits: the count is NaN. The age goes on growing, from what
-/// was last known to wait or, where nothing did, from the last answer: something may have come at any time since.
+/// While the store does not answer, the count is NaN. The age keeps growing, from the oldest item that was known or, if
+/// there was none, from the last answer: an item may have come at any time since.
 #[derive(Debug, Clone)]
 pub struct Backlog {
     count: Gauge,
@@ -27,7 +27,7 @@ pub struct Backlog {
 }
 
 impl Backlog {
-    /// How often the store is asked, and how long it may take to answer.
+    /// How often the store is polled, and how long it may take to answer.
     pub const EVERY: Duration = Duration::from_secs(5);
 
     /// Registers both gauges.
@@ -41,31 +41,31 @@ impl Backlog {
         Ok(backlog)
     }
 
-    /// How much waits; NaN while nobody knows.
+    /// How many items wait; NaN while it is unknown.
     pub fn count(&self) -> f64 {
         self.count.get()
     }
 
-    /// The age of the oldest of it, in seconds.
+    /// The age of the oldest item, in seconds.
     pub fn age(&self) -> f64 {
         self.age.get()
     }
 
-    /// Keeps the gauges true, also while nothing moves. `ask` is given the time.
+    /// Updates the gauges until it is dropped, also while nothing is processed. `ask` gets the current time.
     pub async fn watch<A>(&self, clock: &dyn Clock, ask: impl Fn(DateTime<Utc>) -> A) -> Infallible
     where
-        A: Future<Output = Result<Behind, Unavailable>>,
+        A: Future<Output = Result<Lag, Unavailable>>,
     {
         let mut since = clock.now();
         loop {
             let asked = clock.now();
-            // A store that does not answer is reported by those who work with it.
+            // The callers that work with the store report that it does not answer.
             let answer = timeout(Self::EVERY, ask(asked)).await.ok().and_then(Result::ok);
-            if let Some(behind) = answer {
+            if let Some(lag) = answer {
                 #[expect(clippy::cast_precision_loss, reason = "a gauge is a floating-point number")]
-                self.count.set(behind.count as f64);
-                self.age.set(seconds(behind.since, clock.now()));
-                since = behind.since.unwrap_or(asked);
+                self.count.set(lag.count as f64);
+                self.age.set(seconds(lag.since, clock.now()));
+                since = lag.since.unwrap_or(asked);
             } else {
                 self.count.set(f64::NAN);
                 self.age.set(seconds(Some(since), clock.now()));
@@ -75,7 +75,7 @@ impl Backlog {
     }
 }
 
-/// Clocks of different machines differ: nothing is younger than 0.
+/// At least 0, since the clocks of machines differ.
 fn seconds(since: Option<DateTime<Utc>>, now: DateTime<Utc>) -> f64 {
     since.map_or(0.0, |since| (now - since).as_seconds_f64().max(0.0))
 }

@@ -1,39 +1,39 @@
-//! The connections that calls to a store share: looked at whenever somebody asks for the figures.
+//! Gauges of the connections that calls to a store share, read at each scrape.
 use std::fmt;
 
 use prometheus::core::{Collector, Desc};
 use prometheus::proto::MetricFamily;
 use prometheus::{IntGauge, Opts, Registry};
 
-/// The connections of a store that its calls share; those that are kept for one purpose do not count.
+/// The connections of a store that its calls share; connections with a fixed purpose do not count.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Connections {
-    /// Lent to a call, or being made for one.
+    /// In use by a call, or being opened for one.
     pub used: usize,
-    /// Open, and waiting for a call.
+    /// Open and not in use.
     pub idle: usize,
-    /// As many there may be.
+    /// The maximum.
     pub max: usize,
 }
 
-struct Look {
+struct ConnectionsCollector {
     ask: Box<dyn Fn() -> Connections + Send + Sync>,
     used: IntGauge,
     idle: IntGauge,
     max: IntGauge,
 }
 
-impl fmt::Debug for Look {
+impl fmt::Debug for ConnectionsCollector {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Look").finish_non_exhaustive()
+        f.debug_struct("ConnectionsCollector").finish_non_exhaustive()
     }
 }
 
 impl Connections {
-    /// Registers what `ask` tells of a store.
+    /// Registers gauges for what `ask` returns.
     ///
     /// # Errors
-    /// When the registry has a store already.
+    /// When the registry has these gauges already.
     pub fn register(
         registry: &Registry,
         ask: impl Fn() -> Self + Send + Sync + 'static,
@@ -42,7 +42,7 @@ impl Connections {
             let opts = Opts::new("deed_store_connections", "Connections to the store that calls share.");
             IntGauge::with_opts(opts.const_label("state", state))
         };
-        let look = Look {
+        let collector = ConnectionsCollector {
             ask: Box::new(ask),
             used: state("used")?,
             idle: state("idle")?,
@@ -51,11 +51,11 @@ impl Connections {
                 "Connections to the store that there may be for calls to share; when all are used, calls wait.",
             )?,
         };
-        registry.register(Box::new(look))
+        registry.register(Box::new(collector))
     }
 }
 
-impl Collector for Look {
+impl Collector for ConnectionsCollector {
     fn desc(&self) -> Vec<&Desc> {
         [self.used.desc(), self.idle.desc(), self.max.desc()].concat()
     }

@@ -1,7 +1,7 @@
-//! Whether this process holds a lease, and how often that has changed.
+//! Metrics of a lease: whether this process has it, and how often that changed.
 use prometheus::{IntCounter, IntGauge, Opts, Registry};
 
-/// What is told of one lease.
+/// Metrics of one lease.
 #[derive(Debug, Clone)]
 pub struct LeaseMetrics {
     held: IntGauge,
@@ -10,7 +10,7 @@ pub struct LeaseMetrics {
 }
 
 impl LeaseMetrics {
-    /// Registers the metrics of a lease; `lease` is its label.
+    /// Registers the metrics with the label `lease`.
     ///
     /// # Errors
     /// When the registry has those of this lease already.
@@ -34,19 +34,19 @@ impl LeaseMetrics {
         Ok(metrics)
     }
 
-    /// The lease is held for as long as this lives.
-    pub fn gain(&self) -> HeldLease {
+    /// Counts the lease as gained, and as lost when the guard is dropped.
+    pub fn gain(&self) -> HeldLeaseGuard {
         self.gained.inc();
         self.held.set(1);
-        HeldLease(self.clone())
+        HeldLeaseGuard(self.clone())
     }
 }
 
-/// A lease that is held.
+/// Marks the lease as held until it is dropped.
 #[derive(Debug)]
-pub struct HeldLease(LeaseMetrics);
+pub struct HeldLeaseGuard(LeaseMetrics);
 
-impl Drop for HeldLease {
+impl Drop for HeldLeaseGuard {
     fn drop(&mut self) {
         self.0.lost.inc();
         self.0.held.set(0);

@@ -1,4 +1,4 @@
-//! How far one subscription is behind the log, how much it passes, and whether it is active here.
+//! Metrics of a subscription: its lag, the events it processed, and its lease.
 use std::convert::Infallible;
 
 use prometheus::{IntCounter, Opts, Registry};
@@ -6,19 +6,19 @@ use prometheus::{IntCounter, Opts, Registry};
 use super::{Backlog, LeaseMetrics};
 use crate::{Checkpoints, Clock};
 
-/// What is told of one subscription.
+/// Metrics of one subscription.
 #[derive(Debug, Clone)]
 pub struct SubscriptionMetrics {
-    /// What it has not passed.
+    /// Events after its checkpoint.
     pub lag: Backlog,
-    /// Events that it has passed here.
+    /// Events that it processed in this process.
     pub events: IntCounter,
     /// Its lease.
     pub lease: LeaseMetrics,
 }
 
 impl SubscriptionMetrics {
-    /// Registers the metrics of a subscription; `subscription` is its label, and that of its lease.
+    /// Registers the metrics with the label `subscription`, which is also the label of its lease.
     ///
     /// # Errors
     /// When the registry has those of this subscription already.
@@ -45,8 +45,8 @@ impl SubscriptionMetrics {
         Ok(Self { lag, events, lease: LeaseMetrics::register(registry, subscription)? })
     }
 
-    /// Keeps the lag of the subscription of this name true, also while nothing moves.
+    /// Updates the lag of the subscription with this name until it is dropped.
     pub async fn watch(&self, checkpoints: &dyn Checkpoints, clock: &dyn Clock, name: &str) -> Infallible {
-        self.lag.watch(clock, |_| checkpoints.behind(name)).await
+        self.lag.watch(clock, |_| checkpoints.lag(name)).await
     }
 }

@@ -1,4 +1,4 @@
-//! Executing commands.
+//! Command execution.
 use std::{convert::Infallible, sync::Arc, time::Duration};
 
 use chrono::{DateTime, Utc};
@@ -18,12 +18,12 @@ fn event() -> Event {
     requested(1, 1, 0)
 }
 
-#[expect(clippy::unnecessary_wraps, reason = "decisions may be no, and this one is not")]
-fn yes(writes: Vec<(StreamId, Vec<Event>)>) -> Result<Plan<()>, Infallible> {
+#[expect(clippy::unnecessary_wraps, reason = "decisions return a result, and this one never fails")]
+fn accept(writes: Vec<(StreamId, Vec<Event>)>) -> Result<Plan<()>, Infallible> {
     Ok(Plan { writes, receipt: None, result: () })
 }
 
-/// At the clock's beginning, with the suite's metadata.
+/// Executes at the beginning of the clock, with the suite's metadata.
 async fn run<R, E>(
     store: &Memory,
     streams: &[StreamId],
@@ -38,7 +38,7 @@ async fn versions(store: &Memory) -> Vec<(String, u64)> {
 }
 
 #[tokio::test(start_paused = true)]
-async fn streams_are_loaded_and_folded() {
+async fn loads_and_folds_streams() {
     let store = Memory::new();
     let (name, app) = (apex("acme.com"), StreamId::app(&app_id(1)));
     let slug: deed_claims::app::Slug = "docs".parse().unwrap();
@@ -65,7 +65,7 @@ async fn streams_are_loaded_and_folded() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_decision_sees_its_streams_in_order_and_its_events_are_written() {
+async fn decides_on_loaded_streams_and_appends() {
     let store = Memory::new();
     store.append_now(append(&apex("b.com"), 0, vec![event()]));
     let streams = [apex("b.com"), apex("a.com")];
@@ -92,7 +92,7 @@ async fn a_decision_sees_its_streams_in_order_and_its_events_are_written() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn without_events_nothing_is_appended_nor_is_the_answer_kept() {
+async fn plan_without_events_appends_nothing() {
     let store = Memory::new();
     let request = request(1, "k");
     let begin = async |second| {
@@ -118,52 +118,52 @@ async fn without_events_nothing_is_appended_nor_is_the_answer_kept() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_decision_that_was_overtaken_is_made_again_on_what_is_new() {
+async fn decides_again_after_conflict() {
     let store = Memory::new();
     let streams = [apex("acme.com")];
     let stream = &streams[0];
-    let mut seen = vec![];
+    let mut decisions = vec![];
     let executed = run(&store, &streams, |loaded, _| {
         let version = loaded[0].version;
-        seen.push((version.0, loaded[0].events.iter().map(|event| event.version.0).collect::<Vec<_>>()));
+        decisions.push((version.0, loaded[0].events.iter().map(|event| event.version.0).collect::<Vec<_>>()));
         if version.0 < 3 {
             store.append_now(append(stream, version.0, vec![event()]));
         }
-        yes(vec![(stream.clone(), vec![event()])])
+        accept(vec![(stream.clone(), vec![event()])])
     });
     assert_eq!(executed.await.unwrap().position, Some(Position(4)));
-    assert_eq!(seen, [(0, vec![]), (1, vec![1]), (2, vec![1, 2]), (3, vec![1, 2, 3])]);
+    assert_eq!(decisions, [(0, vec![]), (1, vec![1]), (2, vec![1, 2]), (3, vec![1, 2, 3])]);
 }
 
 #[tokio::test(start_paused = true)]
-async fn after_eight_tries_the_streams_are_contended() {
+async fn contended_after_eight_attempts() {
     let store = Memory::new();
     let (streams, started) = ([apex("acme.com")], Instant::now());
     let stream = &streams[0];
-    let mut tries = 0;
+    let mut attempts = 0;
     let executed = run(&store, &streams, |loaded, _| {
-        tries += 1;
+        attempts += 1;
         store.append_now(append(stream, loaded[0].version.0, vec![event()]));
-        yes(vec![(stream.clone(), vec![event()])])
+        accept(vec![(stream.clone(), vec![event()])])
     });
     let refused = executed.await;
     assert!(matches!(refused, Err(ExecuteError::Contended)), "{refused:?}");
-    assert_eq!(tries, 8);
+    assert_eq!(attempts, 8);
     assert!(started.elapsed() >= Duration::from_millis(7), "{:?}", started.elapsed());
     assert!(started.elapsed() <= Duration::from_millis(7 * 20), "{:?}", started.elapsed());
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_stream_that_was_not_loaded_has_to_be_new() {
+async fn unloaded_stream_is_expected_to_be_new() {
     let store = Memory::new();
-    let create = async || run(&store, &[], |_, _| yes(vec![(apex("acme.com"), vec![event()])])).await;
+    let create = async || run(&store, &[], |_, _| accept(vec![(apex("acme.com"), vec![event()])])).await;
     assert_eq!(create().await.unwrap().position, Some(Position(1)));
     assert!(matches!(create().await, Err(ExecuteError::Contended)));
     assert_eq!(versions(&store).await.len(), 1);
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_rejection_is_passed_on_and_nothing_is_written() {
+async fn rejection_appends_nothing() {
     let store = Memory::new();
     let streams = [apex("acme.com")];
     let refused = run(&store, &streams, |_, _| Err::<Plan<()>, _>("no"));
@@ -172,22 +172,22 @@ async fn a_rejection_is_passed_on_and_nothing_is_written() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_append_whose_answer_is_lost_is_not_tried_again() {
+async fn does_not_retry_append_with_unknown_result() {
     let store = Memory::new();
-    store.breaks(Call::Append, [Fault::LoseAnswer]);
+    store.inject(Call::Append, [Fault::LoseAnswer]);
     let streams = [apex("acme.com")];
-    let mut tries = 0;
+    let mut attempts = 0;
     let executed = run(&store, &streams, |_, _| {
-        tries += 1;
-        yes(vec![(apex("acme.com"), vec![event()])])
+        attempts += 1;
+        accept(vec![(apex("acme.com"), vec![event()])])
     });
     assert!(matches!(executed.await, Err(ExecuteError::Unavailable(_))));
-    assert_eq!((tries, versions(&store).await.len()), (1, 1));
+    assert_eq!((attempts, versions(&store).await.len()), (1, 1));
 }
 
-/// Each round lets one through, so that nobody is overtaken more often than there are others.
+/// One succeeds in each round, so no rival has more conflicts than there are others.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn rivals_on_one_stream_all_come_through() {
+async fn rivals_on_one_stream_all_succeed() {
     let store = Memory::new();
     let clock = Arc::new(RuntimeClock::new());
     let mut rivals = JoinSet::new();
@@ -196,7 +196,7 @@ async fn rivals_on_one_stream_all_come_through() {
         rivals.spawn(async move {
             let metadata = deed_store::Metadata { request_id: Some(format!("req_{rival}")), ..metadata() };
             let stream = apex("acme.com");
-            let decide = |_: &[Loaded], _| yes(vec![(stream.clone(), vec![event()])]);
+            let decide = |_: &[Loaded], _| accept(vec![(stream.clone(), vec![event()])]);
             execute(&store, &*clock, std::slice::from_ref(&stream), &metadata, decide).await.unwrap()
         });
     }

@@ -1,4 +1,4 @@
-//! Keeping a lease.
+//! The lease keeper.
 use std::{iter::repeat_n, sync::Arc, time::Duration};
 
 use deed_store::conformance::samples::at;
@@ -12,13 +12,13 @@ use crate::fake::{Call, Fault, Memory, RuntimeClock};
 const TTL: Duration = Duration::from_secs(30);
 const NAME: &str = "dispatcher";
 
-fn told() -> LeaseMetrics {
+fn metrics() -> LeaseMetrics {
     LeaseMetrics::register(&Registry::new(), NAME).unwrap()
 }
 
 async fn keeper(store: &Memory, clock: &Arc<RuntimeClock>, owner: &str) -> LeaseKeeper {
     let stop = CancellationToken::new();
-    LeaseKeeper::acquire(store.tables(), clock.clone(), NAME, owner, TTL, &told(), &stop).await.unwrap()
+    LeaseKeeper::acquire(store.tables(), clock.clone(), NAME, owner, TTL, &metrics(), &stop).await.unwrap()
 }
 
 fn start() -> (Memory, Arc<RuntimeClock>) {
@@ -26,7 +26,7 @@ fn start() -> (Memory, Arc<RuntimeClock>) {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_lease_is_kept_for_as_long_as_it_is_wanted() {
+async fn keeps_lease_until_released() {
     let (store, clock) = start();
     let mine = keeper(&store, &clock, "mine").await;
     sleep(TTL * 20).await;
@@ -37,7 +37,7 @@ async fn a_lease_is_kept_for_as_long_as_it_is_wanted() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_standby_has_the_lease_soon_after_it_was_released() {
+async fn standby_acquires_released_lease() {
     let (store, clock) = start();
     let mine = keeper(&store, &clock, "mine").await;
     let epoch = mine.lease().epoch;
@@ -56,7 +56,7 @@ async fn a_standby_has_the_lease_soon_after_it_was_released() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_lease_that_is_dropped_runs_out() {
+async fn dropped_lease_expires() {
     let (store, clock) = start();
     let mine = keeper(&store, &clock, "mine").await;
     sleep(TTL * 2).await;
@@ -68,10 +68,10 @@ async fn a_lease_that_is_dropped_runs_out() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_lease_that_another_took_is_lost_and_not_released() {
+async fn lost_lease_is_not_released() {
     let (store, clock) = start();
     let mine = keeper(&store, &clock, "mine").await;
-    store.usurp(NAME, at(3_600));
+    store.take_over(NAME, at(3_600));
     timeout(TTL / 2, mine.lost()).await.unwrap();
     assert!(mine.is_lost());
     mine.release().await;
@@ -79,21 +79,21 @@ async fn a_lease_that_another_took_is_lost_and_not_released() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_short_outage_does_not_lose_the_lease() {
+async fn keeps_lease_through_short_outage() {
     let (store, clock) = start();
     let mine = keeper(&store, &clock, "mine").await;
-    store.breaks(Call::Renew, [Fault::Refuse, Fault::Hang, Fault::Refuse]);
+    store.inject(Call::Renew, [Fault::Refuse, Fault::Hang, Fault::Refuse]);
     sleep(TTL * 3).await;
     assert!(!mine.is_lost());
     assert_eq!(store.tables().acquire(NAME, "other", at(90), TTL).await.unwrap(), None);
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_lease_is_lost_by_the_time_it_runs_out() {
+async fn loses_lease_before_it_expires() {
     for fault in [Fault::Refuse, Fault::Hang] {
         let (store, clock) = start();
         let (mine, began) = (keeper(&store, &clock, "mine").await, Instant::now());
-        store.breaks(Call::Renew, repeat_n(fault, 100));
+        store.inject(Call::Renew, repeat_n(fault, 100));
         mine.lost().await;
         assert!(began.elapsed() <= TTL, "{fault:?}: {:?}", began.elapsed());
         assert!(began.elapsed() >= TTL * 2 / 3, "{fault:?}: {:?}", began.elapsed());
@@ -101,9 +101,9 @@ async fn a_lease_is_lost_by_the_time_it_runs_out() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_store_that_does_not_answer_is_asked_again_for_the_lease() {
+async fn retries_acquire_after_outage() {
     let (store, clock) = start();
-    store.breaks(Call::Acquire, [Fault::Refuse, Fault::Hang]);
+    store.inject(Call::Acquire, [Fault::Refuse, Fault::Hang]);
     let began = Instant::now();
     let mine = keeper(&store, &clock, "mine").await;
     assert_eq!(began.elapsed(), TTL);
@@ -111,14 +111,16 @@ async fn a_store_that_does_not_answer_is_asked_again_for_the_lease() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn stopping_ends_the_wait_for_a_lease() {
+async fn stop_ends_the_wait_for_a_lease() {
     let (store, clock) = start();
     let _mine = keeper(&store, &clock, "mine").await;
     let stop = CancellationToken::new();
     let waiting = tokio::spawn({
         let (store, clock, stop) = (store.clone(), clock.clone(), stop.clone());
         async move {
-            LeaseKeeper::acquire(store.tables(), clock, NAME, "standby", TTL, &told(), &stop).await.is_none()
+            LeaseKeeper::acquire(store.tables(), clock, NAME, "standby", TTL, &metrics(), &stop)
+                .await
+                .is_none()
         }
     });
     sleep(TTL * 2).await;

@@ -1,4 +1,4 @@
-//! Reading a long stretch of the log page by page.
+//! Reading a long range of the log in pages.
 use deed_store::conformance::samples::{apex, append, requested};
 use deed_store::{Position, RecordedEvent, Unavailable, log_pages};
 use futures::StreamExt;
@@ -23,7 +23,7 @@ async fn read(store: &Memory, after: u64, end: u64, page: usize) -> Vec<Result<V
 }
 
 #[tokio::test]
-async fn pages_come_in_order_and_end_where_they_should() {
+async fn reads_pages_in_order_to_the_end() {
     let store = with_events(10);
     assert_eq!(read(&store, 0, 10, 4).await, [Ok(vec![1, 2, 3, 4]), Ok(vec![5, 6, 7, 8]), Ok(vec![9, 10])]);
     assert_eq!(read(&store, 3, 7, 4).await, [Ok(vec![4, 5, 6, 7])]);
@@ -34,11 +34,11 @@ async fn pages_come_in_order_and_end_where_they_should() {
 }
 
 #[tokio::test]
-async fn a_page_that_is_not_whole_is_an_error() {
+async fn incomplete_page_is_an_error() {
     let store = with_events(5);
     let short = "the log ended at 5 where 8 was to come".to_owned();
     assert_eq!(read(&store, 0, 8, 4).await, [Ok(vec![1, 2, 3, 4]), Err(short)]);
-    store.breaks(Call::ReadLog, [Fault::Gap]);
+    store.inject(Call::ReadLog, [Fault::Gap]);
     let hole = "position 2 was read where 1 was to come".to_owned();
     assert_eq!(read(&store, 0, 3, 3).await, [Err(hole)]);
 }

@@ -1,4 +1,4 @@
-//! A clock that stands still when the runtime's does.
+//! A clock that follows the runtime's, so that it stands still when that is paused.
 use chrono::{DateTime, TimeDelta, Utc};
 use deed_store::{Clock, conformance::samples};
 use tokio::time::Instant;

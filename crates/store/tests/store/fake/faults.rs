@@ -1,4 +1,4 @@
-//! Which calls break, and how.
+//! Faults that tests inject into calls.
 use std::collections::{HashMap, VecDeque};
 
 use deed_claims::Event;
@@ -11,22 +11,22 @@ pub enum Call {
     Acquire,
     Advance,
     Append,
-    Behind,
+    Lag,
     ReadLog,
     Renew,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Fault {
-    /// An error, and nothing is done.
+    /// An error; nothing is done.
     Refuse,
-    /// It is done, but an error is the answer.
+    /// The call is done, but returns an error.
     LoseAnswer,
-    /// Nothing is done, and no answer comes.
+    /// Nothing is done, and the call never returns.
     Hang,
-    /// Of the log: the first event is left out.
+    /// A read of the log leaves the first event out.
     Gap,
-    /// Of the log: an event is one of a newer version.
+    /// A read of the log meets an event of a newer version.
     Newer,
 }
 
@@ -34,27 +34,27 @@ pub enum Fault {
 pub struct Faults(HashMap<Call, VecDeque<Fault>>);
 
 impl Faults {
-    pub fn plan(&mut self, call: Call, faults: impl IntoIterator<Item = Fault>) {
+    pub fn inject(&mut self, call: Call, faults: impl IntoIterator<Item = Fault>) {
         self.0.entry(call).or_default().extend(faults);
     }
 }
 
-pub fn broken() -> Unavailable {
-    Unavailable::new("test", "broken on demand")
+pub fn injected() -> Unavailable {
+    Unavailable::new("test", "injected fault")
 }
 
-/// As a backend says it: with the cause somewhere below.
+/// As a backend reports it: the cause is deeper in the chain.
 fn newer() -> Unavailable {
     let error = Event::from_parts("OwnershipShared", 1, "{}").unwrap_err();
     Unavailable::new("test", Unavailable::new("below", error))
 }
 
 impl Tables {
-    /// What is left of the fault after this: only what has to be done differently.
+    /// Fails or hangs if the fault says so; returns the faults that the caller has to apply.
     pub(super) async fn fault(&self, call: Call) -> Result<Option<Fault>, Unavailable> {
         let fault = self.faults.lock().unwrap().0.get_mut(&call).and_then(VecDeque::pop_front);
         match fault {
-            Some(Fault::Refuse) => Err(broken()),
+            Some(Fault::Refuse) => Err(injected()),
             Some(Fault::Newer) => Err(newer()),
             Some(Fault::Hang) => std::future::pending().await,
             other => Ok(other),
@@ -63,5 +63,5 @@ impl Tables {
 }
 
 pub fn answer<T>(fault: Option<Fault>, answer: T) -> Result<T, Unavailable> {
-    if fault == Some(Fault::LoseAnswer) { Err(broken()) } else { Ok(answer) }
+    if fault == Some(Fault::LoseAnswer) { Err(injected()) } else { Ok(answer) }
 }

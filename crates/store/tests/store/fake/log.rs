@@ -2,12 +2,12 @@
 use async_trait::async_trait;
 use deed_claims::StreamId;
 use deed_store::{
-    Append, AppendBackend, AppendError, Appended, EventStore, Position, RecordedEvent, Unavailable, Version,
+    Append, AppendError, Appended, BatchBackend, EventStore, Position, RecordedEvent, Unavailable, Version,
 };
 use tokio::sync::watch;
 
 use super::faults::{Call, Fault, answer};
-use super::{Memory, Rows, Tables};
+use super::{AppendResult, Memory, Rows, Tables};
 
 impl Rows {
     fn version(&self, stream: &StreamId) -> Version {
@@ -15,7 +15,7 @@ impl Rows {
         last.map_or(Version(0), |event| event.version)
     }
 
-    fn append(&mut self, append: Append) -> Result<Appended, AppendError> {
+    fn append(&mut self, append: Append) -> AppendResult {
         for write in &append.writes {
             let (stream, expected, actual) =
                 (write.stream.clone(), write.expected, self.version(&write.stream));
@@ -48,25 +48,25 @@ impl Rows {
 }
 
 impl Memory {
-    /// Past the gatherer and its faults.
+    /// Appends without the batcher and without faults.
     pub fn append_now(&self, append: Append) {
         let position = self.tables.rows().append(append).unwrap().position;
         self.tables.head.send_replace(position);
     }
 
-    /// Like `append_now`, and nobody is told.
+    /// Like `append_now`, without a hint to readers.
     pub fn append_silently(&self, append: Append) {
         self.tables.rows().append(append).unwrap();
     }
 }
 
 #[async_trait]
-impl AppendBackend for Tables {
-    async fn append_batch(
-        &self,
-        batch: Vec<Append>,
-    ) -> Result<Vec<Result<Appended, AppendError>>, Unavailable> {
-        self.told.batch(batch.len());
+impl BatchBackend for Tables {
+    type Op = Append;
+    type Reply = AppendResult;
+
+    async fn execute_batch(&self, batch: Vec<Append>) -> Result<Vec<AppendResult>, Unavailable> {
+        self.metrics.record_batch(batch.len());
         let fault = self.fault(Call::Append).await?;
         let (results, last) = {
             let mut rows = self.rows();
@@ -81,8 +81,8 @@ impl AppendBackend for Tables {
 #[async_trait]
 impl EventStore for Memory {
     async fn append(&self, append: Append) -> Result<Appended, AppendError> {
-        let appending = self.tables.told.begin(&append);
-        appending.end(self.commit.append(append).await)
+        let timer = self.tables.metrics.start_append(&append);
+        timer.finish(async { self.appends.submit(append).await? }.await)
     }
 
     async fn read_stream(

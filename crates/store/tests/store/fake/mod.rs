@@ -1,10 +1,10 @@
-//! A store in memory that breaks on demand, and a clock that follows the runtime's.
+//! A store in memory that fails on demand, and a clock that follows the runtime's.
 mod clock;
 mod faults;
+mod leases;
 mod log;
+mod read_models;
 mod requests;
-mod singletons;
-mod views;
 
 use std::{
     collections::{BTreeMap, HashMap},
@@ -14,8 +14,8 @@ use std::{
 use chrono::{DateTime, Utc};
 use deed_claims::{ClaimId, DueKind, StreamId};
 use deed_store::{
-    ApiKey, AppRow, Appends, ClaimRow, GroupCommit, GroupCommitLimits, KeyHash, OwnershipRow, Position,
-    RecordedEvent, RequestKey, StoredResponse,
+    ApiKey, AppRow, Append, AppendError, Appended, BatchLimits, Batcher, ClaimRow, KeyHash, MetricsSlot,
+    OwnershipRow, Position, RecordedEvent, RequestKey, StoredResponse,
 };
 use tokio::sync::watch;
 
@@ -23,19 +23,21 @@ pub use self::clock::RuntimeClock;
 use self::faults::Faults;
 pub use self::faults::{Call, Fault};
 
-/// One process's handle on a store.
+/// The handle of one process on a store.
 #[derive(Clone)]
 pub struct Memory {
     tables: Arc<Tables>,
-    commit: GroupCommit,
+    appends: Batcher<Append, AppendResult>,
 }
 
-/// What all handles share.
+pub type AppendResult = Result<Appended, AppendError>;
+
+/// The data that all handles share.
 pub struct Tables {
     rows: Mutex<Rows>,
     faults: Mutex<Faults>,
     head: watch::Sender<Position>,
-    pub told: Appends,
+    pub metrics: MetricsSlot,
 }
 
 #[derive(Default)]
@@ -44,7 +46,7 @@ struct Rows {
     requests: HashMap<RequestKey, Request>,
     keys: Vec<(KeyHash, ApiKey)>,
     leases: HashMap<String, LeaseState>,
-    views: Views,
+    read_models: ReadModelRows,
 }
 
 struct Request {
@@ -62,7 +64,7 @@ struct LeaseState {
 }
 
 #[derive(Default)]
-struct Views {
+struct ReadModelRows {
     ownerships: BTreeMap<StreamId, OwnershipRow>,
     claims: BTreeMap<ClaimId, ClaimRow>,
     apps: BTreeMap<StreamId, AppRow>,
@@ -83,28 +85,28 @@ impl Memory {
             rows: Mutex::default(),
             faults: Mutex::default(),
             head: watch::Sender::new(Position(0)),
-            told: Appends::default(),
+            metrics: MetricsSlot::default(),
         };
         Self::on(Arc::new(tables))
     }
 
-    /// With a gatherer of its own.
+    /// With its own batcher.
     pub fn another_process(&self) -> Self {
         Self::on(self.tables())
     }
 
     fn on(tables: Arc<Tables>) -> Self {
-        let commit = GroupCommit::start(tables.clone(), GroupCommitLimits::default());
-        Self { tables, commit }
+        let appends = Batcher::start("append", tables.clone(), BatchLimits::default());
+        Self { tables, appends }
     }
 
     pub fn tables(&self) -> Arc<Tables> {
         Arc::clone(&self.tables)
     }
 
-    /// The next calls of a kind break, each in its turn.
-    pub fn breaks(&self, call: Call, faults: impl IntoIterator<Item = Fault>) {
-        self.tables.faults.lock().unwrap().plan(call, faults);
+    /// Makes the next calls of a kind fail, one fault per call.
+    pub fn inject(&self, call: Call, faults: impl IntoIterator<Item = Fault>) {
+        self.tables.faults.lock().unwrap().inject(call, faults);
     }
 }
 

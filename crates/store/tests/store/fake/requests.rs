@@ -1,4 +1,4 @@
-//! Requests and API keys in memory.
+//! Idempotent requests and API keys in memory.
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
 use deed_store::{ApiKey, Begin, Idempotency, KeyHash, KeyId, Keys, Receipt, RequestKey, Unavailable};

@@ -1,16 +1,16 @@
-//! A connection that stands but carries nothing: nobody waits for it beyond a deadline, others not at all.
+//! A connection that is open but carries no data: calls on it time out, and other calls do not wait for it.
 use std::{net::SocketAddr, time::Duration};
 
 use deed_store::conformance::samples::{apex, append, at, request, requested};
-use deed_store::{EventStore, GroupCommitLimits, Idempotency, Position, StreamWrite};
+use deed_store::{BatchLimits, EventStore, Idempotency, Position, StreamWrite};
 use deed_store_postgres::PostgresStore;
 use deed_testkit::{Proxy, eventually};
 use tokio::time::{Instant, timeout};
 
-use crate::given::{Given, PATIENCE, assert_whole};
+use crate::given::{Given, TIMEOUT, assert_gapless};
 
-/// With the time the server is given, the grace beyond it, and a busy machine.
-const SOON: Duration = Duration::from_secs(6);
+/// The statement time-out, the grace beyond it, and time for a busy machine.
+const CALL_LIMIT: Duration = Duration::from_secs(6);
 
 async fn behind_a_proxy(given: &Given) -> (Proxy, PostgresStore) {
     let url = given.database.url();
@@ -21,8 +21,7 @@ async fn behind_a_proxy(given: &Given) -> (Proxy, PostgresStore) {
     config.url = format!("{user}@{}/{database}", proxy.address());
     config.acquire_timeout = Duration::from_secs(1);
     config.statement_timeout = Duration::from_secs(1);
-    config.group_commit =
-        GroupCommitLimits { deadline: Duration::from_secs(2), ..GroupCommitLimits::default() };
+    config.batch_limits = BatchLimits { deadline: Duration::from_secs(2), ..BatchLimits::default() };
     (proxy, PostgresStore::connect(config).await.unwrap())
 }
 
@@ -31,7 +30,7 @@ fn next(stream: &str, version: u64) -> deed_store::Append {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_frozen_connection_ends_every_call_in_time_and_is_not_used_again() {
+async fn frozen_connection_times_out_and_is_dropped() {
     let given = Given::empty().await.migrated().await;
     let (proxy, store) = behind_a_proxy(&given).await;
     store.append(next("acme.com", 0)).await.unwrap();
@@ -41,25 +40,25 @@ async fn a_frozen_connection_ends_every_call_in_time_and_is_not_used_again() {
     let frozen = Instant::now();
     let request = request(1, "l");
     let (append, begin, read) = tokio::join!(
-        timeout(SOON, store.append(next("acme.com", 1))),
-        timeout(SOON, store.begin(&request, [1; 32], at(0), at(60), at(-60))),
-        timeout(SOON, store.last_position()),
+        timeout(CALL_LIMIT, store.append(next("acme.com", 1))),
+        timeout(CALL_LIMIT, store.begin(&request, [1; 32], at(0), at(60), at(-60))),
+        timeout(CALL_LIMIT, store.last_position()),
     );
     append.unwrap().unwrap_err();
     begin.unwrap().unwrap_err();
     read.unwrap().unwrap_err();
-    // New connections are no better.
-    timeout(SOON, store.last_position()).await.unwrap().unwrap_err();
-    assert!(frozen.elapsed() < SOON);
+    // New connections freeze too.
+    timeout(CALL_LIMIT, store.last_position()).await.unwrap().unwrap_err();
+    assert!(frozen.elapsed() < CALL_LIMIT);
 
     proxy.thaw();
     let version = store.read_stream(&apex("acme.com"), deed_store::Version(0)).await.unwrap().len();
     store.append(next("acme.com", version.try_into().unwrap())).await.unwrap();
-    assert_whole(&store.read_log(Position(0), 10).await.unwrap());
+    assert_gapless(&store.read_log(Position(0), 10).await.unwrap());
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn processes_that_freeze_while_they_append_do_not_stop_the_others() {
+async fn frozen_process_does_not_block_appends() {
     let given = Given::empty().await.migrated().await;
     let (proxy, freezing) = behind_a_proxy(&given).await;
     let other = given.store().await;
@@ -82,15 +81,15 @@ async fn processes_that_freeze_while_they_append_do_not_stop_the_others() {
             });
         }
         let before = other.last_position().await.unwrap();
-        eventually("the log to grow", PATIENCE, || async {
+        eventually("the log to grow", TIMEOUT, || async {
             other.last_position().await.ok().filter(|last| last.0 > before.0 + 200)
         })
         .await;
         proxy.freeze();
-        timeout(SOON, other.append(next("acme.com", round))).await.unwrap().unwrap();
+        timeout(CALL_LIMIT, other.append(next("acme.com", round))).await.unwrap().unwrap();
         appending.join_all().await;
         proxy.thaw();
         freezing.last_position().await.ok();
     }
-    assert_whole(&other.read_log(Position(0), usize::MAX).await.unwrap());
+    assert_gapless(&other.read_log(Position(0), usize::MAX).await.unwrap());
 }

@@ -1,15 +1,15 @@
-//! Names of which something may be there: the new truth replaces it.
+//! Replaces the rows of streams that may have rows.
 use sqlx::postgres::PgConnection;
 
-use super::names::Names;
+use super::ownership_columns::OwnershipColumns;
 
-impl Names<'_> {
-    /// Afterwards the rows of the touched streams are those that are given.
+impl OwnershipColumns<'_> {
+    /// Afterwards the streams have exactly the given rows.
     pub(super) async fn replace(&self, connection: &mut PgConnection) -> Result<(), sqlx::Error> {
         if !self.ownerships.streams.is_empty() {
             self.replace_ownerships(connection).await?;
         }
-        if !self.touched.is_empty() {
+        if !self.stream_ids.is_empty() {
             self.replace_claims(connection).await?;
             self.replace_due(connection).await?;
         }
@@ -36,7 +36,7 @@ impl Names<'_> {
         sqlx::query!(
             "DELETE FROM claims WHERE stream = ANY ($1::text[])
              AND NOT EXISTS (SELECT FROM unnest($2::text[]) AS kept (claim_id) WHERE kept.claim_id = claims.claim_id)",
-            &self.touched as &[&str],
+            &self.stream_ids as &[&str],
             &rows.ids
         )
         .execute(&mut *connection)
@@ -80,7 +80,7 @@ impl Names<'_> {
                      AS kept (stream, claim_id, kind, attempt)
                  WHERE kept.stream = d.stream AND kept.claim_id = d.claim_id AND kept.kind = d.kind
                    AND kept.attempt = d.attempt)",
-            &self.touched as &[&str],
+            &self.stream_ids as &[&str],
             &rows.streams as &[&str],
             &rows.claims,
             &rows.kinds as &[&str],
@@ -91,7 +91,7 @@ impl Names<'_> {
         if rows.streams.is_empty() {
             return Ok(());
         }
-        // A row that is due when it was keeps its visibility.
+        // A row with an unchanged due time keeps its visibility.
         sqlx::query!(
             "INSERT INTO due_work (stream, claim_id, kind, attempt, due_at, visible_at)
              SELECT stream, claim_id, kind, attempt, due_at, due_at

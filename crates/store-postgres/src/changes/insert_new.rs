@@ -1,10 +1,10 @@
-//! Names that are shown for the first time: their rows are put there, nothing is looked for.
+//! Inserts the rows of new streams.
 use sqlx::postgres::PgConnection;
 
-use super::names::{Claims, Due, Names, Ownerships};
+use super::ownership_columns::{ClaimColumns, DueColumns, OwnershipColumns, SnapshotColumns};
 
-impl Names<'_> {
-    /// Fails when anything of theirs is there.
+impl OwnershipColumns<'_> {
+    /// Fails when a row exists.
     pub(super) async fn insert(&self, connection: &mut PgConnection) -> Result<(), sqlx::Error> {
         if !self.ownerships.streams.is_empty() {
             self.ownerships.insert(connection).await?;
@@ -19,7 +19,7 @@ impl Names<'_> {
     }
 }
 
-impl Ownerships<'_> {
+impl SnapshotColumns<'_> {
     async fn insert(&self, connection: &mut PgConnection) -> Result<(), sqlx::Error> {
         let rows = self;
         sqlx::query!(
@@ -35,7 +35,7 @@ impl Ownerships<'_> {
     }
 }
 
-impl Claims<'_> {
+impl ClaimColumns<'_> {
     async fn insert(&self, connection: &mut PgConnection) -> Result<(), sqlx::Error> {
         let rows = self;
         sqlx::query!(
@@ -63,7 +63,7 @@ impl Claims<'_> {
     }
 }
 
-impl Due<'_> {
+impl DueColumns<'_> {
     async fn insert(&self, connection: &mut PgConnection) -> Result<(), sqlx::Error> {
         let rows = self;
         sqlx::query!(

@@ -9,9 +9,9 @@ use deed_store::{
     OwnershipRow, Position, ReadModels, Unavailable,
 };
 
-use super::{DueState, Tables, Views};
+use super::{DueState, ReadModelRows, Tables};
 
-impl Views {
+impl ReadModelRows {
     fn apply(&mut self, changes: Changes) {
         let touched: BTreeSet<_> = changes.ownerships.iter().map(|row| row.stream.clone()).collect();
         self.claims.retain(|_, row| !touched.contains(&row.stream));
@@ -34,12 +34,12 @@ impl Views {
 impl ReadModels for Tables {
     async fn ownerships(&self, streams: &[StreamId]) -> Result<Vec<OwnershipRow>, Unavailable> {
         let rows = self.rows();
-        Ok(streams.iter().filter_map(|stream| rows.views.ownerships.get(stream).cloned()).collect())
+        Ok(streams.iter().filter_map(|stream| rows.read_models.ownerships.get(stream).cloned()).collect())
     }
 
     async fn apps(&self, streams: &[StreamId]) -> Result<Vec<AppRow>, Unavailable> {
         let rows = self.rows();
-        Ok(streams.iter().filter_map(|stream| rows.views.apps.get(stream).cloned()).collect())
+        Ok(streams.iter().filter_map(|stream| rows.read_models.apps.get(stream).cloned()).collect())
     }
 
     async fn apply(
@@ -51,28 +51,28 @@ impl ReadModels for Tables {
     ) -> Result<(), LeaseError> {
         let mut rows = self.rows();
         rows.advance(lease, from, to)?;
-        rows.views.apply(changes);
+        rows.read_models.apply(changes);
         Ok(())
     }
 
     async fn reset(&self, lease: &Lease) -> Result<(), LeaseError> {
         let mut rows = self.rows();
-        rows.begin_anew(lease)?;
-        rows.views = Views::default();
+        rows.rewind(lease)?;
+        rows.read_models = ReadModelRows::default();
         Ok(())
     }
 
     async fn claims(&self, query: &ClaimQuery) -> Result<ClaimPage, Unavailable> {
         let rows = self.rows();
-        let place = |row: &deed_store::ClaimRow| (row.claim.initiated_at, row.claim.id);
-        let mut all: Vec<_> = rows.views.claims.values().cloned().collect();
+        let cursor = |row: &deed_store::ClaimRow| (row.claim.initiated_at, row.claim.id);
+        let mut all: Vec<_> = rows.read_models.claims.values().cloned().collect();
         all.retain(|row| {
             row.claim.holder.workspace() == &query.workspace_id
                 && row.claim.holder.app() == query.app_id.as_ref()
                 && (query.statuses.is_empty() || query.statuses.contains(&row.status))
-                && query.after.as_ref().is_none_or(|after| place(row) < (after.initiated_at, after.claim_id))
+                && query.after.as_ref().is_none_or(|after| cursor(row) < (after.initiated_at, after.claim_id))
         });
-        all.sort_by_key(|row| std::cmp::Reverse(place(row)));
+        all.sort_by_key(|row| std::cmp::Reverse(cursor(row)));
         let more = all.len() > query.limit;
         all.truncate(query.limit);
         let next = all.last().filter(|_| more);
@@ -82,7 +82,7 @@ impl ReadModels for Tables {
 
     async fn open_claims(&self, workspace: &WorkspaceId) -> Result<u64, Unavailable> {
         let rows = self.rows();
-        let claims = rows.views.claims.values().map(|row| &row.claim);
+        let claims = rows.read_models.claims.values().map(|row| &row.claim);
         let open = claims
             .filter(|claim| claim.holder.workspace() == workspace && claim.is_open() && !claim.is_held());
         Ok(u64::try_from(open.count()).unwrap())
@@ -95,7 +95,7 @@ impl ReadModels for Tables {
         offset: usize,
     ) -> Result<AppPage, Unavailable> {
         let rows = self.rows();
-        let mut all: Vec<_> = rows.views.apps.values().cloned().collect();
+        let mut all: Vec<_> = rows.read_models.apps.values().cloned().collect();
         all.retain(|row| row.app.workspace_id == *workspace && !row.app.deleted);
         all.sort_by_key(|row| row.app.created_at);
         let total = u64::try_from(all.len()).unwrap();
@@ -104,9 +104,9 @@ impl ReadModels for Tables {
 
     async fn digest(&self) -> Result<String, Unavailable> {
         let rows = self.rows();
-        let views = &rows.views;
-        let due: Vec<_> = views.due.iter().map(|(key, row)| (key, &row.stream, row.due_at)).collect();
-        Ok(format!("{:?}{:?}{:?}{due:?}", views.ownerships, views.claims, views.apps))
+        let models = &rows.read_models;
+        let due: Vec<_> = models.due.iter().map(|(key, row)| (key, &row.stream, row.due_at)).collect();
+        Ok(format!("{:?}{:?}{:?}{due:?}", models.ownerships, models.claims, models.apps))
     }
 }
 
@@ -119,7 +119,7 @@ impl DueWork for Tables {
         visible_again: DateTime<Utc>,
     ) -> Result<Vec<DueItem>, Unavailable> {
         let mut rows = self.rows();
-        let mut due: Vec<_> = rows.views.due.iter_mut().collect();
+        let mut due: Vec<_> = rows.read_models.due.iter_mut().collect();
         due.retain(|(_, row)| row.due_at <= now && row.visible_at <= now);
         due.sort_by_key(|(_, row)| row.due_at);
         let handed = due.into_iter().take(limit).map(|(&(claim_id, kind, attempt), row)| {
@@ -132,7 +132,7 @@ impl DueWork for Tables {
     async fn give_back(&self, items: &[DueItem]) -> Result<(), Unavailable> {
         let mut rows = self.rows();
         for item in items {
-            if let Some(row) = rows.views.due.get_mut(&(item.claim_id, item.kind, item.attempt)) {
+            if let Some(row) = rows.read_models.due.get_mut(&(item.claim_id, item.kind, item.attempt)) {
                 row.visible_at = row.due_at;
             }
         }
@@ -140,14 +140,14 @@ impl DueWork for Tables {
     }
 
     async fn next_due_at(&self) -> Result<Option<DateTime<Utc>>, Unavailable> {
-        Ok(self.rows().views.due.values().map(|row| row.due_at.max(row.visible_at)).min())
+        Ok(self.rows().read_models.due.values().map(|row| row.due_at.max(row.visible_at)).min())
     }
 
     async fn overdue(&self, now: DateTime<Utc>) -> Result<Overdue, Unavailable> {
         let rows = self.rows();
-        let due = rows.views.due.values().filter(|row| row.due_at <= now && row.visible_at <= now);
+        let due = rows.read_models.due.values().filter(|row| row.due_at <= now && row.visible_at <= now);
         let due: Vec<_> = due.map(|row| row.due_at).collect();
-        let waiting = u64::try_from(rows.views.due.len()).unwrap();
+        let waiting = u64::try_from(rows.read_models.due.len()).unwrap();
         let oldest = due.iter().min().copied();
         Ok(Overdue { waiting, overdue: u64::try_from(due.len()).unwrap(), oldest })
     }

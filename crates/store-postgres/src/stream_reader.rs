@@ -1,39 +1,39 @@
-//! Streams that are read at the same time are read with one question.
+//! Batched reads: concurrent reads of streams become one query.
 use std::sync::Arc;
 
 use async_trait::async_trait;
 use deed_claims::StreamId;
 use deed_store::{BatchBackend, RecordedEvent, Unavailable, Version};
 
-use crate::columns::{Reading, signed};
-use crate::open::Database;
-use crate::read::EventRow;
+use crate::columns::{Decoder, to_i64};
+use crate::event_store::EventRecord;
+use crate::open::StoreInner;
 
-const WHAT: &str = "read a stream";
+const OPERATION: &str = "read a stream";
 
-/// A stream, and the version behind which it is read.
-pub(crate) struct Asked {
+/// A read of a stream after a version.
+pub(crate) struct StreamRead {
     pub(crate) stream: StreamId,
     pub(crate) after: Version,
 }
 
-/// Its events, in order.
-pub(crate) type Found = Result<Vec<RecordedEvent>, Unavailable>;
+/// The events of a stream, in order.
+pub(crate) type StreamEvents = Result<Vec<RecordedEvent>, Unavailable>;
 
-/// Reads what the gatherer has gathered.
-pub(crate) struct StreamReader(pub(crate) Arc<Database>);
+/// Executes batches of stream reads.
+pub(crate) struct StreamReader(pub(crate) Arc<StoreInner>);
 
 #[async_trait]
 impl BatchBackend for StreamReader {
-    type Op = Asked;
-    type Answer = Found;
+    type Op = StreamRead;
+    type Reply = StreamEvents;
 
-    /// What one stream holds that cannot be read is no matter of the others.
-    async fn carry_out(&self, batch: Vec<Asked>) -> Result<Vec<Found>, Unavailable> {
+    /// An unreadable event fails the read of its own stream only.
+    async fn execute_batch(&self, batch: Vec<StreamRead>) -> Result<Vec<StreamEvents>, Unavailable> {
         let (streams, after): (Vec<_>, Vec<_>) =
-            batch.iter().map(|asked| (asked.stream.as_str(), signed(asked.after.0))).unzip();
-        let mut connection = self.0.general.take(WHAT).await?;
-        // `OFFSET 0` has each stream looked up by itself, whatever the server knows of the tables when it plans.
+            batch.iter().map(|read| (read.stream.as_str(), to_i64(read.after.0))).unzip();
+        let mut connection = self.0.general.acquire(OPERATION).await?;
+        // `OFFSET 0` makes the planner look up each stream separately, whatever the table statistics are.
         let found = sqlx::query!(
             r#"SELECT asked.place AS "place!", e.position, e.version, e.kind, e.schema, e.payload AS "payload!",
                       e.metadata AS "metadata!", e.recorded_at
@@ -46,16 +46,16 @@ impl BatchBackend for StreamReader {
             &streams as &[&str],
             &after
         );
-        let found = connection.until().wait(found.fetch_all(&mut *connection)).await;
-        let mut answers: Vec<Found> = batch.iter().map(|_| Ok(vec![])).collect();
-        for row in connection.done(found)? {
+        let found = connection.deadline().run(found.fetch_all(&mut *connection)).await;
+        let mut replies: Vec<StreamEvents> = batch.iter().map(|_| Ok(vec![])).collect();
+        for row in connection.finish(found)? {
             let place = usize::try_from(row.place).unwrap_or(0).wrapping_sub(1);
-            let (Some(asked), Some(answer)) = (batch.get(place), answers.get_mut(place)) else {
-                return Err(Reading(WHAT).unreadable("place", None));
+            let (Some(read), Some(reply)) = (batch.get(place), replies.get_mut(place)) else {
+                return Err(Decoder(OPERATION).unreadable("place", None));
             };
-            let row = EventRow {
+            let row = EventRecord {
                 position: row.position,
-                stream: asked.stream.as_str().to_owned(),
+                stream: read.stream.as_str().to_owned(),
                 version: row.version,
                 kind: row.kind,
                 schema: row.schema,
@@ -63,13 +63,13 @@ impl BatchBackend for StreamReader {
                 metadata: row.metadata,
                 recorded_at: row.recorded_at,
             };
-            match (answer.as_mut(), row.decode(Reading(WHAT))) {
+            match (reply.as_mut(), row.decode(Decoder(OPERATION))) {
                 (Ok(events), Ok(event)) => events.push(event),
-                (Ok(_), Err(unreadable)) => *answer = Err(unreadable),
+                (Ok(_), Err(unreadable)) => *reply = Err(unreadable),
                 (Err(_), _) => {}
             }
         }
-        Ok(answers)
+        Ok(replies)
     }
 }
 
@@ -83,7 +83,7 @@ mod tests {
     use super::*;
     use crate::{PostgresConfig, PostgresStore, migrate};
 
-    /// A store with one event in a stream, and another in one that this version cannot read.
+    /// A store with one event in a stream, and one in another stream that this version cannot read.
     async fn given() -> (Arc<Postgres>, PostgresStore) {
         let server = tokio::task::spawn_blocking(Postgres::shared).await.unwrap();
         let database = server.database().await;
@@ -96,22 +96,22 @@ mod tests {
         (server, store)
     }
 
-    fn asked(name: &str) -> Asked {
-        Asked { stream: apex(name), after: Version(0) }
+    fn read(name: &str) -> StreamRead {
+        StreamRead { stream: apex(name), after: Version(0) }
     }
 
     #[tokio::test]
-    async fn a_stream_that_cannot_be_read_spoils_no_other() {
+    async fn unreadable_stream_does_not_fail_others() {
         let (_server, store) = given().await;
-        let reader = StreamReader(store.database.clone());
-        let batch = vec![asked("acme.com"), asked("strange.com"), asked("empty.com"), asked("acme.com")];
-        let found = reader.carry_out(batch).await.unwrap();
+        let reader = StreamReader(store.inner.clone());
+        let batch = vec![read("acme.com"), read("strange.com"), read("empty.com"), read("acme.com")];
+        let found = reader.execute_batch(batch).await.unwrap();
         let counts: Vec<_> = found.iter().map(|found| found.as_ref().ok().map(Vec::len)).collect();
         assert_eq!(counts, [Some(1), None, Some(0), Some(1)]);
         let unreadable = found.into_iter().find_map(Result::err).unwrap();
-        assert_eq!(unreadable.source.to_string(), "column payload holds something unreadable");
+        assert_eq!(unreadable.source.to_string(), "column payload cannot be decoded");
         assert!(unreadable.unreadable_event().is_some());
-        // In single rows and in bulk.
+        // By rows and by COPY.
         for limit in [2, 2000] {
             let unreadable = store.read_log(Position(0), limit).await.unwrap_err();
             assert!(unreadable.unreadable_event().is_some(), "{limit}: {unreadable:?}");
@@ -119,7 +119,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn what_is_read_at_the_same_time_is_one_question() {
+    async fn concurrent_reads_are_batched() {
         let (_server, store) = given().await;
         let mut readers = JoinSet::new();
         for _ in 0..64 {
@@ -128,7 +128,7 @@ mod tests {
                 .spawn(async move { store.read_stream(&apex("acme.com"), Version(0)).await.unwrap().len() });
         }
         assert!(readers.join_all().await.into_iter().all(|events| events == 1));
-        let stats = store.streams.stats();
-        assert!(stats.batches < stats.appends, "they were not gathered: {stats:?}");
+        let stats = store.stream_reads.stats();
+        assert!(stats.batches < stats.ops, "they were not batched: {stats:?}");
     }
 }

@@ -1,4 +1,4 @@
-//! The suite: what a store tells about itself.
+//! The suite: metrics of a store.
 use std::collections::BTreeMap;
 
 use prometheus::{Registry, TextEncoder};
@@ -7,18 +7,19 @@ use super::StoreUnderTest;
 use super::samples::{apex, append, append_all, cancelled, requested, write};
 use crate::{AppendError, AppendMetrics, Connections, Position};
 
-fn told(registry: &Registry) -> BTreeMap<String, f64> {
+/// The series that begin with `deed_append`, without that prefix.
+pub(super) fn append_series(registry: &Registry) -> BTreeMap<String, f64> {
     let text = TextEncoder::new().encode_to_string(&registry.gather()).unwrap();
     let lines = text.lines().filter_map(|line| line.strip_prefix("deed_append")?.rsplit_once(' '));
     lines.map(|(series, value)| (series.to_owned(), value.parse().unwrap())).collect()
 }
 
-/// By result; events by their kind once they are written. Everything is there with 0 before.
-pub async fn appends_are_counted_by_what_became_of_them<S: StoreUnderTest>() {
+/// Appends by result, and written events by kind. Every series exists with 0 before.
+pub async fn counts_appends_by_result<S: StoreUnderTest>() {
     let under_test = S::start().await;
     let (store, registry) = (under_test.events(), Registry::new());
     under_test.measure(AppendMetrics::register(&registry).unwrap());
-    let before = told(&registry);
+    let before = append_series(&registry);
     assert!(before.values().all(|value| *value == 0.0), "{before:?}");
     assert_eq!(before.keys().filter(|series| series.starts_with("ed_events_total")).count(), 23);
 
@@ -28,7 +29,7 @@ pub async fn appends_are_counted_by_what_became_of_them<S: StoreUnderTest>() {
     store.append(append_all(both)).await.unwrap();
     let conflict = store.append(append(&two, 0, vec![requested(2, 2, 1)])).await;
     assert!(matches!(conflict, Err(AppendError::Conflict { .. })), "{conflict:?}");
-    let after = told(&registry);
+    let after = append_series(&registry);
     for (series, value) in [
         ("s_total{result=\"appended\"}", 2.0),
         ("s_total{result=\"conflict\"}", 1.0),
@@ -45,13 +46,13 @@ pub async fn appends_are_counted_by_what_became_of_them<S: StoreUnderTest>() {
     assert!((3.5..4.5).contains(&events), "{events} events: nothing else was written");
 }
 
-/// As many as there may be, and none in use while nobody asks anything.
-pub async fn connections_in_use_are_told<S: StoreUnderTest>() {
+/// The maximum, and none in use while there is no call.
+pub async fn reports_connections_in_use<S: StoreUnderTest>() {
     let under_test = S::start().await;
     let (store, registry) = (under_test.events(), Registry::new());
     store.read_log(Position(0), 1).await.unwrap();
     super::within(async {
-        // A connection is on its way back for a moment.
+        // A connection is returned to the pool after the call.
         while under_test.connections().used > 0 {
             tokio::task::yield_now().await;
         }

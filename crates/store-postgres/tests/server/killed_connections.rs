@@ -1,4 +1,4 @@
-//! Connections are killed while processes append and read: what was acknowledged stays, nothing is out of order.
+//! Connections are killed during appends and reads: acknowledged appends stay, and positions stay in order.
 use std::{collections::HashSet, time::Duration};
 
 use deed_store::conformance::samples::apex;
@@ -8,7 +8,7 @@ use deed_testkit::eventually;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
-use crate::given::{Given, PATIENCE, assert_kept, assert_whole, run, write_next};
+use crate::given::{Given, TIMEOUT, assert_gapless, assert_kept, run, write_next};
 
 const KILLS: u32 = 60;
 const WRITERS: usize = 12;
@@ -16,10 +16,10 @@ const WRITERS: usize = 12;
 async fn tail(store: PostgresStore, stop: CancellationToken) -> Vec<RecordedEvent> {
     let mut seen: Vec<RecordedEvent> = vec![];
     loop {
-        let last_look = stop.is_cancelled();
+        let is_last_read = stop.is_cancelled();
         let after = seen.last().map_or(Position(0), |event| event.position);
         match store.read_log(after, 50).await {
-            Ok(more) if more.is_empty() && last_look => return seen,
+            Ok(more) if more.is_empty() && is_last_read => return seen,
             Ok(more) => seen.extend(more),
             Err(_) => {}
         }
@@ -28,7 +28,7 @@ async fn tail(store: PostgresStore, stop: CancellationToken) -> Vec<RecordedEven
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn killed_connections_lose_nothing_that_was_acknowledged_and_leave_no_gap() {
+async fn killed_connections_lose_no_acknowledged_append() {
     let given = Given::empty().await.migrated().await;
     let stores = [given.store().await, given.store().await, given.store().await];
     let (stop, written) = (CancellationToken::new(), CancellationToken::new());
@@ -65,17 +65,16 @@ async fn killed_connections_lose_nothing_that_was_acknowledged_and_leave_no_gap(
         unknown += lost;
     }
     written.cancel();
-    let log = eventually("a reading", PATIENCE, || async {
-        stores[0].read_log(Position(0), usize::MAX).await.ok()
-    })
-    .await;
-    assert_whole(&log);
+    let log =
+        eventually("a read", TIMEOUT, || async { stores[0].read_log(Position(0), usize::MAX).await.ok() })
+            .await;
+    assert_gapless(&log);
     assert_kept(&log, &acknowledged);
-    assert!(unknown > 0, "no kill hit anybody");
+    assert!(unknown > 0, "no kill hit an append");
     let positions: HashSet<_> = acknowledged.iter().map(|(_, appended)| appended.position).collect();
-    assert_eq!(positions.len(), acknowledged.len(), "one position was given twice");
+    assert_eq!(positions.len(), acknowledged.len(), "a position was assigned twice");
     for seen in readers.join_all().await {
-        assert_whole(&seen);
+        assert_gapless(&seen);
         assert_eq!(seen.len(), log.len());
     }
 }

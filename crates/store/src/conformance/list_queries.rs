@@ -9,12 +9,12 @@ use super::samples::{
 use super::{StoreUnderTest, hold};
 use crate::{Changes, ClaimQuery, Cursor, Position, ReadModels};
 
-async fn show(store: &impl StoreUnderTest, parts: Vec<Changes>) {
+async fn apply(store: &impl StoreUnderTest, parts: Vec<Changes>) {
     let lease = hold(store).await;
     store.read_models().apply(&lease, Position(0), Position(1), together(parts)).await.unwrap();
 }
 
-/// A claim that nobody watches yet, on a name of its own.
+/// An initiated claim on its own name.
 fn pending(claim: u32, holder: Holder, second: i64) -> Changes {
     let name = format!("n{claim}.com");
     let stream = if holder.app().is_some() { host(&name) } else { apex(&name) };
@@ -43,12 +43,12 @@ fn ids(numbers: &[u32]) -> Vec<ClaimId> {
     numbers.iter().copied().map(claim_id).collect()
 }
 
-/// The last page says that it is the last, also when it is full.
-pub async fn claims_come_newest_first_page_by_page<S: StoreUnderTest>() {
+/// The last page has no cursor, even when it is full.
+pub async fn lists_claims_newest_first_in_pages<S: StoreUnderTest>() {
     let under_test = S::start().await;
     // Neither ids nor names are in the order of time.
     let seconds = [(1, 40), (2, 10), (3, 50), (4, 20), (5, 30), (6, 60)];
-    show(&under_test, seconds.map(|(claim, second)| pending(claim, by_workspace(1), second)).to_vec()).await;
+    apply(&under_test, seconds.map(|(claim, second)| pending(claim, by_workspace(1), second)).to_vec()).await;
     let store = under_test.read_models();
     assert_eq!(pages(&*store, of(1, 100)).await, [ids(&[6, 3, 1, 5, 4, 2])]);
     assert_eq!(pages(&*store, of(1, 4)).await, [ids(&[6, 3, 1, 5]), ids(&[4, 2])]);
@@ -57,20 +57,20 @@ pub async fn claims_come_newest_first_page_by_page<S: StoreUnderTest>() {
     assert_eq!(pages(&*store, of(9, 2)).await, [ids(&[])]);
 }
 
-/// Their ids decide.
-pub async fn claims_made_at_one_instant_are_paged_without_loss<S: StoreUnderTest>() {
+/// The ids give the order.
+pub async fn pages_claims_of_one_instant_without_loss<S: StoreUnderTest>() {
     let under_test = S::start().await;
-    show(&under_test, (1..=7).map(|claim| pending(claim, by_workspace(1), 5)).collect()).await;
+    apply(&under_test, (1..=7).map(|claim| pending(claim, by_workspace(1), 5)).collect()).await;
     let mut seen = pages(&*under_test.read_models(), of(1, 2)).await.concat();
     assert_eq!(seen.len(), 7);
     seen.sort();
     assert_eq!(seen, ids(&[1, 2, 3, 4, 5, 6, 7]));
 }
 
-/// A cursor need not be one that was handed out.
-pub async fn a_page_begins_at_any_time_and_id<S: StoreUnderTest>() {
+/// Also a cursor that the store did not give.
+pub async fn accepts_any_cursor<S: StoreUnderTest>() {
     let under_test = S::start().await;
-    show(&under_test, (1..=2).map(|claim| pending(claim, by_workspace(1), 5)).collect()).await;
+    apply(&under_test, (1..=2).map(|claim| pending(claim, by_workspace(1), 5)).collect()).await;
     let store = under_test.read_models();
     let last = "9999-12-31T23:59:59.999999Z".parse().unwrap();
     for (initiated_at, found) in [(DateTime::UNIX_EPOCH, 0), (last, 2)] {
@@ -82,8 +82,8 @@ pub async fn a_page_begins_at_any_time_and_id<S: StoreUnderTest>() {
     }
 }
 
-/// One word, several, or none for all; paging counts only what is asked for.
-pub async fn claims_are_listed_by_status<S: StoreUnderTest>() {
+/// One status, several, or none for all; pages count matching claims only.
+pub async fn filters_claims_by_status<S: StoreUnderTest>() {
     let under_test = S::start().await;
     let mut parts: Vec<_> = (1..=3).map(|claim| pending(claim, by_workspace(1), i64::from(claim))).collect();
     for claim in 4..=6 {
@@ -92,7 +92,7 @@ pub async fn claims_are_listed_by_status<S: StoreUnderTest>() {
         parts.push(changes(&apex(&name), &begin));
     }
     parts.push(changes(&apex("n7.com"), &[initiated(7, "n7.com", by_workspace(1), 7), cancelled(7, 8)]));
-    show(&under_test, parts).await;
+    apply(&under_test, parts).await;
     let store = under_test.read_models();
     let asked = |statuses: &[&str], limit| ClaimQuery {
         statuses: statuses.iter().map(|&status| status.to_owned()).collect(),
@@ -105,8 +105,8 @@ pub async fn claims_are_listed_by_status<S: StoreUnderTest>() {
     assert_eq!(pages(&*store, asked(&[], 10)).await, [ids(&[7, 6, 5, 4, 3, 2, 1])]);
 }
 
-/// Nobody sees another's.
-pub async fn claims_of_a_workspace_and_of_its_apps_are_listed_apart<S: StoreUnderTest>() {
+/// A workspace does not see the claims of another.
+pub async fn separates_claims_of_workspace_and_apps<S: StoreUnderTest>() {
     let under_test = S::start().await;
     let holders = [
         by_workspace(1),
@@ -118,7 +118,7 @@ pub async fn claims_of_a_workspace_and_of_its_apps_are_listed_apart<S: StoreUnde
         by_workspace(1),
     ];
     let parts = (1..).zip(holders).map(|(claim, holder)| pending(claim, holder, i64::from(claim)));
-    show(&under_test, parts.collect()).await;
+    apply(&under_test, parts.collect()).await;
     let store = under_test.read_models();
     let by = |workspace, app| ClaimQuery { app_id: app, ..of(workspace, 10) };
     assert_eq!(pages(&*store, by(1, None)).await, [ids(&[7, 1])]);
@@ -128,8 +128,8 @@ pub async fn claims_of_a_workspace_and_of_its_apps_are_listed_apart<S: StoreUnde
     assert_eq!(pages(&*store, by(2, Some(app_id(1)))).await, [ids(&[])], "another workspace's app");
 }
 
-/// The apps' claims included.
-pub async fn open_claims_count_what_is_neither_ended_nor_held<S: StoreUnderTest>() {
+/// Including the claims of its apps.
+pub async fn counts_open_claims_that_are_not_held<S: StoreUnderTest>() {
     let under_test = S::start().await;
     let mut held = vec![initiated(3, "held.com", by_workspace(1), 0), requested(3, 1, 1)];
     held.extend(granted(3, by_workspace(1), 2));
@@ -141,22 +141,22 @@ pub async fn open_claims_count_what_is_neither_ended_nor_held<S: StoreUnderTest>
         changes(&apex("seen.com"), &[initiated(5, "seen.com", by_workspace(1), 0), requested(5, 1, 1)]),
         pending(6, by_workspace(2), 0),
     ];
-    show(&under_test, parts).await;
+    apply(&under_test, parts).await;
     let store = under_test.read_models();
     assert_eq!(store.open_claims(&workspace(1)).await.unwrap(), 3);
     assert_eq!(store.open_claims(&workspace(2)).await.unwrap(), 1);
     assert_eq!(store.open_claims(&workspace(3)).await.unwrap(), 0);
 }
 
-/// Page by page, with how many there are.
-pub async fn apps_are_listed_oldest_first_without_the_deleted<S: StoreUnderTest>() {
+/// In pages, with the total.
+pub async fn lists_apps_oldest_first_without_deleted<S: StoreUnderTest>() {
     let under_test = S::start().await;
     let mut parts: Vec<_> = [(1, 30), (2, 10), (3, 20), (4, 40)]
         .map(|(app, second)| app_changes(&[app_created(app, 1, second)]))
         .to_vec();
     parts.push(app_changes(&[app_created(5, 1, 5), app_deleted(5, 50)]));
     parts.push(app_changes(&[app_created(6, 2, 15)]));
-    show(&under_test, parts).await;
+    apply(&under_test, parts).await;
     let store = under_test.read_models();
     for (limit, offset, expected) in
         [(10, 0, vec![2, 3, 1, 4]), (2, 1, vec![3, 1]), (2, 3, vec![4]), (2, 4, vec![])]

@@ -1,4 +1,4 @@
-//! Emptying the read models, and rows that are there though nobody expects them.
+//! Resetting the read models, and replacing unexpected rows.
 use std::time::Duration;
 
 use deed_store::conformance::samples::{apex, at, by_workspace, changes, initiated, requested};
@@ -20,7 +20,7 @@ async fn waiting(store: &PostgresStore) -> u64 {
 }
 
 #[tokio::test]
-async fn a_reset_leaves_no_dead_rows_behind() {
+async fn reset_leaves_no_dead_rows() {
     let given = Given::empty().await.migrated().await;
     let store = given.store().await;
     let lease = hold(&store).await;
@@ -36,7 +36,7 @@ async fn a_reset_leaves_no_dead_rows_behind() {
 }
 
 #[tokio::test]
-async fn a_reset_does_not_wait_for_somebody_who_reads_for_long() {
+async fn reset_does_not_wait_for_long_reader() {
     let given = Given::empty().await.migrated().await;
     let store = given.store().await;
     let lease = hold(&store).await;
@@ -50,17 +50,17 @@ async fn a_reset_does_not_wait_for_somebody_who_reads_for_long() {
     store.reset(&lease).await.unwrap();
     assert_eq!(store.digest().await.unwrap(), empty);
     assert_eq!((waiting(&store).await, store.checkpoint("projection").await.unwrap()), (0, Position(0)));
-    assert_eq!(text(&mut reader, claims).await, "1", "what is being read went away");
+    assert_eq!(text(&mut reader, claims).await, "1", "the reader lost its rows");
     run(&mut reader, "COMMIT").await.unwrap();
 }
 
 #[tokio::test]
-async fn rows_that_nobody_expected_are_replaced() {
+async fn replaces_unexpected_rows() {
     let given = Given::empty().await.migrated().await;
     let store = given.store().await;
     let lease = hold(&store).await;
     let mut first = acme();
-    first.fresh.insert(apex("acme.com"));
+    first.new_streams.insert(apex("acme.com"));
     store.apply(&lease, Position(0), Position(2), first.clone()).await.unwrap();
     let digest = store.digest().await.unwrap();
     let mut raw = given.raw().await;

@@ -31,8 +31,8 @@ fn numbers(items: &[DueItem]) -> Vec<u32> {
     items.iter().map(|item| item.attempt - 10).collect()
 }
 
-/// Nothing before its time.
-pub async fn due_work_is_handed_out_oldest_first_up_to_a_limit<S: StoreUnderTest>() {
+/// Nothing before it is due.
+pub async fn hands_out_due_work_oldest_first_up_to_limit<S: StoreUnderTest>() {
     let under_test = S::start().await;
     checks(&under_test, &[(1, 30), (2, 10), (3, 20), (4, 40), (5, 25)]).await;
     let store = under_test.due_work();
@@ -51,8 +51,8 @@ pub async fn due_work_is_handed_out_oldest_first_up_to_a_limit<S: StoreUnderTest
     assert_eq!(numbers(&store.claim_due(at(50), 10, at(100)).await.unwrap()), [4]);
 }
 
-/// It is handed out again when whoever took it did not do it.
-pub async fn handed_out_work_is_hidden_until_it_is_visible_again<S: StoreUnderTest>() {
+/// Work is handed out again when it was not done.
+pub async fn handed_out_work_is_hidden_until_time_out<S: StoreUnderTest>() {
     let under_test = S::start().await;
     checks(&under_test, &[(1, 0), (2, 1)]).await;
     let store = under_test.due_work();
@@ -63,8 +63,8 @@ pub async fn handed_out_work_is_hidden_until_it_is_visible_again<S: StoreUnderTe
     assert_eq!(numbers(&store.claim_due(at(91), 10, at(200)).await.unwrap()), [2]);
 }
 
-/// Only what was given back.
-pub async fn work_given_back_is_visible_at_once<S: StoreUnderTest>() {
+/// Only work that was given back.
+pub async fn returned_work_is_visible_at_once<S: StoreUnderTest>() {
     let under_test = S::start().await;
     checks(&under_test, &[(1, 0), (2, 1), (3, 2)]).await;
     let store = under_test.due_work();
@@ -76,8 +76,8 @@ pub async fn work_given_back_is_visible_at_once<S: StoreUnderTest>() {
     assert_eq!(store.claim_due(at(12), 10, at(100)).await.unwrap(), []);
 }
 
-/// However many ask at once, nothing is handed out twice.
-pub async fn work_is_handed_to_one_of_many_dispatchers<S: StoreUnderTest>() {
+/// With many concurrent dispatchers, nothing is handed out twice.
+pub async fn hands_work_to_one_dispatcher<S: StoreUnderTest>() {
     let under_test = S::start().await;
     let due: Vec<_> = (1..=60).map(|claim| (claim, i64::from(claim))).collect();
     checks(&under_test, &due).await;
@@ -104,8 +104,8 @@ pub async fn work_is_handed_to_one_of_many_dispatchers<S: StoreUnderTest>() {
     assert_eq!(seen.len(), 60);
 }
 
-/// Whatever comes first.
-pub async fn the_next_due_time_counts_future_and_hidden_work<S: StoreUnderTest>() {
+/// The earliest of both.
+pub async fn next_due_time_includes_hidden_work<S: StoreUnderTest>() {
     let under_test = S::start().await;
     let store = under_test.due_work();
     assert_eq!(store.next_due_at().await.unwrap(), None);
@@ -118,8 +118,8 @@ pub async fn the_next_due_time_counts_future_and_hidden_work<S: StoreUnderTest>(
     assert_eq!(store.next_due_at().await.unwrap(), Some(at(50)));
 }
 
-/// Work that is handed out waits, but is not overdue.
-pub async fn overdue_tells_how_far_dispatch_is_behind<S: StoreUnderTest>() {
+/// Work that was handed out waits, but is not overdue.
+pub async fn overdue_counts_visible_due_rows<S: StoreUnderTest>() {
     let under_test = S::start().await;
     let store = under_test.due_work();
     assert_eq!(store.overdue(at(0)).await.unwrap(), Overdue { waiting: 0, overdue: 0, oldest: None });

@@ -1,18 +1,18 @@
-//! Time and randomness as parameters, so that everything above them can be tested without either.
+//! The clock and the source of randomness, as parameters: code that takes them can be tested without either.
 use chrono::{DateTime, SubsecRound, Utc};
 
-/// Tells the time, in microseconds at the finest.
+/// Tells the time, to the microsecond at most.
 pub trait Clock: Send + Sync {
-    /// Now.
+    /// The current time.
     fn now(&self) -> DateTime<Utc>;
 }
 
-/// Gives random bytes fit for secrets.
+/// A source of random bytes that are fit for secrets.
 pub trait Entropy: Send + Sync {
     /// Fills `bytes`.
     ///
     /// # Errors
-    /// When the operating system has none to give.
+    /// When the operating system cannot provide random bytes.
     fn fill(&self, bytes: &mut [u8]) -> Result<(), std::io::Error>;
 }
 
@@ -22,7 +22,7 @@ pub struct SystemClock;
 
 impl Clock for SystemClock {
     fn now(&self) -> DateTime<Utc> {
-        #[expect(clippy::disallowed_methods, reason = "this is the clock that everybody else is to ask")]
+        #[expect(clippy::disallowed_methods, reason = "all other code asks this clock")]
         Utc::now().trunc_subsecs(6)
     }
 }
@@ -33,7 +33,7 @@ pub struct OsEntropy;
 
 impl Entropy for OsEntropy {
     fn fill(&self, bytes: &mut [u8]) -> Result<(), std::io::Error> {
-        #[expect(clippy::disallowed_methods, reason = "this is the source that everybody else is to ask")]
+        #[expect(clippy::disallowed_methods, reason = "all other code asks this source")]
         getrandom::fill(bytes).map_err(|e| std::io::Error::other(e.to_string()))
     }
 }

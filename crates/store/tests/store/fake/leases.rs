@@ -3,7 +3,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use chrono::{DateTime, TimeDelta, Utc};
-use deed_store::{Behind, Checkpoints, Lease, LeaseError, Position, Unavailable};
+use deed_store::{Checkpoints, Lag, Lease, LeaseError, Position, Unavailable};
 
 use super::faults::{Call, answer};
 use super::{LeaseState, Memory, Rows, Tables};
@@ -22,21 +22,21 @@ impl Rows {
         Ok(())
     }
 
-    pub(super) fn begin_anew(&mut self, lease: &Lease) -> Result<(), LeaseError> {
+    pub(super) fn rewind(&mut self, lease: &Lease) -> Result<(), LeaseError> {
         let at = self.state(&lease.name).checkpoint;
         self.advance(lease, at, Position(0))
     }
 }
 
 impl Memory {
-    /// Somebody else takes a lease, whoever has it.
-    pub fn usurp(&self, name: &str, until: DateTime<Utc>) {
+    /// Another owner takes a lease over.
+    pub fn take_over(&self, name: &str, until: DateTime<Utc>) {
         let mut rows = self.tables.rows();
         let state = rows.state(name);
-        (state.holder, state.epoch) = (Some(("usurper".to_owned(), until)), state.epoch + 1);
+        (state.holder, state.epoch) = (Some(("rival".to_owned(), until)), state.epoch + 1);
     }
 
-    pub fn place_checkpoint(&self, name: &str, at: u64) {
+    pub fn set_checkpoint(&self, name: &str, at: u64) {
         self.tables.rows().state(name).checkpoint = Position(at);
     }
 }
@@ -86,13 +86,13 @@ impl Checkpoints for Tables {
         Ok(self.rows().state(name).checkpoint)
     }
 
-    async fn behind(&self, name: &str) -> Result<Behind, Unavailable> {
-        let fault = self.fault(Call::Behind).await?;
+    async fn lag(&self, name: &str) -> Result<Lag, Unavailable> {
+        let fault = self.fault(Call::Lag).await?;
         let mut rows = self.rows();
         let reached = usize::try_from(rows.state(name).checkpoint.0).unwrap();
         let left = rows.log.get(reached..).unwrap_or_default();
         let count = u64::try_from(left.len()).unwrap();
-        answer(fault, Behind { count, since: left.first().map(|event| event.recorded_at) })
+        answer(fault, Lag { count, since: left.first().map(|event| event.recorded_at) })
     }
 
     async fn advance(&self, lease: &Lease, from: Position, to: Position) -> Result<(), LeaseError> {

@@ -1,6 +1,6 @@
-//! The suite: answers to requests with an idempotency key.
-use super::StoreUnderTest;
+//! The suite: responses to requests with an idempotency key.
 use super::samples::{apex, append, at, request, requested};
+use super::{StoreUnderTest, append_as_one_batch};
 use crate::{AppendError, Begin, Idempotency, Position, Receipt, RequestKey, StoredResponse};
 
 const FINGERPRINT: [u8; 32] = [1; 32];
@@ -9,7 +9,7 @@ fn receipt(request: &RequestKey, body: &str) -> Receipt {
     Receipt { request: request.clone(), response: StoredResponse { status: 202, body: body.to_owned() } }
 }
 
-/// Begins at a second of the suite's clock; the run is dead a minute later, answers live a day.
+/// Begins at a second of the suite's clock; the run is dead a minute later, responses are kept for a day.
 async fn begin_as(
     store: &dyn Idempotency,
     request: &RequestKey,
@@ -27,8 +27,8 @@ fn answered(body: &str) -> Begin {
     Begin::Answered(StoredResponse { status: 202, body: body.to_owned() })
 }
 
-/// The answer is there as soon as the effect is.
-pub async fn a_receipt_is_written_with_its_append<S: StoreUnderTest>() {
+/// The response is stored in the transaction of the effect.
+pub async fn writes_receipt_with_append<S: StoreUnderTest>() {
     let under_test = S::start().await;
     let (store, request) = (under_test.idempotency(), request(1, "k"));
     assert_eq!(begin(&*store, &request, 0).await, Begin::Started);
@@ -38,8 +38,8 @@ pub async fn a_receipt_is_written_with_its_append<S: StoreUnderTest>() {
     assert_eq!(begin(&*store, &request, 1).await, answered(r#"{"done":"ä"}"#));
 }
 
-/// Without the effect there is no answer, though others of the batch succeed.
-pub async fn a_receipt_is_not_written_when_its_append_conflicts<S: StoreUnderTest>() {
+/// Without the effect there is no response, even if other appends of the batch succeed.
+pub async fn writes_no_receipt_on_conflict<S: StoreUnderTest>() {
     let under_test = S::start().await;
     let store = under_test.idempotency();
     let (stale, fresh) = (request(1, "stale"), request(1, "fresh"));
@@ -50,15 +50,15 @@ pub async fn a_receipt_is_not_written_when_its_append_conflicts<S: StoreUnderTes
         effect.receipt = Some(receipt(request, "done"));
         batch.push(effect);
     }
-    let results = under_test.append_backend().append_batch(batch).await.unwrap();
+    let results = append_as_one_batch(&under_test, batch).await;
     assert!(matches!(results[..], [Err(AppendError::Conflict { .. }), Ok(_)]), "{results:?}");
     assert_eq!(under_test.events().last_position().await.unwrap(), Position(1));
     assert_eq!(begin(&*store, &stale, 1).await, Begin::Running);
     assert_eq!(begin(&*store, &fresh, 1).await, answered("done"));
 }
 
-/// Started, running, answered; each API key has requests of its own.
-pub async fn a_request_is_started_once_and_then_answered<S: StoreUnderTest>() {
+/// Started, running, answered; each API key has its own requests.
+pub async fn request_starts_once_and_is_then_answered<S: StoreUnderTest>() {
     let under_test = S::start().await;
     let (store, mine, theirs) = (under_test.idempotency(), request(1, "k"), request(2, "k"));
     assert_eq!(begin(&*store, &mine, 0).await, Begin::Started);
@@ -70,8 +70,8 @@ pub async fn a_request_is_started_once_and_then_answered<S: StoreUnderTest>() {
     assert_eq!(begin(&*store, &theirs, 2).await, Begin::Running);
 }
 
-/// While the first is carried out, and after it is answered.
-pub async fn a_key_used_for_another_request_is_a_mismatch<S: StoreUnderTest>() {
+/// While the first request is running, and after it was answered.
+pub async fn rejects_key_of_another_request<S: StoreUnderTest>() {
     let under_test = S::start().await;
     let (store, request) = (under_test.idempotency(), request(1, "k"));
     assert_eq!(begin(&*store, &request, 0).await, Begin::Started);
@@ -81,8 +81,8 @@ pub async fn a_key_used_for_another_request_is_a_mismatch<S: StoreUnderTest>() {
     assert_eq!(begin(&*store, &request, 3).await, answered("done"));
 }
 
-/// From `locked_until` on; the second run has a lock of its own.
-pub async fn a_request_whose_run_died_is_started_again<S: StoreUnderTest>() {
+/// From `locked_until` on; the second run has its own lock.
+pub async fn restarts_request_after_dead_run<S: StoreUnderTest>() {
     let under_test = S::start().await;
     let (store, request) = (under_test.idempotency(), request(1, "k"));
     assert_eq!(begin(&*store, &request, 0).await, Begin::Started);
@@ -92,8 +92,8 @@ pub async fn a_request_whose_run_died_is_started_again<S: StoreUnderTest>() {
     assert_eq!(begin(&*store, &request, 200).await, answered("done"));
 }
 
-/// Two runs may end; what was answered first is the answer.
-pub async fn the_first_answer_stays<S: StoreUnderTest>() {
+/// When two runs end, the first response is kept.
+pub async fn keeps_the_first_response<S: StoreUnderTest>() {
     let under_test = S::start().await;
     let (store, request) = (under_test.idempotency(), request(1, "k"));
     assert_eq!(begin(&*store, &request, 0).await, Begin::Started);
@@ -102,9 +102,9 @@ pub async fn the_first_answer_stays<S: StoreUnderTest>() {
     assert_eq!(begin(&*store, &request, 1).await, answered("first"));
 }
 
-/// At once, by a process with another clock too. Another request under the key is a mismatch all the same, for a day.
-/// What is answered cannot be abandoned.
-pub async fn an_abandoned_request_is_started_again<S: StoreUnderTest>() {
+/// At once, even by a process with another clock. Another request under the key is a mismatch for a day. A request with a
+/// response cannot be abandoned.
+pub async fn restarts_abandoned_request<S: StoreUnderTest>() {
     let under_test = S::start().await;
     let (store, request) = (under_test.idempotency(), request(1, "k"));
     assert_eq!(begin(&*store, &request, 10).await, Begin::Started);
@@ -119,8 +119,8 @@ pub async fn an_abandoned_request_is_started_again<S: StoreUnderTest>() {
     assert_eq!(begin_as(&*store, &request, [2; 32], 86_501).await, answered("done"));
 }
 
-/// Several at once: one starts, the others find it running.
-pub async fn an_abandoned_request_is_started_again_by_one<S: StoreUnderTest>() {
+/// Of several at once, one starts it and the others find it running.
+pub async fn one_rival_restarts_abandoned_request<S: StoreUnderTest>() {
     let under_test = S::start().await;
     let replica = under_test.replica().await;
     let (store, request) = (under_test.idempotency(), request(1, "k"));
@@ -130,7 +130,7 @@ pub async fn an_abandoned_request_is_started_again_by_one<S: StoreUnderTest>() {
         let rivals = (0..16).map(|n| {
             let other = replica.as_ref().filter(|_| n % 2 == 1);
             let (store, request) = (other.unwrap_or(&under_test).idempotency(), request.clone());
-            // At the very moment at which the last run began.
+            // At the instant at which the last run began.
             async move { begin(&*store, &request, round).await }
         });
         let begun = futures::future::join_all(rivals).await;
@@ -140,8 +140,8 @@ pub async fn an_abandoned_request_is_started_again_by_one<S: StoreUnderTest>() {
     }
 }
 
-/// After a day the key may be used anew, for another request too.
-pub async fn an_old_answer_is_forgotten<S: StoreUnderTest>() {
+/// After a day the key can be used again, also for another request.
+pub async fn forgets_old_response<S: StoreUnderTest>() {
     let under_test = S::start().await;
     let (store, request) = (under_test.idempotency(), request(1, "k"));
     assert_eq!(begin(&*store, &request, 0).await, Begin::Started);
@@ -152,8 +152,8 @@ pub async fn an_old_answer_is_forgotten<S: StoreUnderTest>() {
     assert_eq!(begin_as(&*store, &request, [2; 32], 86_501).await, answered("new"));
 }
 
-/// Answered or not, but only what was begun before the time.
-pub async fn purging_forgets_old_requests_up_to_a_limit<S: StoreUnderTest>() {
+/// With a response or without, but only requests that were begun before the time.
+pub async fn purges_old_requests_up_to_limit<S: StoreUnderTest>() {
     let under_test = S::start().await;
     let store = under_test.idempotency();
     for n in 0..5_i64 {

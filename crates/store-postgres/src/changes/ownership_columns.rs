@@ -1,4 +1,4 @@
-//! The rows of contested names, as arrays.
+//! The rows of names (snapshots, claims, due work), as arrays.
 use std::collections::BTreeSet;
 
 use chrono::{DateTime, Utc};
@@ -6,27 +6,27 @@ use deed_claims::{AppId, StreamId};
 use deed_store::{Changes, ClaimRow, DueRow};
 
 use super::scope;
-use crate::columns::signed;
+use crate::columns::to_i64;
 
 /// Rows of some of the streams of a batch.
 #[derive(Default)]
-pub(super) struct Names<'a> {
-    /// Streams of which all claims and all due work are given.
-    pub(super) touched: Vec<&'a str>,
-    pub(super) ownerships: Ownerships<'a>,
-    pub(super) claims: Claims<'a>,
-    pub(super) due: Due<'a>,
+pub(super) struct OwnershipColumns<'a> {
+    /// The streams; all their claims and due work are given.
+    pub(super) stream_ids: Vec<&'a str>,
+    pub(super) ownerships: SnapshotColumns<'a>,
+    pub(super) claims: ClaimColumns<'a>,
+    pub(super) due: DueColumns<'a>,
 }
 
 #[derive(Default)]
-pub(super) struct Ownerships<'a> {
+pub(super) struct SnapshotColumns<'a> {
     pub(super) streams: Vec<&'a str>,
     pub(super) versions: Vec<i64>,
     pub(super) bodies: Vec<String>,
 }
 
 #[derive(Default)]
-pub(super) struct Claims<'a> {
+pub(super) struct ClaimColumns<'a> {
     pub(super) ids: Vec<String>,
     pub(super) streams: Vec<&'a str>,
     pub(super) versions: Vec<i64>,
@@ -40,9 +40,9 @@ pub(super) struct Claims<'a> {
     pub(super) bodies: Vec<String>,
 }
 
-/// In the order of their key: everybody who changes several locks them in it.
+/// In the order of the key: every statement that changes several rows locks them in this order.
 #[derive(Default)]
-pub(super) struct Due<'a> {
+pub(super) struct DueColumns<'a> {
     pub(super) streams: Vec<&'a str>,
     pub(super) claims: Vec<String>,
     pub(super) kinds: Vec<&'static str>,
@@ -50,41 +50,41 @@ pub(super) struct Due<'a> {
     pub(super) instants: Vec<DateTime<Utc>>,
 }
 
-impl<'a> Names<'a> {
-    /// The rows of the streams that are asked for.
+impl<'a> OwnershipColumns<'a> {
+    /// The rows of the streams for which `includes` is true.
     pub(super) fn of(
         changes: &'a Changes,
-        of: impl Fn(&StreamId) -> bool,
+        includes: impl Fn(&StreamId) -> bool,
     ) -> Result<Self, serde_json::Error> {
-        let (mut names, mut touched) = (Self::default(), BTreeSet::new());
-        for row in changes.ownerships.iter().filter(|row| of(&row.stream)) {
-            touched.insert(row.stream.as_str());
-            names.ownerships.streams.push(row.stream.as_str());
-            names.ownerships.versions.push(signed(row.version.0));
-            names.ownerships.bodies.push(serde_json::to_string(&row.state)?);
+        let (mut columns, mut streams) = (Self::default(), BTreeSet::new());
+        for row in changes.ownerships.iter().filter(|row| includes(&row.stream)) {
+            streams.insert(row.stream.as_str());
+            columns.ownerships.streams.push(row.stream.as_str());
+            columns.ownerships.versions.push(to_i64(row.version.0));
+            columns.ownerships.bodies.push(serde_json::to_string(&row.state)?);
         }
-        for row in changes.claims.iter().filter(|row| of(&row.stream)) {
-            touched.insert(row.stream.as_str());
-            names.claims.push(row)?;
+        for row in changes.claims.iter().filter(|row| includes(&row.stream)) {
+            streams.insert(row.stream.as_str());
+            columns.claims.push(row)?;
         }
-        let due = changes.due.iter().filter(|(stream, _)| of(stream));
+        let due = changes.due.iter().filter(|(stream, _)| includes(stream));
         let mut due: Vec<_> = due.map(|(stream, row)| (stream.as_str(), row)).collect();
         due.sort_by_key(|(stream, row)| (*stream, row.claim_id, row.kind.as_str(), row.attempt));
         for (stream, row) in due {
-            touched.insert(stream);
-            names.due.push(stream, row);
+            streams.insert(stream);
+            columns.due.push(stream, row);
         }
-        names.touched = touched.into_iter().collect();
-        Ok(names)
+        columns.stream_ids = streams.into_iter().collect();
+        Ok(columns)
     }
 }
 
-impl<'a> Claims<'a> {
+impl<'a> ClaimColumns<'a> {
     fn push(&mut self, row: &'a ClaimRow) -> Result<(), serde_json::Error> {
         let claim = &row.claim;
         self.ids.push(claim.id.to_string());
         self.streams.push(row.stream.as_str());
-        self.versions.push(signed(row.version.0));
+        self.versions.push(to_i64(row.version.0));
         self.workspaces.push(claim.holder.workspace().as_str());
         self.apps.push(claim.holder.app().map(AppId::as_str));
         self.names.push(row.name.as_str());
@@ -97,7 +97,7 @@ impl<'a> Claims<'a> {
     }
 }
 
-impl<'a> Due<'a> {
+impl<'a> DueColumns<'a> {
     fn push(&mut self, stream: &'a str, row: &DueRow) {
         self.streams.push(stream);
         self.claims.push(row.claim_id.to_string());

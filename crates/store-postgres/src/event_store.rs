@@ -1,0 +1,111 @@
+//! The log: appends and reads.
+use async_trait::async_trait;
+use chrono::{DateTime, Utc};
+use deed_claims::{Event, StreamId};
+use deed_store::{
+    Append, AppendError, Appended, EventStore, Position, RecordedEvent, Unavailable, Version, spans,
+};
+use tokio::sync::watch;
+
+use crate::append::EncodedAppend;
+use crate::columns::{Decoder, to_i64};
+use crate::copy_reader;
+use crate::open::PostgresStore;
+use crate::stream_reader::StreamRead;
+
+/// The name of the database in traces (`db.system.name`).
+pub(crate) const SYSTEM: &str = "postgresql";
+
+/// From this limit on, a read of the log uses COPY. For fewer events a prepared statement is faster.
+const BULK_READ: usize = 1_000;
+
+/// A row of the table of events.
+pub(crate) struct EventRecord {
+    pub(crate) position: i64,
+    pub(crate) stream: String,
+    pub(crate) version: i64,
+    pub(crate) kind: String,
+    pub(crate) schema: i32,
+    pub(crate) payload: String,
+    pub(crate) metadata: String,
+    pub(crate) recorded_at: DateTime<Utc>,
+}
+
+impl EventRecord {
+    pub(crate) fn decode(self, decoder: Decoder) -> Result<RecordedEvent, Unavailable> {
+        let schema = decoder.number("schema", self.schema.into())?;
+        Ok(RecordedEvent {
+            position: Position(decoder.number("position", self.position)?),
+            stream: decoder.parsed("stream", &self.stream)?,
+            version: Version(decoder.number("version", self.version)?),
+            recorded_at: self.recorded_at,
+            metadata: decoder.json("metadata", &self.metadata)?,
+            event: Event::from_parts(&self.kind, schema, &self.payload)
+                .map_err(|e| decoder.unreadable("payload", Some(e.into())))?,
+            payload: self.payload,
+        })
+    }
+}
+
+impl PostgresStore {
+    /// Wakes readers, as another process may have appended these events.
+    fn advance_head_to(&self, events: &[RecordedEvent]) {
+        if let Some(last) = events.last() {
+            self.inner.advance_head(last.position);
+        }
+    }
+}
+
+#[async_trait]
+impl EventStore for PostgresStore {
+    async fn append(&self, append: Append) -> Result<Appended, AppendError> {
+        let timer = self.inner.metrics.start_append(&append);
+        let written = async { self.appends.submit(EncodedAppend::new(append)?).await? };
+        timer.finish(spans::trace_append(SYSTEM, written).await)
+    }
+
+    async fn read_stream(
+        &self,
+        stream: &StreamId,
+        after: Version,
+    ) -> Result<Vec<RecordedEvent>, Unavailable> {
+        let read = StreamRead { stream: stream.clone(), after };
+        spans::trace_read_stream(SYSTEM, async { self.stream_reads.submit(read).await? }).await
+    }
+
+    async fn read_log(&self, after: Position, limit: usize) -> Result<Vec<RecordedEvent>, Unavailable> {
+        const OPERATION: &str = "read the log";
+        let mut connection = self.inner.general.acquire(OPERATION).await?;
+        if limit >= BULK_READ {
+            let deadline = connection.deadline();
+            let read = copy_reader::read_log(&mut connection, Decoder(OPERATION), after, limit);
+            let events = deadline.run(read).await;
+            return connection.finish(events).inspect(|events| self.advance_head_to(events));
+        }
+        let found = sqlx::query_as!(
+            EventRecord,
+            r#"SELECT position, stream, version, kind, schema, payload::text AS "payload!",
+                      metadata::text AS "metadata!", recorded_at
+               FROM events WHERE position > $1 ORDER BY position LIMIT $2"#,
+            to_i64(after.0),
+            to_i64(limit)
+        );
+        let found = connection.deadline().run(found.fetch_all(&mut *connection)).await;
+        let found = connection.finish(found)?.into_iter().map(|row| row.decode(Decoder(OPERATION)));
+        found.collect::<Result<Vec<_>, _>>().inspect(|events| self.advance_head_to(events))
+    }
+
+    async fn last_position(&self) -> Result<Position, Unavailable> {
+        const OPERATION: &str = "read the end of the log";
+        let mut connection = self.inner.general.acquire(OPERATION).await?;
+        let last = sqlx::query_scalar!(r#"SELECT coalesce(max(position), 0) AS "last!" FROM events"#);
+        let last = connection.deadline().run(last.fetch_one(&mut *connection)).await;
+        let last = Position(Decoder(OPERATION).number("position", connection.finish(last)?)?);
+        self.inner.advance_head(last);
+        Ok(last)
+    }
+
+    fn head(&self) -> watch::Receiver<Position> {
+        self.inner.head.subscribe()
+    }
+}

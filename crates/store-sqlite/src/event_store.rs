@@ -1,0 +1,103 @@
+//! The log: appends and reads.
+use async_trait::async_trait;
+use deed_claims::{Event, StreamId};
+use deed_store::{
+    Append, AppendError, Appended, EventStore, Position, RecordedEvent, Unavailable, Version, spans,
+};
+use tokio::sync::watch;
+
+use crate::append::EncodedAppend;
+use crate::batch::Op;
+use crate::columns::{Decoder, to_i64};
+use crate::open::SqliteStore;
+use crate::stream_reader::StreamRead;
+
+/// The name of the database in traces (`db.system.name`).
+pub(crate) const SYSTEM: &str = "sqlite";
+
+/// A row of the table of events.
+pub(crate) struct EventRecord {
+    pub(crate) position: i64,
+    pub(crate) stream: String,
+    pub(crate) version: i64,
+    pub(crate) kind: String,
+    pub(crate) schema: i64,
+    pub(crate) payload: String,
+    pub(crate) metadata: String,
+    pub(crate) recorded_at: i64,
+}
+
+impl EventRecord {
+    pub(crate) fn decode(self, decoder: Decoder) -> Result<RecordedEvent, Unavailable> {
+        let schema = decoder.number("schema", self.schema)?;
+        Ok(RecordedEvent {
+            position: Position(decoder.number("position", self.position)?),
+            stream: decoder.parsed("stream", &self.stream)?,
+            version: Version(decoder.number("version", self.version)?),
+            recorded_at: decoder.instant("recorded_at", self.recorded_at)?,
+            metadata: decoder.json("metadata", &self.metadata)?,
+            event: Event::from_parts(&self.kind, schema, &self.payload)
+                .map_err(|e| decoder.unreadable("payload", Some(e.into())))?,
+            payload: self.payload,
+        })
+    }
+}
+
+#[async_trait]
+impl EventStore for SqliteStore {
+    async fn append(&self, append: Append) -> Result<Appended, AppendError> {
+        let timer = self.inner.metrics.start_append(&append);
+        let written = async {
+            let encoded = Box::new(EncodedAppend::new(append)?);
+            self.writes.submit(Op::Append(encoded)).await?.appended()
+        };
+        timer.finish(spans::trace_append(SYSTEM, written).await)
+    }
+
+    async fn read_stream(
+        &self,
+        stream: &StreamId,
+        after: Version,
+    ) -> Result<Vec<RecordedEvent>, Unavailable> {
+        let read = StreamRead { stream: stream.clone(), after };
+        spans::trace_read_stream(SYSTEM, async { self.stream_reads.submit(read).await? }).await
+    }
+
+    async fn read_log(&self, after: Position, limit: usize) -> Result<Vec<RecordedEvent>, Unavailable> {
+        const OPERATION: &str = "read the log";
+        let (after, limit) = (to_i64(after.0), to_i64(limit));
+        let events = sqlx::query_as!(
+            EventRecord,
+            "SELECT position, stream, version, kind, schema, payload, metadata, recorded_at FROM events
+             WHERE position > ? ORDER BY position LIMIT ?",
+            after,
+            limit
+        )
+        .fetch_all(&self.inner.readers)
+        .await
+        .map_err(|e| Unavailable::new(OPERATION, e))?
+        .into_iter()
+        .map(|row| row.decode(Decoder(OPERATION)))
+        .collect::<Result<Vec<_>, _>>()?;
+        // Another process may have appended them.
+        if let Some(last) = events.last() {
+            self.inner.advance_head(last.position);
+        }
+        Ok(events)
+    }
+
+    async fn last_position(&self) -> Result<Position, Unavailable> {
+        const OPERATION: &str = "read the end of the log";
+        let last = sqlx::query_scalar!(r#"SELECT coalesce(max(position), 0) AS "last!: i64" FROM events"#)
+            .fetch_one(&self.inner.readers)
+            .await
+            .map_err(|e| Unavailable::new(OPERATION, e))?;
+        let last = Position(Decoder(OPERATION).number("position", last)?);
+        self.inner.advance_head(last);
+        Ok(last)
+    }
+
+    fn head(&self) -> watch::Receiver<Position> {
+        self.inner.head.subscribe()
+    }
+}
