@@ -1,101 +1,103 @@
-//! What a prober is told: where to start, whom to trust, how much to spend.
+//! The prober's configuration: where walks start, which servers are trusted, what a probe may spend.
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use crate::anchor::TrustAnchor;
 use crate::network::{Network, proxy_networks};
 use crate::roots::{RootHint, are_public, iana_roots};
+use crate::trust_anchor::TrustAnchor;
 use crate::vantage::Vantage;
-use crate::wire::absolute;
+use crate::wire::absolute_name;
 
-/// How a [`Prober`](crate::Prober) works.
+/// Configures a [`Prober`](crate::Prober).
 #[derive(Debug, Clone)]
 pub struct ProbeConfig {
     /// Our name in the evidence.
     pub vantage: String,
-    /// The port at which name servers are asked; anything but 53 is for private zones and tests.
+    /// The port of name servers; other ports than 53 are for private zones and tests.
     pub port: u16,
-    /// Ranges that may be asked although they are not public.
+    /// Networks that may be queried although they are not public.
     pub allow_networks: Vec<Network>,
-    /// Ranges that may not be asked although they are public, the deployment's own; stronger than `allow_networks`.
+    /// Networks that may not be queried although they are public, such as the deployment's own; stronger than
+    /// `allow_networks`.
     pub refuse_networks: Vec<Network>,
-    /// Ranges of proxies: a hostname that leads there may lead anywhere.
+    /// Networks of reverse proxies, which hide where a hostname leads.
     pub proxy_networks: Vec<Network>,
-    /// Where walks begin; asked at `port`.
+    /// The root servers, where walks start; queried at `port`.
     pub roots: Vec<RootHint>,
-    /// Trusted recursive resolvers that validate: addresses of name servers that come without glue, verdicts of
-    /// DNSSEC, and delegations where so set.
+    /// Trusted validating resolvers: they resolve name servers without glue, validate by DNSSEC, and give delegations
+    /// where so configured.
     pub resolvers: Vec<SocketAddr>,
-    /// Who validates by DNSSEC before a match counts.
+    /// How a match is validated by DNSSEC before it counts.
     pub validation: ValidationMode,
-    /// The root's keys that our own validation begins with; without them IANA's, for the public root servers.
+    /// The root keys at which local validation starts; without them IANA's, for the public root servers.
     pub trust_anchor: Option<TrustAnchor>,
-    /// Resolvers elsewhere that are asked whether they see a value that is not signed; asked as they are configured.
+    /// Vantage points: resolvers in other networks that are asked whether they see a value that is not signed.
     pub vantages: Vec<Vantage>,
-    /// How many of them have to see it.
+    /// How many vantage points have to see it.
     pub vantage_quorum: usize,
-    /// A name that has to exist, asked for when nothing answers: what fails then is ours. Without it the root zone.
+    /// A name that has to exist, queried when no server answers: if it fails as well, the fault is ours. Without it
+    /// the root zone.
     pub canary: Option<String>,
-    /// Who tells which servers a zone has.
+    /// Which servers tell the name servers of a zone.
     pub delegation: DelegationSource,
-    /// What one look may spend.
+    /// What one probe may spend.
     pub budgets: Budgets,
-    /// How long a datagram is waited for.
+    /// How long to wait for the answer to a datagram.
     pub udp_timeout: Duration,
-    /// How often a question is sent as a datagram before a connection is tried; 1 to 3 (RFC 9520 §3.1).
+    /// How often a query is sent over UDP before TCP is tried; 1 to 3 (RFC 9520 §3.1).
     pub udp_tries: u8,
-    /// How long a connection, its question and its answer may take together.
+    /// The limit for connecting, sending the query and receiving the answer over TCP together.
     pub tcp_timeout: Duration,
-    /// Sockets open at a time; without it a quarter of the process's limit on descriptors, less a reserve.
+    /// Sockets open at a time; without it a quarter of the process's descriptor limit, less a reserve.
     pub in_flight: Option<usize>,
-    /// Questions a second that one address is asked by all looks together; what our own configuration names, root
-    /// servers and resolvers, is asked without a limit. Nought spares nobody, neither the busy nor those that are
-    /// silent: for private zones and tests, where one server stands for all.
+    /// Queries per second to one address, over all probes; configured servers (root servers and resolvers) are not
+    /// limited. Nought turns off both the rate limit and the circuit breaker for silent servers: for private zones
+    /// and tests, where one server holds many zones.
     pub server_rate: u32,
-    /// Questions that may come at once after a pause.
+    /// Queries that may be sent at once after a pause.
     pub server_burst: u32,
-    /// How long a delegation is remembered, at most a minute; nought remembers nothing.
+    /// How long a delegation is cached, at most a minute; nought turns the cache off.
     pub delegation_cache_ttl: Duration,
-    /// Whether servers are asked over IPv6.
+    /// Whether servers are queried over IPv6.
     pub ipv6: Ipv6,
 }
 
-/// Who tells which servers a zone has.
+/// Which servers tell the name servers of a zone.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum DelegationSource {
-    /// The parent zones' servers, from the root downwards.
+    /// The parent zones' servers, from the root down.
     FromParent,
     /// The trusted resolvers, for networks that cannot reach the root servers.
     FromResolver,
 }
 
-/// Who validates by DNSSEC.
+/// How answers are validated by DNSSEC.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ValidationMode {
-    /// The trusted resolvers where there are any, and the prober itself otherwise.
+    /// By the trusted resolvers where there are any, and by the prober itself otherwise.
     Auto,
-    /// The trusted resolvers.
+    /// By the trusted resolvers.
     Resolver,
-    /// The prober itself, from its trust anchor down.
+    /// By the prober itself, from its trust anchor down.
     Own,
-    /// Nobody: every zone counts as unsigned.
+    /// Not at all: every zone counts as unsigned.
     Off,
 }
 
-/// Who validates, decided.
+/// The validation method that follows from the configuration.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Validator {
     Resolver,
     Own,
-    /// There are no keys to begin with: private roots without a trust anchor.
-    Keyless,
+    /// There is no key to start at: private roots without a trust anchor.
+    NoTrustAnchor,
     Off,
 }
 
-/// Whether servers are asked over IPv6.
+/// Whether servers are queried over IPv6.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Ipv6 {
-    /// Where the host has a route, or a zone has no other servers.
+    /// Where the host has a route, or a zone has no IPv4 servers.
     Auto,
     /// Always.
     On,
@@ -103,10 +105,10 @@ pub enum Ipv6 {
     Off,
 }
 
-/// What one look may spend.
+/// What one probe may spend.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Budgets {
-    /// Questions sent, repetitions and confirmation included.
+    /// Queries sent, retransmissions and confirmation included.
     pub queries: u32,
     /// Time, confirmation included.
     pub time: Duration,
@@ -116,13 +118,13 @@ pub struct Budgets {
     pub aliases: usize,
     /// Name server names read from one delegation.
     pub ns_read: usize,
-    /// Of those without glue, how many are resolved.
+    /// Name servers without glue that are resolved.
     pub ns_resolved: usize,
-    /// Servers of one zone asked.
+    /// Servers of one zone that are queried.
     pub servers: usize,
-    /// TXT records at one name from which on the set is unusually large.
+    /// TXT records at one name above which the set counts as unusually large.
     pub txt_records: usize,
-    /// Bytes of TXT values at one name from which on the set is unusually large.
+    /// Bytes of TXT values at one name above which the set counts as unusually large.
     pub txt_bytes: usize,
 }
 
@@ -174,39 +176,39 @@ impl Default for ProbeConfig {
 /// Why a prober cannot work with a configuration.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum ConfigError {
-    /// Walks from the root need a root.
+    /// Walks from the root need a root server.
     #[error("no root servers are given")]
     NoRoots,
-    /// Delegations from a resolver need a resolver.
+    /// Delegations from resolvers need a resolver.
     #[error("delegations are to come from trusted resolvers, but none is given")]
     NoResolvers,
-    /// A resolver that is to validate has to be there.
+    /// Validation by resolvers needs a resolver.
     #[error("trusted resolvers are to validate, but none is given")]
     NoValidator,
-    /// Own validation asks every parent zone's servers, from the root servers down.
+    /// Local validation queries the servers of every parent zone, from the root servers down.
     #[error("own validation needs delegations from the parent zones, not from trusted resolvers")]
     OutOfReach,
-    /// More vantages have to agree than there are, or none of those that are asked.
+    /// The quorum is larger than the number of vantage points, or zero although there are some.
     #[error("{quorum} of {vantages} vantages cannot agree")]
     Quorum {
-        /// How many have to see a value.
+        /// How many vantage points have to see a value.
         quorum: usize,
         /// How many there are.
         vantages: usize,
     },
-    /// More vantages than one check has questions for.
+    /// More vantage points than the budget of one probe allows.
     #[error("at most {MOST_VANTAGES} vantages are asked, not {0}")]
     Vantages(usize),
-    /// The canary is no domain name.
+    /// The canary is not a domain name.
     #[error("the canary `{0}` is no domain name")]
     Canary(String),
-    /// A root server's name is no domain name.
+    /// A root server's name is not a domain name.
     #[error("`{0}` is no name of a root server")]
     RootName(String),
     /// A limit of nought would refuse everything.
     #[error("`{0}` has to be more than nought")]
     Nought(&'static str),
-    /// More repetitions than a resolver may send.
+    /// More transmissions than a resolver may send.
     #[error("a question is sent at most three times as a datagram, not {0} times")]
     Tries(u8),
     /// Old delegations would decide who owns a name.
@@ -214,13 +216,13 @@ pub enum ConfigError {
     Memory,
 }
 
-/// Vantages asked at most: each may take three questions of a check.
+/// Vantage points at most: each may take three queries of a probe.
 pub(crate) const MOST_VANTAGES: usize = 8;
-/// The longest a delegation may be remembered.
-const MEMORY: Duration = Duration::from_mins(1);
+/// The longest that a delegation may be cached.
+const MAX_CACHE_TTL: Duration = Duration::from_mins(1);
 
 impl ProbeConfig {
-    /// Finds the first fault.
+    /// Finds the first invalid setting.
     pub(crate) fn check(&self) -> Result<(), ConfigError> {
         match self.delegation {
             DelegationSource::FromParent if self.roots.is_empty() => return Err(ConfigError::NoRoots),
@@ -251,7 +253,7 @@ impl ProbeConfig {
         if !(1..=3).contains(&self.udp_tries) {
             return Err(ConfigError::Tries(self.udp_tries));
         }
-        if self.delegation_cache_ttl > MEMORY {
+        if self.delegation_cache_ttl > MAX_CACHE_TTL {
             return Err(ConfigError::Memory);
         }
         Ok(())
@@ -273,12 +275,12 @@ impl ProbeConfig {
             return Err(ConfigError::Vantages(vantages));
         }
         match &self.canary {
-            Some(canary) if absolute(canary).is_none() => Err(ConfigError::Canary(canary.clone())),
+            Some(canary) if absolute_name(canary).is_none() => Err(ConfigError::Canary(canary.clone())),
             _ => Ok(()),
         }
     }
 
-    /// Who validates.
+    /// How this prober validates.
     pub(crate) fn validator(&self) -> Validator {
         match self.validation {
             ValidationMode::Off => Validator::Off,
@@ -288,7 +290,7 @@ impl ProbeConfig {
                 if self.trust_anchor.is_some() || are_public(&self.roots) {
                     Validator::Own
                 } else {
-                    Validator::Keyless
+                    Validator::NoTrustAnchor
                 }
             }
         }
@@ -305,7 +307,7 @@ mod tests {
     }
 
     #[test]
-    fn who_validates_follows_from_what_there_is_to_validate_by() {
+    fn chooses_validator_from_configuration() {
         let of = |change: fn(&mut ProbeConfig)| {
             let mut config = ProbeConfig::default();
             change(&mut config);
@@ -315,11 +317,11 @@ mod tests {
         assert_eq!(of(|_| {}), Validator::Own);
         assert_eq!(of(resolver), Validator::Resolver);
         assert_eq!(of(|c| c.validation = ValidationMode::Off), Validator::Off);
-        assert_eq!(of(|c| c.roots[3].name = "root.acme.test".into()), Validator::Keyless);
+        assert_eq!(of(|c| c.roots[3].name = "root.acme.test".into()), Validator::NoTrustAnchor);
     }
 
     #[test]
-    fn what_cannot_work_is_refused() {
+    fn rejects_invalid_settings() {
         let faulty = |change: fn(&mut ProbeConfig)| {
             let mut config = ProbeConfig::default();
             change(&mut config);

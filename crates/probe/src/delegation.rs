@@ -1,4 +1,5 @@
-//! What a parent's servers say about a child: a cut with its name servers, no cut, or nothing of use.
+//! Reads the answer of a parent's server about a child name: a zone cut with its name servers, no cut, or nothing
+//! usable.
 use std::collections::BTreeSet;
 use std::net::IpAddr;
 
@@ -7,9 +8,10 @@ use hickory_proto::rr::{Name, RData, Record};
 use tokio::time::Instant;
 
 use crate::config::ConfigError;
+use crate::rcode::{NOERROR, NXDOMAIN};
 use crate::response::Response;
 use crate::roots::RootHint;
-use crate::walk::prevailing;
+use crate::walk::most_frequent;
 
 /// A zone and the servers its parent names for it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -17,14 +19,14 @@ pub(crate) struct Delegation {
     pub(crate) zone: Name,
     pub(crate) servers: Vec<NameServer>,
     pub(crate) source: Source,
-    /// Servers of zones above, below the registries, that contradict this delegation.
+    /// Answers of servers of zones above (below the registries) that contradict this delegation.
     pub(crate) dissent: Vec<ServerAnswer>,
-    /// Whether names without glue have been asked for; they are once only.
+    /// Whether names without glue have been resolved; that happens once.
     pub(crate) resolved: bool,
     pub(crate) learned: Instant,
 }
 
-/// Who named the servers, which decides how far their addresses are trusted.
+/// The origin of the servers' addresses, which decides whether they have to be public.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Source {
     /// The configuration: the root servers.
@@ -42,21 +44,21 @@ pub(crate) struct NameServer {
 /// What is known of a name server's addresses.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Addresses {
-    /// No glue came, and nobody has been asked.
+    /// No glue came, and it has not been resolved.
     Unknown,
     /// At least one.
     Known(Vec<IpAddr>),
-    /// Asked for, and there is none.
+    /// Resolved: there is no address.
     None,
-    /// Asked for, and no answer came.
+    /// Resolving it got no answer.
     Failed(NetworkFault),
 }
 
-/// Addresses kept of one name server.
+/// Addresses kept per name server.
 const ADDRESSES: usize = 4;
 
 impl Addresses {
-    /// The addresses to keep, whatever order they came in: of each family a half, and more where the other has less.
+    /// The addresses to keep, independent of their order: half of each family, and more where the other one has less.
     pub(crate) fn of(mut found: Vec<IpAddr>) -> Self {
         found.sort_unstable();
         found.dedup();
@@ -73,7 +75,7 @@ impl Delegation {
         Self { zone, servers, source, dissent: vec![], resolved: false, learned: Instant::now() }
     }
 
-    /// The root with the configured servers.
+    /// The root zone with the configured servers.
     pub(crate) fn root(hints: &[RootHint]) -> Result<Self, ConfigError> {
         let mut servers: Vec<NameServer> = vec![];
         for hint in hints {
@@ -94,33 +96,71 @@ impl Delegation {
         self.zone == other.zone && names(self) == names(other)
     }
 
-    /// Whether a server can be asked without asking somebody else first.
+    /// Whether at least one server can be queried without resolving its name first.
     pub(crate) fn has_addresses(&self) -> bool {
         self.servers.iter().any(|s| matches!(s.addresses, Addresses::Known(_)))
     }
 }
 
-/// What an answer means for a walk that stands at `zone` and asks for the servers of `child`.
+/// The meaning of an answer for a walk that is at `zone` and asks for the name servers of `child`.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Step {
-    /// A zone below, known from a referral.
+    /// A zone below, from a referral.
     Referred(Delegation),
-    /// The child itself is a zone and on the same server: names come with authority, addresses perhaps not.
+    /// The child is a zone on the same server: its NS records come with authority, addresses perhaps not.
     Shared(Delegation),
-    /// The child is a name of the zone.
+    /// The child is a name inside the zone.
     NoCut,
-    /// The child does not exist, and so nothing below it does (RFC 8020).
+    /// The child does not exist, and neither does any name below it (RFC 8020).
     Denied,
     /// The child is an alias: nothing lies below it.
     Alias,
 }
 
-/// Reads a step; none when the answer is of no use, for instance from a lame server.
+/// The kind of a step, independent of the name servers of a zone below.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum StepKind {
+    Cut,
+    NoCut,
+    Denied,
+    Alias,
+}
+
+impl Step {
+    pub(crate) fn kind(&self) -> StepKind {
+        match self {
+            Self::Referred(_) | Self::Shared(_) => StepKind::Cut,
+            Self::NoCut => StepKind::NoCut,
+            Self::Denied => StepKind::Denied,
+            Self::Alias => StepKind::Alias,
+        }
+    }
+
+    /// The word for the log.
+    pub(crate) fn label(&self) -> &'static str {
+        match self {
+            Self::Referred(_) => "referred",
+            Self::Shared(_) => "shared",
+            Self::NoCut => "no cut",
+            Self::Denied => "denied",
+            Self::Alias => "alias",
+        }
+    }
+
+    /// The zone below, where there is one.
+    pub(crate) fn delegation(&self) -> Option<&Delegation> {
+        match self {
+            Self::Referred(below) | Self::Shared(below) => Some(below),
+            Self::NoCut | Self::Denied | Self::Alias => None,
+        }
+    }
+}
+
+/// Reads a step; none when the answer is unusable, for instance from a lame server.
 pub(crate) fn step(response: &Response, zone: &Name, child: &Name, most: usize) -> Option<Step> {
-    const NXDOMAIN: u16 = 3;
     let authoritative = response.authoritative() && !response.truncated();
     match response.rcode() {
-        0 => {}
+        NOERROR => {}
         NXDOMAIN if authoritative => return Some(Step::Denied),
         _ => return None,
     }
@@ -139,10 +179,11 @@ pub(crate) fn step(response: &Response, zone: &Name, child: &Name, most: usize) 
     }
 }
 
-/// A referral to a zone that encloses `name` and lies strictly below `zone`; upward and sideways ones are none.
+/// A referral to a zone that encloses `name` and lies strictly below `zone`; upward and sideways referrals are
+/// ignored.
 ///
-/// The aa bit is not looked at: some servers set it on referrals, and NS records below the zone without an SOA
-/// mean nothing else.
+/// The AA bit is ignored: some servers set it on referrals, and NS records below the zone without an SOA have no
+/// other meaning.
 pub(crate) fn referral(response: &Response, zone: &Name, name: &Name, most: usize) -> Option<Delegation> {
     let mut owner = None;
     for record in response.authorities() {
@@ -159,12 +200,14 @@ pub(crate) fn referral(response: &Response, zone: &Name, name: &Name, most: usiz
     Some(Delegation::new(owner.to_lowercase(), servers, Source::Dns))
 }
 
-/// The delegation that most of these agree on, each by another name server of the zone above: the zone, its servers, and
-/// for each of them the addresses that most give who give any.
-pub(crate) fn agreed(delegations: &[&Delegation]) -> Option<Delegation> {
-    let zone = prevailing(delegations.iter().map(|delegation| &delegation.zone))?;
+/// The delegation that most of these agree on, each from another name server of the zone above: the most frequent
+/// zone and set of servers, and for each server the addresses that more than half of the delegations with glue for it
+/// give.
+pub(crate) fn majority_of(delegations: &[&Delegation]) -> Option<Delegation> {
+    let zone = most_frequent(delegations.iter().map(|delegation| &delegation.zone))?;
     let of_zone: Vec<&Delegation> = delegations.iter().filter(|d| d.zone == *zone).copied().collect();
-    let servers = prevailing(of_zone.iter().map(|d| d.servers.iter().map(|s| &s.name).collect::<Vec<_>>()))?;
+    let servers =
+        most_frequent(of_zone.iter().map(|d| d.servers.iter().map(|s| &s.name).collect::<Vec<_>>()))?;
     let servers = servers.into_iter().map(|name| {
         let glue = of_zone.iter().flat_map(|d| &d.servers).filter(|server| server.name == *name);
         let given: Vec<&Vec<IpAddr>> = glue
@@ -189,15 +232,16 @@ fn below(zone: &Name, name: &Name) -> bool {
     zone.zone_of(name) && name.iter().len() > zone.iter().len()
 }
 
-/// The name servers that a trusted resolver names for a zone.
-pub(crate) fn resolved(response: &Response, zone: &Name, most: usize) -> Option<Delegation> {
-    // Glue from a resolver may come from its cache: the addresses get asked for.
+/// The name servers of a zone according to a trusted resolver.
+pub(crate) fn from_resolver(response: &Response, zone: &Name, most: usize) -> Option<Delegation> {
+    // Glue from a resolver may come from its cache: the addresses are resolved instead.
     let names = servers(response, response.answers(), zone, zone, most).into_iter();
     let servers: Vec<_> = names.map(|s| NameServer { addresses: Addresses::Unknown, ..s }).collect();
     (!servers.is_empty()).then(|| Delegation::new(zone.to_lowercase(), servers, Source::Dns))
 }
 
-/// The name servers of one owner in canonical order, each once, with the glue that the answering zone may give.
+/// The name servers of one owner in canonical order, without duplicates, with the glue that the answering zone may
+/// give.
 fn servers<'r>(
     response: &Response,
     section: impl Iterator<Item = &'r Record>,
@@ -215,7 +259,7 @@ fn servers<'r>(
     names.into_iter().take(most).map(glued).collect()
 }
 
-/// Glue counts inside the zone whose servers speak: elsewhere it would be hearsay.
+/// Glue counts only inside the zone whose server answers (in-bailiwick).
 fn glue(response: &Response, zone: &Name, server: &Name) -> Addresses {
     if !zone.zone_of(server) {
         return Addresses::Unknown;
@@ -268,7 +312,7 @@ mod tests {
     const OK: ResponseCode = ResponseCode::NoError;
 
     #[test]
-    fn a_referral_brings_names_and_the_glue_inside_the_zone() {
+    fn referral_gives_names_and_in_bailiwick_glue() {
         let step = read(false, OK, |m| {
             m.add_authority(ns("Acme.test.", "NS1.acme.test."));
             m.add_authority(ns("acme.test.", "ns1.ACME.test."));
@@ -294,7 +338,7 @@ mod tests {
     }
 
     #[test]
-    fn referrals_that_do_not_lead_down_to_the_child_are_no_use() {
+    fn ignores_referrals_not_down_to_child() {
         for owner in ["test.", ".", "other.test.", "x.acme.test.", "acme.example."] {
             let step = read(false, OK, |m| {
                 m.add_authority(ns(owner, "ns.test."));
@@ -305,7 +349,7 @@ mod tests {
     }
 
     #[test]
-    fn a_shared_server_answers_with_authority() {
+    fn reads_authoritative_cut_on_shared_server() {
         let step = read(true, OK, |m| {
             m.add_answer(ns("acme.test.", "ns.test."));
             m.add_additional(a("ns.test.", 1));
@@ -321,7 +365,7 @@ mod tests {
     }
 
     #[test]
-    fn denials_and_aliases_are_told_apart() {
+    fn tells_denials_from_aliases() {
         assert_eq!(
             read(true, OK, |m| {
                 m.add_authority(soa("test."));
@@ -344,7 +388,7 @@ mod tests {
     }
 
     #[test]
-    fn lame_and_failing_servers_are_of_no_use() {
+    fn ignores_lame_and_failing_servers() {
         assert_eq!(read(false, OK, |_| {}), None);
         assert_eq!(read(false, ResponseCode::NXDomain, |_| {}), None);
         assert_eq!(read(true, ResponseCode::ServFail, |_| {}), None);
@@ -352,7 +396,7 @@ mod tests {
     }
 
     #[test]
-    fn no_more_names_are_read_than_allowed() {
+    fn limits_names_read() {
         let step = read(false, OK, |m| {
             for i in 0..40 {
                 m.add_authority(ns("acme.test.", &format!("ns{i}.elsewhere.")));

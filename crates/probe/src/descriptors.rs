@@ -1,13 +1,13 @@
-//! How many sockets may be open at a time without the process running out of descriptors.
+//! How many sockets may be open without the process running out of file descriptors.
 
-/// Descriptors left to the store, the broker and the HTTP server.
+/// Descriptors reserved for the store, the broker and the HTTP server.
 const RESERVE: usize = 256;
-/// The usual soft limit, where the system does not tell.
+/// The usual soft limit, where the system does not report one.
 const USUAL: usize = 1024;
-/// Never fewer, however small the limit.
+/// The minimum, however small the limit.
 const LEAST: usize = 16;
 
-/// A quarter of what the reserve leaves: room for retransmissions, connections and a second prober.
+/// A quarter of what the reserve leaves, so that there is room for retransmissions, connections and a second prober.
 pub(crate) fn sockets_in_flight() -> usize {
     let limits = std::fs::read_to_string("/proc/self/limits").unwrap_or_default();
     share(soft_limit(&limits).unwrap_or(USUAL))
@@ -41,7 +41,7 @@ mod tests {
     }
 
     #[test]
-    fn a_quarter_of_what_the_reserve_leaves() {
+    fn uses_quarter_of_descriptors_above_reserve() {
         assert_eq!(share(1024), 192);
         assert_eq!(share(100), LEAST);
     }

@@ -1,26 +1,26 @@
-//! Which addresses may be asked: claimants choose them, so everything that is not public is refused.
+//! The egress filter: claimants choose the addresses that are queried, so only public addresses are permitted.
 use std::net::{IpAddr, SocketAddr};
 
 use crate::network::Network;
 
-/// Where an address comes from, which decides whether it has to be public.
+/// The origin of an address, which decides whether it has to be public.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(crate) enum Peer {
-    /// Written in our own configuration: a root server or a trusted resolver.
+    /// From the configuration: a root server or a trusted resolver.
     Configured(SocketAddr),
-    /// Learned from the DNS, that is, possibly chosen by an attacker.
-    Found(SocketAddr),
+    /// From the DNS, and so possibly chosen by an attacker.
+    FromDns(SocketAddr),
 }
 
 impl Peer {
     pub(crate) fn address(&self) -> IpAddr {
         match self {
-            Self::Configured(address) | Self::Found(address) => address.ip().to_canonical(),
+            Self::Configured(address) | Self::FromDns(address) => address.ip().to_canonical(),
         }
     }
 }
 
-/// The deployment's ranges on top of the public rules.
+/// The configured networks in addition to the rule for public addresses.
 #[derive(Debug)]
 pub(crate) struct Egress {
     allow: Vec<Network>,
@@ -32,13 +32,13 @@ impl Egress {
         Self { allow, refuse }
     }
 
-    /// The address to connect to, in canonical form; none when it may not be asked.
+    /// The address to connect to, in canonical form; none when it is not permitted.
     ///
-    /// Canonical first: a socket for `::ffff:127.0.0.1` reaches loopback.
+    /// Canonical first, because a socket for `::ffff:127.0.0.1` reaches loopback.
     pub(crate) fn permit(&self, peer: Peer) -> Option<SocketAddr> {
         match peer {
             Peer::Configured(address) => Some(SocketAddr::new(address.ip().to_canonical(), address.port())),
-            Peer::Found(address) => {
+            Peer::FromDns(address) => {
                 let ip = address.ip().to_canonical();
                 let within = |list: &[Network]| list.iter().any(|network| network.contains(ip));
                 (!within(&self.refuse) && (within(&self.allow) || is_public(ip)))
@@ -68,12 +68,13 @@ const REFUSED_V4: [Network; 15] = [
     Network::v4([240, 0, 0, 0], 4),
 ];
 
-/// The only block from which global unicast addresses are given out (RFC 4291 §2.4). Loopback, `::/96`, mapped
-/// and translated addresses, the discard prefix, unique local, link local, site local and multicast lie outside.
+/// The only block from which global unicast addresses are assigned (RFC 4291 §2.4). Loopback, `::/96`, mapped and
+/// translated addresses, the discard prefix, unique local, link local, site local and multicast addresses lie
+/// outside.
 const GLOBAL_V6: Network = Network::v6([0x2000, 0, 0, 0, 0, 0, 0, 0], 3);
 
-/// Inside that block, but special: IETF protocol assignments with Teredo, benchmarking and ORCHID, documentation,
-/// 6to4, documentation again (RFC 9637).
+/// Special blocks inside the global unicast block: IETF protocol assignments with Teredo, benchmarking and ORCHID,
+/// documentation, 6to4, documentation again (RFC 9637).
 const REFUSED_V6: [Network; 4] = [
     Network::v6([0x2001, 0, 0, 0, 0, 0, 0, 0], 23),
     Network::v6([0x2001, 0xdb8, 0, 0, 0, 0, 0, 0], 32),
@@ -81,10 +82,10 @@ const REFUSED_V6: [Network; 4] = [
     Network::v6([0x3fff, 0, 0, 0, 0, 0, 0, 0], 20),
 ];
 
-/// Real name servers inside a refused range: AS112 (RFC 7535).
+/// Real name servers inside a refused network: AS112 (RFC 7535).
 const KEPT_V6: [Network; 1] = [Network::v6([0x2001, 0x4, 0x112, 0, 0, 0, 0, 0], 48)];
 
-/// Whether an address, already canonical, is reachable from everywhere.
+/// Whether an address, already canonical, is globally reachable.
 fn is_public(ip: IpAddr) -> bool {
     let within = |list: &[Network]| list.iter().any(|network| network.contains(ip));
     match ip {
@@ -98,7 +99,7 @@ mod tests {
     use super::*;
 
     fn found(address: &str) -> Peer {
-        Peer::Found(SocketAddr::new(address.parse().unwrap(), 53))
+        Peer::FromDns(SocketAddr::new(address.parse().unwrap(), 53))
     }
 
     fn permits(egress: &Egress, address: &str) -> bool {
@@ -215,7 +216,7 @@ mod tests {
     }
 
     #[test]
-    fn a_mapped_address_is_connected_in_its_real_family() {
+    fn connects_mapped_address_as_ipv4() {
         let egress = Egress::new(vec![], vec![]);
         assert_eq!(egress.permit(found("::ffff:8.8.8.8")), Some("8.8.8.8:53".parse().unwrap()));
     }
@@ -236,10 +237,10 @@ mod tests {
     }
 
     #[test]
-    fn only_our_own_configuration_names_private_servers_freely() {
+    fn permits_private_servers_only_from_configuration() {
         let egress = Egress::new(vec![], vec!["127.0.0.0/8".parse().unwrap()]);
         let resolver = "127.0.0.1:5353".parse().unwrap();
         assert_eq!(egress.permit(Peer::Configured(resolver)), Some(resolver));
-        assert_eq!(egress.permit(Peer::Found(resolver)), None);
+        assert_eq!(egress.permit(Peer::FromDns(resolver)), None);
     }
 }

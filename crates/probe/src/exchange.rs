@@ -1,303 +1,298 @@
-//! One question to one server: datagrams first, then a connection, all of it paid from the budget.
-use deed_claims::NetworkFault;
-use deed_claims::Transport as Travelled;
+//! One query to one server: over UDP first, then over TCP, all of it paid from the budget.
+use deed_claims::{NetworkFault, Transport};
 use tokio::time::Instant;
 use tracing::debug;
 
 use crate::egress::Peer;
-use crate::inquiry::{Inquiry, Mode};
+use crate::lookup::{Lookup, LookupMode};
+use crate::rcode::{BADVERS, FORMERR, NOERROR, NOTIMP, NXDOMAIN, REFUSED, SERVFAIL};
 use crate::response::Response;
-use crate::transport::{Door, Trouble, Via, Wait};
-use crate::wire::{Extended, Letters, Outgoing, Recursion, Wanted};
+use crate::transport::{PermittedAddress, TransportError, TransportKind, WaitLimits};
+use crate::wire::{DnsQuery, EdnsMode, EncodedQuery, NameCase, Recursion};
 
-/// What became of a question.
+/// The result of querying one server.
 #[derive(Debug)]
-pub(crate) struct Heard {
-    /// How the question travelled last.
-    pub(crate) travelled: Travelled,
-    /// The last round trip, in milliseconds.
+pub(crate) struct Exchange {
+    /// The transport of the last attempt.
+    pub(crate) transport: Transport,
+    /// The last round-trip time, in milliseconds.
     pub(crate) ms: u32,
-    /// The question went out without EDNS in the end, because the server did not take it with.
+    /// The last query went out without EDNS, because the server did not accept EDNS.
     pub(crate) fell_back: bool,
-    pub(crate) result: Result<Response, Silence>,
+    pub(crate) result: Result<Response, NoReply>,
 }
 
-const NOERROR: u16 = 0;
-const FORMERR: u16 = 1;
-const SERVFAIL: u16 = 2;
-const NXDOMAIN: u16 = 3;
-const NOTIMP: u16 = 4;
-const REFUSED: u16 = 5;
-const BADVERS: u16 = 16;
-
-/// Questions that have to be left for trying a silent server without EDNS.
-const SPARE: u32 = 20;
+/// Queries that have to be left for retrying a silent server without EDNS.
+const MIN_LEFT: u32 = 20;
 
 /// Why there is no answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Silence {
-    /// The address may not be asked; nothing was sent.
+pub(crate) enum NoReply {
+    /// The egress filter refuses the address; nothing was sent.
     Blocked,
     /// The budget was spent before anything was sent.
-    Exhausted,
+    BudgetSpent,
     Fault(NetworkFault),
 }
 
-/// One message out and perhaps one back.
-struct Sent {
+/// One attempt and its round-trip time.
+struct TimedAttempt {
     ms: u32,
-    came: Came,
+    attempt: Attempt,
 }
 
-enum Came {
+enum Attempt {
     Answer(Response),
-    /// Cut short: the rest has to come over a connection.
-    Cut,
-    Nothing(Trouble),
-    /// Not even sent.
-    Unpaid,
+    /// Truncated: the rest has to come over TCP.
+    Truncated,
+    Failed(TransportError),
+    /// The budget was spent; nothing was sent.
+    BudgetSpent,
 }
 
-/// A question on its way to one server.
-struct Errand<'a> {
-    inquiry: &'a Inquiry<'a>,
-    door: Door,
-    wanted: &'a Wanted,
-    extended: Extended,
-    /// The server did not take the question with EDNS, so that it went out without.
+/// One query to one server, with its state between attempts.
+struct ServerQuery<'a> {
+    lookup: &'a Lookup<'a>,
+    to: PermittedAddress,
+    query: &'a DnsQuery,
+    edns: EdnsMode,
+    /// The server did not accept the query with EDNS, so it was sent without.
     fell_back: bool,
     ms: u32,
 }
 
-/// How the datagrams went, where they did not settle it.
-enum Datagrams {
+/// Why UDP did not settle the query.
+enum UdpOutcome {
     NotSent,
-    Cut,
-    Failed(Trouble),
+    Truncated,
+    Failed(TransportError),
 }
 
-impl Inquiry<'_> {
-    /// Asks one server until it answers or has used up its chances.
-    pub(crate) async fn ask(&self, peer: Peer, wanted: &Wanted) -> Heard {
-        let heard = match self.shared.transport.open(peer) {
+impl Lookup<'_> {
+    /// Queries one server until it answers or all attempts have failed.
+    pub(crate) async fn query(&self, peer: Peer, query: &DnsQuery) -> Exchange {
+        let exchange = match self.shared.transport.permit(peer) {
             None => {
-                Heard { travelled: Travelled::Udp, ms: 0, fell_back: false, result: Err(Silence::Blocked) }
+                Exchange { transport: Transport::Udp, ms: 0, fell_back: false, result: Err(NoReply::Blocked) }
             }
-            Some(door) => {
-                let extended = self.shared.plain.extended_for(peer.address());
-                let errand = Errand { inquiry: self, door, wanted, extended, fell_back: false, ms: 0 };
-                let heard = errand.run(self.mode).await;
-                self.shared.plain.learn(peer.address(), &heard);
-                heard
+            Some(to) => {
+                let edns = self.shared.no_edns.edns_for(peer.address());
+                let query = ServerQuery { lookup: self, to, query, edns, fell_back: false, ms: 0 };
+                let exchange = query.run(self.mode).await;
+                self.shared.no_edns.record(peer.address(), &exchange);
+                exchange
             }
         };
-        match &heard.result {
+        match &exchange.result {
             Ok(response) => debug!(
-                server = %peer.address(), kind = %wanted.rtype, over = ?heard.travelled, ms = heard.ms,
+                server = %peer.address(), kind = %query.rtype, over = ?exchange.transport, ms = exchange.ms,
                 rcode = response.rcode(), aa = response.authoritative(), "answer"
             ),
-            Err(silence) => debug!(
-                server = %peer.address(), kind = %wanted.rtype, over = ?heard.travelled, ms = heard.ms,
-                ?silence, "no answer"
+            Err(reason) => debug!(
+                server = %peer.address(), kind = %query.rtype, over = ?exchange.transport, ms = exchange.ms,
+                silence = ?reason, "no answer"
             ),
         }
-        heard
+        exchange
     }
 }
 
-impl Errand<'_> {
-    async fn run(mut self, mode: Mode) -> Heard {
-        let datagrams = match mode {
-            Mode::Connected => Datagrams::NotSent,
-            Mode::Usual => match self.datagrams().await {
-                Ok(result) => return self.heard(Travelled::Udp, result),
-                Err(Datagrams::Failed(Trouble::Timeout)) => match self.without_edns().await {
-                    Some(response) => return self.heard(Travelled::Udp, Ok(response)),
-                    None => Datagrams::Failed(Trouble::Timeout),
+impl ServerQuery<'_> {
+    async fn run(mut self, mode: LookupMode) -> Exchange {
+        let udp = match mode {
+            LookupMode::TcpOnly => UdpOutcome::NotSent,
+            LookupMode::UdpFirst => match self.query_udp().await {
+                Ok(result) => return self.finish(Transport::Udp, result),
+                Err(UdpOutcome::Failed(TransportError::Timeout)) => match self.without_edns().await {
+                    Some(response) => return self.finish(Transport::Udp, Ok(response)),
+                    None => UdpOutcome::Failed(TransportError::Timeout),
                 },
                 Err(unsettled) => unsettled,
             },
         };
-        let result = match self.connection().await {
-            Came::Answer(response) => Ok(response),
-            Came::Unpaid => Err(match datagrams {
-                Datagrams::NotSent => Silence::Exhausted,
-                // Seen cut short, and the rest was not asked for: nobody knows whether TCP works.
-                Datagrams::Cut => Silence::Fault(NetworkFault::Timeout),
-                Datagrams::Failed(trouble) => Silence::Fault(fault_of(trouble)),
+        let result = match self.query_tcp().await {
+            Attempt::Answer(response) => Ok(response),
+            Attempt::BudgetSpent => Err(match udp {
+                UdpOutcome::NotSent => NoReply::BudgetSpent,
+                // Truncated over UDP and not repeated over TCP: whether TCP works is unknown.
+                UdpOutcome::Truncated => NoReply::Fault(NetworkFault::Timeout),
+                UdpOutcome::Failed(error) => NoReply::Fault(fault_of(error)),
             }),
-            Came::Nothing(trouble) => Err(Silence::Fault(both(&datagrams, trouble))),
-            Came::Cut => Err(Silence::Fault(NetworkFault::Malformed)),
+            Attempt::Failed(error) => Err(NoReply::Fault(fault_of_both(&udp, error))),
+            Attempt::Truncated => Err(NoReply::Fault(NetworkFault::Malformed)),
         };
-        self.heard(Travelled::Tcp, result)
+        self.finish(Transport::Tcp, result)
     }
 
-    /// What is said in the end: a server that takes a question neither with EDNS nor without has broken the former.
-    fn heard(self, travelled: Travelled, result: Result<Response, Silence>) -> Heard {
+    /// The final result: a server that accepts the query neither with EDNS nor without it counts as broken in EDNS.
+    fn finish(self, transport: Transport, result: Result<Response, NoReply>) -> Exchange {
         let broken = self.fell_back
             && match &result {
                 Ok(response) => !matches!(response.rcode(), NOERROR | NXDOMAIN | SERVFAIL | REFUSED),
-                Err(Silence::Fault(fault)) => *fault != NetworkFault::Internal,
+                Err(NoReply::Fault(fault)) => *fault != NetworkFault::Internal,
                 Err(_) => false,
             };
-        let result = if broken { Err(Silence::Fault(NetworkFault::EdnsBroken)) } else { result };
-        Heard { travelled, ms: self.ms, fell_back: self.fell_back, result }
+        let result = if broken { Err(NoReply::Fault(NetworkFault::EdnsBroken)) } else { result };
+        Exchange { transport, ms: self.ms, fell_back: self.fell_back, result }
     }
 
-    /// One more datagram, for servers that drop what they do not know instead of saying so (RFC 8906 §5). None when
-    /// it was not sent, or brought nothing either.
+    /// One more datagram without EDNS, for servers that drop queries with EDNS instead of answering FORMERR (RFC 8906
+    /// §5). None when it was not sent, or got no answer either.
     async fn without_edns(&mut self) -> Option<Response> {
-        if self.extended == Extended::Plain || self.inquiry.budget.left() < SPARE {
+        if self.edns == EdnsMode::Without || self.lookup.budget.left() < MIN_LEFT {
             return None;
         }
-        self.extended = Extended::Plain;
-        match self.send(Travelled::Udp).await {
-            Came::Answer(response) => {
+        self.edns = EdnsMode::Without;
+        match self.send(Transport::Udp).await {
+            Attempt::Answer(response) => {
                 self.fell_back = true;
                 Some(response)
             }
-            Came::Cut => {
-                // It speaks, and the rest has to come over a connection: without EDNS as well.
+            Attempt::Truncated => {
+                // The server answers, and the rest has to come over TCP, without EDNS as well.
                 self.fell_back = true;
                 None
             }
-            Came::Nothing(_) | Came::Unpaid => {
-                self.extended = Extended::Edns;
+            Attempt::Failed(_) | Attempt::BudgetSpent => {
+                self.edns = EdnsMode::With;
                 None
             }
         }
     }
 
-    /// `Err` when a connection has to settle it.
-    async fn datagrams(&mut self) -> Result<Result<Response, Silence>, Datagrams> {
+    /// `Err` when TCP has to settle it.
+    async fn query_udp(&mut self) -> Result<Result<Response, NoReply>, UdpOutcome> {
         let mut last = None;
-        let mut left = self.inquiry.shared.config.udp_tries;
+        let mut left = self.lookup.shared.config.udp_tries;
         while left > 0 {
             left -= 1;
-            match self.send(Travelled::Udp).await {
-                Came::Answer(response) if self.falls_back(&response) => left += 1,
-                Came::Answer(response) => return Ok(Ok(response)),
-                Came::Cut => return Err(Datagrams::Cut),
-                Came::Unpaid => {
+            match self.send(Transport::Udp).await {
+                Attempt::Answer(response) if self.falls_back_to_no_edns(&response) => left += 1,
+                Attempt::Answer(response) => return Ok(Ok(response)),
+                Attempt::Truncated => return Err(UdpOutcome::Truncated),
+                Attempt::BudgetSpent => {
                     return Ok(Err(
-                        last.map_or(Silence::Exhausted, |trouble| Silence::Fault(fault_of(trouble)))
+                        last.map_or(NoReply::BudgetSpent, |error| NoReply::Fault(fault_of(error)))
                     ));
                 }
-                Came::Nothing(Trouble::Internal | Trouble::Crowded) => {
-                    return Ok(Err(Silence::Fault(NetworkFault::Internal)));
+                Attempt::Failed(TransportError::Internal | TransportError::AtCapacity) => {
+                    return Ok(Err(NoReply::Fault(NetworkFault::Internal)));
                 }
-                Came::Nothing(Trouble::Timeout) => last = Some(Trouble::Timeout),
-                // Repeating would bring the same: let a connection settle it.
-                Came::Nothing(trouble) => return Err(Datagrams::Failed(trouble)),
+                Attempt::Failed(TransportError::Timeout) => last = Some(TransportError::Timeout),
+                // Another datagram would have the same result: TCP settles it.
+                Attempt::Failed(error) => return Err(UdpOutcome::Failed(error)),
             }
         }
-        Err(Datagrams::Failed(last.unwrap_or(Trouble::Malformed)))
+        Err(UdpOutcome::Failed(last.unwrap_or(TransportError::Malformed)))
     }
 
-    async fn connection(&mut self) -> Came {
-        match self.send(Travelled::Tcp).await {
-            Came::Answer(response) if self.falls_back(&response) => self.send(Travelled::Tcp).await,
-            came => came,
+    async fn query_tcp(&mut self) -> Attempt {
+        match self.send(Transport::Tcp).await {
+            Attempt::Answer(response) if self.falls_back_to_no_edns(&response) => {
+                self.send(Transport::Tcp).await
+            }
+            attempt => attempt,
         }
     }
 
-    /// Whether the server could not parse EDNS, so that the question has to go out once more without.
-    fn falls_back(&mut self, response: &Response) -> bool {
+    /// Whether the server could not parse EDNS, so that the query has to be sent again without it.
+    fn falls_back_to_no_edns(&mut self, response: &Response) -> bool {
         let refused = match response.rcode() {
             FORMERR | NOTIMP => !response.has_edns(),
-            // Its upper bits come with EDNS, of a version that we do not speak.
+            // The upper bits of this code come in an EDNS record, of a version that we do not speak.
             BADVERS => true,
             _ => false,
         };
-        let falls = self.extended == Extended::Edns && refused;
+        let falls = self.edns == EdnsMode::With && refused;
         if falls {
-            (self.extended, self.fell_back) = (Extended::Plain, true);
+            (self.edns, self.fell_back) = (EdnsMode::Without, true);
         }
         falls
     }
 
-    async fn send(&mut self, travels: Travelled) -> Came {
-        let sent = self.once(travels).await;
-        if !matches!(sent.came, Came::Unpaid) {
+    async fn send(&mut self, transport: Transport) -> Attempt {
+        let sent = self.attempt_once(transport).await;
+        if !matches!(sent.attempt, Attempt::BudgetSpent) {
             self.ms = sent.ms;
         }
-        sent.came
+        sent.attempt
     }
 
-    async fn once(&self, travels: Travelled) -> Sent {
-        let (shared, budget) = (self.inquiry.shared, self.inquiry.budget);
-        // Nobody guesses what goes on a connection, and a resolver of ours passes letters on to servers that may mind.
-        let ours = self.wanted.recursion != Recursion::No;
-        let letters = if travels == Travelled::Tcp || ours { Letters::Lower } else { self.inquiry.letters };
-        let Ok(asked) = Outgoing::new(self.wanted, self.extended, letters) else {
-            return Sent { ms: 0, came: Came::Nothing(Trouble::Internal) };
+    async fn attempt_once(&self, transport: Transport) -> TimedAttempt {
+        let (shared, budget) = (self.lookup.shared, self.lookup.budget);
+        // Random case adds nothing on TCP, and a trusted resolver passes the case on to servers that may be
+        // case-sensitive.
+        let ours = self.query.recursion != Recursion::No;
+        let name_case =
+            if transport == Transport::Tcp || ours { NameCase::Lower } else { self.lookup.name_case };
+        let Ok(encoded) = EncodedQuery::new(self.query, self.edns, name_case) else {
+            return TimedAttempt { ms: 0, attempt: Attempt::Failed(TransportError::Internal) };
         };
-        let (via, longest) = match travels {
-            Travelled::Udp => (Via::Datagrams, shared.config.udp_timeout),
-            Travelled::Tcp => (Via::Connection, shared.config.tcp_timeout),
+        let (kind, longest) = match transport {
+            Transport::Udp => (TransportKind::Udp, shared.config.udp_timeout),
+            Transport::Tcp => (TransportKind::Tcp, shared.config.tcp_timeout),
         };
         let end = budget.deadline();
-        // Only what may be sent is paid for.
-        let pass = match shared.transport.admit(self.door, via, end).await {
-            Ok(pass) => pass,
-            Err(trouble) => return Sent { ms: 0, came: self.nothing(trouble) },
+        // Only a query that may be sent is paid for.
+        let permit = match shared.transport.admit(self.to, kind, end).await {
+            Ok(permit) => permit,
+            Err(error) => return TimedAttempt { ms: 0, attempt: self.failed(error) },
         };
         if budget.spend().is_err() {
-            return Sent { ms: 0, came: Came::Unpaid };
+            return TimedAttempt { ms: 0, attempt: Attempt::BudgetSpent };
         }
         let started = Instant::now();
-        let (wait, pay) = (Wait { longest, end }, || budget.spend().is_ok());
-        let came = shared.transport.ask(self.door, via, pass, asked, wait, &pay).await;
-        if came.is_ok() {
-            budget.hear();
+        let (wait, pay) = (WaitLimits { longest, end }, || budget.spend().is_ok());
+        let attempt = shared.transport.send(self.to, kind, permit, encoded, wait, &pay).await;
+        if attempt.is_ok() {
+            budget.mark_answered();
         }
-        let came = match came {
-            Err(trouble) => self.nothing(trouble),
-            // What is left of a datagram cut short need not even parse.
-            Ok(incoming) if incoming.truncated && travels == Travelled::Udp => Came::Cut,
-            Ok(incoming) => match Response::read(&incoming.bytes) {
-                Ok(response) => Came::Answer(response),
-                Err(_) => Came::Nothing(Trouble::Malformed),
+        let attempt = match attempt {
+            Err(error) => self.failed(error),
+            // A truncated datagram need not even parse.
+            Ok(reply) if reply.truncated && transport == Transport::Udp => Attempt::Truncated,
+            Ok(reply) => match Response::read(&reply.bytes) {
+                Ok(response) => Attempt::Answer(response),
+                Err(_) => Attempt::Failed(TransportError::Malformed),
             },
         };
-        let went = if let Came::Nothing(trouble) = &came { Err(*trouble) } else { Ok(()) };
-        shared.transport.told.asked(via, started.elapsed(), went);
-        Sent { ms: millis(started), came }
+        let outcome = if let Attempt::Failed(error) = &attempt { Err(*error) } else { Ok(()) };
+        shared.transport.metrics.record(kind, started.elapsed(), outcome);
+        TimedAttempt { ms: millis(started), attempt }
     }
 
-    fn nothing(&self, trouble: Trouble) -> Came {
-        if trouble == Trouble::Crowded {
-            self.inquiry.budget.crowd();
+    fn failed(&self, error: TransportError) -> Attempt {
+        if error == TransportError::AtCapacity {
+            self.lookup.budget.mark_at_capacity();
         }
-        Came::Nothing(trouble)
+        Attempt::Failed(error)
     }
 }
 
-/// Milliseconds since a moment.
+/// Milliseconds since an instant.
 pub(crate) fn millis(since: Instant) -> u32 {
     u32::try_from(since.elapsed().as_millis()).unwrap_or(u32::MAX)
 }
 
-fn fault_of(trouble: Trouble) -> NetworkFault {
-    match trouble {
-        Trouble::Timeout => NetworkFault::Timeout,
-        Trouble::Unreachable => NetworkFault::Unreachable,
-        Trouble::Malformed | Trouble::CaseDiffers => NetworkFault::Malformed,
-        Trouble::Internal | Trouble::Crowded => NetworkFault::Internal,
+fn fault_of(error: TransportError) -> NetworkFault {
+    match error {
+        TransportError::Timeout => NetworkFault::Timeout,
+        TransportError::Unreachable => NetworkFault::Unreachable,
+        TransportError::Malformed | TransportError::CaseDiffers => NetworkFault::Malformed,
+        TransportError::Internal | TransportError::AtCapacity => NetworkFault::Internal,
     }
 }
 
-/// The one fault of datagrams and a connection that failed both.
-fn both(datagrams: &Datagrams, connection: Trouble) -> NetworkFault {
-    match (datagrams, connection) {
-        (_, Trouble::Internal | Trouble::Crowded) => NetworkFault::Internal,
-        (Datagrams::Cut, _) => NetworkFault::TruncatedNoTcp,
-        (Datagrams::NotSent, trouble) => fault_of(trouble),
-        (Datagrams::Failed(Trouble::Malformed | Trouble::CaseDiffers), _) | (_, Trouble::Malformed) => {
-            NetworkFault::Malformed
-        }
-        (Datagrams::Failed(Trouble::Timeout), _) => NetworkFault::Timeout,
-        (Datagrams::Failed(_), trouble) => fault_of(trouble),
+/// The one fault to report when both UDP and TCP failed.
+fn fault_of_both(udp: &UdpOutcome, tcp: TransportError) -> NetworkFault {
+    match (udp, tcp) {
+        (_, TransportError::Internal | TransportError::AtCapacity) => NetworkFault::Internal,
+        (UdpOutcome::Truncated, _) => NetworkFault::TruncatedNoTcp,
+        (UdpOutcome::NotSent, error) => fault_of(error),
+        (UdpOutcome::Failed(TransportError::Malformed | TransportError::CaseDiffers), _)
+        | (_, TransportError::Malformed) => NetworkFault::Malformed,
+        (UdpOutcome::Failed(TransportError::Timeout), _) => NetworkFault::Timeout,
+        (UdpOutcome::Failed(_), error) => fault_of(error),
     }
 }
 
@@ -306,15 +301,24 @@ mod tests {
     use super::*;
 
     #[test]
-    fn two_failures_make_the_one_that_says_most() {
-        let failed = |udp, tcp| both(&Datagrams::Failed(udp), tcp);
-        assert_eq!(failed(Trouble::Timeout, Trouble::Unreachable), NetworkFault::Timeout);
-        assert_eq!(failed(Trouble::Unreachable, Trouble::Unreachable), NetworkFault::Unreachable);
-        assert_eq!(failed(Trouble::Unreachable, Trouble::Timeout), NetworkFault::Timeout);
-        assert_eq!(failed(Trouble::CaseDiffers, Trouble::Timeout), NetworkFault::Malformed);
-        assert_eq!(failed(Trouble::Timeout, Trouble::Internal), NetworkFault::Internal);
-        assert_eq!(failed(Trouble::Timeout, Trouble::Crowded), NetworkFault::Internal);
-        assert_eq!(both(&Datagrams::Cut, Trouble::Unreachable), NetworkFault::TruncatedNoTcp);
-        assert_eq!(both(&Datagrams::NotSent, Trouble::Unreachable), NetworkFault::Unreachable);
+    fn reports_most_specific_of_two_failures() {
+        let failed = |udp, tcp| fault_of_both(&UdpOutcome::Failed(udp), tcp);
+        assert_eq!(failed(TransportError::Timeout, TransportError::Unreachable), NetworkFault::Timeout);
+        assert_eq!(
+            failed(TransportError::Unreachable, TransportError::Unreachable),
+            NetworkFault::Unreachable
+        );
+        assert_eq!(failed(TransportError::Unreachable, TransportError::Timeout), NetworkFault::Timeout);
+        assert_eq!(failed(TransportError::CaseDiffers, TransportError::Timeout), NetworkFault::Malformed);
+        assert_eq!(failed(TransportError::Timeout, TransportError::Internal), NetworkFault::Internal);
+        assert_eq!(failed(TransportError::Timeout, TransportError::AtCapacity), NetworkFault::Internal);
+        assert_eq!(
+            fault_of_both(&UdpOutcome::Truncated, TransportError::Unreachable),
+            NetworkFault::TruncatedNoTcp
+        );
+        assert_eq!(
+            fault_of_both(&UdpOutcome::NotSent, TransportError::Unreachable),
+            NetworkFault::Unreachable
+        );
     }
 }

@@ -1,45 +1,48 @@
-//! Asks the DNS about one name and reports what every server said, without judging it.
+//! Probes the DNS for one name and reports the answer of every name server, without judging it.
 //!
-//! The zone's own servers are asked, found from the root downwards, so that a fresh record is seen at once and no
-//! cache learns of it too early. What it shows is confirmed by DNSSEC, or asked again where a zone is not signed.
-//! Nothing here decides who owns a name.
+//! A probe walks from the root down to the zone and queries the zone's own servers, so that a fresh record is seen at
+//! once and no cache learns of it too early. A match is confirmed by DNSSEC, or by a second lookup over TCP where the
+//! zone is not signed. Ownership is decided elsewhere.
 #![deny(missing_docs)]
 
-mod addresses;
-mod anchor;
-mod ask;
 mod budget;
-mod cache;
 mod canary;
+mod case_sensitivity;
 mod config;
 mod delegation;
+mod delegation_cache;
 mod descriptors;
-mod diagnosis;
+mod dnssec_clock;
 mod egress;
 mod exchange;
-mod inquiry;
-mod letters;
+mod findings;
+mod lookup;
 mod majority;
 mod metrics;
 mod network;
-mod plain;
+mod no_edns_cache;
+mod ns_addresses;
 mod prober;
+mod query_all;
+mod query_one;
 mod random;
+mod rcode;
 mod response;
 mod roots;
-mod round;
 mod routing;
-mod servers;
-mod sparing;
+mod server_limiter;
+mod server_selection;
+mod staggered;
 mod transport;
+mod trust_anchor;
 mod validation;
 mod vantage;
 mod walk;
 mod wire;
 
-pub use anchor::{AnchorError, TrustAnchor};
 pub use config::{Budgets, ConfigError, DelegationSource, Ipv6, ProbeConfig, ValidationMode};
 pub use network::{Network, NetworkError, proxy_networks};
-pub use prober::{Look, Prober, Question, Route};
+pub use prober::{Probe, Prober, Question, RoutingQuestion};
 pub use roots::{HintsError, RootHint, iana_roots, roots_from_hints};
+pub use trust_anchor::{AnchorError, TrustAnchor};
 pub use vantage::{Vantage, VantageError};

@@ -1,182 +1,158 @@
-//! Answers that no single name server of a zone may decide: delegations and addresses below the registries.
+//! Majority decisions: delegations and addresses in zones below the registries, where no single name server may
+//! decide.
 //!
-//! Whoever runs one of a zone's name servers, perhaps because its name was given up and registered anew, could otherwise
-//! lead a whole check to servers of their own, whenever their server happens to be asked.
+//! Otherwise the operator of one name server of a zone, perhaps of one whose name expired and was registered anew,
+//! could divert a whole probe to other servers whenever that server happens to be queried first.
 use deed_claims::name::is_registry;
 use deed_claims::{Reply, ServerAnswer};
-use futures::StreamExt;
 use futures::future::join_all;
-use futures::stream::FuturesUnordered;
 use hickory_proto::rr::Name;
-use tokio::time::{Instant, sleep_until};
 
-use crate::delegation::{Delegation, Step, agreed, step};
+use crate::delegation::{Delegation, Step, StepKind, majority_of, step};
 use crate::egress::Peer;
-use crate::exchange::{Heard, Silence};
-use crate::inquiry::Inquiry;
+use crate::exchange::{Exchange, NoReply};
+use crate::lookup::Lookup;
 use crate::response::{Response, text_of};
-use crate::servers::server_answer;
-use crate::walk::{Dead, Useless, prevailing};
-use crate::wire::Wanted;
+use crate::server_selection::server_answer;
+use crate::staggered::{StaggeredQueries, usable};
+use crate::walk::{ServerFailure, ZoneFailure, most_frequent};
+use crate::wire::DnsQuery;
 
-impl Inquiry<'_> {
-    /// The step that most of a zone's name servers tell; those that tell another one are remembered with the zone below.
-    pub(crate) async fn step_of_most(&self, cut: &Delegation, wanted: &Wanted) -> Result<Step, Dead> {
-        let asked = self.ask_each(cut, wanted).await?;
+impl Lookup<'_> {
+    /// The step that most of a zone's name servers agree on; answers that differ are kept with the zone below as
+    /// dissent.
+    pub(crate) async fn majority_step(
+        &self,
+        cut: &Delegation,
+        query: &DnsQuery,
+    ) -> Result<Step, ZoneFailure> {
+        let exchanges = self.query_each(cut, query).await?;
         let most = self.shared.config.budgets.ns_read;
-        let mut told: Vec<(ServerAnswer, Step)> = vec![];
-        let mut useless = vec![];
-        for (server, peer, heard) in asked {
-            match &heard.result {
-                Ok(response) => match step(response, &cut.zone, &wanted.name, most) {
-                    Some(step) => told.push((self.answer_of(&server, peer, &heard, &cut.zone, wanted), step)),
-                    None => useless.push(Useless::Rcode(response.rcode())),
+        let mut answers: Vec<(ServerAnswer, Step)> = vec![];
+        let mut failures = vec![];
+        for (server, peer, exchange) in exchanges {
+            match &exchange.result {
+                Ok(response) => match step(response, &cut.zone, &query.name, most) {
+                    Some(step) => {
+                        answers.push((self.answer_of(&server, peer, &exchange, &cut.zone, query), step));
+                    }
+                    None => failures.push(ServerFailure::Rcode(response.rcode())),
                 },
-                Err(Silence::Exhausted) => return Err(Dead::Exhausted),
-                Err(Silence::Fault(fault)) => useless.push(Useless::Fault(*fault)),
-                Err(Silence::Blocked) => {}
+                Err(NoReply::BudgetSpent) => return Err(ZoneFailure::BudgetSpent),
+                Err(NoReply::Fault(fault)) => failures.push(ServerFailure::Fault(*fault)),
+                Err(NoReply::Blocked) => {}
             }
         }
-        let kind = prevailing(told.iter().map(|(_, step)| step.family())).ok_or(Dead::Useless(useless))?;
-        let delegations: Vec<&Delegation> = told.iter().filter_map(|(_, step)| step.delegation()).collect();
-        let below = agreed(&delegations).filter(|_| kind == Family::Cut);
+        let kind = most_frequent(answers.iter().map(|(_, step)| step.kind()))
+            .ok_or(ZoneFailure::Unusable(failures))?;
+        let delegations: Vec<&Delegation> =
+            answers.iter().filter_map(|(_, step)| step.delegation()).collect();
+        let below = majority_of(&delegations).filter(|_| kind == StepKind::Cut);
         let Some(mut below) = below else {
-            let step = told.into_iter().find(|(_, step)| step.family() == kind);
-            return step.map(|(_, step)| step).ok_or(Dead::Blocked);
+            let step = answers.into_iter().find(|(_, step)| step.kind() == kind);
+            return step.map(|(_, step)| step).ok_or(ZoneFailure::Blocked);
         };
         below.dissent.clone_from(&cut.dissent);
         let other = |step: &Step| step.delegation().is_none_or(|other| !other.has_servers_of(&below));
         let dissent: Vec<ServerAnswer> =
-            told.iter().filter(|(_, step)| other(step)).map(|(answer, _)| answer.clone()).collect();
+            answers.iter().filter(|(_, step)| other(step)).map(|(answer, _)| answer.clone()).collect();
         below.dissent.extend(dissent);
-        let shared = told.iter().any(|(_, step)| matches!(step, Step::Shared(_)));
+        let shared = answers.iter().any(|(_, step)| matches!(step, Step::Shared(_)));
         Ok(if shared { Step::Shared(below) } else { Step::Referred(below) })
     }
 
-    /// Asks one address of each name server at the same time.
-    async fn ask_each(&self, cut: &Delegation, wanted: &Wanted) -> Result<Vec<(Name, Peer, Heard)>, Dead> {
-        let mut each = self.one_of_each(cut);
-        if each.is_empty() {
-            return Err(Dead::Blocked);
-        }
-        each.truncate(self.shared.config.budgets.servers);
-        let asked = each.into_iter().map(|(server, peer)| async move {
-            let heard = self.ask(peer, wanted).await;
-            (server, peer, heard)
+    /// Queries one address of each name server at the same time.
+    async fn query_each(
+        &self,
+        cut: &Delegation,
+        query: &DnsQuery,
+    ) -> Result<Vec<(Name, Peer, Exchange)>, ZoneFailure> {
+        let peers = self.peers_to_compare(cut)?;
+        let exchanges = peers.into_iter().map(|(server, peer)| async move {
+            let exchange = self.query(peer, query).await;
+            (server, peer, exchange)
         });
-        Ok(join_all(asked).await)
+        Ok(join_all(exchanges).await)
     }
 
     fn answer_of(
         &self,
         server: &Name,
         peer: Peer,
-        heard: &Heard,
+        exchange: &Exchange,
         zone: &Name,
-        wanted: &Wanted,
+        query: &DnsQuery,
     ) -> ServerAnswer {
-        let reply = self.read(heard, zone, &wanted.name).map_or(Reply::Blocked, |reading| reading.reply);
-        server_answer(server, peer, heard, reply)
+        let reply =
+            self.classify(exchange, zone, &query.name).map_or(Reply::Blocked, |classified| classified.reply);
+        server_answer(server, peer, exchange, reply)
     }
 
-    /// What a zone's name servers say: the first usable answer of a registry's, what [`Self::agreed_of`] finds below.
+    /// The answer of a zone: for a registry the first usable one, below the registries what [`Self::agreed_by_two`]
+    /// finds.
     ///
-    /// `read` tells what of an answer counts, in a form that can be compared.
-    pub(crate) async fn told_by<T: Ord>(
+    /// `read` extracts the part of an answer that counts, in a form that can be compared.
+    pub(crate) async fn agreed_answer<T: Ord>(
         &self,
         cut: &Delegation,
-        wanted: &Wanted,
+        query: &DnsQuery,
         read: impl Fn(&Response) -> Option<T>,
-    ) -> Result<T, Dead> {
+    ) -> Result<T, ZoneFailure> {
         if is_registry(&text_of(&cut.zone)) {
-            self.first_of(cut, wanted, |response| read(&response)).await.map(|(answer, _)| answer)
+            self.first_usable(cut, query, |response| read(&response)).await.map(|(answer, _)| answer)
         } else {
-            self.agreed_of(cut, wanted, read).await
+            self.agreed_by_two(cut, query, read).await
         }
     }
 
-    /// The answer that two name servers agree on; where the first two differ, the one that most of them give. One
+    /// The answer that two name servers agree on; where the first two differ, the most frequent answer of all. One
     /// answer is enough where no other name server gives any.
-    async fn agreed_of<T: Ord>(
+    async fn agreed_by_two<T: Ord>(
         &self,
         cut: &Delegation,
-        wanted: &Wanted,
+        query: &DnsQuery,
         read: impl Fn(&Response) -> Option<T>,
-    ) -> Result<T, Dead> {
-        let mut each = self.one_of_each(cut);
-        if each.is_empty() {
-            return Err(Dead::Blocked);
-        }
-        each.truncate(self.shared.config.budgets.servers);
-        let mut waiting = each.into_iter().map(|(_, peer)| peer);
-        let patience = self.shared.config.udp_timeout / 3;
-        let mut running = FuturesUnordered::new();
-        running.extend(waiting.by_ref().take(AGREE).map(|peer| self.ask(peer, wanted)));
-        let (mut told, mut useless): (Vec<T>, Vec<Useless>) = (vec![], vec![]);
-        let mut next = Instant::now() + patience;
+    ) -> Result<T, ZoneFailure> {
+        let peers = self.peers_to_compare(cut)?;
+        let queries = peers.into_iter().map(|(_, peer)| self.query(peer, query));
+        let mut queries = StaggeredQueries::new(queries, self.patience());
+        queries.start(AGREE);
+        queries.delay_next();
+        let (mut answers, mut failures): (Vec<T>, Vec<ServerFailure>) = (vec![], vec![]);
         loop {
-            let missing =
-                AGREE.saturating_sub(told.len() + running.len()).max(usize::from(Instant::now() >= next));
-            // Once they differ, everybody is heard.
-            let missing = if differ(&told) { usize::MAX } else { missing };
-            running.extend(waiting.by_ref().take(missing).map(|peer| self.ask(peer, wanted)));
-            if Instant::now() >= next {
-                next = Instant::now() + patience;
+            let missing = AGREE.saturating_sub(answers.len() + queries.running());
+            let missing = missing.max(usize::from(queries.is_due()));
+            // Once two answers differ, all servers are queried.
+            queries.start(if differ(&answers) { usize::MAX } else { missing });
+            if queries.is_due() {
+                queries.delay_next();
             }
-            if running.is_empty() {
-                told.sort_unstable();
-                return prevailing(told.into_iter()).ok_or(Dead::Useless(useless));
+            if queries.running() == 0 {
+                answers.sort_unstable();
+                return most_frequent(answers.into_iter()).ok_or(ZoneFailure::Unusable(failures));
             }
-            let heard = tokio::select! {
-                heard = running.next() => heard,
-                () = sleep_until(next), if waiting.len() > 0 => None,
-            };
-            match heard.map(|heard| heard.result) {
-                None | Some(Err(Silence::Blocked)) => {}
-                Some(Err(Silence::Exhausted)) => return Err(Dead::Exhausted),
-                Some(Err(Silence::Fault(fault))) => useless.push(Useless::Fault(fault)),
-                Some(Ok(response)) => match read(&response) {
-                    Some(answer) => told.push(answer),
-                    None => useless.push(Useless::Rcode(response.rcode())),
-                },
-            }
-            if told.len() >= AGREE && !differ(&told) {
-                return Ok(told.swap_remove(0));
+            let Some(exchange) = queries.next().await else { continue };
+            answers.extend(usable(exchange.result, |response| read(&response), &mut failures)?);
+            if answers.len() >= AGREE && !differ(&answers) {
+                return Ok(answers.swap_remove(0));
             }
         }
+    }
+
+    /// One address of each name server, at most as many as the budget says.
+    fn peers_to_compare(&self, cut: &Delegation) -> Result<Vec<(Name, Peer)>, ZoneFailure> {
+        let mut peers = self.one_per_server(cut);
+        if peers.is_empty() {
+            return Err(ZoneFailure::Blocked);
+        }
+        peers.truncate(self.shared.config.budgets.servers);
+        Ok(peers)
     }
 }
 
-/// Name servers that have to agree before the others need not be heard.
+/// Name servers that have to agree before the others need not be queried.
 const AGREE: usize = 2;
 
-fn differ<T: PartialEq>(told: &[T]) -> bool {
-    told.windows(2).any(|pair| pair[0] != pair[1])
-}
-
-/// What a step says, apart from which servers a zone below has.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Family {
-    Cut,
-    NoCut,
-    Denied,
-    Alias,
-}
-
-impl Step {
-    fn family(&self) -> Family {
-        match self {
-            Self::Referred(_) | Self::Shared(_) => Family::Cut,
-            Self::NoCut => Family::NoCut,
-            Self::Denied => Family::Denied,
-            Self::Alias => Family::Alias,
-        }
-    }
-
-    fn delegation(&self) -> Option<&Delegation> {
-        match self {
-            Self::Referred(below) | Self::Shared(below) => Some(below),
-            Self::NoCut | Self::Denied | Self::Alias => None,
-        }
-    }
+fn differ<T: PartialEq>(answers: &[T]) -> bool {
+    answers.windows(2).any(|pair| pair[0] != pair[1])
 }

@@ -1,4 +1,4 @@
-//! What the prober tells about itself: how questions went, and how close it is to its limits.
+//! Metrics of the prober: results and durations of queries, and how close it is to its limits.
 use std::sync::{OnceLock, Weak};
 use std::time::Duration;
 
@@ -6,29 +6,29 @@ use prometheus::core::{Collector, Desc};
 use prometheus::proto::MetricFamily;
 use prometheus::{Histogram, HistogramOpts, IntCounter, IntGauge, Opts, Registry};
 
-use crate::sparing::Sparing;
-use crate::transport::{Pool, Trouble, Via};
+use crate::server_limiter::ServerLimiter;
+use crate::transport::{SocketPool, TransportError, TransportKind};
 
-/// What is told of questions.
+/// The registered metrics of queries.
 #[derive(Debug)]
-struct Questions {
-    datagrams: OverOne,
-    connections: OverOne,
+struct QueryCounters {
+    udp: TransportCounters,
+    tcp: TransportCounters,
     refused: IntCounter,
 }
 
-impl Questions {
-    fn over(&self, via: Via) -> &OverOne {
-        match via {
-            Via::Datagrams => &self.datagrams,
-            Via::Connection => &self.connections,
+impl QueryCounters {
+    fn transport(&self, kind: TransportKind) -> &TransportCounters {
+        match kind {
+            TransportKind::Udp => &self.udp,
+            TransportKind::Tcp => &self.tcp,
         }
     }
 }
 
-/// Questions over one kind of transport.
+/// Metrics of queries over one transport.
 #[derive(Debug)]
-struct OverOne {
+struct TransportCounters {
     answered: IntCounter,
     timeout: IntCounter,
     unreachable: IntCounter,
@@ -39,7 +39,7 @@ struct OverOne {
     seconds: Histogram,
 }
 
-impl OverOne {
+impl TransportCounters {
     fn register(registry: &Registry, transport: &'static str) -> prometheus::Result<Self> {
         let counter = |result| {
             let opts = Opts::new(
@@ -60,7 +60,7 @@ impl OverOne {
         );
         let buckets = vec![0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0];
         let seconds = seconds.const_label("transport", transport).buckets(buckets);
-        let over = Self {
+        let transport = Self {
             answered: counter("answered")?,
             timeout: counter("timeout")?,
             unreachable: counter("unreachable")?,
@@ -70,69 +70,69 @@ impl OverOne {
             crowded: counter("crowded")?,
             seconds: Histogram::with_opts(seconds)?,
         };
-        registry.register(Box::new(over.seconds.clone()))?;
-        Ok(over)
+        registry.register(Box::new(transport.seconds.clone()))?;
+        Ok(transport)
     }
 
-    fn of(&self, went: Result<(), Trouble>) -> &IntCounter {
-        match went {
+    fn of(&self, outcome: Result<(), TransportError>) -> &IntCounter {
+        match outcome {
             Ok(()) => &self.answered,
-            Err(Trouble::Timeout) => &self.timeout,
-            Err(Trouble::Unreachable) => &self.unreachable,
-            Err(Trouble::Malformed) => &self.garbled,
-            Err(Trouble::CaseDiffers) => &self.case_differs,
-            Err(Trouble::Internal) => &self.internal,
-            Err(Trouble::Crowded) => &self.crowded,
+            Err(TransportError::Timeout) => &self.timeout,
+            Err(TransportError::Unreachable) => &self.unreachable,
+            Err(TransportError::Malformed) => &self.garbled,
+            Err(TransportError::CaseDiffers) => &self.case_differs,
+            Err(TransportError::Internal) => &self.internal,
+            Err(TransportError::AtCapacity) => &self.crowded,
         }
     }
 }
 
-/// Whoever is told; nobody until the prober is measured.
+/// The metrics, once they are registered; before that nothing is recorded.
 #[derive(Debug, Default)]
-pub(crate) struct Told(OnceLock<Questions>);
+pub(crate) struct QueryMetrics(OnceLock<QueryCounters>);
 
-impl Told {
-    /// A question was sent, and went so.
-    pub(crate) fn asked(&self, via: Via, took: Duration, went: Result<(), Trouble>) {
-        let Some(questions) = self.0.get() else { return };
-        let over = questions.over(via);
-        over.of(went).inc();
-        over.seconds.observe(took.as_secs_f64());
+impl QueryMetrics {
+    /// Records the result and duration of a query.
+    pub(crate) fn record(&self, kind: TransportKind, took: Duration, outcome: Result<(), TransportError>) {
+        let Some(counters) = self.0.get() else { return };
+        let transport = counters.transport(kind);
+        transport.of(outcome).inc();
+        transport.seconds.observe(took.as_secs_f64());
     }
 
-    /// A question is sent a second time, after this trouble with the first: that one is counted, and its time is a
-    /// part of the second's.
-    pub(crate) fn again(&self, via: Via, trouble: Trouble) {
-        if let Some(questions) = self.0.get() {
-            questions.over(via).of(Err(trouble)).inc();
+    /// Records that a query is sent a second time after this error: the first attempt is counted, and its time is
+    /// part of the second one's.
+    pub(crate) fn record_retry(&self, kind: TransportKind, error: TransportError) {
+        if let Some(counters) = self.0.get() {
+            counters.transport(kind).of(Err(error)).inc();
         }
     }
 
-    /// An address came up that may not be asked.
-    pub(crate) fn refused(&self) {
-        if let Some(questions) = self.0.get() {
-            questions.refused.inc();
+    /// Records that the egress filter refused an address.
+    pub(crate) fn record_refused(&self) {
+        if let Some(counters) = self.0.get() {
+            counters.refused.inc();
         }
     }
 
     pub(crate) fn register(
         &self,
         registry: &Registry,
-        pool: Weak<Pool>,
-        sparing: Weak<Sparing>,
+        pool: Weak<SocketPool>,
+        limiter: Weak<ServerLimiter>,
     ) -> prometheus::Result<()> {
-        let questions = Questions {
-            datagrams: OverOne::register(registry, "udp")?,
-            connections: OverOne::register(registry, "tcp")?,
+        let counters = QueryCounters {
+            udp: TransportCounters::register(registry, "udp")?,
+            tcp: TransportCounters::register(registry, "tcp")?,
             refused: IntCounter::new(
                 "deed_dns_addresses_refused_total",
                 "Addresses of name servers that may not be asked, each time one came up.",
             )?,
         };
-        registry.register(Box::new(questions.refused.clone()))?;
-        let look = Look {
+        registry.register(Box::new(counters.refused.clone()))?;
+        let gauges = CapacityGauges {
             pool,
-            sparing,
+            limiter,
             sockets: IntGauge::new("deed_dns_sockets", "Sockets open towards DNS servers.")?,
             sockets_max: IntGauge::new(
                 "deed_dns_sockets_max",
@@ -143,29 +143,29 @@ impl Told {
                 "Addresses that are left alone for a while because they stayed silent.",
             )?,
         };
-        registry.register(Box::new(look))?;
-        let _ = self.0.set(questions);
+        registry.register(Box::new(gauges))?;
+        let _ = self.0.set(counters);
         Ok(())
     }
 }
 
-/// How close the prober is to its limits: looked at whenever somebody asks for the figures.
-struct Look {
-    pool: Weak<Pool>,
-    sparing: Weak<Sparing>,
+/// Gauges of used capacity, read when the registry is scraped.
+struct CapacityGauges {
+    pool: Weak<SocketPool>,
+    limiter: Weak<ServerLimiter>,
     sockets: IntGauge,
     sockets_max: IntGauge,
     spared: IntGauge,
 }
 
-impl Collector for Look {
+impl Collector for CapacityGauges {
     fn desc(&self) -> Vec<&Desc> {
         [self.sockets.desc(), self.sockets_max.desc(), self.spared.desc()].concat()
     }
 
     fn collect(&self) -> Vec<MetricFamily> {
         let (used, most) = self.pool.upgrade().map(|pool| pool.used()).unwrap_or_default();
-        let spared = self.sparing.upgrade().map(|sparing| sparing.left_alone()).unwrap_or_default();
+        let spared = self.limiter.upgrade().map(|limiter| limiter.open_breakers()).unwrap_or_default();
         let set = |gauge: &IntGauge, number: usize| {
             gauge.set(i64::try_from(number).unwrap_or(i64::MAX));
             gauge.collect()

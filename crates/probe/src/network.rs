@@ -1,33 +1,33 @@
-//! A range of addresses in CIDR notation, as the configuration and the egress tables write it.
+//! A network in CIDR notation, for the configuration and the egress tables.
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::str::FromStr;
 
-/// A range of IPv4 or IPv6 addresses.
+/// A network of IPv4 or IPv6 addresses.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Network {
     base: IpAddr,
     prefix: u8,
 }
 
-/// Why a text is no [`Network`].
+/// Why a text is not a [`Network`].
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum NetworkError {
-    /// The part before the slash is no address.
+    /// The part before the slash is not an address.
     #[error("`{0}` does not start with an IP address")]
     Address(String),
-    /// The part after the slash is no length that fits the family.
+    /// The part after the slash is not a prefix length of that family.
     #[error("`{0}` has no prefix length that fits its address family")]
     Prefix(String),
-    /// Bits behind the prefix are set, which is nearly always a slip.
+    /// Bits behind the prefix are set, which is nearly always a mistake.
     #[error("`{0}` has bits set behind its prefix length")]
     HostBits(String),
-    /// An IPv4 range written as IPv6 would never match, because addresses are made canonical first.
+    /// An IPv4 network written as IPv6 would never match, because addresses are made canonical first.
     #[error("`{0}` is an IPv4 range written as IPv6: write it as IPv4")]
     Mapped(String),
 }
 
-/// The ranges of the one large proxy that hides where a hostname leads, as Cloudflare publishes them.
+/// The networks of the largest reverse proxy, as Cloudflare publishes them.
 pub fn proxy_networks() -> Vec<Network> {
     vec![
         Network::v4([103, 21, 244, 0], 22),
@@ -56,18 +56,18 @@ pub fn proxy_networks() -> Vec<Network> {
 }
 
 impl Network {
-    /// A range of the egress tables; the caller vouches for the prefix.
+    /// A network of the egress tables; the caller guarantees that the prefix is valid.
     pub(crate) const fn v4(base: [u8; 4], prefix: u8) -> Self {
         Self { base: IpAddr::V4(Ipv4Addr::new(base[0], base[1], base[2], base[3])), prefix }
     }
 
-    /// A range of the egress tables; the caller vouches for the prefix.
+    /// A network of the egress tables; the caller guarantees that the prefix is valid.
     pub(crate) const fn v6(base: [u16; 8], prefix: u8) -> Self {
         let base = Ipv6Addr::new(base[0], base[1], base[2], base[3], base[4], base[5], base[6], base[7]);
         Self { base: IpAddr::V6(base), prefix }
     }
 
-    /// Whether the address lies in the range. IPv4-mapped addresses have to be made canonical before.
+    /// Whether the address lies in the network. IPv4-mapped addresses have to be made canonical before.
     pub fn contains(&self, address: IpAddr) -> bool {
         match (self.base, address) {
             (IpAddr::V4(base), IpAddr::V4(address)) => {
@@ -129,7 +129,7 @@ mod tests {
     }
 
     #[test]
-    fn a_range_ends_where_its_prefix_says() {
+    fn network_contains_addresses_of_its_prefix() {
         assert!(has("10.0.0.0/8", "10.255.255.255"));
         assert!(!has("10.0.0.0/8", "11.0.0.0"));
         assert!(has("192.0.2.7", "192.0.2.7"));
@@ -142,7 +142,7 @@ mod tests {
     }
 
     #[test]
-    fn slips_are_refused_and_named() {
+    fn rejects_and_names_mistakes() {
         let fault = |text: &str| text.parse::<Network>().unwrap_err();
         assert_eq!(fault("ten/8"), NetworkError::Address("ten/8".into()));
         assert_eq!(fault("10.0.0.0/33"), NetworkError::Prefix("10.0.0.0/33".into()));
@@ -152,7 +152,7 @@ mod tests {
     }
 
     #[test]
-    fn a_range_prints_as_it_is_written() {
+    fn network_prints_as_written() {
         for text in ["10.0.0.0/8", "fd00::/8", "192.0.2.7/32"] {
             assert_eq!(text.parse::<Network>().unwrap().to_string(), text);
         }

@@ -1,4 +1,4 @@
-//! The prober: one question in, one observation out, whatever happens in between.
+//! The prober: one question in, one observation out, whatever fails in between.
 use async_trait::async_trait;
 use deed_claims::{
     Confirmation, Dname, Findings, NetworkFault, Observation, ProbeFailure, Reply, Security, ServerAnswer,
@@ -11,122 +11,123 @@ use tracing::{Instrument, Span, debug, debug_span};
 
 use crate::budget::Budget;
 use crate::config::{ConfigError, ProbeConfig};
-use crate::diagnosis::{Beside, QUESTIONS};
 use crate::exchange::millis;
-use crate::inquiry::{Inquiry, Mode, Shared, Sight};
+use crate::findings::{FollowUp, QUERIES};
+use crate::lookup::{Lookup, LookupMode, LookupResult, Shared};
 use crate::response::text_of;
 use crate::validation::{Subject, validate};
-use crate::wire::absolute;
+use crate::wire::absolute_name;
 
-/// What to look for.
+/// The name to probe, and what to look for.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Question {
     /// The name to ask for TXT records: ASCII, without the trailing dot; labels may begin with an underscore.
     pub name: String,
-    /// Values whose appearance has to be confirmed, byte for byte.
+    /// The expected values, which have to be confirmed when they are seen; compared byte for byte.
     pub looking_for: Vec<Vec<u8>>,
-    /// Whether the absence of all these values has to be confirmed as well: for looks that may take something
-    /// away, because one forged datagram can make a record vanish as easily as it can make one appear.
+    /// Whether the absence of all these values has to be confirmed as well: for checks that may cost a holding,
+    /// because one forged datagram can make a record vanish as easily as it can make one appear.
     pub confirm_absence: bool,
-    /// The registrable domain that the name lies in: tells a name that is not delegated at all, and lets a look that
-    /// did not see the values ask where else they may stand. Without it no such questions are asked.
+    /// The registrable domain of the name. With it, a domain that is not delegated is recognised, and a probe that
+    /// did not see the values searches other likely places for them.
     pub apex: Option<String>,
-    /// A hostname and the target that it has to point at; without it nobody asks where a hostname leads.
-    pub route: Option<Route>,
+    /// A hostname and the target that it has to point at; without it routing is not probed.
+    pub route: Option<RoutingQuestion>,
 }
 
 /// A hostname and the target of its app.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Route {
+pub struct RoutingQuestion {
     /// The hostname, as [`Question::name`].
     pub host: String,
-    /// Where it has to point, as [`Question::name`].
+    /// The target, as [`Question::name`].
     pub target: String,
 }
 
-/// Looks at the DNS. The way to stand in for a [`Prober`] in tests.
+/// Probes the DNS. Tests replace the [`Prober`] through this trait.
 #[async_trait]
-pub trait Look: Send + Sync {
-    /// Looks once. Total: our own troubles are in the observation too.
-    async fn look(&self, question: Question) -> Observation;
+pub trait Probe: Send + Sync {
+    /// Probes once. It cannot fail: our own failures are part of the observation.
+    async fn probe(&self, question: Question) -> Observation;
 
-    /// Whether a name that has to exist could not be asked for just now, so that every look would fail for our
-    /// reasons. Cheap: asks again only where the last answer was a failure and is some seconds old, and not at all
-    /// as long as looks succeed.
+    /// Whether the canary fails at present, so that every probe would fail for reasons on our side. Cheap: sends
+    /// queries only where the last result was a failure and is some seconds old, and none at all as long as probes
+    /// succeed.
     async fn canary_failing(&self) -> bool {
         false
     }
 }
 
-/// Asks the DNS itself, from the root servers downwards. Cheap to share behind an `Arc`; needs a tokio runtime.
+/// Probes the DNS itself, from the root servers down. Cheap to share behind an `Arc`; needs a tokio runtime.
 #[derive(Debug)]
 pub struct Prober {
     pub(crate) shared: Shared,
 }
 
 impl Prober {
-    /// Takes a configuration that can work.
+    /// Builds a prober from a valid configuration.
     ///
     /// # Errors
-    /// [`ConfigError`] names the first setting that cannot.
+    /// [`ConfigError`] names the first invalid setting.
     pub fn new(config: ProbeConfig) -> Result<Self, ConfigError> {
         config.check()?;
         let shared = Shared::new(config)?;
         Ok(Self { shared })
     }
 
-    /// Registers what it tells about itself, and tells that from now on.
+    /// Registers the metrics and records them from now on.
     ///
     /// # Errors
-    /// When the registry has a prober already.
+    /// When the registry already has a prober.
     pub fn measure(&self, registry: &prometheus::Registry) -> prometheus::Result<()> {
         self.shared.transport.measure(registry)
     }
 
-    /// Looks once, within the budgets: finds the zone, asks all its servers, and follows aliases. When a value that was
-    /// looked for shows, or is absent and that has to be sure, DNSSEC is asked for its verdict, and where it has none
-    /// everything is asked once more, over connections and at the vantages. When nothing answers, the canary is asked.
+    /// Probes once, within the budgets: finds the zone, queries all its servers, and follows aliases. When an
+    /// expected value is seen, or an absence has to be certain, the answer is validated by DNSSEC; where that does
+    /// not settle it, everything is looked up once more over TCP and at the vantage points. When no server answers,
+    /// the canary is queried.
     ///
-    /// Dropping the future abandons the look; nothing goes on behind it.
-    pub async fn look(&self, question: Question) -> Observation {
-        // Without the name, which is somebody's: a span goes where no log goes.
+    /// Dropping the future cancels the probe; nothing keeps running.
+    pub async fn probe(&self, question: Question) -> Observation {
+        // Without the name, which belongs to a customer: spans are exported further than logs.
         let span = debug_span!("dns.look", otel.kind = "client", queries = Empty, failed = Empty);
-        self.look_within(question).instrument(span).await
+        self.probe_inner(question).instrument(span).await
     }
 
-    async fn look_within(&self, question: Question) -> Observation {
+    async fn probe_inner(&self, question: Question) -> Observation {
         debug!(name = %question.name.escape_default(), "looking");
         let started = Instant::now();
         let config = &self.shared.config;
-        let budget = Budget::of_look(&config.budgets);
-        let seen = match absolute(&question.name) {
-            None => Seen::of(no_name()),
-            Some(name) => self.see(&name, &question, &budget).await,
+        let budget = Budget::of_probe(&config.budgets);
+        let collected = match absolute_name(&question.name) {
+            None => Collected::of(no_name()),
+            Some(name) => self.collect(&name, &question, &budget).await,
         };
-        let Seen { sight, confirmation, findings, others } = seen;
+        let Collected { result, confirmation, findings, canary_queries } = collected;
         let routing = match &question.route {
-            Some(route) if others == 0 => {
-                let inquiry = Inquiry::new(&self.shared, &budget, Mode::Usual);
-                inquiry.route(&route.host, &route.target).await
+            Some(route) if canary_queries == 0 => {
+                let lookup = Lookup::new(&self.shared, &budget, LookupMode::UdpFirst);
+                lookup.route(&route.host, &route.target).await
             }
             _ => None,
         };
         let observation = Observation {
             name: question.name,
-            zone: sight.zone.as_ref().map(text_of),
-            aliases: sight.aliases.iter().map(text_of).collect(),
-            dname: sight
+            zone: result.zone.as_ref().map(text_of),
+            aliases: result.aliases.iter().map(text_of).collect(),
+            dname: result
                 .dname
                 .as_ref()
-                .map(|moved| Dname { owner: text_of(&moved.owner), target: text_of(&moved.target) }),
-            servers: sight.servers,
-            dissent: sight.dissent,
-            beside_alias: sight.beside_alias,
-            failure: sight.failure,
+                .map(|redirect| Dname { owner: text_of(&redirect.owner), target: text_of(&redirect.target) }),
+            servers: result.servers,
+            dissent: result.dissent,
+            beside_alias: result.beside_alias,
+            failure: result.failure,
             confirmation,
             findings,
             routing,
-            queries: budget.sent() + others,
+            queries: budget.sent() + canary_queries,
             took_ms: millis(started),
             vantage: config.vantage.clone(),
         };
@@ -146,59 +147,60 @@ impl Prober {
         observation
     }
 
-    async fn see(&self, name: &Name, question: &Question, budget: &Budget) -> Seen {
-        let apex = question.apex.as_deref().and_then(absolute).filter(|apex| apex.zone_of(name));
-        let mut inquiry = Inquiry::new(&self.shared, budget, Mode::Usual).below(apex.as_ref());
-        let mut sight = inquiry.look(name).await;
-        let mut questions = QUESTIONS;
+    async fn collect(&self, name: &Name, question: &Question, budget: &Budget) -> Collected {
+        let apex = question.apex.as_deref().and_then(absolute_name).filter(|apex| apex.zone_of(name));
+        let mut lookup = Lookup::new(&self.shared, budget, LookupMode::UdpFirst).with_apex(apex.as_ref());
+        let mut result = lookup.run(name).await;
+        let mut queries = QUERIES;
         let diagnosed = apex.is_some() && !question.looking_for.is_empty();
-        if diagnosed && confirmable(&sight, question) != Beside::Match {
-            let minds_letters = inquiry.minds_letters(name, &sight).await;
-            questions -= usize::from(minds_letters.is_some());
-            if minds_letters == Some(true) {
-                inquiry =
-                    Inquiry::new(&self.shared, budget, Mode::Connected).below(apex.as_ref()).in_lower_case();
-                sight = inquiry.look(name).await;
+        if diagnosed && follow_up_of(&result, question) != FollowUp::Match {
+            let is_case_sensitive = lookup.is_case_sensitive(name, &result).await;
+            queries -= usize::from(is_case_sensitive.is_some());
+            if is_case_sensitive == Some(true) {
+                lookup = Lookup::new(&self.shared, budget, LookupMode::TcpOnly)
+                    .with_apex(apex.as_ref())
+                    .in_lower_case();
+                result = lookup.run(name).await;
             }
         }
-        if is_silent(&sight, budget) {
-            let (fault, others) = self.shared.canary.fault(&self.shared).await;
+        if is_silent(&result, budget) {
+            let (fault, canary_queries) = self.shared.canary.fault(&self.shared).await;
             if let Some(fault) = fault {
-                sight.failure = Some(ProbeFailure::Canary(fault));
+                result.failure = Some(ProbeFailure::Canary(fault));
             }
-            return Seen { others, ..Seen::of(sight) };
+            return Collected { canary_queries, ..Collected::of(result) };
         }
-        let beside = confirmable(&sight, question);
+        let follow_up = follow_up_of(&result, question);
         let findings = async {
             match &apex {
                 Some(apex) if !question.looking_for.is_empty() => {
-                    inquiry.diagnose(name, apex, &sight, beside, questions).await
+                    lookup.findings(name, apex, &result, follow_up, queries).await
                 }
                 _ => Findings::default(),
             }
         };
-        let confirmation = self.confirm(name, apex.as_ref(), question, beside, &inquiry);
+        let confirmation = self.confirm(name, apex.as_ref(), question, follow_up, &lookup);
         let (confirmation, findings) = tokio::join!(confirmation, findings);
-        Seen { sight, confirmation, findings, others: 0 }
+        Collected { result, confirmation, findings, canary_queries: 0 }
     }
 
-    /// What has to agree before a match, or an absence that may take something away, counts. Whatever ends a second
-    /// pass shows in its own answers: the first has seen what it has seen.
+    /// The evidence that has to agree before a match, or an absence that may cost a holding, counts. A failure of the
+    /// second lookup is part of its own answers and does not change the first.
     async fn confirm(
         &self,
         name: &Name,
         apex: Option<&Name>,
         question: &Question,
-        beside: Beside,
-        inquiry: &Inquiry<'_>,
+        follow_up: FollowUp,
+        lookup: &Lookup<'_>,
     ) -> Confirmation {
-        let (budget, letters) = (inquiry.budget, inquiry.letters);
-        let seen = match beside {
-            Beside::Match => question.looking_for.as_slice(),
-            Beside::Absence => &[],
-            Beside::Nothing => return Confirmation::default(),
+        let (budget, name_case) = (lookup.budget, lookup.name_case);
+        let seen = match follow_up {
+            FollowUp::Match => question.looking_for.as_slice(),
+            FollowUp::Absence => &[],
+            FollowUp::None => return Confirmation::default(),
         };
-        let validation = validate(&self.shared, budget, Subject { name, seen, letters }).await;
+        let validation = validate(&self.shared, budget, Subject { name, seen, name_case }).await;
         let config = &self.shared.config;
         let confirmation =
             Confirmation { validation, quorum: config.vantage_quorum, ..Confirmation::default() };
@@ -206,57 +208,62 @@ impl Prober {
         if matches!(security, Some(Security::Secure | Security::Bogus)) {
             return confirmation;
         }
-        let again = Inquiry::new(&self.shared, budget, Mode::Connected).below(apex);
-        let elsewhere = Inquiry::new(&self.shared, budget, Mode::Usual);
-        let (again, vantages) = tokio::join!(again.look(name), elsewhere.ask_vantages(name));
+        let again = Lookup::new(&self.shared, budget, LookupMode::TcpOnly).with_apex(apex);
+        let elsewhere = Lookup::new(&self.shared, budget, LookupMode::UdpFirst);
+        let (again, vantages) = tokio::join!(again.run(name), elsewhere.query_vantages(name));
         let dissent = again.dissent.clone();
-        Confirmation { repeated: Some(confirming(again)), dissent, vantages, ..confirmation }
+        Confirmation { repeated: Some(confirming_answers(again)), dissent, vantages, ..confirmation }
     }
 }
 
-/// What has to be confirmed of a first pass.
-fn confirmable(sight: &Sight, question: &Question) -> Beside {
-    if sight.servers.iter().any(|answer| shows(answer, &question.looking_for)) {
-        Beside::Match
-    } else if question.confirm_absence && sight.servers.iter().any(tells) {
-        Beside::Absence
+/// What has to be confirmed after the first lookup.
+fn follow_up_of(result: &LookupResult, question: &Question) -> FollowUp {
+    if result.servers.iter().any(|answer| contains_any(answer, &question.looking_for)) {
+        FollowUp::Match
+    } else if question.confirm_absence && result.servers.iter().any(has_statement) {
+        FollowUp::Absence
     } else {
-        Beside::Nothing
+        FollowUp::None
     }
 }
 
-/// All that a look saw.
-struct Seen {
-    sight: Sight,
+/// Everything that a probe collected.
+struct Collected {
+    result: LookupResult,
     confirmation: Confirmation,
     findings: Findings,
-    /// Questions of the canary, which the look's own budget kept back for it.
-    others: u32,
+    /// Queries of the canary, for which the probe's own budget kept a reserve.
+    canary_queries: u32,
 }
 
-impl Seen {
-    fn of(sight: Sight) -> Self {
-        Self { sight, confirmation: Confirmation::default(), findings: Findings::default(), others: 0 }
+impl Collected {
+    fn of(result: LookupResult) -> Self {
+        Self {
+            result,
+            confirmation: Confirmation::default(),
+            findings: Findings::default(),
+            canary_queries: 0,
+        }
     }
 }
 
-/// Whether a look ended without a word from anybody, so that the trouble may well be ours.
-fn is_silent(sight: &Sight, budget: &Budget) -> bool {
-    let lost = sight.servers.iter().any(|row| matches!(row.reply, Reply::Fault(_)));
+/// Whether a probe ended without any answer, so that the fault may be ours.
+fn is_silent(result: &LookupResult, budget: &Budget) -> bool {
+    let lost = result.servers.iter().any(|row| matches!(row.reply, Reply::Fault(_)));
     let failed = matches!(
-        &sight.failure,
+        &result.failure,
         Some(ProbeFailure::NoDelegation(_) | ProbeFailure::Internal(_) | ProbeFailure::BudgetExhausted)
     );
-    !budget.has_heard() && !budget.is_crowded() && (lost || failed)
+    !budget.has_answer() && !budget.was_at_capacity() && (lost || failed)
 }
 
-/// The answers of a second pass that may count, with a row of our own when it was we who failed.
-fn confirming(again: Sight) -> Vec<ServerAnswer> {
+/// The answers of a second lookup that may count, with a row of our own when the failure was ours.
+fn confirming_answers(again: LookupResult) -> Vec<ServerAnswer> {
     let mut answers = again.servers;
     let internal = Reply::Fault(NetworkFault::Internal);
     match again.failure {
-        // Time or questions ran out over some servers; the others have been heard.
-        // And a parent that denies the domain has been heard as well.
+        // Time or queries ran out over some servers; the others have answered. A parent that denies the domain has
+        // answered as well.
         None | Some(ProbeFailure::BudgetExhausted | ProbeFailure::NotDelegated(_)) => {}
         Some(ProbeFailure::Internal(_)) => {
             answers.retain(|answer| matches!(answer.reply, Reply::Fault(_)));
@@ -270,16 +277,16 @@ fn confirming(again: Sight) -> Vec<ServerAnswer> {
                 });
             }
         }
-        // It did not get to the end; what was said on the way is no answer.
+        // The lookup did not finish; answers on the way do not count.
         Some(_) => answers.retain(|answer| matches!(answer.reply, Reply::Fault(_))),
     }
     answers
 }
 
 #[async_trait]
-impl Look for Prober {
-    async fn look(&self, question: Question) -> Observation {
-        Prober::look(self, question).await
+impl Probe for Prober {
+    async fn probe(&self, question: Question) -> Observation {
+        Prober::probe(self, question).await
     }
 
     async fn canary_failing(&self) -> bool {
@@ -287,24 +294,24 @@ impl Look for Prober {
     }
 }
 
-fn shows(answer: &ServerAnswer, looking_for: &[Vec<u8>]) -> bool {
+fn contains_any(answer: &ServerAnswer, looking_for: &[Vec<u8>]) -> bool {
     match &answer.reply {
         Reply::Message { values, .. } => values.iter().any(|value| looking_for.contains(value)),
         _ => false,
     }
 }
 
-/// Whether a server told with authority what stands at the name, or that nothing does.
-fn tells(answer: &ServerAnswer) -> bool {
+/// Whether a server said with authority what is at the name, or that nothing is.
+fn has_statement(answer: &ServerAnswer) -> bool {
     match &answer.reply {
         Reply::Message { statement, .. } => *statement != Statement::Nothing,
         _ => false,
     }
 }
 
-fn no_name() -> Sight {
-    Sight {
+fn no_name() -> LookupResult {
+    LookupResult {
         failure: Some(ProbeFailure::Internal("the name cannot be asked for".to_owned())),
-        ..Sight::default()
+        ..LookupResult::default()
     }
 }

@@ -1,20 +1,20 @@
-//! Unpredictable bits, straight from the operating system, fetched some at a time: a call for each question would be
-//! the dearest part of writing it.
+//! Random bits from the operating system, fetched in blocks: one system call per query would be the most expensive
+//! part of encoding it.
 use std::cell::RefCell;
 
-/// Bytes fetched at once; more would be known longer before they are used.
+/// Bytes fetched at once; a larger block would exist longer before it is used.
 const BLOCK: usize = 256;
 
 thread_local! {
-    static LEFT: RefCell<Left> = const { RefCell::new(Left { bytes: [0; BLOCK], used: BLOCK }) };
+    static BLOCK_LEFT: RefCell<RandomBlock> = const { RefCell::new(RandomBlock { bytes: [0; BLOCK], used: BLOCK }) };
 }
 
-struct Left {
+struct RandomBlock {
     bytes: [u8; BLOCK],
     used: usize,
 }
 
-impl Left {
+impl RandomBlock {
     #[expect(clippy::disallowed_methods, reason = "whoever could choose it could forge answers")]
     fn refill(&mut self) -> Result<(), getrandom::Error> {
         getrandom::fill(&mut self.bytes)?;
@@ -23,19 +23,19 @@ impl Left {
     }
 }
 
-/// An id for a question (RFC 5452 §9.2).
+/// A query id (RFC 5452 §9.2).
 pub(crate) fn id() -> Result<u16, getrandom::Error> {
     take().map(u16::from_be_bytes)
 }
 
-/// As many bits as fit.
+/// 64 random bits.
 pub(crate) fn bits() -> Result<u64, getrandom::Error> {
     take().map(u64::from_be_bytes)
 }
 
-/// Bytes that are given out once.
+/// Takes bytes from the block; each is handed out once.
 fn take<const N: usize>() -> Result<[u8; N], getrandom::Error> {
-    LEFT.with_borrow_mut(|left| {
+    BLOCK_LEFT.with_borrow_mut(|left| {
         if left.used + N > BLOCK {
             left.refill()?;
         }
@@ -53,7 +53,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn no_bits_are_given_out_twice() {
+    fn hands_out_no_bits_twice() {
         let seen: HashSet<u64> = (0..10 * BLOCK).map(|_| bits().unwrap()).collect();
         assert_eq!(seen.len(), 10 * BLOCK);
         assert!((0..64).any(|_| id().unwrap() != 0));

@@ -1,4 +1,4 @@
-//! Reads from an answer what counts: its answer section, along its own aliases, within limits.
+//! Reads the parts of an answer that count: the answer section, along its own aliases, within limits.
 use std::fmt::Write as _;
 use std::net::IpAddr;
 
@@ -10,39 +10,41 @@ use hickory_proto::rr::rdata::opt::{EdnsCode, EdnsOption};
 use hickory_proto::rr::{DNSClass, Name, RData, Record, RecordType, SerialNumber};
 use hickory_proto::serialize::binary::{BinDecodable, BinDecoder, DecodeError};
 
+use crate::rcode::{NOERROR, NXDOMAIN};
+
 /// The code of the Extended DNS Errors option (RFC 8914 §2).
 const EXTENDED_ERROR: u16 = 15;
 /// Bytes of its text that are kept.
 const EXTENDED_TEXT: usize = 200;
-/// The type that says of a name that it does not exist (RFC 9824 §3.4).
+/// The type in an NSEC record that marks a nonexistent name (RFC 9824 §3.4).
 const NXNAME: u16 = 128;
 
-/// A message recognised as the answer to our question.
+/// A message that was recognised as the answer to our query.
 #[derive(Debug)]
 pub(crate) struct Response {
     message: Message,
 }
 
-/// The aliases one message leads along.
+/// The chain of aliases inside one message.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub(crate) struct Chain {
+pub(crate) struct AliasChain {
     /// The target of each CNAME in turn.
     pub(crate) targets: Vec<Name>,
-    /// The last target has been passed before.
+    /// The last target occurs earlier in the chain.
     pub(crate) looped: bool,
-    /// The first DNAME among them.
-    pub(crate) dname: Option<Moved>,
+    /// The first DNAME in the chain.
+    pub(crate) dname: Option<DnameRedirect>,
 }
 
-/// A DNAME: everything below its owner lives below its target (RFC 6672).
+/// A DNAME record: redirects every name below its owner to below its target (RFC 6672).
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Moved {
+pub(crate) struct DnameRedirect {
     pub(crate) owner: Name,
     pub(crate) target: Name,
 }
 
-impl Moved {
-    /// The DNAME in a record; the wire format has no compression there (RFC 6672 §2.5).
+impl DnameRedirect {
+    /// Reads the DNAME from a record; its target is not compressed (RFC 6672 §2.5).
     pub(crate) fn of(record: &Record) -> Option<Self> {
         let RData::Unknown { code: RecordType::DNAME, rdata } = &record.data else { return None };
         let mut target = Name::read(&mut BinDecoder::new(&rdata.anything)).ok()?;
@@ -50,23 +52,23 @@ impl Moved {
         Some(Self { owner: record.name.clone(), target })
     }
 
-    /// Whether it moves a name: those below it only, not its owner.
-    pub(crate) fn moves(&self, name: &Name) -> bool {
+    /// Whether it redirects a name: only names below its owner, not the owner itself.
+    pub(crate) fn covers(&self, name: &Name) -> bool {
         self.owner.zone_of(name) && self.owner.iter().len() < name.iter().len()
     }
 
-    /// Where a name lives; none where that would be too long (RFC 6672 §2.2).
-    pub(crate) fn new_name_of(&self, name: &Name) -> Option<Name> {
+    /// The name after substitution; none where that would be too long (RFC 6672 §2.2).
+    pub(crate) fn substitute(&self, name: &Name) -> Option<Name> {
         let kept = name.iter().len() - self.owner.iter().len();
         Name::from_labels(name.iter().take(kept).chain(self.target.iter())).ok()
     }
 }
 
-/// The values of an answer.
+/// The TXT values of an answer.
 #[derive(Debug, PartialEq, Eq)]
-pub(crate) struct Texts {
+pub(crate) struct TxtValues {
     pub(crate) values: Vec<Vec<u8>>,
-    /// More records or bytes came than are kept as evidence.
+    /// The set has more records or bytes than are kept as evidence.
     pub(crate) oversize: bool,
 }
 
@@ -78,6 +80,11 @@ impl Response {
     /// The response code with the upper bits from EDNS (RFC 6891 §6.1.3).
     pub(crate) fn rcode(&self) -> u16 {
         self.message.metadata.response_code.into()
+    }
+
+    /// Whether the response code settles the query: NOERROR or NXDOMAIN.
+    pub(crate) fn is_conclusive(&self) -> bool {
+        matches!(self.rcode(), NOERROR | NXDOMAIN)
     }
 
     pub(crate) fn authoritative(&self) -> bool {
@@ -92,7 +99,7 @@ impl Response {
         self.message.edns.is_some()
     }
 
-    /// Whether a resolver vouches for the answer (RFC 4035 §3.2.3).
+    /// Whether a resolver calls the answer authentic: the AD bit (RFC 4035 §3.2.3).
     pub(crate) fn authentic(&self) -> bool {
         self.message.metadata.authentic_data
     }
@@ -131,32 +138,33 @@ impl Response {
     }
 
     /// The aliases from the name on, at most `longest` of them.
-    pub(crate) fn chain(&self, name: &Name, longest: usize) -> Chain {
-        let mut chain = Chain::default();
+    pub(crate) fn chain(&self, name: &Name, longest: usize) -> AliasChain {
+        let mut chain = AliasChain::default();
         let mut at = name.clone();
         while chain.targets.len() < longest && !chain.looped {
             // The CNAME that comes with a DNAME only repeats it (RFC 6672 §3.1).
-            let moved = self.moved(&at);
-            let next = match &moved {
-                Some(moved) => moved.new_name_of(&at),
+            let redirect = self.dname_for(&at);
+            let next = match &redirect {
+                Some(redirect) => redirect.substitute(&at),
                 None => self.alias_of(&at),
             };
             let Some(target) = next else { break };
             chain.looped = target == *name || chain.targets.contains(&target);
             chain.targets.push(target.clone());
-            chain.dname = chain.dname.or(moved);
+            chain.dname = chain.dname.or(redirect);
             at = target;
         }
         chain
     }
 
-    /// The DNAME in the answer that moves a name; the first in canonical order where there are several.
-    pub(crate) fn moved(&self, name: &Name) -> Option<Moved> {
-        let moving = self.answers().filter_map(Moved::of).filter(|moved| moved.moves(name));
+    /// The DNAME in the answer that redirects a name; the first in canonical order where there are several.
+    pub(crate) fn dname_for(&self, name: &Name) -> Option<DnameRedirect> {
+        let moving = self.answers().filter_map(DnameRedirect::of).filter(|redirect| redirect.covers(name));
         moving.min_by(|a, b| (&a.owner, &a.target).cmp(&(&b.owner, &b.target)))
     }
 
-    /// The target of the CNAME at a name; of several, which are against the rules, the first in canonical order.
+    /// The target of the CNAME at a name; the first in canonical order where there are several, which RFC 2181 §10.1
+    /// forbids.
     fn alias_of(&self, name: &Name) -> Option<Name> {
         let targets =
             self.answers().filter(|record| record.name == *name).filter_map(|record| match &record.data {
@@ -166,10 +174,10 @@ impl Response {
         targets.min().cloned()
     }
 
-    /// The TXT values at a name in canonical order, the strings of each record joined without a separator (RFC 7208 §3.3
-    /// reads them so, and every domain validation does). The order of records says nothing (RFC 2181 §5), and all of
-    /// them count; `records` and `bytes` only say from where on a set is unusually large.
-    pub(crate) fn texts(&self, owner: &Name, records: usize, bytes: usize) -> Texts {
+    /// The TXT values at a name in canonical order, the strings of each record joined without a separator (as RFC
+    /// 7208 §3.3 says for SPF, and as every domain validation does). The order of records has no meaning (RFC 2181
+    /// §5), and all of them count; `records` and `bytes` are the limits above which the set is marked as oversize.
+    pub(crate) fn txt_values(&self, owner: &Name, records: usize, bytes: usize) -> TxtValues {
         let texts =
             self.answers().filter(|record| record.name == *owner).filter_map(|record| match &record.data {
                 RData::TXT(text) => Some(text.txt_data.concat()),
@@ -178,10 +186,10 @@ impl Response {
         let mut values: Vec<Vec<u8>> = texts.collect();
         values.sort_unstable();
         let size: usize = values.iter().map(Vec::len).sum();
-        Texts { oversize: values.len() > records || size > bytes, values }
+        TxtValues { oversize: values.len() > records || size > bytes, values }
     }
 
-    /// The SOA that comes with a negative answer for a name: one around it, at or below the zone that was asked. It
+    /// The SOA of a negative answer for a name: one that encloses the name, at or below the zone that was queried. It
     /// belongs in the authority section (RFC 2308 §3); some servers put it elsewhere.
     pub(crate) fn soa(&self, zone: &Name, name: &Name) -> Option<SoaSeen> {
         self.soas().find_map(|(owner, ttl, soa)| {
@@ -201,9 +209,8 @@ impl Response {
         })
     }
 
-    /// Whether the answer denies a name, or its TXT records, for the zone that was asked: in every form that servers use,
-    /// with an SOA or without. One in the name of another zone, or with name servers of a zone above, comes from a server
-    /// that does not serve this one.
+    /// Whether the answer denies a name, or its TXT records, on behalf of the zone that was queried, with or without
+    /// an SOA. An SOA of another zone, or NS records of a zone above, show that the server does not serve this zone.
     pub(crate) fn denies(&self, zone: &Name, name: &Name) -> bool {
         let foreign = self
             .authorities()
@@ -223,25 +230,25 @@ impl Response {
         })
     }
 
-    /// The time-frame of the signatures at `now`: the worst of all signed sets.
+    /// The validity period of the signatures at `now`: the worst of all signed sets.
     pub(crate) fn signatures(&self, now: SerialNumber) -> Signatures {
         let mut sets: Vec<((&Name, RecordType), Signatures)> = vec![];
         for record in self.answers().chain(self.authorities()) {
             let RData::DNSSEC(DNSSECRData::RRSIG(rrsig)) = &record.data else { continue };
             let input = rrsig.input();
-            let standing = match () {
+            let validity = match () {
                 () if input.sig_expiration < now => Signatures::Expired,
                 () if input.sig_inception > now => Signatures::NotYetValid,
                 () => Signatures::Current,
             };
             let key = (&record.name, input.type_covered);
             match sets.iter_mut().find(|(of, _)| *of == key) {
-                Some((_, known)) if standing == Signatures::Current => *known = standing,
+                Some((_, known)) if validity == Signatures::Current => *known = validity,
                 Some(_) => {}
-                None => sets.push((key, standing)),
+                None => sets.push((key, validity)),
             }
         }
-        let of = |wanted: Signatures| sets.iter().any(|(_, standing)| *standing == wanted).then_some(wanted);
+        let of = |wanted: Signatures| sets.iter().any(|(_, validity)| *validity == wanted).then_some(wanted);
         let worst = of(Signatures::Expired).or_else(|| of(Signatures::NotYetValid));
         worst.or_else(|| of(Signatures::Current)).unwrap_or_default()
     }
@@ -254,8 +261,8 @@ impl Response {
     }
 }
 
-/// A name as it is reported: lower case, without the trailing dot, in the presentation format of RFC 1035 §5.1. Only what
-/// would be ambiguous or not printable is escaped, once and for all; nobody escapes it again.
+/// A name as it is reported: lower case, without the trailing dot, in the presentation format of RFC 1035 §5.1. Only
+/// ambiguous or unprintable bytes are escaped; this is the only place that escapes them.
 pub(crate) fn text_of(name: &Name) -> String {
     if name.is_root() {
         return ".".to_owned();

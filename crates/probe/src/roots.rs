@@ -1,4 +1,4 @@
-//! Where a walk begins: the root servers, built in or from a hints file.
+//! The root servers where a walk starts, built in or from a hints file.
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 /// One address of one root server.
@@ -13,7 +13,7 @@ pub struct RootHint {
 /// Why a hints file cannot be used.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum HintsError {
-    /// An address record without a usable address.
+    /// An address record without a valid address.
     #[error("line {line} of the root hints: `{text}` is no address record")]
     Address {
         /// Counted from one.
@@ -21,7 +21,7 @@ pub enum HintsError {
         /// The line as written.
         text: String,
     },
-    /// Nothing to start from.
+    /// The file has no address record.
     #[error("the root hints hold no address")]
     Empty,
 }
@@ -40,7 +40,8 @@ pub fn iana_roots() -> Vec<RootHint> {
         .collect()
 }
 
-/// Whether these are the public root servers, by name: their addresses change now and then. IANA's keys are theirs.
+/// Whether these are the public root servers, by name, because their addresses change now and then. IANA's trust
+/// anchor belongs to them.
 pub(crate) fn are_public(roots: &[RootHint]) -> bool {
     roots
         .iter()
@@ -63,10 +64,10 @@ const SERVERS: [(char, [u8; 4], [u16; 8]); 13] = [
     ('m', [202, 12, 27, 33], [0x2001, 0xdc3, 0, 0, 0, 0, 0, 0x35]),
 ];
 
-/// Reads a hints file in the form of `named.root`: its A and AAAA records count, everything else is passed over.
+/// Reads a hints file in the form of `named.root`: only its A and AAAA records count.
 ///
 /// # Errors
-/// [`HintsError`] when an address record has no address, or none is there at all.
+/// [`HintsError`] when an address record has no address, or the file has no address record.
 pub fn roots_from_hints(text: &str) -> Result<Vec<RootHint>, HintsError> {
     let mut roots = vec![];
     for (index, line) in text.lines().enumerate() {
@@ -93,7 +94,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_built_in_roots_are_thirteen_over_both_families() {
+    fn has_thirteen_built_in_roots_in_both_families() {
         let roots = iana_roots();
         assert_eq!(roots.len(), 26);
         assert_eq!(roots.iter().filter(|r| r.addr.is_ipv4()).count(), 13);
@@ -102,7 +103,7 @@ mod tests {
     }
 
     #[test]
-    fn a_hints_file_is_read_like_the_published_one() {
+    fn reads_published_hints_file() {
         let text = ";  formerly NS.INTERNIC.NET\n\
                     .                        3600000      NS    A.ROOT-SERVERS.NET.\n\
                     A.ROOT-SERVERS.NET.      3600000      A     198.41.0.4\n\
@@ -118,7 +119,7 @@ mod tests {
     }
 
     #[test]
-    fn a_faulty_hints_file_says_where() {
+    fn names_line_of_faulty_hints() {
         let fault = roots_from_hints("; head\nx. 1 A nowhere\n").unwrap_err();
         assert_eq!(fault, HintsError::Address { line: 2, text: "x. 1 A nowhere".into() });
         assert!(matches!(roots_from_hints("x. 1 A ::1"), Err(HintsError::Address { line: 1, .. })));

@@ -1,10 +1,10 @@
-//! How questions travel: the only place where sockets are made, behind the egress filter, with bounds on their number
-//! and on what each server is asked.
-mod line;
-mod pool;
-mod sockets;
-mod trouble;
-mod waiting;
+//! How queries are transported: the only place that opens sockets, behind the egress filter, with bounds on open
+//! sockets and on the load on each server.
+mod error;
+mod in_flight;
+mod shared_socket;
+mod socket_limit;
+mod socket_pool;
 
 use std::net::{Ipv6Addr, SocketAddr};
 use std::sync::Arc;
@@ -12,150 +12,153 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-pub(crate) use self::pool::Pool;
-pub(crate) use self::sockets::Standing;
-pub(crate) use self::trouble::Trouble;
+pub(crate) use self::error::TransportError;
+pub(crate) use self::socket_limit::ServerReputation;
+pub(crate) use self::socket_pool::SocketPool;
 use crate::config::{Ipv6, ProbeConfig};
 use crate::descriptors;
 use crate::egress::{Egress, Peer};
-use crate::metrics::Told;
-use crate::sparing::{Pass, Sparing};
-use crate::wire::Outgoing;
+use crate::metrics::QueryMetrics;
+use crate::server_limiter::{SendPermit, ServerLimiter};
+use crate::wire::EncodedQuery;
 
-/// How long a socket takes questions.
-const LIFE: Duration = Duration::from_secs(2);
+/// How long a socket takes queries.
+const SOCKET_LIFETIME: Duration = Duration::from_secs(2);
 
-/// The two ways to a server.
+/// The transports to a server.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub(crate) enum Via {
-    Datagrams,
-    Connection,
+pub(crate) enum TransportKind {
+    Udp,
+    Tcp,
 }
 
-/// Questions on one socket at a time. On a connection, what follows a question that the server is slow to answer waits
-/// with it.
-const IN_FLIGHT: usize = 16;
+/// Queries in flight per socket. On a connection, the queries behind a slow one wait with it.
+const MAX_IN_FLIGHT: usize = 16;
 
-impl Via {
-    /// Questions on one socket, ever.
-    fn questions(self) -> usize {
+impl TransportKind {
+    /// Queries over one socket in its lifetime.
+    fn max_queries(self) -> usize {
         match self {
-            Self::Datagrams => 256,
-            Self::Connection => 1024,
+            Self::Udp => 256,
+            Self::Tcp => 1024,
         }
     }
 }
 
 /// All sockets of a prober.
 #[derive(Debug)]
-pub(crate) struct Transport {
+pub(crate) struct QueryTransport {
     egress: Egress,
-    pool: Arc<Pool>,
-    sparing: Arc<Sparing>,
+    pool: Arc<SocketPool>,
+    limiter: Arc<ServerLimiter>,
     ipv6: Ipv6,
-    pub(crate) told: Told,
+    pub(crate) metrics: QueryMetrics,
 }
 
-/// An address that has passed the filter; nothing else can be asked.
+/// An address that has passed the egress filter; only such an address can be queried.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Door {
+pub(crate) struct PermittedAddress {
     address: SocketAddr,
     configured: bool,
 }
 
-/// How long an answer is waited for.
+/// How long to wait for an answer.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Wait {
+pub(crate) struct WaitLimits {
     /// From the moment a socket is free.
     pub(crate) longest: Duration,
-    /// When the whole look ends.
+    /// When the whole probe ends.
     pub(crate) end: Instant,
 }
 
-impl Wait {
+impl WaitLimits {
     fn until(self) -> Instant {
         (Instant::now() + self.longest).min(self.end)
     }
 }
 
-/// Pays for sending a question a second time, after this trouble with the first; false where there is nothing left to
-/// pay with.
-pub(crate) type Pay<'a> = &'a (dyn Fn(Trouble) -> bool + Sync);
+/// Pays for sending a query a second time, after this error of the first; false where the budget is spent.
+pub(crate) type PayRetry<'a> = &'a (dyn Fn(TransportError) -> bool + Sync);
 
-/// A recognised answer.
+/// A recognised reply, not yet parsed.
 #[derive(Debug)]
-pub(crate) struct Incoming {
+pub(crate) struct RawReply {
     pub(crate) bytes: Vec<u8>,
     pub(crate) truncated: bool,
 }
 
-impl Transport {
+impl QueryTransport {
     pub(crate) fn new(config: &ProbeConfig) -> Self {
         let in_flight = config.in_flight.unwrap_or_else(descriptors::sockets_in_flight);
         Self {
             egress: Egress::new(config.allow_networks.clone(), config.refuse_networks.clone()),
-            pool: Arc::new(Pool::new(in_flight)),
-            sparing: Arc::new(Sparing::new(config.server_rate, config.server_burst)),
+            pool: Arc::new(SocketPool::new(in_flight)),
+            limiter: Arc::new(ServerLimiter::new(config.server_rate, config.server_burst)),
             ipv6: config.ipv6,
-            told: Told::default(),
+            metrics: QueryMetrics::default(),
         }
     }
 
     pub(crate) fn measure(&self, registry: &prometheus::Registry) -> prometheus::Result<()> {
-        self.told.register(registry, Arc::downgrade(&self.pool), Arc::downgrade(&self.sparing))
+        self.metrics.register(registry, Arc::downgrade(&self.pool), Arc::downgrade(&self.limiter))
     }
 
-    /// Passes an address through the filter; none when it may not be asked.
-    pub(crate) fn open(&self, peer: Peer) -> Option<Door> {
+    /// Passes an address through the egress filter; none when it is refused.
+    pub(crate) fn permit(&self, peer: Peer) -> Option<PermittedAddress> {
         let configured = matches!(peer, Peer::Configured(_));
-        self.egress.permit(peer).map(|address| Door { address, configured })
+        self.egress.permit(peer).map(|address| PermittedAddress { address, configured })
     }
 
-    /// Whether the family can be used at all. Connecting a datagram socket asks for a route and sends nothing.
-    pub(crate) fn has_route(&self, door: Door) -> bool {
-        match (door.address, self.ipv6) {
+    /// Whether there is a route for the address family. Connecting a UDP socket looks up a route and sends nothing.
+    pub(crate) fn has_route(&self, to: PermittedAddress) -> bool {
+        match (to.address, self.ipv6) {
             (SocketAddr::V4(_), _) | (SocketAddr::V6(_), Ipv6::On) => true,
             (SocketAddr::V6(_), Ipv6::Off) => false,
             (SocketAddr::V6(_), Ipv6::Auto) => std::net::UdpSocket::bind((Ipv6Addr::UNSPECIFIED, 0))
-                .and_then(|s| s.connect(door.address))
+                .and_then(|s| s.connect(to.address))
                 .is_ok(),
         }
     }
 
-    /// Waits until the server may be asked once more; servers of our own configuration may be at any time.
-    pub(crate) async fn admit(&self, door: Door, via: Via, end: Instant) -> Result<Pass<'_>, Trouble> {
-        // A zone that has its servers on IPv6 only is out of our reach, as it is out of many others'.
-        if door.address.is_ipv6() && self.ipv6 == Ipv6::Off {
-            return Err(Trouble::Unreachable);
+    /// Waits until the server may be queried once more; configured servers are not limited.
+    pub(crate) async fn admit(
+        &self,
+        to: PermittedAddress,
+        kind: TransportKind,
+        end: Instant,
+    ) -> Result<SendPermit<'_>, TransportError> {
+        // A zone with IPv6 servers only is then unreachable for us, as it is for many others.
+        if to.address.is_ipv6() && self.ipv6 == Ipv6::Off {
+            return Err(TransportError::Unreachable);
         }
-        if door.configured {
-            return Ok(self.sparing.free());
+        if to.configured {
+            return Ok(self.limiter.unlimited());
         }
-        self.sparing.admit(door.address.ip(), via, end).await
+        self.limiter.admit(to.address.ip(), kind, end).await
     }
 
-    /// Asks once: by a datagram, which only the server's address and port can answer, or over a connection. Where a
-    /// connection that was kept turns out to be over, once more on a fresh one, if that is paid for too.
-    pub(crate) async fn ask(
+    /// Sends a query once: over UDP, where only the server's address and port are accepted, or over TCP. Where a kept
+    /// connection turns out to be closed, once more on a new one, if the budget pays for that too.
+    pub(crate) async fn send(
         &self,
-        door: Door,
-        via: Via,
-        pass: Pass<'_>,
-        asked: Outgoing,
-        wait: Wait,
+        to: PermittedAddress,
+        kind: TransportKind,
+        permit: SendPermit<'_>,
+        query: EncodedQuery,
+        wait: WaitLimits,
         pay: &(dyn Fn() -> bool + Sync),
-    ) -> Result<Incoming, Trouble> {
-        let pass = pass.used();
-        let again = |trouble| {
+    ) -> Result<RawReply, TransportError> {
+        let permit = permit.used();
+        let again = |error| {
             let paid = pay();
             if paid {
-                pass.once_more();
-                self.told.again(via, trouble);
+                permit.take_another();
+                self.metrics.record_retry(kind, error);
             }
             paid
         };
-        let answer = self.pool.ask((door.address, via), pass.standing(), asked, wait, &again).await;
-        pass.settle(answer.as_ref().map(drop).map_err(|trouble| *trouble), wait.end);
+        let answer = self.pool.send((to.address, kind), permit.reputation(), query, wait, &again).await;
+        permit.settle(answer.as_ref().map(drop).map_err(|error| *error), wait.end);
         answer
     }
 }

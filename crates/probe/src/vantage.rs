@@ -1,4 +1,4 @@
-//! Resolvers elsewhere in the network, asked what they see.
+//! Vantage points: resolvers in other networks that report what they see.
 use std::fmt;
 use std::net::SocketAddr;
 use std::str::FromStr;
@@ -8,27 +8,27 @@ use futures::future::join_all;
 use hickory_proto::rr::{Name, RecordType};
 
 use crate::egress::Peer;
-use crate::exchange::Silence;
-use crate::inquiry::Inquiry;
+use crate::exchange::NoReply;
+use crate::lookup::Lookup;
 use crate::response::Response;
-use crate::wire::{Recursion, Wanted};
+use crate::wire::{DnsQuery, Recursion};
 
-/// A resolver elsewhere, with caches and a way through the network of its own. Written `name=address:port`.
+/// A resolver in another network, with its own cache and its own route to the servers. Written `name=address:port`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Vantage {
     /// Its name in the evidence.
     pub name: String,
-    /// Where it is asked.
+    /// Where it is queried.
     pub address: SocketAddr,
 }
 
-/// Why a text is no vantage.
+/// Why a text is not a vantage point.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum VantageError {
-    /// There is no name in front.
+    /// There is no name before the `=`.
     #[error("it has no name; written NAME=ADDRESS:PORT")]
     Name,
-    /// What follows the name is no address.
+    /// The part after the name is not an address with a port.
     #[error("what follows the name is no address with a port")]
     Address,
 }
@@ -54,30 +54,30 @@ impl fmt::Display for Vantage {
     }
 }
 
-impl Inquiry<'_> {
-    /// Asks all vantages at the same time.
-    pub(crate) async fn ask_vantages(&self, name: &Name) -> Vec<VantageAnswer> {
-        let wanted = Wanted { name: name.clone(), rtype: RecordType::TXT, recursion: Recursion::Desired };
-        let wanted = &wanted;
+impl Lookup<'_> {
+    /// Queries all vantage points at the same time.
+    pub(crate) async fn query_vantages(&self, name: &Name) -> Vec<VantageAnswer> {
+        let query = DnsQuery { name: name.clone(), rtype: RecordType::TXT, recursion: Recursion::Desired };
+        let query = &query;
         join_all(self.shared.config.vantages.iter().map(|vantage| async move {
-            let heard = self.ask(Peer::Configured(vantage.address), wanted).await;
-            let reply = match &heard.result {
+            let exchange = self.query(Peer::Configured(vantage.address), query).await;
+            let reply = match &exchange.result {
                 Ok(response) => self.reply_of_resolver(response, name),
-                Err(Silence::Blocked) => Reply::Blocked,
-                Err(Silence::Fault(fault)) => Reply::Fault(*fault),
-                Err(Silence::Exhausted) => Reply::Fault(NetworkFault::Timeout),
+                Err(NoReply::Blocked) => Reply::Blocked,
+                Err(NoReply::Fault(fault)) => Reply::Fault(*fault),
+                Err(NoReply::BudgetSpent) => Reply::Fault(NetworkFault::Timeout),
             };
-            VantageAnswer { vantage: vantage.name.clone(), reply, ms: heard.ms }
+            VantageAnswer { vantage: vantage.name.clone(), reply, ms: exchange.ms }
         }))
         .await
     }
 
-    /// What a resolver says of a name: it has followed the aliases itself.
+    /// A resolver's answer about a name: the resolver has followed the aliases itself.
     pub(crate) fn reply_of_resolver(&self, response: &Response, name: &Name) -> Reply {
         let budgets = &self.shared.config.budgets;
         let chain = response.chain(name, budgets.aliases + 1);
         let end = chain.targets.last().unwrap_or(name);
-        let texts = response.texts(end, budgets.txt_records, budgets.txt_bytes);
+        let texts = response.txt_values(end, budgets.txt_records, budgets.txt_bytes);
         let shown = !texts.values.is_empty();
         Reply::Message {
             rcode: response.rcode(),
@@ -87,7 +87,7 @@ impl Inquiry<'_> {
             values: texts.values,
             oversize: texts.oversize,
             soa: if shown { None } else { response.soa(&Name::root(), end) },
-            // A resolver speaks without authority.
+            // A resolver answers without authority.
             statement: Statement::Nothing,
             signatures: Signatures::None,
             plain: false,
@@ -100,7 +100,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_vantage_is_a_name_and_an_address() {
+    fn parses_vantage_name_and_address() {
         let vantage: Vantage = " tokyo = [2001:db8::53]:53".parse().unwrap();
         assert_eq!(vantage.to_string(), "tokyo=[2001:db8::53]:53");
         assert_eq!(vantage.to_string().parse(), Ok(vantage));

@@ -1,5 +1,5 @@
-//! A process that has run out of descriptors: its own trouble, and over as soon as there are some again. In a program of
-//! its own, because the limit is everybody's in it.
+//! A process that has run out of file descriptors: the failure is our own, and ends as soon as there are some again.
+//! In a program of its own, because the limit is shared by the whole process.
 #![expect(clippy::unwrap_used, reason = "a test may panic")]
 
 use std::fs::File;
@@ -17,12 +17,12 @@ fn limit(descriptors: &str) {
     assert!(done.unwrap().success(), "`apt-get install util-linux` installs prlimit");
 }
 
-/// The root zone's server, which knows of no name.
+/// The root zone's server, which denies every name.
 async fn serve(socket: UdpSocket) {
     let mut buffer = [0; 4096];
     loop {
         let (size, from) = socket.recv_from(&mut buffer).await.unwrap();
-        // An authoritative answer: no such name. Without EDNS, since nothing follows the question.
+        // An authoritative NXDOMAIN. Without EDNS, since nothing follows the question.
         let question = 12 + buffer[12..].windows(5).position(|end| end[0] == 0).unwrap() + 5;
         assert!(question <= size);
         buffer[2..4].copy_from_slice(&[0x84, 0x03]);
@@ -32,7 +32,7 @@ async fn serve(socket: UdpSocket) {
 }
 
 #[tokio::test]
-async fn without_descriptors_a_look_fails_for_our_reasons_until_there_are_some_again() {
+async fn fails_internally_without_descriptors_and_recovers() {
     let socket = UdpSocket::bind("127.0.0.1:0").await.unwrap();
     let root = socket.local_addr().unwrap();
     let server = tokio::spawn(serve(socket));
@@ -44,21 +44,21 @@ async fn without_descriptors_a_look_fails_for_our_reasons_until_there_are_some_a
         ..ProbeConfig::default()
     })
     .unwrap();
-    let look = || prober.look(Question { name: "_deed".into(), ..Question::default() });
+    let probe = || prober.probe(Question { name: "_deed".into(), ..Question::default() });
 
     limit("256");
     let taken: Vec<File> = std::iter::from_fn(|| File::open("/dev/null").ok()).collect();
     assert!(taken.len() > 100);
-    let seen = look().await;
-    // The canary cannot be asked for either.
+    let seen = probe().await;
+    // The canary cannot be queried either.
     let ours = matches!(seen.failure, Some(ProbeFailure::Internal(_) | ProbeFailure::Canary(_)));
     assert!(ours, "{seen:?}");
     assert!(seen.servers.iter().all(|server| server.reply == Reply::Fault(NetworkFault::Internal)));
-    let answer = prober.ask(root, "_deed").await;
+    let answer = prober.query_one(root, "_deed").await;
     assert_eq!(answer.reply, Reply::Fault(NetworkFault::Internal));
 
     drop(taken);
-    let seen = look().await;
+    let seen = probe().await;
     assert_eq!(seen.failure, None, "{seen:?}");
     assert!(matches!(seen.servers[0].reply, Reply::Message { rcode: 3, .. }), "{seen:?}");
     server.abort();

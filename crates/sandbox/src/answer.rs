@@ -1,12 +1,12 @@
-//! The authoritative answer to one question, without transports, faults or wire format.
+//! The authoritative answer to one query, without transports, faults or wire format.
 
 use hickory_proto::op::ResponseCode;
 use hickory_proto::rr::{Name, Record, RecordType};
 
 use crate::namespace::Namespace;
-use crate::zone::{Found, Node, RecordSet, Zone, cname_target, ns_target};
+use crate::zone::{Node, RecordSet, Zone, ZoneLookup, cname_target, ns_target};
 
-/// CNAMEs followed within the server's own zones before the rest is left to the asker.
+/// CNAMEs followed inside the server's own zones before the rest is left to the client.
 const MAX_CHAIN: usize = 16;
 
 #[derive(Debug, Default)]
@@ -16,17 +16,17 @@ pub(crate) struct Answer {
     pub(crate) answers: Vec<Record>,
     pub(crate) authorities: Vec<Record>,
     pub(crate) additionals: Vec<Record>,
-    /// The additional section is glue without which the answer is no use (RFC 9471).
+    /// The additional section is glue that the client cannot do without (RFC 9471).
     pub(crate) needs_additionals: bool,
 }
 
-/// Answers `kind` at `name` from the deepest zone that holds it; refused where there is none.
+/// Answers a query for `kind` at `name` from the deepest zone that holds it; REFUSED where there is none.
 pub(crate) fn answer(namespace: &Namespace, name: &Name, kind: RecordType) -> Answer {
     let mut answer = Answer::default();
     let mut owner = name.clone();
     let mut seen = vec![owner.clone()];
     loop {
-        let Some(next) = step(namespace, &owner, kind, &mut answer) else {
+        let Some(next) = add_data(namespace, &owner, kind, &mut answer) else {
             return answer;
         };
         if seen.contains(&next) || seen.len() > MAX_CHAIN {
@@ -37,7 +37,7 @@ pub(crate) fn answer(namespace: &Namespace, name: &Name, kind: RecordType) -> An
     }
 }
 
-/// What a name that does not exist would be answered; faults use it for names that do.
+/// The answer for a nonexistent name; faults use it for existing ones.
 pub(crate) fn denial(namespace: &Namespace, name: &Name) -> Answer {
     let mut answer = Answer { code: ResponseCode::NXDomain, ..Answer::default() };
     if let Some(zone) = namespace.zone_for(name) {
@@ -47,8 +47,8 @@ pub(crate) fn denial(namespace: &Namespace, name: &Name) -> Answer {
     answer
 }
 
-/// Adds what is known of `owner`; returns the target when a CNAME has to be followed.
-fn step(namespace: &Namespace, owner: &Name, kind: RecordType, answer: &mut Answer) -> Option<Name> {
+/// Adds the data of `owner`; returns the target when a CNAME has to be followed.
+fn add_data(namespace: &Namespace, owner: &Name, kind: RecordType, answer: &mut Answer) -> Option<Name> {
     let chained = !answer.answers.is_empty();
     let Some(zone) = namespace.zone_for(owner) else {
         if !chained {
@@ -56,24 +56,24 @@ fn step(namespace: &Namespace, owner: &Name, kind: RecordType, answer: &mut Answ
         }
         return None;
     };
-    // RFC 4035 §3.1.4.1: the DS question at a zone's own name is for the parent, and nothing here is signed.
+    // RFC 4035 §3.1.4.1: a DS query at a zone's apex is for the parent, and nothing here is signed.
     if kind == RecordType::DS && zone.origin() == owner && !owner.is_root() {
         let parent = namespace.zone_for(&owner.base_name());
-        no_data(&parent.unwrap_or(zone), answer);
+        add_no_data(&parent.unwrap_or(zone), answer);
         return None;
     }
     if let Some((cut, servers)) = zone.delegation(owner)
         && !(kind == RecordType::DS && cut == owner)
     {
-        refer(namespace, cut, servers, answer);
+        add_referral(namespace, cut, servers, answer);
         return None;
     }
     answer.authoritative = true;
-    match zone.find(owner, |name| namespace.is_above_zone(name)) {
-        Found::Records(node) => return from_node(namespace, &zone, node, owner, kind, answer),
-        Found::EmptyNonTerminal => no_data(&zone, answer),
-        Found::Nothing => {
-            // RFC 6604: after a CNAME the code is that of the last name.
+    match zone.look_up(owner, |name| namespace.is_above_zone(name)) {
+        ZoneLookup::Records(node) => return add_node(namespace, &zone, node, owner, kind, answer),
+        ZoneLookup::EmptyNonTerminal => add_no_data(&zone, answer),
+        ZoneLookup::NxDomain => {
+            // RFC 6604: after a CNAME the response code is that of the last name.
             answer.code = ResponseCode::NXDomain;
             answer.authorities.push(zone.negative_soa());
         }
@@ -81,7 +81,7 @@ fn step(namespace: &Namespace, owner: &Name, kind: RecordType, answer: &mut Answ
     None
 }
 
-fn from_node(
+fn add_node(
     namespace: &Namespace,
     zone: &Zone,
     node: &Node,
@@ -104,17 +104,17 @@ fn from_node(
         return cname_target(set).cloned();
     }
     if answer.answers.len() == before {
-        no_data(zone, answer);
+        add_no_data(zone, answer);
     }
     None
 }
 
-fn no_data(zone: &Zone, answer: &mut Answer) {
+fn add_no_data(zone: &Zone, answer: &mut Answer) {
     answer.authoritative = true;
     answer.authorities.push(zone.negative_soa());
 }
 
-fn refer(namespace: &Namespace, cut: &Name, servers: &RecordSet, answer: &mut Answer) {
+fn add_referral(namespace: &Namespace, cut: &Name, servers: &RecordSet, answer: &mut Answer) {
     answer.authorities.extend(servers.records(cut));
     add_addresses(namespace, servers, answer);
     answer.needs_additionals = true;

@@ -1,9 +1,9 @@
-//! What can go wrong when the sandbox starts, runs, or is told something it cannot do.
+//! Errors of starting and running the sandbox, and of invalid changes.
 
 use std::io;
 use std::net::SocketAddr;
 
-/// The sandbox could not start, or one of its tasks ended before it was told to.
+/// The sandbox could not start, or one of its tasks ended too early.
 #[derive(Debug, thiserror::Error)]
 pub enum SandboxError {
     /// The DNS port (UDP and TCP on the same number) could not be opened.
@@ -32,17 +32,17 @@ pub enum SandboxError {
     TaskDied(#[source] tokio::task::JoinError),
 }
 
-/// A change that was refused, and the field that is to blame.
+/// A change that was refused, and the field that is invalid.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{field}: {problem}")]
-pub struct Invalid {
-    /// Which part of the request is wrong: `name`, `values[1]`, `ttl` …
+pub struct InvalidInput {
+    /// The invalid field of the request: `name`, `values[1]`, `ttl` …
     pub field: String,
     /// What is wrong with it, as a sentence fragment.
     pub problem: String,
 }
 
-impl Invalid {
+impl InvalidInput {
     pub(crate) fn new(field: impl Into<String>, problem: impl Into<String>) -> Self {
         Self { field: field.into(), problem: problem.into() }
     }

@@ -9,35 +9,35 @@ use hickory_proto::serialize::binary::{BinDecodable, BinDecoder};
 use crate::answer::{Answer, answer, denial};
 use crate::control::types::{FaultKind, QueryView, Transport};
 use crate::fault::Fault;
-use crate::name::show_name_as_asked;
+use crate::name::show_name_in_original_case;
 use crate::rdata::show_type;
 use crate::zones::Zones;
 
-/// What an OPT record tells clients that they may send (RFC 9715 recommends this size).
+/// The UDP payload size that our OPT record announces (RFC 9715 recommends it).
 const OWN_PAYLOAD: u16 = 1232;
-/// UDP without EDNS (RFC 1035 §4.2.1), and the least an OPT can ask for (RFC 6891 §6.2.3).
+/// The UDP limit without EDNS (RFC 1035 §4.2.1), and the least that an OPT record can announce (RFC 6891 §6.2.3).
 const PLAIN_PAYLOAD: usize = 512;
 
-/// What happens to a message.
+/// The reaction to a message.
 #[derive(Debug)]
 pub(crate) enum Reply {
     Send {
         bytes: Vec<u8>,
         after: Duration,
     },
-    Silence,
+    None,
     /// The TCP connection is reset.
     Reset,
 }
 
-/// Answers one message that came in over `transport`.
+/// Answers one message that was received over `transport`.
 pub(crate) fn respond(zones: &Zones, transport: Transport, request: &[u8]) -> Reply {
     let Ok(header) = Header::read(&mut BinDecoder::new(request)) else {
-        return Reply::Silence;
+        return Reply::None;
     };
-    // Answering a response would let two servers talk for ever.
+    // Answering a response could make two servers loop for ever.
     if header.message_type == MessageType::Response {
-        return Reply::Silence;
+        return Reply::None;
     }
     let parsed = Message::from_vec(request).ok();
     let question = parsed.as_ref().and_then(|message| match message.queries.as_slice() {
@@ -52,7 +52,7 @@ pub(crate) fn respond(zones: &Zones, transport: Transport, request: &[u8]) -> Re
             (outcome, fault) = resolve(zones, transport, question);
             fill(&mut reply, outcome, payload_limit(transport, parsed.as_ref()));
         }
-        // An EDNS version that is not spoken here; the reply says so already.
+        // An EDNS version that is not supported; the reply already says so.
         (OpCode::Query, Some(_)) => {}
         (OpCode::Query, None) => reply.metadata.response_code = ResponseCode::FormErr,
         _ => reply.metadata.response_code = ResponseCode::NotImp,
@@ -61,7 +61,7 @@ pub(crate) fn respond(zones: &Zones, transport: Transport, request: &[u8]) -> Re
     zones.record_query(QueryView {
         seq: 0,
         transport,
-        name: question.map(|question| show_name_as_asked(question.name())),
+        name: question.map(|question| show_name_in_original_case(question.name())),
         kind: question.map(|question| show_type(question.query_type())),
         rcode: matches!(sent, Reply::Send { .. }).then(|| show_code(reply.response_code)),
         fault: fault.map(|fault| fault.kind),
@@ -69,7 +69,7 @@ pub(crate) fn respond(zones: &Zones, transport: Transport, request: &[u8]) -> Re
     sent
 }
 
-/// The reply without its records: id, question and EDNS taken over, BADVERS where it is due.
+/// The reply without its records: id, question and EDNS are copied, BADVERS is set where it is due.
 fn bare_reply(request: &Metadata, parsed: Option<&Message>) -> Message {
     let mut reply = Message::response(request.id, request.op_code);
     reply.metadata.recursion_desired = request.recursion_desired;
@@ -87,12 +87,12 @@ fn bare_reply(request: &Metadata, parsed: Option<&Message>) -> Message {
     reply
 }
 
-/// The answer, and the fault that strikes it: one that decides the answer has been heeded here.
+/// The answer, and the fault that applies. A fault that decides the answer has been applied here.
 fn resolve(zones: &Zones, transport: Transport, question: &Query) -> (Answer, Option<Fault>) {
     let (name, kind) = (question.name(), question.query_type());
     let served = zones.read();
-    let fault = served.faults.strike(transport, name, kind);
-    let spoiled = fault.and_then(|fault| match fault.kind {
+    let fault = served.faults.find(transport, name, kind);
+    let faulty = fault.and_then(|fault| match fault.kind {
         FaultKind::Nxdomain => Some(denial(&served.namespace, name)),
         FaultKind::Servfail => Some(bare(ResponseCode::ServFail)),
         FaultKind::Refused => Some(bare(ResponseCode::Refused)),
@@ -100,11 +100,11 @@ fn resolve(zones: &Zones, transport: Transport, question: &Query) -> (Answer, Op
         _ => None,
     });
     let outcome =
-        spoiled.or_else(|| refusal(question)).unwrap_or_else(|| answer(&served.namespace, name, kind));
+        faulty.or_else(|| refusal(question)).unwrap_or_else(|| answer(&served.namespace, name, kind));
     (outcome, fault)
 }
 
-/// Questions that are answered alike whatever the zones hold.
+/// Queries that are refused whatever the zones hold.
 fn refusal(question: &Query) -> Option<Answer> {
     let transfer = matches!(question.query_type(), RecordType::AXFR | RecordType::IXFR);
     let refused = transfer || question.query_class() != DNSClass::IN;
@@ -115,7 +115,7 @@ fn bare(code: ResponseCode) -> Answer {
     Answer { code, ..Answer::default() }
 }
 
-/// The most bytes that the client takes.
+/// The most bytes that the client accepts.
 fn payload_limit(transport: Transport, request: Option<&Message>) -> usize {
     match transport {
         Transport::Udp => request.map_or(PLAIN_PAYLOAD, |request| usize::from(request.max_payload())),
@@ -123,7 +123,7 @@ fn payload_limit(transport: Transport, request: Option<&Message>) -> usize {
     }
 }
 
-/// Puts the answer into the reply, as much of it as the client can take.
+/// Puts the answer into the reply, as much of it as the client accepts.
 fn fill(reply: &mut Message, answer: Answer, limit: usize) {
     reply.metadata.response_code = answer.code;
     reply.metadata.authoritative = answer.authoritative;
@@ -133,7 +133,7 @@ fn fill(reply: &mut Message, answer: Answer, limit: usize) {
     if fits(reply, limit) {
         return;
     }
-    // RFC 2181 §9: leaving out what is merely useful is no truncation.
+    // RFC 2181 §9: leaving out optional records is not truncation.
     if !answer.needs_additionals {
         reply.additionals.clear();
         if fits(reply, limit) {
@@ -144,7 +144,7 @@ fn fill(reply: &mut Message, answer: Answer, limit: usize) {
 }
 
 fn fits(reply: &Message, limit: usize) -> bool {
-    // The encoder stops at 64 KiB by itself, and says so only in the header that it writes.
+    // The encoder stops at 64 KiB by itself, and shows that only in the header that it writes.
     reply.to_vec().is_ok_and(|bytes| bytes.len() <= limit && bytes.get(2).is_some_and(|flags| flags & 2 == 0))
 }
 
@@ -152,12 +152,12 @@ fn truncate(reply: &mut Message) {
     *reply = reply.truncate();
 }
 
-/// Applies what a fault does to the finished message, and writes it.
+/// Applies a fault to the finished message, and encodes it.
 fn deliver(reply: &mut Message, fault: Option<Fault>) -> Reply {
     let mut after = Duration::ZERO;
     if let Some(fault) = fault {
         match fault.kind {
-            FaultKind::Drop => return Reply::Silence,
+            FaultKind::Drop => return Reply::None,
             FaultKind::TcpRefuse => return Reply::Reset,
             FaultKind::Delay => after = fault.delay,
             FaultKind::Truncate | FaultKind::TruncateAlways => truncate(reply),
@@ -169,7 +169,7 @@ fn deliver(reply: &mut Message, fault: Option<Fault>) -> Reply {
     let Ok(bytes) = reply.to_vec() else {
         // The error would quote the client's bytes.
         tracing::warn!("an answer could not be written");
-        return Reply::Silence;
+        return Reply::None;
     };
     Reply::Send { bytes, after }
 }

@@ -1,4 +1,4 @@
-//! Which fault strikes which question.
+//! The configured faults, and which of them applies to a query.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -6,40 +6,40 @@ use std::time::Duration;
 use hickory_proto::rr::{Name, RecordType};
 
 use crate::control::types::{FaultKind, FaultTransport, FaultView, PutFault, Transport};
-use crate::error::Invalid;
+use crate::error::InvalidInput;
 use crate::name::{lineage, parse_name, show_name};
 use crate::rdata::{parse_asked_type, show_type};
 
-/// The longest that an answer can be held back: longer than any client waits.
+/// The longest delay of an answer: longer than any client waits.
 pub(crate) const MAX_DELAY: Duration = Duration::from_mins(1);
 
-/// The names that a fault is set for.
+/// The names that a fault applies to.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) enum Target {
-    Exactly(Name),
-    /// Everything below, the name itself excluded.
+pub(crate) enum NamePattern {
+    Exact(Name),
+    /// Every name below, excluding the name itself.
     Below(Name),
 }
 
-impl Target {
-    pub(crate) fn parse(text: &str) -> Result<Self, Invalid> {
+impl NamePattern {
+    pub(crate) fn parse(text: &str) -> Result<Self, InvalidInput> {
         match text.strip_prefix("*.") {
             Some("") => Ok(Self::Below(Name::root())),
             Some(parent) => Ok(Self::Below(parse_name("name", parent)?)),
-            None => Ok(Self::Exactly(parse_name("name", text)?)),
+            None => Ok(Self::Exact(parse_name("name", text)?)),
         }
     }
 
     fn show(&self) -> String {
         match self {
-            Self::Exactly(name) => show_name(name),
+            Self::Exact(name) => show_name(name),
             Self::Below(name) if name.is_root() => "*.".to_owned(),
             Self::Below(name) => format!("*.{}", show_name(name)),
         }
     }
 }
 
-/// What a rule of a target is found by.
+/// The other conditions of a fault.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 struct Condition {
     transport: FaultTransport,
@@ -54,40 +54,44 @@ pub(crate) struct Fault {
 
 #[derive(Debug, Default)]
 pub(crate) struct Faults {
-    rules: BTreeMap<Target, BTreeMap<Condition, Fault>>,
+    rules: BTreeMap<NamePattern, BTreeMap<Condition, Fault>>,
 }
 
 impl Faults {
-    /// Sets a fault; one with the same target, transport and type gives way.
-    pub(crate) fn set(&mut self, target: Target, request: &PutFault) -> Result<FaultView, Invalid> {
+    /// Sets a fault; it replaces one with the same pattern, transport and type.
+    pub(crate) fn set(
+        &mut self,
+        pattern: NamePattern,
+        request: &PutFault,
+    ) -> Result<FaultView, InvalidInput> {
         let delay = match (request.fault, request.ms) {
-            (FaultKind::Delay, None) => return Err(Invalid::new("ms", "is needed for a delay")),
+            (FaultKind::Delay, None) => return Err(InvalidInput::new("ms", "is needed for a delay")),
             (FaultKind::Delay, Some(ms)) => Duration::from_millis(ms),
-            (_, Some(_)) => return Err(Invalid::new("ms", "belongs to a delay only")),
+            (_, Some(_)) => return Err(InvalidInput::new("ms", "belongs to a delay only")),
             (_, None) => Duration::ZERO,
         };
         if delay > MAX_DELAY {
-            return Err(Invalid::new("ms", format!("must be at most {}", MAX_DELAY.as_millis())));
+            return Err(InvalidInput::new("ms", format!("must be at most {}", MAX_DELAY.as_millis())));
         }
-        let never = match request.fault {
+        let inapplicable = match request.fault {
             FaultKind::Truncate => Some(FaultTransport::Tcp),
             FaultKind::TcpRefuse => Some(FaultTransport::Udp),
             _ => None,
         };
-        if never == Some(request.transport) {
-            return Err(Invalid::new("transport", "is one that this fault never strikes"));
+        if inapplicable == Some(request.transport) {
+            return Err(InvalidInput::new("transport", "is one that this fault never strikes"));
         }
         let kind = request.kind.as_deref().map(|text| parse_asked_type("type", text)).transpose()?;
         let condition = Condition { transport: request.transport, kind };
         let fault = Fault { kind: request.fault, delay };
-        let view = view(&target, condition, fault);
-        self.rules.entry(target).or_default().insert(condition, fault);
+        let view = view(&pattern, condition, fault);
+        self.rules.entry(pattern).or_default().insert(condition, fault);
         Ok(view)
     }
 
-    /// Removes a target's faults; says whether there were any.
-    pub(crate) fn clear(&mut self, target: &Target) -> bool {
-        self.rules.remove(target).is_some()
+    /// Removes the faults of a pattern; returns whether there were any.
+    pub(crate) fn clear(&mut self, pattern: &NamePattern) -> bool {
+        self.rules.remove(pattern).is_some()
     }
 
     pub(crate) fn clear_all(&mut self) {
@@ -97,35 +101,39 @@ impl Faults {
     pub(crate) fn list(&self) -> Vec<FaultView> {
         let rules = self.rules.iter();
         rules
-            .flat_map(|(target, rules)| {
-                rules.iter().map(|(condition, fault)| view(target, *condition, *fault))
+            .flat_map(|(pattern, rules)| {
+                rules.iter().map(|(condition, fault)| view(pattern, *condition, *fault))
             })
             .collect()
     }
 
-    /// The fault for a question: the name itself first, then what is set for the nearest name above it;
-    /// there, one for this transport and this type before more general ones.
-    pub(crate) fn strike(&self, transport: Transport, name: &Name, kind: RecordType) -> Option<Fault> {
+    /// The fault for a query: an exact pattern first, then the pattern of the nearest name above; within a pattern, a
+    /// fault for this transport and this type before more general ones.
+    pub(crate) fn find(&self, transport: Transport, name: &Name, kind: RecordType) -> Option<Fault> {
         if self.rules.is_empty() {
             return None;
         }
-        let above = lineage(name).skip(1).map(Target::Below);
-        std::iter::once(Target::Exactly(name.clone()))
+        let above = lineage(name).skip(1).map(NamePattern::Below);
+        std::iter::once(NamePattern::Exact(name.clone()))
             .chain(above)
-            .filter_map(|target| self.rules.get(&target))
-            .find_map(|rules| best(rules, transport, kind))
+            .filter_map(|pattern| self.rules.get(&pattern))
+            .find_map(|rules| most_specific(rules, transport, kind))
     }
 
-    /// Whether TCP connections are refused whatever will be asked over them.
+    /// Whether TCP connections are refused whatever is queried over them.
     pub(crate) fn refuses_tcp(&self) -> bool {
-        self.rules.get(&Target::Below(Name::root())).is_some_and(|rules| {
+        self.rules.get(&NamePattern::Below(Name::root())).is_some_and(|rules| {
             let general = rules.iter().filter(|(condition, _)| condition.kind.is_none());
             general.into_iter().any(|(_, fault)| fault.kind == FaultKind::TcpRefuse)
         })
     }
 }
 
-fn best(rules: &BTreeMap<Condition, Fault>, transport: Transport, kind: RecordType) -> Option<Fault> {
+fn most_specific(
+    rules: &BTreeMap<Condition, Fault>,
+    transport: Transport,
+    kind: RecordType,
+) -> Option<Fault> {
     let this = match transport {
         Transport::Udp => FaultTransport::Udp,
         Transport::Tcp => FaultTransport::Tcp,
@@ -133,11 +141,11 @@ fn best(rules: &BTreeMap<Condition, Fault>, transport: Transport, kind: RecordTy
     [(this, Some(kind)), (FaultTransport::Both, Some(kind)), (this, None), (FaultTransport::Both, None)]
         .into_iter()
         .filter_map(|(transport, kind)| rules.get(&Condition { transport, kind }).copied())
-        .find(|fault| strikes(fault.kind, transport))
+        .find(|fault| applies(fault.kind, transport))
 }
 
-/// Some faults only make sense on one transport, also when they are set for both.
-fn strikes(kind: FaultKind, transport: Transport) -> bool {
+/// Some faults make sense on one transport only, even when they are set for both.
+fn applies(kind: FaultKind, transport: Transport) -> bool {
     match kind {
         FaultKind::Truncate => transport == Transport::Udp,
         FaultKind::TcpRefuse => transport == Transport::Tcp,
@@ -145,7 +153,7 @@ fn strikes(kind: FaultKind, transport: Transport) -> bool {
     }
 }
 
-fn view(target: &Target, condition: Condition, fault: Fault) -> FaultView {
+fn view(pattern: &NamePattern, condition: Condition, fault: Fault) -> FaultView {
     let ms =
         (fault.kind == FaultKind::Delay).then(|| u64::try_from(fault.delay.as_millis()).unwrap_or(u64::MAX));
     let request = PutFault {
@@ -154,7 +162,7 @@ fn view(target: &Target, condition: Condition, fault: Fault) -> FaultView {
         transport: condition.transport,
         kind: condition.kind.map(show_type),
     };
-    FaultView { name: target.show(), fault: request }
+    FaultView { name: pattern.show(), fault: request }
 }
 
 #[cfg(test)]
@@ -164,23 +172,23 @@ mod tests {
 
     use super::*;
 
-    fn struck(faults: &Faults, transport: Transport, name: &str, kind: RecordType) -> Option<FaultKind> {
-        faults.strike(transport, &parse_name("name", name).unwrap(), kind).map(|fault| fault.kind)
+    fn found(faults: &Faults, transport: Transport, name: &str, kind: RecordType) -> Option<FaultKind> {
+        faults.find(transport, &parse_name("name", name).unwrap(), kind).map(|fault| fault.kind)
     }
 
     fn set(faults: &mut Faults, name: &str, request: &PutFault) {
-        faults.set(Target::parse(name).unwrap(), request).unwrap();
+        faults.set(NamePattern::parse(name).unwrap(), request).unwrap();
     }
 
     #[test]
-    fn the_nearest_and_most_particular_fault_strikes() {
+    fn nearest_and_most_specific_fault_applies() {
         let mut faults = Faults::default();
         set(&mut faults, "*.", &PutFault::new(FaultKind::Refused));
         set(&mut faults, "*.com", &PutFault::new(FaultKind::Drop).over(FaultTransport::Udp));
         set(&mut faults, "*.acme.com", &PutFault::new(FaultKind::Servfail).for_type("TXT"));
         set(&mut faults, "acme.com", &PutFault::new(FaultKind::Formerr));
         set(&mut faults, "acme.com", &PutFault::new(FaultKind::WrongId).over(FaultTransport::Tcp));
-        let of = |transport, name, kind| struck(&faults, transport, name, kind);
+        let of = |transport, name, kind| found(&faults, transport, name, kind);
         assert_eq!(of(Udp, "ACME.com", TXT), Some(FaultKind::Formerr));
         assert_eq!(of(Tcp, "acme.com", TXT), Some(FaultKind::WrongId));
         assert_eq!(of(Udp, "a.b.acme.com", TXT), Some(FaultKind::Servfail));
@@ -191,22 +199,22 @@ mod tests {
     }
 
     #[test]
-    fn faults_of_one_transport_leave_the_other_alone() {
+    fn fault_applies_to_its_transport_only() {
         let mut faults = Faults::default();
         set(&mut faults, "a.x", &PutFault::new(FaultKind::Truncate));
         set(&mut faults, "b.x", &PutFault::new(FaultKind::TcpRefuse));
-        assert_eq!(struck(&faults, Transport::Tcp, "a.x", RecordType::A), None);
-        assert_eq!(struck(&faults, Transport::Udp, "b.x", RecordType::A), None);
+        assert_eq!(found(&faults, Transport::Tcp, "a.x", RecordType::A), None);
+        assert_eq!(found(&faults, Transport::Udp, "b.x", RecordType::A), None);
         assert!(!faults.refuses_tcp());
         set(&mut faults, "*.", &PutFault::new(FaultKind::TcpRefuse));
         assert!(faults.refuses_tcp());
     }
 
     #[test]
-    fn a_fault_that_can_never_strike_is_refused() {
+    fn rejects_fault_that_never_applies() {
         let mut faults = Faults::default();
         let mut field =
-            |request: &PutFault| faults.set(Target::parse("a.x").unwrap(), request).unwrap_err().field;
+            |request: &PutFault| faults.set(NamePattern::parse("a.x").unwrap(), request).unwrap_err().field;
         assert_eq!(field(&PutFault::new(FaultKind::Delay)), "ms");
         assert_eq!(field(&PutFault::delay(60_001)), "ms");
         assert_eq!(field(&PutFault { ms: Some(1), ..PutFault::new(FaultKind::Drop) }), "ms");

@@ -1,9 +1,9 @@
-//! A small but real authoritative DNS server for development and tests: zones, records and faults are set
-//! while it runs, in process through [`Zones`] or over HTTP through the control interface.
+//! A small authoritative DNS server for development and tests: zones, records and faults are changed while it runs,
+//! in process through [`Zones`] or over HTTP through the control interface.
 //!
-//! One server plays every level: with `auto_zones` it answers authoritatively for the root, for every public
-//! suffix and for every registrable domain, so whoever walks down from the root finds each zone on the same
-//! address. It serves loopback and trusts whoever can reach it.
+//! One server holds every level: with `auto_zones` it answers authoritatively for the root, for every public suffix
+//! and for every registrable domain, so that a walk from the root down finds each zone at the same address. It serves
+//! loopback and has no access control.
 
 mod answer;
 pub mod control;
@@ -21,6 +21,6 @@ mod zone;
 mod zones;
 
 pub use control::types::{FaultKind, FaultTransport, PutFault, PutRecords, PutZone, QueryView, Transport};
-pub use error::{Invalid, SandboxError};
+pub use error::{InvalidInput, SandboxError};
 pub use server::{Limits, Sandbox, SandboxConfig};
 pub use zones::Zones;

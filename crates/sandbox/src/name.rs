@@ -4,20 +4,20 @@ use std::fmt::Write as _;
 
 use hickory_proto::rr::Name;
 
-use crate::error::Invalid;
+use crate::error::InvalidInput;
 
-/// Reads a name, absolute with or without its final dot. `\.` and `\DDD` (decimal) are understood; any byte
-/// may stand in a label, since a test server has to serve odd names too.
-pub(crate) fn parse_name(field: &str, text: &str) -> Result<Name, Invalid> {
+/// Parses a name, with or without its trailing dot. `\.` and `\DDD` (decimal) are understood; a label may hold any
+/// byte, since a test server has to serve odd names too.
+pub(crate) fn parse_name(field: &str, text: &str) -> Result<Name, InvalidInput> {
     if text == "." {
         return Ok(Name::root());
     }
     if text.is_empty() {
-        return Err(Invalid::new(field, "must be a domain name"));
+        return Err(InvalidInput::new(field, "must be a domain name"));
     }
-    let labels = split_labels(text).map_err(|problem| Invalid::new(field, problem))?;
+    let labels = split_labels(text).map_err(|problem| InvalidInput::new(field, problem))?;
     Name::from_labels(labels).map_err(|_| {
-        Invalid::new(field, "is not a domain name: labels have 1 to 63 bytes, the whole at most 255")
+        InvalidInput::new(field, "is not a domain name: labels have 1 to 63 bytes, the whole at most 255")
     })
 }
 
@@ -44,7 +44,7 @@ fn split_labels(text: &str) -> Result<Vec<Vec<u8>>, &'static str> {
     Ok(labels)
 }
 
-/// What stands after a backslash: three decimal digits for a byte, or one character for itself.
+/// Parses the part after a backslash: three decimal digits for a byte, or one character for itself.
 pub(crate) fn unescape(rest: &[u8]) -> Result<(u8, &[u8]), &'static str> {
     match rest {
         [a, b, c, tail @ ..] if [a, b, c].into_iter().all(u8::is_ascii_digit) => {
@@ -58,13 +58,13 @@ pub(crate) fn unescape(rest: &[u8]) -> Result<(u8, &[u8]), &'static str> {
     }
 }
 
-/// The name in lower case without its final dot, `.` for the root, everything unprintable as `\DDD`.
+/// The name in lower case without its trailing dot, `.` for the root, every unprintable byte as `\DDD`.
 pub(crate) fn show_name(name: &Name) -> String {
-    show_name_as_asked(name).to_ascii_lowercase()
+    show_name_in_original_case(name).to_ascii_lowercase()
 }
 
-/// Like [`show_name`], with the letters' case as it came: clients vary it on purpose.
-pub(crate) fn show_name_as_asked(name: &Name) -> String {
+/// Like [`show_name`], with the letter case as received: clients randomise it.
+pub(crate) fn show_name_in_original_case(name: &Name) -> String {
     if name.iter().len() == 0 {
         return ".".to_owned();
     }
@@ -105,9 +105,9 @@ pub(crate) fn lineage(name: &Name) -> impl Iterator<Item = Name> {
     (0..=labels).rev().map(move |count| name.trim_to(count))
 }
 
-/// Whether zones exist at this name when nobody made them: the root, a public suffix (unlisted top-level
-/// domains count as one), or a registrable domain.
-pub(crate) fn is_customary_cut(name: &Name) -> bool {
+/// Whether an automatic zone is at this name: the root, a public suffix (unlisted top-level domains count as one), or
+/// a registrable domain.
+pub(crate) fn is_automatic_zone(name: &Name) -> bool {
     let count = name.iter().len();
     if is_wildcard(name) {
         return false;
@@ -151,11 +151,11 @@ mod tests {
             assert_eq!(show_name(&name(text)), text);
         }
         assert_eq!(show_name(&name("ACME.com.")), "acme.com");
-        assert_eq!(show_name_as_asked(&name("ACME.com.")), "ACME.com");
+        assert_eq!(show_name_in_original_case(&name("ACME.com.")), "ACME.com");
     }
 
     #[test]
-    fn what_is_no_name_is_refused() {
+    fn rejects_invalid_names() {
         let long = "a".repeat(64);
         let whole = ["abcdefgh"; 32].join(".");
         for text in ["", "..", "a..b", ".a", "ä.com", "a b.com", "a\\25", "a\\", "a\\256.b", &long, &whole] {
@@ -170,16 +170,16 @@ mod tests {
     }
 
     #[test]
-    fn customary_cuts_follow_the_suffix_list() {
+    fn automatic_zones_follow_suffix_list() {
         for text in
             [".", "com", "acme.com", "co.uk", "uk", "acme.co.uk", "github.io", "me.github.io", "lan", "x.lan"]
         {
-            assert!(is_customary_cut(&name(text)), "{text}");
+            assert!(is_automatic_zone(&name(text)), "{text}");
         }
         for text in
             ["www.acme.com", "_deed.acme.co.uk", "a.me.github.io", "a.x.lan", "a\\.co.acme.uk", "*.com", "*"]
         {
-            assert!(!is_customary_cut(&name(text)), "{text}");
+            assert!(!is_automatic_zone(&name(text)), "{text}");
         }
     }
 }

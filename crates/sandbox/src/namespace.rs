@@ -1,4 +1,4 @@
-//! All zones together: which one a name belongs to, and every change to them.
+//! All zones together: which one holds a name, and every change to them.
 
 use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
@@ -8,12 +8,12 @@ use std::ops::Bound;
 use hickory_proto::rr::rdata::{A, AAAA};
 use hickory_proto::rr::{Name, RData, Record, RecordType};
 
-use crate::error::Invalid;
-use crate::name::{is_customary_cut, is_wildcard, lineage};
+use crate::error::InvalidInput;
+use crate::name::{is_automatic_zone, is_wildcard, lineage};
 use crate::zone::{DEFAULT_TTL, RecordSet, Zone};
 
-/// The zones of the sandbox. With `auto_zones` a zone stands at the root, at every public suffix and at every
-/// registrable domain without being stored: asking never grows the memory, the first change stores the zone.
+/// The zones of the sandbox. With `auto_zones` there is a zone at the root, at every public suffix and at every
+/// registrable domain without being stored: queries never grow the memory, the first change stores the zone.
 #[derive(Debug)]
 pub(crate) struct Namespace {
     auto_zones: bool,
@@ -25,7 +25,7 @@ pub(crate) struct Namespace {
 }
 
 impl Namespace {
-    /// `address` is where this server answers: the glue of the name server that all zones have by default.
+    /// `address` is where this server answers: the glue of the default name server of all zones.
     pub(crate) fn new(auto_zones: bool, address: IpAddr) -> Self {
         let home = label(&label(&Name::root(), b"invalid"), b"sandbox");
         let mut namespace = Self {
@@ -40,7 +40,7 @@ impl Namespace {
         namespace
     }
 
-    /// Forgets everything but the zone of the server's own name.
+    /// Removes everything but the zone of the server's own name.
     pub(crate) fn reset(&mut self) {
         self.zones.clear();
         self.removed.clear();
@@ -62,15 +62,15 @@ impl Namespace {
     pub(crate) fn zone_for(&self, name: &Name) -> Option<Cow<'_, Zone>> {
         lineage(name).find_map(|origin| match self.zones.get(&origin) {
             Some(zone) => Some(Cow::Borrowed(zone)),
-            None if self.stands_by_itself(&origin) && !self.removed.contains(&origin) => {
+            None if self.is_automatic(&origin) && !self.removed.contains(&origin) => {
                 Some(Cow::Owned(self.empty_zone(origin)))
             }
             None => None,
         })
     }
 
-    fn stands_by_itself(&self, origin: &Name) -> bool {
-        self.auto_zones && is_customary_cut(origin)
+    fn is_automatic(&self, origin: &Name) -> bool {
+        self.auto_zones && is_automatic_zone(origin)
     }
 
     /// Whether a stored zone is at `name` or below it, which makes the name exist in its parent.
@@ -79,7 +79,7 @@ impl Namespace {
         self.zones.range::<Name, _>(from).next().is_some_and(|(origin, _)| name.zone_of(origin))
     }
 
-    /// Addresses of a host in any zone here, also below a delegation, where they are glue.
+    /// The addresses of a host in any zone here, also below a delegation, where they are glue.
     pub(crate) fn addresses(&self, host: &Name) -> Vec<Record> {
         let Some(zone) = self.zone_for(host) else {
             return Vec::new();
@@ -98,15 +98,15 @@ impl Namespace {
         self.zones.values()
     }
 
-    /// Makes a zone, or changes what is given of an existing one.
+    /// Creates a zone, or changes the given fields of an existing one.
     pub(crate) fn put_zone(
         &mut self,
         origin: &Name,
         soa_minimum: Option<u32>,
         servers: Option<Vec<Name>>,
-    ) -> Result<&Zone, Invalid> {
+    ) -> Result<&Zone, InvalidInput> {
         if is_wildcard(origin) {
-            return Err(Invalid::new("zone", "is a wildcard, which cannot be a zone"));
+            return Err(InvalidInput::new("zone", "is a wildcard, which cannot be a zone"));
         }
         let zone = self.stored(origin);
         if let Some(minimum) = soa_minimum {
@@ -119,28 +119,28 @@ impl Namespace {
         Ok(zone)
     }
 
-    /// Removes a zone with all its records. One that stands by itself stays away until something is set in it.
+    /// Removes a zone with all its records. An automatic zone stays removed until something is set in it.
     pub(crate) fn delete_zone(&mut self, origin: &Name) -> bool {
         let was_stored = self.zones.remove(origin).is_some();
-        let stood = self.stands_by_itself(origin) && self.removed.insert(origin.clone());
-        was_stored || stood
+        let was_automatic = self.is_automatic(origin) && self.removed.insert(origin.clone());
+        was_stored || was_automatic
     }
 
-    /// Replaces a record set, or with `Change::Add` extends it.
+    /// Replaces a record set, or with `RecordUpdate::Add` extends it.
     pub(crate) fn put_records(
         &mut self,
         name: &Name,
         kind: RecordType,
         set: RecordSet,
-        change: Change,
-    ) -> Result<RecordSet, Invalid> {
+        update: RecordUpdate,
+    ) -> Result<RecordSet, InvalidInput> {
         let origin = self.origin_for_change(name).ok_or_else(|| {
-            Invalid::new("name", "lies in no zone of this server (make one with PUT /zones/{zone})")
+            InvalidInput::new("name", "lies in no zone of this server (make one with PUT /zones/{zone})")
         })?;
         let existing = self.zones.get(&origin).and_then(|zone| zone.node(name)?.get(&kind));
-        let set = match (change, existing) {
-            (Change::Add, Some(existing)) if kind != RecordType::SOA => joined(existing, set),
-            _ => joined(&RecordSet { ttl: set.ttl, data: Vec::new() }, set),
+        let set = match (update, existing) {
+            (RecordUpdate::Add, Some(existing)) if kind != RecordType::SOA => merged(existing, set),
+            _ => merged(&RecordSet { ttl: set.ttl, data: Vec::new() }, set),
         };
         match self.zones.get(&origin) {
             Some(zone) => zone.check(name, kind, &set.data)?,
@@ -150,10 +150,10 @@ impl Namespace {
         Ok(set)
     }
 
-    /// Removes a record set; says whether there was one.
-    pub(crate) fn delete_records(&mut self, name: &Name, kind: RecordType) -> Result<bool, Invalid> {
+    /// Removes a record set; returns whether there was one.
+    pub(crate) fn delete_records(&mut self, name: &Name, kind: RecordType) -> Result<bool, InvalidInput> {
         if kind == RecordType::SOA {
-            return Err(Invalid::new("type", "must not be SOA: a zone always has one"));
+            return Err(InvalidInput::new("type", "must not be SOA: a zone always has one"));
         }
         let Some(zone) = self.zone_for(name) else {
             return Ok(false);
@@ -165,9 +165,9 @@ impl Namespace {
         Ok(self.stored(&origin).remove(name, kind))
     }
 
-    /// Where a change at `name` lands: like `zone_for`, but a removed zone comes back.
+    /// The zone that a change at `name` goes to: like `zone_for`, but a removed zone is restored.
     fn origin_for_change(&self, name: &Name) -> Option<Name> {
-        lineage(name).find(|origin| self.zones.contains_key(origin) || self.stands_by_itself(origin))
+        lineage(name).find(|origin| self.zones.contains_key(origin) || self.is_automatic(origin))
     }
 
     fn stored(&mut self, origin: &Name) -> &mut Zone {
@@ -177,15 +177,15 @@ impl Namespace {
     }
 }
 
-/// Whether new values take the place of the old ones.
+/// Whether new values replace the old ones.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Change {
+pub(crate) enum RecordUpdate {
     Replace,
     Add,
 }
 
 /// A set has no duplicates (RFC 2181 §5) and one TTL, the newest.
-fn joined(existing: &RecordSet, added: RecordSet) -> RecordSet {
+fn merged(existing: &RecordSet, added: RecordSet) -> RecordSet {
     let mut data = existing.data.clone();
     for value in added.data {
         if !data.contains(&value) {

@@ -1,10 +1,10 @@
-//! The last questions that were asked, for tests and for `GET /queries`.
+//! The log of the last queries, for tests and for `GET /queries`.
 
 use std::collections::VecDeque;
 
 use crate::control::types::QueryView;
 
-/// A ring of the latest questions, numbered from 1.
+/// A ring of the latest queries, numbered from 1.
 #[derive(Debug)]
 pub(crate) struct QueryLog {
     capacity: usize,
@@ -17,7 +17,7 @@ impl QueryLog {
         Self { capacity, last: 0, entries: VecDeque::new() }
     }
 
-    /// Keeps the question under the next number, which it returns.
+    /// Logs the query under the next number, which it returns.
     pub(crate) fn push(&mut self, mut entry: QueryView) -> u64 {
         self.last += 1;
         entry.seq = self.last;
@@ -28,7 +28,7 @@ impl QueryLog {
         self.last
     }
 
-    /// Questions numbered above `after`, and for `name` if one is given, oldest first.
+    /// Queries numbered above `after`, and for `name` if one is given, oldest first.
     pub(crate) fn list(&self, name: Option<&str>, after: u64) -> Vec<QueryView> {
         let wanted = |entry: &&QueryView| {
             entry.seq > after
@@ -37,7 +37,7 @@ impl QueryLog {
         self.entries.iter().filter(wanted).cloned().collect()
     }
 
-    /// Forgets the questions; the numbers go on.
+    /// Removes the queries; the numbering continues.
     pub(crate) fn clear(&mut self) {
         self.entries.clear();
     }
@@ -60,7 +60,7 @@ mod tests {
     }
 
     #[test]
-    fn the_oldest_give_way_and_numbers_go_on() {
+    fn drops_oldest_and_keeps_numbering() {
         let mut log = QueryLog::new(2);
         for name in ["a.x", "B.x", "c.x"] {
             log.push(entry(name));

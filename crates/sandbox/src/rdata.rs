@@ -1,4 +1,4 @@
-//! Record values as text: what the control interface takes and shows.
+//! Record values as text: how the control interface parses and shows them.
 
 use std::net::{Ipv4Addr, Ipv6Addr};
 use std::str::FromStr;
@@ -6,10 +6,10 @@ use std::str::FromStr;
 use hickory_proto::rr::rdata::{A, AAAA, CAA, CNAME, MX, NS, SOA, TXT};
 use hickory_proto::rr::{RData, RecordType};
 
-use crate::error::Invalid;
+use crate::error::InvalidInput;
 use crate::name::{escape_into, parse_name, show_name, unescape};
 
-/// The types the sandbox can serve.
+/// The types that the sandbox can serve.
 pub(crate) const TYPES: [RecordType; 8] = [
     RecordType::A,
     RecordType::AAAA,
@@ -24,21 +24,21 @@ pub(crate) const TYPES: [RecordType; 8] = [
 const MAX_STRING: usize = 255;
 const MAX_RDATA: usize = 65_000;
 
-/// Reads a type that records can be set for.
-pub(crate) fn parse_served_type(field: &str, text: &str) -> Result<RecordType, Invalid> {
+/// Parses a type that records can be set for.
+pub(crate) fn parse_served_type(field: &str, text: &str) -> Result<RecordType, InvalidInput> {
     TYPES
         .into_iter()
         .find(|served| <&str>::from(*served).eq_ignore_ascii_case(text))
-        .ok_or_else(|| Invalid::new(field, "must be one of A, AAAA, CAA, CNAME, MX, NS, SOA, TXT"))
+        .ok_or_else(|| InvalidInput::new(field, "must be one of A, AAAA, CAA, CNAME, MX, NS, SOA, TXT"))
 }
 
-/// Reads any type that can be asked for: a mnemonic or `TYPE123` (RFC 3597).
-pub(crate) fn parse_asked_type(field: &str, text: &str) -> Result<RecordType, Invalid> {
+/// Parses any type that can be queried: a mnemonic or `TYPE123` (RFC 3597).
+pub(crate) fn parse_asked_type(field: &str, text: &str) -> Result<RecordType, InvalidInput> {
     let upper = text.to_ascii_uppercase();
     let numbered = upper.strip_prefix("TYPE").and_then(|number| number.parse::<u16>().ok());
     match numbered {
         Some(number) => Ok(RecordType::from(number)),
-        None => RecordType::from_str(&upper).map_err(|_| Invalid::new(field, "is not a record type")),
+        None => RecordType::from_str(&upper).map_err(|_| InvalidInput::new(field, "is not a record type")),
     }
 }
 
@@ -50,8 +50,8 @@ pub(crate) fn show_type(kind: RecordType) -> String {
     }
 }
 
-/// Reads one value in the usual zone-file form (for TXT: the text itself, escapes understood).
-pub(crate) fn parse_value(field: &str, kind: RecordType, text: &str) -> Result<RData, Invalid> {
+/// Parses one value in the usual zone-file form (for TXT: the text itself, with escapes).
+pub(crate) fn parse_value(field: &str, kind: RecordType, text: &str) -> Result<RData, InvalidInput> {
     match kind {
         RecordType::TXT => {
             let bytes = parse_text(field, text)?;
@@ -61,30 +61,30 @@ pub(crate) fn parse_value(field: &str, kind: RecordType, text: &str) -> Result<R
         }
         RecordType::A => Ipv4Addr::from_str(text)
             .map(|address| RData::A(A(address)))
-            .map_err(|_| Invalid::new(field, "must be an IPv4 address")),
+            .map_err(|_| InvalidInput::new(field, "must be an IPv4 address")),
         RecordType::AAAA => Ipv6Addr::from_str(text)
             .map(|address| RData::AAAA(AAAA(address)))
-            .map_err(|_| Invalid::new(field, "must be an IPv6 address")),
+            .map_err(|_| InvalidInput::new(field, "must be an IPv6 address")),
         RecordType::NS => Ok(RData::NS(NS(parse_name(field, text)?))),
         RecordType::CNAME => Ok(RData::CNAME(CNAME(parse_name(field, text)?))),
         RecordType::MX => parse_mx(field, text),
         RecordType::SOA => parse_soa(field, text).map(RData::SOA),
         RecordType::CAA => parse_caa(field, text),
-        _ => Err(Invalid::new(field, "has a type that the sandbox does not serve")),
+        _ => Err(InvalidInput::new(field, "has a type that the sandbox does not serve")),
     }
 }
 
-/// Reads one TXT record given as its character-strings.
-pub(crate) fn parse_strings(field: &str, strings: &[String]) -> Result<RData, Invalid> {
+/// Parses one TXT record given as its character-strings.
+pub(crate) fn parse_strings(field: &str, strings: &[String]) -> Result<RData, InvalidInput> {
     if strings.is_empty() {
-        return Err(Invalid::new(field, "must have at least one character-string"));
+        return Err(InvalidInput::new(field, "must have at least one character-string"));
     }
     let mut parts = Vec::with_capacity(strings.len());
     for (index, string) in strings.iter().enumerate() {
         let field = format!("{field}[{index}]");
         let bytes = parse_text(&field, string)?;
         if bytes.len() > MAX_STRING {
-            return Err(Invalid::new(
+            return Err(InvalidInput::new(
                 field,
                 "must have at most 255 bytes (give it in `values` to have it split)",
             ));
@@ -94,21 +94,21 @@ pub(crate) fn parse_strings(field: &str, strings: &[String]) -> Result<RData, In
     txt(field, parts.iter().map(Vec::as_slice).collect())
 }
 
-fn txt(field: &str, parts: Vec<&[u8]>) -> Result<RData, Invalid> {
+fn txt(field: &str, parts: Vec<&[u8]>) -> Result<RData, InvalidInput> {
     let wire: usize = parts.iter().map(|part| part.len() + 1).sum();
     if wire > MAX_RDATA {
-        return Err(Invalid::new(field, "does not fit into one record"));
+        return Err(InvalidInput::new(field, "does not fit into one record"));
     }
     Ok(RData::TXT(TXT::from_bytes(parts)))
 }
 
-fn parse_text(field: &str, text: &str) -> Result<Vec<u8>, Invalid> {
+fn parse_text(field: &str, text: &str) -> Result<Vec<u8>, InvalidInput> {
     let mut bytes = Vec::with_capacity(text.len());
     let mut rest = text.as_bytes();
     while let Some((&byte, tail)) = rest.split_first() {
         rest = tail;
         if byte == b'\\' {
-            let (escaped, tail) = unescape(rest).map_err(|problem| Invalid::new(field, problem))?;
+            let (escaped, tail) = unescape(rest).map_err(|problem| InvalidInput::new(field, problem))?;
             bytes.push(escaped);
             rest = tail;
         } else {
@@ -118,16 +118,16 @@ fn parse_text(field: &str, text: &str) -> Result<Vec<u8>, Invalid> {
     Ok(bytes)
 }
 
-fn parse_mx(field: &str, text: &str) -> Result<RData, Invalid> {
-    let shape = || Invalid::new(field, "must look like `10 mail.acme.com`");
+fn parse_mx(field: &str, text: &str) -> Result<RData, InvalidInput> {
+    let shape = || InvalidInput::new(field, "must look like `10 mail.acme.com`");
     let (preference, exchange) = text.split_once(' ').ok_or_else(shape)?;
     let preference = preference.parse().map_err(|_| shape())?;
     Ok(RData::MX(MX::new(preference, parse_name(field, exchange.trim())?)))
 }
 
-fn parse_soa(field: &str, text: &str) -> Result<SOA, Invalid> {
+fn parse_soa(field: &str, text: &str) -> Result<SOA, InvalidInput> {
     let shape = || {
-        Invalid::new(
+        InvalidInput::new(
             field,
             "must look like `ns1.acme.com admin.acme.com 1 3600 600 86400 5` (mname … minimum)",
         )
@@ -148,15 +148,15 @@ fn parse_soa(field: &str, text: &str) -> Result<SOA, Invalid> {
     ))
 }
 
-fn parse_caa(field: &str, text: &str) -> Result<RData, Invalid> {
-    let shape = || Invalid::new(field, "must look like `0 issue \"ca.example.net\"`");
+fn parse_caa(field: &str, text: &str) -> Result<RData, InvalidInput> {
+    let shape = || InvalidInput::new(field, "must look like `0 issue \"ca.example.net\"`");
     let mut parts = text.splitn(3, ' ');
     let (Some(flags), Some(tag), Some(value)) = (parts.next(), parts.next(), parts.next()) else {
         return Err(shape());
     };
     let flags: u8 = flags.parse().map_err(|_| shape())?;
     if tag.is_empty() || tag.len() > 15 || !tag.bytes().all(|byte| byte.is_ascii_alphanumeric()) {
-        return Err(Invalid::new(field, "has a tag that is not 1 to 15 letters and digits"));
+        return Err(InvalidInput::new(field, "has a tag that is not 1 to 15 letters and digits"));
     }
     let value = value.trim();
     let bare = value.strip_prefix('"').and_then(|inner| inner.strip_suffix('"')).unwrap_or(value);
@@ -195,7 +195,7 @@ pub(crate) fn show_value(data: &RData) -> String {
             text.push('"');
             text
         }
-        // Nothing else can be set.
+        // Other types cannot be set.
         other => other.to_string(),
     }
 }
@@ -240,7 +240,7 @@ mod tests {
     }
 
     #[test]
-    fn nonsense_is_refused_by_field() {
+    fn rejects_invalid_values_by_field() {
         for (kind, text) in [
             (RecordType::A, "::1"),
             (RecordType::AAAA, "127.0.0.1"),

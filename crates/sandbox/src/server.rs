@@ -1,4 +1,4 @@
-//! Starts the sandbox: opens its sockets and watches over its tasks.
+//! Starts the sandbox: opens its sockets and supervises its tasks.
 
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
@@ -14,28 +14,28 @@ use crate::error::SandboxError;
 use crate::zones::Zones;
 use crate::{tcp, udp};
 
-/// How often another port is tried when UDP got one that TCP cannot have.
+/// How often another port is tried when the UDP port is taken for TCP.
 const PORT_ATTEMPTS: usize = 32;
 
-/// Where the sandbox listens and what it serves from the start.
+/// Where the sandbox listens, and whether it has automatic zones.
 #[derive(Debug, Clone)]
 pub struct SandboxConfig {
-    /// For DNS, UDP and TCP alike; port 0 takes one that is free for both.
+    /// For DNS over UDP and TCP; port 0 takes one that is free for both.
     pub dns: SocketAddr,
-    /// For the control interface, if it is wanted; port 0 takes a free one.
+    /// For the control interface, if there is one; port 0 takes a free one.
     pub control: Option<SocketAddr>,
-    /// Whether a zone stands at the root, at every public suffix and at every registrable domain by itself.
+    /// Whether there are automatic zones at the root, at every public suffix and at every registrable domain.
     pub auto_zones: bool,
 }
 
-/// Bounds that clients can run into.
+/// Limits that clients can reach.
 #[derive(Debug, Clone, Copy)]
 pub struct Limits {
-    /// How long a TCP connection may be silent, or take for one message.
+    /// How long a TCP connection may be idle, or take for one message.
     pub tcp_idle: Duration,
     /// TCP connections open at the same time.
     pub tcp_connections: usize,
-    /// Questions kept in the query log.
+    /// Queries kept in the query log.
     pub query_log: usize,
 }
 
@@ -45,7 +45,7 @@ impl Default for Limits {
     }
 }
 
-/// A running sandbox. Dropping it ends it at once.
+/// A running sandbox. Dropping it stops it at once.
 #[derive(Debug)]
 pub struct Sandbox {
     dns: SocketAddr,
@@ -56,12 +56,12 @@ pub struct Sandbox {
 }
 
 impl Sandbox {
-    /// Opens the sockets and starts serving; questions are answered when this returns.
+    /// Opens the sockets and starts serving; queries are answered when this returns.
     pub async fn start(config: SandboxConfig, cancel: CancellationToken) -> Result<Self, SandboxError> {
         Self::start_with(config, Limits::default(), cancel).await
     }
 
-    /// Like [`start`](Self::start), with other bounds.
+    /// Like [`start`](Self::start), with other limits.
     pub async fn start_with(
         config: SandboxConfig,
         limits: Limits,
@@ -81,7 +81,7 @@ impl Sandbox {
             None => None,
         };
         let zones = Zones::new(config.auto_zones, reachable(dns.ip()), limits.query_log);
-        // A child: one task's failure ends the others without ending the caller's.
+        // A child token: one task's failure stops the others without cancelling the caller's token.
         let cancel = cancel.child_token();
         let mut sandbox =
             Self { dns, control: control.as_ref().map(|(_, at)| *at), zones, cancel, tasks: JoinSet::new() };
@@ -103,7 +103,7 @@ impl Sandbox {
         self.tasks.spawn(async move { work.await.map_err(|source| SandboxError::Socket { task, source }) });
     }
 
-    /// Where questions are answered, over UDP and TCP.
+    /// Where queries are answered, over UDP and TCP.
     pub fn dns_addr(&self) -> SocketAddr {
         self.dns
     }
@@ -118,8 +118,8 @@ impl Sandbox {
         self.zones.clone()
     }
 
-    /// Runs until the token given to [`start`](Self::start) is cancelled, or a task fails: then the others
-    /// are ended too, and the failure is returned.
+    /// Runs until the token given to [`start`](Self::start) is cancelled, or a task fails: then the others are
+    /// stopped too, and the error is returned.
     pub async fn join(mut self) -> Result<(), SandboxError> {
         let mut outcome = Ok(());
         while let Some(ended) = self.tasks.join_next().await {
@@ -132,14 +132,14 @@ impl Sandbox {
         outcome
     }
 
-    /// Ends the sandbox and waits until its sockets are closed.
+    /// Stops the sandbox and waits until its sockets are closed.
     pub async fn stop(self) -> Result<(), SandboxError> {
         self.cancel.cancel();
         self.join().await
     }
 }
 
-/// UDP and TCP on the same port. The system hands out UDP ports that TCP may have taken already.
+/// Binds UDP and TCP to the same port. The system hands out UDP ports that may be taken for TCP.
 async fn bind_dns(address: SocketAddr) -> io::Result<(UdpSocket, TcpListener)> {
     let attempts = if address.port() == 0 { PORT_ATTEMPTS } else { 1 };
     let mut last = io::ErrorKind::AddrInUse.into();
@@ -159,7 +159,7 @@ async fn bind_control(address: SocketAddr) -> io::Result<(TcpListener, SocketAdd
     Ok((listener, address))
 }
 
-/// The address that clients on this machine reach: glue must not say 0.0.0.0.
+/// The address that clients on this machine reach, because glue must not be 0.0.0.0.
 fn reachable(address: IpAddr) -> IpAddr {
     match address {
         IpAddr::V4(Ipv4Addr::UNSPECIFIED) => Ipv4Addr::LOCALHOST.into(),

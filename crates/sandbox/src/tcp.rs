@@ -1,4 +1,4 @@
-//! Questions over TCP: two bytes of length before every message, several questions per connection.
+//! DNS over TCP: two bytes of length before every message, several queries per connection.
 
 use std::io;
 use std::sync::Arc;
@@ -16,14 +16,14 @@ use crate::exchange::{Reply, respond};
 use crate::server::Limits;
 use crate::zones::Zones;
 
-/// Accepts until cancelled. Connections above the cap are closed at once.
+/// Accepts connections until cancelled. Connections above the limit are closed at once.
 pub(crate) async fn serve(
     listener: TcpListener,
     zones: Zones,
     limits: Limits,
     cancel: CancellationToken,
 ) -> io::Result<()> {
-    let places = Arc::new(Semaphore::new(limits.tcp_connections));
+    let slots = Arc::new(Semaphore::new(limits.tcp_connections));
     let mut connections = JoinSet::new();
     loop {
         let stream = tokio::select! {
@@ -31,42 +31,43 @@ pub(crate) async fn serve(
             Some(_) = connections.join_next() => continue,
             accepted = listener.accept() => match accepted {
                 Ok((stream, _)) => stream,
-                Err(error) if ends_one_connection(&error) => continue,
+                Err(error) if concerns_one_connection(&error) => continue,
                 Err(error) => return Err(error),
             },
         };
         if zones.read().faults.refuses_tcp() {
             reset(&stream);
-            continue;
+        } else if let Ok(slot) = Arc::clone(&slots).try_acquire_owned() {
+            let connection = serve_until_cancelled(stream, zones.clone(), limits.tcp_idle, cancel.clone());
+            connections.spawn(async move {
+                let _slot = slot;
+                connection.await;
+            });
         }
-        let Ok(place) = Arc::clone(&places).try_acquire_owned() else {
-            continue;
-        };
-        let (zones, cancel) = (zones.clone(), cancel.clone());
-        connections.spawn(async move {
-            let _place = place;
-            tokio::select! {
-                () = cancel.cancelled() => {}
-                ended = converse(stream, &zones, limits.tcp_idle) => {
-                    if let Err(error) = ended {
-                        tracing::debug!(%error, "a TCP connection ended");
-                    }
-                }
-            }
-        });
     }
 }
 
-/// Answers held back at the same time on one connection; what comes above that is read later.
+async fn serve_until_cancelled(stream: TcpStream, zones: Zones, idle: Duration, cancel: CancellationToken) {
+    let ended = tokio::select! {
+        () = cancel.cancelled() => return,
+        ended = serve_connection(stream, &zones, idle) => ended,
+    };
+    if let Err(error) = ended {
+        tracing::debug!(%error, "a TCP connection ended");
+    }
+}
+
+/// Delayed replies per connection; queries above that are read later.
 const MAX_DELAYED: usize = 64;
 
-/// Questions of one connection do not wait for each other's answers (RFC 7766 §6.2.1.1).
-async fn converse(mut stream: TcpStream, zones: &Zones, idle: Duration) -> io::Result<()> {
-    // An answer behind another one would wait for that one's acknowledgement, 40 ms with most systems.
+/// Queries on one connection do not wait for each other's replies (RFC 7766 §6.2.1.1).
+async fn serve_connection(mut stream: TcpStream, zones: &Zones, idle: Duration) -> io::Result<()> {
+    // Otherwise a reply behind another one would wait for its acknowledgement, 40 ms with most systems.
     stream.set_nodelay(true)?;
     let (read, write) = stream.split();
-    let (answers, given) = mpsc::channel(1);
-    let ended = tokio::try_join!(listen(read, zones, idle, answers), talk(write, idle, given));
+    let (replies, pending) = mpsc::channel(1);
+    let ended =
+        tokio::try_join!(read_queries(read, zones, idle, replies), write_replies(write, idle, pending));
     match ended {
         Err(error) if error.kind() == io::ErrorKind::ConnectionAborted => reset(&stream),
         ended => drop(ended?),
@@ -74,40 +75,40 @@ async fn converse(mut stream: TcpStream, zones: &Zones, idle: Duration) -> io::R
     Ok(())
 }
 
-/// An answer, and how much later than it could be it is to be.
-type Answer = (Vec<u8>, Duration);
+/// A reply, and how long it has to be delayed.
+type TimedReply = (Vec<u8>, Duration);
 
-/// Takes questions until the client has no more.
-async fn listen(
+/// Reads queries until the client closes the connection.
+async fn read_queries(
     mut stream: ReadHalf<'_>,
     zones: &Zones,
     idle: Duration,
-    answers: mpsc::Sender<Answer>,
+    replies: mpsc::Sender<TimedReply>,
 ) -> io::Result<()> {
     while let Some(request) = within(idle, read_message(&mut stream)).await? {
         match respond(zones, Transport::Tcp, &request) {
             Reply::Send { bytes, after } => {
-                answers.send((bytes, after)).await.map_err(|_| io::ErrorKind::BrokenPipe)?;
+                replies.send((bytes, after)).await.map_err(|_| io::ErrorKind::BrokenPipe)?;
             }
-            Reply::Silence => {}
+            Reply::None => {}
             Reply::Reset => return Err(io::ErrorKind::ConnectionAborted.into()),
         }
     }
     Ok(())
 }
 
-/// Gives every answer in its time, until there is none left to come.
-async fn talk(
+/// Writes every reply after its delay, until there are no more to come.
+async fn write_replies(
     mut stream: WriteHalf<'_>,
     idle: Duration,
-    mut answers: mpsc::Receiver<Answer>,
+    mut replies: mpsc::Receiver<TimedReply>,
 ) -> io::Result<()> {
     let mut delayed = JoinSet::new();
     loop {
         let bytes = tokio::select! {
             Some(Ok(bytes)) = delayed.join_next() => bytes,
-            Some((bytes, after)) = answers.recv(), if delayed.len() < MAX_DELAYED => {
-                // The clock's tick is a millisecond: no time is not to take that long.
+            Some((bytes, after)) = replies.recv(), if delayed.len() < MAX_DELAYED => {
+                // The timer's resolution is a millisecond: a reply without delay must not take that long.
                 if !after.is_zero() {
                     delayed.spawn(async move {
                         tokio::time::sleep(after).await;
@@ -139,7 +140,7 @@ async fn read_message(stream: &mut ReadHalf<'_>) -> io::Result<Option<Vec<u8>>> 
     Ok(Some(message))
 }
 
-/// Length and message leave in one write (RFC 7766 §8).
+/// Length and message are sent in one write (RFC 7766 §8).
 async fn write_message(stream: &mut WriteHalf<'_>, message: &[u8]) -> io::Result<()> {
     let length = u16::try_from(message.len()).map_err(|_| io::ErrorKind::InvalidData)?;
     let mut framed = Vec::with_capacity(message.len() + 2);
@@ -148,15 +149,15 @@ async fn write_message(stream: &mut WriteHalf<'_>, message: &[u8]) -> io::Result
     stream.write_all(&framed).await
 }
 
-/// Makes dropping the stream an RST instead of an orderly end.
+/// Makes dropping the stream send an RST instead of a FIN.
 fn reset(stream: &TcpStream) {
     if let Err(error) = stream.set_zero_linger() {
         tracing::debug!(%error, "a TCP connection could not be reset");
     }
 }
 
-/// `accept` also reports what happened to the connection it was about to return.
-fn ends_one_connection(error: &io::Error) -> bool {
+/// `accept` also reports errors of the connection that it was about to return.
+fn concerns_one_connection(error: &io::Error) -> bool {
     use io::ErrorKind::{ConnectionAborted, ConnectionRefused, ConnectionReset};
     matches!(error.kind(), ConnectionAborted | ConnectionRefused | ConnectionReset)
 }

@@ -1,4 +1,4 @@
-//! Questions over UDP.
+//! DNS over UDP.
 
 use std::io;
 use std::sync::Arc;
@@ -11,11 +11,11 @@ use crate::control::types::Transport;
 use crate::exchange::{Reply, respond};
 use crate::zones::Zones;
 
-/// Answers held back at the same time; what comes in above it is lost, as on a busy network.
+/// Delayed replies at a time; queries above that are lost, as on a busy network.
 const MAX_DELAYED: usize = 1024;
 const MAX_DATAGRAM: usize = 65_535;
 
-/// Answers until cancelled. Only a broken socket ends it early.
+/// Answers queries until cancelled. Only an error of the socket ends it early.
 pub(crate) async fn serve(socket: Arc<UdpSocket>, zones: Zones, cancel: CancellationToken) -> io::Result<()> {
     let mut buffer = vec![0; MAX_DATAGRAM];
     let mut delayed = JoinSet::new();
@@ -25,8 +25,8 @@ pub(crate) async fn serve(socket: Arc<UdpSocket>, zones: Zones, cancel: Cancella
             Some(_) = delayed.join_next() => continue,
             received = socket.recv_from(&mut buffer) => match received {
                 Ok(received) => received,
-                // An earlier answer found nobody; the socket is well.
-                Err(error) if is_about_a_client(&error) => continue,
+                // An earlier reply reached no client; the socket itself works.
+                Err(error) if concerns_one_client(&error) => continue,
                 Err(error) => return Err(error),
             },
         };
@@ -51,6 +51,6 @@ async fn send(socket: &UdpSocket, bytes: &[u8], client: std::net::SocketAddr) {
     }
 }
 
-fn is_about_a_client(error: &io::Error) -> bool {
+fn concerns_one_client(error: &io::Error) -> bool {
     matches!(error.kind(), io::ErrorKind::ConnectionReset | io::ErrorKind::ConnectionRefused)
 }

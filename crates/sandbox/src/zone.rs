@@ -6,10 +6,10 @@ use std::ops::Bound;
 use hickory_proto::rr::rdata::{CNAME, NS, SOA};
 use hickory_proto::rr::{Name, RData, Record, RecordType};
 
-use crate::error::Invalid;
+use crate::error::InvalidInput;
 use crate::name::{is_wildcard, lineage};
 
-/// Seconds a record may be cached when its setter does not say; short, since people experiment here.
+/// The default TTL in seconds; short, since people experiment here.
 pub(crate) const DEFAULT_TTL: u32 = 5;
 /// The largest TTL there is (RFC 2181 §8).
 pub(crate) const MAX_TTL: u32 = i32::MAX as u32;
@@ -30,13 +30,13 @@ impl RecordSet {
 
 pub(crate) type Node = BTreeMap<RecordType, RecordSet>;
 
-/// How a name stands in a zone.
-pub(crate) enum Found<'a> {
-    /// Records are here, or at the wildcard that covers the name.
+/// The result of looking up a name in a zone.
+pub(crate) enum ZoneLookup<'a> {
+    /// The records at the name, or at the wildcard that covers it.
     Records(&'a Node),
-    /// Nothing is here, but the name exists because something is below it.
+    /// There is no record, but the name exists because another one is below it.
     EmptyNonTerminal,
-    Nothing,
+    NxDomain,
 }
 
 #[derive(Debug, Clone)]
@@ -44,7 +44,7 @@ pub(crate) struct Zone {
     origin: Name,
     soa: SOA,
     soa_ttl: u32,
-    // Canonical order: whatever is below a name follows it at once.
+    // Canonical order: the names below a name follow it directly.
     nodes: BTreeMap<Name, Node>,
 }
 
@@ -69,7 +69,7 @@ impl Zone {
         RecordSet { ttl: self.soa_ttl, data: vec![RData::SOA(self.soa.clone())] }
     }
 
-    /// The SOA as it accompanies a negative answer: RFC 2308 §3 caps its TTL at the minimum.
+    /// The SOA record of a negative answer: RFC 2308 §3 limits its TTL to the minimum field.
     pub(crate) fn negative_soa(&self) -> Record {
         let ttl = self.soa_ttl.min(self.soa.minimum);
         Record::from_rdata(self.origin.clone(), ttl, RData::SOA(self.soa.clone()))
@@ -99,8 +99,8 @@ impl Zone {
         })
     }
 
-    /// Looks a name of this zone up. `is_above_zone` tells of names that exist because a zone is below them.
-    pub(crate) fn find(&self, name: &Name, is_above_zone: impl Fn(&Name) -> bool) -> Found<'_> {
+    /// Looks up a name of this zone. `is_above_zone` tells names that exist because a zone is below them.
+    pub(crate) fn look_up(&self, name: &Name, is_above_zone: impl Fn(&Name) -> bool) -> ZoneLookup<'_> {
         let exists = |name: &Name| {
             *name == self.origin
                 || self.nodes.contains_key(name)
@@ -108,21 +108,21 @@ impl Zone {
                 || is_above_zone(name)
         };
         if let Some(node) = self.nodes.get(name) {
-            return Found::Records(node);
+            return ZoneLookup::Records(node);
         }
         if exists(name) {
-            return Found::EmptyNonTerminal;
+            return ZoneLookup::EmptyNonTerminal;
         }
         // RFC 4592 §3.3.1: only the wildcard right below the closest encloser counts.
         let encloser = lineage(name).skip(1).find(|ancestor| exists(ancestor));
         let wildcard = encloser.and_then(|encloser| encloser.prepend_label(b"*".as_slice()).ok());
         match wildcard {
             Some(wildcard) => match self.nodes.get(&wildcard) {
-                Some(node) => Found::Records(node),
-                None if self.has_below(&wildcard) => Found::EmptyNonTerminal,
-                None => Found::Nothing,
+                Some(node) => ZoneLookup::Records(node),
+                None if self.has_below(&wildcard) => ZoneLookup::EmptyNonTerminal,
+                None => ZoneLookup::NxDomain,
             },
-            None => Found::Nothing,
+            None => ZoneLookup::NxDomain,
         }
     }
 
@@ -131,36 +131,36 @@ impl Zone {
         self.nodes.range::<Name, _>(after).next().is_some_and(|(next, _)| name.zone_of(next))
     }
 
-    /// Whether `data` may stand at `name`, beside or instead of what is there.
-    pub(crate) fn check(&self, name: &Name, kind: RecordType, data: &[RData]) -> Result<(), Invalid> {
+    /// Whether `data` may be set at `name`, given the other types there.
+    pub(crate) fn check(&self, name: &Name, kind: RecordType, data: &[RData]) -> Result<(), InvalidInput> {
         let at_apex = *name == self.origin;
         let present = self.nodes.get(name).into_iter().flat_map(Node::keys);
         let others: Vec<RecordType> = present.copied().filter(|other| *other != kind).collect();
         match kind {
             RecordType::SOA if !at_apex => {
-                Err(Invalid::new("name", "is not a zone's own name, where the SOA is"))
+                Err(InvalidInput::new("name", "is not a zone's own name, where the SOA is"))
             }
             RecordType::SOA | RecordType::CNAME if data.len() != 1 => {
-                Err(Invalid::new("values", "must be exactly one for this type"))
+                Err(InvalidInput::new("values", "must be exactly one for this type"))
             }
             RecordType::CNAME if at_apex => {
-                Err(Invalid::new("name", "is a zone's own name, where no CNAME can be"))
+                Err(InvalidInput::new("name", "is a zone's own name, where no CNAME can be"))
             }
             RecordType::CNAME if !others.is_empty() => {
-                Err(Invalid::new("name", "has other records, beside which no CNAME can be"))
+                Err(InvalidInput::new("name", "has other records, beside which no CNAME can be"))
             }
             RecordType::NS if is_wildcard(name) => {
-                Err(Invalid::new("name", "is a wildcard, which cannot be delegated"))
+                Err(InvalidInput::new("name", "is a wildcard, which cannot be delegated"))
             }
             RecordType::CNAME | RecordType::SOA => Ok(()),
             _ if others.contains(&RecordType::CNAME) => {
-                Err(Invalid::new("name", "has a CNAME, beside which nothing else can be"))
+                Err(InvalidInput::new("name", "has a CNAME, beside which nothing else can be"))
             }
             _ => Ok(()),
         }
     }
 
-    /// Replaces the set and bumps the serial; an SOA is taken as it is, serial included.
+    /// Replaces the set and increments the serial; an SOA is stored as given, serial included.
     pub(crate) fn put(&mut self, name: &Name, kind: RecordType, set: RecordSet) {
         if let (RecordType::SOA, [RData::SOA(soa)]) = (kind, set.data.as_slice()) {
             self.soa = soa.clone();
@@ -171,7 +171,7 @@ impl Zone {
         self.bump();
     }
 
-    /// Removes the set; says whether there was one.
+    /// Removes the set; returns whether there was one.
     pub(crate) fn remove(&mut self, name: &Name, kind: RecordType) -> bool {
         let Some(node) = self.nodes.get_mut(name) else {
             return false;
@@ -203,7 +203,7 @@ impl Zone {
     }
 }
 
-/// The server that an NS record names.
+/// The server that an NS record points to.
 pub(crate) fn ns_target(data: &RData) -> Option<&Name> {
     match data {
         RData::NS(NS(target)) => Some(target),

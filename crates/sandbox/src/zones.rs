@@ -8,29 +8,29 @@ use hickory_proto::rr::{Name, RData, RecordType};
 use tokio::sync::watch;
 
 use crate::control::types::{FaultView, PutFault, PutRecords, PutZone, QueryView, RecordView, ZoneView};
-use crate::error::Invalid;
-use crate::fault::{Faults, Target};
+use crate::error::InvalidInput;
+use crate::fault::{Faults, NamePattern};
 use crate::name::{parse_name, show_name};
-use crate::namespace::{Change, Namespace};
+use crate::namespace::{Namespace, RecordUpdate};
 use crate::query_log::QueryLog;
 use crate::rdata::{parse_served_type, parse_strings, parse_value, show_strings, show_type, show_value};
 use crate::zone::{DEFAULT_TTL, MAX_TTL, RecordSet, Zone};
 
-/// What the sandbox serves, spoils and remembers. Clones are handles on the same contents; a change is seen by
-/// every question that is read after it.
+/// The zones, faults and query log of the sandbox. Clones share the same contents; a change applies to every query
+/// that is read after it.
 #[derive(Debug, Clone)]
 pub struct Zones {
-    contents: Arc<Contents>,
+    state: Arc<SharedState>,
 }
 
 #[derive(Debug)]
-struct Contents {
+struct SharedState {
     served: RwLock<Served>,
     log: Mutex<QueryLog>,
     asked: watch::Sender<u64>,
 }
 
-/// What an answer is made from.
+/// The state that answers are made from.
 #[derive(Debug)]
 pub(crate) struct Served {
     pub(crate) namespace: Namespace,
@@ -42,7 +42,7 @@ impl Zones {
         let namespace = Namespace::new(auto_zones, address);
         let served = Served { namespace, faults: Faults::default() };
         Self {
-            contents: Arc::new(Contents {
+            state: Arc::new(SharedState {
                 served: RwLock::new(served),
                 log: Mutex::new(QueryLog::new(query_log)),
                 asked: watch::Sender::new(0),
@@ -50,14 +50,14 @@ impl Zones {
         }
     }
 
-    /// Makes a zone, or changes an existing one. Records that its parent has at or below it are hidden.
-    pub fn put_zone(&self, zone: &str, request: &PutZone) -> Result<ZoneView, Invalid> {
+    /// Creates a zone, or changes an existing one. Records of its parent at or below it become hidden.
+    pub fn put_zone(&self, zone: &str, request: &PutZone) -> Result<ZoneView, InvalidInput> {
         let origin = lower_name("zone", zone)?;
         if request.soa_minimum.is_some_and(|minimum| minimum > MAX_TTL) {
-            return Err(Invalid::new("soa_minimum", format!("must be at most {MAX_TTL}")));
+            return Err(InvalidInput::new("soa_minimum", format!("must be at most {MAX_TTL}")));
         }
         let servers = match request.ns.as_deref() {
-            Some([]) => return Err(Invalid::new("ns", "must name at least one server")),
+            Some([]) => return Err(InvalidInput::new("ns", "must name at least one server")),
             Some(ns) => Some(
                 ns.iter()
                     .enumerate()
@@ -69,9 +69,9 @@ impl Zones {
         self.write().namespace.put_zone(&origin, request.soa_minimum, servers).map(zone_view)
     }
 
-    /// Removes a zone and its records; says whether there was one. A zone that stands by itself
-    /// (`auto_zones`) does not exist any more until something is set in it again.
-    pub fn delete_zone(&self, zone: &str) -> Result<bool, Invalid> {
+    /// Removes a zone and its records; returns whether there was one. An automatic zone (`auto_zones`) stays removed
+    /// until something is set in it again.
+    pub fn delete_zone(&self, zone: &str) -> Result<bool, InvalidInput> {
         let origin = lower_name("zone", zone)?;
         Ok(self.write().namespace.delete_zone(&origin))
     }
@@ -81,35 +81,45 @@ impl Zones {
         self.read().namespace.zones().map(zone_view).collect()
     }
 
-    /// Makes the records of this type at this name those of the request.
-    pub fn put_records(&self, name: &str, kind: &str, request: &PutRecords) -> Result<RecordView, Invalid> {
-        self.change_records(name, kind, request, Change::Replace)
-    }
-
-    /// Adds the request's records to those of this type at this name.
-    pub fn add_records(&self, name: &str, kind: &str, request: &PutRecords) -> Result<RecordView, Invalid> {
-        self.change_records(name, kind, request, Change::Add)
-    }
-
-    fn change_records(
+    /// Replaces the records of this type at this name.
+    pub fn put_records(
         &self,
         name: &str,
         kind: &str,
         request: &PutRecords,
-        change: Change,
-    ) -> Result<RecordView, Invalid> {
+    ) -> Result<RecordView, InvalidInput> {
+        self.update_records(name, kind, request, RecordUpdate::Replace)
+    }
+
+    /// Adds records to those of this type at this name.
+    pub fn add_records(
+        &self,
+        name: &str,
+        kind: &str,
+        request: &PutRecords,
+    ) -> Result<RecordView, InvalidInput> {
+        self.update_records(name, kind, request, RecordUpdate::Add)
+    }
+
+    fn update_records(
+        &self,
+        name: &str,
+        kind: &str,
+        request: &PutRecords,
+        update: RecordUpdate,
+    ) -> Result<RecordView, InvalidInput> {
         let name = lower_name("name", name)?;
         let kind = parse_served_type("type", kind)?;
         let set = parse_set(kind, request)?;
         let mut served = self.write();
-        let set = served.namespace.put_records(&name, kind, set, change)?;
+        let set = served.namespace.put_records(&name, kind, set, update)?;
         let zone = served.namespace.zone_for(&name);
         let origin = zone.map_or_else(Name::root, |zone| zone.origin().clone());
         Ok(record_view(&origin, &name, kind, &set))
     }
 
-    /// Removes the records of this type at this name; says whether there were any.
-    pub fn delete_records(&self, name: &str, kind: &str) -> Result<bool, Invalid> {
+    /// Removes the records of this type at this name; returns whether there were any.
+    pub fn delete_records(&self, name: &str, kind: &str) -> Result<bool, InvalidInput> {
         let name = lower_name("name", name)?;
         let kind = parse_served_type("type", kind)?;
         self.write().namespace.delete_records(&name, kind)
@@ -120,20 +130,20 @@ impl Zones {
         self.read().namespace.zones().flat_map(records_of).collect()
     }
 
-    /// Spoils the answers for a name, or for everything below it with `*.` in front. A fault looks at the
-    /// name of the question only, not at names that a CNAME leads to.
-    pub fn put_fault(&self, name: &str, request: &PutFault) -> Result<FaultView, Invalid> {
-        let target = Target::parse(name)?;
-        self.write().faults.set(target, request)
+    /// Sets a fault for a name, or for everything below it with `*.` in front. A fault matches the name of the query
+    /// only, not the targets of CNAMEs.
+    pub fn put_fault(&self, name: &str, request: &PutFault) -> Result<FaultView, InvalidInput> {
+        let pattern = NamePattern::parse(name)?;
+        self.write().faults.set(pattern, request)
     }
 
-    /// Ends the faults that were set for exactly this name or pattern; says whether there were any.
-    pub fn delete_fault(&self, name: &str) -> Result<bool, Invalid> {
-        let target = Target::parse(name)?;
-        Ok(self.write().faults.clear(&target))
+    /// Removes the faults that were set for exactly this name or pattern; returns whether there were any.
+    pub fn delete_fault(&self, name: &str) -> Result<bool, InvalidInput> {
+        let pattern = NamePattern::parse(name)?;
+        Ok(self.write().faults.clear(&pattern))
     }
 
-    /// Ends all faults.
+    /// Removes all faults.
     pub fn delete_faults(&self) {
         self.write().faults.clear_all();
     }
@@ -142,14 +152,14 @@ impl Zones {
         self.read().faults.list()
     }
 
-    /// The latest questions, oldest first: those after number `after`, for `name` if one is given.
+    /// The latest queries, oldest first: those after number `after`, for `name` if one is given.
     pub fn queries(&self, name: Option<&str>, after: u64) -> Vec<QueryView> {
         self.log().list(name.map(without_final_dot), after)
     }
 
-    /// Waits at most `patience` for a question about `name` with a number above `after`.
+    /// Waits at most `patience` for a query for `name` with a number above `after`.
     pub async fn wait_for_query(&self, name: &str, after: u64, patience: Duration) -> Option<QueryView> {
-        let mut asked = self.contents.asked.subscribe();
+        let mut asked = self.state.asked.subscribe();
         let found = async {
             loop {
                 asked.mark_unchanged();
@@ -162,7 +172,7 @@ impl Zones {
         tokio::time::timeout(patience, found).await.ok().flatten()
     }
 
-    /// Forgets zones, records, faults and questions.
+    /// Removes zones, records, faults and logged queries.
     pub fn reset(&self) {
         let mut served = self.write();
         served.namespace.reset();
@@ -173,20 +183,20 @@ impl Zones {
 
     pub(crate) fn record_query(&self, entry: QueryView) {
         let seq = self.log().push(entry);
-        self.contents.asked.send_replace(seq);
+        self.state.asked.send_replace(seq);
     }
 
-    // A panic elsewhere leaves whole values behind: every change is one assignment.
+    // Poisoning is ignored: every change is one assignment, so a panic leaves no partial state.
     pub(crate) fn read(&self) -> RwLockReadGuard<'_, Served> {
-        self.contents.served.read().unwrap_or_else(PoisonError::into_inner)
+        self.state.served.read().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn write(&self) -> RwLockWriteGuard<'_, Served> {
-        self.contents.served.write().unwrap_or_else(PoisonError::into_inner)
+        self.state.served.write().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn log(&self) -> MutexGuard<'_, QueryLog> {
-        self.contents.log.lock().unwrap_or_else(PoisonError::into_inner)
+        self.state.log.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -194,14 +204,14 @@ fn without_final_dot(name: &str) -> &str {
     if name == "." { name } else { name.strip_suffix('.').unwrap_or(name) }
 }
 
-fn lower_name(field: &str, text: &str) -> Result<Name, Invalid> {
+fn lower_name(field: &str, text: &str) -> Result<Name, InvalidInput> {
     parse_name(field, text).map(|name| name.to_lowercase())
 }
 
-fn parse_set(kind: RecordType, request: &PutRecords) -> Result<RecordSet, Invalid> {
+fn parse_set(kind: RecordType, request: &PutRecords) -> Result<RecordSet, InvalidInput> {
     let ttl = request.ttl.unwrap_or(DEFAULT_TTL);
     if ttl > MAX_TTL {
-        return Err(Invalid::new("ttl", format!("must be at most {MAX_TTL}")));
+        return Err(InvalidInput::new("ttl", format!("must be at most {MAX_TTL}")));
     }
     let data: Vec<RData> = match (request.values.as_deref(), request.strings.as_deref()) {
         (Some(values), None) => (0..)
@@ -212,12 +222,12 @@ fn parse_set(kind: RecordType, request: &PutRecords) -> Result<RecordSet, Invali
             .zip(strings)
             .map(|(index, strings): (usize, _)| parse_strings(&format!("strings[{index}]"), strings))
             .collect::<Result<_, _>>()?,
-        (None, Some(_)) => return Err(Invalid::new("strings", "is for TXT only")),
-        (Some(_), Some(_)) => return Err(Invalid::new("strings", "must not stand beside `values`")),
-        (None, None) => return Err(Invalid::new("values", "is missing")),
+        (None, Some(_)) => return Err(InvalidInput::new("strings", "is for TXT only")),
+        (Some(_), Some(_)) => return Err(InvalidInput::new("strings", "must not stand beside `values`")),
+        (None, None) => return Err(InvalidInput::new("values", "is missing")),
     };
     if data.is_empty() {
-        return Err(Invalid::new("values", "must not be empty (DELETE removes records)"));
+        return Err(InvalidInput::new("values", "must not be empty (DELETE removes records)"));
     }
     Ok(RecordSet { ttl, data })
 }

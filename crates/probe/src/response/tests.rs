@@ -1,4 +1,4 @@
-//! What is read of made-up responses.
+//! Tests of reading responses.
 use hickory_proto::dnssec::Algorithm;
 use hickory_proto::dnssec::rdata::{NSEC, RRSIG, SigInput};
 use hickory_proto::op::{Edns, MessageType, OpCode, ResponseCode};
@@ -25,43 +25,43 @@ fn cname(owner: &str, target: &str) -> Record {
 }
 
 #[test]
-fn strings_of_a_record_are_joined_and_records_are_not() {
+fn joins_strings_of_record_only() {
     let seen = response(|m| {
         m.add_answer(txt("a.test.", vec![b"one", b"two"]));
         m.add_answer(txt("a.test.", vec![b"", b"\xff\x00", b""]));
         m.add_answer(txt("a.test.", vec![b""]));
         m.add_answer(txt("b.test.", vec![b"elsewhere"]));
     });
-    let texts = seen.texts(&name("A.test."), 64, 16_384);
+    let texts = seen.txt_values(&name("A.test."), 64, 16_384);
     assert_eq!(texts.values, [b"".to_vec(), b"onetwo".to_vec(), b"\xff\x00".to_vec()]);
     assert!(!texts.oversize);
 }
 
 #[test]
-fn only_the_answer_section_counts() {
+fn reads_answer_section_only() {
     let seen = response(|m| {
         m.add_authority(txt("a.test.", vec![b"no"]));
         m.add_additional(txt("a.test.", vec![b"no"]));
     });
-    assert!(seen.texts(&name("a.test."), 64, 16_384).values.is_empty());
+    assert!(seen.txt_values(&name("a.test."), 64, 16_384).values.is_empty());
 }
 
 #[test]
-fn large_sets_are_read_whole_and_marked() {
+fn reads_large_sets_and_marks_them() {
     let many = response(|m| {
         for i in 0..65u8 {
             m.add_answer(txt("a.test.", vec![&[i]]));
         }
     });
     let read = |records, bytes| {
-        let texts = many.texts(&name("a.test."), records, bytes);
+        let texts = many.txt_values(&name("a.test."), records, bytes);
         (texts.values.len(), texts.oversize)
     };
     assert_eq!([read(64, 16_384), read(65, 16_384), read(100, 10)], [(65, true), (65, false), (65, true)]);
 }
 
 #[test]
-fn several_aliases_at_one_name_lead_the_same_way() {
+fn chooses_first_of_several_cnames() {
     for (first, second) in [("b.test.", "c.test."), ("c.test.", "b.test.")] {
         let seen = response(|m| {
             m.add_answer(cname("a.test.", first));
@@ -72,7 +72,7 @@ fn several_aliases_at_one_name_lead_the_same_way() {
 }
 
 #[test]
-fn aliases_are_followed_inside_the_message_until_they_end_or_return() {
+fn follows_alias_chain_inside_message_until_end_or_loop() {
     let seen = response(|m| {
         m.add_answer(cname("b.test.", "c.test."));
         m.add_answer(cname("A.test.", "b.test."));
@@ -89,7 +89,7 @@ fn aliases_are_followed_inside_the_message_until_they_end_or_return() {
 }
 
 #[test]
-fn a_dname_moves_what_is_below_it_with_or_without_the_alias_that_repeats_it() {
+fn applies_dname_with_or_without_synthesised_cname() {
     let target = [b"\x05other\x04test\x00".as_slice()].concat();
     let data = RData::Unknown { code: RecordType::DNAME, rdata: NULL::with(target) };
     let dname = Record::from_rdata(name("acme.test."), 60, data);
@@ -98,21 +98,21 @@ fn a_dname_moves_what_is_below_it_with_or_without_the_alias_that_repeats_it() {
         m.add_answer(cname("_x.acme.test.", "_x.other.test."));
         m.add_answer(txt("_x.other.test.", vec![b"v"]));
     });
-    let moved = Some(Moved { owner: name("acme.test."), target: name("other.test.") });
+    let redirect = Some(DnameRedirect { owner: name("acme.test."), target: name("other.test.") });
     let chain = with_alias.chain(&name("_x.acme.test."), 9);
-    assert_eq!((chain.targets, chain.dname), (vec![name("_x.other.test.")], moved.clone()));
+    assert_eq!((chain.targets, chain.dname), (vec![name("_x.other.test.")], redirect.clone()));
     let alone = response(|m| {
         m.add_answer(dname);
     });
     let chain = alone.chain(&name("_x.ACME.test."), 9);
-    assert_eq!((chain.targets, chain.dname), (vec![name("_x.other.test.")], moved));
-    assert_eq!(alone.chain(&name("acme.test."), 9), Chain::default(), "its owner stays");
+    assert_eq!((chain.targets, chain.dname), (vec![name("_x.other.test.")], redirect));
+    assert_eq!(alone.chain(&name("acme.test."), 9), AliasChain::default(), "its owner stays");
     let long = name(&format!("{0}.{0}.{0}.{1}.acme.test.", "a".repeat(60), "b".repeat(60)));
     assert_eq!(alone.chain(&long, 9).targets.len(), 0, "too long at the new place");
 }
 
 #[test]
-fn the_soa_of_a_denial_has_to_enclose_the_name() {
+fn requires_enclosing_soa_in_denial() {
     let soa = SOA::new(name("ns.test."), name("h.test."), 7, 1, 1, 1, 300);
     let seen = response(|m| {
         m.add_authority(Record::from_rdata(name("Test."), 900, RData::SOA(soa)));
@@ -125,7 +125,7 @@ fn the_soa_of_a_denial_has_to_enclose_the_name() {
 }
 
 #[test]
-fn denials_count_in_every_form_that_speaks_for_the_zone() {
+fn accepts_every_form_of_denial_by_the_zone() {
     let soa = |owner: &str| {
         let soa = SOA::new(name("ns.test."), name("h.test."), 7, 1, 1, 1, 300);
         Record::from_rdata(name(owner), 900, RData::SOA(soa))
@@ -172,7 +172,7 @@ fn denials_count_in_every_form_that_speaks_for_the_zone() {
 }
 
 #[test]
-fn a_compact_denial_says_that_the_name_does_not_exist() {
+fn reads_compact_denial() {
     let with = |types: &[RecordType], owner: &str| {
         let data = NSEC::new(name("0.a.test."), types.iter().copied());
         let record = Record::from_rdata(name(owner), 60, RData::DNSSEC(DNSSECRData::NSEC(data)));
@@ -188,7 +188,7 @@ fn a_compact_denial_says_that_the_name_does_not_exist() {
 }
 
 #[test]
-fn one_current_signature_of_each_set_is_enough() {
+fn needs_one_current_signature_per_set() {
     let sig = |covered, inception, expiration| {
         let input = SigInput {
             type_covered: covered,
@@ -217,7 +217,7 @@ fn one_current_signature_of_each_set_is_enough() {
 }
 
 #[test]
-fn extended_codes_and_errors_are_read_from_edns() {
+fn reads_extended_rcode_and_error() {
     let seen = response(|m| {
         m.metadata.response_code = ResponseCode::BADVERS;
         let mut edns = Edns::new();
@@ -235,7 +235,7 @@ fn extended_codes_and_errors_are_read_from_edns() {
 }
 
 #[test]
-fn names_are_reported_in_lower_case_and_escaped() {
+fn formats_names_in_lower_case_and_escaped() {
     assert_eq!(text_of(&name("_X.Example.")), "_x.example");
     assert_eq!(text_of(&Name::root()), ".");
     let odd = Name::from_labels([b"a\n\xff".as_slice(), b"test".as_slice()]).unwrap();

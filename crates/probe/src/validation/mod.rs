@@ -1,10 +1,10 @@
-//! What DNSSEC says of a name: by a trusted resolver that validates, or by ourselves from a trust anchor down.
-mod desk;
-mod excerpt;
-mod fault;
-mod memory;
-mod own;
+//! DNSSEC validation of a name: by a trusted validating resolver, or locally from a trust anchor down.
+mod backend;
+mod extended_error;
+mod key_cache;
+mod local_validator;
 mod resolver;
+mod scrub;
 mod wildcard;
 
 use deed_claims::{Security, Validation};
@@ -14,36 +14,36 @@ use tokio::time::Instant;
 use crate::budget::Budget;
 use crate::config::Validator;
 use crate::exchange::millis;
-use crate::inquiry::Shared;
-use crate::wire::Letters;
+use crate::lookup::Shared;
+use crate::wire::NameCase;
 
-pub(crate) use memory::KeyMemory;
+pub(crate) use key_cache::KeyCache;
 
 /// What is to be validated.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Subject<'a> {
     pub(crate) name: &'a Name,
-    /// Values of which one was seen, so that an answer with one of them is the one to validate; empty where it is an
-    /// absence that has to be sure.
+    /// The values that were seen, so that an answer with one of them is validated; empty where an absence has to be
+    /// certain.
     pub(crate) seen: &'a [Vec<u8>],
-    /// In which letters the zone's servers take questions.
-    pub(crate) letters: Letters,
+    /// The letter case of queries that the zone's servers understand.
+    pub(crate) name_case: NameCase,
 }
 
-/// What DNSSEC says; none where nobody is to validate.
+/// Validates by the configured method; none where validation is off.
 pub(crate) async fn validate(shared: &Shared, budget: &Budget, subject: Subject<'_>) -> Option<Validation> {
     let started = Instant::now();
     let validation = match shared.config.validator() {
         Validator::Off => return None,
-        // Whoever runs roots of his own and signs them says so with a trust anchor.
-        Validator::Keyless => verdict(OURSELVES, Security::Insecure),
+        // An operator of private signed roots configures a trust anchor.
+        Validator::NoTrustAnchor => verdict(OURSELVES, Security::Insecure),
         Validator::Resolver => resolver::validate(shared, budget, subject).await,
-        Validator::Own => own::validate(shared, budget, subject).await,
+        Validator::Own => local_validator::validate(shared, budget, subject).await,
     };
     Some(Validation { ms: millis(started), ..validation })
 }
 
-/// Who validated, where it was nobody else.
+/// The validator's name where the prober validates itself.
 const OURSELVES: &str = "self";
 
 /// A verdict without an answer.

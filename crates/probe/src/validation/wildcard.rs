@@ -1,11 +1,12 @@
-//! Whether a wildcard stands for a name rightly: there must be nothing closer (RFC 4035 §5.3.4).
+//! Whether a wildcard expansion is right: no closer match may exist (RFC 4035 §5.3.4).
 use hickory_proto::dnssec::rdata::{DNSSECRData, NSEC};
 use hickory_proto::rr::{Name, RData, Record, RecordType};
 
-/// Whether an NSEC record among the validated ones proves that neither the name exists, nor anything between it and the
-/// wildcard whose signature has so many labels.
+/// Whether a validated NSEC record proves that neither the name exists, nor any name between it and the wildcard
+/// whose signature has so many labels.
 ///
-/// The library asks for a proof that the wildcard does not exist either, which no zone can give that has it.
+/// The library asks for a proof that the wildcard does not exist either, which a zone that has the wildcard cannot
+/// give.
 pub(super) fn nothing_closer(authorities: &[Record], name: &Name, labels: u8) -> bool {
     let next_closer = name.trim_to(usize::from(labels) + 1);
     authorities.iter().filter(|record| record.proof.is_secure()).any(|record| match &record.data {
@@ -16,14 +17,14 @@ pub(super) fn nothing_closer(authorities: &[Record], name: &Name, labels: u8) ->
 
 fn covers(owner: &Name, nsec: &NSEC, name: &Name, next_closer: &Name) -> bool {
     let next = nsec.next_domain_name();
-    // The last one of a zone leads back to its apex.
+    // The last NSEC record of a zone points back to its apex.
     let between = owner < name && (name < next || next <= owner);
-    // Names below the next closer one stand side by side with the name, so that one of them would end the gap.
+    // Names below the next closer name sort beside the name, so that one of them would be an end of the gap.
     let empty = !next_closer.zone_of(owner) && !next_closer.zone_of(next);
     between && empty && !speaks_from_above(owner, nsec, name)
 }
 
-/// Whether the record says nothing of names below its own: at a delegation or a DNAME (RFC 6840 §4.1).
+/// Whether the record says nothing about names below its owner: at a delegation or a DNAME (RFC 6840 §4.1).
 fn speaks_from_above(owner: &Name, nsec: &NSEC, name: &Name) -> bool {
     let types = nsec.type_set();
     let delegates = types.contains(RecordType::NS) && !types.contains(RecordType::SOA);
@@ -48,8 +49,8 @@ mod tests {
     }
 
     #[test]
-    fn only_a_gap_around_the_name_proves_that_nothing_is_closer() {
-        // `*.acme.test` stands for `_deed.acme.test`, or for `_v.www.acme.test`.
+    fn requires_nsec_gap_around_name() {
+        // `*.acme.test` is expanded to `_deed.acme.test`, or to `_v.www.acme.test`.
         let proves = |record: Record, at: &str| nothing_closer(&[record], &name(at), 2);
         let txt = &[RecordType::TXT];
         assert!(proves(nsec("*.acme.test.", "www.acme.test.", txt), "_deed.acme.test."));

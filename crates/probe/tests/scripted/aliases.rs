@@ -1,10 +1,10 @@
-//! Aliases: inside a message, across zones, in circles, without end, and contested ones.
+//! Aliases: inside a message, across zones, in loops, too long, and contested ones.
 use deed_claims::{ProbeFailure, Reply};
 use hickory_proto::op::ResponseCode;
 use hickory_proto::rr::Record;
 
 use crate::records::{Zones, a, cname, ns, soa, txt};
-use crate::world::{Cast, ONE, TWO, World, acme, look, server, values};
+use crate::world::{ONE, ScriptedServers, TWO, World, acme, probe, server, values};
 
 /// `acme.test` at 127.0.0.4 and `other.test` at 127.0.0.5.
 async fn two_zones(acme_records: Vec<Record>, other_records: Vec<Record>) -> World {
@@ -14,7 +14,7 @@ async fn two_zones(acme_records: Vec<Record>, other_records: Vec<Record>) -> Wor
         ns("other.test", "ns.other.test"),
         a("ns.other.test", "127.0.0.5"),
     ];
-    Cast::default()
+    ScriptedServers::default()
         .parents_with(test)
         .zones("127.0.0.4", acme(acme_records))
         .zones("127.0.0.5", Zones::default().with("other.test", other_records))
@@ -23,7 +23,7 @@ async fn two_zones(acme_records: Vec<Record>, other_records: Vec<Record>) -> Wor
 }
 
 #[tokio::test]
-async fn an_alias_inside_the_zone_is_read_from_the_message() {
+async fn reads_alias_inside_zone_from_message() {
     let world = two_zones(
         vec![
             cname("_deed.acme.test", "x.acme.test"),
@@ -33,7 +33,7 @@ async fn an_alias_inside_the_zone_is_read_from_the_message() {
         vec![],
     )
     .await;
-    let seen = look(&world.prober(), "_deed.acme.test").await;
+    let seen = probe(&world.prober(), "_deed.acme.test").await;
     assert_eq!(
         (seen.aliases, seen.failure, seen.queries),
         (vec!["x.acme.test".into(), "y.acme.test".into()], None, 3)
@@ -42,10 +42,10 @@ async fn an_alias_inside_the_zone_is_read_from_the_message() {
 }
 
 #[tokio::test]
-async fn an_alias_into_another_zone_is_followed_there() {
+async fn follows_alias_into_another_zone() {
     let world =
         two_zones(vec![cname("_deed.acme.test", "T.Other.test")], vec![txt("t.other.test", "there")]).await;
-    let seen = look(&world.prober(), "_deed.acme.test").await;
+    let seen = probe(&world.prober(), "_deed.acme.test").await;
     assert_eq!((seen.aliases, seen.failure), (vec!["t.other.test".to_owned()], None));
     assert_eq!(seen.zone.as_deref(), Some("other.test"));
     assert_eq!(seen.servers.len(), 1);
@@ -56,10 +56,10 @@ async fn an_alias_into_another_zone_is_followed_there() {
 }
 
 #[tokio::test]
-async fn an_alias_to_nothing_shows_the_denial_of_its_target() {
+async fn reports_denial_of_alias_target() {
     for target in ["gone.other.test", "gone.acme.test"] {
         let world = two_zones(vec![cname("_deed.acme.test", target)], vec![]).await;
-        let seen = look(&world.prober(), "_deed.acme.test").await;
+        let seen = probe(&world.prober(), "_deed.acme.test").await;
         assert_eq!((&seen.aliases[..], &seen.failure), (&[target.to_owned()][..], &None));
         let Reply::Message { rcode: 3, authoritative: true, soa: Some(soa), .. } = &seen.servers[0].reply
         else {
@@ -70,7 +70,7 @@ async fn an_alias_to_nothing_shows_the_denial_of_its_target() {
 }
 
 #[tokio::test]
-async fn circles_are_seen_inside_a_message_and_across_zones() {
+async fn detects_alias_loops_in_message_and_across_zones() {
     let inside = two_zones(
         vec![cname("_deed.acme.test", "x.acme.test"), cname("x.acme.test", "_deed.acme.test")],
         vec![],
@@ -82,12 +82,12 @@ async fn circles_are_seen_inside_a_message_and_across_zones() {
     )
     .await;
     for world in [inside, across] {
-        let seen = look(&world.prober(), "_deed.acme.test").await;
+        let seen = probe(&world.prober(), "_deed.acme.test").await;
         assert_eq!(seen.failure, Some(ProbeFailure::AliasLoop));
         assert_eq!(seen.aliases.len(), 2);
     }
     let itself = two_zones(vec![cname("_deed.acme.test", "_deed.acme.test")], vec![]).await;
-    assert_eq!(look(&itself.prober(), "_deed.acme.test").await.failure, Some(ProbeFailure::AliasLoop));
+    assert_eq!(probe(&itself.prober(), "_deed.acme.test").await.failure, Some(ProbeFailure::AliasLoop));
 }
 
 /// Aliases from one zone to the other and back, `count` of them, with a value at the end.
@@ -104,41 +104,41 @@ async fn zigzag(count: usize) -> World {
 }
 
 #[tokio::test]
-async fn eight_aliases_are_followed_and_nine_are_not() {
-    let seen = look(&zigzag(8).await.prober(), "_deed.acme.test").await;
+async fn follows_eight_aliases_but_not_nine() {
+    let seen = probe(&zigzag(8).await.prober(), "_deed.acme.test").await;
     assert_eq!((seen.failure, seen.aliases.len()), (None, 8));
     assert_eq!(values(&seen.servers[0]), ["end"]);
 
-    let seen = look(&zigzag(9).await.prober(), "_deed.acme.test").await;
+    let seen = probe(&zigzag(9).await.prober(), "_deed.acme.test").await;
     assert_eq!((seen.failure, seen.aliases.len()), (Some(ProbeFailure::AliasTooLong), 9));
 }
 
 #[tokio::test]
-async fn nine_aliases_in_one_message_are_too_many_as_well() {
+async fn rejects_nine_aliases_in_one_message() {
     let at = |i: usize| if i == 0 { "_deed.acme.test".to_owned() } else { format!("n{i}.acme.test") };
     let mut records: Vec<Record> = (0..9).map(|i| cname(&at(i), &at(i + 1))).collect();
     records.push(txt(&at(9), "end"));
-    let seen = look(&two_zones(records, vec![]).await.prober(), "_deed.acme.test").await;
+    let seen = probe(&two_zones(records, vec![]).await.prober(), "_deed.acme.test").await;
     assert_eq!(seen.failure, Some(ProbeFailure::AliasTooLong));
 }
 
 #[tokio::test]
-async fn one_server_of_two_cannot_lead_the_look_astray() {
-    let world = Cast::default()
+async fn single_server_cannot_divert_lookup() {
+    let world = ScriptedServers::default()
         .parents(TWO)
         .zones("127.0.0.4", acme(vec![txt("_deed.acme.test", "v")]))
         .zones("127.0.0.5", acme(vec![cname("_deed.acme.test", "t.other.test")]))
         .listen()
         .await;
-    let seen = look(&world.prober(), "_deed.acme.test").await;
+    let seen = probe(&world.prober(), "_deed.acme.test").await;
     assert_eq!((seen.zone.as_deref(), seen.aliases.len()), (Some("acme.test"), 0));
     assert_eq!(values(server(&seen, "ns1.acme.test")), ["v"]);
     assert!(values(server(&seen, "ns2.acme.test")).is_empty());
 }
 
 #[tokio::test]
-async fn an_alias_without_authority_is_not_followed() {
-    let world = Cast::default()
+async fn does_not_follow_alias_without_authority() {
+    let world = ScriptedServers::default()
         .parents(ONE)
         .with("127.0.0.4", |seen| {
             let mut reply = acme(vec![cname("_deed.acme.test", "t.other.test")]).answer(&seen.message);
@@ -147,20 +147,20 @@ async fn an_alias_without_authority_is_not_followed() {
         })
         .listen()
         .await;
-    let seen = look(&world.prober(), "_deed.acme.test").await;
+    let seen = probe(&world.prober(), "_deed.acme.test").await;
     assert!(seen.aliases.is_empty());
     assert!(matches!(seen.servers[0].reply, Reply::Message { authoritative: false, .. }));
 }
 
 #[tokio::test]
-async fn a_server_cannot_deny_what_lies_in_a_foreign_zone() {
+async fn ignores_denial_for_foreign_zone() {
     let test = vec![
         ns("acme.test", "ns1.acme.test"),
         a("ns1.acme.test", "127.0.0.4"),
         ns("other.test", "ns.other.test"),
         a("ns.other.test", "127.0.0.5"),
     ];
-    let world = Cast::default()
+    let world = ScriptedServers::default()
         .parents_with(test)
         .with("127.0.0.4", |seen| {
             let mut reply = seen.message.clone().into_response();
@@ -172,7 +172,7 @@ async fn a_server_cannot_deny_what_lies_in_a_foreign_zone() {
         .zones("127.0.0.5", Zones::default().with("other.test", vec![txt("t.other.test", "there")]))
         .listen()
         .await;
-    let seen = look(&world.prober(), "_deed.acme.test").await;
+    let seen = probe(&world.prober(), "_deed.acme.test").await;
     assert_eq!(
         (seen.zone.as_deref(), values(&seen.servers[0])),
         (Some("other.test"), vec!["there".to_owned()])
@@ -180,7 +180,7 @@ async fn a_server_cannot_deny_what_lies_in_a_foreign_zone() {
 }
 
 #[tokio::test]
-async fn an_alias_into_a_dead_domain_shows_no_servers_of_the_first() {
+async fn hides_first_zones_servers_after_alias_to_dead_domain() {
     let root = vec![
         ns("test", "ns.test"),
         a("ns.test", "127.0.0.3"),
@@ -188,14 +188,14 @@ async fn an_alias_into_a_dead_domain_shows_no_servers_of_the_first() {
         a("ns.dead", "127.0.0.6"),
     ];
     let test = vec![ns("acme.test", "ns1.acme.test"), a("ns1.acme.test", "127.0.0.4")];
-    let world = Cast::default()
+    let world = ScriptedServers::default()
         .zones("127.0.0.2", Zones::default().with(".", root))
         .zones("127.0.0.3", Zones::default().with("test", test))
         .zones("127.0.0.4", acme(vec![cname("_deed.acme.test", "t.other.dead")]))
         .zones("127.0.0.6", Zones::default())
         .listen()
         .await;
-    let seen = look(&world.prober(), "_deed.acme.test").await;
+    let seen = probe(&world.prober(), "_deed.acme.test").await;
     assert_eq!(seen.failure, Some(ProbeFailure::ParentRefused(5)));
     assert_eq!((seen.zone, seen.servers.len(), seen.aliases), (None, 0, vec!["t.other.dead".to_owned()]));
 }

@@ -1,4 +1,5 @@
-//! A root, a top-level domain and a domain, signed, with whoever stands in between; and what a look says of them.
+//! A signed root, top-level domain and domain, with an optional attacker in between, and what a probe reports of
+//! them.
 use std::sync::Arc;
 
 use deed_claims::{Observation, Security, Validation};
@@ -8,11 +9,11 @@ use hickory_proto::rr::Record;
 
 use crate::records::{a, ns, soa};
 use crate::signed::{Denial, Signed};
-use crate::world::{Cast, Play, Seen, World};
+use crate::world::{Behaviour, ReceivedQuery, ScriptedServers, World};
 
 pub const AT: &str = "_deed.acme.test";
 
-/// The root, `test` and `acme.test`, of which each vouches for the next one.
+/// The root, `test` and `acme.test`; each has the DS record of the next one.
 pub struct Chain {
     pub root: Signed,
     pub test: Signed,
@@ -44,45 +45,48 @@ pub fn chain(more: Vec<Record>) -> Chain {
     chain_of(Signed::new("acme.test", records_of_acme(more)), true, Denial::Nsec)
 }
 
-/// Changes what a server says: its address, the question, and its answer.
-pub type Attack = Arc<dyn Fn(&Seen, Message) -> Message + Send + Sync>;
+/// Changes a server's answer to a query.
+pub type Attack = Arc<dyn Fn(&ReceivedQuery, Message) -> Message + Send + Sync>;
 
-pub struct Stage {
+pub struct SignedWorld {
     pub world: World,
     pub anchor: String,
 }
 
 impl Chain {
-    pub async fn listen(self) -> Stage {
+    pub async fn listen(self) -> SignedWorld {
         self.attacked(|_, reply| reply).await
     }
 
-    pub async fn attacked(self, attack: impl Fn(&Seen, Message) -> Message + Send + Sync + 'static) -> Stage {
-        self.with_cast(Cast::default(), attack).await
+    pub async fn attacked(
+        self,
+        attack: impl Fn(&ReceivedQuery, Message) -> Message + Send + Sync + 'static,
+    ) -> SignedWorld {
+        self.with_servers(ScriptedServers::default(), attack).await
     }
 
-    pub async fn with_cast(
+    pub async fn with_servers(
         self,
-        cast: Cast,
-        attack: impl Fn(&Seen, Message) -> Message + Send + Sync + 'static,
-    ) -> Stage {
+        servers: ScriptedServers,
+        attack: impl Fn(&ReceivedQuery, Message) -> Message + Send + Sync + 'static,
+    ) -> SignedWorld {
         let anchor = self.root.anchor();
         let attack: Attack = Arc::new(attack);
         let play = |zone: Signed| {
             let attack = Arc::clone(&attack);
-            move |seen: &Seen| -> Play { attack(seen, zone.answer(&seen.message)).into() }
+            move |seen: &ReceivedQuery| -> Behaviour { attack(seen, zone.answer(&seen.message)).into() }
         };
-        let world = cast
+        let world = servers
             .with("127.0.0.2", play(self.root))
             .with("127.0.0.3", play(self.test))
             .with("127.0.0.4", play(self.acme))
             .listen()
             .await;
-        Stage { world, anchor }
+        SignedWorld { world, anchor }
     }
 }
 
-impl Stage {
+impl SignedWorld {
     pub fn prober(&self) -> Prober {
         self.prober_with(|_| {})
     }
@@ -94,17 +98,17 @@ impl Stage {
         })
     }
 
-    pub async fn look(&self) -> Observation {
-        look_with(&self.prober(), false).await
+    pub async fn probe(&self) -> Observation {
+        probe_with(&self.prober(), false).await
     }
 
-    /// The look of somebody who may lose by what is not there.
-    pub async fn look_for_absence(&self) -> Observation {
-        look_with(&self.prober(), true).await
+    /// A probe that may cost a holding.
+    pub async fn probe_for_absence(&self) -> Observation {
+        probe_with(&self.prober(), true).await
     }
 }
 
-pub async fn look_with(prober: &Prober, confirm_absence: bool) -> Observation {
+pub async fn probe_with(prober: &Prober, confirm_absence: bool) -> Observation {
     let question = Question {
         name: AT.into(),
         looking_for: vec![b"v".to_vec()],
@@ -112,7 +116,7 @@ pub async fn look_with(prober: &Prober, confirm_absence: bool) -> Observation {
         apex: Some("acme.test".into()),
         route: None,
     };
-    prober.look(question).await
+    prober.probe(question).await
 }
 
 pub fn validation(seen: &Observation) -> &Validation {
@@ -123,7 +127,7 @@ pub fn security(seen: &Observation) -> Security {
     validation(seen).security
 }
 
-/// The code of the reason, with its text for whoever reads a failure.
+/// The code of the reason, with its text for the message of a failed assertion.
 pub fn reason(seen: &Observation) -> (Security, u16, String) {
     let ede = validation(seen).ede.clone().unwrap_or_else(|| panic!("{seen:?}"));
     (security(seen), ede.code, String::from_utf8(ede.text).unwrap())

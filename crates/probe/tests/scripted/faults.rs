@@ -1,4 +1,4 @@
-//! Servers that fail each in its own way, addresses that may not be asked, and answers that are not ours.
+//! Servers that fail in different ways, addresses that may not be queried, and replies that match no query.
 use std::net::IpAddr;
 
 use deed_claims::{NetworkFault, Reply, Transport};
@@ -6,11 +6,11 @@ use deed_probe::Ipv6;
 use hickory_proto::op::{Message, ResponseCode};
 
 use crate::records::{a, ns};
-use crate::world::{Cast, ONE, Play, TWO, Tcp, look, server, values, with_value};
+use crate::world::{Behaviour, ONE, ScriptedServers, TWO, Tcp, probe, server, values, with_value};
 
 const AT: &str = "_deed.acme.test";
 
-fn coded(asked: &Message, code: ResponseCode, authoritative: bool) -> Play {
+fn coded(asked: &Message, code: ResponseCode, authoritative: bool) -> Behaviour {
     let mut reply = asked.clone().into_response();
     reply.metadata.response_code = code;
     reply.metadata.authoritative = authoritative;
@@ -18,7 +18,7 @@ fn coded(asked: &Message, code: ResponseCode, authoritative: bool) -> Play {
 }
 
 #[tokio::test]
-async fn every_server_is_reported_with_its_own_fault() {
+async fn reports_fault_per_server() {
     let servers = [
         ("fine.acme.test", "127.0.0.4"),
         ("servfail.acme.test", "127.0.0.5"),
@@ -28,21 +28,21 @@ async fn every_server_is_reported_with_its_own_fault() {
         ("closed.acme.test", "127.0.0.10"),
         ("garbled.acme.test", "127.0.0.11"),
     ];
-    let world = Cast::default()
+    let world = ScriptedServers::default()
         .parents(&servers)
         .zones("127.0.0.4", with_value("v"))
         .with("127.0.0.5", |s| coded(&s.message, ResponseCode::ServFail, false))
         .with("127.0.0.6", |s| coded(&s.message, ResponseCode::Refused, false))
         .with("127.0.0.7", |s| coded(&s.message, ResponseCode::NoError, false))
-        .with("127.0.0.8", |_| Play::Silence)
+        .with("127.0.0.8", |_| Behaviour::Close)
         .with("127.0.0.11", |s| {
             let mut bytes = s.message.clone().into_response().to_vec().unwrap();
             bytes.truncate(17);
-            Play::Raw(vec![bytes])
+            Behaviour::Raw(vec![bytes])
         })
         .listen()
         .await;
-    let seen = look(&world.hasty(), AT).await;
+    let seen = probe(&world.impatient_prober(), AT).await;
 
     assert_eq!((seen.servers.len(), seen.failure.clone()), (7, None));
     assert_eq!(values(server(&seen, "fine.acme.test")), ["v"]);
@@ -66,7 +66,7 @@ async fn every_server_is_reported_with_its_own_fault() {
         "the last attempt is a connection"
     );
     let silent: Vec<_> = world
-        .seen()
+        .queries()
         .into_iter()
         .filter(|s| s.server == "127.0.0.8")
         .map(|s| (s.tcp, s.message.edns.is_some()))
@@ -76,35 +76,38 @@ async fn every_server_is_reported_with_its_own_fault() {
 }
 
 #[tokio::test]
-async fn a_server_that_answers_connections_only_is_heard() {
-    let world = Cast::default()
+async fn accepts_server_that_answers_tcp_only() {
+    let world = ScriptedServers::default()
         .parents(ONE)
-        .with("127.0.0.4", |s| if s.tcp { with_value("v").answer(&s.message).into() } else { Play::Silence })
+        .with(
+            "127.0.0.4",
+            |s| if s.tcp { with_value("v").answer(&s.message).into() } else { Behaviour::Close },
+        )
         .listen()
         .await;
-    let seen = look(&world.hasty(), AT).await;
+    let seen = probe(&world.impatient_prober(), AT).await;
     assert_eq!((values(&seen.servers[0]), seen.servers[0].transport), (vec!["v".to_owned()], Transport::Tcp));
 }
 
 #[tokio::test]
-async fn nothing_is_sent_to_an_address_that_may_not_be_asked() {
-    let world = Cast::default()
+async fn sends_nothing_to_refused_address() {
+    let world = ScriptedServers::default()
         .parents(TWO)
         .zones("127.0.0.4", with_value("v"))
         .zones("127.0.0.5", with_value("v"))
         .listen()
         .await;
     let prober = world.prober_with(|c| c.refuse_networks = vec!["127.0.0.5".parse().unwrap()]);
-    let seen = look(&prober, AT).await;
+    let seen = probe(&prober, AT).await;
     assert_eq!(values(server(&seen, "ns1.acme.test")), ["v"]);
     let blocked = server(&seen, "ns2.acme.test");
     assert_eq!((&blocked.reply, blocked.address), (&Reply::Blocked, Some(IpAddr::from([127, 0, 0, 5]))));
-    assert_eq!((world.asked("127.0.0.5"), seen.queries), (0, 3), "and nothing is paid for");
+    assert_eq!((world.query_count("127.0.0.5"), seen.queries), (0, 3), "and nothing is paid for");
 }
 
 #[tokio::test]
-async fn a_zone_with_private_servers_only_is_shown_as_blocked() {
-    // In between is a label, so that a step of the walk meets the filter too.
+async fn reports_private_servers_as_blocked() {
+    // With a label in between, so that a step of the walk meets the filter too.
     for name in [AT, "_deed.www.acme.test"] {
         let test = vec![
             ns("acme.test", "ns1.acme.test"),
@@ -113,19 +116,20 @@ async fn a_zone_with_private_servers_only_is_shown_as_blocked() {
             a("ns1.acme.test", "::ffff:127.0.0.4"),
             a("ns1.acme.test", "64:ff9b::7f00:4"),
         ];
-        let world = Cast::default().parents_with(test).zones("127.0.0.4", with_value("v")).listen().await;
+        let world =
+            ScriptedServers::default().parents_with(test).zones("127.0.0.4", with_value("v")).listen().await;
         let prober = world.prober_with(|c| c.allow_networks = vec!["127.0.0.3".parse().unwrap()]);
-        let seen = look(&prober, name).await;
+        let seen = probe(&prober, name).await;
         assert_eq!((seen.servers.len(), seen.failure.clone()), (4, None), "{seen:?}");
         assert!(seen.servers.iter().all(|s| s.reply == Reply::Blocked));
-        assert_eq!((world.asked("127.0.0.4"), seen.queries), (0, 2));
+        assert_eq!((world.query_count("127.0.0.4"), seen.queries), (0, 2));
     }
 }
 
 #[tokio::test]
-async fn answers_that_are_not_ours_are_passed_over() {
+async fn ignores_unrelated_replies() {
     let forged = || with_value("forged");
-    let world = Cast::default()
+    let world = ScriptedServers::default()
         .parents(ONE)
         .with("127.0.0.4", move |s| {
             let mut wrong_id = forged().answer(&s.message);
@@ -136,13 +140,13 @@ async fn answers_that_are_not_ours_are_passed_over() {
             wrong_case.queries[0].name = swapped(&wrong_case.queries[0].name);
             let right = with_value("right").answer(&s.message);
             let all = [wrong_id, wrong_question, wrong_case, right];
-            Play::Raw(all.iter().map(|m| m.to_vec().unwrap()).collect())
+            Behaviour::Raw(all.iter().map(|m| m.to_vec().unwrap()).collect())
         })
         .listen()
         .await;
-    let seen = look(&world.prober(), AT).await;
+    let seen = probe(&world.prober(), AT).await;
     assert_eq!(values(&seen.servers[0]), ["right"]);
-    assert_eq!((seen.servers[0].transport, world.asked("127.0.0.4")), (Transport::Udp, 1));
+    assert_eq!((seen.servers[0].transport, world.query_count("127.0.0.4")), (Transport::Udp, 1));
 }
 
 fn swapped(name: &hickory_proto::rr::Name) -> hickory_proto::rr::Name {
@@ -152,8 +156,8 @@ fn swapped(name: &hickory_proto::rr::Name) -> hickory_proto::rr::Name {
 }
 
 #[tokio::test]
-async fn a_server_that_changes_the_letter_case_is_asked_over_a_connection() {
-    let world = Cast::default()
+async fn retries_over_tcp_when_letter_case_differs() {
+    let world = ScriptedServers::default()
         .parents(ONE)
         .with("127.0.0.4", |s| {
             let mut reply = with_value("v").answer(&s.message);
@@ -162,28 +166,28 @@ async fn a_server_that_changes_the_letter_case_is_asked_over_a_connection() {
         })
         .listen()
         .await;
-    let seen = look(&world.hasty(), AT).await;
+    let seen = probe(&world.impatient_prober(), AT).await;
     assert_eq!((values(&seen.servers[0]), seen.servers[0].transport), (vec!["v".to_owned()], Transport::Tcp));
-    assert_eq!(world.asked("127.0.0.4"), 2, "no second datagram");
+    assert_eq!(world.query_count("127.0.0.4"), 2, "no second datagram");
 }
 
 #[tokio::test]
-async fn only_the_server_itself_is_heard() {
-    let world = Cast::default()
+async fn accepts_replies_from_server_only() {
+    let world = ScriptedServers::default()
         .parents(ONE)
         .with("127.0.0.4", |s| {
             let forged = with_value("forged").answer(&s.message).to_vec().unwrap();
-            Play::FromElsewhere(forged, Box::new(with_value("right").answer(&s.message)))
+            Behaviour::FromElsewhere(forged, Box::new(with_value("right").answer(&s.message)))
         })
         .listen()
         .await;
-    let seen = look(&world.prober(), AT).await;
+    let seen = probe(&world.prober(), AT).await;
     assert_eq!(values(&seen.servers[0]), ["right"]);
 }
 
 #[tokio::test]
-async fn a_flood_of_wrong_ids_moves_the_question_to_a_connection() {
-    let world = Cast::default()
+async fn moves_query_to_tcp_after_flood_of_wrong_ids() {
+    let world = ScriptedServers::default()
         .parents(ONE)
         .with("127.0.0.4", |s| {
             if s.tcp {
@@ -194,22 +198,22 @@ async fn a_flood_of_wrong_ids_moves_the_question_to_a_connection() {
                 reply.metadata.id = s.message.metadata.id ^ i;
                 reply.to_vec().unwrap()
             });
-            Play::Raw(wrong.collect())
+            Behaviour::Raw(wrong.collect())
         })
         .listen()
         .await;
-    let seen = look(&world.prober(), AT).await;
+    let seen = probe(&world.prober(), AT).await;
     assert_eq!((values(&seen.servers[0]), seen.servers[0].transport), (vec!["v".to_owned()], Transport::Tcp));
-    assert_eq!(world.asked("127.0.0.4"), 2, "no second datagram");
+    assert_eq!(world.query_count("127.0.0.4"), 2, "no second datagram");
 }
 
 #[tokio::test]
-async fn a_wrong_answer_over_a_connection_is_malformed() {
-    let world = Cast::default()
+async fn wrong_tcp_answer_is_malformed() {
+    let world = ScriptedServers::default()
         .parents(ONE)
         .with("127.0.0.4", |s| {
             if !s.tcp {
-                return Play::Silence;
+                return Behaviour::Close;
             }
             let mut reply = with_value("v").answer(&s.message);
             reply.metadata.id ^= 1;
@@ -217,12 +221,12 @@ async fn a_wrong_answer_over_a_connection_is_malformed() {
         })
         .listen()
         .await;
-    let seen = look(&world.hasty(), AT).await;
+    let seen = probe(&world.impatient_prober(), AT).await;
     assert_eq!(seen.servers[0].reply, Reply::Fault(NetworkFault::Malformed));
 }
 
 #[tokio::test]
-async fn a_family_we_do_not_have_is_out_of_reach_and_no_trouble_of_ours() {
+async fn missing_address_family_is_unreachable_not_internal() {
     let both = vec![
         ns("acme.test", "ns1.acme.test"),
         a("ns1.acme.test", "2001:db8::4"),
@@ -230,12 +234,13 @@ async fn a_family_we_do_not_have_is_out_of_reach_and_no_trouble_of_ours() {
     ];
     let only = vec![ns("acme.test", "ns1.acme.test"), a("ns1.acme.test", "2001:db8::4")];
     for (test, has_v4) in [(both, true), (only, false)] {
-        let world = Cast::default().parents_with(test).zones("127.0.0.4", with_value("v")).listen().await;
+        let world =
+            ScriptedServers::default().parents_with(test).zones("127.0.0.4", with_value("v")).listen().await;
         let prober = world.prober_with(|c| {
             c.ipv6 = Ipv6::Off;
             c.allow_networks.push("2001:db8::/32".parse().unwrap());
         });
-        let seen = look(&prober, AT).await;
+        let seen = probe(&prober, AT).await;
         assert_eq!(seen.servers.len(), 1);
         if has_v4 {
             assert_eq!((values(&seen.servers[0]), seen.failure), (vec!["v".to_owned()], None));
@@ -247,23 +252,23 @@ async fn a_family_we_do_not_have_is_out_of_reach_and_no_trouble_of_ours() {
 }
 
 #[tokio::test]
-async fn a_server_without_tcp_is_still_heard() {
-    let world = Cast::default()
+async fn accepts_server_without_tcp() {
+    let world = ScriptedServers::default()
         .parents(ONE)
-        .also("127.0.0.4", Tcp::Closed, |s| with_value("v").answer(&s.message).into())
+        .with_tcp("127.0.0.4", Tcp::Closed, |s| with_value("v").answer(&s.message).into())
         .listen()
         .await;
-    assert_eq!(values(&look(&world.prober(), AT).await.servers[0]), ["v"]);
+    assert_eq!(values(&probe(&world.prober(), AT).await.servers[0]), ["v"]);
 }
 
 #[tokio::test]
-async fn one_server_under_two_names_is_asked_once_and_votes_twice() {
-    let world = Cast::default()
+async fn queries_server_with_two_names_once_and_counts_two_votes() {
+    let world = ScriptedServers::default()
         .parents(&[("ns1.acme.test", "127.0.0.4"), ("ns2.acme.test", "127.0.0.4")])
         .zones("127.0.0.4", with_value("v"))
         .listen()
         .await;
-    let seen = look(&world.prober(), AT).await;
-    assert_eq!((seen.servers.len(), world.asked("127.0.0.4")), (2, 1));
+    let seen = probe(&world.prober(), AT).await;
+    assert_eq!((seen.servers.len(), world.query_count("127.0.0.4")), (2, 1));
     assert!(seen.servers.iter().all(|answer| values(answer) == ["v"]), "{seen:?}");
 }

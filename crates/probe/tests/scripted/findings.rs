@@ -1,14 +1,14 @@
-//! Where else a record may stand, what else stands at its name, and whether it comes from a wildcard.
+//! Records at other likely places, other types at the name, and wildcards.
 use deed_claims::{Dname, Findings, Observation, Place};
 use deed_probe::{Prober, Question};
 use hickory_proto::rr::{Record, RecordType};
 
 use crate::records::{Zones, a, cname, dname, mx, ns, txt};
-use crate::world::{Cast, ONE, Play, TWO, World, acme, with_value};
+use crate::world::{Behaviour, ONE, ScriptedServers, TWO, World, acme, with_value};
 
 const AT: &str = "_deed.acme.test";
 
-async fn look_at(prober: &Prober, name: &str) -> Observation {
+async fn probe_at(prober: &Prober, name: &str) -> Observation {
     let question = Question {
         name: name.into(),
         looking_for: vec![b"v".to_vec()],
@@ -16,12 +16,12 @@ async fn look_at(prober: &Prober, name: &str) -> Observation {
         apex: Some("acme.test".into()),
         route: None,
     };
-    prober.look(question).await
+    prober.probe(question).await
 }
 
 async fn found(records: Vec<Record>, name: &str) -> (Observation, World) {
-    let world = Cast::default().parents(ONE).zones("127.0.0.4", acme(records)).listen().await;
-    (look_at(&world.prober(), name).await, world)
+    let world = ScriptedServers::default().parents(ONE).zones("127.0.0.4", acme(records)).listen().await;
+    (probe_at(&world.prober(), name).await, world)
 }
 
 /// Place, name, values and control of what was found elsewhere.
@@ -31,7 +31,7 @@ fn elsewhere(findings: &Findings) -> Vec<(Place, &str, usize, usize)> {
 }
 
 #[tokio::test]
-async fn the_usual_mistakes_are_found_with_what_stands_there() {
+async fn finds_misplaced_records() {
     let records = vec![
         txt("acme.test", "v"),
         txt("acme.test", "spf"),
@@ -51,12 +51,12 @@ async fn the_usual_mistakes_are_found_with_what_stands_there() {
     assert_eq!(
         seen.queries,
         3 + 1 + 4 + 1,
-        "the look, lower case, three places and the sibling, one control"
+        "the probe, lower case, three places and the sibling, one control"
     );
 }
 
 #[tokio::test]
-async fn the_mistakes_of_a_hostnames_record_are_found_as_well() {
+async fn finds_misplaced_records_of_hostname() {
     let records = vec![
         a("search.acme.test", "192.0.2.1"),
         txt("_v.acme.test", "v"),
@@ -75,11 +75,11 @@ async fn the_mistakes_of_a_hostnames_record_are_found_as_well() {
 }
 
 #[tokio::test]
-async fn what_a_wildcard_makes_shows_in_the_control() {
-    let world = Cast::default()
+async fn control_query_reveals_wildcard() {
+    let world = ScriptedServers::default()
         .parents(ONE)
         .with("127.0.0.4", |s| {
-            // `*.acme.test` over everything that is not there.
+            // `*.acme.test` for every name that does not exist.
             let name = s.message.queries[0].name.to_ascii();
             let mut records = vec![txt("acme.test", "other")];
             if name.to_lowercase() != "acme.test." {
@@ -89,7 +89,7 @@ async fn what_a_wildcard_makes_shows_in_the_control() {
         })
         .listen()
         .await;
-    let seen = look_at(&world.prober(), AT).await;
+    let seen = probe_at(&world.prober(), AT).await;
     assert_eq!(seen.findings.wildcard, [b"wild".to_vec()]);
     for place in &seen.findings.elsewhere {
         let wild = place.place != Place::Apex;
@@ -99,14 +99,14 @@ async fn what_a_wildcard_makes_shows_in_the_control() {
 }
 
 #[tokio::test]
-async fn a_match_is_held_against_a_sibling_and_costs_one_question_more() {
+async fn checks_sibling_of_match_with_one_query() {
     let (seen, world) = found(vec![txt(AT, "v")], AT).await;
     assert_eq!(seen.findings, Findings::default());
-    assert_eq!(seen.queries, 3 + 3 + 1, "the look, the repetition, the sibling");
-    let sibling = world.seen().into_iter().find(|s| s.server == "127.0.0.4" && !s.is(AT, RecordType::TXT));
+    assert_eq!(seen.queries, 3 + 3 + 1, "the probe, the repetition, the sibling");
+    let sibling = world.queries().into_iter().find(|s| s.server == "127.0.0.4" && !s.is(AT, RecordType::TXT));
     assert_eq!(sibling.unwrap().message.queries[0].name.base_name(), crate::records::name("acme.test"));
 
-    let world = Cast::default()
+    let world = ScriptedServers::default()
         .parents(ONE)
         .with("127.0.0.4", |s| {
             let name = s.message.queries[0].name.to_ascii();
@@ -114,22 +114,22 @@ async fn a_match_is_held_against_a_sibling_and_costs_one_question_more() {
         })
         .listen()
         .await;
-    assert_eq!(look_at(&world.prober(), AT).await.findings.wildcard, [b"v".to_vec()]);
+    assert_eq!(probe_at(&world.prober(), AT).await.findings.wildcard, [b"v".to_vec()]);
 }
 
 #[tokio::test]
-async fn other_types_tell_what_a_name_without_values_is_there_for() {
+async fn reports_other_types_at_name_without_txt() {
     let (seen, _world) = found(vec![a(AT, "192.0.2.1"), mx(AT, "mail.acme.test")], AT).await;
     assert_eq!(seen.findings.other_types, ["A", "MX"]);
     assert!(seen.queries <= 3 + 8);
     let (seen, world) = found(vec![], AT).await;
     assert!(seen.findings.other_types.is_empty());
-    assert!(world.seen().iter().all(|s| !s.is(AT, RecordType::A)), "nothing is there at all");
+    assert!(world.queries().iter().all(|s| !s.is(AT, RecordType::A)), "nothing is there at all");
 }
 
 #[tokio::test]
-async fn serials_are_told_where_servers_differ() {
-    let world = Cast::default()
+async fn reports_serials_when_servers_differ() {
+    let world = ScriptedServers::default()
         .parents(TWO)
         .with("127.0.0.4", |s| {
             let soa = crate::records::soa_with("acme.test", 43);
@@ -138,36 +138,40 @@ async fn serials_are_told_where_servers_differ() {
         .zones("127.0.0.5", acme(vec![]))
         .listen()
         .await;
-    let seen = look_at(&world.prober(), AT).await;
+    let seen = probe_at(&world.prober(), AT).await;
     let mut serials: Vec<_> = seen.findings.serials.iter().map(|s| (s.server.as_str(), s.serial)).collect();
     serials.sort_unstable();
     assert_eq!(serials, [("ns1.acme.test", 43), ("ns2.acme.test", 42)]);
     let both = |value: &str| acme(vec![txt(AT, value)]);
-    let world = Cast::default()
+    let world = ScriptedServers::default()
         .parents(TWO)
         .zones("127.0.0.4", both("x"))
         .zones("127.0.0.5", both("x"))
         .listen()
         .await;
-    assert!(look_at(&world.prober(), AT).await.findings.serials.is_empty());
+    assert!(probe_at(&world.prober(), AT).await.findings.serials.is_empty());
 }
 
 #[tokio::test]
-async fn nothing_is_asked_without_an_apex_or_an_answer_or_beyond_the_budget() {
-    let world =
-        Cast::default().parents(ONE).zones("127.0.0.4", acme(vec![txt("acme.test", "v")])).listen().await;
+async fn skips_search_without_apex_answer_or_budget() {
+    let world = ScriptedServers::default()
+        .parents(ONE)
+        .zones("127.0.0.4", acme(vec![txt("acme.test", "v")]))
+        .listen()
+        .await;
     let prober = world.prober_with(|c| c.budgets.queries = 5);
-    let seen = look_at(&prober, AT).await;
+    let seen = probe_at(&prober, AT).await;
     assert!((seen.queries, seen.failure) == (5, None));
     let question = Question { name: AT.into(), looking_for: vec![b"v".to_vec()], ..Question::default() };
-    let seen = world.prober().look(question).await;
+    let seen = world.prober().probe(question).await;
     assert_eq!((seen.findings, seen.queries), (Findings::default(), 3));
-    let world = Cast::default().parents(ONE).with("127.0.0.4", |_| Play::Silence).listen().await;
-    assert_eq!(look_at(&world.hasty(), AT).await.findings, Findings::default());
+    let world =
+        ScriptedServers::default().parents(ONE).with("127.0.0.4", |_| Behaviour::Close).listen().await;
+    assert_eq!(probe_at(&world.impatient_prober(), AT).await.findings, Findings::default());
 }
 
 #[tokio::test]
-async fn a_diagnosis_asks_no_more_than_eight_questions() {
+async fn search_sends_at_most_eight_queries() {
     let records = vec![
         a("_v.search.acme.test", "192.0.2.1"),
         txt("acme.test", "x"),
@@ -175,19 +179,19 @@ async fn a_diagnosis_asks_no_more_than_eight_questions() {
         txt("v.search.acme.test", "x"),
         txt("_v.search.acme.test.acme.test", "x"),
     ];
-    let world = Cast::default()
+    let world = ScriptedServers::default()
         .parents(TWO)
         .zones("127.0.0.4", acme(records))
         .zones("127.0.0.5", acme(vec![txt("_v.search.acme.test", "old")]))
         .listen()
         .await;
-    let seen = look_at(&world.prober(), "_v.search.acme.test").await;
-    // The root, the parent, a step of the walk at both servers, and both servers.
+    let seen = probe_at(&world.prober(), "_v.search.acme.test").await;
+    // The root, the parent, a step of the walk at both servers, and the final query at both.
     assert!(seen.queries <= 6 + 8, "{}", seen.queries);
 }
 
 #[tokio::test]
-async fn a_dname_is_told_from_an_alias_and_followed() {
+async fn follows_dname_and_tells_it_from_alias() {
     let test = vec![
         ns("acme.test", "ns1.acme.test"),
         a("ns1.acme.test", "127.0.0.4"),
@@ -196,13 +200,13 @@ async fn a_dname_is_told_from_an_alias_and_followed() {
     ];
     for alias in [dname("acme.test", "other.test"), cname(AT, "_deed.other.test")] {
         let is_dname = alias.record_type() == RecordType::DNAME;
-        let world = Cast::default()
+        let world = ScriptedServers::default()
             .parents_with(test.clone())
             .zones("127.0.0.4", acme(vec![alias]))
             .zones("127.0.0.5", Zones::default().with("other.test", vec![txt("_deed.other.test", "v")]))
             .listen()
             .await;
-        let seen = look_at(&world.prober(), AT).await;
+        let seen = probe_at(&world.prober(), AT).await;
         let wanted = Dname { owner: "acme.test".into(), target: "other.test".into() };
         assert_eq!(seen.dname, is_dname.then_some(wanted));
         assert_eq!(seen.aliases, ["_deed.other.test"]);
@@ -214,16 +218,16 @@ async fn a_dname_is_told_from_an_alias_and_followed() {
 }
 
 #[tokio::test]
-async fn the_servers_that_answered_are_the_ones_that_are_asked() {
-    let world = Cast::default()
+async fn search_prefers_servers_that_answered() {
+    let world = ScriptedServers::default()
         .parents(TWO)
-        .with("127.0.0.4", |_| Play::Silence)
+        .with("127.0.0.4", |_| Behaviour::Close)
         .zones("127.0.0.5", with_value("x"))
         .listen()
         .await;
     let before = 4;
-    let seen = look_at(&world.hasty(), AT).await;
+    let seen = probe_at(&world.impatient_prober(), AT).await;
     assert_eq!(seen.failure, None);
-    // Two datagrams, one without EDNS, a connection: and no more.
-    assert_eq!(world.asked("127.0.0.4"), before);
+    // Two datagrams, one without EDNS, and a connection; no more.
+    assert_eq!(world.query_count("127.0.0.4"), before);
 }

@@ -1,4 +1,4 @@
-//! Zones that are signed badly, and forgers on the path to them: nothing of theirs is believed.
+//! Badly signed zones, and attackers on the path to them: none of their answers is believed.
 use std::sync::Arc;
 
 use deed_claims::Security;
@@ -7,54 +7,54 @@ use hickory_proto::op::{Message, Query};
 use hickory_proto::rr::{RData, Record, RecordType};
 
 use crate::chain::{
-    AT, Chain, Stage, chain, chain_of, look_with, no_data, reason, records_of_acme, security,
+    AT, Chain, SignedWorld, chain, chain_of, no_data, probe_with, reason, records_of_acme, security,
 };
 use crate::records::{a, name, ns, soa, txt};
 use crate::signed::{Denial, PAST, Signed, TO_COME, VALID, Validity};
-use crate::world::{Cast, Play, Seen, acme, with_value};
+use crate::world::{Behaviour, ReceivedQuery, ScriptedServers, acme, with_value};
 
 #[tokio::test]
-async fn every_way_to_sign_badly_is_told() {
+async fn explains_every_kind_of_bad_signature() {
     let with = |validity: Validity| {
         let acme = Signed::new("acme.test", records_of_acme(vec![txt(AT, "v")])).valid(validity);
         chain_of(acme, true, Denial::Nsec)
     };
     for (validity, code, word) in [(PAST, 7, "expired"), (TO_COME, 8, "not valid before")] {
-        let seen = with(validity).listen().await.look().await;
+        let seen = with(validity).listen().await.probe().await;
         let (security, found, text) = reason(&seen);
         assert_eq!((security, found), (Security::Bogus, code), "{text}");
         assert!(text.contains(word), "{text}");
         assert_eq!(seen.confirmation.repeated, None, "it would change nothing");
     }
 
-    // Where the root's own signatures are out of time, it is we who have a wrong clock.
+    // Where the root's own signatures are out of time, the local clock is wrong.
     for (validity, code) in [(PAST, 7), (TO_COME, 8)] {
         let mut off = with(validity);
         off.test = off.test.valid(validity);
         off.root = off.root.valid(validity);
-        let seen = off.listen().await.look().await;
+        let seen = off.listen().await.probe().await;
         let (security, found, text) = reason(&seen);
         assert_eq!((security, found), (Security::Indeterminate, code), "{text}");
         assert!(text.contains("clock"), "{text}");
     }
 
-    // The parent vouches for another key.
+    // The parent has a DS record for another key.
     let stranger = Signed::new("acme.test", vec![]);
     let mut broken = with(VALID);
     let ds = broken.test.ds_of("acme.test");
     broken.test = broken.test.without(&ds).with(stranger.ds());
     broken.root = Signed::new(".", vec![ns("test", "ns.test"), a("ns.test", "127.0.0.3"), broken.test.ds()]);
-    let seen = broken.listen().await.look().await;
+    let seen = broken.listen().await.probe().await;
     assert_eq!(reason(&seen).1, 9, "{}", reason(&seen).2);
 
-    // The zone's servers do not show their keys.
+    // The zone's servers do not give their keys.
     let seen =
         with(VALID)
             .attacked(|seen, reply| {
                 if seen.is("acme.test", RecordType::DNSKEY) { no_data("acme.test", reply) } else { reply }
             })
             .await
-            .look()
+            .probe()
             .await;
     assert_eq!((reason(&seen).0, reason(&seen).1), (Security::Bogus, 9), "{}", reason(&seen).2);
 
@@ -68,7 +68,7 @@ async fn every_way_to_sign_badly_is_told() {
             reply
         })
         .await
-        .look()
+        .probe()
         .await;
     assert_eq!((reason(&seen).0, reason(&seen).1), (Security::Bogus, 6), "{}", reason(&seen).2);
 
@@ -81,7 +81,7 @@ async fn every_way_to_sign_badly_is_told() {
             },
         )
         .await
-        .look()
+        .probe()
         .await;
     assert_eq!((reason(&seen).0, reason(&seen).1), (Security::Bogus, 6), "{}", reason(&seen).2);
 }
@@ -97,10 +97,10 @@ fn strip(mut reply: Message) -> Message {
     reply
 }
 
-/// On the path to the zone: he strips signatures and puts in his own value.
+/// On the path to the zone: the attacker strips signatures and inserts a value.
 #[tokio::test]
-async fn whoever_strips_signatures_on_the_path_proves_nothing() {
-    let stage = chain(vec![txt(AT, "owner")])
+async fn stripped_signatures_are_bogus() {
+    let signed = chain(vec![txt(AT, "owner")])
         .attacked(|seen, reply| {
             if seen.server != "127.0.0.4" {
                 return reply;
@@ -108,37 +108,37 @@ async fn whoever_strips_signatures_on_the_path_proves_nothing() {
             if seen.is(AT, RecordType::TXT) { with_value("v").answer(&seen.message) } else { strip(reply) }
         })
         .await;
-    let seen = stage.look().await;
+    let seen = signed.probe().await;
     assert_eq!((reason(&seen).0, reason(&seen).1), (Security::Bogus, 10), "{}", reason(&seen).2);
 
-    // The same one drops what he cannot strip.
-    let thief = |seen: &Seen| seen.is(AT, RecordType::TXT) || seen.is("acme.test", RecordType::NS);
+    // The same attacker drops every other query.
+    let thief = |seen: &ReceivedQuery| seen.is(AT, RecordType::TXT) || seen.is("acme.test", RecordType::NS);
     let zone = Signed::new("acme.test", records_of_acme(vec![txt(AT, "owner")]));
     let chain = chain_of(zone, true, Denial::Nsec);
     let anchor = chain.root.anchor();
     let Chain { root, test, acme } = chain;
-    let world = Cast::default()
+    let world = ScriptedServers::default()
         .with("127.0.0.2", move |s| root.answer(&s.message).into())
         .with("127.0.0.3", move |s| test.answer(&s.message).into())
         .with("127.0.0.4", move |s| {
             let _ = &acme;
-            if thief(s) { thief_with_signature(s).into() } else { Play::Silence }
+            if thief(s) { thief_with_signature(s).into() } else { Behaviour::Close }
         })
         .listen()
         .await;
-    let prober = world.hasty_with(|c| c.trust_anchor = Some(anchor.parse().unwrap()));
-    let seen = look_with(&prober, false).await;
+    let prober = world.impatient_prober_with(|c| c.trust_anchor = Some(anchor.parse().unwrap()));
+    let seen = probe_with(&prober, false).await;
     assert_eq!((reason(&seen).0, reason(&seen).1), (Security::Bogus, 9), "{}", reason(&seen).2);
 }
 
-/// A value signed by a key of the thief's.
-fn thief_with_signature(seen: &Seen) -> Message {
+/// A value signed by the attacker's key.
+fn thief_with_signature(seen: &ReceivedQuery) -> Message {
     Signed::new("acme.test", records_of_acme(vec![txt(AT, "v")])).answer(&seen.message)
 }
 
 type Forge = fn(Message) -> Message;
 
-/// The parent as a forger would have it.
+/// The parent zone as the attacker would have it.
 fn unsigned_delegation() -> Signed {
     Signed::new("test", vec![ns("acme.test", "ns1.acme.test")])
 }
@@ -148,23 +148,23 @@ fn unsigned(mut reply: Message) -> Message {
     reply
 }
 
-/// On the path to the parent: he denies that the zone is signed.
+/// On the path to the parent: the attacker denies that the zone is signed.
 #[tokio::test]
-async fn a_forged_denial_of_the_delegations_keys_is_bogus() {
+async fn forged_ds_denial_is_bogus() {
     let forged: [(&str, Forge, u16); 3] = [
         ("no proof", |reply| strip(no_data("test", reply)), 12),
         ("unsigned proof", |reply| unsigned(unsigned_delegation().answer(&question_of(&reply))), 6),
         ("proof by another key", |reply| unsigned_delegation().answer(&question_of(&reply)), 6),
     ];
     for (what, forge, _) in forged {
-        let stage = chain(vec![txt(AT, "owner")])
+        let signed = chain(vec![txt(AT, "owner")])
             .attacked(move |seen, reply| match seen.server.as_str() {
                 "127.0.0.4" => acme(vec![txt(AT, "v")]).answer(&seen.message),
                 "127.0.0.3" if seen.is("acme.test", RecordType::DS) => forge(reply),
                 _ => reply,
             })
             .await;
-        let seen = stage.look().await;
+        let seen = signed.probe().await;
         assert_eq!(security(&seen), Security::Bogus, "{what}: {seen:?}");
     }
 }
@@ -176,9 +176,9 @@ fn question_of(reply: &Message) -> Message {
     asked
 }
 
-/// He replays the proof that a sister is unsigned.
+/// The attacker replays the proof that a sister zone is unsigned.
 #[tokio::test]
-async fn a_proof_about_another_name_does_not_do() {
+async fn rejects_replayed_proof_of_other_name() {
     for denial in [Denial::Nsec, Denial::Nsec3] {
         let acme_zone = Signed::new("acme.test", records_of_acme(vec![txt(AT, "owner")]));
         let chain = chain_of(acme_zone, true, denial);
@@ -186,7 +186,7 @@ async fn a_proof_about_another_name_does_not_do() {
         let replay = Arc::clone(&test);
         let anchor = chain.root.anchor();
         let root = chain.root;
-        let world = Cast::default()
+        let world = ScriptedServers::default()
             .with("127.0.0.2", move |s| root.answer(&s.message).into())
             .with("127.0.0.3", move |s| {
                 if s.is("acme.test", RecordType::DS) {
@@ -202,32 +202,32 @@ async fn a_proof_about_another_name_does_not_do() {
             .with("127.0.0.4", |s| acme(vec![txt(AT, "v")]).answer(&s.message).into())
             .listen()
             .await;
-        let seen = look_with(&Stage { world, anchor }.prober(), false).await;
+        let seen = probe_with(&SignedWorld { world, anchor }.prober(), false).await;
         assert_eq!(security(&seen), Security::Bogus, "{seen:?}");
     }
 }
 
-/// A zone with a delegation that is not signed: its SOA denies nothing above it.
+/// A zone with an unsigned delegation, whose SOA denies no name above it.
 #[tokio::test]
-async fn a_denial_in_the_name_of_an_unsigned_zone_aside_is_bogus() {
+async fn ignores_denial_by_unsigned_sibling_zone() {
     let records =
         vec![txt(AT, "v"), ns("lab.acme.test", "ns1.lab.acme.test"), a("ns1.lab.acme.test", "127.0.0.4")];
-    let stage = chain(records)
+    let signed = chain(records)
         .attacked(
             |seen, reply| {
                 if seen.is(AT, RecordType::TXT) { no_data("lab.acme.test", reply) } else { reply }
             },
         )
         .await;
-    let prober = stage.prober();
-    // No server gives an answer that counts, so that nothing is to be confirmed.
-    let seen = look_with(&prober, true).await;
+    let prober = signed.prober();
+    // No server gives a usable answer, so there is nothing to confirm.
+    let seen = probe_with(&prober, true).await;
     assert_eq!(seen.confirmation.validation, None, "{seen:?}");
 }
 
-/// A stranger whose zones vouch for each other in a circle, so that checks would go round and round.
+/// Zones that have DS records for each other in a circle, so that a validation could go on for ever.
 #[tokio::test]
-async fn zones_that_lead_to_each_other_for_keys_do_not_keep_us_busy() {
+async fn bounds_validation_of_circular_key_dependencies() {
     let cuts: Vec<String> = (0..8).map(|i| format!("c{i}.acme.test")).collect();
     let mut records = vec![];
     for cut in &cuts {
@@ -244,7 +244,7 @@ async fn zones_that_lead_to_each_other_for_keys_do_not_keep_us_busy() {
         .collect();
     for signed in [true, false] {
         let circle = circle.clone();
-        let stage = chain(records.clone())
+        let signed = chain(records.clone())
             .attacked(move |seen, mut reply| {
                 if seen.server == "127.0.0.4" && reply.answers.is_empty() {
                     reply.metadata.authoritative = true;
@@ -255,7 +255,7 @@ async fn zones_that_lead_to_each_other_for_keys_do_not_keep_us_busy() {
                 reply
             })
             .await;
-        let seen = stage.look_for_absence().await;
+        let seen = signed.probe_for_absence().await;
         let text = reason(&seen).2;
         assert!(!text.contains("more signatures"), "{text}");
         assert!(seen.queries < 40, "{}", seen.queries);

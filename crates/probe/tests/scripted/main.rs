@@ -1,4 +1,4 @@
-//! The prober against scripted name servers on loopback: what they say, and what is reported of it.
+//! The prober against scripted name servers on loopback.
 #![expect(clippy::unwrap_used, reason = "a test may panic")]
 
 mod absent;
@@ -12,12 +12,12 @@ mod findings;
 mod forgeries;
 mod hostile;
 mod limits;
+mod metrics;
 mod records;
 mod resolvers;
-mod routes;
+mod routing;
+mod server_limiter;
 mod signed;
 mod sockets;
-mod sparing;
-mod told;
 mod values;
 mod world;

@@ -1,4 +1,4 @@
-//! Records in a few letters, and a small authoritative server that answers from a list of them.
+//! Short constructors for records, and a small authoritative server that answers from a list of them.
 use std::net::IpAddr;
 
 use hickory_proto::op::{Message, ResponseCode};
@@ -71,7 +71,7 @@ impl Zones {
         self
     }
 
-    /// Answers with authority from the deepest zone around the name, with a referral from above a cut, or refuses.
+    /// Answers with authority from the deepest zone around the name, with a referral from above a cut, or REFUSED.
     pub fn answer(&self, asked: &Message) -> Message {
         let question = asked.queries[0].clone();
         let mut reply = asked.clone().into_response();
@@ -98,7 +98,7 @@ impl Zones {
                 && r.name.iter().len() < at.iter().len()
         });
         if let Some(dname) = dname {
-            // With the alias that repeats it, and nothing of what is at its end.
+            // With the synthesised CNAME, and without the records at its target.
             let RData::Unknown { rdata, .. } = &dname.data else { unreachable!() };
             let target = Name::from_bytes(&rdata.anything).unwrap();
             let kept = at.iter().len() - dname.name.iter().len();

@@ -1,4 +1,4 @@
-//! A signed zone: signs what it answers as it answers it, and proves what it denies.
+//! A signed zone: signs its answers when they are asked for, and proves its denials.
 use std::collections::BTreeMap;
 
 use data_encoding::{BASE32HEX_NOPAD, HEXUPPER};
@@ -101,7 +101,7 @@ impl Signed {
             RData::DNSSEC(DNSSECRData::DNSKEY(self.dnskey())),
         ));
         if rtype == RecordType::DS && *at != self.apex {
-            // The parent answers for it although it refers for everything else.
+            // The parent answers the DS query although it refers all others.
             records.retain(|r| !(r.name == *at && r.record_type() == RecordType::NS));
         }
         let (expanded, wildcard) = self.expand(at, &records);
@@ -126,7 +126,7 @@ impl Signed {
         }
         reply.additionals.clear();
         let alias = reply.answers.first().is_some_and(|r| r.record_type() == RecordType::DNAME);
-        // The alias that repeats a DNAME has no signature.
+        // The synthesised CNAME of a DNAME has no signature.
         let repeated = if alias { reply.answers.split_off(1) } else { vec![] };
         self.sign(&mut reply.answers, wildcard.as_ref());
         reply.answers.extend(repeated);
@@ -134,7 +134,7 @@ impl Signed {
         reply
     }
 
-    /// What a wildcard has at a name that does not exist, and the wildcard.
+    /// The records that a wildcard expands to at a name that does not exist, and the wildcard.
     fn expand(&self, at: &Name, records: &[Record]) -> (Vec<Record>, Option<Name>) {
         if self.exists(at) {
             return (vec![], None);
@@ -180,7 +180,7 @@ impl Signed {
         Record::from_rdata(owner.clone(), set[0].ttl, RData::DNSSEC(DNSSECRData::RRSIG(rrsig)))
     }
 
-    /// Every name of the zone's own with its types; below a cut there is nothing.
+    /// Every name of the zone with its types; names below a cut are left out.
     fn names(&self) -> BTreeMap<Name, Vec<RecordType>> {
         let cut = |r: &&Record| r.record_type() == RecordType::NS && r.name != self.apex;
         let cuts: Vec<&Name> = self.records.iter().filter(cut).map(|r| &r.name).collect();
@@ -202,7 +202,7 @@ impl Signed {
         self.names().keys().any(|known| at.zone_of(known))
     }
 
-    /// The deepest name above that exists.
+    /// The closest encloser: the deepest existing name above.
     fn encloser(&self, at: &Name) -> Name {
         let mut above = at.base_name();
         while !self.exists(&above) {
@@ -236,7 +236,7 @@ impl Signed {
         proof
     }
 
-    /// The set around a hash: the closest encloser's, the next closer name's, the wildcard's (RFC 5155 §7.2).
+    /// The NSEC3 set of a denial: the closest encloser's, the next closer name's, the wildcard's (RFC 5155 §7.2).
     fn nsec3(&self, at: &Name) -> Vec<Record> {
         let hash = |at: &Name| Nsec3HashAlgorithm::SHA1.hash(&[], at, 0).unwrap().as_ref().to_vec();
         let opt_out = self.denial == Denial::OptOut;
@@ -292,7 +292,7 @@ impl Signed {
     }
 }
 
-/// The clock that signatures are checked against.
+/// The time that signature periods are checked against.
 #[expect(clippy::disallowed_methods, reason = "signatures are valid by the real clock")]
 fn now() -> i64 {
     let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap();

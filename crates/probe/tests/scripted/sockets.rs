@@ -1,4 +1,4 @@
-//! How questions share sockets: ports as the servers see them, connections that are asked again.
+//! How queries share sockets: ports as the servers see them, connections that are reused.
 use std::collections::{HashMap, HashSet};
 use std::sync::Mutex;
 use std::time::Duration;
@@ -7,22 +7,22 @@ use deed_claims::{NetworkFault, Reply, ServerAnswer};
 use deed_probe::Prober;
 use futures::future::join_all;
 
-use crate::world::{Cast, ONE, Play, TWO, World, look, look_for, values, with_value};
+use crate::world::{Behaviour, ONE, ScriptedServers, TWO, World, probe, probe_for, values, with_value};
 
 const AT: &str = "_deed.acme.test";
 const SERVER: &str = "127.0.0.4";
 
-/// How many questions came from each port.
+/// How many queries came from each port.
 fn ports(world: &World, tcp: bool) -> HashMap<u16, usize> {
     let mut ports = HashMap::new();
-    for seen in world.seen().iter().filter(|s| s.server == SERVER && s.tcp == tcp) {
+    for seen in world.queries().iter().filter(|s| s.server == SERVER && s.tcp == tcp) {
         *ports.entry(seen.from.port()).or_default() += 1;
     }
     ports
 }
 
 async fn alone(prober: &Prober, world: &World) -> ServerAnswer {
-    prober.ask(world.at(SERVER), AT).await
+    prober.query_one(world.at(SERVER), AT).await
 }
 
 fn shows(answer: &ServerAnswer) -> bool {
@@ -30,20 +30,20 @@ fn shows(answer: &ServerAnswer) -> bool {
 }
 
 #[tokio::test]
-async fn questions_at_the_same_time_share_sockets_sixteen_to_each() {
-    let world = Cast::default().zones(SERVER, with_value("v")).listen().await;
+async fn shares_socket_between_sixteen_queries() {
+    let world = ScriptedServers::default().zones(SERVER, with_value("v")).listen().await;
     let prober = world.prober();
     let answers = join_all((0..64).map(|_| alone(&prober, &world))).await;
     assert!(answers.iter().all(shows));
     let ports = ports(&world, false);
     assert_eq!((ports.len(), ports.values().max()), (4, Some(&16)), "{ports:?}");
-    let ids: HashSet<u16> = world.seen().iter().map(|s| s.message.metadata.id).collect();
+    let ids: HashSet<u16> = world.queries().iter().map(|s| s.message.metadata.id).collect();
     assert!(ids.len() > 48, "ids are random");
 }
 
 #[tokio::test]
-async fn a_port_is_given_up_after_some_hundred_questions() {
-    let world = Cast::default().zones(SERVER, with_value("v")).listen().await;
+async fn retires_port_after_256_queries() {
+    let world = ScriptedServers::default().zones(SERVER, with_value("v")).listen().await;
     let prober = world.prober();
     for _ in 0..600 {
         assert!(shows(&alone(&prober, &world).await));
@@ -53,22 +53,22 @@ async fn a_port_is_given_up_after_some_hundred_questions() {
 }
 
 #[tokio::test]
-async fn answers_out_of_order_reach_their_questions() {
+async fn matches_replies_out_of_order() {
     let held = Mutex::new(vec![]);
-    let world = Cast::default()
+    let world = ScriptedServers::default()
         .with(SERVER, move |s| {
             // All but the last wait for the last, which is answered first.
             let mut held = held.lock().unwrap();
             let name = s.message.queries[0].name.to_ascii().to_lowercase();
             let zones = crate::world::acme(vec![crate::records::txt(name.trim_end_matches('.'), &name)]);
             held.push(zones.answer(&s.message).to_vec().unwrap());
-            if held.len() < 10 { Play::Ignore } else { Play::Raw(held.drain(..).rev().collect()) }
+            if held.len() < 10 { Behaviour::Ignore } else { Behaviour::Raw(held.drain(..).rev().collect()) }
         })
         .listen()
         .await;
     let prober = world.prober();
     let names: Vec<String> = (0..10).map(|i| format!("_deed{i}.acme.test")).collect();
-    let answers = join_all(names.iter().map(|name| prober.ask(world.at(SERVER), name))).await;
+    let answers = join_all(names.iter().map(|name| prober.query_one(world.at(SERVER), name))).await;
     for (name, answer) in names.iter().zip(&answers) {
         assert_eq!(values(answer), [format!("{name}.")]);
     }
@@ -76,12 +76,12 @@ async fn answers_out_of_order_reach_their_questions() {
 }
 
 #[tokio::test]
-async fn a_refused_datagram_fails_what_is_on_its_way_there_and_nothing_else() {
-    let world = Cast::default().parents(TWO).zones(SERVER, with_value("v")).listen().await;
+async fn refused_datagram_fails_only_queries_to_that_server() {
+    let world = ScriptedServers::default().parents(TWO).zones(SERVER, with_value("v")).listen().await;
     let prober = world.prober();
     let started = tokio::time::Instant::now();
     let (dead, alive) = tokio::join!(
-        join_all((0..20).map(|_| prober.ask(world.at("127.0.0.5"), AT))),
+        join_all((0..20).map(|_| prober.query_one(world.at("127.0.0.5"), AT))),
         join_all((0..20).map(|_| alone(&prober, &world))),
     );
     assert!(alive.iter().all(shows));
@@ -90,11 +90,11 @@ async fn a_refused_datagram_fails_what_is_on_its_way_there_and_nothing_else() {
 }
 
 #[tokio::test]
-async fn a_connection_that_has_answered_is_asked_again() {
-    let world = Cast::default().parents(ONE).zones(SERVER, with_value("v")).listen().await;
+async fn reuses_connection_after_answer() {
+    let world = ScriptedServers::default().parents(ONE).zones(SERVER, with_value("v")).listen().await;
     let prober = world.prober();
     for _ in 0..10 {
-        let seen = look_for(&prober, AT, &["v"]).await;
+        let seen = probe_for(&prober, AT, &["v"]).await;
         let again = seen.confirmation.repeated.unwrap();
         assert!(shows(&again[0]), "{again:?}");
     }
@@ -104,8 +104,8 @@ async fn a_connection_that_has_answered_is_asked_again() {
 }
 
 #[tokio::test]
-async fn a_server_that_closes_after_each_answer_is_asked_on_fresh_connections() {
-    let world = Cast::default()
+async fn opens_new_connections_when_server_closes_after_answer() {
+    let world = ScriptedServers::default()
         .parents(ONE)
         .with(SERVER, |s| {
             let answer = with_value("v").answer(&s.message);
@@ -113,14 +113,14 @@ async fn a_server_that_closes_after_each_answer_is_asked_on_fresh_connections() 
                 return answer.into();
             }
             let bytes = answer.to_vec().unwrap();
-            // The second question on a connection finds it closed.
-            Play::Last(bytes)
+            // The second query on a connection finds it closed.
+            Behaviour::AnswerThenClose(bytes)
         })
         .listen()
         .await;
     let prober = world.prober();
     for _ in 0..5 {
-        let seen = look_for(&prober, AT, &["v"]).await;
+        let seen = probe_for(&prober, AT, &["v"]).await;
         let again = seen.confirmation.repeated.unwrap();
         assert!(shows(&again[0]), "{again:?}");
     }
@@ -128,13 +128,13 @@ async fn a_server_that_closes_after_each_answer_is_asked_on_fresh_connections() 
 }
 
 #[tokio::test]
-async fn a_server_that_ignores_a_second_question_is_asked_on_a_fresh_connection() {
+async fn opens_new_connection_when_second_query_is_ignored() {
     let asked = Mutex::new(HashSet::new());
-    let world = Cast::default()
+    let world = ScriptedServers::default()
         .parents(ONE)
         .with(SERVER, move |s| {
             if s.tcp && !asked.lock().unwrap().insert(s.from) {
-                return Play::Ignore;
+                return Behaviour::Ignore;
             }
             with_value("v").answer(&s.message).into()
         })
@@ -145,34 +145,34 @@ async fn a_server_that_ignores_a_second_question_is_asked_on_a_fresh_connection(
     prober.measure(&registry).unwrap();
     let mut counted = 0;
     for _ in 0..2 {
-        let seen = look_for(&prober, AT, &["v"]).await;
+        let seen = probe_for(&prober, AT, &["v"]).await;
         counted += seen.queries as usize;
         let again = seen.confirmation.repeated.unwrap();
         assert!(shows(&again[0]), "{again:?}");
     }
-    assert_eq!(world.seen().len(), counted, "what is asked twice is paid for twice");
-    let told = crate::told::told(&registry);
+    assert_eq!(world.queries().len(), counted, "what is asked twice is paid for twice");
+    let told = crate::metrics::metric_values(&registry);
     let questions = told.iter().filter(|(series, _)| series.starts_with("queries_total"));
     assert_eq!(questions.map(|(_, count)| *count).sum::<u64>(), counted as u64, "and counted twice");
 }
 
 #[tokio::test]
-async fn a_look_that_is_dropped_leaves_its_socket_to_the_next() {
-    let world = Cast::default()
+async fn dropped_probe_releases_its_socket() {
+    let world = ScriptedServers::default()
         .parents(ONE)
         .zones(SERVER, with_value("v"))
-        .with("127.0.0.5", |_| Play::Ignore)
+        .with("127.0.0.5", |_| Behaviour::Ignore)
         .listen()
         .await;
     let prober = world.prober_with(|c| c.in_flight = Some(1));
     for over_tcp in [false, true] {
-        let silent = prober.ask(world.at("127.0.0.5"), AT);
-        let before = world.asked("127.0.0.5");
+        let silent = prober.query_one(world.at("127.0.0.5"), AT);
+        let before = world.query_count("127.0.0.5");
         tokio::select! {
             answer = silent => panic!("{answer:?}"),
-            () = async { while world.asked("127.0.0.5") == before { tokio::task::yield_now().await } } => {}
+            () = async { while world.query_count("127.0.0.5") == before { tokio::task::yield_now().await } } => {}
         }
-        let seen = if over_tcp { look_for(&prober, AT, &["v"]).await } else { look(&prober, AT).await };
+        let seen = if over_tcp { probe_for(&prober, AT, &["v"]).await } else { probe(&prober, AT).await };
         assert_eq!((values(&seen.servers[0]), seen.failure), (vec!["v".to_owned()], None));
     }
 }

@@ -1,20 +1,22 @@
-//! What is read from answers: joined strings, odd bytes, large and cut answers, what servers add.
+//! What is read from answers: joined strings, odd bytes, large and truncated answers, EDNS.
 use deed_claims::{NetworkFault, Reply, Transport};
 use hickory_proto::op::{Edns, ResponseCode};
 use hickory_proto::rr::rdata::opt::EdnsOption;
 use hickory_proto::rr::{Name, Record};
 
 use crate::records::{a, name, strings, txt};
-use crate::world::{Cast, ONE, Play, Seen, Tcp, World, acme, look, values, with_value};
+use crate::world::{
+    Behaviour, ONE, ReceivedQuery, ScriptedServers, Tcp, World, acme, probe, values, with_value,
+};
 
 const AT: &str = "_deed.acme.test";
 
 async fn holding(records: Vec<Record>) -> World {
-    Cast::default().parents(ONE).zones("127.0.0.4", acme(records)).listen().await
+    ScriptedServers::default().parents(ONE).zones("127.0.0.4", acme(records)).listen().await
 }
 
 async fn raw_values(world: &World) -> Vec<Vec<u8>> {
-    let seen = look(&world.prober(), AT).await;
+    let seen = probe(&world.prober(), AT).await;
     match &seen.servers[..] {
         [answer] => match &answer.reply {
             Reply::Message { values, oversize: false, .. } => values.clone(),
@@ -25,7 +27,7 @@ async fn raw_values(world: &World) -> Vec<Vec<u8>> {
 }
 
 #[tokio::test]
-async fn the_strings_of_one_record_are_joined_and_records_stay_apart() {
+async fn joins_strings_per_record_only() {
     let world = holding(vec![
         strings(AT, &[b"deed-", b"domain-claim=", b"x"]),
         strings(AT, &[b"deed-"]),
@@ -37,14 +39,14 @@ async fn the_strings_of_one_record_are_joined_and_records_stay_apart() {
 }
 
 #[tokio::test]
-async fn a_value_longer_than_a_string_comes_whole() {
+async fn reads_value_longer_than_one_string() {
     let long = [b'a'; 300];
     let world = holding(vec![strings(AT, &[&long[..255], &long[255..]])]).await;
     assert_eq!(raw_values(&world).await, [long.to_vec()]);
 }
 
 #[tokio::test]
-async fn bytes_come_as_they_are() {
+async fn preserves_bytes() {
     let world = holding(vec![
         strings(AT, &[b"\xff\xfe\x00\"\\ "]),
         strings(AT, &[b""]),
@@ -55,8 +57,8 @@ async fn bytes_come_as_they_are() {
 }
 
 #[tokio::test]
-async fn other_records_at_the_name_and_texts_elsewhere_do_not_count() {
-    let world = Cast::default()
+async fn ignores_other_types_and_sections() {
+    let world = ScriptedServers::default()
         .parents(ONE)
         .with("127.0.0.4", |seen| {
             let mut reply = acme(vec![a(AT, "127.0.0.8")]).answer(&seen.message);
@@ -70,10 +72,10 @@ async fn other_records_at_the_name_and_texts_elsewhere_do_not_count() {
 }
 
 #[tokio::test]
-async fn a_denial_shows_its_soa() {
+async fn reports_soa_of_denial() {
     for (records, code) in [(vec![], 3), (vec![a(AT, "127.0.0.8")], 0)] {
         let world = holding(records).await;
-        let seen = look(&world.prober(), AT).await;
+        let seen = probe(&world.prober(), AT).await;
         let Reply::Message { rcode, authoritative: true, values, soa: Some(soa), .. } =
             &seen.servers[0].reply
         else {
@@ -85,9 +87,9 @@ async fn a_denial_shows_its_soa() {
 }
 
 #[tokio::test]
-async fn an_answer_cut_short_is_fetched_over_a_connection() {
+async fn fetches_truncated_answer_over_tcp() {
     let whole = acme(vec![txt(AT, &"x".repeat(200)), txt(AT, "v")]);
-    let world = Cast::default()
+    let world = ScriptedServers::default()
         .parents(ONE)
         .with("127.0.0.4", move |seen| {
             let reply = whole.answer(&seen.message);
@@ -95,7 +97,7 @@ async fn an_answer_cut_short_is_fetched_over_a_connection() {
         })
         .listen()
         .await;
-    let seen = look(&world.prober(), AT).await;
+    let seen = probe(&world.prober(), AT).await;
     assert_eq!(values(&seen.servers[0]), ["v".to_owned(), "x".repeat(200)]);
     assert_eq!(seen.servers[0].transport, Transport::Tcp);
     assert!(matches!(seen.servers[0].reply, Reply::Message { truncated: false, .. }));
@@ -103,26 +105,26 @@ async fn an_answer_cut_short_is_fetched_over_a_connection() {
 }
 
 #[tokio::test]
-async fn a_cut_answer_without_tcp_is_said_to_be_one() {
-    let world = Cast::default()
+async fn reports_truncation_without_tcp() {
+    let world = ScriptedServers::default()
         .parents(ONE)
-        .also("127.0.0.4", Tcp::Closed, |seen| {
+        .with_tcp("127.0.0.4", Tcp::Closed, |seen| {
             // Cut in the middle of a record, as careless servers do.
             let mut reply = with_value("v").answer(&seen.message);
             reply.metadata.truncation = true;
             let mut bytes = reply.to_vec().unwrap();
             bytes.truncate(bytes.len() - 1);
-            Play::Raw(vec![bytes])
+            Behaviour::Raw(vec![bytes])
         })
         .listen()
         .await;
-    let seen = look(&world.prober(), AT).await;
+    let seen = probe(&world.prober(), AT).await;
     assert_eq!(seen.servers[0].reply, Reply::Fault(NetworkFault::TruncatedNoTcp));
 }
 
 #[tokio::test]
-async fn a_connection_that_cuts_too_is_reported_as_cut() {
-    let world = Cast::default()
+async fn reports_truncation_over_tcp() {
+    let world = ScriptedServers::default()
         .parents(ONE)
         .with("127.0.0.4", |seen| {
             let mut reply = with_value("v").answer(&seen.message);
@@ -131,26 +133,26 @@ async fn a_connection_that_cuts_too_is_reported_as_cut() {
         })
         .listen()
         .await;
-    let seen = look(&world.prober(), AT).await;
+    let seen = probe(&world.prober(), AT).await;
     assert!(matches!(seen.servers[0].reply, Reply::Message { truncated: true, .. }));
 }
 
 #[tokio::test]
-async fn more_records_or_bytes_than_are_kept_are_oversize() {
+async fn marks_large_sets_oversize() {
     let many = (0..65).map(|i| txt(AT, &format!("value {i}"))).collect();
     let long = (0..64).map(|i| strings(AT, &[&[i; 255], &[i; 45]])).collect();
     for (records, count) in [(many, 65), (long, 64)] {
         let world = holding(records).await;
-        let seen = look(&world.prober(), AT).await;
+        let seen = probe(&world.prober(), AT).await;
         let Reply::Message { values, oversize, .. } = &seen.servers[0].reply else { panic!("{seen:?}") };
         assert_eq!((values.len(), *oversize), (count, true));
     }
 }
 
 #[tokio::test]
-async fn a_server_that_cannot_parse_edns_is_asked_without() {
+async fn retries_without_edns_after_formerr() {
     for with_question in [true, false] {
-        let world = Cast::default()
+        let world = ScriptedServers::default()
             .parents(ONE)
             .with("127.0.0.4", move |seen| {
                 if seen.message.edns.is_none() {
@@ -166,14 +168,14 @@ async fn a_server_that_cannot_parse_edns_is_asked_without() {
             })
             .listen()
             .await;
-        let seen = look(&world.prober(), AT).await;
-        assert_eq!((values(&seen.servers[0]), world.asked("127.0.0.4")), (vec!["plain".to_owned()], 2));
+        let seen = probe(&world.prober(), AT).await;
+        assert_eq!((values(&seen.servers[0]), world.query_count("127.0.0.4")), (vec!["plain".to_owned()], 2));
     }
 }
 
 #[tokio::test]
-async fn a_server_that_never_parses_is_asked_without_edns_once() {
-    let world = Cast::default()
+async fn retries_formerr_without_edns_once() {
+    let world = ScriptedServers::default()
         .parents(ONE)
         .with("127.0.0.4", |seen| {
             let mut reply = seen.message.clone().into_response();
@@ -183,14 +185,14 @@ async fn a_server_that_never_parses_is_asked_without_edns_once() {
         })
         .listen()
         .await;
-    let seen = look(&world.prober(), AT).await;
+    let seen = probe(&world.prober(), AT).await;
     assert_eq!(seen.servers[0].reply, Reply::Fault(NetworkFault::EdnsBroken));
-    assert_eq!(world.asked("127.0.0.4"), 2);
+    assert_eq!(world.query_count("127.0.0.4"), 2);
 }
 
 #[tokio::test]
-async fn extended_errors_and_codes_are_reported() {
-    let world = Cast::default()
+async fn reports_extended_errors() {
+    let world = ScriptedServers::default()
         .parents(ONE)
         .with("127.0.0.4", |seen| {
             let mut reply = seen.message.clone().into_response();
@@ -202,78 +204,79 @@ async fn extended_errors_and_codes_are_reported() {
         })
         .listen()
         .await;
-    let seen = look(&world.prober(), AT).await;
+    let seen = probe(&world.prober(), AT).await;
     assert!(matches!(seen.servers[0].reply, Reply::Message { rcode: 2, ede: Some(22), .. }), "{seen:?}");
 }
 
 #[tokio::test]
-async fn foreign_bytes_in_server_names_come_out_as_ascii() {
+async fn escapes_server_names_to_ascii() {
     let odd = Name::from_labels([b"n\n\xff<s>".as_slice(), b"acme".as_slice(), b"test".as_slice()]).unwrap();
     let data = hickory_proto::rr::RData::NS(hickory_proto::rr::rdata::NS(odd.clone()));
     let mut glue = a("x", "127.0.0.4");
     glue.name = odd;
     let test = vec![Record::from_rdata(name("acme.test"), 1, data), glue];
-    let world = Cast::default().parents_with(test).zones("127.0.0.4", with_value("v")).listen().await;
-    let seen = look(&world.prober(), AT).await;
+    let world =
+        ScriptedServers::default().parents_with(test).zones("127.0.0.4", with_value("v")).listen().await;
+    let seen = probe(&world.prober(), AT).await;
     assert_eq!(values(&seen.servers[0]), ["v"]);
     let reported = &seen.servers[0].server;
     assert!(reported.bytes().all(|b| (0x21..0x7f).contains(&b)), "{reported:?}");
 }
 
 #[tokio::test]
-async fn servers_that_take_no_edns_are_used_without_and_remembered() {
-    type Refuse = fn(&Seen) -> Play;
+async fn remembers_servers_without_edns() {
+    type Refuse = fn(&ReceivedQuery) -> Behaviour;
     let badvers: Refuse = |seen| {
         let mut reply = seen.message.clone().into_response();
         reply.metadata.response_code = ResponseCode::BADVERS;
         reply.set_edns(Edns::new());
         reply.into()
     };
-    let silent: Refuse = |_| Play::Silence;
-    // What is sent the first time: one question with EDNS, or two that are waited for in vain.
+    let silent: Refuse = |_| Behaviour::Close;
+    // Sent the first time: one query with EDNS, or two that time out.
     for (refuse, with) in [(badvers, 1), (silent, 2)] {
-        let world = Cast::default()
+        let world = ScriptedServers::default()
             .parents(ONE)
             .with("127.0.0.4", move |s| {
                 if s.message.edns.is_some() { refuse(s) } else { with_value("v").answer(&s.message).into() }
             })
             .listen()
             .await;
-        let prober = world.hasty();
+        let prober = world.impatient_prober();
         for asked in [with + 1, with + 2] {
-            let seen = look(&prober, AT).await;
+            let seen = probe(&prober, AT).await;
             assert_eq!(
                 (values(&seen.servers[0]), seen.servers[0].transport),
                 (vec!["v".to_owned()], Transport::Udp)
             );
-            assert_eq!(world.asked("127.0.0.4"), asked);
+            assert_eq!(world.query_count("127.0.0.4"), asked);
         }
     }
 }
 
 #[tokio::test]
-async fn edns_is_broken_where_neither_way_brings_an_answer() {
-    type Play1 = fn(&Seen) -> Play;
-    let not_implemented: Play1 = |seen| {
+async fn reports_edns_broken_when_both_ways_fail() {
+    type Script = fn(&ReceivedQuery) -> Behaviour;
+    let not_implemented: Script = |seen| {
         let mut reply = seen.message.clone().into_response();
         reply.metadata.response_code = ResponseCode::NotImp;
         reply.edns = None;
         reply.into()
     };
-    let silent: Play1 = |_| Play::Silence;
-    let cases: [(Play1, Play1, NetworkFault); 4] = [
+    let silent: Script = |_| Behaviour::Close;
+    let cases: [(Script, Script, NetworkFault); 4] = [
         (not_implemented, not_implemented, NetworkFault::EdnsBroken),
         (not_implemented, silent, NetworkFault::EdnsBroken),
         (silent, not_implemented, NetworkFault::EdnsBroken),
         (silent, silent, NetworkFault::Timeout),
     ];
     for (with, without, fault) in cases {
-        let world = Cast::default()
+        let world = ScriptedServers::default()
             .parents(ONE)
             .with("127.0.0.4", move |s| if s.message.edns.is_some() { with(s) } else { without(s) })
             .listen()
             .await;
-        let seen = look(&world.hasty(), AT).await;
+        let seen = probe(&world.impatient_prober(), AT).await;
         assert_eq!(seen.servers[0].reply, Reply::Fault(fault), "{seen:?}");
     }
 }

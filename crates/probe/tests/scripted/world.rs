@@ -1,4 +1,4 @@
-//! Name servers on loopback addresses that share one port, each played by a script.
+//! Scripted name servers on loopback addresses that share one port.
 use std::net::{IpAddr, SocketAddr};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -13,9 +13,9 @@ use tokio::task::JoinSet;
 
 use crate::records::{Zones, a, ns, txt};
 
-/// A question as a server saw it.
+/// A query as a server received it.
 #[derive(Debug, Clone)]
-pub struct Seen {
+pub struct ReceivedQuery {
     pub server: String,
     /// Where it came from.
     pub from: SocketAddr,
@@ -23,70 +23,74 @@ pub struct Seen {
     pub tcp: bool,
 }
 
-impl Seen {
+impl ReceivedQuery {
     pub fn is(&self, name: &str, rtype: RecordType) -> bool {
         self.message.queries[0].name == crate::records::name(name)
             && self.message.queries[0].query_type == rtype
     }
 }
 
-/// What a server does with a question.
-pub enum Play {
+/// What a server does with a query.
+pub enum Behaviour {
     Answer(Box<Message>),
-    /// Whatever bytes, one datagram each.
+    /// Arbitrary bytes, one datagram each.
     Raw(Vec<Vec<u8>>),
-    /// Bytes that come from another address, before the answer.
+    /// Bytes from another source address, before the answer.
     FromElsewhere(Vec<u8>, Box<Message>),
-    /// Bytes on a connection as they are, without a length before them; then it is held open.
-    Stream(Vec<u8>),
+    /// Raw bytes on a connection, without a length field; then it is held open.
+    RawStream(Vec<u8>),
     /// An answer, after which a connection is closed.
-    Last(Vec<u8>),
+    AnswerThenClose(Vec<u8>),
     /// The answer to a connection, one byte at a time.
     Drip(Box<Message>, Duration),
     /// No answer; a connection is held open.
     Ignore,
     /// No answer; a connection is closed.
-    Silence,
+    Close,
 }
 
-impl From<Message> for Play {
+impl From<Message> for Behaviour {
     fn from(message: Message) -> Self {
         Self::Answer(Box::new(message))
     }
 }
 
-type Script = Arc<dyn Fn(&Seen) -> Play + Send + Sync>;
+type Script = Arc<dyn Fn(&ReceivedQuery) -> Behaviour + Send + Sync>;
 
-/// Servers before they listen.
+/// The scripts of servers that do not listen yet.
 #[derive(Default)]
-pub struct Cast(Vec<(String, Script, Tcp)>);
+pub struct ScriptedServers(Vec<(String, Script, Tcp)>);
 
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub enum Tcp {
     Open,
-    /// Nobody listens.
+    /// Connections are refused.
     Closed,
 }
 
 /// Servers that listen until this is dropped.
 pub struct World {
     pub port: u16,
-    seen: Arc<Mutex<Vec<Seen>>>,
+    queries: Arc<Mutex<Vec<ReceivedQuery>>>,
     _tasks: JoinSet<()>,
 }
 
-impl Cast {
-    pub fn with(self, address: &str, play: impl Fn(&Seen) -> Play + Send + Sync + 'static) -> Self {
-        self.also(address, Tcp::Open, play)
+impl ScriptedServers {
+    pub fn with(
+        self,
+        address: &str,
+        script: impl Fn(&ReceivedQuery) -> Behaviour + Send + Sync + 'static,
+    ) -> Self {
+        self.with_tcp(address, Tcp::Open, script)
     }
 
-    pub fn also(
+    pub fn with_tcp(
         mut self,
         address: &str,
         tcp: Tcp,
-        play: impl Fn(&Seen) -> Play + Send + Sync + 'static,
+        script: impl Fn(&ReceivedQuery) -> Behaviour + Send + Sync + 'static,
     ) -> Self {
-        self.0.push((address.to_owned(), Arc::new(play), tcp));
+        self.0.push((address.to_owned(), Arc::new(script), tcp));
         self
     }
 
@@ -110,9 +114,9 @@ impl Cast {
             .zones("127.0.0.3", Zones::default().with("test", test))
     }
 
-    /// Listens on one port at all addresses.
+    /// Starts all servers on one port.
     pub async fn listen(self) -> World {
-        let seen = Arc::default();
+        let queries = Arc::default();
         'ports: loop {
             let port = UdpSocket::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap().port();
             let mut sockets = vec![];
@@ -130,29 +134,29 @@ impl Cast {
             }
             let mut tasks = JoinSet::new();
             for (address, script, udp, listener) in sockets {
-                let actor = Actor { address, script, seen: Arc::clone(&seen) };
+                let server = ScriptedServer { address, script, queries: Arc::clone(&queries) };
                 if let Some(listener) = listener {
-                    tasks.spawn(actor.clone().accept(listener));
+                    tasks.spawn(server.clone().accept(listener));
                 }
-                tasks.spawn(actor.datagrams(udp));
+                tasks.spawn(server.datagrams(udp));
             }
-            return World { port, seen, _tasks: tasks };
+            return World { port, queries, _tasks: tasks };
         }
     }
 }
 
 #[derive(Clone)]
-struct Actor {
+struct ScriptedServer {
     address: String,
     script: Script,
-    seen: Arc<Mutex<Vec<Seen>>>,
+    queries: Arc<Mutex<Vec<ReceivedQuery>>>,
 }
 
-impl Actor {
-    fn play(&self, bytes: &[u8], from: SocketAddr, tcp: bool) -> Play {
+impl ScriptedServer {
+    fn behave(&self, bytes: &[u8], from: SocketAddr, tcp: bool) -> Behaviour {
         let message = Message::from_vec(bytes).unwrap();
-        let seen = Seen { server: self.address.clone(), from, message, tcp };
-        self.seen.lock().unwrap().push(seen.clone());
+        let seen = ReceivedQuery { server: self.address.clone(), from, message, tcp };
+        self.queries.lock().unwrap().push(seen.clone());
         (self.script)(&seen)
     }
 
@@ -160,16 +164,18 @@ impl Actor {
         let mut buffer = vec![0; 4096];
         loop {
             let (size, from) = socket.recv_from(&mut buffer).await.unwrap();
-            let datagrams = match self.play(&buffer[..size], from, false) {
-                Play::Answer(message) => vec![message.to_vec().unwrap()],
-                Play::Raw(datagrams) => datagrams,
-                Play::Last(bytes) => vec![bytes],
-                Play::FromElsewhere(forged, message) => {
+            let datagrams = match self.behave(&buffer[..size], from, false) {
+                Behaviour::Answer(message) => vec![message.to_vec().unwrap()],
+                Behaviour::Raw(datagrams) => datagrams,
+                Behaviour::AnswerThenClose(bytes) => vec![bytes],
+                Behaviour::FromElsewhere(forged, message) => {
                     let elsewhere = UdpSocket::bind("127.0.0.99:0").await.unwrap();
                     elsewhere.send_to(&forged, from).await.unwrap();
                     vec![message.to_vec().unwrap()]
                 }
-                Play::Silence | Play::Ignore | Play::Stream(_) | Play::Drip(..) => vec![],
+                Behaviour::Close | Behaviour::Ignore | Behaviour::RawStream(_) | Behaviour::Drip(..) => {
+                    vec![]
+                }
             };
             for datagram in datagrams {
                 // The prober may have closed its socket after the first.
@@ -182,12 +188,12 @@ impl Actor {
         let mut open = JoinSet::new();
         loop {
             let (stream, from) = listener.accept().await.unwrap();
-            let actor = self.clone();
-            open.spawn(async move { actor.converse(stream, from).await });
+            let server = self.clone();
+            open.spawn(async move { server.converse(stream, from).await });
         }
     }
 
-    /// Answers what comes over one connection until somebody has had enough.
+    /// Answers the queries of one connection until one side closes it.
     async fn converse(&self, mut stream: TcpStream, from: SocketAddr) -> std::io::Result<()> {
         loop {
             let length = stream.read_u16().await?;
@@ -195,33 +201,33 @@ impl Actor {
             stream.read_exact(&mut question).await?;
             let framed =
                 |bytes: Vec<u8>| [&u16::try_from(bytes.len()).unwrap().to_be_bytes(), &bytes[..]].concat();
-            match self.play(&question, from, true) {
-                Play::Answer(message) | Play::FromElsewhere(_, message) => {
+            match self.behave(&question, from, true) {
+                Behaviour::Answer(message) | Behaviour::FromElsewhere(_, message) => {
                     stream.write_all(&framed(message.to_vec().unwrap())).await?;
                 }
-                Play::Raw(datagrams) => {
+                Behaviour::Raw(datagrams) => {
                     for bytes in datagrams {
                         stream.write_all(&framed(bytes)).await?;
                     }
                 }
-                Play::Last(bytes) => return stream.write_all(&framed(bytes)).await,
-                Play::Stream(bytes) => stream.write_all(&bytes).await?,
-                Play::Drip(message, pause) => {
+                Behaviour::AnswerThenClose(bytes) => return stream.write_all(&framed(bytes)).await,
+                Behaviour::RawStream(bytes) => stream.write_all(&bytes).await?,
+                Behaviour::Drip(message, pause) => {
                     let mut beat = tokio::time::interval(pause);
                     for byte in framed(message.to_vec().unwrap()) {
                         beat.tick().await;
                         stream.write_all(&[byte]).await?;
                     }
                 }
-                Play::Ignore => {}
-                Play::Silence => return Ok(()),
+                Behaviour::Ignore => {}
+                Behaviour::Close => return Ok(()),
             }
         }
     }
 }
 
 impl World {
-    /// The root is 127.0.0.2, and loopback is open.
+    /// The root is 127.0.0.2, and loopback addresses are permitted.
     pub fn config(&self) -> ProbeConfig {
         ProbeConfig {
             vantage: "test".into(),
@@ -231,7 +237,7 @@ impl World {
             // Long, so that a busy machine is not taken for a silent server.
             udp_timeout: Duration::from_secs(5),
             tcp_timeout: Duration::from_secs(5),
-            // A few servers stand for all of the world.
+            // A few servers hold all zones.
             server_rate: 0,
             ..ProbeConfig::default()
         }
@@ -241,12 +247,12 @@ impl World {
         self.prober_with(|_| {})
     }
 
-    /// For servers that stay silent, which has to be waited out.
-    pub fn hasty(&self) -> Prober {
-        self.hasty_with(|_| {})
+    /// Short time-outs, for tests that wait for silent servers.
+    pub fn impatient_prober(&self) -> Prober {
+        self.impatient_prober_with(|_| {})
     }
 
-    pub fn hasty_with(&self, change: impl FnOnce(&mut ProbeConfig)) -> Prober {
+    pub fn impatient_prober_with(&self, change: impl FnOnce(&mut ProbeConfig)) -> Prober {
         self.prober_with(|config| {
             config.udp_timeout = Duration::from_millis(300);
             config.tcp_timeout = Duration::from_millis(600);
@@ -264,23 +270,23 @@ impl World {
         SocketAddr::new(address.parse().unwrap(), self.port)
     }
 
-    pub fn seen(&self) -> Vec<Seen> {
-        self.seen.lock().unwrap().clone()
+    pub fn queries(&self) -> Vec<ReceivedQuery> {
+        self.queries.lock().unwrap().clone()
     }
 
-    pub fn asked(&self, address: &str) -> usize {
-        self.seen().iter().filter(|s| s.server == address).count()
+    pub fn query_count(&self, address: &str) -> usize {
+        self.queries().iter().filter(|s| s.server == address).count()
     }
 }
 
-/// Looks for nothing in particular.
-pub async fn look(prober: &Prober, name: &str) -> Observation {
-    look_for(prober, name, &[]).await
+/// Probes without expected values.
+pub async fn probe(prober: &Prober, name: &str) -> Observation {
+    probe_for(prober, name, &[]).await
 }
 
-pub async fn look_for(prober: &Prober, name: &str, values: &[&str]) -> Observation {
+pub async fn probe_for(prober: &Prober, name: &str, values: &[&str]) -> Observation {
     let looking_for = values.iter().map(|v| v.as_bytes().to_vec()).collect();
-    prober.look(Question { name: name.into(), looking_for, ..Question::default() }).await
+    prober.probe(Question { name: name.into(), looking_for, ..Question::default() }).await
 }
 
 /// The usual single server of `acme.test` at 127.0.0.4.

@@ -24,26 +24,26 @@ use crate::zones::Zones;
 const MAX_CONNECTIONS: usize = 64;
 /// How long a client may take for a request's head, which is also how long a connection may be idle.
 const HEAD_DEADLINE: Duration = Duration::from_secs(30);
-/// How long requests in hand may take when the sandbox ends.
+/// How long requests in progress may take when the sandbox stops.
 const DRAIN_DEADLINE: Duration = Duration::from_secs(5);
 
-/// Accepts until cancelled; then requests in hand are finished.
+/// Accepts until cancelled; then requests in progress are finished.
 pub(crate) async fn serve(
     listener: TcpListener,
     dns: SocketAddr,
     zones: Zones,
     cancel: CancellationToken,
 ) -> io::Result<()> {
-    let places = Arc::new(Semaphore::new(MAX_CONNECTIONS));
+    let slots = Arc::new(Semaphore::new(MAX_CONNECTIONS));
     let mut connections = JoinSet::new();
     loop {
-        let place = Arc::clone(&places).acquire_owned();
+        let slot = Arc::clone(&slots).acquire_owned();
         let next = async {
-            let place = place.await.map_err(io::Error::other)?;
+            let slot = slot.await.map_err(io::Error::other)?;
             let (stream, _) = listener.accept().await?;
-            Ok::<_, io::Error>((place, stream))
+            Ok::<_, io::Error>((slot, stream))
         };
-        let (place, stream) = tokio::select! {
+        let (slot, stream) = tokio::select! {
             () = cancel.cancelled() => break,
             Some(_) = connections.join_next() => continue,
             accepted = next => match accepted {
@@ -54,8 +54,8 @@ pub(crate) async fn serve(
         };
         let (zones, cancel) = (zones.clone(), cancel.clone());
         connections.spawn(async move {
-            let _place = place;
-            converse(stream, dns, zones, cancel).await;
+            let _slot = slot;
+            serve_connection(stream, dns, zones, cancel).await;
         });
     }
     let finished = async { while connections.join_next().await.is_some() {} };
@@ -65,7 +65,7 @@ pub(crate) async fn serve(
     Ok(())
 }
 
-async fn converse(stream: TcpStream, dns: SocketAddr, zones: Zones, cancel: CancellationToken) {
+async fn serve_connection(stream: TcpStream, dns: SocketAddr, zones: Zones, cancel: CancellationToken) {
     let service = service_fn(move |request| {
         let zones = zones.clone();
         async move { Ok::<_, Infallible>(routes::respond(&zones, dns, request).await) }

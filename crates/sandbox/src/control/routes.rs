@@ -1,4 +1,4 @@
-//! What each control request does.
+//! The routes of the control interface.
 
 use std::net::SocketAddr;
 
@@ -8,21 +8,25 @@ use hyper::header::{ALLOW, CONTENT_TYPE, HeaderValue};
 use hyper::{Method, Request, Response, StatusCode};
 use serde::Serialize;
 
-use super::request::{QueryFilter, Refusal, body, segments};
+use super::request::{QueryFilter, RequestError, body, segments};
 use super::types::{Endpoint, Index};
 use crate::zones::Zones;
 
-type Answer = Response<Full<Bytes>>;
+type HttpResponse = Response<Full<Bytes>>;
 
-/// Carries the request out. Every request gets an answer, every failure a body that says why.
-pub(super) async fn respond(zones: &Zones, dns: SocketAddr, request: Request<Incoming>) -> Answer {
+/// Handles the request. Every request gets a response, every failure a body with the reason.
+pub(super) async fn respond(zones: &Zones, dns: SocketAddr, request: Request<Incoming>) -> HttpResponse {
     match route(zones, dns, request).await {
         Ok(answer) => answer,
-        Err(refusal) => json(refusal.status, &refusal.body),
+        Err(error) => json(error.status, &error.body),
     }
 }
 
-async fn route(zones: &Zones, dns: SocketAddr, request: Request<Incoming>) -> Result<Answer, Refusal> {
+async fn route(
+    zones: &Zones,
+    dns: SocketAddr,
+    request: Request<Incoming>,
+) -> Result<HttpResponse, RequestError> {
     let (head, incoming) = request.into_parts();
     let path = segments(head.uri.path())?;
     let path: Vec<&str> = path.iter().map(String::as_str).collect();
@@ -30,14 +34,14 @@ async fn route(zones: &Zones, dns: SocketAddr, request: Request<Incoming>) -> Re
         ("GET", []) => ok(&index(dns)),
         ("GET", ["zones"]) => ok(&zones.zones()),
         ("PUT", ["zones", zone]) => ok(&zones.put_zone(zone, &body(incoming).await?)?),
-        ("DELETE", ["zones", zone]) => gone(zones.delete_zone(zone)?)?,
+        ("DELETE", ["zones", zone]) => deleted(zones.delete_zone(zone)?)?,
         ("GET", ["records"]) => ok(&zones.records()),
         ("PUT", ["records", name, kind]) => ok(&zones.put_records(name, kind, &body(incoming).await?)?),
         ("POST", ["records", name, kind]) => ok(&zones.add_records(name, kind, &body(incoming).await?)?),
-        ("DELETE", ["records", name, kind]) => gone(zones.delete_records(name, kind)?)?,
+        ("DELETE", ["records", name, kind]) => deleted(zones.delete_records(name, kind)?)?,
         ("GET", ["faults"]) => ok(&zones.faults()),
         ("PUT", ["faults", name]) => ok(&zones.put_fault(name, &body(incoming).await?)?),
-        ("DELETE", ["faults", name]) => gone(zones.delete_fault(name)?)?,
+        ("DELETE", ["faults", name]) => deleted(zones.delete_fault(name)?)?,
         ("DELETE", ["faults"]) => {
             zones.delete_faults();
             empty(StatusCode::NO_CONTENT)
@@ -50,13 +54,13 @@ async fn route(zones: &Zones, dns: SocketAddr, request: Request<Incoming>) -> Re
             zones.reset();
             empty(StatusCode::NO_CONTENT)
         }
-        (_, path) => return other(&head.method, path),
+        (_, path) => return unknown_route(&head.method, path),
     };
     Ok(answer)
 }
 
-/// A path that is known, but not with this method, or not known at all.
-fn other(method: &Method, path: &[&str]) -> Result<Answer, Refusal> {
+/// The response for an unknown path, or for a known path with another method.
+fn unknown_route(method: &Method, path: &[&str]) -> Result<HttpResponse, RequestError> {
     let allow = match path {
         [] | ["zones" | "records" | "queries"] => "GET",
         ["zones" | "faults", _] => "PUT, DELETE",
@@ -64,15 +68,17 @@ fn other(method: &Method, path: &[&str]) -> Result<Answer, Refusal> {
         ["records", _, _] => "PUT, POST, DELETE",
         ["reset"] => "POST",
         _ => {
-            return Err(Refusal::new(
+            return Err(RequestError::new(
                 StatusCode::NOT_FOUND,
                 "there is nothing here; GET / lists what there is",
             ));
         }
     };
-    let refusal =
-        Refusal::new(StatusCode::METHOD_NOT_ALLOWED, format!("{method} is not possible here, but {allow}"));
-    let mut answer = json(refusal.status, &refusal.body);
+    let error = RequestError::new(
+        StatusCode::METHOD_NOT_ALLOWED,
+        format!("{method} is not possible here, but {allow}"),
+    );
+    let mut answer = json(error.status, &error.body);
     answer.headers_mut().insert(ALLOW, HeaderValue::from_static(allow));
     Ok(answer)
 }
@@ -106,18 +112,18 @@ fn index(dns: SocketAddr) -> Index {
     Index { dns, endpoints }
 }
 
-fn gone(there_was_one: bool) -> Result<Answer, Refusal> {
+fn deleted(there_was_one: bool) -> Result<HttpResponse, RequestError> {
     if there_was_one {
         return Ok(empty(StatusCode::NO_CONTENT));
     }
-    Err(Refusal::new(StatusCode::NOT_FOUND, "there was none"))
+    Err(RequestError::new(StatusCode::NOT_FOUND, "there was none"))
 }
 
-fn ok<T: Serialize>(value: &T) -> Answer {
+fn ok<T: Serialize>(value: &T) -> HttpResponse {
     json(StatusCode::OK, value)
 }
 
-fn json<T: Serialize>(status: StatusCode, value: &T) -> Answer {
+fn json<T: Serialize>(status: StatusCode, value: &T) -> HttpResponse {
     let Ok(text) = serde_json::to_vec(value) else {
         return empty(StatusCode::INTERNAL_SERVER_ERROR);
     };
@@ -127,7 +133,7 @@ fn json<T: Serialize>(status: StatusCode, value: &T) -> Answer {
     answer
 }
 
-fn empty(status: StatusCode) -> Answer {
+fn empty(status: StatusCode) -> HttpResponse {
     let mut answer = Response::new(Full::new(Bytes::new()));
     *answer.status_mut() = status;
     answer

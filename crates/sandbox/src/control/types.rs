@@ -1,4 +1,4 @@
-//! What travels over the control interface; the in-process handle takes and gives the same types.
+//! The types of the control interface; the in-process handle uses the same ones.
 
 use std::net::SocketAddr;
 
@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 /// `GET /`
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Index {
-    /// Where DNS questions are answered, over UDP and TCP.
+    /// Where DNS queries are answered, over UDP and TCP.
     pub dns: SocketAddr,
     pub endpoints: Vec<Endpoint>,
 }
@@ -20,7 +20,7 @@ pub struct Endpoint {
     pub what: String,
 }
 
-/// `PUT /zones/{zone}`: what is left out stays as it is, or gets the default in a new zone.
+/// `PUT /zones/{zone}`: a field that is left out stays unchanged, or gets the default in a new zone.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct PutZone {
@@ -32,7 +32,7 @@ pub struct PutZone {
     pub ns: Option<Vec<String>>,
 }
 
-/// A zone that is stored (zones that merely stand by themselves are not listed).
+/// A stored zone (automatic zones without changes are not listed).
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ZoneView {
     pub zone: String,
@@ -89,7 +89,7 @@ pub struct RecordView {
     pub strings: Option<Vec<Vec<String>>>,
 }
 
-/// How an answer is spoiled.
+/// How a fault changes the answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum FaultKind {
@@ -98,23 +98,23 @@ pub enum FaultKind {
     Servfail,
     Refused,
     Formerr,
-    /// The question is never answered.
+    /// The query is never answered.
     Drop,
-    /// The true answer, `ms` late.
+    /// The correct answer, `ms` late.
     Delay,
-    /// TC=1 and no records over UDP; over TCP the true answer.
+    /// TC=1 and no records over UDP; over TCP the correct answer.
     Truncate,
     /// TC=1 and no records over TCP as well.
     TruncateAlways,
-    /// The true answer with another message id.
+    /// The correct answer with another message id.
     WrongId,
-    /// The true answer with AA=0.
+    /// The correct answer with AA=0.
     NotAuthoritative,
-    /// The TCP connection is reset when the question has been read; for `*.` (everything) on connecting.
+    /// The TCP connection is reset when the query has been read; for `*.` (everything) on connecting.
     TcpRefuse,
 }
 
-/// Which transports a fault strikes.
+/// Which transports a fault applies to.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum FaultTransport {
@@ -124,17 +124,17 @@ pub enum FaultTransport {
     Both,
 }
 
-/// `PUT /faults/{name}`: `name` is struck itself, `*.name` is everything below it, `*.` everything.
+/// `PUT /faults/{name}`: `name` is that name itself, `*.name` everything below it, `*.` everything.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct PutFault {
     pub fault: FaultKind,
-    /// How late, for `delay`.
+    /// The delay in milliseconds, for `delay`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ms: Option<u64>,
     #[serde(default)]
     pub transport: FaultTransport,
-    /// Only questions for this record type.
+    /// Only queries for this record type.
     #[serde(default, rename = "type", skip_serializing_if = "Option::is_none")]
     pub kind: Option<String>,
 }
@@ -145,7 +145,7 @@ impl PutFault {
         Self { fault, ms: None, transport: FaultTransport::Both, kind: None }
     }
 
-    /// The true answer, late.
+    /// The correct answer, late.
     pub fn delay(ms: u64) -> Self {
         Self { ms: Some(ms), ..Self::new(FaultKind::Delay) }
     }
@@ -169,7 +169,7 @@ pub struct FaultView {
     pub fault: PutFault,
 }
 
-/// How a question came in.
+/// The transport of a query.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Transport {
@@ -177,25 +177,25 @@ pub enum Transport {
     Tcp,
 }
 
-/// A question that was asked; `GET /queries?name=&after=` gives the latest ones, oldest first.
+/// A logged query; `GET /queries?name=&after=` gives the latest ones, oldest first.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct QueryView {
-    /// Counts up from 1 and never starts again.
+    /// Counts up from 1 and is never reset.
     pub seq: u64,
     pub transport: Transport,
-    /// As the client wrote it, upper and lower case included; none when the message could not be read.
+    /// As the client wrote it, upper and lower case included; none when the message could not be parsed.
     pub name: Option<String>,
     #[serde(rename = "type")]
     pub kind: Option<String>,
-    /// The response code that was sent; none when nothing was.
+    /// The response code that was sent; none when no response was sent.
     pub rcode: Option<String>,
     pub fault: Option<FaultKind>,
 }
 
-/// Every answer that is not a success.
+/// The body of every response that is not a success.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ErrorBody {
-    /// What is wrong, beginning with the field's name if a field is to blame.
+    /// What is wrong, beginning with the name of the invalid field if there is one.
     pub error: String,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub field: Option<String>,

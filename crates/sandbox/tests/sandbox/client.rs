@@ -1,4 +1,4 @@
-//! A sandbox per test, and a client that builds its questions with the wire library.
+//! A sandbox per test, and a client that builds its queries with the wire library.
 
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -11,25 +11,25 @@ use tokio::net::{TcpStream, UdpSocket};
 use tokio_util::sync::CancellationToken;
 
 /// How long anything may take before a test fails.
-pub const PATIENCE: Duration = Duration::from_secs(10);
+pub const DEADLINE: Duration = Duration::from_secs(10);
 
-pub struct Lab {
-    pub sandbox: Sandbox,
+pub struct TestSandbox {
+    pub server: Sandbox,
     pub zones: Zones,
     pub dns: SocketAddr,
 }
 
-impl Lab {
-    /// A sandbox where zones stand by themselves.
+impl TestSandbox {
+    /// A sandbox with automatic zones.
     pub async fn automatic() -> Self {
         Self::start(true, Limits::default()).await
     }
 
     /// A sandbox that serves `acme.com` only.
     pub async fn with_acme() -> Self {
-        let lab = Self::start(false, Limits::default()).await;
-        lab.zones.put_zone("acme.com", &PutZone::default()).unwrap();
-        lab
+        let sandbox = Self::start(false, Limits::default()).await;
+        sandbox.zones.put_zone("acme.com", &PutZone::default()).unwrap();
+        sandbox
     }
 
     pub async fn start(auto_zones: bool, limits: Limits) -> Self {
@@ -39,16 +39,16 @@ impl Lab {
             auto_zones,
         };
         let sandbox = Sandbox::start_with(config, limits, CancellationToken::new()).await.unwrap();
-        Self { zones: sandbox.zones(), dns: sandbox.dns_addr(), sandbox }
+        Self { zones: sandbox.zones(), dns: sandbox.dns_addr(), server: sandbox }
     }
 
     pub fn set(&self, name: &str, kind: &str, values: &[&str]) {
         self.zones.put_records(name, kind, &PutRecords::values(values.iter().copied())).unwrap();
     }
 
-    /// Asks over UDP with EDNS.
-    pub async fn ask(&self, name: &str, kind: RecordType) -> Message {
-        self.send(&question(name, kind)).await
+    /// Queries over UDP with EDNS.
+    pub async fn query(&self, name: &str, kind: RecordType) -> Message {
+        self.send(&query(name, kind)).await
     }
 
     pub async fn send(&self, message: &Message) -> Message {
@@ -68,9 +68,9 @@ impl Lab {
         socket
     }
 
-    pub async fn ask_tcp(&self, name: &str, kind: RecordType) -> Message {
+    pub async fn query_tcp(&self, name: &str, kind: RecordType) -> Message {
         let mut stream = self.connect().await;
-        write_tcp(&mut stream, &question(name, kind)).await;
+        write_tcp(&mut stream, &query(name, kind)).await;
         read_tcp(&mut stream).await
     }
 
@@ -83,16 +83,16 @@ pub fn name(text: &str) -> Name {
     Name::from_labels(text.split('.').filter(|label| !label.is_empty()).map(str::as_bytes)).unwrap()
 }
 
-/// A question with EDNS as most clients send it.
-pub fn question(text: &str, kind: RecordType) -> Message {
-    let mut message = plain_question(text, kind);
+/// A query with EDNS as most clients send it.
+pub fn query(text: &str, kind: RecordType) -> Message {
+    let mut message = query_without_edns(text, kind);
     let mut edns = Edns::new();
     edns.set_max_payload(1232);
     message.set_edns(edns);
     message
 }
 
-pub fn plain_question(text: &str, kind: RecordType) -> Message {
+pub fn query_without_edns(text: &str, kind: RecordType) -> Message {
     let mut message = Message::query();
     message.metadata.op_code = OpCode::Query;
     message.add_query(Query::query(name(text), kind));
@@ -101,7 +101,7 @@ pub fn plain_question(text: &str, kind: RecordType) -> Message {
 
 pub async fn receive(socket: &UdpSocket) -> Vec<u8> {
     let mut buffer = vec![0; 65_535];
-    let length = tokio::time::timeout(PATIENCE, socket.recv(&mut buffer)).await.unwrap().unwrap();
+    let length = tokio::time::timeout(DEADLINE, socket.recv(&mut buffer)).await.unwrap().unwrap();
     buffer.truncate(length);
     buffer
 }
@@ -119,7 +119,7 @@ pub async fn read_tcp(stream: &mut TcpStream) -> Message {
         stream.read_exact(&mut bytes).await.unwrap();
         bytes
     };
-    Message::from_vec(&tokio::time::timeout(PATIENCE, read).await.unwrap()).unwrap()
+    Message::from_vec(&tokio::time::timeout(DEADLINE, read).await.unwrap()).unwrap()
 }
 
 /// The answer section as `owner type value`, TXT joined.
@@ -142,7 +142,7 @@ fn value(data: &RData) -> String {
     }
 }
 
-/// An authoritative answer without records but with the zone's SOA: the code tells NODATA from NXDOMAIN.
+/// An authoritative answer without records but with the zone's SOA: the response code tells NODATA from NXDOMAIN.
 #[track_caller]
 pub fn assert_negative(message: &Message, code: ResponseCode, zone: &str) {
     assert_eq!(message.response_code, code);

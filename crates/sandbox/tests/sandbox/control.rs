@@ -11,19 +11,19 @@ use serde::de::DeserializeOwned;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
-use crate::client::{Lab, PATIENCE, answers};
+use crate::client::{DEADLINE, TestSandbox, answers};
 
 struct Control {
-    lab: Lab,
+    sandbox: TestSandbox,
     address: SocketAddr,
     http: Client,
 }
 
 impl Control {
     async fn start() -> Self {
-        let lab = Lab::automatic().await;
-        let address = lab.sandbox.control_addr().unwrap();
-        Self { lab, address, http: Client::builder().timeout(PATIENCE).build().unwrap() }
+        let sandbox = TestSandbox::automatic().await;
+        let address = sandbox.server.control_addr().unwrap();
+        Self { sandbox, address, http: Client::builder().timeout(DEADLINE).build().unwrap() }
     }
 
     async fn send(&self, method: &str, path: &str, body: &str) -> reqwest::Response {
@@ -57,10 +57,10 @@ impl Control {
 }
 
 #[tokio::test]
-async fn the_index_lists_what_there_is() {
+async fn index_lists_endpoints() {
     let control = Control::start().await;
     let index: Index = control.get("/").await;
-    assert_eq!(index.dns, control.lab.dns);
+    assert_eq!(index.dns, control.sandbox.dns);
     for endpoint in &index.endpoints {
         let (method, path) = endpoint.request.split_once(' ').unwrap();
         let path = path.split('?').next().unwrap();
@@ -88,14 +88,14 @@ async fn records_are_set_added_listed_and_removed() {
     assert_eq!(set, wanted);
     let added: RecordView = control.ok("POST", path, r#"{"strings": [["t", "wo"]]}"#).await;
     assert_eq!(added.values, ["one", "two"]);
-    let reply = control.lab.ask("_deed.acme.com", RecordType::TXT).await;
+    let reply = control.sandbox.query("_deed.acme.com", RecordType::TXT).await;
     assert_eq!(answers(&reply), ["_deed.acme.com. TXT one", "_deed.acme.com. TXT two"]);
     let all: Vec<RecordView> = control.get("/records").await;
     assert!(all.contains(&added), "{all:?}");
     control.ok::<RecordView>("PUT", path, r#"{"values": ["three"]}"#).await;
-    assert_eq!(control.lab.ask("_deed.acme.com", RecordType::TXT).await.answers.len(), 1);
+    assert_eq!(control.sandbox.query("_deed.acme.com", RecordType::TXT).await.answers.len(), 1);
     control.empty("DELETE", path).await;
-    assert_eq!(control.lab.ask("_deed.acme.com", RecordType::TXT).await.response_code, NXDomain);
+    assert_eq!(control.sandbox.query("_deed.acme.com", RecordType::TXT).await.response_code, NXDomain);
     control.refused(StatusCode::NOT_FOUND, "DELETE", path, "").await;
 }
 
@@ -117,7 +117,7 @@ async fn names_in_paths_are_decoded() {
     assert_eq!(set.name, "*.a\\.b.acme.com");
     let root: RecordView = control.ok("PUT", "/records/@/TXT", r#"{"values": ["root"]}"#).await;
     assert_eq!((root.zone.as_str(), root.name.as_str()), (".", "."));
-    assert_eq!(answers(&control.lab.ask(".", RecordType::TXT).await), [". TXT root"]);
+    assert_eq!(answers(&control.sandbox.query(".", RecordType::TXT).await), [". TXT root"]);
 }
 
 #[tokio::test]
@@ -132,7 +132,7 @@ async fn zones_are_made_changed_listed_and_removed() {
     assert!(changed.serial > made.serial);
     let zones: Vec<ZoneView> = control.get("/zones").await;
     assert!(zones.contains(&changed));
-    let denied = control.lab.ask("x.dev.acme.com", RecordType::A).await;
+    let denied = control.sandbox.query("x.dev.acme.com", RecordType::A).await;
     assert_eq!(denied.authorities[0].ttl, 7);
     control.empty("DELETE", "/zones/dev.acme.com").await;
     control.refused(StatusCode::NOT_FOUND, "DELETE", "/zones/dev.acme.com", "").await;
@@ -145,14 +145,14 @@ async fn faults_are_set_listed_and_ended() {
         control.ok("PUT", "/faults/*.acme.com", r#"{"fault": "servfail", "transport": "udp"}"#).await;
     assert_eq!(set.name, "*.acme.com");
     assert_eq!(control.get::<Vec<FaultView>>("/faults").await, [set]);
-    assert_eq!(control.lab.ask("x.acme.com", RecordType::A).await.response_code, ServFail);
+    assert_eq!(control.sandbox.query("x.acme.com", RecordType::A).await.response_code, ServFail);
     control.empty("DELETE", "/faults/*.acme.com").await;
     control.refused(StatusCode::NOT_FOUND, "DELETE", "/faults/*.acme.com", "").await;
     control.ok::<FaultView>("PUT", "/faults/*.", r#"{"fault": "refused"}"#).await;
-    assert_eq!(control.lab.ask("x.acme.com", RecordType::A).await.response_code, Refused);
+    assert_eq!(control.sandbox.query("x.acme.com", RecordType::A).await.response_code, Refused);
     control.empty("DELETE", "/faults").await;
     control.ok::<FaultView>("PUT", "/faults/x.acme.com", r#"{"fault": "delay", "ms": 1}"#).await;
-    assert_eq!(control.lab.ask("x.acme.com", RecordType::A).await.response_code, NXDomain);
+    assert_eq!(control.sandbox.query("x.acme.com", RecordType::A).await.response_code, NXDomain);
 }
 
 #[tokio::test]
@@ -160,8 +160,8 @@ async fn questions_are_listed_and_reset_forgets_everything() {
     let control = Control::start().await;
     control.ok::<RecordView>("PUT", "/records/acme.com/TXT", r#"{"values": ["x"]}"#).await;
     control.ok::<FaultView>("PUT", "/faults/acme.com", r#"{"fault": "servfail"}"#).await;
-    control.lab.ask("acme.com", RecordType::TXT).await;
-    control.lab.ask("other.com", RecordType::TXT).await;
+    control.sandbox.query("acme.com", RecordType::TXT).await;
+    control.sandbox.query("other.com", RecordType::TXT).await;
     let asked: Vec<QueryView> = control.get("/queries?name=acme.com").await;
     assert_eq!(asked.len(), 1);
     assert_eq!((asked[0].rcode.as_deref(), asked[0].fault), (Some("SERVFAIL"), Some(FaultKind::Servfail)));
@@ -171,12 +171,12 @@ async fn questions_are_listed_and_reset_forgets_everything() {
     assert_eq!(control.get::<Vec<QueryView>>("/queries").await, []);
     assert_eq!(control.get::<Vec<FaultView>>("/faults").await, []);
     assert_eq!(control.get::<Vec<ZoneView>>("/zones").await.len(), 1, "only the server's own zone is left");
-    assert_eq!(control.lab.ask("acme.com", RecordType::TXT).await.answers, []);
+    assert_eq!(control.sandbox.query("acme.com", RecordType::TXT).await.answers, []);
     assert_eq!(control.get::<Vec<QueryView>>("/queries").await[0].seq, 3);
 }
 
 #[tokio::test]
-async fn what_is_wrong_with_a_request_is_named() {
+async fn names_invalid_field() {
     let control = Control::start().await;
     control.ok::<RecordView>("PUT", "/records/alias.a.com/CNAME", r#"{"values": ["b.com"]}"#).await;
     control.ok::<RecordView>("PUT", "/records/plain.a.com/TXT", r#"{"values": ["b"]}"#).await;
@@ -221,15 +221,15 @@ async fn what_is_wrong_with_a_request_is_named() {
         assert_eq!(error.field.as_deref(), Some(field), "{method} {path} {body}: {}", error.error);
         assert!(error.error.starts_with(field), "{}", error.error);
     }
-    assert_eq!(control.lab.zones.faults(), []);
+    assert_eq!(control.sandbox.zones.faults(), []);
 }
 
 #[tokio::test]
 async fn without_auto_zones_records_need_a_zone() {
-    let lab = Lab::with_acme().await;
+    let sandbox = TestSandbox::with_acme().await;
     let records = PutRecords::values(["x"]);
-    assert_eq!(lab.zones.put_records("other.com", "TXT", &records).unwrap_err().field, "name");
-    lab.zones.put_records("a.acme.com", "TXT", &records).unwrap();
+    assert_eq!(sandbox.zones.put_records("other.com", "TXT", &records).unwrap_err().field, "name");
+    sandbox.zones.put_records("a.acme.com", "TXT", &records).unwrap();
 }
 
 #[tokio::test]
@@ -253,10 +253,10 @@ async fn bodies_over_64_kib_are_refused() {
 }
 
 #[tokio::test]
-async fn an_open_connection_does_not_keep_the_sandbox_alive() {
+async fn stops_despite_open_connection() {
     let control = Control::start().await;
     let mut open = TcpStream::connect(control.address).await.unwrap();
     open.write_all(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n").await.unwrap();
     open.read_u8().await.unwrap();
-    tokio::time::timeout(PATIENCE, control.lab.sandbox.stop()).await.unwrap().unwrap();
+    tokio::time::timeout(DEADLINE, control.sandbox.server.stop()).await.unwrap().unwrap();
 }

@@ -1,4 +1,4 @@
-//! The sandbox as its clients see it: real questions over UDP and TCP, real control requests.
+//! The sandbox over the wire: DNS queries over UDP and TCP, control requests over HTTP.
 #![expect(clippy::unwrap_used, reason = "a test's own plumbing may panic")]
 
 mod answers;

@@ -8,56 +8,58 @@ use hickory_proto::op::{Edns, Message, MessageType, OpCode};
 use hickory_proto::rr::RecordType;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
-use crate::client::{Lab, PATIENCE, answers, name, plain_question, question, read_tcp, receive, write_tcp};
+use crate::client::{
+    DEADLINE, TestSandbox, answers, name, query, query_without_edns, read_tcp, receive, write_tcp,
+};
 
 #[tokio::test]
-async fn the_question_comes_back_letter_by_letter() {
-    let lab = Lab::with_acme().await;
-    lab.set("_deed.acme.com", "TXT", &["proof"]);
-    let asked = plain_question("_DeEd.AcMe.cOm", RecordType::TXT).to_vec().unwrap();
-    let reply = lab.send_bytes(&asked).await;
+async fn echoes_question_in_original_case() {
+    let sandbox = TestSandbox::with_acme().await;
+    sandbox.set("_deed.acme.com", "TXT", &["proof"]);
+    let asked = query_without_edns("_DeEd.AcMe.cOm", RecordType::TXT).to_vec().unwrap();
+    let reply = sandbox.send_bytes(&asked).await;
     assert_eq!(reply[..2], asked[..2]);
     assert_eq!(reply[12..asked.len()], asked[12..]);
     let reply = Message::from_vec(&reply).unwrap();
     assert!(reply.answers[0].name.eq_case(&name("_DeEd.AcMe.cOm")));
-    assert_eq!(lab.zones.queries(None, 0)[0].name.as_deref(), Some("_DeEd.AcMe.cOm"));
+    assert_eq!(sandbox.zones.queries(None, 0)[0].name.as_deref(), Some("_DeEd.AcMe.cOm"));
 }
 
 #[tokio::test]
-async fn edns_is_answered_with_edns_only_where_it_was_used() {
-    let lab = Lab::with_acme().await;
-    let mut asked = question("acme.com", RecordType::SOA);
+async fn answers_with_edns_only_to_edns() {
+    let sandbox = TestSandbox::with_acme().await;
+    let mut asked = query("acme.com", RecordType::SOA);
     asked.edns.as_mut().unwrap().set_dnssec_ok(true);
-    let edns = lab.send(&asked).await.edns.unwrap();
+    let edns = sandbox.send(&asked).await.edns.unwrap();
     assert_eq!((edns.version(), edns.max_payload(), edns.flags().dnssec_ok), (0, 1232, true));
-    assert_eq!(lab.send(&plain_question("acme.com", RecordType::SOA)).await.edns, None);
+    assert_eq!(sandbox.send(&query_without_edns("acme.com", RecordType::SOA)).await.edns, None);
 }
 
 #[tokio::test]
-async fn unknown_edns_versions_are_told_so() {
-    let lab = Lab::with_acme().await;
-    let mut asked = question("acme.com", RecordType::SOA);
+async fn answers_badvers_to_unknown_edns_version() {
+    let sandbox = TestSandbox::with_acme().await;
+    let mut asked = query("acme.com", RecordType::SOA);
     asked.edns.as_mut().unwrap().set_version(1);
-    let reply = lab.send(&asked).await;
+    let reply = sandbox.send(&asked).await;
     // BADVERS and BADSIG share the number.
     assert_eq!((u16::from(reply.response_code), reply.edns.as_ref().map(Edns::version)), (16, Some(0)));
     assert_eq!(reply.answers, []);
-    assert_eq!(lab.zones.queries(None, 0)[0].rcode.as_deref(), Some("BADVERS"));
+    assert_eq!(sandbox.zones.queries(None, 0)[0].rcode.as_deref(), Some("BADVERS"));
 }
 
 #[tokio::test]
-async fn answers_over_the_clients_limit_are_truncated() {
-    let lab = Lab::with_acme().await;
-    lab.set("mid.acme.com", "TXT", &[&"x".repeat(600)]);
-    lab.set("big.acme.com", "TXT", &[&"x".repeat(2000)]);
+async fn truncates_answers_above_client_limit() {
+    let sandbox = TestSandbox::with_acme().await;
+    sandbox.set("mid.acme.com", "TXT", &[&"x".repeat(600)]);
+    sandbox.set("big.acme.com", "TXT", &[&"x".repeat(2000)]);
     let limited = async |name: &str, payload: Option<u16>| {
-        let mut asked = plain_question(name, RecordType::TXT);
+        let mut asked = query_without_edns(name, RecordType::TXT);
         if let Some(payload) = payload {
             let mut edns = Edns::new();
             edns.set_max_payload(payload);
             asked.set_edns(edns);
         }
-        let bytes = lab.send_bytes(&asked.to_vec().unwrap()).await;
+        let bytes = sandbox.send_bytes(&asked.to_vec().unwrap()).await;
         assert!(
             bytes.len() <= usize::from(payload.unwrap_or(512)),
             "{name} {payload:?}: {} bytes",
@@ -73,51 +75,54 @@ async fn answers_over_the_clients_limit_are_truncated() {
     assert!(!limited("mid.acme.com", Some(1232)).await);
     assert!(limited("big.acme.com", Some(1232)).await);
     assert!(!limited("big.acme.com", Some(4096)).await);
-    let over_tcp = lab.ask_tcp("big.acme.com", RecordType::TXT).await;
+    let over_tcp = sandbox.query_tcp("big.acme.com", RecordType::TXT).await;
     assert_eq!((over_tcp.truncation, over_tcp.answers.len()), (false, 1));
 }
 
 #[tokio::test]
-async fn an_answer_close_to_64_kib_passes_over_tcp_and_a_larger_one_is_truncated() {
-    let lab = Lab::with_acme().await;
-    lab.set("acme.com", "TXT", &[&"x".repeat(60_000)]);
-    assert_eq!(lab.ask_tcp("acme.com", RecordType::TXT).await.answers.len(), 1);
-    lab.zones.add_records("acme.com", "TXT", &PutRecords::values(["y".repeat(60_000)])).unwrap();
-    let reply = lab.ask_tcp("acme.com", RecordType::TXT).await;
+async fn truncates_tcp_answer_above_64_kib() {
+    let sandbox = TestSandbox::with_acme().await;
+    sandbox.set("acme.com", "TXT", &[&"x".repeat(60_000)]);
+    assert_eq!(sandbox.query_tcp("acme.com", RecordType::TXT).await.answers.len(), 1);
+    sandbox.zones.add_records("acme.com", "TXT", &PutRecords::values(["y".repeat(60_000)])).unwrap();
+    let reply = sandbox.query_tcp("acme.com", RecordType::TXT).await;
     assert!(reply.truncation && reply.answers.is_empty());
 }
 
 #[tokio::test]
-async fn helpful_addresses_are_left_out_before_anything_is_truncated() {
-    let lab = Lab::with_acme().await;
+async fn drops_optional_addresses_before_truncating() {
+    let sandbox = TestSandbox::with_acme().await;
     let servers: Vec<String> = (0..13).map(|index| format!("n{index}.acme.com")).collect();
     for server in &servers {
-        lab.zones.put_records(server, "AAAA", &PutRecords::values(["2001:db8::1", "2001:db8::2"])).unwrap();
+        sandbox
+            .zones
+            .put_records(server, "AAAA", &PutRecords::values(["2001:db8::1", "2001:db8::2"]))
+            .unwrap();
     }
-    lab.zones.put_zone("acme.com", &PutZone { soa_minimum: None, ns: Some(servers.clone()) }).unwrap();
-    let reply = lab.send(&plain_question("acme.com", RecordType::NS)).await;
+    sandbox.zones.put_zone("acme.com", &PutZone { soa_minimum: None, ns: Some(servers.clone()) }).unwrap();
+    let reply = sandbox.send(&query_without_edns("acme.com", RecordType::NS)).await;
     assert_eq!((reply.truncation, reply.answers.len(), reply.additionals.len()), (false, 13, 0));
-    assert_eq!(lab.ask("acme.com", RecordType::NS).await.additionals.len(), 26);
+    assert_eq!(sandbox.query("acme.com", RecordType::NS).await.additionals.len(), 26);
     // RFC 9471: in a referral they are needed.
-    lab.zones.put_records("child.acme.com", "NS", &PutRecords::values(servers)).unwrap();
-    assert!(lab.send(&plain_question("www.child.acme.com", RecordType::TXT)).await.truncation);
+    sandbox.zones.put_records("child.acme.com", "NS", &PutRecords::values(servers)).unwrap();
+    assert!(sandbox.send(&query_without_edns("www.child.acme.com", RecordType::TXT)).await.truncation);
 }
 
 #[tokio::test]
 async fn other_opcodes_are_not_implemented() {
-    let lab = Lab::with_acme().await;
+    let sandbox = TestSandbox::with_acme().await;
     for op_code in [OpCode::Status, OpCode::Notify, OpCode::Update, OpCode::Unknown(9)] {
-        let mut asked = plain_question("acme.com", RecordType::SOA);
+        let mut asked = query_without_edns("acme.com", RecordType::SOA);
         asked.metadata.op_code = op_code;
-        let reply = lab.send(&asked).await;
+        let reply = sandbox.send(&asked).await;
         assert_eq!((reply.response_code, reply.op_code, reply.id), (NotImp, op_code, asked.id));
     }
 }
 
 #[tokio::test]
-async fn malformed_messages_are_told_so_where_there_is_a_header() {
-    let lab = Lab::with_acme().await;
-    let asked = plain_question("acme.com", RecordType::SOA);
+async fn answers_formerr_when_header_is_readable() {
+    let sandbox = TestSandbox::with_acme().await;
+    let asked = query_without_edns("acme.com", RecordType::SOA);
     let good = asked.to_vec().unwrap();
     let mut two_questions = asked.clone();
     two_questions.add_query(asked.queries[0].clone());
@@ -129,7 +134,7 @@ async fn malformed_messages_are_told_so_where_there_is_a_header() {
         two_questions.to_vec().unwrap(),
         none.to_vec().unwrap(),
     ] {
-        let reply = Message::from_vec(&lab.send_bytes(&bad).await).unwrap();
+        let reply = Message::from_vec(&sandbox.send_bytes(&bad).await).unwrap();
         assert_eq!(
             (reply.response_code, reply.message_type, reply.id),
             (FormErr, MessageType::Response, asked.id)
@@ -138,12 +143,12 @@ async fn malformed_messages_are_told_so_where_there_is_a_header() {
 }
 
 #[tokio::test]
-async fn fragments_and_responses_get_no_answer() {
-    let lab = Lab::with_acme().await;
-    let asked = plain_question("acme.com", RecordType::SOA);
-    let mut response = question("acme.com", RecordType::SOA);
+async fn ignores_fragments_and_responses() {
+    let sandbox = TestSandbox::with_acme().await;
+    let asked = query_without_edns("acme.com", RecordType::SOA);
+    let mut response = query("acme.com", RecordType::SOA);
     response.metadata.message_type = MessageType::Response;
-    let socket = lab.socket().await;
+    let socket = sandbox.socket().await;
     socket.send(&asked.to_vec().unwrap()[..11]).await.unwrap();
     socket.send(&[]).await.unwrap();
     socket.send(&response.to_vec().unwrap()).await.unwrap();
@@ -154,11 +159,11 @@ async fn fragments_and_responses_get_no_answer() {
 
 #[tokio::test]
 async fn random_bytes_never_stop_the_server() {
-    let lab = Lab::with_acme().await;
-    let socket = lab.socket().await;
+    let sandbox = TestSandbox::with_acme().await;
+    let socket = sandbox.socket().await;
     let mut state = 0x2545_f491_4f6c_dd1d_u64;
     for round in 0..2000_usize {
-        let mut bytes = plain_question("a.b.acme.com", RecordType::TXT).to_vec().unwrap();
+        let mut bytes = query_without_edns("a.b.acme.com", RecordType::TXT).to_vec().unwrap();
         for _ in 0..=round % 7 {
             state ^= state << 13;
             state ^= state >> 7;
@@ -168,27 +173,27 @@ async fn random_bytes_never_stop_the_server() {
             bytes[place] = value;
         }
         socket.send(&bytes).await.unwrap();
-        // Often enough that no socket buffer runs over.
+        // Waits for an answer often enough that no socket buffer overflows.
         if round % 20 == 19 {
-            assert_eq!(lab.ask("acme.com", RecordType::SOA).await.response_code, NoError);
+            assert_eq!(sandbox.query("acme.com", RecordType::SOA).await.response_code, NoError);
         }
     }
 }
 
 #[tokio::test]
-async fn one_connection_carries_several_questions_in_any_portions() {
-    let lab = Lab::with_acme().await;
-    lab.set("a.acme.com", "TXT", &["a"]);
-    lab.set("b.acme.com", "TXT", &["b"]);
-    let mut stream = lab.connect().await;
+async fn reads_pipelined_queries_in_any_portions() {
+    let sandbox = TestSandbox::with_acme().await;
+    sandbox.set("a.acme.com", "TXT", &["a"]);
+    sandbox.set("b.acme.com", "TXT", &["b"]);
+    let mut stream = sandbox.connect().await;
     stream.set_nodelay(true).unwrap();
     for name in ["a.acme.com", "b.acme.com"] {
-        write_tcp(&mut stream, &question(name, RecordType::TXT)).await;
+        write_tcp(&mut stream, &query(name, RecordType::TXT)).await;
     }
     for value in ["a", "b"] {
         assert_eq!(answers(&read_tcp(&mut stream).await), [format!("{value}.acme.com. TXT {value}")]);
     }
-    let bytes = question("a.acme.com", RecordType::TXT).to_vec().unwrap();
+    let bytes = query("a.acme.com", RecordType::TXT).to_vec().unwrap();
     let framed = [&u16::try_from(bytes.len()).unwrap().to_be_bytes()[..], &bytes].concat();
     for byte in framed {
         stream.write_all(&[byte]).await.unwrap();
@@ -198,28 +203,28 @@ async fn one_connection_carries_several_questions_in_any_portions() {
 }
 
 #[tokio::test]
-async fn silent_and_half_sent_connections_are_closed() {
+async fn closes_idle_and_incomplete_connections() {
     let limits = Limits { tcp_idle: Duration::from_millis(100), ..Limits::default() };
-    let lab = Lab::start(true, limits).await;
+    let sandbox = TestSandbox::start(true, limits).await;
     for portion in [&b""[..], b"\x00", b"\x00\x40half a message"] {
-        let mut stream = lab.connect().await;
+        let mut stream = sandbox.connect().await;
         stream.write_all(portion).await.unwrap();
         let mut rest = Vec::new();
         // With unread bytes in hand the system ends the connection with a reset.
-        let ended = tokio::time::timeout(PATIENCE, stream.read_to_end(&mut rest)).await.unwrap();
+        let ended = tokio::time::timeout(DEADLINE, stream.read_to_end(&mut rest)).await.unwrap();
         assert!(rest.is_empty(), "{ended:?}");
     }
 }
 
 #[tokio::test]
-async fn connections_above_the_cap_are_closed_and_the_others_go_on() {
-    let lab = Lab::start(true, Limits { tcp_connections: 1, ..Limits::default() }).await;
-    let mut first = lab.connect().await;
-    write_tcp(&mut first, &question("com", RecordType::NS)).await;
+async fn closes_connections_above_limit_only() {
+    let sandbox = TestSandbox::start(true, Limits { tcp_connections: 1, ..Limits::default() }).await;
+    let mut first = sandbox.connect().await;
+    write_tcp(&mut first, &query("com", RecordType::NS)).await;
     read_tcp(&mut first).await;
-    let mut second = lab.connect().await;
-    let ended = tokio::time::timeout(PATIENCE, second.read_u16()).await.unwrap();
+    let mut second = sandbox.connect().await;
+    let ended = tokio::time::timeout(DEADLINE, second.read_u16()).await.unwrap();
     assert!(ended.is_err());
-    write_tcp(&mut first, &question("net", RecordType::NS)).await;
+    write_tcp(&mut first, &query("net", RecordType::NS)).await;
     assert_eq!(read_tcp(&mut first).await.answers.len(), 1);
 }

@@ -1,13 +1,13 @@
-//! Says why an answer is bogus, in the codes of RFC 8914.
+//! Explains why an answer is bogus, as an extended DNS error (RFC 8914).
 use chrono::DateTime;
 use deed_claims::ExtendedError;
 use hickory_proto::dnssec::rdata::{DNSKEY, DNSSECRData, DS, RRSIG};
 use hickory_proto::op::Message;
 use hickory_proto::rr::{Name, RData, Record, RecordType, SerialNumber};
 
-use super::desk::Desk;
+use super::backend::ValidatorBackend;
+use crate::dnssec_clock::now;
 use crate::response::text_of;
-use crate::round::now;
 
 const BOGUS: u16 = 6;
 const EXPIRED: u16 = 7;
@@ -16,28 +16,28 @@ const DNSKEY_MISSING: u16 = 9;
 const RRSIGS_MISSING: u16 = 10;
 const NSEC_MISSING: u16 = 12;
 
-type Answered = ((Name, RecordType), Message);
+type KeyedAnswer = ((Name, RecordType), Message);
 
-/// The likeliest reason, from what was told at the desk. It only words a verdict that stands.
-pub(super) fn explain(desk: &Desk<'_>, at: &Name) -> ExtendedError {
-    if desk.is_overrun() {
+/// The likeliest reason, from the answers of the backend. It only explains a verdict that is already final.
+pub(super) fn explain(backend: &ValidatorBackend<'_>, at: &Name) -> ExtendedError {
+    if backend.is_over_limit() {
         let text = format!("{} has more signatures and keys than are checked", text_of(at));
         return ExtendedError { code: BOGUS, text: text.into_bytes() };
     }
-    let mut answers = desk.answers();
-    // The chain from the top: a fault above explains those below.
+    let mut answers = backend.answers();
+    // From the top of the chain: a fault above explains those below.
     answers.sort_by_key(|((name, rtype), _)| (name.iter().len(), *rtype != RecordType::DS));
     let (code, text) = out_of_time(&answers, now())
-        .or_else(|| key_missing(&answers, &desk.unanswered()))
+        .or_else(|| key_missing(&answers, &backend.unanswered()))
         .or_else(|| unsigned(&answers, at))
         .unwrap_or_else(|| (BOGUS, format!("a signature for {} does not fit", text_of(at))));
     ExtendedError { code, text: text.into_bytes() }
 }
 
-/// What is out of time when every signature that the root zone has made is: the root signs anew all the time, and this
-/// machine's clock is what is wrong.
-pub(super) fn wrong_clock(desk: &Desk<'_>) -> Option<ExtendedError> {
-    let (answers, now) = (desk.answers(), now());
+/// Set when every signature of the root zone is out of its validity period: the root signs continually, so this
+/// machine's clock is wrong.
+pub(super) fn wrong_clock(backend: &ValidatorBackend<'_>) -> Option<ExtendedError> {
+    let (answers, now) = (backend.answers(), now());
     let times = |message| {
         signatures(message).map(|(_, rrsig)| rrsig.input()).filter(|input| input.signer_name.is_root())
     };
@@ -60,8 +60,8 @@ fn signatures(message: &Message) -> impl Iterator<Item = (&Record, &RRSIG)> {
     })
 }
 
-/// A set all of whose signatures are past or to come.
-fn out_of_time(answers: &[Answered], now: SerialNumber) -> Option<(u16, String)> {
+/// A set of records whose signatures are all expired or not yet valid.
+fn out_of_time(answers: &[KeyedAnswer], now: SerialNumber) -> Option<(u16, String)> {
     for (_, message) in answers {
         for (record, first) in signatures(message) {
             let covered = first.input().type_covered;
@@ -89,8 +89,8 @@ fn out_of_time(answers: &[Answered], now: SerialNumber) -> Option<(u16, String)>
     None
 }
 
-/// A zone for whose keys the parent vouches, and which does not show them.
-fn key_missing(answers: &[Answered], unanswered: &[(Name, RecordType)]) -> Option<(u16, String)> {
+/// A zone that has DS records at its parent and does not show a matching key.
+fn key_missing(answers: &[KeyedAnswer], unanswered: &[(Name, RecordType)]) -> Option<(u16, String)> {
     if let Some((zone, _)) = unanswered.iter().find(|(_, rtype)| *rtype == RecordType::DNSKEY) {
         return Some((DNSKEY_MISSING, format!("no server of {} gave its DNSKEY records", text_of(zone))));
     }
@@ -116,7 +116,7 @@ fn key_missing(answers: &[Answered], unanswered: &[(Name, RecordType)]) -> Optio
     None
 }
 
-fn digests<'a>(answers: &'a [Answered], zone: &Name) -> Vec<&'a DS> {
+fn digests<'a>(answers: &'a [KeyedAnswer], zone: &Name) -> Vec<&'a DS> {
     let of_zone = answers.iter().filter(|((name, rtype), _)| name == zone && *rtype == RecordType::DS);
     of_zone
         .flat_map(|(_, message)| &message.answers)
@@ -127,8 +127,8 @@ fn digests<'a>(answers: &'a [Answered], zone: &Name) -> Vec<&'a DS> {
         .collect()
 }
 
-/// Records, or a denial, that came without what proves them.
-fn unsigned(answers: &[Answered], at: &Name) -> Option<(u16, String)> {
+/// Records, or a denial, that came without a signature or proof.
+fn unsigned(answers: &[KeyedAnswer], at: &Name) -> Option<(u16, String)> {
     let chain = [RecordType::DS, RecordType::DNSKEY];
     for ((name, rtype), message) in answers {
         if name != at && !chain.contains(rtype) || *rtype == RecordType::NS {
@@ -149,7 +149,7 @@ fn unsigned(answers: &[Answered], at: &Name) -> Option<(u16, String)> {
     None
 }
 
-/// A time of a signature: its numbers wrap around, the first time in 2106 (RFC 4034 §3.1.5).
+/// Formats a signature time: its 32 bits wrap around, the first time in 2106 (RFC 4034 §3.1.5).
 fn time(seconds: u32) -> String {
     let at = DateTime::from_timestamp(i64::from(seconds), 0);
     at.map(|at| at.format("%Y-%m-%d %H:%M UTC").to_string()).unwrap_or_default()

@@ -1,4 +1,4 @@
-//! Finds the addresses of name servers that come without glue, within narrow limits.
+//! Resolves the addresses of name servers that come without glue, within narrow limits.
 use std::collections::HashMap;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -13,73 +13,74 @@ use tokio::sync::OnceCell;
 use crate::config::Ipv6;
 use crate::delegation::{Addresses, Delegation, NameServer};
 use crate::egress::Peer;
-use crate::inquiry::Inquiry;
+use crate::lookup::Lookup;
+use crate::rcode::NXDOMAIN;
 use crate::response::Response;
-use crate::walk::{Dead, Nesting, Reach, Useless};
-use crate::wire::{Recursion, Wanted};
+use crate::walk::{Nesting, ServerFailure, WalkDepth, ZoneFailure};
+use crate::wire::{DnsQuery, Recursion};
 
 /// How many servers of a zone need an address.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Need {
-    /// One will do, to go a step further.
+pub(crate) enum AddressNeed {
+    /// One is enough to go one step down.
     Any,
-    /// As many as are asked.
+    /// As many as are queried.
     All,
 }
 
-/// The zones that only lead to name servers of others and come without glue themselves, seen to once each,
-/// however many walks of a look come by at the same time.
+/// Zones whose only purpose here is to resolve name servers of other zones, and which come without glue themselves.
+/// Each is resolved once per probe, however many walks need it at the same time.
 #[derive(Debug)]
-pub(crate) struct Helpers {
+pub(crate) struct GluelessZones {
     /// Names that may still be resolved for them.
     left: AtomicUsize,
-    /// Names of servers that turned out not to exist.
+    /// Name server names that turned out not to exist.
     missing: AtomicUsize,
     zones: Mutex<HashMap<Name, Arc<OnceCell<Arc<Delegation>>>>>,
 }
 
-/// Names resolved for one of them: the second is for when the first fails.
-const EACH: usize = 2;
-/// Names of servers that may turn out not to exist before no more are looked for: a delegation to names that are made
-/// up has others pay for it.
-const MISSING: usize = 3;
+/// Names resolved per zone; the second is the fallback for the first.
+const NAMES_PER_ZONE: usize = 2;
+/// After so many nonexistent name server names no more are resolved: otherwise a delegation to made-up names would
+/// direct load at third parties.
+const MAX_MISSING: usize = 3;
 
-impl Helpers {
+impl GluelessZones {
     pub(crate) fn new(names: usize) -> Self {
         Self { left: AtomicUsize::new(names), missing: AtomicUsize::new(0), zones: Mutex::default() }
     }
 
-    fn miss(&self) {
+    fn count_missing(&self) {
         self.missing.fetch_add(1, Ordering::Relaxed);
     }
 
-    fn have_missed_enough(&self) -> bool {
-        self.missing.load(Ordering::Relaxed) >= MISSING
+    fn has_too_many_missing(&self) -> bool {
+        self.missing.load(Ordering::Relaxed) >= MAX_MISSING
     }
 
-    fn place_of(&self, zone: &Name) -> Arc<OnceCell<Arc<Delegation>>> {
+    fn entry(&self, zone: &Name) -> Arc<OnceCell<Arc<Delegation>>> {
         let mut zones = self.zones.lock().unwrap_or_else(PoisonError::into_inner);
         Arc::clone(zones.entry(zone.clone()).or_default())
     }
 
-    fn take(&self) -> bool {
+    fn take_name(&self) -> bool {
         let take = |left: usize| left.checked_sub(1);
         self.left.fetch_update(Ordering::Relaxed, Ordering::Relaxed, take).is_ok()
     }
 }
 
-impl Inquiry<'_> {
-    /// The delegation with addresses for names without glue, as far as they are needed and may be asked for.
+impl Lookup<'_> {
+    /// The delegation with addresses for names without glue, as far as they are needed and may be resolved.
     pub(crate) async fn with_addresses(
         &self,
         cut: Arc<Delegation>,
-        need: Need,
+        need: AddressNeed,
         nesting: Nesting,
     ) -> Arc<Delegation> {
         let known = cut.servers.iter().filter(|s| matches!(s.addresses, Addresses::Known(_))).count();
         let enough = match need {
-            Need::Any => known > 0,
-            Need::All => known >= self.shared.config.budgets.servers,
+            AddressNeed::Any => known > 0,
+            AddressNeed::All => known >= self.shared.config.budgets.servers,
         };
         if enough || cut.resolved {
             return cut;
@@ -88,25 +89,26 @@ impl Inquiry<'_> {
             Nesting::Outer => {
                 let most = self.shared.config.budgets.ns_resolved;
                 let chosen = without_glue(&cut).take(most).collect();
-                self.fill(&cut, chosen, Nesting::Inner).await
+                self.resolve_servers(&cut, chosen, Nesting::Inner).await
             }
-            Nesting::Inner => self.help(&cut).await,
+            Nesting::Inner => self.with_nested_addresses(&cut).await,
             Nesting::Innermost => cut,
         }
     }
 
-    /// The same for a zone that only leads to another one's servers.
-    async fn help(&self, cut: &Arc<Delegation>) -> Arc<Delegation> {
-        let place = self.helpers.place_of(&cut.zone);
+    /// The same for a zone that is only needed to resolve another zone's name servers.
+    async fn with_nested_addresses(&self, cut: &Arc<Delegation>) -> Arc<Delegation> {
+        let place = self.glueless.entry(&cut.zone);
         let full = place.get_or_init(|| {
-            let chosen = without_glue(cut).take(EACH).take_while(|_| self.helpers.take()).collect();
-            self.fill(cut, chosen, Nesting::Innermost)
+            let chosen =
+                without_glue(cut).take(NAMES_PER_ZONE).take_while(|_| self.glueless.take_name()).collect();
+            self.resolve_servers(cut, chosen, Nesting::Innermost)
         });
         Arc::clone(full.await)
     }
 
     /// The delegation with the addresses of the chosen servers.
-    async fn fill(
+    async fn resolve_servers(
         &self,
         cut: &Arc<Delegation>,
         chosen: Vec<&NameServer>,
@@ -115,14 +117,14 @@ impl Inquiry<'_> {
         if chosen.is_empty() {
             return Arc::clone(cut);
         }
-        // Names that only the zone itself could tell, and no glue to ask it: nobody ever finds them.
+        // These names lie inside the zone itself and have no glue, so they cannot be resolved at all.
         let lost = |s: &NameServer| s.addresses == Addresses::Unknown && cut.zone.zone_of(&s.name);
         if self.shared.config.resolvers.is_empty() && cut.servers.iter().all(lost) {
             let mut full = Delegation { resolved: true, ..(**cut).clone() };
             full.servers.iter_mut().for_each(|server| server.addresses = Addresses::None);
             return Arc::new(full);
         }
-        let found = join_all(chosen.iter().map(|server| self.resolve(&server.name, nesting))).await;
+        let found = join_all(chosen.iter().map(|server| self.resolve_server(&server.name, nesting))).await;
         let mut full = Delegation { resolved: true, ..(**cut).clone() };
         for (server, addresses) in chosen.into_iter().zip(found) {
             if let Some(place) = full.servers.iter_mut().find(|s| s.name == server.name) {
@@ -130,15 +132,15 @@ impl Inquiry<'_> {
             }
         }
         let full = Arc::new(full);
-        // Where names were left out, the next look shall try again.
-        if !self.helpers.have_missed_enough() {
-            self.shared.cache.remember(self.mode, full.zone.clone(), &full);
+        // Where names were left out, the next probe tries again.
+        if !self.glueless.has_too_many_missing() {
+            self.shared.cache.insert(self.mode, full.zone.clone(), &full);
         }
         full
     }
 
-    /// Names inside the zone that came with authority but without addresses: the zone's servers know them.
-    pub(crate) async fn fill_in(&self, shared: &mut Delegation, cut: &Delegation) {
+    /// Resolves names inside the zone that came with authority but without addresses: the zone's servers know them.
+    pub(crate) async fn add_addresses(&self, shared: &mut Delegation, cut: &Delegation) {
         let most = self.shared.config.budgets.ns_resolved;
         let missing: Vec<&mut NameServer> = shared
             .servers
@@ -147,8 +149,8 @@ impl Inquiry<'_> {
             .take(most)
             .collect();
         join_all(missing.into_iter().map(|server| async move {
-            let found = self.both_families(&server.name, Recursion::No, |wanted| {
-                async move { self.ask_for_addresses(cut, &wanted).await }.boxed()
+            let found = self.both_families(&server.name, Recursion::No, |query| {
+                async move { self.query_addresses(cut, &query).await }.boxed()
             });
             if let Addresses::Known(known) = found.await {
                 server.addresses = Addresses::Known(known);
@@ -157,34 +159,40 @@ impl Inquiry<'_> {
         .await;
     }
 
-    /// The addresses that the servers of the zone around a name tell: a registry's first one that answers, of other zones
-    /// what two name servers agree on.
-    async fn ask_for_addresses(&self, cut: &Delegation, wanted: &Wanted) -> Result<Found, NetworkFault> {
+    /// The addresses of a name according to the servers of its zone: for a registry the first usable answer, for
+    /// other zones the answer that two name servers agree on.
+    async fn query_addresses(
+        &self,
+        cut: &Delegation,
+        query: &DnsQuery,
+    ) -> Result<AddressAnswer, NetworkFault> {
         let longest = self.shared.config.budgets.aliases;
         let read = |response: &Response| {
-            let counts = settled(response) && response.authoritative();
-            counts.then(|| Found::of(response, &wanted.name, longest))
+            let counts = response.is_conclusive() && response.authoritative();
+            counts.then(|| AddressAnswer::of(response, &query.name, longest))
         };
-        self.told_by(cut, wanted, read).await.map_err(|dead| fault_of(&dead))
+        self.agreed_answer(cut, query, read).await.map_err(|failure| fault_of(&failure))
     }
 
-    async fn resolve(&self, server: &Name, nesting: Nesting) -> Addresses {
-        if self.helpers.have_missed_enough() {
+    async fn resolve_server(&self, server: &Name, nesting: Nesting) -> Addresses {
+        if self.glueless.has_too_many_missing() {
             return Addresses::Unknown;
         }
         if self.shared.config.resolvers.is_empty() {
             return self.resolve_by_walk(server, nesting).await;
         }
         let longest = self.shared.config.budgets.aliases;
-        self.both_families(server, Recursion::Desired, |wanted| {
+        self.both_families(server, Recursion::Desired, |query| {
             async move {
-                match self.ask_resolvers(&wanted).await {
-                    Some(response) if settled(&response) => Ok(Found::of(&response, &wanted.name, longest)),
-                    // Ours only where the resolver has no answer for a name that has to exist either.
-                    None if !self.budget.is_exhausted() && self.are_resolvers_down().await => {
+                match self.query_resolvers(&query).await {
+                    Some(response) if response.is_conclusive() => {
+                        Ok(AddressAnswer::of(&response, &query.name, longest))
+                    }
+                    // Our fault only where the resolver also has no answer for a name that has to exist.
+                    None if !self.budget.is_spent() && self.are_resolvers_down().await => {
                         Err(NetworkFault::Internal)
                     }
-                    // The resolver is well: it is the name's own servers that gave it no answer.
+                    // The resolver works: the name's own servers gave it no answer.
                     Some(_) | None => Err(NetworkFault::Timeout),
                 }
             }
@@ -193,42 +201,42 @@ impl Inquiry<'_> {
         .await
     }
 
-    /// Without a resolver: the same walk once more. A box, because the walk comes by here.
+    /// Without a resolver: the same walk for the server's name. Boxed, because the walk calls this function.
     fn resolve_by_walk<'a>(&'a self, server: &'a Name, nesting: Nesting) -> BoxFuture<'a, Addresses> {
         async move {
-            let cut = match self.enclosing(server, Reach::Whole, nesting).await {
-                Ok(cut) => self.with_addresses(cut, Need::Any, nesting).await,
+            let cut = match self.enclosing_zone(server, WalkDepth::ToName, nesting).await {
+                Ok(cut) => self.with_addresses(cut, AddressNeed::Any, nesting).await,
                 Err(ProbeFailure::Internal(_)) => return Addresses::Failed(NetworkFault::Internal),
                 Err(_) => return Addresses::Failed(NetworkFault::Timeout),
             };
             let cut = &cut;
-            self.both_families(server, Recursion::No, |wanted| {
-                async move { self.ask_for_addresses(cut, &wanted).await }.boxed()
+            self.both_families(server, Recursion::No, |query| {
+                async move { self.query_addresses(cut, &query).await }.boxed()
             })
             .await
         }
         .boxed()
     }
 
-    /// Asks for A and AAAA at the same time.
+    /// Queries A and AAAA at the same time.
     async fn both_families<'a>(
         &self,
         name: &Name,
         recursion: Recursion,
-        ask: impl Fn(Wanted) -> BoxFuture<'a, Result<Found, NetworkFault>>,
+        send: impl Fn(DnsQuery) -> BoxFuture<'a, Result<AddressAnswer, NetworkFault>>,
     ) -> Addresses {
-        let of = |rtype| ask(Wanted { name: name.clone(), rtype, recursion });
+        let of = |rtype| send(DnsQuery { name: name.clone(), rtype, recursion });
         let families: &[RecordType] = match self.shared.config.ipv6 {
             Ipv6::Off => &[RecordType::A],
             Ipv6::Auto | Ipv6::On => &[RecordType::A, RecordType::AAAA],
         };
         let answers = join_all(families.iter().map(|rtype| of(*rtype))).await;
         if answers.iter().flatten().any(|found| !found.exists) {
-            self.helpers.miss();
+            self.glueless.count_missing();
         }
         let found =
             Addresses::of(answers.iter().flatten().flat_map(|found| found.addresses.clone()).collect());
-        // The family that nobody answered for may have what the other lacks.
+        // The address family that got no answer may have what the other one lacks.
         let faults: Vec<NetworkFault> = answers.into_iter().filter_map(Result::err).collect();
         let theirs = faults.iter().find(|fault| **fault != NetworkFault::Internal);
         match theirs.or(faults.first()) {
@@ -237,13 +245,13 @@ impl Inquiry<'_> {
         }
     }
 
-    /// Asks the trusted resolvers one after the other until one answers.
-    pub(crate) async fn ask_resolvers(&self, wanted: &Wanted) -> Option<Response> {
+    /// Queries the trusted resolvers one after the other until one answers.
+    pub(crate) async fn query_resolvers(&self, query: &DnsQuery) -> Option<Response> {
         let mut last = None;
         for resolver in &self.shared.config.resolvers {
             let resolver: SocketAddr = *resolver;
-            match self.ask(Peer::Configured(resolver), wanted).await.result {
-                Ok(response) if settled(&response) => return Some(response),
+            match self.query(Peer::Configured(resolver), query).await.result {
+                Ok(response) if response.is_conclusive() => return Some(response),
                 Ok(response) => last = Some(response),
                 Err(_) => {}
             }
@@ -252,18 +260,16 @@ impl Inquiry<'_> {
     }
 }
 
-const NXDOMAIN: u16 = 3;
-
-/// What an answer tells of a name server's addresses of one family.
+/// One answer about a name server's addresses of one family.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-struct Found {
+struct AddressAnswer {
     /// Whether the name exists.
     exists: bool,
     /// In canonical order.
     addresses: Vec<IpAddr>,
 }
 
-impl Found {
+impl AddressAnswer {
     fn of(response: &Response, name: &Name, longest: usize) -> Self {
         let mut addresses = response.addresses(name, longest);
         addresses.sort_unstable();
@@ -275,16 +281,13 @@ fn without_glue(cut: &Delegation) -> impl Iterator<Item = &NameServer> {
     cut.servers.iter().filter(|server| server.addresses == Addresses::Unknown)
 }
 
-/// Why there is no address when the servers that should know it brought none.
-fn fault_of(dead: &Dead) -> NetworkFault {
-    let ours = |useless: &Useless| matches!(useless, Useless::Fault(NetworkFault::Internal));
-    match dead {
-        Dead::Useless(useless) if !useless.is_empty() && useless.iter().all(ours) => NetworkFault::Internal,
+/// The fault to report when the servers that should know the address did not give it.
+fn fault_of(failure: &ZoneFailure) -> NetworkFault {
+    let ours = |failure: &ServerFailure| matches!(failure, ServerFailure::Fault(NetworkFault::Internal));
+    match failure {
+        ZoneFailure::Unusable(failures) if !failures.is_empty() && failures.iter().all(ours) => {
+            NetworkFault::Internal
+        }
         _ => NetworkFault::Timeout,
     }
-}
-
-/// NOERROR or NXDOMAIN.
-pub(crate) fn settled(response: &Response) -> bool {
-    matches!(response.rcode(), 0 | 3)
 }

@@ -1,9 +1,9 @@
-//! Where hostnames lead, beside their records.
+//! Routing: where hostnames lead.
 use deed_claims::{Routing, RoutingState};
-use deed_probe::{Prober, Question, Route};
+use deed_probe::{Prober, Question, RoutingQuestion};
 
 use crate::records::{Zones, a, cname, ns, txt};
-use crate::world::{Cast, Play, World, acme};
+use crate::world::{Behaviour, ScriptedServers, World, acme};
 
 const HOST: &str = "shop.acme.test";
 const TARGET: &str = "shop.apps.vendor.test";
@@ -24,7 +24,7 @@ async fn world(records: Vec<hickory_proto::rr::Record>) -> World {
     ];
     let mut records = records;
     records.push(txt("_v.shop.acme.test", "v"));
-    Cast::default()
+    ScriptedServers::default()
         .parents_with(parent)
         .zones("127.0.0.4", acme(records))
         .zones("127.0.0.5", Zones::default().with("vendor.test", vendor))
@@ -34,10 +34,10 @@ async fn world(records: Vec<hickory_proto::rr::Record>) -> World {
 
 async fn routing(prober: &Prober) -> Option<Routing> {
     let seen = prober
-        .look(Question {
+        .probe(Question {
             name: "_v.shop.acme.test".into(),
             looking_for: vec![b"v".to_vec()],
-            route: Some(Route { host: HOST.into(), target: TARGET.into() }),
+            route: Some(RoutingQuestion { host: HOST.into(), target: TARGET.into() }),
             ..Question::default()
         })
         .await;
@@ -52,19 +52,19 @@ async fn found(records: Vec<hickory_proto::rr::Record>) -> (RoutingState, Vec<St
 }
 
 #[tokio::test]
-async fn an_alias_of_the_target_is_seen_along_its_chain() {
+async fn finds_target_along_alias_chain() {
     assert_eq!(found(vec![cname(HOST, TARGET)]).await.0, RoutingState::Ok);
     let chained = vec![cname(HOST, "www.acme.test"), cname("www.acme.test", TARGET)];
     assert_eq!(found(chained).await.0, RoutingState::Ok);
 }
 
 #[tokio::test]
-async fn a_flattened_alias_has_the_targets_addresses() {
+async fn recognises_flattened_alias_by_addresses() {
     assert_eq!(found(vec![a(HOST, "192.0.2.7")]).await, (RoutingState::Ok, vec!["192.0.2.7".to_owned()]));
 }
 
 #[tokio::test]
-async fn other_places_are_told_with_what_was_seen() {
+async fn reports_other_destinations_with_addresses() {
     let elsewhere = found(vec![cname(HOST, "lb.vendor.test")]).await;
     assert_eq!(
         elsewhere,
@@ -76,20 +76,24 @@ async fn other_places_are_told_with_what_was_seen() {
 }
 
 #[tokio::test]
-async fn a_proxy_hides_the_target() {
+async fn recognises_proxy() {
     assert_eq!(found(vec![a(HOST, "104.16.1.1")]).await.0, RoutingState::Proxied);
     assert_eq!(found(vec![a(HOST, "104.16.1.1"), a(HOST, "192.0.2.9")]).await.0, RoutingState::Elsewhere);
 }
 
 #[tokio::test]
-async fn servers_that_do_not_answer_say_nothing_of_the_way() {
+async fn silent_servers_give_no_routing() {
     let parent = vec![ns("acme.test", "ns1.acme.test"), a("ns1.acme.test", "127.0.0.4")];
-    let world = Cast::default().parents_with(parent).with("127.0.0.4", |_| Play::Silence).listen().await;
-    assert_eq!(routing(&world.hasty()).await, None);
+    let world = ScriptedServers::default()
+        .parents_with(parent)
+        .with("127.0.0.4", |_| Behaviour::Close)
+        .listen()
+        .await;
+    assert_eq!(routing(&world.impatient_prober()).await, None);
 }
 
 #[tokio::test]
-async fn aliases_in_a_circle_lead_nowhere() {
+async fn alias_loop_leads_nowhere() {
     let circle = vec![cname(HOST, "b.acme.test"), cname("b.acme.test", HOST)];
     assert_eq!(found(circle).await.0, RoutingState::Elsewhere);
 }

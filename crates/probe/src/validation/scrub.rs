@@ -1,28 +1,30 @@
-//! Cuts an answer down to what is to be validated: each foreign record would be one more way to ask for keys.
+//! Scrubs an answer down to the records that are to be validated: each foreign record could make the library fetch
+//! more keys.
 use hickory_proto::dnssec::rdata::{DNSSECRData, RRSIG};
 use hickory_proto::op::{Message, MessageType, OpCode, Query, ResponseCode};
 use hickory_proto::rr::{Name, RData, Record, RecordType};
 
-use crate::response::{Moved, Response};
-use crate::wire::Wanted;
+use crate::response::{DnameRedirect, Response};
+use crate::wire::DnsQuery;
 
-/// Signatures of one set and denials that are looked at; a set itself is as long as the message allows.
+/// Signatures kept per set, and denials kept; a set itself is limited by the message size.
 const SIGNATURES: usize = 4;
 const DENIALS: usize = 8;
 
-/// What counts in an answer of a zone's server: the records asked for, or the alias that stands in their place, or the
-/// denial; with their signatures.
+/// The parts of an answer that count: the records asked for, the alias in their place, or the denial; with their
+/// signatures.
 ///
-/// Signatures are left in only by the zone that the records lie in. One by another zone proves nothing, but has the
-/// keys of that zone fetched, and so on: checks would go round between zones of a stranger's. This way they only climb.
-pub(super) fn excerpt(response: &Response, zone: &Name, wanted: &Wanted) -> Message {
+/// Only signatures of the zone that holds the records are kept. A signature by another zone proves nothing, but would
+/// make the library fetch that zone's keys, and so on: an attacker's zones could keep a validation busy. This way it
+/// only climbs towards the root.
+pub(super) fn scrub(response: &Response, zone: &Name, query: &DnsQuery) -> Message {
     let mut message = Message::new(0, MessageType::Response, OpCode::Query);
-    message.add_query(Query::query(wanted.name.clone(), wanted.rtype));
+    message.add_query(Query::query(query.name.clone(), query.rtype));
     message.metadata.response_code = ResponseCode::NoError;
-    let answer = positive(response, zone, wanted);
+    let answer = positive(response, zone, query);
     if answer.is_empty() {
         message.metadata.response_code = response.message().metadata.response_code;
-        message.authorities = denial(response, zone, wanted);
+        message.authorities = denial(response, zone, query);
     } else if answer.iter().any(|record| expanded_from(record).is_some())
         && let Some(signer) = answer.iter().find_map(signer_of)
     {
@@ -32,16 +34,16 @@ pub(super) fn excerpt(response: &Response, zone: &Name, wanted: &Wanted) -> Mess
     message
 }
 
-/// The first set of records that answers or leads on.
-fn positive(response: &Response, zone: &Name, wanted: &Wanted) -> Vec<Record> {
-    let name = &wanted.name;
-    match wanted.rtype {
-        RecordType::DNSKEY => return set(response.answers(), name, wanted.rtype, |signer| signer == name),
-        // The parent's, whose servers were asked.
-        RecordType::DS => return set(response.answers(), name, wanted.rtype, |signer| signer == zone),
+/// The first set of records that answers the query or leads on.
+fn positive(response: &Response, zone: &Name, query: &DnsQuery) -> Vec<Record> {
+    let name = &query.name;
+    match query.rtype {
+        RecordType::DNSKEY => return set(response.answers(), name, query.rtype, |signer| signer == name),
+        // Signed by the parent, whose servers were queried.
+        RecordType::DS => return set(response.answers(), name, query.rtype, |signer| signer == zone),
         _ => {}
     }
-    // A zone below may lie on the same server; the deepest one is the one that the records lie in.
+    // A zone below may be on the same server; the deepest zone holds the records.
     let of_zone = |owner: &Name, rtype| {
         let may = |signer: &Name| zone.zone_of(signer) && signer.zone_of(owner);
         let signers =
@@ -49,12 +51,12 @@ fn positive(response: &Response, zone: &Name, wanted: &Wanted) -> Vec<Record> {
         let deepest = signers.filter(|signer| may(signer)).max_by_key(|signer| signer.iter().len());
         set(response.answers(), owner, rtype, |signer| Some(signer) == deepest)
     };
-    // The alias that comes with a DNAME is not signed; it follows from it (RFC 6672 §5.3.1).
-    if let Some(moved) = response.moved(name) {
-        return of_zone(&moved.owner, RecordType::DNAME);
+    // The CNAME that comes with a DNAME is not signed; it follows from the DNAME (RFC 6672 §5.3.1).
+    if let Some(redirect) = response.dname_for(name) {
+        return of_zone(&redirect.owner, RecordType::DNAME);
     }
     let alias = of_zone(name, RecordType::CNAME);
-    if alias.is_empty() { of_zone(name, wanted.rtype) } else { alias }
+    if alias.is_empty() { of_zone(name, query.rtype) } else { alias }
 }
 
 /// A set of records with its signatures; empty without records.
@@ -95,30 +97,30 @@ fn signer_of(record: &Record) -> Option<&Name> {
     rrsig(record).map(|rrsig| &rrsig.input().signer_name)
 }
 
-/// The labels of the wildcard that a signature was made for, where it was (RFC 4035 §5.3.4).
+/// The label count of the wildcard from which a record was expanded, by its signature (RFC 4035 §5.3.4).
 pub(super) fn expanded_from(record: &Record) -> Option<u8> {
     let labels = rrsig(record)?.input().num_labels;
     (labels < record.name.num_labels()).then_some(labels)
 }
 
-/// The proof that a name or its records are not there. The SOA has to enclose the name, or a zone of somebody else could
-/// say that nothing here is signed; for a DS record it has to be the parent's.
-fn denial(response: &Response, zone: &Name, wanted: &Wanted) -> Vec<Record> {
-    let name = &wanted.name;
+/// The proof that a name or its records do not exist. The SOA has to enclose the name, or another zone could claim
+/// that nothing here is signed; for a DS record it has to be the parent's.
+fn denial(response: &Response, zone: &Name, query: &DnsQuery) -> Vec<Record> {
+    let name = &query.name;
     // It belongs in the authority section; some servers put it elsewhere.
     let sections = || response.authorities().chain(response.answers()).chain(response.additionals());
     let soa = sections().find(|r| {
         matches!(r.data, RData::SOA(_))
             && zone.zone_of(&r.name)
             && r.name.zone_of(name)
-            && (wanted.rtype != RecordType::DS || r.name != *name)
+            && (query.rtype != RecordType::DS || r.name != *name)
     });
     let Some(soa) = soa else {
-        // Whoever denies says in whose name: by an SOA, or by its signature of the proof.
+        // Without an SOA, the signature of the proof says for which zone it speaks.
         let signer =
             response.authorities().filter(|r| covers(r, RecordType::NSEC) || covers(r, RecordType::NSEC3));
         let of_zone = |signer: &&Name| zone.zone_of(signer) && signer.zone_of(name);
-        let parents = |signer: &&Name| wanted.rtype != RecordType::DS || *signer != name;
+        let parents = |signer: &&Name| query.rtype != RecordType::DS || *signer != name;
         let signer =
             signer.filter_map(signer_of).filter(|s| of_zone(s) && parents(s)).max_by_key(|s| s.iter().len());
         return signer.map_or_else(Vec::new, |signer| proofs(response, signer));
@@ -128,7 +130,7 @@ fn denial(response: &Response, zone: &Name, wanted: &Wanted) -> Vec<Record> {
     kept
 }
 
-/// The NSEC and NSEC3 records that a zone has signed; others prove nothing.
+/// The NSEC and NSEC3 records signed by the zone; others prove nothing.
 fn proofs(response: &Response, zone: &Name) -> Vec<Record> {
     let mut owners: Vec<(&Name, RecordType)> = vec![];
     for record in response.authorities() {
@@ -143,9 +145,9 @@ fn proofs(response: &Response, zone: &Name) -> Vec<Record> {
     sets.filter(|set| set.iter().any(|record| rrsig(record).is_some())).flatten().collect()
 }
 
-/// The DNAME among the records of an excerpt.
-pub(super) fn moved(records: &[Record], name: &Name) -> Option<Moved> {
-    records.iter().filter_map(Moved::of).find(|moved| moved.moves(name))
+/// The DNAME among the records of a scrubbed answer.
+pub(super) fn dname_for(records: &[Record], name: &Name) -> Option<DnameRedirect> {
+    records.iter().filter_map(DnameRedirect::of).find(|redirect| redirect.covers(name))
 }
 
 #[cfg(test)]
@@ -197,19 +199,19 @@ mod tests {
         message.answers = answers;
         message.authorities = authorities;
         let response = Response::read(&message.to_vec().unwrap()).unwrap();
-        let wanted = Wanted { name: name("_deed.acme.test."), rtype, recursion: Recursion::No };
-        let excerpt = excerpt(&response, &name("acme.test."), &wanted);
-        let told = |record: &Record| match signer_of(record) {
+        let query = DnsQuery { name: name("_deed.acme.test."), rtype, recursion: Recursion::No };
+        let scrubbed = scrub(&response, &name("acme.test."), &query);
+        let shown = |record: &Record| match signer_of(record) {
             Some(signer) => format!("{} by {signer}", record.name),
             None => format!("{} {}", record.name, record.record_type()),
         };
-        [excerpt.answers.iter().map(told).collect(), excerpt.authorities.iter().map(told).collect()]
+        [scrubbed.answers.iter().map(shown).collect(), scrubbed.authorities.iter().map(shown).collect()]
     }
 
     const AT: &str = "_deed.acme.test.";
 
     #[test]
-    fn signatures_of_other_zones_are_left_out() {
+    fn drops_signatures_of_other_zones() {
         let signers = ["acme.test.", "test.", "x.test.", "x.acme.test.", "."];
         let answers = || {
             let sigs = signers.iter().map(|signer| sig(AT, RecordType::TXT, signer));
@@ -226,7 +228,7 @@ mod tests {
     }
 
     #[test]
-    fn an_alias_stands_for_what_is_behind_it() {
+    fn keeps_alias_instead_of_target() {
         let alias = Record::from_rdata(name(AT), 60, RData::CNAME(CNAME(name("x.acme.test."))));
         let [answers, authorities] =
             left(RecordType::TXT, vec![alias, txt("x.acme.test.")], vec![soa("acme.test.")]);
@@ -234,7 +236,7 @@ mod tests {
     }
 
     #[test]
-    fn only_a_zone_around_the_name_denies_it_with_proofs_of_its_own() {
+    fn keeps_only_enclosing_zones_denial_proofs() {
         let denied = |authorities| left(RecordType::TXT, vec![], authorities)[1].clone();
         let all = denied(vec![
             soa("lab.acme.test."),

@@ -1,4 +1,4 @@
-//! The keys of the root zone that our own validation begins with.
+//! The root zone's keys at which local validation starts.
 use std::str::FromStr;
 
 use data_encoding::{BASE64, HEXUPPER_PERMISSIVE};
@@ -13,27 +13,27 @@ pub struct TrustAnchor {
     keys: Vec<DNSKEY>,
 }
 
-/// Why a text is no trust anchor.
+/// Why a text is not a trust anchor.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum AnchorError {
-    /// A record that is neither a DS nor a DNSKEY record, or a faulty one.
+    /// A record that is not a usable DS or DNSKEY record.
     #[error("record {0} is no DS or DNSKEY record that can be used")]
     Record(usize),
-    /// Keys of another zone.
+    /// The record belongs to another zone than the root.
     #[error("record {0} is not of the root zone: chains of trust begin there")]
     Owner(usize),
-    /// Nothing to begin with.
+    /// The text has no key.
     #[error("it holds no key")]
     Empty,
 }
 
-/// The bit that marks a key as one of a zone, and the one that marks it as withdrawn (RFC 4034 §2.1.1, RFC 5011 §3).
+/// Flags of a DNSKEY: zone key and revoked (RFC 4034 §2.1.1, RFC 5011 §3).
 const ZONE: u16 = 0x0100;
 const REVOKED: u16 = 0x0080;
 
 impl TrustAnchor {
-    /// The keys that are trusted among those that the root's servers give. Keys that a digest stands for are known
-    /// only now.
+    /// The trusted keys among those that the root's servers gave. A DS record only identifies a key; the key itself
+    /// comes from the servers.
     pub(crate) fn among<'k>(&self, given: impl Iterator<Item = &'k DNSKEY>) -> TrustAnchors {
         let mut trusted = TrustAnchors::empty();
         for key in &self.keys {
@@ -61,7 +61,7 @@ impl FromStr for TrustAnchor {
                 return Err(AnchorError::Owner(number));
             }
             let is_type = |field: &&str| ["DS", "DNSKEY"].iter().any(|t| field.eq_ignore_ascii_case(t));
-            // Owner, then a TTL and a class perhaps.
+            // Owner, optional TTL and class, type.
             let at = fields.iter().take(4).position(is_type).ok_or(AnchorError::Record(number))?;
             let data = &fields[at + 1..];
             if fields[at].eq_ignore_ascii_case("DS") {
@@ -81,7 +81,7 @@ fn digest(data: &[&str]) -> Option<DS> {
     let length = match kind {
         DigestType::SHA256 => 32,
         DigestType::SHA384 => 48,
-        // SHA-1 does not do any more (RFC 8624 §3.3), and nothing else is known.
+        // SHA-1 is not accepted any more (RFC 8624 §3.3), and no other digest is supported.
         _ => return None,
     };
     (bytes.len() == length)
@@ -98,13 +98,13 @@ fn key(data: &[&str]) -> Option<DNSKEY> {
     fits.then(|| DNSKEY::with_flags(flags, public))
 }
 
-/// An algorithm that signatures can be checked by.
+/// An algorithm whose signatures can be verified.
 fn known(number: &str) -> Option<Algorithm> {
     let algorithm = Algorithm::from_u8(number.parse().ok()?);
     algorithm.is_supported().then_some(algorithm)
 }
 
-/// The fields of each record: comments cut, lines within parentheses joined (RFC 1035 §5.1).
+/// The fields of each record, without comments; lines in parentheses are joined (RFC 1035 §5.1).
 fn records(text: &str) -> Vec<Vec<String>> {
     let (mut records, mut fields, mut open) = (vec![], vec![], false);
     for line in text.lines() {
@@ -135,7 +135,7 @@ mod tests {
                           C7F8EC8D )\n";
 
     #[test]
-    fn digests_and_keys_are_read_like_zone_files() {
+    fn parses_ds_and_dnskey_in_zone_file_form() {
         let anchor: TrustAnchor = format!("; the root\n{DIGEST}. ds 38696 8 2 \
             683D2D0ACB8C9B712A1948B27F741219298D0A450D612C483AF444A4C0FB2B16\n\
             . DNSKEY 257 3 13 mdsswUyr3DPW132mOi8V9xESWE8jTo0dxCjjnopKl+GqJxpVXckHAeF+KkxLbxILfDLUT0rAK9iUzy1L53eKGQ==\n")
@@ -146,7 +146,7 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_begun_with_is_refused() {
+    fn rejects_unusable_anchors() {
         let fault = |text: &str| text.parse::<TrustAnchor>().unwrap_err();
         assert_eq!(fault("; nothing\n"), AnchorError::Empty);
         assert_eq!(fault(&DIGEST.replacen(". ", "test. ", 1)), AnchorError::Owner(1));
@@ -164,8 +164,8 @@ mod tests {
     }
 
     #[test]
-    fn the_public_keys_are_the_published_ones() {
-        // Compiled in by the library; the digests are IANA's, from another source.
+    fn built_in_keys_match_iana_digests() {
+        // The keys are compiled into the library; the digests are IANA's, from another source.
         let published = "20326 8 2 E06D44B80B8F1D39A95C0B0D7C65D08458E880409BBC683457104237C7F8EC8D,\
                          38696 8 2 683D2D0ACB8C9B712A1948B27F741219298D0A450D612C483AF444A4C0FB2B16";
         let keys: Vec<DNSKEY> = (0..TrustAnchors::default().len())

@@ -1,4 +1,4 @@
-//! Keeps keys, and what parents say of them, for a minute at most, so that a check does not ask for the whole chain.
+//! Caches DNSKEY and DS answers for a minute at most, so that not every validation queries the whole chain.
 use std::collections::HashMap;
 use std::mem;
 use std::sync::{Mutex, PoisonError};
@@ -8,29 +8,29 @@ use hickory_proto::op::Message;
 use hickory_proto::rr::{Name, RecordType};
 use tokio::time::Instant;
 
-/// Answers of one generation; claimants choose the zones, so there has to be a bound.
-const ANSWERS: usize = 1_000;
+/// Answers per generation. Bounded, because claimants choose the zones.
+const MAX_ANSWERS: usize = 1_000;
 
-/// Answers to questions for DNSKEY and DS records that have taken part in a verdict that was not bogus. They are
-/// validated anew each time: what is saved is the asking.
+/// DNSKEY and DS answers that took part in a verdict other than bogus. They are validated anew each time; the cache
+/// only saves the queries.
 #[derive(Debug)]
-pub(crate) struct KeyMemory {
+pub(crate) struct KeyCache {
     ttl: Duration,
-    most: usize,
+    max_answers: usize,
     entries: Mutex<Generations>,
 }
 
-type Answers = HashMap<(Name, RecordType), (Message, Instant)>;
+type CachedAnswers = HashMap<(Name, RecordType), (Message, Instant)>;
 
 #[derive(Debug, Default)]
 struct Generations {
-    young: Answers,
-    old: Answers,
+    young: CachedAnswers,
+    old: CachedAnswers,
 }
 
-impl KeyMemory {
+impl KeyCache {
     pub(crate) fn new(ttl: Duration) -> Self {
-        Self { ttl, most: ANSWERS, entries: Mutex::default() }
+        Self { ttl, max_answers: MAX_ANSWERS, entries: Mutex::default() }
     }
 
     pub(super) fn get(&self, name: &Name, rtype: RecordType) -> Option<Message> {
@@ -41,8 +41,8 @@ impl KeyMemory {
         found.filter(|(_, until)| *until > now).map(|(message, _)| message.clone())
     }
 
-    /// Keeps an answer as long as its records may be kept, and no longer than delegations are.
-    pub(super) fn keep(&self, name: &Name, rtype: RecordType, message: &Message) {
+    /// Caches an answer as long as the TTL of its records allows, and no longer than delegations.
+    pub(super) fn insert(&self, name: &Name, rtype: RecordType, message: &Message) {
         let records = message.answers.iter().chain(&message.authorities);
         let shortest = records.map(|record| record.ttl).min().unwrap_or(0);
         let ttl = self.ttl.min(Duration::from_secs(shortest.into()));
@@ -50,7 +50,7 @@ impl KeyMemory {
             return;
         }
         let mut entries = self.entries.lock().unwrap_or_else(PoisonError::into_inner);
-        if entries.young.len() >= self.most {
+        if entries.young.len() >= self.max_answers {
             entries.old = mem::take(&mut entries.young);
         }
         entries.young.insert((name.clone(), rtype), (message.clone(), Instant::now() + ttl));
@@ -76,14 +76,14 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn answers_are_kept_as_long_as_they_may_be_and_a_minute_at_most() {
-        let memory = KeyMemory::new(Duration::from_mins(1));
-        memory.keep(&name("short.test."), RecordType::DS, &answer(5));
-        memory.keep(&name("long.test."), RecordType::DS, &answer(86_400));
-        memory.keep(&name("none.test."), RecordType::DS, &answer(0));
-        let has = |text: &str| memory.get(&name(text), RecordType::DS).is_some();
+    async fn caches_answers_for_ttl_and_at_most_a_minute() {
+        let cache = KeyCache::new(Duration::from_mins(1));
+        cache.insert(&name("short.test."), RecordType::DS, &answer(5));
+        cache.insert(&name("long.test."), RecordType::DS, &answer(86_400));
+        cache.insert(&name("none.test."), RecordType::DS, &answer(0));
+        let has = |text: &str| cache.get(&name(text), RecordType::DS).is_some();
         assert_eq!([has("SHORT.test."), has("long.test."), has("none.test.")], [true, true, false]);
-        assert!(memory.get(&name("long.test."), RecordType::DNSKEY).is_none());
+        assert!(cache.get(&name("long.test."), RecordType::DNSKEY).is_none());
         tokio::time::advance(Duration::from_secs(5)).await;
         assert_eq!([has("short.test."), has("long.test.")], [false, true]);
         tokio::time::advance(Duration::from_secs(55)).await;
@@ -91,13 +91,13 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn it_never_grows_beyond_its_bound() {
-        let mut memory = KeyMemory::new(Duration::from_mins(1));
-        memory.most = 10;
+    async fn stays_within_bound() {
+        let mut cache = KeyCache::new(Duration::from_mins(1));
+        cache.max_answers = 10;
         for i in 0..55 {
-            memory.keep(&name(&format!("n{i}.test.")), RecordType::DS, &answer(60));
+            cache.insert(&name(&format!("n{i}.test.")), RecordType::DS, &answer(60));
         }
-        let entries = memory.entries.lock().unwrap();
+        let entries = cache.entries.lock().unwrap();
         assert_eq!((entries.young.len(), entries.old.len()), (5, 10));
     }
 }

@@ -1,4 +1,4 @@
-//! Chooses which addresses of a zone are asked, and in which order.
+//! Server selection: which addresses of a zone are queried, and in which order.
 use std::hash::BuildHasher;
 use std::net::{IpAddr, SocketAddr};
 
@@ -7,8 +7,8 @@ use hickory_proto::rr::Name;
 
 use crate::delegation::{Addresses, Delegation, Source};
 use crate::egress::Peer;
-use crate::exchange::Heard;
-use crate::inquiry::Inquiry;
+use crate::exchange::Exchange;
+use crate::lookup::Lookup;
 use crate::response::text_of;
 
 /// One address, and the name servers that have it.
@@ -19,32 +19,31 @@ pub(crate) struct Candidate {
     permitted: bool,
 }
 
-/// What a name server answered at one of its addresses.
-pub(crate) fn server_answer(server: &Name, peer: Peer, heard: &Heard, reply: Reply) -> ServerAnswer {
+/// The answer of a name server at one of its addresses.
+pub(crate) fn server_answer(server: &Name, peer: Peer, exchange: &Exchange, reply: Reply) -> ServerAnswer {
     ServerAnswer {
         server: text_of(server),
         address: Some(peer.address()),
-        transport: heard.travelled,
+        transport: exchange.transport,
         reply,
-        ms: heard.ms,
+        ms: exchange.ms,
     }
 }
 
-impl Inquiry<'_> {
-    /// The addresses to ask for the last question, at most as many as the budget says: every server once before
-    /// any is asked at a second address, and refused ones only to be reported. The same for the same zone: which ones
-    /// are asked decides what is found.
-    pub(crate) fn chosen(&self, cut: &Delegation) -> Vec<Candidate> {
+impl Lookup<'_> {
+    /// The addresses for the last query, limited by the budget: every server once before any is queried at a second
+    /// address; refused addresses come last and are only reported. The selection is the same in each probe of a zone,
+    /// because it decides what is found.
+    pub(crate) fn selected(&self, cut: &Delegation) -> Vec<Candidate> {
         let mut candidates = self.candidates(cut);
-        // Stable: permitted ones keep the order of rounds.
+        // A stable sort: permitted addresses keep their order.
         candidates.sort_by_key(|c| !c.permitted);
         candidates.truncate(self.shared.config.budgets.servers);
         candidates
     }
 
-    /// The addresses to try for a step, in random order, families alternating so that one broken family costs
-    /// little.
-    pub(crate) fn in_turn(&self, cut: &Delegation, most: usize) -> Vec<Peer> {
+    /// The addresses to try for a step, in random order; families alternate so that one broken family costs little.
+    pub(crate) fn in_random_order(&self, cut: &Delegation, most: usize) -> Vec<Peer> {
         let mut peers: Vec<Peer> =
             self.candidates(cut).into_iter().filter(|c| c.permitted).map(|c| c.peer).collect();
         peers.sort_by_cached_key(|peer| self.order.hash_one(peer));
@@ -53,13 +52,13 @@ impl Inquiry<'_> {
         (0..longest).flat_map(|i| [v4.get(i), v6.get(i)]).flatten().copied().take(most).collect()
     }
 
-    /// The addresses to ask in an order that is the same in each look, where what one server says is told to people.
-    pub(crate) fn in_order(&self, cut: &Delegation) -> Vec<Peer> {
+    /// The addresses in an order that is the same in each probe, for answers that are shown to people.
+    pub(crate) fn in_canonical_order(&self, cut: &Delegation) -> Vec<Peer> {
         self.candidates(cut).into_iter().filter(|c| c.permitted).map(|c| c.peer).collect()
     }
 
-    /// One address of each name server that can be asked, in canonical order of their names.
-    pub(crate) fn one_of_each(&self, cut: &Delegation) -> Vec<(Name, Peer)> {
+    /// One address of each name server that can be queried, in canonical order of their names.
+    pub(crate) fn one_per_server(&self, cut: &Delegation) -> Vec<(Name, Peer)> {
         let mut each: Vec<(Name, Peer)> = vec![];
         for candidate in self.candidates(cut).into_iter().filter(|candidate| candidate.permitted) {
             for server in &candidate.servers {
@@ -71,8 +70,8 @@ impl Inquiry<'_> {
         each
     }
 
-    /// All addresses, each once: the first of each server, then the second of each, and so on. IPv6 only where it leads
-    /// somewhere, unless there is nothing else.
+    /// All addresses without duplicates: the first of each server, then the second of each, and so on. IPv6 only
+    /// where there is a route, unless there is nothing else.
     fn candidates(&self, cut: &Delegation) -> Vec<Candidate> {
         let mut known: Vec<(&Name, &Vec<IpAddr>)> = cut
             .servers
@@ -89,7 +88,7 @@ impl Inquiry<'_> {
         let mut candidates: Vec<Candidate> = vec![];
         for (name, address) in pairs {
             match candidates.iter_mut().find(|c| c.peer.address() == address.to_canonical()) {
-                // One server under two names is asked once, and has a vote for each: the parent chose the names.
+                // One server under two names is queried once and has two votes, because the parent lists two names.
                 Some(known) if known.servers.contains(name) => {}
                 Some(known) => known.servers.push(name.clone()),
                 None => candidates.push(self.candidate(name, address, cut.source)),
@@ -97,7 +96,7 @@ impl Inquiry<'_> {
         }
         if candidates.iter().any(|c| c.permitted && c.peer.address().is_ipv4()) {
             let transport = &self.shared.transport;
-            candidates.retain(|c| transport.open(c.peer).is_none_or(|door| transport.has_route(door)));
+            candidates.retain(|c| transport.permit(c.peer).is_none_or(|to| transport.has_route(to)));
         }
         candidates
     }
@@ -106,11 +105,11 @@ impl Inquiry<'_> {
         let at = SocketAddr::new(address, self.shared.config.port);
         let peer = match source {
             Source::Configured => Peer::Configured(at),
-            Source::Dns => Peer::Found(at),
+            Source::Dns => Peer::FromDns(at),
         };
-        let permitted = self.shared.transport.open(peer).is_some();
+        let permitted = self.shared.transport.permit(peer).is_some();
         if !permitted {
-            self.shared.transport.told.refused();
+            self.shared.transport.metrics.record_refused();
         }
         Candidate { servers: vec![server.clone()], peer, permitted }
     }
