@@ -77,7 +77,7 @@ pub async fn with_dnsperf(row: &str) -> rounds::Row {
     }
     rounds::Row {
         name: row.to_owned(),
-        subject: format!("Prober::ask, {FLIGHT} in flight, one core"),
+        subject: format!("Prober::query_one, {FLIGHT} in flight, one core"),
         reference: format!("dnsperf -q {FLIGHT} -T 1"),
         floor: 0.6,
         target: 0.9,
@@ -96,7 +96,7 @@ pub async fn with_hickory(row: &str) -> rounds::Row {
     }
     rounds::Row {
         name: row.to_owned(),
-        subject: format!("Prober::ask, {FLIGHT} in flight, one core"),
+        subject: format!("Prober::query_one, {FLIGHT} in flight, one core"),
         reference: "hickory-resolver, cache off, the same".to_owned(),
         floor: 2.0,
         target: 3.0,
@@ -122,8 +122,8 @@ pub async fn checks(row: &str) -> rounds::Row {
     let micros = spent[spent.len() / 2];
     rounds::Row {
         name: row.to_owned(),
-        subject: format!("Prober::look, {FLIGHT} in flight, one core: {micros:.0} µs of CPU each"),
-        reference: format!("Prober::ask, divided by the {questions:.0} questions of a check"),
+        subject: format!("Prober::probe, {FLIGHT} in flight, one core: {micros:.0} µs of CPU each"),
+        reference: format!("Prober::query_one, divided by the {questions:.0} questions of a check"),
         floor: 0.5,
         target: 0.8,
         pairs: measured.pairs,
@@ -142,7 +142,7 @@ struct Checked {
 /// zone is known.
 async fn check_all_the_time(at: SocketAddr) -> Checked {
     let prober = prober(at);
-    prober.look(question(0)).await;
+    prober.probe(question(0)).await;
     let (asked, unproven) = (Arc::new(AtomicU64::new(0)), Arc::new(AtomicU64::new(0)));
     let before = cpu();
     let done = load::run(FLIGHT, rounds::length(), |turn| {
@@ -150,7 +150,7 @@ async fn check_all_the_time(at: SocketAddr) -> Checked {
         async move {
             let mut looks = 0;
             while let Some(n) = turn.number() {
-                let seen = prober.look(question(n)).await;
+                let seen = prober.probe(question(n)).await;
                 let again = seen.confirmation.repeated.as_deref().unwrap_or_default();
                 let proven = [&seen.servers[..], again].iter().all(|answers| shows(answers, n));
                 unproven.fetch_add(u64::from(!proven), Ordering::Relaxed);
@@ -211,7 +211,7 @@ async fn ask_all_the_time(at: SocketAddr) -> (f64, u64) {
         async move {
             let mut asked = 0;
             while let Some(n) = turn.number() {
-                let answer = prober.ask(at, &name(n)).await;
+                let answer = prober.query_one(at, &name(n)).await;
                 wrong.fetch_add(u64::from(!shows(&[answer], n)), Ordering::Relaxed);
                 asked += 1;
             }

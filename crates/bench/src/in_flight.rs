@@ -67,7 +67,7 @@ async fn run(servers: usize, rate: u32) {
     let mut crowd: JoinSet<Observation> = (0..CHECKS)
         .map(|n| {
             let prober = Arc::clone(&prober);
-            async move { prober.look(question(&format!("_deed.silent-{n}.test"))).await }
+            async move { prober.probe(question(&format!("_deed.silent-{n}.test"))).await }
         })
         .collect();
     let mut peak = Peak::default();
@@ -75,7 +75,7 @@ async fn run(servers: usize, rate: u32) {
     let (mut timeouts, mut ours) = (0, 0);
     while !crowd.is_empty() {
         let asked = Instant::now();
-        let seen = tokio::time::timeout(PATIENCE, prober.look(question("_deed.healthy.test"))).await;
+        let seen = tokio::time::timeout(PATIENCE, prober.probe(question("_deed.healthy.test"))).await;
         let proven = seen.is_ok_and(|seen| {
             matches!(seen.servers.first().map(|s| &s.reply), Some(Reply::Message { values, .. }) if values.len() == 1)
         });

@@ -41,7 +41,7 @@ async fn round(script: Script) {
     let port = udp.local_addr().expect("an address").port();
     tokio::task::spawn_local(datagrams(udp, Rc::clone(&script), Rc::clone(&asked)));
     tokio::task::spawn_local(connections(listener, script, Rc::clone(&asked)));
-    let seen = Prober::new(config(port)).expect("a sound configuration").look(question()).await;
+    let seen = Prober::new(config(port)).expect("a sound configuration").probe(question()).await;
     check(&seen, asked.get());
 }
 
