@@ -2,10 +2,10 @@
 //!
 //! Guarantees beyond those of the traits:
 //! - The bus waits for a broker that is down, at the start or later. Publishing fails at its deadline, consumers wait.
-//! - A delivery whose connection is gone cannot be settled: settling it is an error, and the broker delivers the message
-//!   again.
-//! - The broker counts deliveries. Brokers before 4.3 count a message as delivered that was sent to this process but not
-//!   yet handed out when its consumer ended.
+//! - A delivery whose connection is gone cannot be settled: settling it is an error, and the broker delivers the
+//!   message again.
+//! - The broker counts deliveries. Brokers before 4.3 count a message as delivered that was sent to this process but
+//!   not yet handed out when its consumer ended.
 
 mod ack_writer;
 mod address;
@@ -76,8 +76,8 @@ impl fmt::Debug for RabbitMqConfig {
     }
 }
 
-/// The bus over one broker. Clones are the same bus. Dropped without being closed, it disconnects at once, and unsettled
-/// deliveries are delivered again.
+/// The bus over one broker. Clones are the same bus. Dropped without being closed, it disconnects at once, and
+/// unsettled deliveries are delivered again.
 #[derive(Clone)]
 pub struct RabbitMq {
     inner: Arc<RabbitMqInner>,
@@ -188,8 +188,8 @@ impl Bus for RabbitMq {
         Arc::clone(&self.inner) as _
     }
 
-    /// `ready` and `dead` come from the broker. `unsettled` counts the deliveries of this process only, without messages
-    /// on the way to a consumer.
+    /// `ready` and `dead` come from the broker. `unsettled` counts the deliveries of this process only, without
+    /// messages on the way to a consumer.
     async fn depth(&self, queue: &str) -> Result<Depth, BusError> {
         let unsettled = self.inner.unsettled(queue)?;
         let dead = self.inner.topology.queues.get(queue).map(|spec| spec.dead_letter_queue.as_str());

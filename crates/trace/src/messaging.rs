@@ -22,8 +22,8 @@ pub struct MessageAttributes<'a> {
     pub bytes: usize,
 }
 
-/// Begins the producer span of one message; the consumer's span becomes its child. The cause comes with its age. Without
-/// a cause, the span begins a trace.
+/// Begins the producer span of one message; the consumer's span becomes its child. The cause comes with its age.
+/// Without a cause, the span begins a trace.
 pub fn publish_span(cause: Option<(&TraceContext, Duration)>) -> Span {
     let span = debug_span!(parent: None, "message.publish", otel.kind = "producer");
     if let Some((cause, age)) = cause {

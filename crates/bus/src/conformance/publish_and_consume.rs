@@ -205,8 +205,8 @@ pub async fn rejects_unknown_queues(under_test: &impl BusUnderTest) {
     assert!(matches!(bus.depth("conformance.typo").await, Err(BusError::UnknownQueue(_))));
 }
 
-/// Ten thousand messages, four publishers, four consumers, and a queue of a tenth of that; some deliveries are requeued,
-/// some dropped.
+/// Ten thousand messages, four publishers, four consumers, and a queue of a tenth of that; some deliveries are
+/// requeued, some dropped.
 pub async fn settles_ten_thousand_messages_once(under_test: &impl BusUnderTest) {
     const PUBLISHERS: usize = 4;
     const EACH: usize = 2_500;

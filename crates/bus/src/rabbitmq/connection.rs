@@ -37,7 +37,7 @@ const STABLE_AFTER: Duration = Duration::from_secs(1);
 
 /// An established connection, with the topology declared.
 pub(super) struct Connection {
-    connection: lapin::Connection,
+    amqp: lapin::Connection,
     blocked: watch::Sender<bool>,
     broken: CancellationToken,
     lost: CancellationToken,
@@ -46,7 +46,7 @@ pub(super) struct Connection {
 impl Connection {
     /// Opens a channel.
     pub async fn channel(&self) -> Result<Channel, BusError> {
-        let opened = within_deadline(self.connection.create_channel()).await;
+        let opened = within_deadline(self.amqp.create_channel()).await;
         if let Err(BusError::Unavailable(_)) = &opened
             && self.is_up()
             && !self.is_blocked()
@@ -58,7 +58,7 @@ impl Connection {
     }
 
     pub fn is_up(&self) -> bool {
-        self.connection.status().connected() && !self.broken.is_cancelled()
+        self.amqp.status().connected() && !self.broken.is_cancelled()
     }
 
     /// Has the supervisor replace this connection.
@@ -207,15 +207,15 @@ impl ConnectionSupervisor {
     }
 
     async fn establish(&mut self) -> Result<(Arc<Connection>, SocketHandle), BusError> {
-        let (connection, socket) = connect(&self.address, self.heartbeat, &self.name).await?;
+        let (amqp, socket) = connect(&self.address, self.heartbeat, &self.name).await?;
         let connection = Connection {
-            blocked: watch::Sender::new(connection.status().blocked()),
-            connection,
+            blocked: watch::Sender::new(amqp.status().blocked()),
+            amqp,
             broken: CancellationToken::new(),
             lost: CancellationToken::new(),
         };
         if let Err(error) = declare(&connection, &self.topology, &self.limits).await {
-            let closing = connection.connection.close(200, "OK".into());
+            let closing = connection.amqp.close(200, "OK".into());
             let _ = timeout(CONNECTION_CLOSE_TIMEOUT, closing).await;
             socket.shut_down();
             return Err(error);
@@ -225,7 +225,7 @@ impl ConnectionSupervisor {
 
     /// Publishes the connection to its users, and returns when it is lost, broken or no longer needed.
     async fn supervise(&mut self, connection: Arc<Connection>, socket: &SocketHandle) {
-        let mut events = Box::pin(connection.connection.events_listener());
+        let mut events = Box::pin(connection.amqp.events_listener());
         tracing::info!(broker = %self.address, purpose = self.purpose, "connected to the broker");
         self.last_error = None;
         self.established.fetch_add(1, Ordering::Relaxed);
@@ -244,7 +244,7 @@ impl ConnectionSupervisor {
             // The last acknowledgements are written before the connection closes.
             self.tasks.settling.close();
             let _ = timeout(CLOSE_TIMEOUT, self.tasks.settling.wait()).await;
-            let closing = connection.connection.close(200, "OK".into());
+            let closing = connection.amqp.close(200, "OK".into());
             let _ = timeout(CONNECTION_CLOSE_TIMEOUT, closing).await;
         }
         self.current.send_replace(None);
