@@ -8,6 +8,7 @@ mod append;
 mod batch;
 mod changes;
 mod checkpoints;
+mod claim_history;
 mod columns;
 mod config;
 mod copy_reader;

@@ -11,10 +11,18 @@ use crate::open::StoreInner;
 
 const OPERATION: &str = "read a stream";
 
-/// A read of a stream after a version.
+/// A read of a stream after a version, of so many events at most.
 pub(crate) struct StreamRead {
     pub(crate) stream: StreamId,
     pub(crate) after: Version,
+    pub(crate) limit: usize,
+}
+
+impl StreamRead {
+    /// The last version of interest: versions have no gaps.
+    fn last(&self) -> i64 {
+        to_i64(self.after.0).saturating_add(to_i64(self.limit))
+    }
 }
 
 /// The events of a stream, in order.
@@ -30,21 +38,25 @@ impl BatchBackend for StreamReader {
 
     /// An unreadable event fails the read of its own stream only.
     async fn execute_batch(&self, batch: Vec<StreamRead>) -> Result<Vec<StreamEvents>, Unavailable> {
-        let (streams, after): (Vec<_>, Vec<_>) =
-            batch.iter().map(|read| (read.stream.as_str(), to_i64(read.after.0))).unzip();
+        let streams: Vec<_> = batch.iter().map(|read| read.stream.as_str()).collect();
+        let after: Vec<_> = batch.iter().map(|read| to_i64(read.after.0)).collect();
+        let last: Vec<_> = batch.iter().map(StreamRead::last).collect();
         let mut connection = self.0.general.acquire(OPERATION).await?;
         // `OFFSET 0` makes the planner look up each stream separately, whatever the table statistics are.
         let found = sqlx::query!(
             r#"SELECT asked.place AS "place!", e.position, e.version, e.kind, e.schema, e.payload AS "payload!",
                       e.metadata AS "metadata!", e.recorded_at
-               FROM unnest($1::text[], $2::bigint[]) WITH ORDINALITY AS asked (stream, after, place),
+               FROM unnest($1::text[], $2::bigint[], $3::bigint[])
+                   WITH ORDINALITY AS asked (stream, after, last, place),
                LATERAL (
                    SELECT position, version, kind, schema, payload::text, metadata::text, recorded_at
-                   FROM events WHERE events.stream = asked.stream AND events.version > asked.after
+                   FROM events
+                   WHERE events.stream = asked.stream AND events.version > asked.after AND events.version <= asked.last
                    OFFSET 0) AS e
                ORDER BY asked.place, e.version"#,
             &streams as &[&str],
-            &after
+            &after,
+            &last
         );
         let found = connection.deadline().run(found.fetch_all(&mut *connection)).await;
         let mut replies: Vec<StreamEvents> = batch.iter().map(|_| Ok(vec![])).collect();
@@ -97,7 +109,7 @@ mod tests {
     }
 
     fn read(name: &str) -> StreamRead {
-        StreamRead { stream: apex(name), after: Version(0) }
+        StreamRead { stream: apex(name), after: Version(0), limit: 10 }
     }
 
     #[tokio::test]
@@ -125,7 +137,7 @@ mod tests {
         for _ in 0..64 {
             let store = store.clone();
             readers
-                .spawn(async move { store.read_stream(&apex("acme.com"), Version(0)).await.unwrap().len() });
+                .spawn(async move { store.read_stream(&apex("acme.com"), Version(0), 10).await.unwrap().len() });
         }
         assert!(readers.join_all().await.into_iter().all(|events| events == 1));
         let stats = store.stream_reads.stats();

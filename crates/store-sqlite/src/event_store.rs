@@ -1,12 +1,14 @@
 //! The log: appends and reads.
 use async_trait::async_trait;
-use deed_claims::{Event, StreamId};
+use deed_claims::{ClaimId, Event, StreamId, StreamKind};
 use deed_store::{
-    Append, AppendError, Appended, EventStore, Position, RecordedEvent, Unavailable, Version, spans,
+    Append, AppendError, Appended, EventStore, Position, ReadModels, RecordedEvent, Snapshot, Unavailable,
+    Version, spans,
 };
 use tokio::sync::watch;
 
 use crate::append::EncodedAppend;
+use crate::claim_history;
 use crate::batch::Op;
 use crate::columns::{Decoder, to_i64};
 use crate::open::SqliteStore;
@@ -58,9 +60,37 @@ impl EventStore for SqliteStore {
         &self,
         stream: &StreamId,
         after: Version,
+        limit: usize,
     ) -> Result<Vec<RecordedEvent>, Unavailable> {
-        let read = StreamRead { stream: stream.clone(), after };
+        let read = StreamRead { stream: stream.clone(), after, limit };
         spans::trace_read_stream(SYSTEM, async { self.stream_reads.submit(read).await? }).await
+    }
+
+    async fn snapshot(&self, stream: &StreamId) -> Result<Option<Snapshot>, Unavailable> {
+        let streams = std::slice::from_ref(stream);
+        Ok(match stream.kind() {
+            StreamKind::Apex | StreamKind::Host => self.ownerships(streams).await?.pop().map(Snapshot::from),
+            StreamKind::App => self.apps(streams).await?.pop().map(Snapshot::from),
+            StreamKind::Slug => None,
+        })
+    }
+
+    async fn read_claim(
+        &self,
+        _: &StreamId,
+        claim_id: ClaimId,
+        after: u64,
+        limit: usize,
+    ) -> Result<Vec<RecordedEvent>, Unavailable> {
+        spans::trace_read_stream(SYSTEM, claim_history::read(&self.inner, claim_id, after, limit)).await
+    }
+
+    async fn claim_position(
+        &self,
+        _: &StreamId,
+        claim_id: ClaimId,
+    ) -> Result<Option<Position>, Unavailable> {
+        claim_history::position(&self.inner, claim_id).await
     }
 
     async fn read_log(&self, after: Position, limit: usize) -> Result<Vec<RecordedEvent>, Unavailable> {

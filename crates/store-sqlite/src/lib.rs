@@ -7,6 +7,7 @@ mod append;
 mod batch;
 mod changes;
 mod checkpoints;
+mod claim_history;
 mod columns;
 mod digest;
 mod due_work;

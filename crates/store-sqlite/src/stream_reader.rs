@@ -5,16 +5,24 @@ use async_trait::async_trait;
 use deed_claims::StreamId;
 use deed_store::{BatchBackend, RecordedEvent, Unavailable, Version};
 
-use crate::columns::{Decoder, json_rows};
+use crate::columns::{Decoder, json_rows, to_i64};
 use crate::event_store::EventRecord;
 use crate::open::StoreInner;
 
 const OPERATION: &str = "read a stream";
 
-/// A read of a stream after a version.
+/// A read of a stream after a version, of so many events at most.
 pub(crate) struct StreamRead {
     pub(crate) stream: StreamId,
     pub(crate) after: Version,
+    pub(crate) limit: usize,
+}
+
+impl StreamRead {
+    /// The last version of interest: versions have no gaps.
+    fn last(&self) -> i64 {
+        to_i64(self.after.0).saturating_add(to_i64(self.limit))
+    }
 }
 
 /// The events of a stream, in order.
@@ -30,13 +38,13 @@ impl BatchBackend for StreamReader {
 
     /// An unreadable event fails the read of its own stream only.
     async fn execute_batch(&self, batch: Vec<StreamRead>) -> Result<Vec<StreamEvents>, Unavailable> {
-        let asked: Vec<_> = batch.iter().map(|read| (read.stream.as_str(), read.after.0)).collect();
+        let asked: Vec<_> = batch.iter().map(|read| (read.stream.as_str(), read.after.0, read.last())).collect();
         let asked = json_rows(OPERATION, &asked)?;
         let found = sqlx::query!(
             r#"SELECT asked.key + 0 AS "place!: i64", position AS "position!: i64", version, kind, schema, payload, metadata,
                       recorded_at
                FROM json_each(?) AS asked CROSS JOIN events
-               WHERE stream = asked.value ->> 0 AND version > asked.value ->> 1"#,
+               WHERE stream = asked.value ->> 0 AND version > asked.value ->> 1 AND version <= asked.value ->> 2"#,
             asked
         )
         .fetch_all(&self.0.readers)

@@ -1,9 +1,9 @@
 //! The port to the log of events.
 use async_trait::async_trait;
-use deed_claims::{EventError, StreamId};
+use deed_claims::{ClaimId, EventError, StreamId};
 use tokio::sync::watch;
 
-use crate::{Append, AppendError, Appended, Position, RecordedEvent, Version};
+use crate::{Append, AppendError, Appended, ClaimHistory, Position, RecordedEvent, Snapshot, Version};
 
 /// The store did not answer, or failed; a retry may help.
 #[derive(Debug, thiserror::Error)]
@@ -35,7 +35,7 @@ impl Unavailable {
     }
 }
 
-/// The log of events.
+/// The log of events. What has a default reads whole streams: enough for stores that never hold a long one.
 #[async_trait]
 pub trait EventStore: Send + Sync {
     /// Appends events; durable when it returns.
@@ -44,12 +44,56 @@ pub trait EventStore: Send + Sync {
     /// When a stream is not at its expected version, or the store does not answer.
     async fn append(&self, append: Append) -> Result<Appended, AppendError>;
 
-    /// The events of a stream after a version, in order.
+    /// At most `limit` events of a stream after a version, in order.
     ///
     /// # Errors
     /// When the store does not answer.
-    async fn read_stream(&self, stream: &StreamId, after: Version)
-    -> Result<Vec<RecordedEvent>, Unavailable>;
+    async fn read_stream(
+        &self,
+        stream: &StreamId,
+        after: Version,
+        limit: usize,
+    ) -> Result<Vec<RecordedEvent>, Unavailable>;
+
+    /// The state of a stream that the read models keep; none where they have none, or one that this version cannot
+    /// go on from.
+    ///
+    /// # Errors
+    /// When the store does not answer.
+    async fn snapshot(&self, stream: &StreamId) -> Result<Option<Snapshot>, Unavailable> {
+        let _ = stream;
+        Ok(None)
+    }
+
+    /// At most `limit` events of the history of a claim after its first `after` ones, in order.
+    ///
+    /// # Errors
+    /// When the store does not answer.
+    async fn read_claim(
+        &self,
+        stream: &StreamId,
+        claim_id: ClaimId,
+        after: u64,
+        limit: usize,
+    ) -> Result<Vec<RecordedEvent>, Unavailable> {
+        let events = self.read_stream(stream, Version(0), usize::MAX).await?;
+        let history = ClaimHistory::of(claim_id).filter(&events);
+        let after = usize::try_from(after).unwrap_or(usize::MAX);
+        Ok(history.skip(after).take(limit).cloned().collect())
+    }
+
+    /// The position of the newest event of the history of a claim.
+    ///
+    /// # Errors
+    /// When the store does not answer.
+    async fn claim_position(
+        &self,
+        stream: &StreamId,
+        claim_id: ClaimId,
+    ) -> Result<Option<Position>, Unavailable> {
+        let history = self.read_claim(stream, claim_id, 0, usize::MAX).await?;
+        Ok(history.last().map(|recorded| recorded.position))
+    }
 
     /// At most `limit` events of the log after a position, in order and without a gap.
     ///

@@ -5,75 +5,17 @@ use std::{
 };
 
 use chrono::{DateTime, Utc};
-use deed_claims::app::{App, SlugOwner};
-use deed_claims::{Event, Ownership, StreamId};
+use deed_claims::{Event, StreamId};
 
 use crate::{
-    Append, AppendError, Clock, EventStore, Metadata, Position, Receipt, RecordedEvent, StreamWrite,
-    Unavailable, Version,
+    Append, AppendError, Clock, EventStore, Loaded, Metadata, Position, Receipt, StreamWrite, Unavailable,
+    Version, load,
 };
 
 /// How often a decision is made before the streams count as contended.
 const ATTEMPTS: u32 = 8;
 /// The longest pause between two attempts.
 const LONGEST_PAUSE_MICROS: u64 = 20_000;
-
-/// A stream that was read.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Loaded {
-    /// The stream.
-    pub stream: StreamId,
-    /// Its version.
-    pub version: Version,
-    /// Every event, in order.
-    pub events: Vec<RecordedEvent>,
-}
-
-impl Loaded {
-    /// The fold of a name's stream.
-    pub fn ownership(&self) -> Ownership {
-        self.events.iter().fold(Ownership::default(), |state, recorded| match &recorded.event {
-            Event::Ownership(event) => state.evolve(event),
-            Event::App(_) => state,
-        })
-    }
-
-    /// The fold of an app's stream; none before the app was created.
-    pub fn app(&self) -> Option<App> {
-        self.events.iter().fold(None, |state, recorded| match &recorded.event {
-            Event::App(event) => App::evolve(state, event),
-            Event::Ownership(_) => state,
-        })
-    }
-
-    /// The fold of a slug's stream.
-    pub fn slug_owner(&self) -> SlugOwner {
-        self.events.iter().fold(SlugOwner::default(), |state, recorded| match &recorded.event {
-            Event::App(event) => state.evolve(event),
-            Event::Ownership(_) => state,
-        })
-    }
-
-    /// Reads the events that were appended since.
-    async fn catch_up(&mut self, store: &dyn EventStore) -> Result<(), Unavailable> {
-        let newer = store.read_stream(&self.stream, self.version).await?;
-        if let Some(last) = newer.last() {
-            self.version = last.version;
-        }
-        self.events.extend(newer);
-        Ok(())
-    }
-}
-
-/// Reads a whole stream; an unwritten one is empty, at version 0.
-///
-/// # Errors
-/// When the store does not answer.
-pub async fn load(store: &dyn EventStore, stream: &StreamId) -> Result<Loaded, Unavailable> {
-    let mut loaded = Loaded { stream: stream.clone(), version: Version(0), events: vec![] };
-    loaded.catch_up(store).await?;
-    Ok(loaded)
-}
 
 /// What a decision writes.
 #[derive(Debug, Clone, PartialEq)]

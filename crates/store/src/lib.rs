@@ -5,6 +5,7 @@
 mod append;
 mod batcher;
 mod checkpoints;
+mod claim_history;
 mod clock;
 mod due_work;
 mod event_store;
@@ -12,6 +13,7 @@ mod execute;
 mod idempotency;
 mod keys;
 mod lease_keeper;
+mod loaded;
 mod log_pages;
 mod metrics;
 mod read_models;
@@ -25,13 +27,15 @@ pub mod conformance;
 pub use append::{Append, AppendError, Appended, StreamWrite};
 pub use batcher::{BatchBackend, BatchLimits, BatchStats, Batcher};
 pub use checkpoints::{Checkpoints, Lease, LeaseError};
+pub use claim_history::ClaimHistory;
 pub use clock::{Clock, Entropy, OsEntropy, SystemClock};
 pub use due_work::{DueItem, DueWork, Overdue};
 pub use event_store::{EventStore, Unavailable};
-pub use execute::{ExecuteError, Executed, Loaded, Plan, execute, load};
+pub use execute::{ExecuteError, Executed, Plan, execute};
 pub use idempotency::{Begin, Idempotency, Receipt, RequestKey, StoredResponse};
 pub use keys::{ApiKey, KeyHash, KeyId, KeyOwner, KeyScope, Keys, NewKey};
 pub use lease_keeper::LeaseKeeper;
+pub use loaded::{Loaded, Snapshot, SnapshotState, load};
 pub use log_pages::log_pages;
 pub use metrics::{
     AppendMetrics, AppendTimer, Backlog, Connections, HeldLeaseGuard, Lag, LeaseMetrics, MetricsSlot,

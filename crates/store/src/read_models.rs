@@ -8,7 +8,7 @@ use deed_claims::{
     AppId, Claim, ClaimId, DueKind, Ownership, Scope, StreamId, WorkspaceId, name::DomainName,
 };
 
-use crate::{Lease, LeaseError, Position, Unavailable, Version};
+use crate::{Lease, LeaseError, Position, Snapshot, SnapshotState, Unavailable, Version};
 
 /// The snapshot of one name: the stored fold of its stream.
 #[derive(Debug, Clone, PartialEq)]
@@ -181,4 +181,16 @@ pub trait ReadModels: Send + Sync {
     /// # Errors
     /// When the store does not answer.
     async fn digest(&self) -> Result<String, Unavailable>;
+}
+
+impl From<OwnershipRow> for Snapshot {
+    fn from(row: OwnershipRow) -> Self {
+        Self { version: row.version, state: SnapshotState::Ownership(Box::new(row.state)) }
+    }
+}
+
+impl From<AppRow> for Snapshot {
+    fn from(row: AppRow) -> Self {
+        Self { version: row.version, state: SnapshotState::App(Box::new(row.app)) }
+    }
 }

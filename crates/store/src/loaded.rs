@@ -1,0 +1,142 @@
+//! A stream as commands and reads need it: its state, its version and its newest events. What loading costs does not depend
+//! on how long the stream is: beyond its first page it goes on from the state that the read models keep.
+use deed_claims::app::{App, SlugOwner};
+use deed_claims::{Event, Ownership, StreamId};
+
+use crate::{EventStore, RecordedEvent, Unavailable, Version};
+
+/// A stream of fewer events is read whole, which is quicker than to look for its state.
+const FIRST_PAGE: usize = 64;
+/// Events read at a time.
+const PAGE: usize = 1_000;
+
+/// A stream that was read.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Loaded {
+    /// The stream.
+    pub stream: StreamId,
+    /// Its version.
+    pub version: Version,
+    /// Its newest events, in order: all of a short stream.
+    pub events: Vec<RecordedEvent>,
+    ownership: Ownership,
+    app: Option<App>,
+    slug_owner: SlugOwner,
+}
+
+/// The state of a stream at a version, as the read models keep it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Snapshot {
+    /// How many events are folded.
+    pub version: Version,
+    /// The state.
+    pub state: SnapshotState,
+}
+
+/// The state of a stream that the read models keep.
+#[derive(Debug, Clone, PartialEq)]
+pub enum SnapshotState {
+    /// Of a name.
+    Ownership(Box<Ownership>),
+    /// Of an app.
+    App(Box<App>),
+}
+
+impl Loaded {
+    /// A stream without events.
+    pub fn empty(stream: StreamId) -> Self {
+        Self {
+            stream,
+            version: Version(0),
+            events: vec![],
+            ownership: Ownership::default(),
+            app: None,
+            slug_owner: SlugOwner::default(),
+        }
+    }
+
+    /// The fold of a name's stream.
+    pub fn ownership(&self) -> &Ownership {
+        &self.ownership
+    }
+
+    /// The fold of an app's stream; none before the app was created.
+    pub fn app(&self) -> Option<&App> {
+        self.app.as_ref()
+    }
+
+    /// The fold of a slug's stream.
+    pub fn slug_owner(&self) -> &SlugOwner {
+        &self.slug_owner
+    }
+
+    /// Adds the next event of the stream.
+    pub fn push(&mut self, recorded: RecordedEvent) {
+        match &recorded.event {
+            Event::Ownership(event) => {
+                self.ownership = std::mem::take(&mut self.ownership).evolve(event);
+            }
+            Event::App(event) => {
+                self.app = App::evolve(self.app.take(), event);
+                self.slug_owner = std::mem::take(&mut self.slug_owner).evolve(event);
+            }
+        }
+        self.version = recorded.version;
+        self.events.push(recorded);
+    }
+
+    /// Reads the events that were appended since.
+    ///
+    /// # Errors
+    /// When the store does not answer.
+    pub async fn catch_up(&mut self, store: &dyn EventStore) -> Result<(), Unavailable> {
+        loop {
+            let page = store.read_stream(&self.stream, self.version, PAGE).await?;
+            let more = page.len() == PAGE;
+            if more {
+                // Older events are in the state already.
+                self.events.clear();
+            }
+            page.into_iter().for_each(|event| self.push(event));
+            if !more {
+                return Ok(());
+            }
+        }
+    }
+
+    /// Goes on from a snapshot. One whose last event is not in the log belongs to another log: that of a backup, say.
+    async fn resume(&mut self, store: &dyn EventStore, snapshot: Snapshot) -> Result<(), Unavailable> {
+        let Snapshot { version, state } = snapshot;
+        let page = store.read_stream(&self.stream, Version(version.0 - 1), PAGE).await?;
+        let mut page = page.into_iter();
+        if page.next().is_none_or(|last| last.version != version) {
+            return Ok(());
+        }
+        *self = Self { version, ..Self::empty(self.stream.clone()) };
+        match state {
+            SnapshotState::Ownership(ownership) => self.ownership = *ownership,
+            SnapshotState::App(app) => self.app = Some(*app),
+        }
+        page.for_each(|event| self.push(event));
+        Ok(())
+    }
+}
+
+/// Loads a stream; an unwritten one is empty, at version 0.
+///
+/// # Errors
+/// When the store does not answer.
+pub async fn load(store: &dyn EventStore, stream: &StreamId) -> Result<Loaded, Unavailable> {
+    let mut loaded = Loaded::empty(stream.clone());
+    let page = store.read_stream(stream, Version(0), FIRST_PAGE).await?;
+    let more = page.len() == FIRST_PAGE;
+    page.into_iter().for_each(|event| loaded.push(event));
+    if more {
+        let snapshot = store.snapshot(stream).await?.filter(|snapshot| snapshot.version > loaded.version);
+        if let Some(snapshot) = snapshot {
+            loaded.resume(store, snapshot).await?;
+        }
+        loaded.catch_up(store).await?;
+    }
+    Ok(loaded)
+}
