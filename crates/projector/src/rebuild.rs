@@ -152,14 +152,14 @@ async fn fold_all(
     projector.models().reset(lease).await?;
     let mut from = Position(0);
     let pages = Box::pin(log_pages(store, from, end, batch));
-    let mut folder = LogFolder { pages, projector, cache: RowCache::default() };
-    let mut folded = folder.fold_next(from).await?;
+    let mut log = LogFolder { pages, projector, cache: RowCache::default() };
+    let mut folded = log.fold_next(from).await?;
     while let Some(FoldedBatch { to, changes }) = folded {
         if stop.is_cancelled() {
             return Err(RebuildError::Stopped);
         }
         // The next batch is read and folded while this one is written.
-        let (written, next) = tokio::join!(projector.write(lease, from, to, changes), folder.fold_next(to));
+        let (written, next) = tokio::join!(projector.write(lease, from, to, changes), log.fold_next(to));
         written.map_err(|error| rebuild_error(from, error))?;
         (from, folded) = (to, next?);
     }

@@ -1,28 +1,28 @@
-//! Whether names that have to exist can be asked for: while they cannot, the trouble is ours and nobody is checked.
+//! The canary: names that have to exist. While they cannot be looked up, the fault is Deed's and checks pause.
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use crate::Verifier;
 
-/// What is known of the canary.
+/// Whether the last look-up of the canary failed.
 #[derive(Debug)]
-pub(crate) struct Canary(watch::Sender<bool>);
+pub(crate) struct CanaryState(watch::Sender<bool>);
 
-impl Default for Canary {
+impl Default for CanaryState {
     fn default() -> Self {
         Self(watch::Sender::new(false))
     }
 }
 
-impl Canary {
-    /// Somebody found that it fails.
-    pub fn fails(&self) {
+impl CanaryState {
+    /// Records that the canary fails.
+    pub fn mark_failing(&self) {
         self.0.send_replace(true);
     }
 
-    /// Ends when it is known to fail.
-    pub async fn failing(&self) {
-        // The sender is ours, so that the wait ends with a failing canary alone.
+    /// Waits until the canary fails.
+    pub async fn wait_until_failing(&self) {
+        // The sender lives in `self`, so the wait ends only when the canary fails.
         let _ = self.0.subscribe().wait_for(|failing| *failing).await;
     }
 
@@ -32,8 +32,8 @@ impl Canary {
 }
 
 impl Verifier {
-    /// Waits until names that have to exist can be asked for; not at all where nobody has found otherwise.
-    pub(crate) async fn until_well(&self, stop: &CancellationToken) {
+    /// Waits while the canary fails; returns at once when it does not.
+    pub(crate) async fn wait_for_canary(&self, stop: &CancellationToken) {
         if !self.canary.is_failing() {
             return;
         }
@@ -42,7 +42,7 @@ impl Verifier {
             "names that have to exist cannot be asked for: the trouble is ours, and checks pause until it is over"
         );
         while stop.run_until_cancelled(tokio::time::sleep(self.config.canary_poll)).await.is_some() {
-            if !self.look.canary_failing().await {
+            if !self.probe.canary_failing().await {
                 self.canary.0.send_replace(false);
                 self.metrics.paused.set(0);
                 tracing::info!("names that have to exist can be asked for again, and checks go on");

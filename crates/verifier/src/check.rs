@@ -1,141 +1,139 @@
-//! One piece of work from the claim's stream to the claim's stream.
+//! Carries out one piece of work: loads the claim's stream, probes the DNS, and appends the outcome to the stream.
 use std::sync::Arc;
 
 use deed_claims::{Class, Command, Event, Outcome, Ownership, Rejection, StreamId};
-use deed_probe::Look;
+use deed_probe::Probe;
 use deed_store::{Clock, EventStore, ExecuteError, Loaded, Plan, Unavailable, execute, load};
 use deed_trace::Exemplars;
 use tracing::Span;
 
-use crate::canary::Canary;
+use crate::canary::CanaryState;
+use crate::check_context::{CheckContext, CheckResult};
 use crate::config::VerifierConfig;
-use crate::in_hand::InHand;
-use crate::metrics::{VerifierMetrics, words};
-use crate::sight::{Case, Verdict};
+use crate::failure_backoff::FailureBackoff;
+use crate::in_flight_checks::InFlightChecks;
+use crate::metrics::{VerifierMetrics, outcome_labels};
 use crate::spans;
-use crate::troubles::Troubles;
 use crate::work::{Task, Work};
 
-/// What became of a piece of work; each way its message is done with.
+/// How a piece of work ended; in each case its message is acknowledged.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Settled {
-    /// It was done and recorded.
+pub(crate) enum WorkOutcome {
+    /// The work was done and recorded.
     Recorded,
-    /// Somebody else did it, or the claim is over.
+    /// The attempt is settled already, or the claim has ended.
     Stale,
-    /// It is not due; it will be asked for when it is.
-    Early,
-    /// This process is at it already.
-    InHand,
-    /// Our own trouble stood in the way; the claim's due work will ask again.
+    /// The work is not due yet; a new message comes when it is.
+    NotDue,
+    /// This process is making the same check already.
+    InFlight,
+    /// The check failed internally; the claim's due work is published again.
     Internal,
-    /// Our own trouble stood in the way not long ago; it is not tried again yet.
+    /// The check failed internally a short while ago and is not retried yet.
     BackingOff,
 }
 
-impl Settled {
-    /// All of them.
+impl WorkOutcome {
     pub const ALL: [Self; 6] =
-        [Self::Recorded, Self::Stale, Self::Early, Self::InHand, Self::Internal, Self::BackingOff];
+        [Self::Recorded, Self::Stale, Self::NotDue, Self::InFlight, Self::Internal, Self::BackingOff];
 
-    /// The word for labels.
+    /// The value of the metrics' label `result`.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Recorded => "recorded",
             Self::Stale => "stale",
-            Self::Early => "early",
-            Self::InHand => "in_hand",
+            Self::NotDue => "early",
+            Self::InFlight => "in_hand",
             Self::Internal => "internal",
             Self::BackingOff => "backing_off",
         }
     }
 }
 
-/// Why a piece of work could not be done now.
+/// Why work cannot be done now; its message is requeued.
 #[derive(Debug, thiserror::Error)]
-pub(crate) enum Trouble {
+pub(crate) enum WorkError {
     #[error(transparent)]
     Unavailable(#[from] Unavailable),
     #[error("others kept writing to the stream")]
     Contended,
 }
 
-/// The histogram that looks are examples of.
-const SECONDS: &str = "deed_check_duration_seconds";
+/// The histogram that exemplars of checks belong to.
+const CHECK_DURATION: &str = "deed_check_duration_seconds";
 
-/// Everything work is done with.
+/// Carries out verification work.
 pub struct Verifier {
     pub(crate) store: Arc<dyn EventStore>,
-    pub(crate) look: Arc<dyn Look>,
+    pub(crate) probe: Arc<dyn Probe>,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) config: VerifierConfig,
     pub(crate) metrics: VerifierMetrics,
-    pub(crate) canary: Canary,
+    pub(crate) canary: CanaryState,
     exemplars: Exemplars,
-    in_hand: InHand,
-    troubles: Troubles,
+    in_flight: InFlightChecks,
+    backoff: FailureBackoff,
 }
 
 impl Verifier {
-    /// A verifier that looks with `look` and writes to `store`.
+    /// A verifier that looks records up with `probe` and records outcomes in `store`.
     pub fn new(
         store: Arc<dyn EventStore>,
-        look: Arc<dyn Look>,
+        probe: Arc<dyn Probe>,
         clock: Arc<dyn Clock>,
         config: VerifierConfig,
         metrics: VerifierMetrics,
     ) -> Self {
-        metrics.hands.set(i64::try_from(config.hands()).unwrap_or(i64::MAX));
-        let troubles = Troubles::new(config.trouble_pause);
-        let canary = Canary::default();
-        let (exemplars, in_hand) = (Exemplars::default(), InHand::default());
-        Self { store, look, clock, config, metrics, canary, exemplars, in_hand, troubles }
+        metrics.concurrency.set(i64::try_from(config.concurrency()).unwrap_or(i64::MAX));
+        let backoff = FailureBackoff::new(config.failure_pause);
+        let canary = CanaryState::default();
+        let (exemplars, in_flight) = (Exemplars::default(), InFlightChecks::default());
+        Self { store, probe, clock, config, metrics, canary, exemplars, in_flight, backoff }
     }
 
-    /// Has looks be examples of how long looks take.
+    /// Records a trace exemplar for the check-duration histogram with each check.
     #[must_use]
     pub fn with_exemplars(self, exemplars: Exemplars) -> Self {
         Self { exemplars, ..self }
     }
 
-    pub(crate) async fn work(&self, work: &Work) -> Result<Settled, Trouble> {
+    pub(crate) async fn work(&self, work: &Work) -> Result<WorkOutcome, WorkError> {
         match work.task {
-            Task::Expire => self.record(work, |_| Command::Expire { claim_id: work.claim_id }).await,
-            Task::Check { attempt } => match self.in_hand.take(work.claim_id, attempt) {
-                Some(_hold) => self.check(work, attempt).await,
-                None => Ok(Settled::InHand),
+            Task::Expire => self.execute(work, |_| Command::Expire { claim_id: work.claim_id }).await,
+            Task::Check { attempt } => match self.in_flight.begin(work.claim_id, attempt) {
+                Some(_guard) => self.check(work, attempt).await,
+                None => Ok(WorkOutcome::InFlight),
             },
         }
     }
 
-    async fn check(&self, work: &Work, attempt: u32) -> Result<Settled, Trouble> {
+    async fn check(&self, work: &Work, attempt: u32) -> Result<WorkOutcome, WorkError> {
         let loaded = load(&*self.store, &work.stream).await?;
-        spans::link(work, &loaded.events);
-        let case = match self.due(&loaded, work, attempt) {
-            Ok(case) => case,
-            Err(settled) => return Ok(settled),
+        spans::link_to_cause(work, &loaded.events);
+        let context = match self.due_check(&loaded, work, attempt) {
+            Ok(context) => context,
+            Err(outcome) => return Ok(outcome),
         };
-        if self.troubles.are_fresh(work.claim_id, attempt, self.clock.now()) {
-            return Ok(Settled::BackingOff);
+        if self.backoff.is_backing_off(work.claim_id, attempt, self.clock.now()) {
+            return Ok(WorkOutcome::BackingOff);
         }
-        let case = case.pointing_at(self.target_of(&loaded, work).await?);
-        let verdict = case.decide(&*self.look, &self.config).await;
-        self.tell(work, attempt, &verdict);
-        if is_internal(&verdict.own) || verdict.holder.as_ref().is_some_and(|(_, theirs)| is_internal(theirs))
-        {
-            self.troubles.add(work.claim_id, attempt, self.clock.now());
-            if self.look.canary_failing().await {
-                self.canary.fails();
+        let context = context.with_target(self.cname_target(&loaded, work).await?);
+        let result = context.run(&*self.probe, &self.config).await;
+        self.report(work, attempt, &result);
+        if is_internal(&result.own) || result.holder.as_ref().is_some_and(|(_, theirs)| is_internal(theirs)) {
+            self.backoff.record_failure(work.claim_id, attempt, self.clock.now());
+            if self.probe.canary_failing().await {
+                self.canary.mark_failing();
             }
-            return Ok(Settled::Internal);
+            return Ok(WorkOutcome::Internal);
         }
-        self.troubles.forget(work.claim_id, attempt);
-        let Verdict { own, holder, evidence, .. } = verdict;
-        self.record(work, |ownership| Command::RecordCheck {
+        self.backoff.clear(work.claim_id, attempt);
+        let CheckResult { own, holder, evidence, .. } = result;
+        self.execute(work, |ownership| Command::RecordCheck {
             claim_id: work.claim_id,
             attempt,
             outcome: own.clone(),
-            // What was seen of one holder's record says nothing about the next holder's.
+            // The outcome is about the record of one holder, and is dropped when another claim has the name by now.
             holder_outcome: holder
                 .as_ref()
                 .filter(|(id, _)| ownership.holding == Some(*id))
@@ -145,8 +143,8 @@ impl Verifier {
         .await
     }
 
-    /// Where a hostname of an app has to point; none for other names, and for the hostname of an app that is gone.
-    async fn target_of(&self, loaded: &Loaded, work: &Work) -> Result<Option<String>, Trouble> {
+    /// The CNAME target of an app's hostname; `None` for other names and for deleted apps.
+    async fn cname_target(&self, loaded: &Loaded, work: &Work) -> Result<Option<String>, WorkError> {
         let ownership = loaded.ownership();
         let app = ownership.claims.get(&work.claim_id).and_then(|claim| claim.holder.app());
         let Some(app) = app.filter(|_| !self.config.cname_base.is_empty()) else { return Ok(None) };
@@ -154,31 +152,31 @@ impl Verifier {
         Ok(app.filter(|app| !app.deleted).map(|app| format!("{}.{}", app.slug, self.config.cname_base)))
     }
 
-    /// The case to look at, when this very check is due.
-    fn due(&self, loaded: &Loaded, work: &Work, attempt: u32) -> Result<Case, Settled> {
+    /// The context of the check, if exactly this attempt is due.
+    fn due_check(&self, loaded: &Loaded, work: &Work, attempt: u32) -> Result<CheckContext, WorkOutcome> {
         let ownership = loaded.ownership();
         let claim =
-            ownership.claims.get(&work.claim_id).filter(|claim| claim.is_open()).ok_or(Settled::Stale)?;
-        let pending = claim.pending.filter(|pending| pending.attempt == attempt).ok_or(Settled::Stale)?;
+            ownership.claims.get(&work.claim_id).filter(|claim| claim.is_open()).ok_or(WorkOutcome::Stale)?;
+        let pending = claim.pending.filter(|pending| pending.attempt == attempt).ok_or(WorkOutcome::Stale)?;
         let early = chrono::Duration::from_std(self.config.early).unwrap_or_default();
         if pending.due_at > self.clock.now() + early {
-            return Err(Settled::Early);
+            return Err(WorkOutcome::NotDue);
         }
-        Case::of(&ownership, claim, &loaded.events).ok_or(Settled::Stale)
+        CheckContext::of(&ownership, claim, &loaded.events).ok_or(WorkOutcome::Stale)
     }
 
-    /// Gives a command to the newest state of the claim's stream.
-    async fn record(
+    /// Executes a command, made from the newest state, on the claim's stream.
+    async fn execute(
         &self,
         work: &Work,
         command: impl Fn(&Ownership) -> Command + Send + Sync,
-    ) -> Result<Settled, Trouble> {
+    ) -> Result<WorkOutcome, WorkError> {
         let streams = [work.stream.clone()];
         let policy = &self.config.policy;
-        let done = execute(&*self.store, &*self.clock, &streams, &work.metadata, |loaded, at| {
+        let executed = execute(&*self.store, &*self.clock, &streams, &work.metadata, |loaded, at| {
             let ownership = loaded.first().map(Loaded::ownership).unwrap_or_default();
             if let (Task::Expire, Some(loaded)) = (work.task, loaded.first()) {
-                spans::link(work, &loaded.events);
+                spans::link_to_cause(work, &loaded.events);
             }
             let events = ownership.decide(command(&ownership), policy, at)?;
             let events = events.into_iter().map(Event::from).collect();
@@ -189,27 +187,29 @@ impl Verifier {
             })
         })
         .await;
-        match done {
-            Ok(_) => Ok(Settled::Recorded),
-            Err(ExecuteError::Rejected(Rejection::NotDue)) => Ok(Settled::Early),
+        match executed {
+            Ok(_) => Ok(WorkOutcome::Recorded),
+            Err(ExecuteError::Rejected(Rejection::NotDue)) => Ok(WorkOutcome::NotDue),
             Err(ExecuteError::Rejected(rejection)) => {
                 tracing::debug!(claim = %work.claim_id, %rejection, "the work is not wanted any more");
-                Ok(Settled::Stale)
+                Ok(WorkOutcome::Stale)
             }
-            Err(ExecuteError::Contended) => Err(Trouble::Contended),
-            Err(ExecuteError::Unavailable(error)) => Err(Trouble::Unavailable(error)),
+            Err(ExecuteError::Contended) => Err(WorkError::Contended),
+            Err(ExecuteError::Unavailable(error)) => Err(WorkError::Unavailable(error)),
         }
     }
 
-    fn tell(&self, work: &Work, attempt: u32, verdict: &Verdict) {
-        self.metrics.judged(&verdict.own);
-        let took = verdict.took.as_secs_f64();
+    /// Reports a check in metrics, spans and the log.
+    fn report(&self, work: &Work, attempt: u32, result: &CheckResult) {
+        self.metrics.count_check(&result.own);
+        let took = result.took.as_secs_f64();
         self.metrics.duration.observe(took);
-        self.exemplars.seen(SECONDS, "", took, self.clock.now().timestamp_millis(), &Span::current());
-        let (outcome, class, code) = words(&verdict.own);
-        let holder = verdict.holder.as_ref().map(|(_, theirs)| words(theirs).2);
-        let took_ms = verdict.took.as_millis();
-        spans::judged(outcome, class, code);
+        let now_ms = self.clock.now().timestamp_millis();
+        self.exemplars.record(CHECK_DURATION, "", took, now_ms, &Span::current());
+        let (outcome, class, code) = outcome_labels(&result.own);
+        let holder = result.holder.as_ref().map(|(_, theirs)| outcome_labels(theirs).2);
+        let took_ms = result.took.as_millis();
+        spans::record_check(outcome, class, code);
         tracing::info!(claim = %work.claim_id, attempt, outcome, class, code, holder, took_ms, "claim.checked");
     }
 }

@@ -1,45 +1,45 @@
-//! What a verifier is told.
+//! The settings of a verifier.
 use std::time::Duration;
 
 use deed_claims::{Agreement, Policy, name::NamePolicy};
 use tokio::sync::Semaphore;
 
-/// How a verifier works.
+/// Settings of a verifier.
 #[derive(Debug, Clone)]
 pub struct VerifierConfig {
-    /// The rules that decisions follow.
+    /// The policy under which checks are recorded.
     pub policy: Policy,
-    /// Which names may be claimed.
+    /// The names that may be claimed.
     pub names: NamePolicy,
-    /// Octets the longest label of a validation record, with its dot, adds to a name.
+    /// Octets that the longest prefix of a validation record, with its dot, adds to a name.
     pub longest_prefix_len: usize,
-    /// Our name in the evidence of a check that asked nobody.
+    /// The vantage in the evidence of a check that sent no query.
     pub vantage: String,
-    /// How many of a zone's servers have to agree.
+    /// How many of a zone's name servers have to agree.
     pub agreement: Agreement,
     /// Whether an alias that comes from a wildcard may prove a registrable domain.
     pub accept_wildcard: bool,
-    /// The domain below which every app has its CNAME target; without it nobody asks where hostnames lead.
+    /// The domain below which every app has its CNAME target; when it is empty, routing is not checked.
     pub cname_base: String,
-    /// Checks at a time.
+    /// The most checks at a time.
     pub in_flight: usize,
-    /// How long one look may take before it is given up as our own trouble; more than the prober's own budget.
-    pub look_deadline: Duration,
+    /// The deadline of one probe, after which the check fails internally; longer than the prober's own time budget.
+    pub probe_deadline: Duration,
     /// How much earlier than due a check may be made, for clocks that differ.
     pub early: Duration,
-    /// The first pause before work that the store had no answer for is given back; it doubles each time.
+    /// The first pause before a message is requeued because the store did not answer; it doubles with each delivery.
     pub pause: Duration,
-    /// The first pause before a check that our own trouble kept from being made is tried again; it doubles each time.
-    pub trouble_pause: Duration,
-    /// How often it is asked whether names that have to exist can be asked for again, while they cannot.
+    /// The first pause before a check that failed internally is retried; it doubles with each failure.
+    pub failure_pause: Duration,
+    /// The interval at which a failing canary is looked up again.
     pub canary_poll: Duration,
-    /// How long a stopping verifier finishes what it has in hand.
+    /// How long a stopping verifier finishes its checks in flight.
     pub drain: Duration,
 }
 
 impl VerifierConfig {
-    /// Pieces of work that may be in hand at a time.
-    pub(crate) fn hands(&self) -> usize {
+    /// The most messages that are processed at a time.
+    pub(crate) fn concurrency(&self) -> usize {
         self.in_flight.clamp(1, Semaphore::MAX_PERMITS)
     }
 }
@@ -55,12 +55,12 @@ impl Default for VerifierConfig {
             accept_wildcard: false,
             cname_base: String::new(),
             in_flight: 64,
-            look_deadline: Duration::from_secs(30),
+            probe_deadline: Duration::from_secs(30),
             early: Duration::from_secs(2),
             pause: Duration::from_secs(1),
-            trouble_pause: Duration::from_secs(30),
+            failure_pause: Duration::from_secs(30),
             canary_poll: Duration::from_secs(5),
-            drain: Duration::from_secs(25),
+            drain: Duration::from_secs(12),
         }
     }
 }

@@ -1,20 +1,20 @@
-//! Does verification work: takes a message, looks at the DNS, records what the look means for the claim.
+//! Processes verification work: takes a message, probes the DNS, and records the outcome for the claim.
 //!
-//! - A message is a hint that work may be due; what is to be done is read from the claim's stream.
-//! - A failed check is recorded as data. Trouble of our own records nothing: the claim's due work asks again.
-//! - While not even names that have to exist can be asked for, nothing is consumed and no claim changes.
-//! - A message is settled after what it led to is durable, so a crash repeats work and never loses it.
+//! - A message is a hint that work may be due; the claim's stream decides what has to be done.
+//! - A failed check is recorded as data. An internal failure records nothing: the claim's due work is published again.
+//! - While the canary fails, the verifier consumes no message and changes no claim.
+//! - A message is settled after its result is durable, so a crash repeats work and never loses it.
 mod canary;
 mod check;
+mod check_context;
 mod config;
-mod in_hand;
+mod failure_backoff;
+mod in_flight_checks;
 mod metrics;
 mod run;
-mod sight;
 mod spans;
 #[cfg(test)]
 mod testing;
-mod troubles;
 mod work;
 
 pub use config::VerifierConfig;

@@ -1,26 +1,26 @@
-//! What the verifier tells about itself.
+//! The metrics of the verifier.
 use std::collections::BTreeMap;
 
 use deed_claims::{Code, Outcome};
 use prometheus::{Histogram, HistogramOpts, IntCounter, IntCounterVec, IntGauge, Opts, Registry};
 
-use crate::check::Settled;
+use crate::check::WorkOutcome;
 
-/// What becomes of messages that no work comes of: no work at all, left to due work, given back.
+/// Results of messages besides the outcomes of work: dead-lettered, left to due work, requeued.
 pub(crate) const DEAD: &str = "dead";
 pub(crate) const LEFT: &str = "left";
 pub(crate) const REQUEUED: &str = "requeued";
 
-/// What the verifier tells about itself.
+/// The metrics of the verifier.
 #[derive(Debug, Clone)]
 pub struct VerifierMetrics {
     pub(crate) proven: IntCounter,
-    /// In the order of the codes.
+    /// One series for each code, in the order of the codes.
     pub(crate) not_proven: Vec<IntCounter>,
     pub(crate) messages: BTreeMap<&'static str, IntCounter>,
     pub(crate) message_duration: Histogram,
     pub(crate) duration: Histogram,
-    pub(crate) hands: IntGauge,
+    pub(crate) concurrency: IntGauge,
     pub(crate) in_flight: IntGauge,
     pub(crate) paused: IntGauge,
 }
@@ -49,7 +49,7 @@ impl VerifierMetrics {
         )?;
         let not_proven =
             |code: &Code| checks.with_label_values(&["not_proven", code.class().as_str(), code.as_str()]);
-        let results = Settled::ALL.iter().map(|settled| settled.as_str()).chain([DEAD, LEFT, REQUEUED]);
+        let results = WorkOutcome::ALL.iter().map(|outcome| outcome.as_str()).chain([DEAD, LEFT, REQUEUED]);
         let metrics = Self {
             proven: checks.with_label_values(&["proven", "none", "none"]),
             not_proven: Code::ALL.iter().map(not_proven).collect(),
@@ -59,7 +59,7 @@ impl VerifierMetrics {
                 "From taking a message of verification work to having settled it.",
             )?,
             duration: seconds("deed_check_duration_seconds", "How long looks at the DNS took.")?,
-            hands: IntGauge::new(
+            concurrency: IntGauge::new(
                 "deed_verification_hands",
                 "Pieces of verification work that this process may have in hand; deed_checks_in_flight are in use.",
             )?,
@@ -74,13 +74,13 @@ impl VerifierMetrics {
         for histogram in [&metrics.message_duration, &metrics.duration] {
             registry.register(Box::new(histogram.clone()))?;
         }
-        for gauge in [&metrics.hands, &metrics.in_flight, &metrics.paused] {
+        for gauge in [&metrics.concurrency, &metrics.in_flight, &metrics.paused] {
             registry.register(Box::new(gauge.clone()))?;
         }
         Ok(metrics)
     }
 
-    pub(crate) fn judged(&self, outcome: &Outcome) {
+    pub(crate) fn count_check(&self, outcome: &Outcome) {
         let series = match outcome {
             Outcome::Proven => Some(&self.proven),
             Outcome::NotProven(diagnosis) => self.not_proven.get(diagnosis.code as usize),
@@ -90,16 +90,16 @@ impl VerifierMetrics {
         }
     }
 
-    /// What became of a message; one of the results that are known.
-    pub(crate) fn message(&self, result: &'static str) {
+    /// Counts a message by its result: an outcome of work, or one of the constants above.
+    pub(crate) fn count_message(&self, result: &'static str) {
         if let Some(series) = self.messages.get(result) {
             series.inc();
         }
     }
 }
 
-/// A verdict in the words of labels and log lines.
-pub(crate) fn words(outcome: &Outcome) -> (&'static str, &'static str, &'static str) {
+/// The outcome, class and code of a check, as the values of labels and log fields.
+pub(crate) fn outcome_labels(outcome: &Outcome) -> (&'static str, &'static str, &'static str) {
     match outcome {
         Outcome::Proven => ("proven", "none", "none"),
         Outcome::NotProven(diagnosis) => ("not_proven", diagnosis.class.as_str(), diagnosis.code.as_str()),
@@ -114,7 +114,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_outcome_and_every_result_has_its_own_series_from_the_start() {
+    fn registers_a_series_for_each_outcome_and_result() {
         let registry = Registry::new();
         let metrics = VerifierMetrics::register(&registry).unwrap();
         let text = || TextEncoder::new().encode_to_string(&registry.gather()).unwrap();
@@ -126,7 +126,7 @@ mod tests {
         assert_eq!(not_zero(), Vec::<String>::new());
         assert_eq!(text().matches("deed_checks_total{").count(), Code::ALL.len() + 1);
         for code in Code::ALL {
-            metrics.judged(&Outcome::NotProven(Diagnosis::new(*code, "seen", "mend")));
+            metrics.count_check(&Outcome::NotProven(Diagnosis::new(*code, "seen", "mend")));
             let series = format!(
                 "class=\"{}\",code=\"{}\",outcome=\"not_proven\"",
                 code.class().as_str(),
@@ -135,9 +135,9 @@ mod tests {
             assert!(not_zero().contains(&format!("deed_checks_total{{{series}}} 1")), "{series}");
         }
         assert_eq!(not_zero().len(), Code::ALL.len());
-        for settled in Settled::ALL {
-            metrics.message(settled.as_str());
+        for outcome in WorkOutcome::ALL {
+            metrics.count_message(outcome.as_str());
         }
-        assert_eq!(not_zero().len(), Code::ALL.len() + Settled::ALL.len());
+        assert_eq!(not_zero().len(), Code::ALL.len() + WorkOutcome::ALL.len());
     }
 }

@@ -1,4 +1,4 @@
-//! The verifier's loop: a free hand first, then a message; stopping finishes what is in hand.
+//! The verifier's loop: waits for a free permit, then takes a message; on stop it finishes the work in flight.
 use std::{sync::Arc, time::Duration};
 
 use deed_bus::{Bus, BusError, Consumer, Delivery, Topology};
@@ -15,19 +15,19 @@ use tracing::Instrument;
 pub use crate::check::Verifier;
 use crate::metrics::{DEAD, LEFT, REQUEUED};
 use crate::spans;
-use crate::work::{Poison, Work};
+use crate::work::{InvalidWork, Work};
 
-/// Deliveries after which work that the store has no answer for is left to the claim's due work, so that an outage
-/// makes no dead letters.
-const REQUEUES: u32 = 4;
+/// After this many deliveries, work that the store does not answer for is acknowledged and left to the claim's due
+/// work, so that an outage makes no dead letters.
+const MAX_REQUEUES: u32 = 4;
 
-/// The longest pause before work is given back, or the bus is asked again.
-const LONGEST_PAUSE: Duration = Duration::from_secs(30);
+/// The longest pause before a message is requeued, or the bus is asked again.
+const MAX_PAUSE: Duration = Duration::from_secs(30);
 
-/// Does verification work until `stop`, then finishes what is in hand.
+/// Processes verification work until `stop`, then finishes the work in flight.
 ///
 /// # Errors
-/// When the bus was closed while the verifier was to run, or has no such queue.
+/// When the bus was closed before `stop`, or has no such queue.
 pub async fn run_verifier(
     bus: &dyn Bus,
     verifier: Arc<Verifier>,
@@ -35,63 +35,63 @@ pub async fn run_verifier(
 ) -> Result<(), BusError> {
     let system = bus.publisher().system();
     loop {
-        verifier.until_well(&stop).await;
+        verifier.wait_for_canary(&stop).await;
         if stop.is_cancelled() {
             return Ok(());
         }
         let mut consumer = bus.consumer(Topology::VERIFICATION).await?;
         let mut tasks = JoinSet::new();
-        let ended = fetch(&mut *consumer, system, &verifier, &mut tasks, &stop).await;
-        // Only now may the consumer go: what is in hand is settled through it. What it has not handed out goes back to
-        // the queue, where a pause cannot make it too old.
+        let ended = consume(&mut *consumer, system, &verifier, &mut tasks, &stop).await;
+        // The consumer is dropped only now, since the work in flight is settled through it. Its prefetched messages go
+        // back to the queue, where a pause does not make them too old.
         drain(&mut tasks, verifier.config.drain).await;
         drop(consumer);
         match ended? {
-            Ended::Stopped => return Ok(()),
-            Ended::Unwell => {}
+            ConsumeEnd::Stopped => return Ok(()),
+            ConsumeEnd::CanaryFailing => {}
         }
     }
 }
 
-/// Why no more is fetched.
-enum Ended {
-    /// The verifier is to stop.
+/// Why no more messages are consumed.
+enum ConsumeEnd {
+    /// The stop signal came.
     Stopped,
-    /// Not even names that have to exist can be asked for.
-    Unwell,
+    /// The canary fails.
+    CanaryFailing,
 }
 
-async fn fetch(
+async fn consume(
     consumer: &mut dyn Consumer,
     system: &'static str,
     verifier: &Arc<Verifier>,
     tasks: &mut JoinSet<()>,
     stop: &CancellationToken,
-) -> Result<Ended, BusError> {
-    let hands = Arc::new(Semaphore::new(verifier.config.hands()));
-    let mut faults = 0;
+) -> Result<ConsumeEnd, BusError> {
+    let permits = Arc::new(Semaphore::new(verifier.config.concurrency()));
+    let mut failures = 0;
     loop {
         while let Some(ended) = tasks.try_join_next() {
-            report(ended);
+            log_panic(ended);
         }
         let next = async {
-            let hand = Arc::clone(&hands).acquire_owned().await;
-            (hand, consumer.next().await)
+            let permit = Arc::clone(&permits).acquire_owned().await;
+            (permit, consumer.next().await)
         };
-        let (hand, next) = tokio::select! {
+        let (permit, next) = tokio::select! {
             biased;
-            () = stop.cancelled() => return Ok(Ended::Stopped),
-            () = verifier.canary.failing() => return Ok(Ended::Unwell),
+            () = stop.cancelled() => return Ok(ConsumeEnd::Stopped),
+            () = verifier.canary.wait_until_failing() => return Ok(ConsumeEnd::CanaryFailing),
             next = next => next,
         };
-        let Ok(hand) = hand else { return Ok(Ended::Stopped) };
+        let Ok(permit) = permit else { return Ok(ConsumeEnd::Stopped) };
         match next {
             Ok(Some(delivery)) => {
-                faults = 0;
+                failures = 0;
                 let (verifier, stop) = (Arc::clone(verifier), stop.clone());
-                tasks.spawn(async move { verifier.handle(delivery, system, hand, &stop).await });
+                tasks.spawn(async move { verifier.handle(delivery, system, permit, &stop).await });
             }
-            Ok(None) if stop.is_cancelled() => return Ok(Ended::Stopped),
+            Ok(None) if stop.is_cancelled() => return Ok(ConsumeEnd::Stopped),
             Ok(None) => return Err(BusError::Closed),
             Err(error @ (BusError::Closed | BusError::UnknownQueue(_))) => return Err(error),
             Err(error) => {
@@ -99,19 +99,20 @@ async fn fetch(
                     error = &error as &dyn std::error::Error,
                     "no verification work can be fetched"
                 );
-                faults += 1;
-                stop.run_until_cancelled(tokio::time::sleep(doubled(Duration::from_millis(250), faults)))
+                failures += 1;
+                stop.run_until_cancelled(tokio::time::sleep(backoff(Duration::from_millis(250), failures)))
                     .await;
             }
         }
     }
 }
 
-/// Waits for what is in hand. What is not finished by then goes back to the queue.
+/// Waits for the work in flight. Work that is not finished by the deadline is cancelled, and its messages go back to
+/// the queue.
 async fn drain(tasks: &mut JoinSet<()>, deadline: Duration) {
     let all = async {
         while let Some(ended) = tasks.join_next().await {
-            report(ended);
+            log_panic(ended);
         }
     };
     if tokio::time::timeout(deadline, all).await.is_err() {
@@ -120,7 +121,7 @@ async fn drain(tasks: &mut JoinSet<()>, deadline: Duration) {
     }
 }
 
-fn report(ended: Result<(), JoinError>) {
+fn log_panic(ended: Result<(), JoinError>) {
     if let Err(error) = ended
         && error.is_panic()
     {
@@ -128,52 +129,52 @@ fn report(ended: Result<(), JoinError>) {
     }
 }
 
-/// `first`, doubled for each time after the first, up to the longest pause.
-fn doubled(first: Duration, times: u32) -> Duration {
-    first.saturating_mul(1 << times.saturating_sub(1).min(16)).min(LONGEST_PAUSE)
+/// `first`, doubled for each try after the first, up to the longest pause.
+fn backoff(first: Duration, tries: u32) -> Duration {
+    first.saturating_mul(1 << tries.saturating_sub(1).min(16)).min(MAX_PAUSE)
 }
 
 impl Verifier {
-    /// Does what one delivery asks for and settles it, with one hand.
+    /// Processes one delivery and settles it, under one permit.
     async fn handle(
         &self,
         delivery: Delivery,
         system: &'static str,
-        hand: OwnedSemaphorePermit,
+        permit: OwnedSemaphorePermit,
         stop: &CancellationToken,
     ) {
         let taken = Instant::now();
         self.metrics.in_flight.inc();
-        let busy = Busy { gauge: &self.metrics.in_flight, _hand: hand };
-        let result = self.settle(delivery, system, stop).await;
-        drop(busy);
+        let counted = CountedPermit { gauge: &self.metrics.in_flight, _permit: permit };
+        let result = self.process(delivery, system, stop).await;
+        drop(counted);
         self.metrics.message_duration.observe(taken.elapsed().as_secs_f64());
         if let Err(error) = result {
-            // The broker delivers the message again, which then is stale.
+            // The broker delivers the message again, and the verifier then finds it stale.
             tracing::warn!(error = &error as &dyn std::error::Error, "a message could not be settled");
         }
     }
 
-    async fn settle(
+    async fn process(
         &self,
         delivery: Delivery,
         system: &'static str,
         stop: &CancellationToken,
     ) -> Result<(), BusError> {
-        let mut work = match Work::of(delivery.message()) {
+        let mut work = match Work::parse(delivery.message()) {
             Ok(work) => work,
-            Err(Poison::Newer) => {
+            Err(InvalidWork::Newer) => {
                 tracing::warn!(delivery = delivery.attempt(), "verification work is left to a newer version");
-                return self.give_back(delivery, stop).await;
+                return self.requeue(delivery, stop).await;
             }
-            Err(poison) => {
-                tracing::warn!(reason = %poison, "a message is no verification work");
-                self.metrics.message(DEAD);
-                return delivery.dead_letter(poison.to_string()).await;
+            Err(invalid) => {
+                tracing::warn!(reason = %invalid, "a message is no verification work");
+                self.metrics.count_message(DEAD);
+                return delivery.dead_letter(invalid.to_string()).await;
             }
         };
         let span = spans::begin(&delivery, &work, system, self.clock.now());
-        work.goes_on_in(TraceContext::of(&span));
+        work.continue_trace(TraceContext::of(&span));
         self.carry_out(delivery, &work, stop).instrument(span).await
     }
 
@@ -184,42 +185,42 @@ impl Verifier {
         stop: &CancellationToken,
     ) -> Result<(), BusError> {
         match self.work(work).await {
-            Ok(settled) => {
-                self.metrics.message(settled.as_str());
-                spans::settled(settled);
-                delivery.done().await
+            Ok(outcome) => {
+                self.metrics.count_message(outcome.as_str());
+                spans::record_outcome(outcome);
+                delivery.acknowledge().await
             }
-            Err(trouble) => {
-                spans::troubled(&trouble);
+            Err(error) => {
+                spans::record_error(&error);
                 tracing::warn!(
-                    claim = %work.claim_id, delivery = delivery.attempt(), error = &trouble as &dyn std::error::Error,
+                    claim = %work.claim_id, delivery = delivery.attempt(), error = &error as &dyn std::error::Error,
                     "verification work has to wait"
                 );
-                self.give_back(delivery, stop).await
+                self.requeue(delivery, stop).await
             }
         }
     }
 
-    /// After a pause. What nobody could do for long is left to the claim's due work, which will ask again.
-    async fn give_back(&self, delivery: Delivery, stop: &CancellationToken) -> Result<(), BusError> {
-        // The hand is kept meanwhile: what cannot be recorded need not be fetched.
-        stop.run_until_cancelled(tokio::time::sleep(doubled(self.config.pause, delivery.attempt()))).await;
-        if delivery.attempt() > REQUEUES {
-            self.metrics.message(LEFT);
-            return delivery.done().await;
+    /// Requeues a message after a pause. After several deliveries it is acknowledged and left to the claim's due work.
+    async fn requeue(&self, delivery: Delivery, stop: &CancellationToken) -> Result<(), BusError> {
+        // The permit is kept during the pause: while work cannot be recorded, no more has to be fetched.
+        stop.run_until_cancelled(tokio::time::sleep(backoff(self.config.pause, delivery.attempt()))).await;
+        if delivery.attempt() > MAX_REQUEUES {
+            self.metrics.count_message(LEFT);
+            return delivery.acknowledge().await;
         }
-        self.metrics.message(REQUEUED);
+        self.metrics.count_message(REQUEUED);
         delivery.requeue().await
     }
 }
 
-/// One hand at work.
-struct Busy<'a> {
+/// A permit that is counted in the gauge of checks in flight.
+struct CountedPermit<'a> {
     gauge: &'a IntGauge,
-    _hand: OwnedSemaphorePermit,
+    _permit: OwnedSemaphorePermit,
 }
 
-impl Drop for Busy<'_> {
+impl Drop for CountedPermit<'_> {
     fn drop(&mut self) {
         self.gauge.dec();
     }

@@ -1,5 +1,5 @@
-//! The verifier's part in traces: the first look is a part of the request that asked for it, whatever comes later is a
-//! trace of its own that links back.
+//! The verifier's spans. The first check belongs to the trace of the request for it; every later check begins a trace of
+//! its own, which links back.
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
@@ -9,12 +9,12 @@ use deed_store::RecordedEvent;
 use deed_trace::TraceContext;
 use tracing::{Span, field};
 
-use crate::check::{Settled, Trouble};
+use crate::check::{WorkError, WorkOutcome};
 use crate::work::{Task, Work};
 
-/// Begins the span of a piece of work. A message that comes again, or comes late, does not go on with its trace.
+/// Begins the span of a piece of work. A message that is redelivered or late does not continue its trace.
 pub(crate) fn begin(delivery: &Delivery, work: &Work, system: &'static str, now: DateTime<Utc>) -> Span {
-    // Of the highest level, so that no filter that lets a line through takes the claim's id from it.
+    // At the highest level, so that every log line that passes a filter keeps the span's claim id.
     let span = tracing::error_span!(
         parent: None,
         "message.process",
@@ -29,12 +29,12 @@ pub(crate) fn begin(delivery: &Delivery, work: &Work, system: &'static str, now:
     if let Some(cause) = &work.trace {
         let is_first = delivery.attempt() == 1 && !delivery.redelivered();
         let age = work.sent_at.map(|sent| (now - sent).to_std().unwrap_or_default());
-        deed_trace::follow(&span, cause, age.filter(|_| is_first).unwrap_or(Duration::MAX));
+        deed_trace::set_parent_or_link(&span, cause, age.filter(|_| is_first).unwrap_or(Duration::MAX));
     }
     let message = delivery.message();
-    deed_trace::processed(
+    deed_trace::set_process_attributes(
         &span,
-        deed_trace::Message {
+        deed_trace::MessageAttributes {
             system,
             destination: Topology::VERIFICATION,
             id: &message.id,
@@ -45,8 +45,8 @@ pub(crate) fn begin(delivery: &Delivery, work: &Work, system: &'static str, now:
     span
 }
 
-/// Links the work in hand to what last happened to its claim: that is what it was asked for.
-pub(crate) fn link(work: &Work, events: &[RecordedEvent]) {
+/// Links the current span to the trace of the claim's last event, which is the cause of the work.
+pub(crate) fn link_to_cause(work: &Work, events: &[RecordedEvent]) {
     let cause = events.iter().rev().find_map(|recorded| match &recorded.event {
         Event::Ownership(event) if event.claim_id() == work.claim_id => {
             let metadata = &recorded.metadata;
@@ -54,33 +54,33 @@ pub(crate) fn link(work: &Work, events: &[RecordedEvent]) {
         }
         _ => None,
     });
-    deed_trace::links(&Span::current(), &cause);
+    deed_trace::add_links(&Span::current(), &cause);
 }
 
-/// Tells what a look came to. That a record is missing is no failure of ours.
-pub(crate) fn judged(outcome: &'static str, class: &'static str, code: &'static str) {
+/// Records the outcome of a check on the current span. A missing record is not a failure of the span.
+pub(crate) fn record_check(outcome: &'static str, class: &'static str, code: &'static str) {
     let span = Span::current();
-    deed_trace::attribute(&span, "deed.check.outcome", outcome);
-    deed_trace::attribute(&span, "deed.check.class", class);
-    deed_trace::attribute(&span, "deed.check.code", code);
+    deed_trace::set_attribute(&span, "deed.check.outcome", outcome);
+    deed_trace::set_attribute(&span, "deed.check.class", class);
+    deed_trace::set_attribute(&span, "deed.check.code", code);
 }
 
-/// Tells what became of the work.
-pub(crate) fn settled(how: Settled) {
+/// Records the outcome of the work on the current span.
+pub(crate) fn record_outcome(outcome: WorkOutcome) {
     let span = Span::current();
-    deed_trace::attribute(&span, "deed.work.result", how.as_str());
-    if how == Settled::Internal {
-        deed_trace::failed(&span, how.as_str());
+    deed_trace::set_attribute(&span, "deed.work.result", outcome.as_str());
+    if outcome == WorkOutcome::Internal {
+        deed_trace::set_error(&span, outcome.as_str());
     }
 }
 
-/// Tells why the work could not be done now.
-pub(crate) fn troubled(trouble: &Trouble) {
-    let kind = match trouble {
-        Trouble::Unavailable(_) => "unavailable",
-        Trouble::Contended => "contended",
+/// Records on the current span why the work cannot be done now.
+pub(crate) fn record_error(error: &WorkError) {
+    let kind = match error {
+        WorkError::Unavailable(_) => "unavailable",
+        WorkError::Contended => "contended",
     };
-    deed_trace::failed(&Span::current(), kind);
+    deed_trace::set_error(&Span::current(), kind);
 }
 
 #[cfg(test)]
@@ -98,16 +98,16 @@ mod tests {
 
     const CAUSE: &str = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
 
-    struct Nowhere;
+    struct NoBroker;
 
     #[async_trait]
-    impl Settle for Nowhere {
+    impl Settle for NoBroker {
         async fn settle(self: Box<Self>, _: Settlement) -> Result<(), BusError> {
             Ok(())
         }
     }
 
-    /// The span of work on a message that was sent so many seconds ago, at this delivery.
+    /// The span of work on a message, by its age in seconds and its delivery.
     fn span(age: i64, attempt: u32, redelivered: bool) -> SpanData {
         let message = Message {
             id: "evt_5".to_owned(),
@@ -115,9 +115,9 @@ mod tests {
             content_type: String::new(),
             body: [0; 7].into(),
             headers: BTreeMap::new(),
-            delivery: Requirement::MustReachQueue,
+            requirement: Requirement::Mandatory,
         };
-        let delivery = Delivery::new(message.into(), attempt, redelivered, Box::new(Nowhere));
+        let delivery = Delivery::new(message.into(), attempt, redelivered, Box::new(NoBroker));
         let now = DateTime::from_timestamp(1_000_000, 0).unwrap();
         let mut work = work(1, "acme.com", Task::Check { attempt: 3 });
         work.trace = TraceContext::parse(CAUSE, None);
@@ -132,19 +132,22 @@ mod tests {
     }
 
     #[test]
-    fn the_first_work_on_a_fresh_message_goes_on_with_its_trace() {
+    fn first_delivery_continues_the_trace() {
         let span = span(3, 1, false);
         assert_eq!(span.parent_span_id.to_string(), CAUSE[36..52]);
         assert_eq!(span.links.len(), 0);
-        let said = |key: &str| {
+        let attribute = |key: &str| {
             span.attributes.iter().find(|pair| pair.key.as_str() == key).unwrap().value.to_string()
         };
-        assert_eq!((said("attempt"), said("messaging.message.id")), ("3".to_owned(), "evt_5".to_owned()));
-        assert_eq!(said("messaging.rabbitmq.destination.routing_key"), "verification.requested");
+        assert_eq!(
+            (attribute("attempt"), attribute("messaging.message.id")),
+            ("3".to_owned(), "evt_5".to_owned())
+        );
+        assert_eq!(attribute("messaging.rabbitmq.destination.routing_key"), "verification.requested");
     }
 
     #[test]
-    fn what_comes_again_or_late_begins_a_trace_that_links_back() {
+    fn redelivered_or_late_message_begins_linked_trace() {
         for (age, attempt, redelivered) in [(3, 2, false), (3, 1, true), (61, 1, false)] {
             let span = span(age, attempt, redelivered);
             assert_ne!(span.span_context.trace_id().to_string(), CAUSE[3..35]);

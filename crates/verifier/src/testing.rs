@@ -1,4 +1,4 @@
-//! A store of its own for each test, and a DNS that says what the test wants.
+//! The test fixture: a private store, and a scripted DNS in place of the prober.
 use std::{
     collections::HashMap,
     sync::{
@@ -15,7 +15,7 @@ use deed_claims::{
     IfHeldByAnother, Observation, Outcome, Policy, ProbeFailure, Rejection, Reply, Scope, Security,
     ServerAnswer, Signatures, SoaSeen, Statement, StreamId, Token, Transport, Validation, name::DomainName,
 };
-use deed_probe::{Look, Question};
+use deed_probe::{Probe, Question};
 use deed_store::{EventStore, ExecuteError, Loaded, Metadata, Plan, Version, execute, load};
 use deed_store_sqlite::{SqliteConfig, SqliteStore};
 use deed_testkit::FakeClock;
@@ -23,80 +23,80 @@ use prometheus::Registry;
 use tempfile::TempDir;
 use tokio::sync::Semaphore;
 
-use crate::check::{Settled, Verifier};
+use crate::check::{Verifier, WorkOutcome};
 use crate::work::{Task, Work};
 use crate::{VerifierConfig, VerifierMetrics};
 
 pub const PATIENCE: Duration = Duration::from_secs(20);
 
-/// What every server says of a name.
+/// The answer of every name server for one name.
 #[derive(Debug, Clone)]
-pub enum Says {
+pub enum DnsAnswer {
     Values(Vec<String>),
-    Nothing,
-    Silent,
-    /// No record, and no second look.
+    NxDomain,
+    Timeout,
+    /// NXDOMAIN without a confirmation.
     Unconfirmed,
-    /// What stands there, with signatures that this machine's clock makes out of date up to the root.
+    /// These values, whose signatures count as expired up to the root because the local clock is wrong.
     WrongClock(Vec<String>),
-    /// The value at two servers of three.
-    Most(String),
-    Trouble,
+    /// The value at two name servers of three.
+    Majority(String),
+    InternalFailure,
     Panic,
 }
 
-/// A DNS made of words. Names nobody spoke about do not exist.
-pub struct Dns {
-    says: Mutex<HashMap<String, Says>>,
-    asked: Mutex<Vec<Question>>,
-    /// How many looks may end.
-    pub gate: Semaphore,
-    /// Whether names that have to exist cannot be asked for.
-    pub canary: AtomicBool,
+/// A scripted DNS. Names without a scripted answer do not exist.
+pub struct ScriptedDns {
+    answers: Mutex<HashMap<String, DnsAnswer>>,
+    questions: Mutex<Vec<Question>>,
+    /// How many probes may end.
+    pub permits: Semaphore,
+    /// Whether the canary fails.
+    pub canary_fails: AtomicBool,
 }
 
-impl Dns {
+impl ScriptedDns {
     pub fn new() -> Arc<Self> {
         Arc::new(Self {
-            says: Mutex::default(),
-            asked: Mutex::default(),
-            gate: Semaphore::new(Semaphore::MAX_PERMITS),
-            canary: AtomicBool::new(false),
+            answers: Mutex::default(),
+            questions: Mutex::default(),
+            permits: Semaphore::new(Semaphore::MAX_PERMITS),
+            canary_fails: AtomicBool::new(false),
         })
     }
 
-    /// A DNS in which no look ends before the gate is opened.
-    pub fn shut() -> Arc<Self> {
+    /// A DNS in which every probe waits for one of `permits`.
+    pub fn blocked() -> Arc<Self> {
         let mut dns = Self::new();
-        Arc::get_mut(&mut dns).unwrap().gate = Semaphore::new(0);
+        Arc::get_mut(&mut dns).unwrap().permits = Semaphore::new(0);
         dns
     }
 
-    pub fn say(&self, name: &str, says: Says) {
-        self.says.lock().unwrap().insert(name.to_owned(), says);
+    pub fn set_answer(&self, name: &str, answer: DnsAnswer) {
+        self.answers.lock().unwrap().insert(name.to_owned(), answer);
     }
 
     /// Publishes the records of these claims, all at one name.
     pub fn publish(&self, name: &str, claims: &[u8]) {
         let values = claims.iter().map(|claim| value(*claim)).collect();
-        self.say(&format!("_deed.{name}"), Says::Values(values));
+        self.set_answer(&format!("_deed.{name}"), DnsAnswer::Values(values));
     }
 
-    pub fn asked(&self) -> Vec<Question> {
-        self.asked.lock().unwrap().clone()
+    pub fn questions(&self) -> Vec<Question> {
+        self.questions.lock().unwrap().clone()
     }
 }
 
 #[async_trait]
-impl Look for Dns {
+impl Probe for ScriptedDns {
     async fn canary_failing(&self) -> bool {
-        self.canary.load(Ordering::SeqCst)
+        self.canary_fails.load(Ordering::SeqCst)
     }
 
-    async fn look(&self, question: Question) -> Observation {
-        self.asked.lock().unwrap().push(question.clone());
-        self.gate.acquire().await.unwrap().forget();
-        let says = self.says.lock().unwrap().get(&question.name).cloned().unwrap_or(Says::Nothing);
+    async fn probe(&self, question: Question) -> Observation {
+        self.questions.lock().unwrap().push(question.clone());
+        self.permits.acquire().await.unwrap().forget();
+        let answer = self.answers.lock().unwrap().get(&question.name).cloned().unwrap_or(DnsAnswer::NxDomain);
         let mut seen = Observation {
             name: question.name.clone(),
             zone: Some("acme.com".to_owned()),
@@ -125,40 +125,40 @@ impl Look for Dns {
             values,
             oversize: false,
         };
-        if self.canary.load(Ordering::SeqCst) {
+        if self.canary_fails.load(Ordering::SeqCst) {
             seen.failure = Some(ProbeFailure::Canary("timeout".to_owned()));
             return seen;
         }
-        let reply = match says {
-            Says::Values(values) => {
+        let reply = match answer {
+            DnsAnswer::Values(values) => {
                 let values: Vec<_> = values.into_iter().map(String::into_bytes).collect();
-                // Every look is confirmed by signatures, presence and absence alike.
+                // Presence and absence are both confirmed by signatures.
                 seen.confirmation = secure(Some(0), &values);
                 reply(0, values)
             }
-            Says::Nothing => {
+            DnsAnswer::NxDomain => {
                 seen.confirmation = secure(Some(3), &[]);
                 reply(3, vec![])
             }
-            Says::Unconfirmed => reply(3, vec![]),
-            Says::WrongClock(values) => {
+            DnsAnswer::Unconfirmed => reply(3, vec![]),
+            DnsAnswer::WrongClock(values) => {
                 let values: Vec<_> = values.into_iter().map(String::into_bytes).collect();
-                let said = reply(if values.is_empty() { 3 } else { 0 }, values);
-                seen.confirmation = wrong_clock(server(3, said.clone()));
-                said
+                let reply = reply(if values.is_empty() { 3 } else { 0 }, values);
+                seen.confirmation = wrong_clock(server(3, reply.clone()));
+                reply
             }
-            Says::Most(value) => {
+            DnsAnswer::Majority(value) => {
                 let values = vec![value.into_bytes()];
                 seen.confirmation = secure(Some(0), &values);
                 seen.servers = vec![server(1, reply(0, values.clone())), server(2, reply(0, values))];
                 reply(3, vec![])
             }
-            Says::Silent => Reply::Fault(deed_claims::NetworkFault::Timeout),
-            Says::Trouble => {
+            DnsAnswer::Timeout => Reply::Fault(deed_claims::NetworkFault::Timeout),
+            DnsAnswer::InternalFailure => {
                 seen.failure = Some(ProbeFailure::Internal("no descriptors".to_owned()));
                 return seen;
             }
-            Says::Panic => panic!("the look was to panic"),
+            DnsAnswer::Panic => panic!("the probe was scripted to panic"),
         };
         seen.servers.push(server(3, reply));
         seen
@@ -170,7 +170,7 @@ fn server(n: u8, reply: Reply) -> ServerAnswer {
     ServerAnswer { server, address, transport: Transport::Udp, reply, ms: 3 }
 }
 
-/// The second look of a zone whose signatures hold.
+/// The confirmation of a zone whose signatures are valid.
 fn secure(rcode: Option<u16>, values: &[Vec<u8>]) -> Confirmation {
     let validation = Validation {
         by: "self".to_owned(),
@@ -185,7 +185,7 @@ fn secure(rcode: Option<u16>, values: &[Vec<u8>]) -> Confirmation {
     Confirmation { validation: Some(validation), ..Confirmation::default() }
 }
 
-/// The second look of a prober by whose clock even the root's signatures are over: the servers repeat themselves.
+/// The confirmation of a prober by whose clock even the root's signatures are expired: only the repeated answer.
 fn wrong_clock(again: ServerAnswer) -> Confirmation {
     let ede = ExtendedError { code: 7, text: b"no signature of the root zone is valid".to_vec() };
     let validation = Validation {
@@ -201,16 +201,16 @@ fn wrong_clock(again: ServerAnswer) -> Confirmation {
     Confirmation { validation: Some(validation), repeated: Some(vec![again]), ..Confirmation::default() }
 }
 
-pub struct World {
+pub struct VerifierFixture {
     _folder: TempDir,
     pub store: SqliteStore,
     pub clock: Arc<FakeClock>,
-    pub dns: Arc<Dns>,
+    pub dns: Arc<ScriptedDns>,
     pub config: VerifierConfig,
 }
 
-impl World {
-    pub async fn new(dns: Arc<Dns>) -> Self {
+impl VerifierFixture {
+    pub async fn new(dns: Arc<ScriptedDns>) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let store = SqliteStore::open(SqliteConfig::new(folder.path().join("deed.db"))).await.unwrap();
         let config = VerifierConfig {
@@ -230,16 +230,16 @@ impl World {
         Verifier::new(store, self.dns.clone(), self.clock.clone(), self.config.clone(), metrics)
     }
 
-    /// Does one piece of work as if its message had come.
-    pub async fn work(&self, claim: u8, name: &str, task: Task) -> Settled {
+    /// Carries out one piece of work.
+    pub async fn work(&self, claim: u8, name: &str, task: Task) -> WorkOutcome {
         self.verifier().work(&work(claim, name, task)).await.unwrap()
     }
 
-    pub async fn check(&self, claim: u8, name: &str, attempt: u32) -> Settled {
+    pub async fn check(&self, claim: u8, name: &str, attempt: u32) -> WorkOutcome {
         self.work(claim, name, Task::Check { attempt }).await
     }
 
-    pub async fn give(&self, stream: &StreamId, command: Command) -> Result<(), Rejection> {
+    pub async fn execute(&self, stream: &StreamId, command: Command) -> Result<(), Rejection> {
         let (streams, metadata) = ([stream.clone()], Metadata::default());
         let done = execute(&self.store, &*self.clock, &streams, &metadata, |loaded: &[Loaded], at| {
             let events = loaded[0].ownership().decide(command.clone(), &Policy::default(), at)?;
@@ -253,13 +253,13 @@ impl World {
         }
     }
 
-    /// Claims a name and has it watched, with the record that these templates make.
-    pub async fn watch_as(&self, templates: &ChallengeTemplates, claim: u8, name: &str) {
+    /// Claims a name with these templates and requests its verification.
+    pub async fn start_verifying_with(&self, templates: &ChallengeTemplates, claim: u8, name: &str) {
         self.claim(templates, &format!("ws_{claim}"), claim, name).await;
     }
 
-    /// The same for a workspace that may have other claims.
-    pub async fn watch_for(&self, workspace: &str, claim: u8, name: &str) {
+    /// The same for a given workspace, which may have other claims.
+    pub async fn start_verifying_for(&self, workspace: &str, claim: u8, name: &str) {
         self.claim(&ChallengeTemplates::default(), workspace, claim, name).await;
     }
 
@@ -275,26 +275,26 @@ impl World {
             if_held_by_another: IfHeldByAnother::Challenge,
             name,
         };
-        self.give(&stream, initiate).await.unwrap();
-        self.give(&stream, Command::RequestVerification { claim_id: id(claim) }).await.unwrap();
+        self.execute(&stream, initiate).await.unwrap();
+        self.execute(&stream, Command::RequestVerification { claim_id: id(claim) }).await.unwrap();
     }
 
-    pub async fn watch(&self, claim: u8, name: &str) {
-        self.watch_as(&ChallengeTemplates::default(), claim, name).await;
+    pub async fn start_verifying(&self, claim: u8, name: &str) {
+        self.start_verifying_with(&ChallengeTemplates::default(), claim, name).await;
     }
 
-    /// Claims a name and has it proven without any look.
-    pub async fn hold_as(&self, templates: &ChallengeTemplates, claim: u8, name: &str) {
-        self.watch_as(templates, claim, name).await;
+    /// Claims a name and records a proof without a probe.
+    pub async fn grant_with(&self, templates: &ChallengeTemplates, claim: u8, name: &str) {
+        self.start_verifying_with(templates, claim, name).await;
         self.prove(claim, name, 1).await;
     }
 
-    pub async fn hold(&self, claim: u8, name: &str) {
-        self.hold_as(&ChallengeTemplates::default(), claim, name).await;
+    pub async fn grant(&self, claim: u8, name: &str) {
+        self.grant_with(&ChallengeTemplates::default(), claim, name).await;
     }
 
     pub async fn prove(&self, claim: u8, name: &str, attempt: u32) {
-        let seen = Dns::new().look(Question::default()).await;
+        let seen = ScriptedDns::new().probe(Question::default()).await;
         let command = Command::RecordCheck {
             claim_id: id(claim),
             attempt,
@@ -302,10 +302,10 @@ impl World {
             holder_outcome: None,
             evidence: Evidence::from(&seen),
         };
-        self.give(&apex(name), command).await.unwrap();
+        self.execute(&apex(name), command).await.unwrap();
     }
 
-    /// The stream so far.
+    /// The claim's stream.
     pub async fn stream(&self, name: &str) -> Loaded {
         load(&self.store, &apex(name)).await.unwrap()
     }

@@ -1,4 +1,4 @@
-//! From a message to a piece of work, or a reason why nobody will ever manage it.
+//! Parses messages into verification work, or says why a message is invalid.
 use chrono::{DateTime, Utc};
 use deed_bus::{CloudEvent, Message};
 use deed_claims::{ClaimId, DueKind, StreamId, StreamKind};
@@ -6,72 +6,72 @@ use deed_store::Metadata;
 use deed_trace::TraceContext;
 use serde::Deserialize;
 
-/// A claim was asked to be checked now.
+/// The type of a message that requests a check now.
 const REQUESTED: &str = "deed.verification.requested.v1";
-/// Due work.
+/// The type of a message of due work.
 const DUE: &str = "deed.verification.due.v1";
 
-/// What a message asks for.
+/// The work that a message requests.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Work {
     pub stream: StreamId,
     pub claim_id: ClaimId,
     pub task: Task,
-    /// What goes with the events that come of it.
+    /// The metadata of the events that result.
     pub metadata: Metadata,
-    /// The trace of whoever asked for it.
+    /// The trace in which the message was published.
     pub trace: Option<TraceContext>,
-    /// When it was asked for.
+    /// When the message was published.
     pub sent_at: Option<DateTime<Utc>>,
 }
 
-/// What has to be done.
+/// The kind of work.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Task {
     Check { attempt: u32 },
     Expire,
 }
 
-/// Why a message is no work. Says nothing of what the message holds, which may be anybody's bytes.
+/// Why a message is invalid. The reasons repeat no part of the message, which may hold untrusted bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-pub(crate) enum Poison {
+pub(crate) enum InvalidWork {
     #[error("the body is no CloudEvent")]
     NotCloudEvent,
     #[error("the type is not one of verification work")]
     UnknownType,
     #[error("the subject names no stream")]
-    NoStream,
+    InvalidSubject,
     #[error("the stream named in the subject holds no claims")]
-    NoClaimsThere,
+    WrongStreamKind,
     #[error("the data do not fit the type")]
-    Data,
+    InvalidData,
     #[error("the work is one of a newer version")]
     Newer,
 }
 
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
-struct Requested {
+struct RequestedData {
     claim_id: ClaimId,
     attempt: u32,
 }
 
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
-struct Due {
+struct DueData {
     claim_id: ClaimId,
     kind: String,
     attempt: u32,
 }
 
 impl Work {
-    /// Reads a message.
-    pub fn of(message: &Message) -> Result<Self, Poison> {
-        let event = CloudEvent::from_json(&message.body).map_err(|_| Poison::NotCloudEvent)?;
-        let subject = event.subject.as_deref().ok_or(Poison::NoStream)?;
-        let stream: StreamId = subject.parse().map_err(|_| Poison::NoStream)?;
+    /// Parses a message.
+    pub fn parse(message: &Message) -> Result<Self, InvalidWork> {
+        let event = CloudEvent::from_json(&message.body).map_err(|_| InvalidWork::NotCloudEvent)?;
+        let subject = event.subject.as_deref().ok_or(InvalidWork::InvalidSubject)?;
+        let stream: StreamId = subject.parse().map_err(|_| InvalidWork::InvalidSubject)?;
         if !matches!(stream.kind(), StreamKind::Apex | StreamKind::Host) {
-            return Err(Poison::NoClaimsThere);
+            return Err(InvalidWork::WrongStreamKind);
         }
         let extension = |name| event.extensions.get(name).and_then(|value| value.as_str());
         let trace =
@@ -84,40 +84,40 @@ impl Work {
         let sent_at = event.time;
         let (claim_id, task) = match event.r#type.as_str() {
             REQUESTED => {
-                let data = Requested::deserialize(event.data).map_err(|_| Poison::Data)?;
+                let data = RequestedData::deserialize(event.data).map_err(|_| InvalidWork::InvalidData)?;
                 (data.claim_id, Task::Check { attempt: data.attempt })
             }
             DUE => {
-                let data = Due::deserialize(event.data).map_err(|_| Poison::Data)?;
+                let data = DueData::deserialize(event.data).map_err(|_| InvalidWork::InvalidData)?;
                 // A newer dispatcher may have more kinds.
-                let task = match kind(&data.kind).ok_or(Poison::Newer)? {
+                let task = match kind(&data.kind).ok_or(InvalidWork::Newer)? {
                     DueKind::Check => Task::Check { attempt: data.attempt },
                     DueKind::Expire => Task::Expire,
                 };
                 (data.claim_id, task)
             }
-            other if is_newer(other) => return Err(Poison::Newer),
-            _ => return Err(Poison::UnknownType),
+            other if is_newer(other) => return Err(InvalidWork::Newer),
+            _ => return Err(InvalidWork::UnknownType),
         };
         let mut work = Self { stream, claim_id, task, metadata, trace: trace.clone(), sent_at };
-        work.goes_on_in(trace);
+        work.continue_trace(trace);
         Ok(work)
     }
 
-    /// Has the events that come of the work belong to this trace.
-    pub fn goes_on_in(&mut self, trace: Option<TraceContext>) {
+    /// Makes the events that result belong to this trace.
+    pub fn continue_trace(&mut self, trace: Option<TraceContext>) {
         let Some(trace) = trace else { return };
         self.metadata.tracestate = trace.tracestate().map(str::to_owned);
         self.metadata.traceparent = Some(trace.traceparent().to_owned());
     }
 }
 
-/// A kind of due work that this version knows.
+/// The kind of due work, if this version knows it.
 fn kind(word: &str) -> Option<DueKind> {
     [DueKind::Check, DueKind::Expire].into_iter().find(|kind| kind.as_str() == word)
 }
 
-/// Whether a type is one that verification work may come to have.
+/// Whether a type may be one of verification work in a newer version.
 fn is_newer(kind: &str) -> bool {
     let schema = kind.strip_prefix("deed.verification.").and_then(|rest| rest.rsplit_once(".v"));
     schema.is_some_and(|(name, number)| !name.is_empty() && number.parse::<u16>().is_ok())
@@ -136,25 +136,25 @@ mod tests {
         ClaimId::from_bytes([7; 16])
     }
 
-    fn read(change: impl FnOnce(&mut Value)) -> Result<Work, Poison> {
+    fn read(change: impl FnOnce(&mut Value)) -> Result<Work, InvalidWork> {
         let mut body = json!({
             "specversion": "1.0", "id": "evt_5", "source": "/deed", "type": REQUESTED,
             "subject": "apex:acme.com", "traceparent": "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01",
             "data": {"claimId": claim(), "attempt": 3, "cause": "first", "at": "2026-01-01T00:00:00Z"},
         });
         change(&mut body);
-        Work::of(&Message {
+        Work::parse(&Message {
             id: "x".to_owned(),
             routing_key: "verification.requested".parse().unwrap(),
             content_type: CloudEvent::CONTENT_TYPE.to_owned(),
             body: body.to_string().into_bytes().into(),
             headers: BTreeMap::new(),
-            delivery: Requirement::MustReachQueue,
+            requirement: Requirement::Mandatory,
         })
     }
 
     #[test]
-    fn both_kinds_of_message_are_understood() {
+    fn parses_both_message_types() {
         let work = read(|_| {}).unwrap();
         assert_eq!(work.stream.as_str(), "apex:acme.com");
         assert_eq!((work.claim_id, work.task), (claim(), Task::Check { attempt: 3 }));
@@ -175,30 +175,30 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_work_says_why_without_repeating_it() {
+    fn rejects_invalid_message_with_fixed_reason() {
         type Change = fn(&mut Value);
-        let cases: [(Change, Poison); 13] = [
-            (|body| *body = json!("<script>"), Poison::NotCloudEvent),
-            (|body| body["type"] = json!("deed.verification.requested.v2"), Poison::Newer),
-            (|body| body["type"] = json!("deed.verification.renewed.v1"), Poison::Newer),
-            (|body| body["type"] = json!("deed.verification.requested.vx"), Poison::UnknownType),
-            (|body| body["type"] = json!("deed.claim.initiated.v1"), Poison::UnknownType),
-            (due_by_another_kind, Poison::Newer),
-            (|body| body["subject"] = Value::Null, Poison::NoStream),
-            (|body| body["subject"] = json!("nothing"), Poison::NoStream),
-            (|body| body["subject"] = json!("app:app_aaaaaaaaaaaaaaaa"), Poison::NoClaimsThere),
-            (|body| body["subject"] = json!("slug:docs"), Poison::NoClaimsThere),
-            (|body| body["data"] = json!({"claimId": claim()}), Poison::Data),
-            (|body| body["data"]["claimId"] = json!("clm_x"), Poison::Data),
-            (|body| body["type"] = json!(DUE), Poison::Data),
+        let cases: [(Change, InvalidWork); 13] = [
+            (|body| *body = json!("<script>"), InvalidWork::NotCloudEvent),
+            (|body| body["type"] = json!("deed.verification.requested.v2"), InvalidWork::Newer),
+            (|body| body["type"] = json!("deed.verification.renewed.v1"), InvalidWork::Newer),
+            (|body| body["type"] = json!("deed.verification.requested.vx"), InvalidWork::UnknownType),
+            (|body| body["type"] = json!("deed.claim.initiated.v1"), InvalidWork::UnknownType),
+            (due_by_another_kind, InvalidWork::Newer),
+            (|body| body["subject"] = Value::Null, InvalidWork::InvalidSubject),
+            (|body| body["subject"] = json!("nothing"), InvalidWork::InvalidSubject),
+            (|body| body["subject"] = json!("app:app_aaaaaaaaaaaaaaaa"), InvalidWork::WrongStreamKind),
+            (|body| body["subject"] = json!("slug:docs"), InvalidWork::WrongStreamKind),
+            (|body| body["data"] = json!({"claimId": claim()}), InvalidWork::InvalidData),
+            (|body| body["data"]["claimId"] = json!("clm_x"), InvalidWork::InvalidData),
+            (|body| body["type"] = json!(DUE), InvalidWork::InvalidData),
         ];
-        for (change, poison) in cases {
-            assert_eq!(read(change), Err(poison));
+        for (change, invalid) in cases {
+            assert_eq!(read(change), Err(invalid));
         }
     }
 
     #[test]
-    fn a_strange_trace_context_is_left_out() {
+    fn ignores_invalid_trace_context() {
         let work = read(|body| body["traceparent"] = json!("\u{202e}gpj")).unwrap();
         assert_eq!(work.metadata.traceparent, None);
     }

@@ -12,7 +12,7 @@ use deed_claims::{
     Observation, OwnershipEvent, Policy, Reply, Scope, ServerAnswer, Signatures, SoaSeen, Statement, Status,
     StreamId, Token, Transport,
 };
-use deed_probe::{Look, Question};
+use deed_probe::{Probe, Question};
 use deed_projector::{
     DispatcherConfig, DispatcherMetrics, DispatcherPorts, Projector, ProjectorMetrics, rebuild_channel,
     run_dispatcher, run_projector,
@@ -34,8 +34,8 @@ struct Zone {
 }
 
 #[async_trait]
-impl Look for Zone {
-    async fn look(&self, question: Question) -> Observation {
+impl Probe for Zone {
+    async fn probe(&self, question: Question) -> Observation {
         let stands = self.stands.contains(&self.clock.now());
         let denial = SoaSeen { owner: "acme.com".to_owned(), serial: 1, negative_ttl: 60 };
         let reply = Reply::Message {
@@ -132,7 +132,7 @@ impl Service {
         self.tasks.push(tokio::spawn(async move { run_dispatcher(ports, &config, metrics, stop).await }));
     }
 
-    fn verify(&mut self, bus: InProcess, look: Arc<dyn Look>) {
+    fn verify(&mut self, bus: InProcess, look: Arc<dyn Probe>) {
         let metrics = VerifierMetrics::register(&Registry::new()).unwrap();
         let config = VerifierConfig { early: Duration::ZERO, ..VerifierConfig::default() };
         let store = Arc::new(self.store.clone());

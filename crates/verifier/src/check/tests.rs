@@ -1,3 +1,4 @@
+//! Tests of single checks against a scripted DNS.
 use std::time::Duration;
 
 use deed_claims::{
@@ -7,15 +8,15 @@ use deed_store::{Loaded, Version};
 use deed_testkit::eventually;
 
 use super::*;
-use crate::testing::{Dns, PATIENCE, Says, World, apex, id, seconds, value, work};
+use crate::testing::{DnsAnswer, PATIENCE, ScriptedDns, VerifierFixture, apex, id, seconds, value, work};
 
 const ACME: &str = "acme.com";
 const RECORD: &str = "_deed.acme.com";
 
-async fn watched() -> World {
-    let world = World::new(Dns::new()).await;
-    world.watch(1, ACME).await;
-    world
+async fn with_verifying_claim() -> VerifierFixture {
+    let fixture = VerifierFixture::new(ScriptedDns::new()).await;
+    fixture.start_verifying(1, ACME).await;
+    fixture
 }
 
 fn last_check(stream: &Loaded) -> deed_claims::CheckRecorded {
@@ -34,15 +35,15 @@ fn counted(verifier: &Verifier, labels: [&str; 3]) -> u64 {
 }
 
 #[tokio::test]
-async fn a_record_that_stands_proves_the_claim() {
-    let world = watched().await;
-    world.dns.publish(ACME, &[1]);
-    let verifier = world.verifier();
-    let settled = verifier.work(&work(1, ACME, Task::Check { attempt: 1 })).await.unwrap();
-    assert_eq!(settled, Settled::Recorded);
-    let stream = world.stream(ACME).await;
+async fn published_record_proves_the_claim() {
+    let fixture = with_verifying_claim().await;
+    fixture.dns.publish(ACME, &[1]);
+    let verifier = fixture.verifier();
+    let outcome = verifier.work(&work(1, ACME, Task::Check { attempt: 1 })).await.unwrap();
+    assert_eq!(outcome, WorkOutcome::Recorded);
+    let stream = fixture.stream(ACME).await;
     assert_eq!(
-        world.kinds_after(ACME, Version(2)).await,
+        fixture.kinds_after(ACME, Version(2)).await,
         ["CheckRecorded", "DomainVerified", "OwnershipGranted"]
     );
     assert_eq!(stream.ownership().claims[&id(1)].status(), Status::Verified);
@@ -54,23 +55,23 @@ async fn a_record_that_stands_proves_the_claim() {
         (Some("verifier"), Some("evt_1"))
     );
     assert_eq!(counted(&verifier, ["proven", "none", "none"]), 1);
-    assert_eq!(world.dns.asked().len(), 1);
-    assert_eq!(world.dns.asked()[0].name, RECORD);
-    assert_eq!(world.dns.asked()[0].looking_for, [value(1).into_bytes()]);
-    assert!(!world.dns.asked()[0].confirm_absence, "nobody has the name");
+    assert_eq!(fixture.dns.questions().len(), 1);
+    assert_eq!(fixture.dns.questions()[0].name, RECORD);
+    assert_eq!(fixture.dns.questions()[0].looking_for, [value(1).into_bytes()]);
+    assert!(!fixture.dns.questions()[0].confirm_absence, "no claim holds the name");
 }
 
 #[tokio::test]
-async fn a_failed_check_is_recorded_with_its_reason_and_the_next_one_is_planned() {
-    for (says, outcome, code) in [
-        (Says::Nothing, CheckOutcome::Absent, Code::RecordNotFound),
-        (Says::Values(vec![value(9)]), CheckOutcome::Absent, Code::WrongValue),
-        (Says::Silent, CheckOutcome::Unknown, Code::Timeout),
+async fn failed_check_is_recorded_and_rescheduled() {
+    for (answer, outcome, code) in [
+        (DnsAnswer::NxDomain, CheckOutcome::Absent, Code::RecordNotFound),
+        (DnsAnswer::Values(vec![value(9)]), CheckOutcome::Absent, Code::WrongValue),
+        (DnsAnswer::Timeout, CheckOutcome::Unknown, Code::Timeout),
     ] {
-        let world = watched().await;
-        world.dns.say(RECORD, says);
-        assert_eq!(world.check(1, ACME, 1).await, Settled::Recorded);
-        let stream = world.stream(ACME).await;
+        let fixture = with_verifying_claim().await;
+        fixture.dns.set_answer(RECORD, answer);
+        assert_eq!(fixture.check(1, ACME, 1).await, WorkOutcome::Recorded);
+        let stream = fixture.stream(ACME).await;
         let check = last_check(&stream);
         assert_eq!((check.outcome, check.diagnosis.map(|d| d.code)), (outcome, Some(code)));
         let claim = &stream.ownership().claims[&id(1)];
@@ -79,69 +80,69 @@ async fn a_failed_check_is_recorded_with_its_reason_and_the_next_one_is_planned(
 }
 
 #[tokio::test]
-async fn our_own_trouble_leaves_the_claim_alone() {
-    let world = watched().await;
-    world.dns.say(RECORD, Says::Trouble);
-    let verifier = world.verifier();
-    let settled = verifier.work(&work(1, ACME, Task::Check { attempt: 1 })).await.unwrap();
-    assert_eq!(settled, Settled::Internal);
-    assert_eq!(world.stream(ACME).await.version, Version(2));
+async fn internal_failure_records_nothing() {
+    let fixture = with_verifying_claim().await;
+    fixture.dns.set_answer(RECORD, DnsAnswer::InternalFailure);
+    let verifier = fixture.verifier();
+    let outcome = verifier.work(&work(1, ACME, Task::Check { attempt: 1 })).await.unwrap();
+    assert_eq!(outcome, WorkOutcome::Internal);
+    assert_eq!(fixture.stream(ACME).await.version, Version(2));
     assert_eq!(counted(&verifier, ["not_proven", "internal", "internal"]), 1);
-    // The same attempt is still there to be made.
-    world.dns.publish(ACME, &[1]);
-    assert_eq!(world.check(1, ACME, 1).await, Settled::Recorded);
+    // The same attempt can still be made.
+    fixture.dns.publish(ACME, &[1]);
+    assert_eq!(fixture.check(1, ACME, 1).await, WorkOutcome::Recorded);
 }
 
 #[tokio::test]
-async fn a_check_that_our_own_trouble_kept_from_being_made_is_tried_again_after_a_pause() {
-    let world = watched().await;
-    world.dns.say(RECORD, Says::Trouble);
-    let verifier = world.verifier();
+async fn internally_failed_check_backs_off() {
+    let fixture = with_verifying_claim().await;
+    fixture.dns.set_answer(RECORD, DnsAnswer::InternalFailure);
+    let verifier = fixture.verifier();
     let [first, second] = [1, 2].map(|attempt| work(1, ACME, Task::Check { attempt }));
-    assert_eq!(verifier.work(&first).await.unwrap(), Settled::Internal);
+    assert_eq!(verifier.work(&first).await.unwrap(), WorkOutcome::Internal);
     for pause in [30, 60, 120] {
-        world.clock.advance(seconds(pause - 1));
-        assert_eq!(verifier.work(&first).await.unwrap(), Settled::BackingOff);
-        world.clock.advance(seconds(1));
-        assert_eq!(verifier.work(&first).await.unwrap(), Settled::Internal);
+        fixture.clock.advance(seconds(pause - 1));
+        assert_eq!(verifier.work(&first).await.unwrap(), WorkOutcome::BackingOff);
+        fixture.clock.advance(seconds(1));
+        assert_eq!(verifier.work(&first).await.unwrap(), WorkOutcome::Internal);
     }
-    assert_eq!(world.dns.asked().len(), 4);
-    // Whoever asks by hand is answered at once, by an attempt of its own.
-    world.dns.publish(ACME, &[1]);
-    world.give(&apex(ACME), Command::RequestVerification { claim_id: id(1) }).await.unwrap();
-    assert_eq!(verifier.work(&second).await.unwrap(), Settled::Recorded);
-    assert_eq!(world.stream(ACME).await.ownership().holding, Some(id(1)));
+    assert_eq!(fixture.dns.questions().len(), 4);
+    // A user's request is a new attempt, which does not back off.
+    fixture.dns.publish(ACME, &[1]);
+    fixture.execute(&apex(ACME), Command::RequestVerification { claim_id: id(1) }).await.unwrap();
+    assert_eq!(verifier.work(&second).await.unwrap(), WorkOutcome::Recorded);
+    assert_eq!(fixture.stream(ACME).await.ownership().holding, Some(id(1)));
 }
 
 #[tokio::test]
-async fn a_value_of_an_earlier_claim_is_recognised_for_its_own_holder_alone() {
-    let world = watched().await;
-    world.give(&apex(ACME), Command::Cancel { claim_id: id(1) }).await.unwrap();
-    world.watch_for("ws_1", 2, ACME).await;
-    world.watch_for("ws_other", 3, ACME).await;
-    world.dns.publish(ACME, &[1]);
+async fn recognises_earlier_value_of_same_holder_only() {
+    let fixture = with_verifying_claim().await;
+    fixture.execute(&apex(ACME), Command::Cancel { claim_id: id(1) }).await.unwrap();
+    fixture.start_verifying_for("ws_1", 2, ACME).await;
+    fixture.start_verifying_for("ws_other", 3, ACME).await;
+    fixture.dns.publish(ACME, &[1]);
     for (claim, code) in [(2, Code::ValueOfEarlierClaim), (3, Code::WrongValue)] {
-        assert_eq!(world.check(claim, ACME, 1).await, Settled::Recorded);
-        assert_eq!(last_check(&world.stream(ACME).await).diagnosis.map(|d| d.code), Some(code));
+        assert_eq!(fixture.check(claim, ACME, 1).await, WorkOutcome::Recorded);
+        assert_eq!(last_check(&fixture.stream(ACME).await).diagnosis.map(|d| d.code), Some(code));
     }
 }
 
 #[tokio::test]
-async fn the_registrable_domain_is_told_to_the_prober() {
-    let world = watched().await;
-    world.check(1, ACME, 1).await;
-    assert_eq!(world.dns.asked()[0].apex.as_deref(), Some(ACME));
+async fn passes_registrable_domain_to_prober() {
+    let fixture = with_verifying_claim().await;
+    fixture.check(1, ACME, 1).await;
+    assert_eq!(fixture.dns.questions()[0].apex.as_deref(), Some(ACME));
 }
 
 #[tokio::test]
-async fn an_absence_that_nothing_confirms_takes_nothing_from_a_holder() {
-    let world = World::new(Dns::new()).await;
-    world.hold(1, ACME).await;
-    world.dns.say(RECORD, Says::Unconfirmed);
-    let due = world.stream(ACME).await.ownership().claims[&id(1)].pending.unwrap();
-    world.clock.set(due.due_at);
-    assert_eq!(world.check(1, ACME, due.attempt).await, Settled::Recorded);
-    let check = last_check(&world.stream(ACME).await);
+async fn unconfirmed_absence_costs_no_holding() {
+    let fixture = VerifierFixture::new(ScriptedDns::new()).await;
+    fixture.grant(1, ACME).await;
+    fixture.dns.set_answer(RECORD, DnsAnswer::Unconfirmed);
+    let due = fixture.stream(ACME).await.ownership().claims[&id(1)].pending.unwrap();
+    fixture.clock.set(due.due_at);
+    assert_eq!(fixture.check(1, ACME, due.attempt).await, WorkOutcome::Recorded);
+    let check = last_check(&fixture.stream(ACME).await);
     assert_eq!(
         (check.outcome, check.diagnosis.unwrap().code),
         (CheckOutcome::Unknown, Code::BudgetExhausted)
@@ -149,171 +150,172 @@ async fn an_absence_that_nothing_confirms_takes_nothing_from_a_holder() {
 }
 
 #[tokio::test]
-async fn a_wrong_clock_of_ours_neither_proves_nor_takes_anything() {
-    let world = World::new(Dns::new()).await;
-    world.hold(1, ACME).await;
-    world.watch(2, "other.com").await;
-    world.dns.say(RECORD, Says::WrongClock(vec![]));
-    world.dns.say("_deed.other.com", Says::WrongClock(vec![value(2)]));
-    let due = world.stream(ACME).await.ownership().claims[&id(1)].pending.unwrap();
-    world.clock.set(due.due_at);
+async fn wrong_local_clock_changes_nothing() {
+    let fixture = VerifierFixture::new(ScriptedDns::new()).await;
+    fixture.grant(1, ACME).await;
+    fixture.start_verifying(2, "other.com").await;
+    fixture.dns.set_answer(RECORD, DnsAnswer::WrongClock(vec![]));
+    fixture.dns.set_answer("_deed.other.com", DnsAnswer::WrongClock(vec![value(2)]));
+    let due = fixture.stream(ACME).await.ownership().claims[&id(1)].pending.unwrap();
+    fixture.clock.set(due.due_at);
     for (claim, name, attempt) in [(1, ACME, due.attempt), (2, "other.com", 1)] {
-        let before = world.stream(name).await.version;
-        assert_eq!(world.check(claim, name, attempt).await, Settled::Internal);
-        assert_eq!(world.stream(name).await.version, before);
+        let before = fixture.stream(name).await.version;
+        assert_eq!(fixture.check(claim, name, attempt).await, WorkOutcome::Internal);
+        assert_eq!(fixture.stream(name).await.version, before);
     }
-    // With the clock put right, the same looks decide.
-    world.dns.say(RECORD, Says::Nothing);
-    world.dns.publish("other.com", &[2]);
-    assert_eq!(world.check(1, ACME, due.attempt).await, Settled::Recorded);
-    assert_eq!(world.check(2, "other.com", 1).await, Settled::Recorded);
-    assert_eq!(world.stream("other.com").await.ownership().holding, Some(id(2)));
+    // After the clock is corrected, the same probes decide.
+    fixture.dns.set_answer(RECORD, DnsAnswer::NxDomain);
+    fixture.dns.publish("other.com", &[2]);
+    assert_eq!(fixture.check(1, ACME, due.attempt).await, WorkOutcome::Recorded);
+    assert_eq!(fixture.check(2, "other.com", 1).await, WorkOutcome::Recorded);
+    assert_eq!(fixture.stream("other.com").await.ownership().holding, Some(id(2)));
 }
 
 #[tokio::test]
-async fn the_agreement_that_is_configured_decides() {
+async fn applies_configured_agreement() {
     for (agreement, outcome) in
         [(Agreement::Majority, CheckOutcome::Proven), (Agreement::Strict, CheckOutcome::Unknown)]
     {
-        let mut world = World::new(Dns::new()).await;
-        world.config.agreement = agreement;
-        world.watch(1, ACME).await;
-        world.dns.say(RECORD, Says::Most(value(1)));
-        assert_eq!(world.check(1, ACME, 1).await, Settled::Recorded);
-        assert_eq!(last_check(&world.stream(ACME).await).outcome, outcome, "{agreement:?}");
+        let mut fixture = VerifierFixture::new(ScriptedDns::new()).await;
+        fixture.config.agreement = agreement;
+        fixture.start_verifying(1, ACME).await;
+        fixture.dns.set_answer(RECORD, DnsAnswer::Majority(value(1)));
+        assert_eq!(fixture.check(1, ACME, 1).await, WorkOutcome::Recorded);
+        assert_eq!(last_check(&fixture.stream(ACME).await).outcome, outcome, "{agreement:?}");
     }
 }
 
 #[tokio::test]
-async fn a_look_that_does_not_end_is_our_own_trouble() {
-    let mut world = World::new(Dns::shut()).await;
-    world.config.look_deadline = Duration::from_millis(50);
-    world.watch(1, ACME).await;
-    assert_eq!(world.check(1, ACME, 1).await, Settled::Internal);
-    assert_eq!(world.stream(ACME).await.version, Version(2));
+async fn hanging_probe_fails_internally() {
+    let mut fixture = VerifierFixture::new(ScriptedDns::blocked()).await;
+    fixture.config.probe_deadline = Duration::from_millis(50);
+    fixture.start_verifying(1, ACME).await;
+    assert_eq!(fixture.check(1, ACME, 1).await, WorkOutcome::Internal);
+    assert_eq!(fixture.stream(ACME).await.version, Version(2));
 }
 
 #[tokio::test]
-async fn settled_attempts_and_claims_that_are_over_are_not_looked_at() {
-    let world = watched().await;
+async fn skips_settled_attempts_and_ended_claims() {
+    let fixture = with_verifying_claim().await;
     for (claim, attempt) in [(1, 0), (1, 2), (7, 1)] {
-        assert_eq!(world.check(claim, ACME, attempt).await, Settled::Stale, "{claim} {attempt}");
+        assert_eq!(fixture.check(claim, ACME, attempt).await, WorkOutcome::Stale, "{claim} {attempt}");
     }
-    assert_eq!(world.check(1, "never.com", 1).await, Settled::Stale);
-    assert_eq!(world.check(1, ACME, 1).await, Settled::Recorded);
-    let looks = world.dns.asked().len();
-    assert_eq!(world.check(1, ACME, 1).await, Settled::Stale);
-    world.give(&apex(ACME), Command::Cancel { claim_id: id(1) }).await.unwrap();
-    let version = world.stream(ACME).await.version;
-    assert_eq!(world.check(1, ACME, 2).await, Settled::Stale);
-    assert_eq!(world.work(1, ACME, Task::Expire).await, Settled::Stale);
-    assert_eq!((world.dns.asked().len(), world.stream(ACME).await.version), (looks, version));
+    assert_eq!(fixture.check(1, "never.com", 1).await, WorkOutcome::Stale);
+    assert_eq!(fixture.check(1, ACME, 1).await, WorkOutcome::Recorded);
+    let probes = fixture.dns.questions().len();
+    assert_eq!(fixture.check(1, ACME, 1).await, WorkOutcome::Stale);
+    fixture.execute(&apex(ACME), Command::Cancel { claim_id: id(1) }).await.unwrap();
+    let version = fixture.stream(ACME).await.version;
+    assert_eq!(fixture.check(1, ACME, 2).await, WorkOutcome::Stale);
+    assert_eq!(fixture.work(1, ACME, Task::Expire).await, WorkOutcome::Stale);
+    assert_eq!((fixture.dns.questions().len(), fixture.stream(ACME).await.version), (probes, version));
 }
 
 #[tokio::test]
-async fn a_check_is_not_made_before_its_time() {
-    let world = watched().await;
-    assert_eq!(world.check(1, ACME, 1).await, Settled::Recorded);
-    let due = world.stream(ACME).await.ownership().claims[&id(1)].pending.unwrap().due_at;
-    assert_eq!(world.check(1, ACME, 2).await, Settled::Early);
-    assert_eq!(world.dns.asked().len(), 1);
-    // Clocks differ a little.
-    world.clock.set(due - seconds(1));
-    assert_eq!(world.check(1, ACME, 2).await, Settled::Recorded);
+async fn check_is_not_made_before_it_is_due() {
+    let fixture = with_verifying_claim().await;
+    assert_eq!(fixture.check(1, ACME, 1).await, WorkOutcome::Recorded);
+    let due = fixture.stream(ACME).await.ownership().claims[&id(1)].pending.unwrap().due_at;
+    assert_eq!(fixture.check(1, ACME, 2).await, WorkOutcome::NotDue);
+    assert_eq!(fixture.dns.questions().len(), 1);
+    // Within the tolerance for clocks that differ.
+    fixture.clock.set(due - seconds(1));
+    assert_eq!(fixture.check(1, ACME, 2).await, WorkOutcome::Recorded);
 }
 
 #[tokio::test]
-async fn a_check_in_hand_is_not_made_a_second_time() {
-    let world = World::new(Dns::shut()).await;
-    world.watch(1, ACME).await;
-    let verifier = Arc::new(world.verifier());
+async fn check_in_flight_is_not_made_twice() {
+    let fixture = VerifierFixture::new(ScriptedDns::blocked()).await;
+    fixture.start_verifying(1, ACME).await;
+    let verifier = Arc::new(fixture.verifier());
     let first = tokio::spawn({
         let verifier = verifier.clone();
         async move { verifier.work(&work(1, ACME, Task::Check { attempt: 1 })).await.unwrap() }
     });
-    eventually("the first look", PATIENCE, || async { (world.dns.asked().len() == 1).then_some(()) }).await;
+    eventually("the first probe", PATIENCE, || async { (fixture.dns.questions().len() == 1).then_some(()) })
+        .await;
     let second = verifier.work(&work(1, ACME, Task::Check { attempt: 1 })).await.unwrap();
-    assert_eq!(second, Settled::InHand);
-    world.dns.gate.add_permits(1);
-    assert_eq!(first.await.unwrap(), Settled::Recorded);
-    assert_eq!(world.dns.asked().len(), 1);
+    assert_eq!(second, WorkOutcome::InFlight);
+    fixture.dns.permits.add_permits(1);
+    assert_eq!(first.await.unwrap(), WorkOutcome::Recorded);
+    assert_eq!(fixture.dns.questions().len(), 1);
 }
 
 #[tokio::test]
-async fn one_look_judges_both_records_of_a_contest() {
-    let world = World::new(Dns::new()).await;
-    world.hold(1, ACME).await;
-    world.watch(2, ACME).await;
-    world.dns.publish(ACME, &[1, 2]);
-    assert_eq!(world.check(2, ACME, 1).await, Settled::Recorded);
-    let asked = world.dns.asked();
-    assert_eq!(asked.len(), 1);
-    assert_eq!(asked[0].looking_for, [value(2).into_bytes(), value(1).into_bytes()]);
-    assert!(asked[0].confirm_absence, "somebody could lose the name by it");
-    let stream = world.stream(ACME).await;
+async fn one_probe_judges_both_records_of_a_contest() {
+    let fixture = VerifierFixture::new(ScriptedDns::new()).await;
+    fixture.grant(1, ACME).await;
+    fixture.start_verifying(2, ACME).await;
+    fixture.dns.publish(ACME, &[1, 2]);
+    assert_eq!(fixture.check(2, ACME, 1).await, WorkOutcome::Recorded);
+    let questions = fixture.dns.questions();
+    assert_eq!(questions.len(), 1);
+    assert_eq!(questions[0].looking_for, [value(2).into_bytes(), value(1).into_bytes()]);
+    assert!(questions[0].confirm_absence, "the holder could lose the name");
+    let stream = fixture.stream(ACME).await;
     assert_eq!(last_check(&stream).holder_record, Some(CheckOutcome::Proven));
     assert_eq!(stream.ownership().claims[&id(2)].status(), Status::Contested);
 
-    // The holder's record goes: the name moves at the next check.
-    world.dns.publish(ACME, &[2]);
+    // The holder's record is removed: the next check transfers the name.
+    fixture.dns.publish(ACME, &[2]);
     let due = stream.ownership().claims[&id(2)].pending.unwrap();
-    world.clock.set(due.due_at);
-    assert_eq!(world.check(2, ACME, due.attempt).await, Settled::Recorded);
-    let ownership = world.stream(ACME).await.ownership();
+    fixture.clock.set(due.due_at);
+    assert_eq!(fixture.check(2, ACME, due.attempt).await, WorkOutcome::Recorded);
+    let ownership = fixture.stream(ACME).await.ownership();
     assert_eq!(ownership.holding, Some(id(2)));
     assert_eq!(ownership.claims[&id(1)].status(), Status::Transferred);
 }
 
 #[tokio::test]
-async fn a_holder_whose_record_stands_elsewhere_gets_a_look_of_its_own() {
-    let world = World::new(Dns::new()).await;
+async fn probes_holder_record_at_another_name() {
+    let fixture = VerifierFixture::new(ScriptedDns::new()).await;
     let former = ChallengeTemplates::branded("former").unwrap();
-    world.hold_as(&former, 1, ACME).await;
-    world.watch(2, ACME).await;
-    world.dns.publish(ACME, &[2]);
+    fixture.grant_with(&former, 1, ACME).await;
+    fixture.start_verifying(2, ACME).await;
+    fixture.dns.publish(ACME, &[2]);
     let theirs = former.challenge(deed_claims::Scope::Apex, &ACME.parse().unwrap(), crate::testing::token(1));
-    world.dns.say("_former.acme.com", Says::Values(vec![theirs.record_value.to_string()]));
-    assert_eq!(world.check(2, ACME, 1).await, Settled::Recorded);
-    let asked = world.dns.asked();
-    assert_eq!(asked.iter().map(|q| q.name.as_str()).collect::<Vec<_>>(), [RECORD, "_former.acme.com"]);
-    assert_eq!(asked[1].looking_for, [theirs.record_value.as_bytes().to_vec()]);
-    let stream = world.stream(ACME).await;
+    fixture.dns.set_answer("_former.acme.com", DnsAnswer::Values(vec![theirs.record_value.to_string()]));
+    assert_eq!(fixture.check(2, ACME, 1).await, WorkOutcome::Recorded);
+    let questions = fixture.dns.questions();
+    assert_eq!(questions.iter().map(|q| q.name.as_str()).collect::<Vec<_>>(), [RECORD, "_former.acme.com"]);
+    assert_eq!(questions[1].looking_for, [theirs.record_value.as_bytes().to_vec()]);
+    let stream = fixture.stream(ACME).await;
     assert_eq!(last_check(&stream).holder_record, Some(CheckOutcome::Proven));
     assert_eq!(stream.ownership().holding, Some(id(1)));
 }
 
 #[tokio::test]
-async fn trouble_with_the_holders_record_decides_nothing() {
-    let world = World::new(Dns::new()).await;
-    world.hold_as(&ChallengeTemplates::branded("former").unwrap(), 1, ACME).await;
-    world.watch(2, ACME).await;
-    world.dns.publish(ACME, &[2]);
-    world.dns.say("_former.acme.com", Says::Trouble);
-    let before = world.stream(ACME).await.version;
-    assert_eq!(world.check(2, ACME, 1).await, Settled::Internal);
-    assert_eq!(world.stream(ACME).await.version, before);
+async fn internal_failure_of_holder_probe_records_nothing() {
+    let fixture = VerifierFixture::new(ScriptedDns::new()).await;
+    fixture.grant_with(&ChallengeTemplates::branded("former").unwrap(), 1, ACME).await;
+    fixture.start_verifying(2, ACME).await;
+    fixture.dns.publish(ACME, &[2]);
+    fixture.dns.set_answer("_former.acme.com", DnsAnswer::InternalFailure);
+    let before = fixture.stream(ACME).await.version;
+    assert_eq!(fixture.check(2, ACME, 1).await, WorkOutcome::Internal);
+    assert_eq!(fixture.stream(ACME).await.version, before);
 }
 
 #[tokio::test]
-async fn what_was_seen_of_one_holder_takes_nothing_from_the_next() {
-    let world = World::new(Dns::shut()).await;
-    world.hold(1, ACME).await;
-    world.watch(2, ACME).await;
-    world.watch(3, ACME).await;
-    world.dns.publish(ACME, &[2, 3]);
-    let verifier = Arc::new(world.verifier());
-    let looking = tokio::spawn({
+async fn drops_holder_outcome_after_change_of_holder() {
+    let fixture = VerifierFixture::new(ScriptedDns::blocked()).await;
+    fixture.grant(1, ACME).await;
+    fixture.start_verifying(2, ACME).await;
+    fixture.start_verifying(3, ACME).await;
+    fixture.dns.publish(ACME, &[2, 3]);
+    let verifier = Arc::new(fixture.verifier());
+    let checking = tokio::spawn({
         let verifier = verifier.clone();
         async move { verifier.work(&work(2, ACME, Task::Check { attempt: 1 })).await.unwrap() }
     });
-    eventually("the look", PATIENCE, || async { (world.dns.asked().len() == 1).then_some(()) }).await;
-    // Meanwhile the holder leaves, and a third one gets the name.
-    world.give(&apex(ACME), Command::Release { claim_id: id(1) }).await.unwrap();
-    world.prove(3, ACME, 1).await;
-    world.dns.gate.add_permits(1);
-    assert_eq!(looking.await.unwrap(), Settled::Recorded);
-    let ownership = world.stream(ACME).await.ownership();
-    assert_eq!(ownership.holding, Some(id(3)), "the absence of another's record moved the name");
+    eventually("the probe", PATIENCE, || async { (fixture.dns.questions().len() == 1).then_some(()) }).await;
+    // Meanwhile the holder releases the name, and a third claim gets it.
+    fixture.execute(&apex(ACME), Command::Release { claim_id: id(1) }).await.unwrap();
+    fixture.prove(3, ACME, 1).await;
+    fixture.dns.permits.add_permits(1);
+    assert_eq!(checking.await.unwrap(), WorkOutcome::Recorded);
+    let ownership = fixture.stream(ACME).await.ownership();
+    assert_eq!(ownership.holding, Some(id(3)), "the absence of a former holder's record moved the name");
     let ClaimState::Contesting(contest) = ownership.claims[&id(2)].state else {
         panic!("{:?}", ownership.claims[&id(2)].state)
     };
@@ -321,38 +323,38 @@ async fn what_was_seen_of_one_holder_takes_nothing_from_the_next() {
 }
 
 #[tokio::test]
-async fn a_name_that_may_not_be_claimed_any_more_is_refused_without_asking_anybody() {
-    let mut world = World::new(Dns::new()).await;
-    world.config.names.extra_consumer_mail = vec![ACME.parse().unwrap()];
-    world.watch(1, ACME).await;
-    world.dns.publish(ACME, &[1]);
-    assert_eq!(world.check(1, ACME, 1).await, Settled::Recorded);
-    let stream = world.stream(ACME).await;
+async fn refuses_unclaimable_name_without_probe() {
+    let mut fixture = VerifierFixture::new(ScriptedDns::new()).await;
+    fixture.config.names.extra_consumer_mail = vec![ACME.parse().unwrap()];
+    fixture.start_verifying(1, ACME).await;
+    fixture.dns.publish(ACME, &[1]);
+    assert_eq!(fixture.check(1, ACME, 1).await, WorkOutcome::Recorded);
+    let stream = fixture.stream(ACME).await;
     assert_eq!(stream.ownership().claims[&id(1)].status(), Status::Refused);
     assert_eq!(last_check(&stream).diagnosis.unwrap().code, Code::NameRefused);
-    assert_eq!(world.dns.asked(), []);
+    assert_eq!(fixture.dns.questions(), []);
 }
 
 #[tokio::test]
-async fn a_claim_expires_when_its_deadline_has_passed_and_not_before() {
-    let world = watched().await;
-    assert_eq!(world.work(1, ACME, Task::Expire).await, Settled::Early);
-    assert_eq!(world.stream(ACME).await.version, Version(2));
-    world.clock.advance(chrono::TimeDelta::days(7));
-    assert_eq!(world.work(1, ACME, Task::Expire).await, Settled::Recorded);
-    assert_eq!(world.kinds_after(ACME, Version(2)).await, ["ClaimExpired"]);
-    assert_eq!(world.work(1, ACME, Task::Expire).await, Settled::Stale);
-    assert_eq!(world.dns.asked(), []);
+async fn claim_expires_after_its_deadline() {
+    let fixture = with_verifying_claim().await;
+    assert_eq!(fixture.work(1, ACME, Task::Expire).await, WorkOutcome::NotDue);
+    assert_eq!(fixture.stream(ACME).await.version, Version(2));
+    fixture.clock.advance(chrono::TimeDelta::days(7));
+    assert_eq!(fixture.work(1, ACME, Task::Expire).await, WorkOutcome::Recorded);
+    assert_eq!(fixture.kinds_after(ACME, Version(2)).await, ["ClaimExpired"]);
+    assert_eq!(fixture.work(1, ACME, Task::Expire).await, WorkOutcome::Stale);
+    assert_eq!(fixture.dns.questions(), []);
 }
 
 #[tokio::test]
-async fn evidence_keeps_the_own_value_among_many() {
-    let world = watched().await;
+async fn evidence_keeps_own_value_among_many() {
+    let fixture = with_verifying_claim().await;
     let mut values: Vec<String> = (0..80).map(|n| format!("other {n}")).collect();
     values.push(value(1));
-    world.dns.say(RECORD, Says::Values(values));
-    assert_eq!(world.check(1, ACME, 1).await, Settled::Recorded);
-    let stream = world.stream(ACME).await;
+    fixture.dns.set_answer(RECORD, DnsAnswer::Values(values));
+    assert_eq!(fixture.check(1, ACME, 1).await, WorkOutcome::Recorded);
+    let stream = fixture.stream(ACME).await;
     let servers = &last_check(&stream).evidence.servers;
     assert!(!servers.is_empty() && servers.iter().all(|server| server.values.contains(&value(1))));
     assert!(stream.ownership().claims[&id(1)].seen);

@@ -1,3 +1,4 @@
+//! Tests of the verifier's loop: settling, outages, the canary and stopping.
 use std::{
     collections::BTreeMap,
     sync::atomic::{AtomicU32, Ordering},
@@ -12,19 +13,19 @@ use serde_json::json;
 use tokio::{sync::watch, task::JoinHandle};
 
 use super::*;
-use crate::testing::{Dns, PATIENCE, Says, World, apex, id, seconds};
+use crate::testing::{DnsAnswer, PATIENCE, ScriptedDns, VerifierFixture, apex, id, seconds};
 
 const ACME: &str = "acme.com";
 
-/// A verifier at work.
-struct Running {
+/// A running verifier on an in-process bus.
+struct RunningVerifier {
     bus: InProcess,
     verifier: Arc<Verifier>,
     stop: CancellationToken,
     task: JoinHandle<Result<(), BusError>>,
 }
 
-impl Running {
+impl RunningVerifier {
     fn start(verifier: Verifier) -> Self {
         let limits = Limits { max_deliveries: 8, ..Limits::default() };
         let bus = InProcess::new(Topology::deed(), limits);
@@ -43,13 +44,13 @@ impl Running {
             content_type: CloudEvent::CONTENT_TYPE.to_owned(),
             body: body.into(),
             headers: BTreeMap::new(),
-            delivery: Requirement::MustReachQueue,
+            requirement: Requirement::Mandatory,
         };
         let outcomes = self.bus.publisher().publish(vec![message]).await.unwrap();
         assert!(outcomes[0].is_confirmed());
     }
 
-    async fn ask(&self, claim: u8, name: &str, attempt: u32) {
+    async fn request_check(&self, claim: u8, name: &str, attempt: u32) {
         let body = json!({
             "specversion": "1.0", "id": format!("evt_{attempt}"), "source": "/deed",
             "type": "deed.verification.requested.v1", "subject": apex(name).as_str(),
@@ -62,7 +63,7 @@ impl Running {
         self.bus.depth(Topology::VERIFICATION).await.unwrap()
     }
 
-    async fn quiet(&self) {
+    async fn wait_until_settled(&self) {
         eventually("every message to be settled", PATIENCE, || async {
             let depth = self.depth().await;
             (depth.ready + depth.unsettled == 0).then_some(())
@@ -70,132 +71,137 @@ impl Running {
         .await;
     }
 
-    async fn end(self) -> InProcess {
+    async fn stop_and_join(self) -> InProcess {
         self.stop.cancel();
-        tokio::time::timeout(PATIENCE, self.task).await.expect("an end in time").unwrap().unwrap();
+        tokio::time::timeout(PATIENCE, self.task).await.expect("the verifier ends in time").unwrap().unwrap();
         assert_eq!(self.verifier.metrics.in_flight.get(), 0);
         self.bus
     }
 
-    fn counted(&self, result: &str) -> u64 {
+    fn message_count(&self, result: &str) -> u64 {
         self.verifier.metrics.messages[result].get()
     }
 }
 
-async fn looks(world: &World, count: usize) {
-    eventually("looks to begin", PATIENCE, || async { (world.dns.asked().len() == count).then_some(()) })
-        .await;
-}
-
-#[tokio::test]
-async fn a_message_becomes_a_verified_claim() {
-    let world = World::new(Dns::new()).await;
-    world.watch(1, ACME).await;
-    world.dns.publish(ACME, &[1]);
-    let running = Running::start(world.verifier());
-    running.ask(1, ACME, 1).await;
-    running.quiet().await;
-    assert_eq!(world.stream(ACME).await.ownership().claims[&id(1)].status(), Status::Verified);
-    assert_eq!(running.counted("recorded"), 1);
-    running.end().await;
-}
-
-#[tokio::test]
-async fn however_often_a_message_comes_the_check_is_recorded_once() {
-    let world = World::new(Dns::shut()).await;
-    world.watch(1, ACME).await;
-    let running = Running::start(world.verifier());
-    for _ in 0..5 {
-        running.ask(1, ACME, 1).await;
-    }
-    // Four of them find the check in hand.
-    eventually("the duplicates to be settled", PATIENCE, || async {
-        (running.counted("in_hand") == 4).then_some(())
+async fn wait_for_probes(fixture: &VerifierFixture, count: usize) {
+    eventually("probes to begin", PATIENCE, || async {
+        (fixture.dns.questions().len() == count).then_some(())
     })
     .await;
-    world.dns.gate.add_permits(10);
-    running.quiet().await;
-    running.ask(1, ACME, 1).await;
-    running.quiet().await;
-    assert_eq!(running.counted("stale"), 1);
-    assert_eq!(world.kinds_after(ACME, Version(2)).await, ["CheckRecorded"]);
-    assert_eq!(world.dns.asked().len(), 1);
-    running.end().await;
 }
 
 #[tokio::test]
-async fn rivals_in_two_processes_record_a_check_once() {
-    let world = World::new(Dns::shut()).await;
-    world.watch(1, ACME).await;
-    let (one, two) = (Running::start(world.verifier()), Running::start(world.verifier()));
-    one.ask(1, ACME, 1).await;
-    two.ask(1, ACME, 1).await;
-    looks(&world, 2).await;
-    world.dns.gate.add_permits(2);
-    one.quiet().await;
-    two.quiet().await;
-    assert_eq!(world.kinds_after(ACME, Version(2)).await, ["CheckRecorded"]);
-    assert_eq!(one.counted("recorded") + two.counted("recorded"), 1);
-    assert_eq!(one.counted("stale") + two.counted("stale"), 1);
-    one.end().await;
-    two.end().await;
+async fn message_leads_to_a_verified_claim() {
+    let fixture = VerifierFixture::new(ScriptedDns::new()).await;
+    fixture.start_verifying(1, ACME).await;
+    fixture.dns.publish(ACME, &[1]);
+    let running = RunningVerifier::start(fixture.verifier());
+    running.request_check(1, ACME, 1).await;
+    running.wait_until_settled().await;
+    assert_eq!(fixture.stream(ACME).await.ownership().claims[&id(1)].status(), Status::Verified);
+    assert_eq!(running.message_count("recorded"), 1);
+    running.stop_and_join().await;
 }
 
 #[tokio::test]
-async fn poison_goes_to_the_dead_letters_and_the_next_message_is_done() {
-    let world = World::new(Dns::new()).await;
-    world.watch(1, ACME).await;
-    let running = Running::start(world.verifier());
+async fn duplicate_messages_record_one_check() {
+    let fixture = VerifierFixture::new(ScriptedDns::blocked()).await;
+    fixture.start_verifying(1, ACME).await;
+    let running = RunningVerifier::start(fixture.verifier());
+    for _ in 0..5 {
+        running.request_check(1, ACME, 1).await;
+    }
+    // Four of them find the check in flight.
+    eventually("the duplicates to be settled", PATIENCE, || async {
+        (running.message_count("in_hand") == 4).then_some(())
+    })
+    .await;
+    fixture.dns.permits.add_permits(10);
+    running.wait_until_settled().await;
+    running.request_check(1, ACME, 1).await;
+    running.wait_until_settled().await;
+    assert_eq!(running.message_count("stale"), 1);
+    assert_eq!(fixture.kinds_after(ACME, Version(2)).await, ["CheckRecorded"]);
+    assert_eq!(fixture.dns.questions().len(), 1);
+    running.stop_and_join().await;
+}
+
+#[tokio::test]
+async fn two_processes_record_a_check_once() {
+    let fixture = VerifierFixture::new(ScriptedDns::blocked()).await;
+    fixture.start_verifying(1, ACME).await;
+    let (one, two) = (RunningVerifier::start(fixture.verifier()), RunningVerifier::start(fixture.verifier()));
+    one.request_check(1, ACME, 1).await;
+    two.request_check(1, ACME, 1).await;
+    wait_for_probes(&fixture, 2).await;
+    fixture.dns.permits.add_permits(2);
+    one.wait_until_settled().await;
+    two.wait_until_settled().await;
+    assert_eq!(fixture.kinds_after(ACME, Version(2)).await, ["CheckRecorded"]);
+    assert_eq!(one.message_count("recorded") + two.message_count("recorded"), 1);
+    assert_eq!(one.message_count("stale") + two.message_count("stale"), 1);
+    one.stop_and_join().await;
+    two.stop_and_join().await;
+}
+
+#[tokio::test]
+async fn invalid_message_becomes_dead_letter() {
+    let fixture = VerifierFixture::new(ScriptedDns::new()).await;
+    fixture.start_verifying(1, ACME).await;
+    let running = RunningVerifier::start(fixture.verifier());
     running.publish(b"\x1b[31m<script>".to_vec()).await;
-    running.ask(1, ACME, 1).await;
-    running.quiet().await;
+    running.request_check(1, ACME, 1).await;
+    running.wait_until_settled().await;
     let dead = running.bus.dead_letters().list(10).await.unwrap();
     assert_eq!(dead.len(), 1);
     assert_eq!(dead[0].reason, DeadReason::Refused("the body is no CloudEvent".to_owned()));
-    assert_eq!((running.counted("dead"), running.counted("recorded")), (1, 1));
-    running.end().await;
+    assert_eq!((running.message_count("dead"), running.message_count("recorded")), (1, 1));
+    running.stop_and_join().await;
 }
 
 #[tokio::test]
-async fn work_of_a_newer_version_is_given_back_and_then_left_to_due_work() {
-    let world = World::new(Dns::new()).await;
-    let running = Running::start(world.verifier());
+async fn newer_work_is_requeued_then_left_to_due_work() {
+    let fixture = VerifierFixture::new(ScriptedDns::new()).await;
+    let running = RunningVerifier::start(fixture.verifier());
     let newer = json!({
         "specversion": "1.0", "id": "due_1", "source": "/deed", "type": "deed.verification.due.v1",
         "subject": "apex:acme.com", "data": {"claimId": id(1), "kind": "remind", "attempt": 1},
     });
     running.publish(newer.to_string().into_bytes()).await;
-    eventually("it to be left", PATIENCE, || async { (running.counted("left") == 1).then_some(()) }).await;
-    running.quiet().await;
-    assert_eq!(running.counted("requeued"), u64::from(REQUEUES));
+    eventually("the message to be left to due work", PATIENCE, || async {
+        (running.message_count("left") == 1).then_some(())
+    })
+    .await;
+    running.wait_until_settled().await;
+    assert_eq!(running.message_count("requeued"), u64::from(MAX_REQUEUES));
     assert!(running.bus.dead_letters().list(10).await.unwrap().is_empty());
-    running.end().await;
+    running.stop_and_join().await;
 }
 
 #[tokio::test]
-async fn work_that_panics_becomes_a_dead_letter_and_takes_nobody_along() {
-    let world = World::new(Dns::new()).await;
-    world.watch(1, ACME).await;
-    world.watch(2, "beta.com").await;
-    world.dns.say("_deed.acme.com", Says::Panic);
-    let running = Running::start(world.verifier());
-    running.ask(1, ACME, 1).await;
-    running.ask(2, "beta.com", 1).await;
-    running.quiet().await;
-    assert_eq!(world.kinds_after("beta.com", Version(2)).await, ["CheckRecorded"]);
+async fn panicking_work_becomes_dead_letter() {
+    let fixture = VerifierFixture::new(ScriptedDns::new()).await;
+    fixture.start_verifying(1, ACME).await;
+    fixture.start_verifying(2, "beta.com").await;
+    fixture.dns.set_answer("_deed.acme.com", DnsAnswer::Panic);
+    let running = RunningVerifier::start(fixture.verifier());
+    running.request_check(1, ACME, 1).await;
+    running.request_check(2, "beta.com", 1).await;
+    running.wait_until_settled().await;
+    assert_eq!(fixture.kinds_after("beta.com", Version(2)).await, ["CheckRecorded"]);
     let dead = running.bus.dead_letters().list(10).await.unwrap();
     assert_eq!((dead.len(), &dead[0].reason), (1, &DeadReason::DeliveryLimit));
-    running.end().await;
+    running.stop_and_join().await;
 }
 
-/// A store that does not answer so many times.
-struct Moody {
+/// A store whose first reads fail, `failures` times.
+struct FlakyStore {
     store: deed_store_sqlite::SqliteStore,
-    bad: AtomicU32,
+    failures: AtomicU32,
 }
 
 #[async_trait]
-impl EventStore for Moody {
+impl EventStore for FlakyStore {
     async fn append(&self, append: Append) -> Result<Appended, AppendError> {
         self.store.append(append).await
     }
@@ -205,9 +211,10 @@ impl EventStore for Moody {
         stream: &StreamId,
         after: Version,
     ) -> Result<Vec<RecordedEvent>, Unavailable> {
-        let mood = self.bad.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |left| left.checked_sub(1));
-        if mood.is_ok() {
-            return Err(Unavailable::new("read a stream", "it is in a mood"));
+        let failed =
+            self.failures.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |left| left.checked_sub(1));
+        if failed.is_ok() {
+            return Err(Unavailable::new("read a stream", "scripted failure"));
         }
         self.store.read_stream(stream, after).await
     }
@@ -226,121 +233,123 @@ impl EventStore for Moody {
 }
 
 #[tokio::test]
-async fn work_waits_for_a_store_that_does_not_answer() {
-    let world = World::new(Dns::new()).await;
-    world.watch(1, ACME).await;
-    let running =
-        Running::start(world.verifier_on(Arc::new(Moody { store: world.store.clone(), bad: 2.into() })));
-    running.ask(1, ACME, 1).await;
-    running.quiet().await;
-    assert_eq!((running.counted("requeued"), running.counted("recorded")), (2, 1));
-    running.end().await;
+async fn requeues_work_while_store_is_unavailable() {
+    let fixture = VerifierFixture::new(ScriptedDns::new()).await;
+    fixture.start_verifying(1, ACME).await;
+    let running = RunningVerifier::start(
+        fixture.verifier_on(Arc::new(FlakyStore { store: fixture.store.clone(), failures: 2.into() })),
+    );
+    running.request_check(1, ACME, 1).await;
+    running.wait_until_settled().await;
+    assert_eq!((running.message_count("requeued"), running.message_count("recorded")), (2, 1));
+    running.stop_and_join().await;
 }
 
 #[tokio::test]
-async fn a_long_outage_makes_no_dead_letters() {
-    let world = World::new(Dns::new()).await;
-    world.watch(1, ACME).await;
-    let running =
-        Running::start(world.verifier_on(Arc::new(Moody { store: world.store.clone(), bad: 1000.into() })));
-    running.ask(1, ACME, 1).await;
-    running.quiet().await;
-    assert_eq!((running.counted("left"), running.depth().await.dead), (1, 0));
-    running.end().await;
+async fn long_store_outage_makes_no_dead_letters() {
+    let fixture = VerifierFixture::new(ScriptedDns::new()).await;
+    fixture.start_verifying(1, ACME).await;
+    let running = RunningVerifier::start(
+        fixture.verifier_on(Arc::new(FlakyStore { store: fixture.store.clone(), failures: 1000.into() })),
+    );
+    running.request_check(1, ACME, 1).await;
+    running.wait_until_settled().await;
+    assert_eq!((running.message_count("left"), running.depth().await.dead), (1, 0));
+    running.stop_and_join().await;
 }
 
 #[tokio::test]
-async fn while_not_even_names_that_have_to_exist_answer_nothing_is_consumed_and_nothing_is_lost() {
-    let world = World::new(Dns::new()).await;
+async fn failing_canary_pauses_consumption() {
+    let fixture = VerifierFixture::new(ScriptedDns::new()).await;
     for (claim, name) in [(1, ACME), (2, "beta.com"), (3, "gamma.com")] {
-        world.watch(claim, name).await;
-        world.dns.publish(name, &[claim]);
+        fixture.start_verifying(claim, name).await;
+        fixture.dns.publish(name, &[claim]);
     }
-    world.dns.canary.store(true, Ordering::SeqCst);
-    let running = Running::start(world.verifier());
-    running.ask(1, ACME, 1).await;
+    fixture.dns.canary_fails.store(true, Ordering::SeqCst);
+    let running = RunningVerifier::start(fixture.verifier());
+    running.request_check(1, ACME, 1).await;
     eventually("the pause", PATIENCE, || async {
         (running.verifier.metrics.paused.get() == 1).then_some(())
     })
     .await;
-    // What is asked for meanwhile, by hand or by the schedule, waits.
-    running.ask(2, "beta.com", 1).await;
-    world.give(&apex("gamma.com"), Command::RequestVerification { claim_id: id(3) }).await.unwrap_err();
-    world.clock.advance(seconds(11));
-    world.give(&apex("gamma.com"), Command::RequestVerification { claim_id: id(3) }).await.unwrap();
-    running.ask(3, "gamma.com", 2).await;
+    // Messages that are published meanwhile wait in the queue.
+    running.request_check(2, "beta.com", 1).await;
+    fixture.execute(&apex("gamma.com"), Command::RequestVerification { claim_id: id(3) }).await.unwrap_err();
+    fixture.clock.advance(seconds(11));
+    fixture.execute(&apex("gamma.com"), Command::RequestVerification { claim_id: id(3) }).await.unwrap();
+    running.request_check(3, "gamma.com", 2).await;
     eventually("the messages to wait", PATIENCE, || async {
         let depth = running.depth().await;
         (depth.ready == 2 && depth.unsettled == 0).then_some(())
     })
     .await;
-    assert_eq!(world.dns.asked().len(), 1, "nobody is asked during the pause");
-    assert_eq!(world.stream(ACME).await.version, Version(2), "no claim changes");
-    assert_eq!(running.counted("internal"), 1);
+    assert_eq!(fixture.dns.questions().len(), 1, "the verifier probed during the pause");
+    assert_eq!(fixture.stream(ACME).await.version, Version(2), "no claim changes");
+    assert_eq!(running.message_count("internal"), 1);
 
-    world.dns.canary.store(false, Ordering::SeqCst);
-    running.quiet().await;
+    fixture.dns.canary_fails.store(false, Ordering::SeqCst);
+    running.wait_until_settled().await;
     assert_eq!(running.verifier.metrics.paused.get(), 0);
     for (claim, name) in [(2, "beta.com"), (3, "gamma.com")] {
-        assert_eq!(world.stream(name).await.ownership().holding, Some(id(claim)), "{name}");
+        assert_eq!(fixture.stream(name).await.ownership().holding, Some(id(claim)), "{name}");
     }
-    running.end().await;
+    running.stop_and_join().await;
 }
 
 #[tokio::test]
-async fn a_paused_verifier_stops_at_once() {
-    let mut world = World::new(Dns::new()).await;
-    world.config.canary_poll = Duration::from_hours(1);
-    world.watch(1, ACME).await;
-    world.dns.canary.store(true, Ordering::SeqCst);
-    let running = Running::start(world.verifier());
-    running.ask(1, ACME, 1).await;
+async fn paused_verifier_stops_at_once() {
+    let mut fixture = VerifierFixture::new(ScriptedDns::new()).await;
+    fixture.config.canary_poll = Duration::from_hours(1);
+    fixture.start_verifying(1, ACME).await;
+    fixture.dns.canary_fails.store(true, Ordering::SeqCst);
+    let running = RunningVerifier::start(fixture.verifier());
+    running.request_check(1, ACME, 1).await;
     eventually("the pause", PATIENCE, || async {
         (running.verifier.metrics.paused.get() == 1).then_some(())
     })
     .await;
-    running.end().await;
+    running.stop_and_join().await;
 }
 
 #[tokio::test]
-async fn stopping_finishes_what_is_in_hand_and_fetches_no_more() {
-    let mut world = World::new(Dns::shut()).await;
-    world.config.in_flight = 1;
-    world.watch(1, ACME).await;
-    world.watch(2, "beta.com").await;
-    let running = Running::start(world.verifier());
-    running.ask(1, ACME, 1).await;
-    running.ask(2, "beta.com", 1).await;
-    looks(&world, 1).await;
-    // There is one hand, so the second message is not fetched.
+async fn stopping_finishes_checks_in_flight() {
+    let mut fixture = VerifierFixture::new(ScriptedDns::blocked()).await;
+    fixture.config.in_flight = 1;
+    fixture.start_verifying(1, ACME).await;
+    fixture.start_verifying(2, "beta.com").await;
+    let running = RunningVerifier::start(fixture.verifier());
+    running.request_check(1, ACME, 1).await;
+    running.request_check(2, "beta.com", 1).await;
+    wait_for_probes(&fixture, 1).await;
+    // There is one permit, so the second message is not fetched.
     assert_eq!((running.depth().await.unsettled, running.depth().await.ready), (1, 1));
     running.stop.cancel();
-    world.dns.gate.add_permits(10);
-    let bus = running.end().await;
+    fixture.dns.permits.add_permits(10);
+    let bus = running.stop_and_join().await;
     let depth = bus.depth(Topology::VERIFICATION).await.unwrap();
     assert_eq!((depth.ready, depth.unsettled), (1, 0));
-    assert_eq!(world.kinds_after(ACME, Version(2)).await, ["CheckRecorded"]);
-    assert_eq!(world.kinds_after("beta.com", Version(2)).await, Vec::<&str>::new());
+    assert_eq!(fixture.kinds_after(ACME, Version(2)).await, ["CheckRecorded"]);
+    assert_eq!(fixture.kinds_after("beta.com", Version(2)).await, Vec::<&str>::new());
 }
 
 #[tokio::test]
-async fn what_is_not_finished_in_time_goes_back_to_the_queue() {
-    let mut world = World::new(Dns::shut()).await;
-    world.config.drain = Duration::from_millis(50);
-    world.watch(1, ACME).await;
-    let running = Running::start(world.verifier());
-    running.ask(1, ACME, 1).await;
-    looks(&world, 1).await;
-    let bus = running.end().await;
+async fn unfinished_work_is_requeued_after_drain() {
+    let mut fixture = VerifierFixture::new(ScriptedDns::blocked()).await;
+    fixture.config.drain = Duration::from_millis(50);
+    fixture.start_verifying(1, ACME).await;
+    let running = RunningVerifier::start(fixture.verifier());
+    running.request_check(1, ACME, 1).await;
+    wait_for_probes(&fixture, 1).await;
+    let bus = running.stop_and_join().await;
     let depth = bus.depth(Topology::VERIFICATION).await.unwrap();
     assert_eq!((depth.ready, depth.unsettled), (1, 0));
-    assert_eq!(world.stream(ACME).await.version, Version(2));
+    assert_eq!(fixture.stream(ACME).await.version, Version(2));
 }
 
 #[tokio::test]
-async fn a_bus_that_closes_ends_the_verifier_with_an_error() {
-    let world = World::new(Dns::new()).await;
-    let running = Running::start(world.verifier());
+async fn closed_bus_ends_verifier_with_error() {
+    let fixture = VerifierFixture::new(ScriptedDns::new()).await;
+    let running = RunningVerifier::start(fixture.verifier());
     running.bus.close().await;
     let ended = tokio::time::timeout(PATIENCE, running.task).await.unwrap().unwrap();
     assert!(matches!(ended, Err(BusError::Closed)), "{ended:?}");

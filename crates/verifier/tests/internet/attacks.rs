@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use deed_claims::Reply;
 use deed_probe::ProbeConfig;
-use deed_testkit::OwnNetwork;
+use deed_testkit::NetworkNamespace;
 use hickory_proto::op::ResponseCode;
 
 use crate::scripted::{Asked, Play, Scripted, address, cname, ns, txt};
@@ -200,7 +200,7 @@ const PUBLIC: [&str; 2] = ["9.9.9.9", "2620:fe::fe"];
 #[tokio::test]
 async fn nothing_is_sent_to_an_address_that_is_refused() {
     const NAME: &str = "attacks::nothing_is_sent_to_an_address_that_is_refused";
-    let Some(_network) = OwnNetwork::of(NAME) else { return };
+    let Some(_network) = NetworkNamespace::enter(NAME) else { return };
     // Not every machine has IPv6.
     let has_v6 = std::net::UdpSocket::bind("[::1]:0").is_ok();
     let parse = |list: &[&str]| -> Vec<IpAddr> {
@@ -258,7 +258,7 @@ async fn a_forger_of_datagrams_proves_nothing() {
     // The other way round nothing can be taken away that somebody has.
     let mut question = crate::world::question("hidden.com");
     question.confirm_absence = true;
-    let seen = internet.prober().look(question).await;
+    let seen = internet.prober().probe(question).await;
     let outcome = deed_claims::judge(&crate::world::challenge("hidden.com"), &seen);
     assert!(!outcome.is_absence(), "{outcome:?} {seen:#?}");
 }

@@ -76,7 +76,7 @@ async fn a_fresh_record_is_proven_while_caches_still_deny_it() {
         config.vantages = vec![format!("cache={cache_at}").parse().unwrap()];
         config.vantage_quorum = 1;
     });
-    let seen = elsewhere.look(question(DOMAIN)).await;
+    let seen = elsewhere.probe(question(DOMAIN)).await;
     let outcome = judge(&challenge(DOMAIN), &seen);
     assert_eq!(outcome.code().map(deed_claims::Code::as_str), Some(UNSEEN), "{seen:#?}");
 }

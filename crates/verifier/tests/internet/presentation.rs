@@ -36,7 +36,7 @@ async fn values_are_read_as_zone_files_mean_them() {
     let internet = plan.start();
     let prober = internet.prober();
     for (name, written, meant) in cases() {
-        let seen = prober.look(question(&format!("{name}.com"))).await;
+        let seen = prober.probe(question(&format!("{name}.com"))).await;
         assert_eq!(seen.servers.len(), servers.len(), "{name}: {seen:#?}");
         for server in &seen.servers {
             assert_eq!(

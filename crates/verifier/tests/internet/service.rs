@@ -16,7 +16,7 @@ use deed_projector::{
 };
 use deed_store::{Loaded, Metadata, Plan, SubscriptionConfig, SystemClock, execute, load};
 use deed_store_sqlite::{SqliteConfig, SqliteStore};
-use deed_testkit::{OwnNetwork, Stub, Unbound, eventually};
+use deed_testkit::{NetworkNamespace, Stub, Unbound, eventually};
 use deed_verifier::{Verifier, VerifierConfig, VerifierMetrics, run_verifier};
 use prometheus::Registry;
 use tokio::task::JoinHandle;
@@ -174,7 +174,7 @@ async fn surprises(prober: Prober, cases: &[Case]) -> Vec<String> {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_history_says_the_same_of_a_zone_each_time() {
     const NAME: &str = "service::a_history_says_the_same_of_a_zone_each_time";
-    let Some(_network) = OwnNetwork::of(NAME) else { return };
+    let Some(_network) = NetworkNamespace::enter(NAME) else { return };
     let internet = strange::plan(codes::plan()).start_at(53);
     let _actors = (codes::actors(&internet).await, strange::actors(&internet).await);
     let root = [Stub { zone: String::new(), server: internet.at(1) }];

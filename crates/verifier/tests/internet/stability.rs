@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use deed_claims::Context;
 use deed_probe::ProbeConfig;
-use deed_testkit::{OwnNetwork, Stub, Unbound};
+use deed_testkit::{NetworkNamespace, Stub, Unbound};
 use futures::StreamExt;
 use futures::stream;
 
@@ -79,7 +79,7 @@ async fn surprises(internet: &Internet, resolver: bool, change: impl Fn(&mut Pro
 async fn the_same_zone_gets_the_same_code_in_both_modes() {
     const NAME: &str = "stability::the_same_zone_gets_the_same_code_in_both_modes";
     // A resolver asks name servers at port 53.
-    let Some(_network) = OwnNetwork::of(NAME) else { return };
+    let Some(_network) = NetworkNamespace::enter(NAME) else { return };
     let internet = strange::plan(codes::plan()).start_at(53);
     let _actors = (codes::actors(&internet).await, strange::actors(&internet).await);
     let root = [Stub { zone: String::new(), server: internet.at(1) }];

@@ -304,7 +304,7 @@ async fn verdicts(prober: &Prober, domain: &str, held: bool) -> (&'static str, &
         apex: Some(domain.to_owned()),
         route: None,
     };
-    let seen = prober.look(question).await;
+    let seen = prober.probe(question).await;
     let code = |outcome: deed_claims::Outcome| outcome.code().map_or("proven", deed_claims::Code::as_str);
     let context = Context { held_by_another: held, at_stake: held, ..Context::default() };
     let challenged = Context { challenged: held, at_stake: held, ..Context::default() };

@@ -317,7 +317,7 @@ pub async fn check(prober: &Prober, domain: &str) -> Checked {
 /// A check as it is made where more is known. What can cost somebody a name has to be confirmed.
 pub async fn check_within(prober: &Prober, domain: &str, context: &Context) -> Checked {
     let question = Question { confirm_absence: context.at_stake, ..question(domain) };
-    let seen = prober.look(question).await;
+    let seen = prober.probe(question).await;
     let outcome = judge_within(&challenge(domain), context, &seen);
     Checked { seen, outcome }
 }
