@@ -42,10 +42,7 @@ pub(crate) async fn read(
 }
 
 /// The position of the newest event.
-pub(crate) async fn position(
-    store: &StoreInner,
-    claim_id: ClaimId,
-) -> Result<Option<Position>, Unavailable> {
+pub(crate) async fn position(store: &StoreInner, claim_id: ClaimId) -> Result<Option<Position>, Unavailable> {
     let mut connection = store.general.acquire(OPERATION).await?;
     let last = sqlx::query_scalar!(
         r#"SELECT greatest(

@@ -1,10 +1,9 @@
 //! The log: appends and reads.
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
-use deed_claims::{ClaimId, Event, StreamId, StreamKind};
+use deed_claims::{ClaimId, Event, StreamId};
 use deed_store::{
-    Append, AppendError, Appended, EventStore, Position, ReadModels, RecordedEvent, Snapshot, Unavailable,
-    Version, spans,
+    Append, AppendError, Appended, EventStore, Position, RecordedEvent, Snapshot, Unavailable, Version, spans,
 };
 use tokio::sync::watch;
 
@@ -77,12 +76,7 @@ impl EventStore for PostgresStore {
     }
 
     async fn snapshot(&self, stream: &StreamId) -> Result<Option<Snapshot>, Unavailable> {
-        let streams = std::slice::from_ref(stream);
-        Ok(match stream.kind() {
-            StreamKind::Apex | StreamKind::Host => self.ownerships(streams).await?.pop().map(Snapshot::from),
-            StreamKind::App => self.apps(streams).await?.pop().map(Snapshot::from),
-            StreamKind::Slug => None,
-        })
+        Snapshot::read(self, stream).await
     }
 
     async fn read_claim(
@@ -95,11 +89,7 @@ impl EventStore for PostgresStore {
         spans::trace_read_stream(SYSTEM, claim_history::read(&self.inner, claim_id, after, limit)).await
     }
 
-    async fn claim_position(
-        &self,
-        _: &StreamId,
-        claim_id: ClaimId,
-    ) -> Result<Option<Position>, Unavailable> {
+    async fn claim_position(&self, _: &StreamId, claim_id: ClaimId) -> Result<Option<Position>, Unavailable> {
         claim_history::position(&self.inner, claim_id).await
     }
 

@@ -136,8 +136,9 @@ mod tests {
         let mut readers = JoinSet::new();
         for _ in 0..64 {
             let store = store.clone();
-            readers
-                .spawn(async move { store.read_stream(&apex("acme.com"), Version(0), 10).await.unwrap().len() });
+            readers.spawn(async move {
+                store.read_stream(&apex("acme.com"), Version(0), 10).await.unwrap().len()
+            });
         }
         assert!(readers.join_all().await.into_iter().all(|events| events == 1));
         let stats = store.stream_reads.stats();

@@ -42,10 +42,7 @@ pub(crate) async fn read(
 }
 
 /// The position of the newest event.
-pub(crate) async fn position(
-    store: &StoreInner,
-    claim_id: ClaimId,
-) -> Result<Option<Position>, Unavailable> {
+pub(crate) async fn position(store: &StoreInner, claim_id: ClaimId) -> Result<Option<Position>, Unavailable> {
     let claim_id = claim_id.to_string();
     let last = sqlx::query_scalar!(
         r#"SELECT max(position) AS "last: i64" FROM (

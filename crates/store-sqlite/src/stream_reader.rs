@@ -38,7 +38,8 @@ impl BatchBackend for StreamReader {
 
     /// An unreadable event fails the read of its own stream only.
     async fn execute_batch(&self, batch: Vec<StreamRead>) -> Result<Vec<StreamEvents>, Unavailable> {
-        let asked: Vec<_> = batch.iter().map(|read| (read.stream.as_str(), read.after.0, read.last())).collect();
+        let asked: Vec<_> =
+            batch.iter().map(|read| (read.stream.as_str(), read.after.0, read.last())).collect();
         let asked = json_rows(OPERATION, &asked)?;
         let found = sqlx::query!(
             r#"SELECT asked.key + 0 AS "place!: i64", position AS "position!: i64", version, kind, schema, payload, metadata,

@@ -39,7 +39,8 @@ async fn write_on(
     acknowledge: impl Fn(u32, Position),
 ) -> AppendError {
     let [one, two] = streams(process, writer);
-    let mut round = u64::try_from(store.read_stream(&one, Version(0)).await.unwrap().len()).unwrap();
+    let mut round =
+        u64::try_from(store.read_stream(&one, Version(0), usize::MAX).await.unwrap().len()).unwrap();
     loop {
         let both = vec![
             write(&one, round, vec![requested(writer, 1, 0)]),

@@ -1,9 +1,9 @@
 //! A stream as commands and reads need it: its state, its version and its newest events. What loading costs does not depend
 //! on how long the stream is: beyond its first page it goes on from the state that the read models keep.
 use deed_claims::app::{App, SlugOwner};
-use deed_claims::{Event, Ownership, StreamId};
+use deed_claims::{Event, Ownership, StreamId, StreamKind};
 
-use crate::{EventStore, RecordedEvent, Unavailable, Version};
+use crate::{EventStore, ReadModels, RecordedEvent, Unavailable, Version};
 
 /// A stream of fewer events is read whole, which is quicker than to look for its state.
 const FIRST_PAGE: usize = 64;
@@ -40,6 +40,23 @@ pub enum SnapshotState {
     Ownership(Box<Ownership>),
     /// Of an app.
     App(Box<App>),
+}
+
+impl Snapshot {
+    /// The state that the read models keep; that of a slug is kept nowhere.
+    ///
+    /// # Errors
+    /// When the store does not answer.
+    pub async fn read(read_models: &dyn ReadModels, stream: &StreamId) -> Result<Option<Self>, Unavailable> {
+        let streams = std::slice::from_ref(stream);
+        Ok(match stream.kind() {
+            StreamKind::Apex | StreamKind::Host => {
+                read_models.ownerships(streams).await?.pop().map(Self::from)
+            }
+            StreamKind::App => read_models.apps(streams).await?.pop().map(Self::from),
+            StreamKind::Slug => None,
+        })
+    }
 }
 
 impl Loaded {

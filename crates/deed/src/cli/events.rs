@@ -53,7 +53,7 @@ impl Events {
 }
 
 async fn show(context: &Context, store: &Store, stream: &StreamId) -> Result<Exit, Failure> {
-    let events = store.log.read_stream(stream, Version(0)).await?;
+    let events = store.log.read_stream(stream, Version(0), usize::MAX).await?;
     if events.is_empty() {
         return Err(Failure::NotFound(format!("there is no stream `{stream}`")));
     }

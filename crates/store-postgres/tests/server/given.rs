@@ -80,7 +80,7 @@ pub const UNFINISHED_APPEND: &str = "SELECT deed_append(ARRAY['apex:slow.com'], 
 
 /// Appends an event at the current version of a stream; none when the result is unknown.
 pub async fn write_next(store: &PostgresStore, stream: &StreamId) -> Option<(StreamId, Appended)> {
-    let version = match store.read_stream(stream, Version(0)).await {
+    let version = match store.read_stream(stream, Version(0), usize::MAX).await {
         Ok(events) => events.last().map_or(0, |event| event.version.0),
         Err(_) => return None,
     };

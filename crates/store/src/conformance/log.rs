@@ -48,8 +48,8 @@ pub async fn reads_back_appended_events<S: StoreUnderTest>() {
 
     let of_name: Vec<_> = (1..).zip(&first).map(|(n, event)| recorded(n, &name, n, event)).collect();
     let of_app = vec![recorded(4, &app, 1, &made)];
-    assert_eq!(store.read_stream(&name, Version(0)).await.unwrap(), of_name);
-    assert_eq!(store.read_stream(&app, Version(0)).await.unwrap(), of_app);
+    assert_eq!(store.read_stream(&name, Version(0), usize::MAX).await.unwrap(), of_name);
+    assert_eq!(store.read_stream(&app, Version(0), usize::MAX).await.unwrap(), of_app);
     assert_eq!(store.read_log(Position(0), 10).await.unwrap(), [of_name, of_app].concat());
     assert_eq!(store.last_position().await.unwrap(), Position(4));
 }
@@ -58,7 +58,7 @@ pub async fn reads_back_appended_events<S: StoreUnderTest>() {
 pub async fn unwritten_stream_is_empty<S: StoreUnderTest>() {
     let under_test = S::start().await;
     let store = under_test.events();
-    assert_eq!(store.read_stream(&apex("acme.com"), Version(0)).await.unwrap(), []);
+    assert_eq!(store.read_stream(&apex("acme.com"), Version(0), usize::MAX).await.unwrap(), []);
     assert_eq!(store.read_log(Position(0), 10).await.unwrap(), []);
     assert_eq!(store.last_position().await.unwrap(), Position(0));
 }
@@ -92,8 +92,13 @@ pub async fn reads_stream_after_version<S: StoreUnderTest>() {
         store.append(append(&other, n, vec![requested(2, 1, 0)])).await.unwrap();
     }
     for after in 0..=6 {
-        let versions: Vec<_> =
-            store.read_stream(&stream, Version(after)).await.unwrap().iter().map(|e| e.version.0).collect();
+        let versions: Vec<_> = store
+            .read_stream(&stream, Version(after), usize::MAX)
+            .await
+            .unwrap()
+            .iter()
+            .map(|e| e.version.0)
+            .collect();
         assert_eq!(versions, (after + 1..=5).collect::<Vec<_>>());
     }
 }
@@ -113,7 +118,7 @@ pub async fn concurrent_stream_reads_get_their_own_events<S: StoreUnderTest>() {
         let (store, number, after) = (store.clone(), reader % 7, reader % 3);
         let stream = stream(number);
         readers.spawn(async move {
-            let found = store.read_stream(&stream, Version(after)).await.unwrap();
+            let found = store.read_stream(&stream, Version(after), usize::MAX).await.unwrap();
             assert!(found.iter().all(|event| event.stream == stream));
             let versions: Vec<_> = found.iter().map(|event| event.version.0).collect();
             assert_eq!(versions, (after + 1..=number).collect::<Vec<_>>(), "{stream} after {after}");
@@ -184,8 +189,8 @@ pub async fn multi_stream_append_is_atomic<S: StoreUnderTest>() {
     conflict(&one, 0, 1, &store.append(both(2)).await);
 
     assert_eq!(positions(&*store).await, [1, 2, 3]);
-    assert_eq!(store.read_stream(&one, Version(0)).await.unwrap().len(), 1);
-    assert_eq!(store.read_stream(&two, Version(0)).await.unwrap().len(), 2);
+    assert_eq!(store.read_stream(&one, Version(0), usize::MAX).await.unwrap().len(), 1);
+    assert_eq!(store.read_stream(&two, Version(0), usize::MAX).await.unwrap().len(), 2);
 }
 
 /// A later append of a batch sees the versions of earlier ones, and conflicts leave no gap.

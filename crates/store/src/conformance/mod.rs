@@ -7,6 +7,7 @@ mod idempotency;
 mod keys;
 mod leases;
 mod list_queries;
+mod loading;
 mod log;
 mod metrics;
 mod projection;
@@ -15,8 +16,8 @@ pub mod samples;
 use std::{sync::Arc, time::Duration};
 
 pub use self::{
-    concurrency::*, due_work::*, idempotency::*, keys::*, leases::*, list_queries::*, log::*, metrics::*,
-    projection::*,
+    concurrency::*, due_work::*, idempotency::*, keys::*, leases::*, list_queries::*, loading::*, log::*,
+    metrics::*, projection::*,
 };
 use crate::{
     Append, AppendError, AppendMetrics, Appended, Checkpoints, Connections, DueWork, EventStore, Idempotency,
@@ -72,6 +73,9 @@ macro_rules! conformance_suite {
             unwritten_stream_is_empty,
             rejects_wrong_expected_version,
             reads_stream_after_version,
+            reads_stream_up_to_limit,
+            history_of_claim_is_a_part_of_its_stream,
+            long_stream_is_loaded_from_its_snapshot,
             concurrent_stream_reads_get_their_own_events,
             reads_log_after_position_up_to_limit,
             large_and_small_log_reads_agree,

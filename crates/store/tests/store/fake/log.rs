@@ -2,7 +2,8 @@
 use async_trait::async_trait;
 use deed_claims::StreamId;
 use deed_store::{
-    Append, AppendError, Appended, BatchBackend, EventStore, Position, RecordedEvent, Unavailable, Version,
+    Append, AppendError, Appended, BatchBackend, EventStore, Position, RecordedEvent, Snapshot, Unavailable,
+    Version,
 };
 use tokio::sync::watch;
 
@@ -89,14 +90,20 @@ impl EventStore for Memory {
         &self,
         stream: &StreamId,
         after: Version,
+        limit: usize,
     ) -> Result<Vec<RecordedEvent>, Unavailable> {
         let rows = self.tables.rows();
         Ok(rows
             .log
             .iter()
             .filter(|event| event.stream == *stream && event.version > after)
+            .take(limit)
             .cloned()
             .collect())
+    }
+
+    async fn snapshot(&self, stream: &StreamId) -> Result<Option<Snapshot>, Unavailable> {
+        Snapshot::read(&*self.tables, stream).await
     }
 
     async fn read_log(&self, after: Position, limit: usize) -> Result<Vec<RecordedEvent>, Unavailable> {
