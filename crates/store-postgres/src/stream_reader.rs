@@ -128,7 +128,7 @@ mod tests {
                 .spawn(async move { store.read_stream(&apex("acme.com"), Version(0)).await.unwrap().len() });
         }
         assert!(readers.join_all().await.into_iter().all(|events| events == 1));
-        let stats = store.stream_reads.stats();
+        let stats = store.stream_batcher.stats();
         assert!(stats.batches < stats.ops, "they were not batched: {stats:?}");
     }
 }

@@ -49,7 +49,7 @@ impl EventStore for SqliteStore {
         let timer = self.inner.metrics.start_append(&append);
         let written = async {
             let encoded = Box::new(EncodedAppend::new(append)?);
-            self.writes.submit(Op::Append(encoded)).await?.appended()
+            self.write_batcher.submit(Op::Append(encoded)).await?.appended()
         };
         timer.finish(spans::trace_append(SYSTEM, written).await)
     }
@@ -60,7 +60,7 @@ impl EventStore for SqliteStore {
         after: Version,
     ) -> Result<Vec<RecordedEvent>, Unavailable> {
         let read = StreamRead { stream: stream.clone(), after };
-        spans::trace_read_stream(SYSTEM, async { self.stream_reads.submit(read).await? }).await
+        spans::trace_read_stream(SYSTEM, async { self.stream_batcher.submit(read).await? }).await
     }
 
     async fn read_log(&self, after: Position, limit: usize) -> Result<Vec<RecordedEvent>, Unavailable> {
