@@ -105,7 +105,7 @@ BROKER = [
            {"0": ("nothing comes", "red"), "1": ("consumes", "green")}, width=8, runbooks=("DeedNothingConsumed",)),
     lines("Messages that wait", "In the queue of the verifiers. It grows while they are too few, too slow, or paused.", "short",
           [("verification", 'max(deed_queue_messages{queue="verification"})')], runbooks=("DeedQueueBacklog",)),
-    lines("Dead letters", "Messages nobody could do; `deed dead list` shows them.", "short",
+    lines("Dead letters", "Messages that could not be processed; `deed dead list` shows them.", "short",
           [("dead", 'max(deed_queue_messages{queue="dead"})')], limits=(1,), runbooks=("DeedDeadLetters",)),
     lines("Connections made", "To the broker, by process: at a start, and again after each loss.", "short",
           [("{{instance}}", "sum by (instance) (increase(deed_bus_connections_total[$__rate_interval]))")]),

@@ -1,4 +1,4 @@
-//! The published AsyncAPI document agrees with the envelope and the topology of the bus.
+//! The published `AsyncAPI` document agrees with the envelope and the topology of the bus.
 
 use std::{
     collections::{BTreeMap, BTreeSet},

@@ -1,17 +1,17 @@
-//! How the executable ends: the codes, and what is said when something went wrong.
+//! Exit codes, and the error messages of commands.
 use std::error::Error;
 use std::fmt::Write as _;
 use std::io;
 
 use serde_json::json;
 
-use crate::config::Faults;
+use crate::config::ConfigFaults;
 
 /// The exit codes, as `--help` lists them.
 pub(crate) const CODES: &str = "Exit codes: 0 success · 1 failed · 2 usage or configuration · \
                                 3 not found, or a negative answer · 4 a service, or the store, does not answer";
 
-/// How a command that did what it was asked to ends.
+/// The exit code of a command.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Exit {
     Success = 0,
@@ -27,26 +27,26 @@ impl From<Exit> for std::process::ExitCode {
     }
 }
 
-/// Why a command could not do what it was asked to.
+/// The error of a command.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum Failure {
-    /// The configuration is not sound.
+    /// The configuration has faults.
     #[error(transparent)]
-    Config(#[from] Faults),
-    /// An argument makes no sense, beyond what parsing finds.
+    Config(#[from] ConfigFaults),
+    /// An argument is invalid in a way that parsing does not detect.
     #[error("{0}")]
     Usage(String),
-    /// There is no such thing.
+    /// The object does not exist.
     #[error("{0}")]
     NotFound(String),
-    /// Somebody who is needed does not answer.
+    /// A server, or the store, does not answer.
     #[error("{what}")]
     Unavailable {
         what: String,
         #[source]
         source: Option<Box<dyn Error + Send + Sync>>,
     },
-    /// Anything else.
+    /// Any other error.
     #[error("{what}")]
     Failed {
         what: String,
@@ -60,8 +60,11 @@ impl Failure {
         Self::Failed { what: what.into(), source: None }
     }
 
-    /// Something failed, and what it failed of.
-    pub(crate) fn because(what: impl Into<String>, source: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
+    /// A failure with its cause.
+    pub(crate) fn with_source(
+        what: impl Into<String>,
+        source: impl Into<Box<dyn Error + Send + Sync>>,
+    ) -> Self {
         Self::Failed { what: what.into(), source: Some(source.into()) }
     }
 
@@ -81,8 +84,8 @@ impl Failure {
         }
     }
 
-    /// The failure and its causes in one line.
-    fn sentence(&self) -> String {
+    /// The message and its causes, in one line.
+    fn with_causes(&self) -> String {
         let mut text = self.to_string();
         let mut cause = self.source();
         while let Some(error) = cause {
@@ -93,16 +96,16 @@ impl Failure {
         text
     }
 
-    /// For standard error.
+    /// The text for standard error.
     pub(crate) fn report(&self, as_json: bool) -> String {
         if !as_json {
-            return format!("deed: {}", self.sentence());
+            return format!("deed: {}", self.with_causes());
         }
         match self {
-            Self::Config(Faults(faults)) => {
+            Self::Config(ConfigFaults(faults)) => {
                 json!({ "error": "the configuration has faults", "faults": faults })
             }
-            _ => json!({ "error": self.sentence() }),
+            _ => json!({ "error": self.with_causes() }),
         }
         .to_string()
     }
@@ -116,6 +119,6 @@ impl From<deed_store::Unavailable> for Failure {
 
 impl From<io::Error> for Failure {
     fn from(error: io::Error) -> Self {
-        Self::because("input or output failed", error)
+        Self::with_source("input or output failed", error)
     }
 }

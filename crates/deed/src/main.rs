@@ -19,7 +19,7 @@ fn main() -> ExitCode {
     let json = cli.json;
     let ended = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime.block_on(cli.run()),
-        Err(error) => Err(Failure::because("the runtime cannot start", error)),
+        Err(error) => Err(Failure::with_source("the runtime cannot start", error)),
     };
     match ended {
         Ok(exit) => exit.into(),
@@ -31,7 +31,7 @@ fn main() -> ExitCode {
     }
 }
 
-/// Whoever reads our answers, `head` for one, has read enough.
+/// A reader such as `head` has closed the pipe; that is not an error.
 fn is_closed_pipe(error: &(dyn std::error::Error + Send + Sync + 'static)) -> bool {
     error.downcast_ref::<std::io::Error>().is_some_and(|error| error.kind() == std::io::ErrorKind::BrokenPipe)
 }

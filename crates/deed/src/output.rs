@@ -1,9 +1,9 @@
-//! Answers on standard output: for people, or as JSON for programs.
+//! Prints results on standard output: as text, or as JSON for programs.
 use std::io::{self, Write as _};
 
 use serde::Serialize;
 
-/// How answers are given.
+/// The output format of a command.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Output {
     json: bool,
@@ -18,21 +18,21 @@ impl Output {
         self.json
     }
 
-    /// Gives an answer: as one line of JSON, or in the words made of it.
-    pub(crate) fn answer<T: Serialize>(self, value: &T, words: impl FnOnce(&T) -> String) -> io::Result<()> {
-        let text = if self.json { serde_json::to_string(value)? } else { words(value) };
-        line(&text)
+    /// Prints a value: as one line of JSON, or as the text that `text` makes of it.
+    pub(crate) fn print<T: Serialize>(self, value: &T, text_of: impl FnOnce(&T) -> String) -> io::Result<()> {
+        let text = if self.json { serde_json::to_string(value)? } else { text_of(value) };
+        print_line(&text)
     }
 }
 
-/// Writes a text and ends its line.
-pub(crate) fn line(text: &str) -> io::Result<()> {
+/// Writes a line to standard output.
+pub(crate) fn print_line(text: &str) -> io::Result<()> {
     let mut out = io::stdout().lock();
     writeln!(out, "{}", text.trim_end_matches('\n'))?;
     out.flush()
 }
 
-/// Columns side by side, as wide as their widest cell; the first row is the head.
+/// Formats a table; the first row is the header.
 pub(crate) fn table(rows: &[Vec<String>]) -> String {
     let columns = rows.iter().map(Vec::len).max().unwrap_or(0);
     let width = |column: usize| {
@@ -52,7 +52,7 @@ mod tests {
     use super::table;
 
     #[test]
-    fn columns_line_up() {
+    fn table_aligns_columns() {
         let row = |cells: [&str; 2]| cells.map(str::to_owned).to_vec();
         let text = table(&[row(["NAME", "TYPE"]), row(["acme.com", "TXT"]), row(["ü", ""])]);
         assert_eq!(text, "NAME      TYPE\nacme.com  TXT\nü");

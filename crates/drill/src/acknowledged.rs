@@ -1,4 +1,4 @@
-//! What the service said yes to: one line of the journal for each answer that promises something.
+//! The journal of acknowledgements: one line per response that promises something.
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
@@ -6,27 +6,27 @@ use serde::{Deserialize, Serialize};
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Acknowledged {
-    /// When the answer arrived.
+    /// When the response arrived.
     pub at: DateTime<Utc>,
     /// What was promised.
     pub what: Promise,
-    /// The value of the claim's record, which no other claim has.
+    /// The unique value of the validation record.
     pub record: String,
-    /// The claim, `clm_…`, where the answer names it.
+    /// The claim id, `clm_…`, if the response has it.
     pub claim_id: Option<String>,
     /// The name.
     pub name: String,
-    /// The workspace that asked.
+    /// The workspace of the request.
     pub workspace: String,
 }
 
-/// What an answer promises.
+/// The kind of promise.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub enum Promise {
     /// The name is claimed.
     Claimed,
-    /// Verification is on its way.
+    /// Verification is requested.
     Requested,
     /// The claim is withdrawn.
     Cancelled,

@@ -1,7 +1,7 @@
-//! The one place that reads the clock of the machine.
+//! Reads the system clock.
 use chrono::{DateTime, Utc};
 
-/// The instant, to the microsecond: what a database keeps of it.
+/// The present time in microseconds, the precision of the database.
 #[expect(clippy::disallowed_methods, reason = "a drill is about real time")]
 pub fn now() -> DateTime<Utc> {
     let now = Utc::now();

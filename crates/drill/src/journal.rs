@@ -1,4 +1,5 @@
-//! Files of JSON lines: written through to the operating system line by line, so that they outlive their writer.
+//! JSON-lines files, flushed to the operating system line by line, so that they survive a crash of the
+//! writer.
 use std::fs::File;
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::path::Path;
@@ -8,20 +9,20 @@ use anyhow::Context as _;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-/// A file that lines are added to.
+/// An append-only file.
 #[derive(Debug)]
 pub struct Journal {
     file: Mutex<File>,
 }
 
 impl Journal {
-    /// Makes the file.
+    /// Creates the file.
     pub fn create(path: &Path) -> anyhow::Result<Self> {
         let file = File::create(path).with_context(|| format!("making {}", path.display()))?;
         Ok(Self { file: Mutex::new(file) })
     }
 
-    /// Adds a line; when this returns, the line is the operating system's.
+    /// Appends a line; on return it is with the operating system.
     pub fn write(&self, line: &impl Serialize) -> anyhow::Result<()> {
         let mut text = serde_json::to_vec(line)?;
         text.push(b'\n');
@@ -30,7 +31,7 @@ impl Journal {
     }
 }
 
-/// Every line of a journal.
+/// Reads all lines.
 pub fn read<T: DeserializeOwned>(path: &Path) -> anyhow::Result<Vec<T>> {
     let file = File::open(path).with_context(|| format!("opening {}", path.display()))?;
     let mut lines = vec![];

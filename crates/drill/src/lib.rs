@@ -1,6 +1,6 @@
-//! The fault drill of the server mode, and the checker that says what was left of the promises.
+//! Drills of the server mode, and the checker of their results.
 //!
-//! The two are programs of their own and share nothing but the form of the files that one writes and the other reads.
+//! Both are programs of their own that share only the formats of journals.
 pub mod acknowledged;
 pub mod checker;
 pub mod clock;

@@ -1,5 +1,5 @@
-//! The projector's spans. A batch folds the events of many requests, so it begins a trace of its own, which links to the
-//! traces that wrote the events.
+//! The projector's spans. A batch folds the events of many requests, so it begins a trace of its own, which links to
+//! the traces that wrote the events.
 use deed_store::{RecordedEvent, SubscriberError};
 use deed_trace::TraceContext;
 use tracing::{Span, debug_span};

@@ -92,7 +92,7 @@ impl DueWork for PostgresStore {
     }
 
     async fn next_due_at(&self) -> Result<Option<DateTime<Utc>>, Unavailable> {
-        let mut connection = self.inner.general.acquire("look for due work").await?;
+        let mut connection = self.inner.general.acquire("read the next due time").await?;
         let next = sqlx::query_scalar!("SELECT min(visible_at) FROM due_work");
         let next = connection.deadline().run(next.fetch_one(&mut *connection)).await;
         connection.finish(next)

@@ -61,7 +61,7 @@ impl PostgresStore {
 impl EventStore for PostgresStore {
     async fn append(&self, append: Append) -> Result<Appended, AppendError> {
         let timer = self.inner.metrics.start_append(&append);
-        let written = async { self.appends.submit(EncodedAppend::new(append)?).await? };
+        let written = async { self.append_batcher.submit(EncodedAppend::new(append)?).await? };
         timer.finish(spans::trace_append(SYSTEM, written).await)
     }
 
@@ -72,7 +72,7 @@ impl EventStore for PostgresStore {
         limit: usize,
     ) -> Result<Vec<RecordedEvent>, Unavailable> {
         let read = StreamRead { stream: stream.clone(), after, limit };
-        spans::trace_read_stream(SYSTEM, async { self.stream_reads.submit(read).await? }).await
+        spans::trace_read_stream(SYSTEM, async { self.stream_batcher.submit(read).await? }).await
     }
 
     async fn snapshot(&self, stream: &StreamId) -> Result<Option<Snapshot>, Unavailable> {

@@ -169,15 +169,15 @@ impl Idempotency for PostgresStore {
         forget_before: DateTime<Utc>,
     ) -> Result<Begin, Unavailable> {
         let begin = BeginRequest { request: request.clone(), fingerprint, now, locked_until, forget_before };
-        self.requests.submit(RequestOp::Begin(begin)).await?.begun()
+        self.request_batcher.submit(RequestOp::Begin(begin)).await?.begun()
     }
 
     async fn complete(&self, receipt: &Receipt) -> Result<(), Unavailable> {
-        self.requests.submit(RequestOp::Complete(receipt.clone())).await.map(|_| ())
+        self.request_batcher.submit(RequestOp::Complete(receipt.clone())).await.map(|_| ())
     }
 
     async fn abandon(&self, request: &RequestKey) -> Result<(), Unavailable> {
-        self.requests.submit(RequestOp::Abandon(request.clone())).await.map(|_| ())
+        self.request_batcher.submit(RequestOp::Abandon(request.clone())).await.map(|_| ())
     }
 
     /// Skips rows that another call is changing.

@@ -23,57 +23,57 @@ use crate::stream_reader::{StreamEvents, StreamRead, StreamReader};
 /// How long `close` waits for the listener.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// Why a database was not opened or not migrated. `place` is host, port and database.
+/// Why a database was not opened or not migrated. `location` is host, port and database.
 #[derive(Debug, thiserror::Error)]
 pub enum OpenError {
     /// The address is not valid.
     #[error("the address of the database is wrong: {0}")]
     Url(String),
     /// The server does not answer, does not answer yet, or is a standby; a retry may help.
-    #[error("the database {place} does not answer")]
+    #[error("the database {location} does not answer")]
     Unavailable {
         /// The database.
-        place: String,
+        location: String,
         /// The cause.
         #[source]
         source: Box<dyn std::error::Error + Send + Sync>,
     },
     /// The server rejects the user, the password or the database, or the user lacks a right.
-    #[error("the database {place} refuses this user")]
+    #[error("the database {location} refuses this user")]
     Refused {
         /// The database.
-        place: String,
+        location: String,
         /// The error of the server.
         #[source]
         source: sqlx::Error,
     },
     /// The server is too old.
-    #[error("the server of {place} is PostgreSQL {version}: version 14 or newer is needed")]
+    #[error("the server of {location} is PostgreSQL {version}: version 14 or newer is needed")]
     TooOld {
         /// The database.
-        place: String,
+        location: String,
         /// Its major version.
         version: i32,
     },
     /// The encoding of the database is not UTF-8.
-    #[error("the database {place} has the encoding {encoding}: create it with ENCODING 'UTF8'")]
+    #[error("the database {location} has the encoding {encoding}: create it with ENCODING 'UTF8'")]
     Encoding {
         /// The database.
-        place: String,
+        location: String,
         /// Its encoding.
         encoding: String,
     },
     /// The database belongs to another program.
-    #[error("the database {place} holds tables of another program")]
+    #[error("the database {location} holds tables of another program")]
     Foreign {
         /// The database.
-        place: String,
+        location: String,
     },
     /// The schema is missing or older than this program.
-    #[error("the database {place} has schema {found}, this version needs {known}: run `deed migrate`", found = found.unwrap_or(0))]
+    #[error("the database {location} has schema {found}, this version needs {known}: run `deed migrate`", found = found.unwrap_or(0))]
     Behind {
         /// The database.
-        place: String,
+        location: String,
         /// The newest migration in the database.
         found: Option<i64>,
         /// The newest migration known.
@@ -81,29 +81,29 @@ pub enum OpenError {
     },
     /// The schema is newer and does not work with this program.
     #[error(
-        "the database {place} has schema {found}, this version knows {known}: use a newer version of deed"
+        "the database {location} has schema {found}, this version knows {known}: use a newer version of deed"
     )]
     Newer {
         /// The database.
-        place: String,
+        location: String,
         /// The newest migration in the database.
         found: i64,
         /// The newest migration known.
         known: i64,
     },
     /// A migration was edited after it was applied.
-    #[error("migration {version} of {place} is not the one this version has")]
+    #[error("migration {version} of {location} is not the one this version has")]
     Changed {
         /// The database.
-        place: String,
+        location: String,
         /// The version of the migration.
         version: i64,
     },
     /// Anything else.
-    #[error("the database {place} cannot be opened")]
+    #[error("the database {location} cannot be opened")]
     Other {
         /// The database.
-        place: String,
+        location: String,
         /// The cause.
         #[source]
         source: Box<dyn std::error::Error + Send + Sync>,
@@ -115,8 +115,8 @@ pub enum OpenError {
 struct TimedOut(Duration);
 
 impl OpenError {
-    pub(crate) fn of(place: &str, source: sqlx::Error) -> Self {
-        let place = place.to_owned();
+    pub(crate) fn of(location: &str, source: sqlx::Error) -> Self {
+        let location = location.to_owned();
         let code = source.as_database_error().and_then(sqlx::error::DatabaseError::code);
         let code = code.unwrap_or_default();
         // Authentication, unknown database, missing privilege.
@@ -124,10 +124,10 @@ impl OpenError {
         // Broken connection, out of resources, shutdown or start, standby, lock timeout.
         let unavailable = ["08", "53", "57P", "25006", "55P03", "57014"].iter().any(|c| code.starts_with(c));
         match source {
-            _ if refused => Self::Refused { place, source },
-            sqlx::Error::Io(_) => Self::Unavailable { place, source: source.into() },
-            _ if unavailable => Self::Unavailable { place, source: source.into() },
-            _ => Self::Other { place, source: source.into() },
+            _ if refused => Self::Refused { location, source },
+            sqlx::Error::Io(_) => Self::Unavailable { location, source: source.into() },
+            _ if unavailable => Self::Unavailable { location, source: source.into() },
+            _ => Self::Other { location, source: source.into() },
         }
     }
 }
@@ -135,15 +135,15 @@ impl OpenError {
 /// Opens connections to a server, with time limits.
 pub(crate) struct ServerConnector {
     pub(crate) options: PgConnectOptions,
-    pub(crate) place: String,
+    pub(crate) location: String,
     timeout: Duration,
 }
 
 impl ServerConnector {
     pub(crate) fn of(config: &PostgresConfig) -> Result<Self, OpenError> {
         let options = config.options()?;
-        let place = config::location(&options);
-        Ok(Self { options, place, timeout: config.acquire_timeout })
+        let location = config::location(&options);
+        Ok(Self { options, location, timeout: config.acquire_timeout })
     }
 
     pub(crate) async fn connect(&self, session: SessionSettings) -> Result<PgConnection, OpenError> {
@@ -161,7 +161,7 @@ impl ServerConnector {
         answer: impl Future<Output = Result<T, sqlx::Error>>,
     ) -> Result<T, OpenError> {
         match tokio::time::timeout(limit, answer).await {
-            Ok(answer) => answer.map_err(|e| OpenError::of(&self.place, e)),
+            Ok(answer) => answer.map_err(|e| OpenError::of(&self.location, e)),
             Err(_) => Err(self.unavailable(TimedOut(limit))),
         }
     }
@@ -170,7 +170,7 @@ impl ServerConnector {
         &self,
         source: impl Into<Box<dyn std::error::Error + Send + Sync>>,
     ) -> OpenError {
-        OpenError::Unavailable { place: self.place.clone(), source: source.into() }
+        OpenError::Unavailable { location: self.location.clone(), source: source.into() }
     }
 }
 
@@ -210,9 +210,9 @@ pub(crate) fn advance_head(head: &watch::Sender<Position>, position: Position) {
 #[derive(Clone)]
 pub struct PostgresStore {
     pub(crate) inner: Arc<StoreInner>,
-    pub(crate) appends: Batcher<EncodedAppend, AppendResult>,
-    pub(crate) requests: Batcher<RequestOp, RequestReply>,
-    pub(crate) stream_reads: Batcher<StreamRead, StreamEvents>,
+    pub(crate) append_batcher: Batcher<EncodedAppend, AppendResult>,
+    pub(crate) request_batcher: Batcher<RequestOp, RequestReply>,
+    pub(crate) stream_batcher: Batcher<StreamRead, StreamEvents>,
 }
 
 impl fmt::Debug for PostgresStore {
@@ -234,7 +234,8 @@ impl PostgresStore {
         let end = sqlx::query_scalar!(r#"SELECT coalesce(max(position), 0) AS "end!" FROM events"#);
         let end = server.within(config.statement_timeout, end.fetch_one(&mut connection)).await?;
         let end = Decoder("connect to the store").number("position", end).map(Position);
-        let end = end.map_err(|e| OpenError::Other { place: server.place.clone(), source: e.into() })?;
+        let end =
+            end.map_err(|e| OpenError::Other { location: server.location.clone(), source: e.into() })?;
 
         let (stop, tasks) = (CancellationToken::new(), TaskTracker::new());
         let head = watch::Sender::new(end);
@@ -258,10 +259,11 @@ impl PostgresStore {
             tasks,
         });
         let limits = config.batch_limits;
-        let appends = Batcher::start("append", inner.clone(), limits);
-        let requests = Batcher::start("write a request", Arc::new(RequestWriter(inner.clone())), limits);
-        let stream_reads = Batcher::start("read a stream", Arc::new(StreamReader(inner.clone())), limits);
-        Ok(Self { inner, appends, requests, stream_reads })
+        let append_batcher = Batcher::start("append", inner.clone(), limits);
+        let request_batcher =
+            Batcher::start("write a request", Arc::new(RequestWriter(inner.clone())), limits);
+        let stream_batcher = Batcher::start("read a stream", Arc::new(StreamReader(inner.clone())), limits);
+        Ok(Self { inner, append_batcher, request_batcher, stream_batcher })
     }
 
     /// Counts appends from now on.
@@ -278,7 +280,7 @@ impl PostgresStore {
 
     /// Executes queued writes, then disconnects. Later calls fail as unavailable.
     pub async fn close(&self) {
-        tokio::join!(self.appends.close(), self.requests.close(), self.stream_reads.close());
+        tokio::join!(self.append_batcher.close(), self.request_batcher.close(), self.stream_batcher.close());
         self.inner.stop.cancel();
         let StoreInner { log, requests, general, tasks, .. } = &*self.inner;
         tokio::join!(log.close(), requests.close(), general.close(), async {

@@ -79,7 +79,7 @@ fn ours() -> Vec<(i64, &'static [u8])> {
 
 /// Reads the state of a database; refuses unsupported servers and databases of other programs.
 async fn inspect(server: &ServerConnector, connection: &mut PgConnection) -> Result<DatabaseInfo, OpenError> {
-    let failed = |e| OpenError::of(&server.place, e);
+    let failed = |e| OpenError::of(&server.location, e);
     let found = sqlx::query!(
         r#"SELECT current_setting('server_version_num')::integer / 10000 AS "version!",
                   current_setting('server_encoding') AS "encoding!",
@@ -96,18 +96,18 @@ async fn inspect(server: &ServerConnector, connection: &mut PgConnection) -> Res
     .fetch_one(&mut *connection)
     .await
     .map_err(failed)?;
-    let place = server.place.clone();
+    let location = server.location.clone();
     if found.version < OLDEST_SERVER {
-        return Err(OpenError::TooOld { place, version: found.version });
+        return Err(OpenError::TooOld { location, version: found.version });
     }
     if found.encoding != "UTF8" {
-        return Err(OpenError::Encoding { place, encoding: found.encoding });
+        return Err(OpenError::Encoding { location, encoding: found.encoding });
     }
     if found.standby {
         return Err(server.unavailable(STANDBY));
     }
     if !found.deed && found.others > 0 {
-        return Err(OpenError::Foreign { place });
+        return Err(OpenError::Foreign { location });
     }
     if !found.deed || !found.notes {
         return Ok(DatabaseInfo { is_deed: found.deed, applied: vec![], compatible_from: 0 });
@@ -115,18 +115,18 @@ async fn inspect(server: &ServerConnector, connection: &mut PgConnection) -> Res
     let compatible_from = sqlx::query_scalar!(r#"SELECT deed_compatible_from() AS "from!""#);
     let compatible_from = compatible_from.fetch_one(&mut *connection).await.map_err(failed)?;
     let applied = connection.list_applied_migrations(MIGRATIONS_TABLE).await;
-    let applied = applied.map_err(|e| of_migration(&server.place, e))?;
+    let applied = applied.map_err(|e| of_migration(&server.location, e))?;
     Ok(DatabaseInfo { is_deed: true, applied, compatible_from })
 }
 
 impl SchemaState {
-    fn into_result(self, place: &str) -> Result<i64, OpenError> {
-        let (place, known) = (place.to_owned(), known());
+    fn into_result(self, location: &str) -> Result<i64, OpenError> {
+        let (location, known) = (location.to_owned(), known());
         match self {
             Self::Compatible(newest) => Ok(newest),
-            Self::Behind(found) => Err(OpenError::Behind { place, found, known }),
-            Self::Newer(found) => Err(OpenError::Newer { place, found, known }),
-            Self::Changed(version) => Err(OpenError::Changed { place, version }),
+            Self::Behind(found) => Err(OpenError::Behind { location, found, known }),
+            Self::Newer(found) => Err(OpenError::Newer { location, found, known }),
+            Self::Changed(version) => Err(OpenError::Changed { location, version }),
         }
     }
 }
@@ -138,7 +138,7 @@ pub(crate) async fn check(
     limit: Duration,
 ) -> Result<(), OpenError> {
     let found = within(server, limit, inspect(server, connection)).await?;
-    compare(&ours(), &found).into_result(&server.place).map(|_| ())
+    compare(&ours(), &found).into_result(&server.location).map(|_| ())
 }
 
 async fn within<T>(
@@ -149,15 +149,15 @@ async fn within<T>(
     timeout(limit, answer).await.unwrap_or_else(|late| Err(server.unavailable(late)))
 }
 
-fn of_migration(place: &str, error: MigrateError) -> OpenError {
-    let place = place.to_owned();
+fn of_migration(location: &str, error: MigrateError) -> OpenError {
+    let location = location.to_owned();
     match error {
-        MigrateError::VersionMissing(found) => OpenError::Newer { place, found, known: known() },
-        MigrateError::VersionMismatch(version) => OpenError::Changed { place, version },
+        MigrateError::VersionMissing(found) => OpenError::Newer { location, found, known: known() },
+        MigrateError::VersionMismatch(version) => OpenError::Changed { location, version },
         MigrateError::Execute(source) | MigrateError::ExecuteMigration(source, _) => {
-            OpenError::of(&place, source)
+            OpenError::of(&location, source)
         }
-        other => OpenError::Other { place, source: other.into() },
+        other => OpenError::Other { location, source: other.into() },
     }
 }
 
@@ -173,7 +173,7 @@ pub async fn migrate(config: &PostgresConfig) -> Result<Migrated, OpenError> {
         match compare(&ours(), &found) {
             SchemaState::Behind(_) => {}
             standing => {
-                let newest = standing.into_result(&server.place)?;
+                let newest = standing.into_result(&server.location)?;
                 return Ok(Migrated { from: Some(newest), to: newest });
             }
         }
@@ -181,7 +181,7 @@ pub async fn migrate(config: &PostgresConfig) -> Result<Migrated, OpenError> {
     // `run` does the same, but the compiler cannot prove that its future is Send.
     let run = async {
         let done = MIGRATIONS.run_direct(None, &mut connection, false).await;
-        done.map_err(|e| of_migration(&server.place, e))
+        done.map_err(|e| of_migration(&server.location, e))
     };
     within(&server, MIGRATION_TIMEOUT, run).await?;
     let from = found.applied.iter().map(|migration| migration.version).max();

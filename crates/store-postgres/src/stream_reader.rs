@@ -141,7 +141,7 @@ mod tests {
             });
         }
         assert!(readers.join_all().await.into_iter().all(|events| events == 1));
-        let stats = store.stream_reads.stats();
+        let stats = store.stream_batcher.stats();
         assert!(stats.batches < stats.ops, "they were not batched: {stats:?}");
     }
 }

@@ -6,7 +6,7 @@ use serde::Serialize;
 use sqlx::sqlite::SqliteConnection;
 
 use crate::columns::{Decoder, json_rows, micros, to_i64};
-use crate::idempotency::ReceiptRows;
+use crate::idempotency::Receipts;
 
 const OPERATION: &str = "append to the log";
 
@@ -88,7 +88,7 @@ impl StreamVersions {
         &mut self,
         encoded: &'a EncodedAppend,
         new_events: &mut NewEvents<'a>,
-        receipts: &mut ReceiptRows<'a>,
+        receipts: &mut Receipts<'a>,
     ) -> Result<Appended, AppendError> {
         let append = &encoded.append;
         for write in &append.writes {

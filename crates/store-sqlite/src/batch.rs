@@ -3,7 +3,7 @@ use async_trait::async_trait;
 use deed_store::{AppendError, Appended, BatchBackend, Begin, Position, Receipt, RequestKey, Unavailable};
 
 use crate::append::{EncodedAppend, NewEvents, StreamVersions};
-use crate::idempotency::{BeginRequest, ReceiptRows, RequestRuns, abandon};
+use crate::idempotency::{BeginRequest, Receipts, RequestRuns, abandon};
 use crate::open::StoreInner;
 use crate::writer::Durability;
 
@@ -68,7 +68,7 @@ impl BatchBackend for StoreInner {
     /// lost too; a response without an effect can be computed again.
     async fn execute_batch(&self, batch: Vec<Op>) -> Result<Vec<OpReply>, Unavailable> {
         let appends: Vec<_> = batch.iter().filter_map(Op::append).collect();
-        let begun: Vec<_> = batch.iter().filter_map(Op::begin).collect();
+        let begins: Vec<_> = batch.iter().filter_map(Op::begin).collect();
         let abandoned: Vec<_> = batch.iter().filter_map(Op::abandon).collect();
         if !appends.is_empty() {
             self.metrics.record_batch(appends.len());
@@ -76,9 +76,9 @@ impl BatchBackend for StoreInner {
         let durability = if appends.is_empty() { Durability::Ordered } else { Durability::Synced };
         let mut writer = self.writer.lock(durability, OPERATION).await?;
         let mut tx = writer.begin().await?;
-        let mut requests = RequestRuns::read(&mut tx, &begun).await?;
+        let mut requests = RequestRuns::read(&mut tx, &begins).await?;
         let mut versions = StreamVersions::read(&mut tx, &appends).await?;
-        let (mut events, mut receipts) = (NewEvents::default(), ReceiptRows::default());
+        let (mut events, mut receipts) = (NewEvents::default(), Receipts::default());
         let replies = batch.iter().map(|op| match op {
             Op::Append(append) => OpReply::Appended(versions.place(append, &mut events, &mut receipts)),
             Op::Begin(begin) => OpReply::Begun(requests.begin(begin)),
@@ -200,7 +200,7 @@ mod tests {
         let begun = begins.join_all().await;
         assert_eq!(begun.iter().filter(|begin| **begin == Begin::Started).count(), 1);
         assert_eq!(begun.iter().filter(|begin| **begin == Begin::Running).count(), 63);
-        let stats = store.writes.stats();
+        let stats = store.write_batcher.stats();
         assert!(stats.batches < stats.ops, "they were not batched: {stats:?}");
     }
 }

@@ -97,7 +97,7 @@ impl DueWork for SqliteStore {
     }
 
     async fn next_due_at(&self) -> Result<Option<DateTime<Utc>>, Unavailable> {
-        const OPERATION: &str = "look for due work";
+        const OPERATION: &str = "read the next due time";
         let next = sqlx::query_scalar!(r#"SELECT min(visible_at) AS "next: i64" FROM due_work"#)
             .fetch_one(&self.inner.readers)
             .await

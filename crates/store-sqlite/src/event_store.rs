@@ -50,7 +50,7 @@ impl EventStore for SqliteStore {
         let timer = self.inner.metrics.start_append(&append);
         let written = async {
             let encoded = Box::new(EncodedAppend::new(append)?);
-            self.writes.submit(Op::Append(encoded)).await?.appended()
+            self.write_batcher.submit(Op::Append(encoded)).await?.appended()
         };
         timer.finish(spans::trace_append(SYSTEM, written).await)
     }
@@ -62,7 +62,7 @@ impl EventStore for SqliteStore {
         limit: usize,
     ) -> Result<Vec<RecordedEvent>, Unavailable> {
         let read = StreamRead { stream: stream.clone(), after, limit };
-        spans::trace_read_stream(SYSTEM, async { self.stream_reads.submit(read).await? }).await
+        spans::trace_read_stream(SYSTEM, async { self.stream_batcher.submit(read).await? }).await
     }
 
     async fn snapshot(&self, stream: &StreamId) -> Result<Option<Snapshot>, Unavailable> {

@@ -55,13 +55,13 @@ struct RunJson<'a>(&'a str, &'a str, String, i64, i64);
 impl<'a> RequestRuns<'a> {
     pub(crate) async fn read(
         connection: &mut SqliteConnection,
-        begun: &[&'a BeginRequest],
+        begins: &[&'a BeginRequest],
     ) -> Result<Self, Unavailable> {
-        let mut runs = HashMap::with_capacity(begun.len());
-        if begun.is_empty() {
+        let mut runs = HashMap::with_capacity(begins.len());
+        if begins.is_empty() {
             return Ok(Self { runs });
         }
-        let keys: Vec<_> = begun.iter().map(|b| (&b.request.key_id.0, &b.request.idempotency_key)).collect();
+        let keys: Vec<_> = begins.iter().map(|b| (&b.request.key_id.0, &b.request.idempotency_key)).collect();
         let keys = json_rows(BEGIN, &keys)?;
         let found = sqlx::query!(
             r#"SELECT CAST(asked.key AS INTEGER) AS "place!: i64", fingerprint, begun_at, locked_until, status, body
@@ -75,7 +75,7 @@ impl<'a> RequestRuns<'a> {
         let decoder = Decoder(BEGIN);
         for row in found {
             let place: usize = decoder.number("key", row.place)?;
-            let begin = begun.get(place).ok_or_else(|| decoder.unreadable("key", None))?;
+            let begin = begins.get(place).ok_or_else(|| decoder.unreadable("key", None))?;
             let response = match (row.status, row.body) {
                 (Some(status), Some(body)) => {
                     Some(StoredResponse { status: decoder.number("status", status)?, body })
@@ -147,9 +147,9 @@ struct ReceiptJson<'a>(&'a str, &'a str, u16, &'a str);
 
 /// Receipts to store: those of appends, and those without an effect.
 #[derive(Default)]
-pub(crate) struct ReceiptRows<'a>(Vec<ReceiptJson<'a>>);
+pub(crate) struct Receipts<'a>(Vec<ReceiptJson<'a>>);
 
-impl<'a> ReceiptRows<'a> {
+impl<'a> Receipts<'a> {
     pub(crate) fn push(&mut self, receipt: &'a Receipt) {
         let (request, response) = (&receipt.request, &receipt.response);
         self.0.push(ReceiptJson(
@@ -218,15 +218,15 @@ impl Idempotency for SqliteStore {
             locked_until: micros(locked_until),
             forget_before: micros(forget_before),
         };
-        self.writes.submit(Op::Begin(begin)).await?.begun()
+        self.write_batcher.submit(Op::Begin(begin)).await?.begun()
     }
 
     async fn complete(&self, receipt: &Receipt) -> Result<(), Unavailable> {
-        self.writes.submit(Op::Complete(receipt.clone())).await.map(|_| ())
+        self.write_batcher.submit(Op::Complete(receipt.clone())).await.map(|_| ())
     }
 
     async fn abandon(&self, request: &RequestKey) -> Result<(), Unavailable> {
-        self.writes.submit(Op::Abandon(request.clone())).await.map(|_| ())
+        self.write_batcher.submit(Op::Abandon(request.clone())).await.map(|_| ())
     }
 
     async fn purge(&self, before: DateTime<Utc>, limit: usize) -> Result<u64, Unavailable> {

@@ -163,8 +163,8 @@ impl StoreInner {
 #[derive(Clone)]
 pub struct SqliteStore {
     pub(crate) inner: Arc<StoreInner>,
-    pub(crate) writes: Batcher<Op, OpReply>,
-    pub(crate) stream_reads: Batcher<StreamRead, StreamEvents>,
+    pub(crate) write_batcher: Batcher<Op, OpReply>,
+    pub(crate) stream_batcher: Batcher<StreamRead, StreamEvents>,
 }
 
 impl fmt::Debug for SqliteStore {
@@ -219,9 +219,9 @@ impl SqliteStore {
             metrics: MetricsSlot::default(),
         });
         let limits = BatchLimits::default();
-        let writes = Batcher::start("write", inner.clone(), limits);
-        let stream_reads = Batcher::start("read a stream", Arc::new(StreamReader(inner.clone())), limits);
-        Ok(Self { inner, writes, stream_reads })
+        let write_batcher = Batcher::start("write", inner.clone(), limits);
+        let stream_batcher = Batcher::start("read a stream", Arc::new(StreamReader(inner.clone())), limits);
+        Ok(Self { inner, write_batcher, stream_batcher })
     }
 
     /// Counts appends from now on.
@@ -247,7 +247,7 @@ impl SqliteStore {
     /// When SQLite could not checkpoint its write-ahead log; no data is lost, the next process that opens the file does
     /// it.
     pub async fn close(&self) -> Result<(), Unavailable> {
-        tokio::join!(self.writes.close(), self.stream_reads.close());
+        tokio::join!(self.write_batcher.close(), self.stream_batcher.close());
         // Longer reads end later, and close their connections.
         let _ = tokio::time::timeout(READER_TIMEOUT, self.inner.readers.close()).await;
         self.inner.writer.close("close the store").await

@@ -18,7 +18,7 @@ use tokio::task::JoinSet;
 
 /// Makes a test act as the process that crashes, on the file it names.
 const VICTIM: &str = "DEED_TEST_VICTIM";
-const PATIENCE: Duration = Duration::from_mins(1);
+const TIMEOUT: Duration = Duration::from_mins(1);
 const WRITERS: u32 = 32;
 /// Events of one append: one in the first stream, two in the second.
 const EVENTS: u64 = 3;
@@ -132,20 +132,20 @@ async fn killed_writer_keeps_acknowledged_appends() {
     let mut acknowledged = vec![];
     for _ in 0..3 {
         let mut child = spawn("killed_writer_keeps_acknowledged_appends", &file, "");
-        let heard = acknowledgements(&mut child);
+        let incoming = acknowledgements(&mut child);
         acknowledged.extend(tokio::task::block_in_place(|| {
-            let mut heard_now: Vec<_> = (0..400).map(|_| heard.recv_timeout(PATIENCE).unwrap()).collect();
+            let mut acks: Vec<_> = (0..400).map(|_| incoming.recv_timeout(TIMEOUT).unwrap()).collect();
             child.kill().unwrap();
             child.wait().unwrap();
-            heard_now.extend(heard.iter());
-            heard_now
+            acks.extend(incoming.iter());
+            acks
         }));
         let log = gapless_log(&store, &["victim"]).await;
         assert_contains(&log, "victim", &acknowledged);
     }
     // Ends the bystander with its next append.
     store.close().await.unwrap();
-    let ended = tokio::time::timeout(PATIENCE, bystander).await.unwrap().unwrap();
+    let ended = tokio::time::timeout(TIMEOUT, bystander).await.unwrap().unwrap();
     assert!(matches!(ended, AppendError::Unavailable(_)), "{ended:?}");
     let store = SqliteStore::open(SqliteConfig::new(&file)).await.unwrap();
     let log = gapless_log(&store, &["victim", "bystander"]).await;
@@ -165,11 +165,11 @@ async fn full_disk_keeps_acknowledged_appends() {
     let file = folder.path().join("deed.db");
     let limits = "trap '' XFSZ; ulimit -f 4096;";
     let mut child = spawn("full_disk_keeps_acknowledged_appends", &file, limits);
-    let heard = acknowledgements(&mut child);
+    let incoming = acknowledgements(&mut child);
     let acknowledged: Vec<_> = tokio::task::block_in_place(|| {
-        let heard = std::iter::from_fn(|| heard.recv_timeout(PATIENCE).ok()).collect();
+        let incoming = std::iter::from_fn(|| incoming.recv_timeout(TIMEOUT).ok()).collect();
         assert!(child.wait().unwrap().success());
-        heard
+        incoming
     });
     assert!(!acknowledged.is_empty());
     let store = SqliteStore::open(SqliteConfig::new(&file)).await.unwrap();

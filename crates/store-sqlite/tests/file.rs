@@ -176,8 +176,8 @@ async fn cancelled_write_does_not_block_the_next() {
         let key = request(n, "abandoned");
         let begin = store.begin(&key, [n; 32], at(0), at(60), at(-86_400));
         // Cancels at different stages of the write.
-        let patience = Duration::from_micros(u64::from(n) * 2);
-        let _ = tokio::time::timeout(patience, begin).await;
+        let cancel_after = Duration::from_micros(u64::from(n) * 2);
+        let _ = tokio::time::timeout(cancel_after, begin).await;
     }
     let lease = store.acquire("relay", "here", at(0), TTL).await.unwrap().unwrap();
     store.advance(&lease, Position(0), Position(1)).await.unwrap();

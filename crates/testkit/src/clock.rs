@@ -1,4 +1,4 @@
-//! A clock that stands still until it is told to move.
+//! A clock for tests that moves only when it is told to.
 use std::sync::Mutex;
 
 use chrono::{DateTime, Duration, Utc};
@@ -14,7 +14,7 @@ impl FakeClock {
         Self(Mutex::new(start))
     }
 
-    /// Moves the clock on (or back).
+    /// Moves the clock forward (or back).
     pub fn advance(&self, by: Duration) {
         *self.0.lock().expect("no holder of this lock panics") += by;
     }

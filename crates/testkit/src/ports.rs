@@ -1,4 +1,4 @@
-//! Ports that nobody listens on.
+//! Free ports.
 use std::net::{Ipv4Addr, TcpListener, UdpSocket};
 
 /// A port that is free for UDP and TCP on each of these addresses.

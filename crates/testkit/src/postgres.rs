@@ -1,4 +1,4 @@
-//! Private PostgreSQL servers, and fresh databases on them or on one that the tests share.
+//! Private PostgreSQL servers, and fresh databases on them or on a shared one.
 use std::os::unix::process::CommandExt as _;
 use std::{
     env, fs,
@@ -16,18 +16,18 @@ use tempfile::TempDir;
 use crate::free_port;
 
 const INSTALL: &str = "apt-get install --yes postgresql";
-/// Names a server that tests share instead of each starting one.
-const SHARED: &str = "DEED_TEST_POSTGRES_URL";
-/// The user that servers run as when the tests run as root, whom PostgreSQL refuses.
+/// The URL of a shared server, which tests use instead of starting one each.
+const SHARED_URL: &str = "DEED_TEST_POSTGRES_URL";
+/// The user that runs the server when the tests run as root, which PostgreSQL refuses.
 const USER: &str = "postgres";
-/// The oldest version that is good enough.
-const OLDEST: u32 = 14;
-const PATIENCE: Duration = Duration::from_mins(1);
+/// The oldest supported version.
+const OLDEST_VERSION: u32 = 14;
+const START_TIMEOUT: Duration = Duration::from_mins(1);
 
-/// What this process shares while anybody uses it.
-static OURS: Mutex<Weak<Postgres>> = Mutex::new(Weak::new());
+/// The server that this process shares while it is in use.
+static SHARED_SERVER: Mutex<Weak<Postgres>> = Mutex::new(Weak::new());
 
-/// A server. A private one ends with this value, and with the process however that ends.
+/// A server. A private one is stopped on drop, and with the process in any case.
 #[derive(Debug)]
 pub struct Postgres {
     server: Server,
@@ -36,7 +36,7 @@ pub struct Postgres {
 #[derive(Debug)]
 enum Server {
     Private(Box<Private>),
-    /// Somebody else's, by its address.
+    /// An external server, by its URL.
     Shared(String),
 }
 
@@ -45,34 +45,34 @@ struct Private {
     folder: PathBuf,
     port: u16,
     durable: bool,
-    running: Mutex<Option<Running>>,
+    running: Mutex<Option<ServerProcess>>,
     _temporary: Option<TempDir>,
 }
 
-/// A server's process. The signal that ends it with us is sent when the thread that started it ends, so that thread
-/// stays as long as the server.
+/// The server process. Its parent-death signal is bound to the thread that started it, so that thread lives
+/// as long as the server.
 #[derive(Debug)]
-struct Running {
+struct ServerProcess {
     child: Child,
     _keeper: mpsc::Sender<()>,
 }
 
-/// A database of its own, empty. It is left behind, which costs less than dropping it.
+/// An empty database of its own. It is not dropped, because dropping takes longer than leaving it.
 #[derive(Debug, Clone)]
 pub struct Database {
     url: String,
 }
 
 impl Postgres {
-    /// Starts a server that forgets what it was told when the machine stops: the fastest.
+    /// Starts a server without durability, which is the fastest.
     ///
     /// # Panics
-    /// When PostgreSQL is not installed or does not come up; the message holds its log.
+    /// When PostgreSQL is not installed or does not start; the message contains its log.
     pub fn start() -> Self {
         Self::private(false)
     }
 
-    /// Starts a server that writes as durably as in production, for measurements and drills.
+    /// Starts a server with full durability, for measurements and drills.
     ///
     /// # Panics
     /// As [`start`](Self::start) does.
@@ -80,39 +80,39 @@ impl Postgres {
         Self::private(true)
     }
 
-    /// Starts a server with its data in an empty or missing folder, at a port. The folder is left behind.
+    /// Starts a server with its data in an empty or new folder, on a given port. The folder is kept.
     ///
     /// # Panics
     /// As [`start`](Self::start) does.
     pub fn start_in(folder: &Path, port: u16) -> Self {
         fs::create_dir_all(folder).expect("the folder is made");
         let private = Private::new(folder.to_owned(), port, false, None);
-        private.initialise();
+        private.init_database();
         private.launch().unwrap_or_else(|log| panic!("postgres does not come up:\n{log}"));
         Self { server: Server::Private(Box::new(private)) }
     }
 
-    /// Starts a server on data that was restored into the folder `data` of a folder, at any free port. It writes as durably
-    /// as in production. The folder is left behind.
+    /// Starts a durable server on data that was restored into `data` of a folder, on a free port. The folder
+    /// is kept.
     ///
     /// # Panics
     /// As [`start`](Self::start) does.
     pub fn start_restored(folder: &Path) -> Self {
         let private = Private::new(folder.to_owned(), free_port(&[Ipv4Addr::LOCALHOST]), true, None);
-        private.hand_over();
+        private.chown_to_server_user();
         private.launch().unwrap_or_else(|log| panic!("postgres does not come up:\n{log}"));
         Self { server: Server::Private(Box::new(private)) }
     }
 
-    /// The server that tests share: the one that `DEED_TEST_POSTGRES_URL` names, or one for this process.
+    /// The shared server: that of `DEED_TEST_POSTGRES_URL`, or one for this process.
     ///
     /// # Panics
     /// As [`start`](Self::start) does.
     pub fn shared() -> Arc<Self> {
-        if let Ok(url) = env::var(SHARED) {
+        if let Ok(url) = env::var(SHARED_URL) {
             return Arc::new(Self { server: Server::Shared(url) });
         }
-        let mut ours = OURS.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut ours = SHARED_SERVER.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(running) = ours.upgrade() {
             return running;
         }
@@ -123,15 +123,15 @@ impl Postgres {
 
     fn private(durable: bool) -> Self {
         let mut log = String::new();
-        // Somebody else may take the port before the server does.
+        // Another process may take the port first.
         for _ in 0..5 {
             let folder = TempDir::with_prefix("deed-postgres-").expect("a temporary folder");
             let (path, port) = (folder.path().to_owned(), free_port(&[Ipv4Addr::LOCALHOST]));
             let private = Private::new(path, port, durable, Some(folder));
-            private.initialise();
+            private.init_database();
             match private.launch() {
                 Ok(()) => return Self { server: Server::Private(Box::new(private)) },
-                Err(said) => log = said,
+                Err(stderr) => log = stderr,
             }
             if !log.contains("Address already in use") {
                 break;
@@ -140,7 +140,7 @@ impl Postgres {
         panic!("postgres does not come up:\n{log}");
     }
 
-    /// The address of the server's own database, for administration.
+    /// The URL of the maintenance database.
     pub fn url(&self) -> String {
         match &self.server {
             Server::Private(private) => private.url(),
@@ -151,7 +151,7 @@ impl Postgres {
     /// A fresh database.
     ///
     /// # Panics
-    /// When the server does not make it.
+    /// When the server cannot create it.
     pub async fn database(&self) -> Database {
         let id = fs::read_to_string("/proc/sys/kernel/random/uuid").expect("the kernel gives an id");
         let name = format!("deed_{}", id.trim().replace('-', ""));
@@ -160,50 +160,50 @@ impl Postgres {
         Database { url: with_database(&server.url, &name) }
     }
 
-    /// Ends the server at once, as a crash of it would: clients lose their connections, the next start recovers.
+    /// Stops the server in immediate mode, like a crash: connections break, and the next start recovers.
     ///
     /// # Panics
-    /// When the server is not this value's own, or does not end.
+    /// When the server is shared, or does not stop.
     pub fn stop_immediate(&self) {
-        self.own().stop("immediate");
+        self.private_server().stop("immediate");
     }
 
-    /// Starts the server again with the data it had, at the port it had; ends it first when it runs.
+    /// Restarts the server with the same data and port.
     ///
     /// # Panics
-    /// When the server is not this value's own, or does not come up.
+    /// When the server is shared, or does not start.
     pub fn restart(&self) {
-        let private = self.own();
+        let private = self.private_server();
         private.stop("fast");
         private.launch().unwrap_or_else(|log| panic!("postgres does not come up again:\n{log}"));
     }
 
-    /// The process that all others of the server are children of.
+    /// The process id of the postmaster.
     ///
     /// # Panics
-    /// When the server is not this value's own, or does not run.
+    /// When the server is shared, or does not run.
     pub fn pid(&self) -> u32 {
-        let running = self.own().running.lock().unwrap_or_else(PoisonError::into_inner);
+        let running = self.private_server().running.lock().unwrap_or_else(PoisonError::into_inner);
         running.as_ref().expect("the server runs").child.id()
     }
 
     /// The port on 127.0.0.1.
     ///
     /// # Panics
-    /// When the server is not this value's own.
+    /// When the server is shared.
     pub fn port(&self) -> u16 {
-        self.own().port
+        self.private_server().port
     }
 
-    /// Where the server keeps everything: data, log and socket.
+    /// The folder of data, log and socket.
     ///
     /// # Panics
-    /// When the server is not this value's own.
+    /// When the server is shared.
     pub fn folder(&self) -> &Path {
-        &self.own().folder
+        &self.private_server().folder
     }
 
-    fn own(&self) -> &Private {
+    fn private_server(&self) -> &Private {
         match &self.server {
             Server::Private(private) => private,
             Server::Shared(_) => panic!("the server is shared: start one that is your own"),
@@ -212,17 +212,17 @@ impl Postgres {
 }
 
 impl Database {
-    /// Its address.
+    /// Its URL.
     pub fn url(&self) -> &str {
         &self.url
     }
 
-    /// Runs SQL with psql; what it answers, a row a line, columns between bars.
+    /// Runs SQL with psql; returns one line per row with `|` between columns.
     ///
     /// # Panics
-    /// When the SQL fails; the message says why.
+    /// When the SQL fails; the message has the error.
     pub async fn sql(&self, sql: &str) -> String {
-        let mut psql = bare(&program("psql"));
+        let mut psql = clean_command(&program("psql"));
         psql.args(["--no-psqlrc", "--quiet", "--tuples-only", "--no-align", "--set=ON_ERROR_STOP=1"])
             .args(["--dbname", &self.url, "--command", sql])
             .stdin(Stdio::null());
@@ -250,18 +250,18 @@ impl Private {
         format!("postgres://{USER}@127.0.0.1:{}/postgres", self.port)
     }
 
-    /// Gives the folder and what is in it to the server's user.
-    fn hand_over(&self) {
+    /// Changes the owner of the folder to the user of the server.
+    fn chown_to_server_user(&self) {
         if is_root() {
             let (user, group) = user();
-            let mut chown = bare(Path::new("chown"));
+            let mut chown = clean_command(Path::new("chown"));
             chown.args(["--recursive", &format!("{user}:{group}")]).arg(&self.folder);
-            succeed("chown", &chown.output().expect("chown runs"));
+            assert_success("chown", &chown.output().expect("chown runs"));
         }
     }
 
-    fn initialise(&self) {
-        self.hand_over();
+    fn init_database(&self) {
+        self.chown_to_server_user();
         let mut initdb = as_user(&program("initdb"));
         initdb.arg("--pgdata").arg(self.data()).args([
             "--auth=trust",
@@ -273,10 +273,10 @@ impl Private {
         if !self.durable {
             initdb.arg("--no-sync");
         }
-        succeed("initdb", &initdb.output().expect("initdb runs"));
+        assert_success("initdb", &initdb.output().expect("initdb runs"));
     }
 
-    /// Starts the server and waits until it takes connections; its log when it does not.
+    /// Starts the server and waits until it accepts connections; the error is its log.
     fn launch(&self) -> Result<(), String> {
         let log = fs::File::create(self.log()).expect("a log file");
         let mut postgres = as_user(&program("postgres"));
@@ -288,8 +288,8 @@ impl Private {
             .stdin(Stdio::null())
             .stdout(log.try_clone().expect("a second handle of the log"))
             .stderr(log);
-        let mut running = keep(postgres);
-        let deadline = Instant::now() + PATIENCE;
+        let mut running = spawn_with_keeper(postgres);
+        let deadline = Instant::now() + START_TIMEOUT;
         loop {
             let ended = running.child.try_wait().expect("the child can be asked").is_some();
             if ended || Instant::now() > deadline {
@@ -306,7 +306,7 @@ impl Private {
         Ok(())
     }
 
-    /// The server says so in its lock file: the process in the first line, the state in the eighth.
+    /// Reads the lock file: the process id is in line 1, the state in line 8.
     fn takes_connections(&self, pid: u32) -> bool {
         let lock = fs::read_to_string(self.data().join("postmaster.pid")).unwrap_or_default();
         let lines: Vec<_> = lock.lines().map(str::trim).collect();
@@ -328,7 +328,7 @@ impl Private {
             let _ = running.child.kill();
         }
         let _ = running.child.wait();
-        succeed("pg_ctl stop", &stopped);
+        assert_success("pg_ctl stop", &stopped);
     }
 }
 
@@ -361,37 +361,37 @@ fn settings(folder: &Path, durable: bool) -> Vec<String> {
     settings.into_iter().flat_map(|setting| ["-c".to_owned(), setting]).collect()
 }
 
-/// Starts a process on a thread that stays until the answer is dropped.
-fn keep(mut command: Command) -> Running {
+/// Spawns a process from a thread that lives until the returned value is dropped.
+fn spawn_with_keeper(mut command: Command) -> ServerProcess {
     let (keeper, kept) = mpsc::channel::<()>();
     let (started, start) = mpsc::channel();
     thread::spawn(move || {
-        // A group of its own: an interrupt from the terminal is for whoever works on the server, and ends it in order.
+        // A process group of its own, so that Ctrl-C reaches only the command that uses the server.
         let _ = started.send(command.process_group(0).spawn());
-        // Ends when the other half is dropped; nothing is ever sent.
+        // Returns when the sender is dropped; nothing is ever sent.
         let _ = kept.recv();
     });
     let child = start.recv().expect("the thread answers").expect("postgres starts");
-    Running { child, _keeper: keeper }
+    ServerProcess { child, _keeper: keeper }
 }
 
-fn succeed(what: &str, output: &Output) {
-    let said = String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.success(), "{what}: {said}{}", String::from_utf8_lossy(&output.stdout));
+fn assert_success(what: &str, output: &Output) {
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{what}: {stderr}{}", String::from_utf8_lossy(&output.stdout));
 }
 
-/// A command without the variables that libpq reads.
-fn bare(program: &Path) -> Command {
+/// A command without environment variables that libpq reads.
+fn clean_command(program: &Path) -> Command {
     let mut command = Command::new(program);
     let path = env::var_os("PATH").unwrap_or_else(|| "/usr/sbin:/usr/bin:/sbin:/bin".into());
     command.env_clear().env("PATH", path).env("LC_ALL", "C");
     command
 }
 
-/// A command of the server's user that ends when its parent does: with SIGQUIT, at which the server ends all of its
-/// processes and gives back its shared memory.
+/// A command that runs as the user of the server and gets SIGQUIT when its parent dies, at which the server
+/// stops all its processes and frees shared memory.
 fn as_user(program: &Path) -> Command {
-    let mut command = bare(Path::new("setpriv"));
+    let mut command = clean_command(Path::new("setpriv"));
     command.args(["--pdeathsig", "QUIT"]).current_dir("/");
     if is_root() {
         let (user, group) = user();
@@ -405,7 +405,7 @@ fn is_root() -> bool {
     fs::metadata("/proc/self").is_ok_and(|process| process.uid() == 0)
 }
 
-/// The server's user and its group.
+/// The ids of the user and its group.
 fn user() -> (u32, u32) {
     let users = fs::read_to_string("/etc/passwd").expect("the list of users");
     let user = users.lines().map(|line| line.split(':').collect::<Vec<_>>());
@@ -416,11 +416,11 @@ fn user() -> (u32, u32) {
     (number(2), number(3))
 }
 
-/// The newest PostgreSQL of Debian's folders, or what the search path has.
+/// A program of the newest PostgreSQL in the folders of Debian, or in the search path.
 fn program(name: &str) -> PathBuf {
     let folders = fs::read_dir("/usr/lib/postgresql").into_iter().flatten().flatten();
     let versions = folders.filter_map(|folder| folder.file_name().to_str()?.parse::<u32>().ok());
-    let mut versions: Vec<u32> = versions.filter(|version| *version >= OLDEST).collect();
+    let mut versions: Vec<u32> = versions.filter(|version| *version >= OLDEST_VERSION).collect();
     versions.sort_unstable();
     let debian = versions.into_iter().rev().map(|v| PathBuf::from(format!("/usr/lib/postgresql/{v}/bin")));
     let path = env::var_os("PATH").unwrap_or_default();
@@ -430,7 +430,7 @@ fn program(name: &str) -> PathBuf {
         .unwrap_or_else(|| panic!("{name} of PostgreSQL is not installed; `{INSTALL}` installs it"))
 }
 
-/// The same server's address with another database.
+/// The URL with another database.
 fn with_database(url: &str, name: &str) -> String {
     let (address, query) = url.split_once('?').map_or((url, None), |(address, query)| (address, Some(query)));
     let authority = address.find("://").map_or(0, |at| at + 3);
@@ -444,7 +444,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_database_of_an_address_is_replaced() {
+    fn replaces_database_in_url() {
         for (url, expected) in [
             ("postgres://u:p@h:5432/postgres", "postgres://u:p@h:5432/x"),
             ("postgres://h", "postgres://h/x"),
@@ -455,7 +455,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_private_server_makes_databases_and_keeps_them_over_a_crash() {
+    async fn databases_survive_a_crash() {
         let postgres = Postgres::start();
         let (one, two) = (postgres.database().await, postgres.database().await);
         one.sql("CREATE TABLE lines (line text)").await;
@@ -469,7 +469,7 @@ mod tests {
     }
 
     #[test]
-    fn a_server_ends_with_its_value() {
+    fn server_stops_on_drop() {
         let postgres = Postgres::start();
         let (pid, folder) = (postgres.pid(), postgres.folder().to_owned());
         drop(postgres);

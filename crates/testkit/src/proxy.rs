@@ -1,4 +1,4 @@
-//! A TCP proxy on loopback that breaks what goes through it: cuts, freezes, refuses.
+//! A TCP proxy on loopback that injects network faults: cuts, freezes, refusals.
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
@@ -11,23 +11,23 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 use tokio::task::{JoinHandle, JoinSet};
 
-/// How long the target may take to accept.
-const CONNECT: Duration = Duration::from_secs(5);
-/// Bytes carried at a time.
-const PIECE: usize = 16 * 1024;
+/// The timeout for connecting to the target.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+/// The buffer size.
+const CHUNK: usize = 16 * 1024;
 
-/// What the proxy does at the moment.
+/// The present faults of a proxy.
 #[derive(Debug, Clone, Copy, Default)]
-struct Mode {
-    /// Nothing passes, neither way; connections are accepted and kept.
+struct ProxyMode {
+    /// No data passes in either direction; connections are accepted and kept.
     frozen: bool,
-    /// New connections are reset at once.
+    /// New connections are reset.
     refusing: bool,
-    /// Grows with each cut; a connection that began under a smaller number is reset.
+    /// The number of cuts; connections that began at a lower number are reset.
     cuts: u64,
 }
 
-/// What went through a proxy so far.
+/// Counters of a proxy.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct ProxyCounts {
     /// Connections accepted.
@@ -36,11 +36,11 @@ pub struct ProxyCounts {
     pub refused: u64,
     /// Connections reset by a cut.
     pub cut: u64,
-    /// Connections that stand now.
+    /// Open connections.
     pub open: u64,
-    /// Bytes carried to the target.
+    /// Bytes sent to the target.
     pub to_target: u64,
-    /// Bytes carried back.
+    /// Bytes sent to clients.
     pub to_client: u64,
 }
 
@@ -54,57 +54,58 @@ struct Counters {
     to_client: AtomicU64,
 }
 
-/// A running proxy; ends with this value, and resets what stands.
+/// A running proxy; on drop it resets open connections.
 #[derive(Debug)]
 pub struct Proxy {
     address: SocketAddr,
-    mode: watch::Sender<Mode>,
+    mode: watch::Sender<ProxyMode>,
     counters: Arc<Counters>,
     accepting: JoinHandle<()>,
 }
 
 impl Proxy {
-    /// Listens on a free port of loopback and carries every connection to the target.
+    /// Listens on a free loopback port and forwards every connection to the target.
     pub async fn start(target: SocketAddr) -> Self {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.expect("a loopback listener");
         let address = listener.local_addr().expect("a bound listener has an address");
-        let mode = watch::Sender::new(Mode::default());
+        let mode = watch::Sender::new(ProxyMode::default());
         let counters = Arc::<Counters>::default();
         let accepting = tokio::spawn(accept(listener, target, mode.subscribe(), Arc::clone(&counters)));
         Self { address, mode, counters, accepting }
     }
 
-    /// Where clients connect.
+    /// The address for clients.
     pub fn address(&self) -> SocketAddr {
         self.address
     }
 
-    /// Resets every connection, on both sides; new ones are accepted.
+    /// Resets all open connections on both sides; new ones are accepted.
     pub fn cut(&self) {
         self.mode.send_modify(|mode| mode.cuts += 1);
     }
 
-    /// Lets nothing pass, neither way, until [`Proxy::thaw`]; connections stand, and new ones are accepted.
+    /// Blocks data in both directions until [`Proxy::thaw`]; connections stay open, and new ones are
+    /// accepted.
     pub fn freeze(&self) {
         self.mode.send_modify(|mode| mode.frozen = true);
     }
 
-    /// Lets everything pass that was held back.
+    /// Lets the blocked data pass.
     pub fn thaw(&self) {
         self.mode.send_modify(|mode| mode.frozen = false);
     }
 
-    /// Resets new connections at once until [`Proxy::accept`]; those that stand go on.
+    /// Resets new connections until [`Proxy::accept`]; open ones go on.
     pub fn refuse(&self) {
         self.mode.send_modify(|mode| mode.refusing = true);
     }
 
-    /// Takes new connections again.
+    /// Accepts new connections again.
     pub fn accept(&self) {
         self.mode.send_modify(|mode| mode.refusing = false);
     }
 
-    /// What went through so far.
+    /// The counters.
     pub fn counts(&self) -> ProxyCounts {
         let read = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
         ProxyCounts {
@@ -128,7 +129,7 @@ impl Drop for Proxy {
 async fn accept(
     listener: TcpListener,
     target: SocketAddr,
-    mode: watch::Receiver<Mode>,
+    mode: watch::Receiver<ProxyMode>,
     counters: Arc<Counters>,
 ) {
     let mut connections = JoinSet::new();
@@ -136,7 +137,7 @@ async fn accept(
         tokio::select! {
             Some(_) = connections.join_next() => {}
             accepted = listener.accept() => {
-                // An error here is that of one connection.
+                // The error concerns one connection only.
                 let Ok((client, _)) = accepted else { continue };
                 counters.accepted.fetch_add(1, Ordering::Relaxed);
                 if mode.borrow().refusing {
@@ -144,46 +145,46 @@ async fn accept(
                     reset(&client);
                     continue;
                 }
-                connections.spawn(carry(client, target, mode.clone(), Arc::clone(&counters)));
+                connections.spawn(forward(client, target, mode.clone(), Arc::clone(&counters)));
             }
         }
     }
 }
 
-/// Counts a connection for as long as it stands.
-struct Standing<'a>(&'a AtomicU64);
+/// Counts an open connection until it is dropped.
+struct OpenConnection<'a>(&'a AtomicU64);
 
-impl<'a> Standing<'a> {
+impl<'a> OpenConnection<'a> {
     fn new(open: &'a AtomicU64) -> Self {
         open.fetch_add(1, Ordering::Relaxed);
         Self(open)
     }
 }
 
-impl Drop for Standing<'_> {
+impl Drop for OpenConnection<'_> {
     fn drop(&mut self) {
         self.0.fetch_sub(1, Ordering::Relaxed);
     }
 }
 
-/// One connection from its begin to its end.
-async fn carry(
+/// Forwards one connection until it ends.
+async fn forward(
     mut client: TcpStream,
     target: SocketAddr,
-    mut mode: watch::Receiver<Mode>,
+    mut mode: watch::Receiver<ProxyMode>,
     counters: Arc<Counters>,
 ) {
-    let _standing = Standing::new(&counters.open);
+    let _standing = OpenConnection::new(&counters.open);
     let began = mode.borrow_and_update().cuts;
     let mut cut = mode.clone();
     let cut = async move {
-        // Without its sender the proxy is gone, and with it this task.
+        // The sender lives as long as the proxy, which owns this task.
         let _ = cut.wait_for(|mode| mode.cuts != began).await;
     };
     tokio::pin!(cut);
     let connecting = async {
-        thawed(&mut mode).await;
-        tokio::time::timeout(CONNECT, TcpStream::connect(target)).await
+        until_thawed(&mut mode).await;
+        tokio::time::timeout(CONNECT_TIMEOUT, TcpStream::connect(target)).await
     };
     let mut server = tokio::select! {
         () = &mut cut => {
@@ -199,62 +200,62 @@ async fn carry(
         }
     };
     for side in [&client, &server] {
-        // Bytes are handed on as they come; a socket that cannot do so is only slower.
+        // Data is forwarded without delay; a failure here only makes it slower.
         let _ = side.set_nodelay(true);
     }
-    // Halves that are borrowed send no end when they are dropped, which would come before the reset.
+    // Borrowed halves send no FIN on drop, which would arrive before the reset.
     let ended = {
         let ((from_client, to_client), (from_server, to_server)) = (client.split(), server.split());
-        let there =
-            Way { from: from_client, to: to_server, mode: mode.clone(), carried: &counters.to_target };
-        let back = Way { from: from_server, to: to_client, mode, carried: &counters.to_client };
+        let upstream =
+            Direction { from: from_client, to: to_server, mode: mode.clone(), bytes: &counters.to_target };
+        let downstream = Direction { from: from_server, to: to_client, mode, bytes: &counters.to_client };
         tokio::select! {
             () = &mut cut => {
                 counters.cut.fetch_add(1, Ordering::Relaxed);
                 Err(io::ErrorKind::ConnectionReset.into())
             }
-            ended = async { tokio::try_join!(there.run(), back.run()) } => ended,
+            ended = async { tokio::try_join!(upstream.run(), downstream.run()) } => ended,
         }
     };
     if ended.is_err() {
-        // What ended badly on one side does so on the other.
+        // An error on one side resets both.
         reset(&client);
         reset(&server);
     }
 }
 
 /// One direction of a connection.
-struct Way<'a> {
+struct Direction<'a> {
     from: ReadHalf<'a>,
     to: WriteHalf<'a>,
-    mode: watch::Receiver<Mode>,
-    carried: &'a AtomicU64,
+    mode: watch::Receiver<ProxyMode>,
+    bytes: &'a AtomicU64,
 }
 
-impl Way<'_> {
+impl Direction<'_> {
     async fn run(mut self) -> io::Result<()> {
-        let mut piece = vec![0; PIECE];
+        let mut chunk = vec![0; CHUNK];
         loop {
-            let read = self.from.read(&mut piece).await?;
-            // An end is news like any other: it does not pass a frozen proxy.
-            thawed(&mut self.mode).await;
-            let Some(piece) = piece.get(..read).filter(|piece| !piece.is_empty()) else {
+            let read = self.from.read(&mut chunk).await?;
+            // A FIN does not pass a frozen proxy either.
+            until_thawed(&mut self.mode).await;
+            let Some(chunk) = chunk.get(..read).filter(|chunk| !chunk.is_empty()) else {
                 return self.to.shutdown().await;
             };
-            self.to.write_all(piece).await?;
-            self.carried.fetch_add(read as u64, Ordering::Relaxed);
+            self.to.write_all(chunk).await?;
+            self.bytes.fetch_add(read as u64, Ordering::Relaxed);
         }
     }
 }
 
-async fn thawed(mode: &mut watch::Receiver<Mode>) {
-    // Without its sender the proxy is gone, and with it this task.
+async fn until_thawed(mode: &mut watch::Receiver<ProxyMode>) {
+    // The sender lives as long as the proxy, which owns this task.
     let _ = mode.wait_for(|mode| !mode.frozen).await;
 }
 
-/// Makes dropping the stream an RST instead of an orderly end.
+/// Makes the drop of the stream send RST instead of FIN.
 fn reset(stream: &TcpStream) {
-    // A socket that is gone already needs no reset.
+    // A closed socket needs no reset.
     let _ = stream.set_zero_linger();
 }
 
@@ -263,9 +264,9 @@ mod tests {
     use super::*;
     use crate::eventually;
 
-    const PATIENCE: Duration = Duration::from_secs(10);
+    const TIMEOUT: Duration = Duration::from_secs(10);
 
-    /// A target that sends back what it gets.
+    /// A target that echoes.
     async fn echo() -> SocketAddr {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
         let address = listener.local_addr().unwrap();
@@ -283,23 +284,23 @@ mod tests {
 
     async fn exchange(stream: &mut TcpStream, word: &[u8]) -> io::Result<Vec<u8>> {
         stream.write_all(word).await?;
-        let mut back = vec![0; word.len()];
-        tokio::time::timeout(PATIENCE, stream.read_exact(&mut back)).await??;
-        Ok(back)
+        let mut downstream = vec![0; word.len()];
+        tokio::time::timeout(TIMEOUT, stream.read_exact(&mut downstream)).await??;
+        Ok(downstream)
     }
 
     async fn end_of(stream: &mut TcpStream) -> io::Result<usize> {
-        tokio::time::timeout(PATIENCE, stream.read(&mut [0; 8])).await.expect("it ends")
+        tokio::time::timeout(TIMEOUT, stream.read(&mut [0; 8])).await.expect("it ends")
     }
 
     #[tokio::test]
-    async fn bytes_and_ends_pass_both_ways() {
+    async fn forwards_data_and_fin_both_ways() {
         let proxy = Proxy::start(echo().await).await;
         let mut stream = TcpStream::connect(proxy.address()).await.unwrap();
         assert_eq!(exchange(&mut stream, b"hello").await.unwrap(), b"hello");
         stream.shutdown().await.unwrap();
         assert_eq!(end_of(&mut stream).await.unwrap(), 0, "an orderly end");
-        eventually("the connection to be over", PATIENCE, || async {
+        eventually("the connection to be over", TIMEOUT, || async {
             (proxy.counts().open == 0).then_some(())
         })
         .await;
@@ -309,7 +310,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_cut_resets_what_stands_and_nothing_else() {
+    async fn cut_resets_open_connections_only() {
         let proxy = Proxy::start(echo().await).await;
         let mut old = TcpStream::connect(proxy.address()).await.unwrap();
         assert_eq!(exchange(&mut old, b"old").await.unwrap(), b"old");
@@ -322,7 +323,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_freeze_holds_bytes_both_ways_and_a_thaw_lets_them_go() {
+    async fn freeze_blocks_data_until_thaw() {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
         let proxy = Proxy::start(listener.local_addr().unwrap()).await;
         let mut client = TcpStream::connect(proxy.address()).await.unwrap();
@@ -332,7 +333,7 @@ mod tests {
         server.write_all(b"back").await.unwrap();
         let mut late = TcpStream::connect(proxy.address()).await.expect("a frozen proxy still accepts");
         late.write_all(b"late").await.unwrap();
-        eventually("the late one to be accepted", PATIENCE, || async {
+        eventually("the late one to be accepted", TIMEOUT, || async {
             (proxy.counts().accepted == 2).then_some(())
         })
         .await;
@@ -342,17 +343,17 @@ mod tests {
         assert!(tokio::time::timeout(held, client.read(&mut bytes)).await.is_err(), "held on the way back");
         assert!(tokio::time::timeout(held, listener.accept()).await.is_err(), "nobody reaches the target");
         proxy.thaw();
-        tokio::time::timeout(PATIENCE, server.read_exact(&mut bytes)).await.unwrap().unwrap();
+        tokio::time::timeout(TIMEOUT, server.read_exact(&mut bytes)).await.unwrap().unwrap();
         assert_eq!(&bytes, b"there");
-        tokio::time::timeout(PATIENCE, client.read_exact(&mut bytes[..4])).await.unwrap().unwrap();
+        tokio::time::timeout(TIMEOUT, client.read_exact(&mut bytes[..4])).await.unwrap().unwrap();
         assert_eq!(&bytes[..4], b"back");
-        let (mut server, _) = tokio::time::timeout(PATIENCE, listener.accept()).await.unwrap().unwrap();
-        tokio::time::timeout(PATIENCE, server.read_exact(&mut bytes[..4])).await.unwrap().unwrap();
+        let (mut server, _) = tokio::time::timeout(TIMEOUT, listener.accept()).await.unwrap().unwrap();
+        tokio::time::timeout(TIMEOUT, server.read_exact(&mut bytes[..4])).await.unwrap().unwrap();
         assert_eq!(&bytes[..4], b"late");
     }
 
     #[tokio::test]
-    async fn a_frozen_connection_can_be_cut() {
+    async fn cut_works_while_frozen() {
         let proxy = Proxy::start(echo().await).await;
         let mut stream = TcpStream::connect(proxy.address()).await.unwrap();
         assert_eq!(exchange(&mut stream, b"x").await.unwrap(), b"x");
@@ -363,7 +364,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_refusal_hits_new_connections_only_until_it_is_over() {
+    async fn refuse_resets_new_connections_only() {
         let proxy = Proxy::start(echo().await).await;
         let mut old = TcpStream::connect(proxy.address()).await.unwrap();
         assert_eq!(exchange(&mut old, b"old").await.unwrap(), b"old");
@@ -381,7 +382,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_target_that_does_not_listen_is_a_reset() {
+    async fn resets_when_target_is_down() {
         let nobody = SocketAddr::from((Ipv4Addr::LOCALHOST, crate::free_port(&[Ipv4Addr::LOCALHOST])));
         let proxy = Proxy::start(nobody).await;
         let mut stream = TcpStream::connect(proxy.address()).await.unwrap();
@@ -389,14 +390,14 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn connections_end_with_the_proxy() {
+    async fn drop_ends_connections() {
         let proxy = Proxy::start(echo().await).await;
         let mut stream = TcpStream::connect(proxy.address()).await.unwrap();
         assert_eq!(exchange(&mut stream, b"x").await.unwrap(), b"x");
         let address = proxy.address();
         drop(proxy);
         assert!(matches!(end_of(&mut stream).await, Ok(0) | Err(_)));
-        eventually("the port to be free", PATIENCE, || async {
+        eventually("the port to be free", TIMEOUT, || async {
             TcpStream::connect(address).await.err().map(|_| ())
         })
         .await;

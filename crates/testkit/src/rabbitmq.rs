@@ -1,4 +1,4 @@
-//! A private RabbitMQ: a node of its own on loopback ports, which tests can stop, freeze, starve and look into.
+//! A private RabbitMQ node on loopback ports, which tests can stop, freeze, block and inspect.
 mod management;
 mod node;
 
@@ -15,10 +15,10 @@ use tokio::{sync::OnceCell, task::spawn_blocking};
 
 use self::{management::Management, node::Node};
 
-/// How long anything that is asked of the broker may take.
-const PATIENCE: Duration = Duration::from_secs(30);
+/// The timeout of any operation.
+const TIMEOUT: Duration = Duration::from_secs(30);
 
-/// A broker: one of our own, which ends with this value, or the one that the environment names.
+/// A broker: a private one that is stopped on drop, or an external one.
 #[derive(Debug)]
 pub struct RabbitMq {
     node: Option<Node>,
@@ -30,7 +30,7 @@ impl RabbitMq {
     /// Starts a private broker.
     ///
     /// # Panics
-    /// When RabbitMQ is not installed or does not come up; the message holds its log.
+    /// When RabbitMQ is not installed or does not start; the message contains its log.
     pub async fn start() -> Self {
         let node = spawn_blocking(Node::start).await.expect("the broker starts");
         let (amqp, url) = (node.amqp_url(), node.management_url());
@@ -38,7 +38,7 @@ impl RabbitMq {
     }
 
     /// The broker for tests that do not break it: that of `DEED_TEST_RABBITMQ_URL` and
-    /// `DEED_TEST_RABBITMQ_MANAGEMENT_URL`, otherwise one for this process, which ends with it.
+    /// `DEED_TEST_RABBITMQ_MANAGEMENT_URL`, or one for this process.
     pub async fn shared() -> &'static Self {
         static SHARED: OnceCell<RabbitMq> = OnceCell::const_new();
         SHARED
@@ -58,7 +58,7 @@ impl RabbitMq {
         self.node.as_ref().expect("only a broker that was started here can be stopped or frozen")
     }
 
-    /// Does what blocks elsewhere: a test that breaks the broker goes on meanwhile.
+    /// Runs blocking work on another thread, so that the test goes on.
     async fn with_node(&mut self, work: impl FnOnce(&mut Node) + Send + 'static) {
         let mut node = self.node.take().expect("only a broker that was started here can be stopped");
         let done = spawn_blocking(move || {
@@ -68,67 +68,68 @@ impl RabbitMq {
         self.node = Some(done.await.expect("the broker does as it is told"));
     }
 
-    /// The address of the default vhost, with credentials.
+    /// The URL of the default vhost, with credentials.
     pub fn amqp_url(&self) -> String {
         format!("{}/%2f", self.amqp)
     }
 
-    /// The address of the management interface, with credentials.
+    /// The URL of the management interface, with credentials.
     pub fn management_url(&self) -> String {
         self.management.url().to_owned()
     }
 
-    /// The process.
+    /// The process id.
     pub fn pid(&self) -> u32 {
         self.node().pid()
     }
 
-    /// Ends the broker as an operator does.
+    /// Stops the broker by SIGTERM.
     pub async fn stop(&mut self) {
         self.with_node(|node| node.stop("-TERM")).await;
     }
 
-    /// Ends the broker without a warning; what it confirmed is on its disk.
+    /// Kills the broker; confirmed messages are on disk.
     pub async fn kill(&mut self) {
         self.with_node(Node::kill).await;
     }
 
-    /// Starts it again after [`stop`](Self::stop) or [`kill`](Self::kill): same ports, same data.
+    /// Starts the broker again after [`stop`](Self::stop) or [`kill`](Self::kill), with the same ports and
+    /// data.
     pub async fn start_again(&mut self) {
         self.with_node(Node::start_again).await;
     }
 
-    /// Stops the process without ending it: connections stay open, and nothing answers.
+    /// Suspends the process: connections stay open, and nothing is answered.
     pub fn freeze(&self) {
         self.node().signal("-STOP");
     }
 
-    /// Lets it go on.
+    /// Resumes the process.
     pub fn thaw(&self) {
         self.node().signal("-CONT");
     }
 
-    /// Raises the memory alarm: the broker blocks every connection that publishes.
+    /// Raises the memory alarm: the broker blocks publishing connections.
     pub async fn block(&mut self) {
         self.with_node(|node| node.control(&["set_vm_memory_high_watermark", "absolute", "1"])).await;
     }
 
-    /// Ends the memory alarm.
+    /// Clears the memory alarm.
     pub async fn unblock(&mut self) {
         self.with_node(|node| node.control(&["set_vm_memory_high_watermark", "0.4"])).await;
     }
 
-    /// A fresh vhost; it goes with the value.
+    /// A fresh vhost; deleted on drop.
     ///
     /// # Panics
-    /// When the broker does not make one.
+    /// When the broker cannot create it.
     pub async fn vhost(&self) -> VHost {
         static MADE: AtomicU32 = AtomicU32::new(0);
         loop {
             let number = MADE.fetch_add(1, Ordering::Relaxed);
             let name = format!("test-{}-{number}", std::process::id());
             let path = format!("vhosts/{name}");
-            // A run before this one may have left one of this name behind.
+            // An earlier run may have left a vhost of this name.
             if self.management.call(Method::PUT, &path, None).await.0 == StatusCode::CREATED {
                 let all = json!({"configure": ".*", "write": ".*", "read": ".*"});
                 let user = self.management.user();
@@ -140,7 +141,7 @@ impl RabbitMq {
     }
 }
 
-/// A vhost of a test's own, and what can be asked of it and done to it.
+/// A vhost of a test.
 #[derive(Debug)]
 pub struct VHost {
     name: String,
@@ -149,7 +150,7 @@ pub struct VHost {
 }
 
 impl VHost {
-    /// Its AMQP address, with credentials.
+    /// Its AMQP URL, with credentials.
     pub fn url(&self) -> &str {
         &self.url
     }
@@ -159,7 +160,7 @@ impl VHost {
         &self.name
     }
 
-    /// Asks the management interface; `path` follows `/api/`. Gives the status and the body, `null` when there is none.
+    /// Calls the management interface; `path` follows `/api/`. Returns status and body, `null` without one.
     pub async fn ask(&self, method: Method, path: &str, body: Option<Value>) -> (StatusCode, Value) {
         self.management.call(method, path, body).await
     }
@@ -168,13 +169,13 @@ impl VHost {
         format!("queues/{}/{queue}", self.name)
     }
 
-    /// What the broker says about a queue; `None` when there is none. Its counts lag behind.
+    /// The properties of a queue; `None` when it does not exist. Counts are delayed.
     pub async fn queue(&self, queue: &str) -> Option<Value> {
         let (status, body) = self.ask(Method::GET, &self.queue_path(queue), None).await;
         (status == StatusCode::OK).then_some(body)
     }
 
-    /// Declares a durable queue with these arguments, as another program would.
+    /// Declares a durable queue with these arguments.
     ///
     /// # Panics
     /// When the broker refuses.
@@ -184,7 +185,7 @@ impl VHost {
         assert!(status.is_success(), "{queue} is not declared: {status} {answer}");
     }
 
-    /// Deletes a queue with all that is in it; its consumers are cancelled.
+    /// Deletes a queue with its messages; consumers are cancelled.
     ///
     /// # Panics
     /// When there is no such queue.
@@ -203,7 +204,8 @@ impl VHost {
         assert!(status.is_success(), "{queue} is not purged: {status} {answer}");
     }
 
-    /// The first messages of a queue with their properties and headers. They stay, and their delivery counts grow.
+    /// The first messages of a queue with properties and headers. They stay in the queue, and their delivery
+    /// counts grow.
     pub async fn peek(&self, queue: &str, count: usize) -> Vec<Value> {
         let body = json!({"count": count, "ackmode": "ack_requeue_true", "encoding": "auto"});
         let path = format!("{}/get", self.queue_path(queue));
@@ -218,7 +220,7 @@ impl VHost {
         names.filter_map(|connection| Some(connection["name"].as_str()?.to_owned())).collect()
     }
 
-    /// Ends every connection to this vhost, and says how many there were.
+    /// Closes all connections to this vhost; returns their number.
     pub async fn kill_connections(&self) -> usize {
         let names = self.connections().await;
         for name in &names {
@@ -232,11 +234,11 @@ impl VHost {
 impl Drop for VHost {
     fn drop(&mut self) {
         let (management, path) = (self.management.clone(), format!("vhosts/{}", self.name));
-        // In a thread of its own, because this may run inside a runtime. A broker that is gone needs no tidying.
+        // On a separate thread, because this may run inside a runtime. Errors do not matter.
         let tidying = thread::spawn(move || {
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
             if let Ok(runtime) = runtime {
-                runtime.block_on(management.attempt(Method::DELETE, &path));
+                runtime.block_on(management.call_once(Method::DELETE, &path));
             }
         });
         let _ = tidying.join();

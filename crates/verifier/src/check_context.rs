@@ -79,7 +79,7 @@ impl CheckContext {
         let route = self.target.clone().map(|target| RoutingQuestion { host: self.name.to_string(), target });
         let seen = lookup.observe(&self.own, &values, route).await;
         let mut took = seen.took_ms;
-        // The holder's record is judged by the rules of the holding. Its earlier claims are not shown to the challenger.
+        // The holder's record is judged by the rules of the holding, without the holder's earlier claims.
         let holder_context = Context {
             held_by_another: false,
             challenged: true,

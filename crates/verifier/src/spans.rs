@@ -1,5 +1,5 @@
-//! The verifier's spans. The first check belongs to the trace of the request for it; every later check begins a trace of
-//! its own, which links back.
+//! The verifier's spans. The first check belongs to the trace of the request for it; every later check begins a trace
+//! of its own, which links back.
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};

@@ -281,10 +281,10 @@ async fn replay_into_a_full_queue_fails_and_loses_nothing() {
     let consuming = tokio::spawn({
         let bus = bus.clone();
         async move {
-            let (mut consumer, mut consumed) = (bus.consumer(QUEUE).await.unwrap(), HashSet::new());
-            while consumed.len() < 30 {
+            let (mut consumer, mut received) = (bus.consumer(QUEUE).await.unwrap(), HashSet::new());
+            while received.len() < 30 {
                 let delivery = next(&mut consumer).await;
-                consumed.insert(delivery.message().id.clone());
+                received.insert(delivery.message().id.clone());
                 delivery.acknowledge().await.unwrap();
             }
         }

@@ -34,11 +34,11 @@ async fn publish_until_stopped(bus: RabbitMq, confirmed: Ids, stop: Cancellation
     }
 }
 
-/// Consumes until the bus is closed, and records the consumed ids.
-async fn consume_until_closed(bus: RabbitMq, consumed: Ids) {
+/// Consumes until the bus is closed, and records the received ids.
+async fn consume_until_closed(bus: RabbitMq, received: Ids) {
     let mut consumer = bus.consumer(QUEUE).await.unwrap();
     while let Some(delivery) = consumer.next().await.unwrap() {
-        consumed.lock().unwrap().insert(delivery.message().id.clone());
+        received.lock().unwrap().insert(delivery.message().id.clone());
         // A delivery that cannot be settled is delivered again.
         let _ = delivery.acknowledge().await;
     }
@@ -73,12 +73,12 @@ async fn confirmed_messages_survive_a_broker_crash() {
     assert!(established >= 1);
 
     // Down while publishing and consuming.
-    let (confirmed, consumed, stop, tasks) =
+    let (confirmed, received, stop, tasks) =
         (Ids::default(), Ids::default(), CancellationToken::new(), TaskTracker::new());
     tasks.spawn(publish_until_stopped(bus.clone(), Arc::clone(&confirmed), stop.clone()));
-    tasks.spawn(consume_until_closed(bus.clone(), Arc::clone(&consumed)));
+    tasks.spawn(consume_until_closed(bus.clone(), Arc::clone(&received)));
     grows("messages to be published", &confirmed).await;
-    grows("messages to be consumed", &consumed).await;
+    grows("messages to be received", &received).await;
     broker.kill().await;
     eventually("the loss to be noticed", TIMEOUT, async || (!bus.is_connected()).then_some(())).await;
     broker.start_again().await;
@@ -86,16 +86,16 @@ async fn confirmed_messages_survive_a_broker_crash() {
     assert!(bus.health().connections > established);
     stop.cancel();
     let missing = || -> Vec<String> {
-        let (confirmed, consumed) = (confirmed.lock().unwrap(), consumed.lock().unwrap());
-        confirmed.difference(&consumed).cloned().collect()
+        let (confirmed, received) = (confirmed.lock().unwrap(), received.lock().unwrap());
+        confirmed.difference(&received).cloned().collect()
     };
     let all = async {
         while !missing().is_empty() {
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
     };
-    let all_consumed = tokio::time::timeout(TIMEOUT, all).await.is_ok();
-    assert!(all_consumed, "confirmed and never consumed: {:?}", missing());
+    let all_received = tokio::time::timeout(TIMEOUT, all).await.is_ok();
+    assert!(all_received, "confirmed and never received: {:?}", missing());
     within(bus.close()).await;
     tasks.close();
     within(tasks.wait()).await;
@@ -139,10 +139,10 @@ async fn replaces_the_connection_to_a_frozen_broker() {
 
     broker.thaw();
     publish_until_confirmed(&bus, work(3)).await;
-    let mut consumed = HashSet::new();
-    while ![not_acknowledged.as_str(), "3"].iter().all(|id| consumed.contains(*id)) {
+    let mut received = HashSet::new();
+    while ![not_acknowledged.as_str(), "3"].iter().all(|id| received.contains(*id)) {
         let delivery = next(&mut consumer).await;
-        consumed.insert(delivery.message().id.clone());
+        received.insert(delivery.message().id.clone());
         delivery.acknowledge().await.unwrap();
     }
 }

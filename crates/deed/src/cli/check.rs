@@ -1,8 +1,8 @@
-//! `deed check`: looks at a domain's record as the verifier would, from the command line.
+//! `deed check`: checks the record of a domain as the verifier would.
 use clap::Args;
 use deed_claims::name::{ClaimableName, DomainName};
 use deed_claims::{Challenge, Scope, Token};
-use deed_probe::{Prober, Question, Route};
+use deed_probe::{Prober, Question, RoutingQuestion};
 
 use super::Context;
 use crate::config::Settings;
@@ -11,31 +11,32 @@ use report::Report;
 
 mod report;
 
-/// Stands for the random part where nobody said which value is expected.
+/// Placeholder of the token when no value is expected.
 const SOME_TOKEN: &str = "<token>";
 
-/// Look at a domain's record as the verifier would; needs neither account nor service
+/// Check the record of a domain as the verifier would; needs neither account nor service
 ///
-/// Without --expect: what stands at the record's name, and what is wrong there if nothing does. With it: whether the
-/// verifier would take the record for proof. The answer has a table for each name server with its vote, what DNSSEC and other places say, where
-/// else the record was found, the verdict and what to do; docs/DIAGNOSES.md explains every cause, and what --json has.
+/// Without --expect, shows the records at the name of the validation record, and the likely mistake if there
+/// are none. With --expect, says whether the verifier would accept the record as a proof. The output has a
+/// table for each name server with its vote, the results of DNSSEC and of vantage points, records found in
+/// other places, the outcome and the fix. docs/DIAGNOSES.md explains every code and the JSON format.
 ///
-/// Ends with 0 when the record is there (and, with --expect, proves the claim), with 3 when not, and with 4 when nothing
-/// can be said because our own way into the DNS is broken.
+/// Exit code 0 when the record is found (with --expect: proves the claim), 3 when not, and 4 when Deed itself
+/// cannot reach the DNS.
 #[derive(Debug, Args)]
 pub(super) struct Check {
     /// The domain
     domain: String,
-    /// The record's name; without it the one that the brand gives
+    /// The name of the record [default: the name that the brand gives]
     #[arg(long, value_name = "NAME")]
     record: Option<String>,
-    /// The whole value that is expected
+    /// The complete expected value
     #[arg(long, value_name = "VALUE")]
     expect: Option<String>,
-    /// Look at the record of exactly this hostname instead of its registrable domain's
+    /// Check the record of exactly this hostname instead of its registrable domain
     #[arg(long)]
     host: bool,
-    /// Also say whether the hostname points at this name, such as an app's CNAME target
+    /// Also report whether the hostname points at this name, such as the CNAME target of an app
     #[arg(long, value_name = "NAME", requires = "host")]
     target: Option<String>,
 }
@@ -51,21 +52,21 @@ impl Check {
             looking_for: self.expect.iter().map(|value| value.clone().into_bytes()).collect(),
             confirm_absence: false,
             apex: Some(apex.to_string()),
-            route: self.target.clone().map(|target| Route {
+            route: self.target.clone().map(|target| RoutingQuestion {
                 host: name.to_string(),
                 target: target.trim_end_matches('.').to_owned(),
             }),
         };
-        let seen = prober.look(question).await;
-        let given = report::Given {
+        let seen = prober.probe(question).await;
+        let input = report::CheckInput {
             domain: name.to_string(),
             root_domain: apex.to_string(),
             expected: self.expect.clone(),
             agreement: settings.config.verifier.agreement,
             accept_wildcard: settings.config.verifier.accept_wildcard || self.host,
         };
-        let report = Report::of(given, &challenge, &seen);
-        context.output.answer(&report, Report::words)?;
+        let report = Report::of(input, &challenge, &seen);
+        context.output.print(&report, Report::text)?;
         Ok(report.exit())
     }
 
@@ -76,12 +77,12 @@ impl Check {
             .map_err(|error| Failure::Usage(error.to_string()))
     }
 
-    /// Whose record is looked at: an app's hostname has one of its own.
+    /// The scope of the record: an app domain has a record of its own.
     fn scope(&self) -> Scope {
         if self.host { Scope::Host } else { Scope::Apex }
     }
 
-    /// What would have to stand in the DNS.
+    /// The challenge to compare with.
     fn challenge(
         &self,
         settings: &Settings,

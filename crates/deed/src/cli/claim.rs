@@ -1,4 +1,4 @@
-//! `deed claim`: claims a domain at a running service and, with `--wait`, follows the claim until it is decided.
+//! `deed claim`: claims a domain at a running service and, with `--wait`, polls until the claim is decided.
 use std::time::Duration;
 
 use clap::Args;
@@ -9,19 +9,19 @@ use serde_json::{Value, json};
 use tokio::time::{Instant, sleep};
 
 use super::Context;
-use crate::client::{Answer, Remote};
+use crate::client::{JsonClient, JsonResponse};
 use crate::exit::{Exit, Failure};
-use crate::output::line;
+use crate::output::print_line;
 
-/// The pause between two looks at a claim that is watched.
+/// The interval between two polls.
 const PAUSE: Duration = Duration::from_secs(2);
-/// The longest pause, whatever the server asks for.
+/// The longest interval, whatever `Retry-After` says.
 const LONGEST_PAUSE: Duration = Duration::from_mins(1);
 
 /// Claim a domain at a running service
 ///
-/// Prints the DNS record that has to be published. With --wait, verification is requested and followed: ends with 0
-/// when the name is verified, with 3 when the claim ended otherwise or time ran out.
+/// Prints the DNS record to publish. With --wait, requests verification and polls the claim: exit code 0 when
+/// the name is verified, 3 when the claim ended otherwise or the time ran out.
 #[derive(Debug, Args)]
 pub(super) struct Claim {
     /// The domain, or any name under it
@@ -29,10 +29,10 @@ pub(super) struct Claim {
     /// Request verification and wait until the claim is decided
     #[arg(long)]
     wait: bool,
-    /// Wait at most so long, such as 10m; without it until the claim's own deadline
+    /// Wait at most this long, such as 10m [default: until the deadline of the claim]
     #[arg(long, value_parser = humantime::parse_duration, value_name = "DURATION", requires = "wait")]
     timeout: Option<Duration>,
-    /// The service
+    /// The URL of the service
     #[arg(long, env = "DEED_URL", hide_env_values = true, default_value = "http://127.0.0.1:8080")]
     url: String,
     /// The API key of the workspace
@@ -42,39 +42,39 @@ pub(super) struct Claim {
 
 impl Claim {
     pub(super) async fn run(self, context: &Context) -> Result<Exit, Failure> {
-        let remote = Remote::new(&self.url, Some(self.key.clone()))?;
+        let remote = JsonClient::new(&self.url, Some(self.key.clone()))?;
         let body = json!({ "domain": self.domain });
         let made = remote.send(Method::POST, &["v1", "domains", "claims"], &[], Some(&body)).await?;
         let claim = claim_of(made)?;
-        // Programs get one answer, the last.
+        // JSON output is a single object: the last state.
         if !(self.wait && context.output.is_json()) {
-            context.output.answer(&claim, record)?;
+            context.output.print(&claim, record)?;
         }
         if !self.wait {
             return Ok(Exit::Success);
         }
-        let ended = self.follow(&remote, &claim, context).await?;
-        context.output.answer(&ended, standing)?;
-        Ok(if ended["status"] == "verified" { Exit::Success } else { Exit::Negative })
+        let result = self.follow(&remote, &claim, context).await?;
+        context.output.print(&result, status_line)?;
+        Ok(if result["status"] == "verified" { Exit::Success } else { Exit::Negative })
     }
 
-    async fn follow(&self, remote: &Remote, claim: &Value, context: &Context) -> Result<Value, Failure> {
+    async fn follow(&self, remote: &JsonClient, claim: &Value, context: &Context) -> Result<Value, Failure> {
         let path = ["v1", "domains", "claims", self.domain.as_str()];
         let until = Instant::now() + self.timeout.unwrap_or_else(|| time_left(claim));
         let verify = [&path[..], &["verify"]].concat();
-        let mut asked = remote.send::<()>(Method::POST, &verify, &[], None).await?;
-        let mut said = String::new();
+        let mut response = remote.send::<()>(Method::POST, &verify, &[], None).await?;
+        let mut printed = String::new();
         loop {
-            let pause = match asked.status.as_u16() {
-                // Too many at once, or a server that is being replaced: neither says anything of the claim.
-                429 | 503 => asked.retry_after.unwrap_or(PAUSE).clamp(PAUSE, LONGEST_PAUSE),
+            let pause = match response.status.as_u16() {
+                // Rate limited, or a server that is being replaced: neither says anything about the claim.
+                429 | 503 => response.retry_after.unwrap_or(PAUSE).clamp(PAUSE, LONGEST_PAUSE),
                 _ => {
-                    let seen = claim_of(asked)?;
+                    let seen = claim_of(response)?;
                     let status: Option<Status> = seen["status"].as_str().and_then(|s| s.parse().ok());
-                    let standing = standing(&seen);
-                    if !context.output.is_json() && standing != said {
-                        line(&standing)?;
-                        said = standing;
+                    let status_line = status_line(&seen);
+                    if !context.output.is_json() && status_line != printed {
+                        print_line(&status_line)?;
+                        printed = status_line;
                     }
                     let decided = status.is_some_and(|s| s.is_over() || s == Status::Verified);
                     if decided || Instant::now() >= until {
@@ -84,13 +84,13 @@ impl Claim {
                 }
             };
             sleep(pause.min(until.saturating_duration_since(Instant::now()))).await;
-            asked = remote.send::<()>(Method::GET, &path, &[], None).await?;
+            response = remote.send::<()>(Method::GET, &path, &[], None).await?;
         }
     }
 }
 
-/// The claim in an answer's envelope.
-fn claim_of(answer: Answer) -> Result<Value, Failure> {
+/// The claim in the envelope of a response.
+fn claim_of(answer: JsonResponse) -> Result<Value, Failure> {
     let mut body = answer.success()?;
     match body["data"].take() {
         data @ Value::Object(_) => Ok(data),
@@ -98,7 +98,7 @@ fn claim_of(answer: Answer) -> Result<Value, Failure> {
     }
 }
 
-/// How long until the claim's own deadline, and a little more, so that its end is seen.
+/// The time until the deadline of the claim, plus a margin to see it end.
 fn time_left(claim: &Value) -> Duration {
     let expires = claim["expiresAt"].as_str().and_then(|at| chrono::DateTime::parse_from_rfc3339(at).ok());
     let left = expires.and_then(|at| (at.to_utc() - SystemClock.now()).to_std().ok());
@@ -120,7 +120,7 @@ fn record(claim: &Value) -> String {
     )
 }
 
-fn standing(claim: &Value) -> String {
+fn status_line(claim: &Value) -> String {
     let name = text(claim, "rootDomain");
     let status = text(claim, "status");
     match claim["diagnosis"].as_object() {

@@ -1,19 +1,19 @@
-//! `deed config`: checks the configuration, or shows what came of it.
+//! `deed config`: checks, prints or samples the configuration.
 use clap::Subcommand;
 use serde_json::json;
 
 use super::Context;
-use crate::config::{self, Faults, as_json, as_toml, load, sample};
+use crate::config::{self, ConfigFaults, as_json, as_toml, load, sample};
 use crate::exit::{Exit, Failure};
-use crate::output::line;
+use crate::output::print_line;
 
 #[derive(Debug, Subcommand)]
 pub(super) enum Config {
-    /// Find every fault of the configuration at once
+    /// Report all faults of the configuration
     Check,
-    /// Show every key, its value and where it came from; secrets are redacted
+    /// Print every key with its value and origin; secrets are redacted
     Print,
-    /// Write a file with every key, its default and what it is for
+    /// Print a sample file: every key with its default and description
     Sample,
 }
 
@@ -23,7 +23,7 @@ impl Config {
             Self::Check => check(context),
             Self::Print => print(context),
             Self::Sample => {
-                line(&sample(&config::Config::default()))?;
+                print_line(&sample(&config::Config::default()))?;
                 Ok(Exit::Success)
             }
         }
@@ -31,19 +31,19 @@ impl Config {
 }
 
 fn check(context: &Context) -> Result<Exit, Failure> {
-    let Err(Faults(faults)) = load(context.inputs()).settings else {
-        context.output.answer(&json!({ "ok": true, "faults": [] }), |_| "no faults".to_owned())?;
+    let Err(ConfigFaults(faults)) = load(context.inputs()).settings else {
+        context.output.print(&json!({ "ok": true, "faults": [] }), |_| "no faults".to_owned())?;
         return Ok(Exit::Success);
     };
     let answer = json!({ "ok": false, "faults": &faults });
-    context.output.answer(&answer, |_| Faults(faults).to_string())?;
+    context.output.print(&answer, |_| ConfigFaults(faults).to_string())?;
     Ok(Exit::Usage)
 }
 
 fn print(context: &Context) -> Result<Exit, Failure> {
     let loaded = load(context.inputs());
     let shown = as_json(&loaded.config, &loaded.sources);
-    context.output.answer(&shown, |_| as_toml(&loaded.config, &loaded.sources))?;
-    // What is wrong with what was shown follows on standard error.
+    context.output.print(&shown, |_| as_toml(&loaded.config, &loaded.sources))?;
+    // Faults follow on standard error.
     loaded.settings.map(|_| Exit::Success).map_err(Failure::Config)
 }

@@ -1,4 +1,4 @@
-//! `deed dead`: the messages nobody could do, to be looked at, tried again, or thrown away.
+//! `deed dead`: lists, replays and purges dead letters.
 use clap::{Args, Subcommand};
 use deed_api::dead::view;
 use deed_bus::{Bus as _, RabbitMq, Replay};
@@ -7,69 +7,69 @@ use serde_json::{Value, json};
 
 use super::Context;
 use super::healthcheck::reachable;
-use crate::client::Remote;
+use crate::client::JsonClient;
 use crate::config::Settings;
 use crate::exit::{Exit, Failure};
 use crate::output::table;
 use crate::run::broker;
 
 #[derive(Debug, Subcommand)]
-pub(super) enum Dead {
-    /// The oldest dead letters; they stay where they are
+pub(super) enum DeadCommand {
+    /// List dead letters, oldest first; they stay in the queue
     List {
-        /// At most so many
+        /// The maximum number of dead letters
         #[arg(long, short = 'n', default_value_t = 100, value_name = "COUNT")]
         limit: usize,
     },
-    /// Put dead letters back to the queue they came from; doing work twice does no harm
-    Replay(Which),
-    /// Throw dead letters away; their claims are asked for again when due
+    /// Move dead letters back to the queue they came from; processing a message twice does no harm
+    Replay(Selection),
+    /// Delete a dead letter; its claim is checked again as due work
     Purge {
-        /// The message's id, as `deed dead list` shows it
+        /// The message id, as printed by `deed dead list`
         id: String,
     },
 }
 
 #[derive(Debug, Args)]
 #[group(required = true, multiple = false)]
-pub(super) struct Which {
-    /// The message's id, as `deed dead list` shows it
+pub(super) struct Selection {
+    /// The message id, as printed by `deed dead list`
     id: Option<String>,
-    /// All that are there now
+    /// All dead letters
     #[arg(long)]
     all: bool,
 }
 
-impl Dead {
+impl DeadCommand {
     pub(super) async fn run(self, context: &Context) -> Result<Exit, Failure> {
         let settings = context.settings()?;
-        let letters = Letters::of(&settings).await?;
-        let done = self.act(context, &letters).await;
+        let letters = DeadLetterSource::of(&settings).await?;
+        let done = self.execute(context, &letters).await;
         letters.close().await;
         done
     }
 
-    async fn act(self, context: &Context, letters: &Letters) -> Result<Exit, Failure> {
+    async fn execute(self, context: &Context, letters: &DeadLetterSource) -> Result<Exit, Failure> {
         let (word, count) = match self {
             Self::List { limit } => {
-                context.output.answer(&letters.list(limit).await?, words)?;
+                context.output.print(&letters.list(limit).await?, list_text)?;
                 return Ok(Exit::Success);
             }
-            Self::Replay(Which { id, .. }) => ("replayed", letters.replay(id.as_deref()).await?),
+            Self::Replay(Selection { id, .. }) => ("replayed", letters.replay(id.as_deref()).await?),
             Self::Purge { id } => ("purged", letters.purge(&id).await?),
         };
-        context.output.answer(&json!({ word: count }), |_| format!("{word}: {count}"))?;
+        context.output.print(&json!({ word: count }), |_| format!("{word}: {count}"))?;
         Ok(if count == 0 { Exit::Negative } else { Exit::Success })
     }
 }
 
-/// Where dead letters are: at the broker, or in the memory of the service, which is asked at its operations port.
-enum Letters {
+/// The source of dead letters: the broker, or in embedded mode the operations port of the service.
+enum DeadLetterSource {
     Broker(RabbitMq),
-    Service(Remote),
+    Service(JsonClient),
 }
 
-impl Letters {
+impl DeadLetterSource {
     async fn of(settings: &Settings) -> Result<Self, Failure> {
         if let Some(broker) = broker(settings, "command line")? {
             let patience = settings.bus.publish_deadline;
@@ -79,7 +79,7 @@ impl Letters {
             };
         }
         let at = reachable(settings.config.server.ops_listen);
-        Ok(Self::Service(Remote::new(&format!("http://{at}"), None)?))
+        Ok(Self::Service(JsonClient::new(&format!("http://{at}"), None)?))
     }
 
     async fn close(&self) {
@@ -91,7 +91,7 @@ impl Letters {
     async fn list(&self, limit: usize) -> Result<Value, Failure> {
         match self {
             Self::Broker(broker) => {
-                let letters = broker.dead_letters().list(limit).await.map_err(unanswered)?;
+                let letters = broker.dead_letters().list(limit).await.map_err(bus_unavailable)?;
                 Ok(letters.iter().map(view).collect())
             }
             Self::Service(service) => {
@@ -107,7 +107,7 @@ impl Letters {
         match self {
             Self::Broker(broker) => {
                 let which = id.map_or(Replay::All, |id| Replay::Id(id.to_owned()));
-                counted(broker.dead_letters().replay(which).await)
+                count_of(broker.dead_letters().replay(which).await)
             }
             Self::Service(service) => {
                 let query: Vec<_> = id.map(|id| ("id", id)).into_iter().collect();
@@ -120,7 +120,7 @@ impl Letters {
 
     async fn purge(&self, id: &str) -> Result<u64, Failure> {
         match self {
-            Self::Broker(broker) => counted(broker.dead_letters().purge(id).await),
+            Self::Broker(broker) => count_of(broker.dead_letters().purge(id).await),
             Self::Service(service) => {
                 let answer = service.send::<()>(Method::DELETE, &["v1", "dead"], &[("id", id)], None).await?;
                 Ok(answer.success()?["purged"].as_u64().unwrap_or_default())
@@ -129,21 +129,21 @@ impl Letters {
     }
 }
 
-fn counted(done: Result<usize, deed_bus::BusError>) -> Result<u64, Failure> {
-    done.map(|count| count as u64).map_err(unanswered)
+fn count_of(done: Result<usize, deed_bus::BusError>) -> Result<u64, Failure> {
+    done.map(|count| count as u64).map_err(bus_unavailable)
 }
 
-fn unanswered(error: deed_bus::BusError) -> Failure {
+fn bus_unavailable(error: deed_bus::BusError) -> Failure {
     Failure::unavailable("the bus does not answer", error)
 }
 
-fn words(letters: &Value) -> String {
+fn list_text(letters: &Value) -> String {
     let Some(letters) = letters.as_array().filter(|letters| !letters.is_empty()) else {
         return "no dead letters".to_owned();
     };
     let mut rows = vec![["ID", "ROUTING KEY", "SUBJECT", "DELIVERIES", "REASON"].map(str::to_owned).to_vec()];
     rows.extend(letters.iter().map(|letter| {
-        // What a message says may be anybody's bytes, and this is a terminal.
+        // A message may contain arbitrary bytes, so it is escaped for the terminal.
         let text = |value: &Value| value.as_str().unwrap_or_default().escape_debug().to_string();
         vec![
             text(&letter["id"]),

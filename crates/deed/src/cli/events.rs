@@ -1,4 +1,4 @@
-//! `deed events`: reads the log of events in the store.
+//! `deed events`: prints events of the log.
 use std::time::Duration;
 
 use clap::{Args, Subcommand};
@@ -10,16 +10,16 @@ use super::Context;
 use crate::exit::{Exit, Failure};
 use crate::run::{Store, stop_signal};
 
-/// Events read at a time: so many that the store reads them in bulk.
+/// Events per read; large enough for the bulk path of the store.
 const BATCH: usize = 1_000;
-/// The pause between two looks at a log that another process writes.
+/// The interval between two polls of a log that another process writes.
 const POLL: Duration = Duration::from_millis(500);
 
 #[derive(Debug, Subcommand)]
 pub(super) enum Events {
-    /// The latest events of the log; one line each
+    /// Print the latest events of the log, one per line
     Tail(Tail),
-    /// Every event of one stream, such as apex:acme.com or host:search.acme.com
+    /// Print all events of one stream, such as apex:acme.com or host:search.acme.com
     Show {
         /// The stream
         stream: StreamId,
@@ -28,13 +28,13 @@ pub(super) enum Events {
 
 #[derive(Debug, Args)]
 pub(super) struct Tail {
-    /// Go on with what is written from now on, until interrupted
+    /// Follow the log until interrupted
     #[arg(long, short)]
     follow: bool,
-    /// How many of the latest events to begin with
+    /// How many of the latest events to print
     #[arg(long, short = 'n', default_value_t = 20, value_name = "COUNT")]
     lines: u64,
-    /// Begin after this position instead
+    /// Start after this position instead
     #[arg(long, value_name = "POSITION", conflicts_with = "lines")]
     after: Option<u64>,
 }
@@ -58,7 +58,7 @@ async fn show(context: &Context, store: &Store, stream: &StreamId) -> Result<Exi
         return Err(Failure::NotFound(format!("there is no stream `{stream}`")));
     }
     for event in &events {
-        context.output.answer(&view(event)?, line)?;
+        context.output.print(&view(event)?, line)?;
     }
     Ok(Exit::Success)
 }
@@ -71,14 +71,14 @@ impl Tail {
         loop {
             let events = store.log.read_log(at, BATCH).await?;
             for event in &events {
-                context.output.answer(&view(event)?, line)?;
+                context.output.print(&view(event)?, line)?;
                 at = event.position;
             }
             if events.is_empty() {
                 if !self.follow {
                     return Ok(Exit::Success);
                 }
-                // Another process writes, so nothing announces what is new.
+                // The writer is another process, so there is no notification.
                 tokio::select! {
                     () = stop.cancelled() => return Ok(Exit::Success),
                     () = tokio::time::sleep(POLL) => {}
@@ -89,7 +89,7 @@ impl Tail {
 }
 
 fn view(event: &RecordedEvent) -> Result<Value, Failure> {
-    let unreadable = |error| Failure::because(format!("event {} cannot be shown", event.position), error);
+    let unreadable = |error| Failure::with_source(format!("event {} cannot be shown", event.position), error);
     let payload: Value =
         event.event.payload().and_then(|text| serde_json::from_str(&text)).map_err(unreadable)?;
     Ok(json!({
@@ -104,7 +104,7 @@ fn view(event: &RecordedEvent) -> Result<Value, Failure> {
     }))
 }
 
-/// Position, time, stream and version, kind, and the payload without what the others say.
+/// Position, time, stream and version, kind, and the payload without the fields already shown.
 fn line(event: &Value) -> String {
     let text = |field: &str| event[field].as_str().unwrap_or_default().to_owned();
     let mut data = event["data"].clone();

@@ -1,15 +1,15 @@
-//! `deed healthcheck`: asks a running service whether it is ready, for containers and scripts.
+//! `deed healthcheck`: queries `/readyz` of a running service, for containers and scripts.
 use clap::Args;
 use reqwest::Method;
 use serde_json::json;
 
 use super::Context;
-use crate::client::Remote;
+use crate::client::JsonClient;
 use crate::exit::{Exit, Failure};
 
 #[derive(Debug, Args)]
 pub(super) struct Healthcheck {
-    /// The operations port; without it `server.ops_listen` of the configuration
+    /// The URL of the operations port [default: `server.ops_listen` of the configuration]
     #[arg(long, env = "DEED_OPS_URL", hide_env_values = true, value_name = "URL")]
     url: Option<String>,
 }
@@ -20,17 +20,17 @@ impl Healthcheck {
             Some(url) => url,
             None => format!("http://{}", reachable(context.settings()?.config.server.ops_listen)),
         };
-        let answer = Remote::new(&url, None)?.send::<()>(Method::GET, &["readyz"], &[], None).await?;
+        let answer = JsonClient::new(&url, None)?.send::<()>(Method::GET, &["readyz"], &[], None).await?;
         let ready = answer.status.is_success();
         let shown = json!({ "ready": ready, "status": answer.status.as_u16(), "detail": answer.body });
-        context.output.answer(&shown, |_| {
+        context.output.print(&shown, |_| {
             if ready { "ready".to_owned() } else { format!("not ready: {}", answer.body) }
         })?;
         Ok(if ready { Exit::Success } else { Exit::Unavailable })
     }
 }
 
-/// Where a listener that takes every address is reached from this machine.
+/// The address at which a wildcard listener is reached from this machine.
 pub(super) fn reachable(mut listen: std::net::SocketAddr) -> std::net::SocketAddr {
     if listen.ip().is_unspecified() {
         listen.set_ip(match listen {

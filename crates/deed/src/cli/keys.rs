@@ -1,4 +1,4 @@
-//! `deed keys`: makes, lists and revokes API keys in the store, also while the service runs on it.
+//! `deed keys`: creates, lists and revokes API keys in the store, also while the service runs.
 use std::collections::BTreeSet;
 
 use clap::{Args, Subcommand};
@@ -15,13 +15,13 @@ use crate::run::Store;
 
 #[derive(Debug, Subcommand)]
 pub(super) enum Keys {
-    /// Make a key; its secret is shown this once
+    /// Create a key; its secret is shown only once
     Create(Create),
-    /// Every key, revoked ones included, without secrets
+    /// List all keys, revoked ones included, without secrets
     List,
     /// Revoke a key by its id (`key_…`)
     Revoke {
-        /// The id, as `deed keys list` shows it
+        /// The id, as printed by `deed keys list`
         id: String,
     },
 }
@@ -30,10 +30,10 @@ pub(super) enum Keys {
 pub(super) struct Create {
     #[command(flatten)]
     owner: Owner,
-    /// What to call it
+    /// A name for the key
     #[arg(long, default_value = "")]
     name: String,
-    /// What it may do; without it everything
+    /// The scopes of the key [default: all]
     #[arg(long, value_delimiter = ',', value_name = "SCOPE")]
     scopes: Vec<KeyScope>,
 }
@@ -41,10 +41,10 @@ pub(super) struct Create {
 #[derive(Debug, Args)]
 #[group(required = true, multiple = false)]
 struct Owner {
-    /// The workspace it acts for
+    /// The workspace that the key acts for
     #[arg(long, value_name = "ID")]
     workspace: Option<WorkspaceId>,
-    /// It acts for the platform: each request names its workspace in `Deed-Workspace`
+    /// A service key: each request names its workspace in `Deed-Workspace`
     #[arg(long)]
     service: bool,
 }
@@ -53,15 +53,15 @@ impl Keys {
     pub(super) async fn run(self, context: &Context) -> Result<Exit, Failure> {
         let settings = context.settings()?;
         let store = match self {
-            Self::Create(_) => Store::open_or_make(&settings).await?,
+            Self::Create(_) => Store::open_or_create(&settings).await?,
             Self::List | Self::Revoke { .. } => Store::open_existing(&settings).await?,
         };
-        let done = self.act(context, &store).await;
+        let done = self.execute(context, &store).await;
         store.close().await?;
         done
     }
 
-    async fn act(self, context: &Context, store: &Store) -> Result<Exit, Failure> {
+    async fn execute(self, context: &Context, store: &Store) -> Result<Exit, Failure> {
         match self {
             Self::Create(create) => {
                 let owner = create.owner.workspace.map_or(KeyOwner::Service, KeyOwner::Workspace);
@@ -76,12 +76,12 @@ impl Keys {
                 let words = |_: &Value| {
                     format!("{}\n\nThis is the key {}; it is not shown again.", made.secret, made.key.id)
                 };
-                context.output.answer(&shown, words)?;
+                context.output.print(&shown, words)?;
             }
             Self::List => {
                 let keys = store.keys.list().await?;
                 let shown: Vec<Value> = keys.iter().map(view).collect();
-                context.output.answer(&shown, |_| listing(&keys))?;
+                context.output.print(&shown, |_| listing(&keys))?;
             }
             Self::Revoke { id } => {
                 if !store.keys.revoke(&KeyId(id.clone()), SystemClock.now()).await? {
@@ -91,14 +91,14 @@ impl Keys {
                 }
                 context
                     .output
-                    .answer(&json!({ "id": id, "revoked": true }), |_| format!("{id} is revoked"))?;
+                    .print(&json!({ "id": id, "revoked": true }), |_| format!("{id} is revoked"))?;
             }
         }
         Ok(Exit::Success)
     }
 }
 
-/// Makes a key and keeps it.
+/// Creates a key and stores it.
 pub(crate) async fn new_key(
     store: &Store,
     name: String,
@@ -106,7 +106,7 @@ pub(crate) async fn new_key(
     scopes: BTreeSet<KeyScope>,
 ) -> Result<NewKey, Failure> {
     let made = NewKey::generate(name, owner, scopes, &OsEntropy, SystemClock.now())
-        .map_err(|error| Failure::because("there is no randomness to be had", error))?;
+        .map_err(|error| Failure::with_source("there is no randomness to be had", error))?;
     let kept: Result<(), Unavailable> = store.keys.insert(&made.key, KeyHash::of(&made.secret)).await;
     kept?;
     Ok(made)

@@ -1,4 +1,4 @@
-//! `deed migrate`: brings the store's tables up to date, apart from any start of the service.
+//! `deed migrate`: migrates the tables of the store without starting the service.
 use serde_json::json;
 
 use super::Context;
@@ -13,7 +13,7 @@ pub(super) async fn run(context: &Context) -> Result<Exit, Failure> {
         answer["from"] = json!(from);
         answer["to"] = json!(to);
     }
-    context.output.answer(&answer, |_| match change {
+    context.output.print(&answer, |_| match change {
         Some((from, to)) if from != Some(to) => {
             let from = from.map_or_else(|| "no tables".to_owned(), |from| format!("version {from}"));
             format!("{place}: from {from} to version {to}")

@@ -1,4 +1,4 @@
-//! The command line: what can be asked of the executable, and who carries it out.
+//! The command line: commands, global options and dispatch.
 mod check;
 mod claim;
 mod config;
@@ -26,21 +26,21 @@ pub(crate) use keys::new_key;
 
 /// Deed proves who controls a domain name, and moves a name between tenants when the DNS says so.
 #[derive(Debug, Parser)]
-#[command(name = "deed", version, after_help = CODES, after_long_help = NOTES, max_term_width = 100)]
+#[command(name = "deed", version, after_help = CODES, after_long_help = LONG_AFTER_HELP, max_term_width = 100)]
 pub(crate) struct Cli {
-    /// The configuration file; without it ./deed.toml, if there is one
+    /// The configuration file [default: ./deed.toml, if it exists]
     #[arg(long, global = true, env = "DEED_CONFIG", hide_env_values = true, value_name = "FILE")]
     config: Option<PathBuf>,
-    /// Answer in JSON, for programs
+    /// Print JSON, for programs
     #[arg(long, global = true)]
     pub(crate) json: bool,
     #[command(subcommand)]
     command: Command,
 }
 
-const NOTES: &str = "\
-Every key of the configuration can also be set by a variable of the environment, DEED__SECTION__KEY; `deed config \
-print` shows every key and where its value came from.
+const LONG_AFTER_HELP: &str = "\
+Every configuration key can also be set by an environment variable, DEED__SECTION__KEY; `deed config print` shows every \
+key with its value and origin.
 
 Exit codes: 0 success · 1 failed · 2 usage or configuration · 3 not found, or a negative answer · 4 a service, or the \
 store, does not answer";
@@ -50,39 +50,39 @@ enum Command {
     Dev(dev::Dev),
     /// Run the service
     Serve(serve::Serve),
-    /// Bring the store's tables up to date, apart from any start of the service
+    /// Migrate the tables of the store
     Migrate,
-    /// Make, list and revoke API keys, also while the service runs
+    /// Create, list and revoke API keys, also while the service runs
     #[command(subcommand)]
     Keys(keys::Keys),
     Check(check::Check),
     Claim(claim::Claim),
-    /// Read the log of events
+    /// Print events of the log
     #[command(subcommand)]
     Events(events::Events),
-    /// See how far the lists are behind the log, or fold them anew
+    /// Show the lag of subscriptions, or rebuild the read models
     #[command(subcommand)]
     Projections(projections::Projections),
-    /// See, try again or throw away the messages nobody could do
+    /// List, replay or purge dead letters
     #[command(subcommand)]
-    Dead(dead::Dead),
-    /// Check or show the configuration
+    Dead(dead::DeadCommand),
+    /// Check or print the configuration
     #[command(subcommand)]
     Config(config::Config),
-    /// Ask a running service whether it is ready
+    /// Query whether a running service is ready
     Healthcheck(healthcheck::Healthcheck),
     /// Change what the sandbox DNS of `deed dev` answers
     Sandbox(sandbox::Sandbox),
 }
 
-/// What every command gets besides its own arguments.
+/// The global options, as every command gets them.
 pub(crate) struct Context {
     config: Option<PathBuf>,
     pub(crate) output: Output,
 }
 
 impl Context {
-    /// The file that was named and the environment.
+    /// The named file and the environment.
     pub(crate) fn inputs(&self) -> Inputs {
         Inputs::of_process(self.config.clone())
     }
@@ -99,7 +99,7 @@ impl Cli {
         let context = Context { config: self.config, output: Output::new(self.json) };
         match self.command {
             Command::Dev(command) => command.run(&context).await,
-            // A whole service and its settings: too much for the stack of whoever waits.
+            // The future holds the whole service, so it is boxed.
             Command::Serve(command) => Box::pin(command.run(&context)).await,
             Command::Migrate => migrate::run(&context).await,
             Command::Keys(command) => command.run(&context).await,

@@ -1,4 +1,4 @@
-//! `deed projections`: how far what is derived from the log is behind it, and folding it anew.
+//! `deed projections`: shows the lag of the subscriptions, or rebuilds the read models.
 use std::sync::Arc;
 
 use clap::Subcommand;
@@ -17,9 +17,9 @@ use crate::run::{Store, owner, stop_signal};
 
 #[derive(Debug, Subcommand)]
 pub(super) enum Projections {
-    /// How far each subscription has come, and how much work is due
+    /// Show the checkpoint of each subscription, and the amount of due work
     Status,
-    /// Empty the lists and fold the log again, while the service runs
+    /// Rebuild the read models from the log, while the service runs
     Rebuild,
 }
 
@@ -29,7 +29,7 @@ impl Projections {
         let store = Store::open_existing(&settings).await?;
         let done = match self {
             Self::Status => status(context, &store).await,
-            Self::Rebuild => fold_again(context, &settings, &store).await,
+            Self::Rebuild => rebuild_read_models(context, &settings, &store).await,
         };
         store.close().await?;
         done
@@ -49,11 +49,11 @@ async fn status(context: &Context, store: &Store) -> Result<Exit, Failure> {
         "subscriptions": subscriptions,
         "dueWork": { "waiting": due.waiting, "overdue": due.overdue, "oldest": due.oldest },
     });
-    context.output.answer(&answer, words)?;
+    context.output.print(&answer, status_text)?;
     Ok(Exit::Success)
 }
 
-fn words(answer: &Value) -> String {
+fn status_text(answer: &Value) -> String {
     let mut rows = vec![["SUBSCRIPTION", "CHECKPOINT", "BEHIND"].map(str::to_owned).to_vec()];
     rows.extend(answer["subscriptions"].as_array().into_iter().flatten().map(|s| {
         let name = s["name"].as_str().unwrap_or_default().to_owned();
@@ -70,24 +70,25 @@ fn words(answer: &Value) -> String {
     )
 }
 
-async fn fold_again(context: &Context, settings: &Settings, store: &Store) -> Result<Exit, Failure> {
+async fn rebuild_read_models(context: &Context, settings: &Settings, store: &Store) -> Result<Exit, Failure> {
     let registry = prometheus::Registry::new();
-    let metrics = ProjectorMetrics::register(&registry).map_err(|e| Failure::because("metrics clash", e))?;
+    let metrics =
+        ProjectorMetrics::register(&registry).map_err(|e| Failure::with_source("metrics clash", e))?;
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
     let mut projector =
         Projector::new(store.read_models.clone(), settings.config.dispatcher.visibility, metrics);
-    let how = RebuildConfig {
+    let config = RebuildConfig {
         owner: owner(),
         batch: REBUILD_BATCH,
         lease_ttl: settings.config.subscriptions.lease_ttl,
         if_held: IfHeld::TakeOver,
     };
     let stop = stop_signal()?;
-    let rebuilt = rebuild(&*store.log, &store.checkpoints, &clock, &mut projector, &how, &stop)
+    let rebuilt = rebuild(&*store.log, &store.checkpoints, &clock, &mut projector, &config, &stop)
         .await
-        .map_err(|error| Failure::because("the rebuild was broken off", error))?;
+        .map_err(|error| Failure::with_source("the rebuild was broken off", error))?;
     let digest = store.read_models.digest().await?;
     let answer = json!({ "foldedTo": rebuilt.to, "digest": digest });
-    context.output.answer(&answer, |_| format!("folded anew up to position {}", rebuilt.to))?;
+    context.output.print(&answer, |_| format!("folded anew up to position {}", rebuilt.to))?;
     Ok(Exit::Success)
 }

@@ -1,4 +1,4 @@
-//! `deed sandbox`: changes what a running sandbox DNS answers, through its control interface.
+//! `deed sandbox`: changes the answers of a running sandbox DNS through its control interface.
 use clap::{Args, Subcommand};
 use deed_sandbox::control::types::{
     FaultKind, FaultTransport, FaultView, PutFault, PutRecords, PutZone, QueryView, RecordView, ZoneView,
@@ -9,7 +9,7 @@ use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
 use super::Context;
-use crate::client::Remote;
+use crate::client::JsonClient;
 use crate::exit::{Exit, Failure};
 use crate::output::{Output, table};
 
@@ -25,49 +25,50 @@ pub(super) struct Sandbox {
     )]
     control: String,
     #[command(subcommand)]
-    what: What,
+    what: SandboxCommand,
 }
 
 #[derive(Debug, Subcommand)]
-enum What {
-    /// Records that are served
+enum SandboxCommand {
+    /// Change or list records
     #[command(subcommand)]
-    Record(Record),
-    /// Faults that spoil answers
+    Record(RecordCommand),
+    /// Change or list faults of answers
     #[command(subcommand)]
-    Fault(Fault),
-    /// Zones
+    Fault(FaultCommand),
+    /// Change or list zones
     #[command(subcommand)]
-    Zone(Zone),
-    /// The latest questions, oldest first
+    Zone(ZoneCommand),
+    /// List the latest queries, oldest first
     Queries {
-        /// Only questions for this name
+        /// Only queries for this name
         #[arg(long)]
         name: Option<String>,
-        /// Only questions after this number
+        /// Only queries after this number
         #[arg(long, default_value_t = 0)]
         after: u64,
     },
-    /// Forget zones, records, faults and questions
+    /// Delete all zones, records, faults and queries
     Reset,
 }
 
 #[derive(Debug, Subcommand)]
-enum Record {
-    /// Make the records of this type at this name these values
+enum RecordCommand {
+    /// Replace the records of this type at this name
     Set {
         /// The name
         name: String,
         /// TXT, A, CNAME, NS …
         #[arg(value_name = "TYPE")]
         kind: String,
-        /// In zone-file form, for TXT the text itself without quotation marks; several make several records
+        /// Values in zone-file format, for TXT the plain text without quotation marks; each value is one
+        /// record
         #[arg(required = true)]
         values: Vec<String>,
-        /// Seconds that answers may be kept
+        /// The TTL in seconds
         #[arg(long)]
         ttl: Option<u32>,
-        /// Keep the records that are there
+        /// Add to the existing records
         #[arg(long)]
         add: bool,
     },
@@ -79,13 +80,13 @@ enum Record {
         #[arg(value_name = "TYPE")]
         kind: String,
     },
-    /// Every record that is served
+    /// List all records
     List,
 }
 
 #[derive(Debug, Subcommand)]
-enum Fault {
-    /// Spoil the answers for a name; `*.name` is everything below it, `*.` everything
+enum FaultCommand {
+    /// Set a fault for a name; `*.name` matches everything below it, `*.` everything
     Set {
         /// The name or pattern
         name: String,
@@ -93,35 +94,35 @@ enum Fault {
         /// `not_authoritative` or `tcp_refuse`
         #[arg(value_parser = word::<FaultKind>)]
         fault: FaultKind,
-        /// How late, for delay
+        /// The delay in milliseconds, for the fault `delay`
         #[arg(long)]
         ms: Option<u64>,
         /// udp, tcp or both
         #[arg(long, default_value = "both", value_parser = word::<FaultTransport>)]
         transport: FaultTransport,
-        /// Only questions for this type of records
+        /// Only queries for this record type
         #[arg(long = "type", value_name = "TYPE")]
         kind: Option<String>,
     },
-    /// End the faults of a name or pattern; without one, all faults
+    /// Clear the faults of a name or pattern; without one, all faults
     Clear {
         /// The name or pattern
         name: Option<String>,
     },
-    /// The faults that are set
+    /// List the faults
     List,
 }
 
 #[derive(Debug, Subcommand)]
-enum Zone {
-    /// Make a zone, or change one
+enum ZoneCommand {
+    /// Create or change a zone
     Set {
         /// The zone's name; `.` is the root
         zone: String,
-        /// Seconds a negative answer may be kept
+        /// The negative TTL in seconds
         #[arg(long)]
         soa_minimum: Option<u32>,
-        /// Names of the zone's servers
+        /// The names of its name servers
         #[arg(long, value_delimiter = ',')]
         ns: Option<Vec<String>>,
     },
@@ -130,42 +131,42 @@ enum Zone {
         /// The zone's name
         zone: String,
     },
-    /// The zones that are stored
+    /// List the zones
     List,
 }
 
-/// A word as the control interface spells it.
+/// Parses a word of the control interface.
 fn word<T: DeserializeOwned>(text: &str) -> Result<T, String> {
     serde_json::from_value(Value::from(text)).map_err(|error| error.to_string())
 }
 
 impl Sandbox {
     pub(super) async fn run(self, context: &Context) -> Result<Exit, Failure> {
-        let control = Control { remote: Remote::new(&self.control, None)?, output: context.output };
+        let control = Control { remote: JsonClient::new(&self.control, None)?, output: context.output };
         match self.what {
-            What::Record(record) => control.record(record).await,
-            What::Fault(fault) => control.fault(fault).await,
-            What::Zone(zone) => control.zone(zone).await,
-            What::Queries { name, after } => {
+            SandboxCommand::Record(record) => control.record(record).await,
+            SandboxCommand::Fault(fault) => control.fault(fault).await,
+            SandboxCommand::Zone(zone) => control.zone(zone).await,
+            SandboxCommand::Queries { name, after } => {
                 let after = after.to_string();
                 let mut query = vec![("after", after.as_str())];
                 query.extend(name.as_deref().map(|name| ("name", name)));
                 control.list(&["queries"], &query, |rows: &Vec<QueryView>| queries(rows)).await
             }
-            What::Reset => control.remove(Method::POST, &["reset"], "everything forgotten").await,
+            SandboxCommand::Reset => control.remove(Method::POST, &["reset"], "everything forgotten").await,
         }
     }
 }
 
 struct Control {
-    remote: Remote,
+    remote: JsonClient,
     output: Output,
 }
 
 impl Control {
-    async fn record(&self, record: Record) -> Result<Exit, Failure> {
+    async fn record(&self, record: RecordCommand) -> Result<Exit, Failure> {
         match record {
-            Record::Set { name, kind, values, ttl, add } => {
+            RecordCommand::Set { name, kind, values, ttl, add } => {
                 let body = PutRecords { values: Some(values), strings: None, ttl };
                 let method = if add { Method::POST } else { Method::PUT };
                 self.put(method, &["records", root(&name), &kind], &body, |set: &RecordView| {
@@ -173,37 +174,39 @@ impl Control {
                 })
                 .await
             }
-            Record::Clear { name, kind } => {
+            RecordCommand::Clear { name, kind } => {
                 self.remove(Method::DELETE, &["records", root(&name), &kind], "removed").await
             }
-            Record::List => self.list(&["records"], &[], |rows: &Vec<RecordView>| records(rows)).await,
+            RecordCommand::List => self.list(&["records"], &[], |rows: &Vec<RecordView>| records(rows)).await,
         }
     }
 
-    async fn fault(&self, fault: Fault) -> Result<Exit, Failure> {
+    async fn fault(&self, fault: FaultCommand) -> Result<Exit, Failure> {
         match fault {
-            Fault::Set { name, fault, ms, transport, kind } => {
+            FaultCommand::Set { name, fault, ms, transport, kind } => {
                 let body = PutFault { fault, ms, transport, kind };
                 let show = |view: &FaultView| faults(std::slice::from_ref(view));
                 self.put(Method::PUT, &["faults", root(&name)], &body, show).await
             }
-            Fault::Clear { name: Some(name) } => {
+            FaultCommand::Clear { name: Some(name) } => {
                 self.remove(Method::DELETE, &["faults", root(&name)], "ended").await
             }
-            Fault::Clear { name: None } => self.remove(Method::DELETE, &["faults"], "all ended").await,
-            Fault::List => self.list(&["faults"], &[], |rows: &Vec<FaultView>| faults(rows)).await,
+            FaultCommand::Clear { name: None } => self.remove(Method::DELETE, &["faults"], "all ended").await,
+            FaultCommand::List => self.list(&["faults"], &[], |rows: &Vec<FaultView>| faults(rows)).await,
         }
     }
 
-    async fn zone(&self, zone: Zone) -> Result<Exit, Failure> {
+    async fn zone(&self, zone: ZoneCommand) -> Result<Exit, Failure> {
         match zone {
-            Zone::Set { zone, soa_minimum, ns } => {
+            ZoneCommand::Set { zone, soa_minimum, ns } => {
                 let body = PutZone { soa_minimum, ns };
                 let show = |view: &ZoneView| zones(std::slice::from_ref(view));
                 self.put(Method::PUT, &["zones", root(&zone)], &body, show).await
             }
-            Zone::Clear { zone } => self.remove(Method::DELETE, &["zones", root(&zone)], "removed").await,
-            Zone::List => self.list(&["zones"], &[], |rows: &Vec<ZoneView>| zones(rows)).await,
+            ZoneCommand::Clear { zone } => {
+                self.remove(Method::DELETE, &["zones", root(&zone)], "removed").await
+            }
+            ZoneCommand::List => self.list(&["zones"], &[], |rows: &Vec<ZoneView>| zones(rows)).await,
         }
     }
 
@@ -234,7 +237,7 @@ impl Control {
 
     async fn remove(&self, method: Method, path: &[&str], done: &str) -> Result<Exit, Failure> {
         self.remote.send::<()>(method, path, &[], None).await?.success()?;
-        self.output.answer(&json!({ "ok": true }), |_| done.to_owned())?;
+        self.output.print(&json!({ "ok": true }), |_| done.to_owned())?;
         Ok(Exit::Success)
     }
 
@@ -244,13 +247,13 @@ impl Control {
         words: impl FnOnce(&T) -> String,
     ) -> Result<Exit, Failure> {
         let value = serde_json::from_value(body)
-            .map_err(|error| Failure::because("that is no sandbox: its answer makes no sense", error))?;
-        self.output.answer(&value, words)?;
+            .map_err(|error| Failure::with_source("that is no sandbox: its answer makes no sense", error))?;
+        self.output.print(&value, words)?;
         Ok(Exit::Success)
     }
 }
 
-/// The root's name in a path: a segment `.` would be dropped.
+/// The root zone in a URL path, where a segment `.` would be dropped.
 fn root(name: &str) -> &str {
     if name == "." { "@" } else { name }
 }
@@ -272,7 +275,7 @@ fn faults(views: &[FaultView]) -> String {
         let fault = &view.fault;
         let ms = fault.ms.map(|ms| format!("{ms} ms")).unwrap_or_default();
         let kind = fault.kind.clone().unwrap_or_else(|| "any".to_owned());
-        vec![view.name.clone(), spell(&fault.fault), ms, spell(&fault.transport), kind]
+        vec![view.name.clone(), wire_word(&fault.fault), ms, wire_word(&fault.transport), kind]
     };
     let rows = views.iter().map(row);
     table(&std::iter::once(head(["NAME", "FAULT", "DELAY", "OVER", "TYPE"])).chain(rows).collect::<Vec<_>>())
@@ -292,7 +295,7 @@ fn queries(views: &[QueryView]) -> String {
     let row = |query: &QueryView| {
         vec![
             query.seq.to_string(),
-            spell(&query.transport),
+            wire_word(&query.transport),
             query.name.clone().unwrap_or_default(),
             query.kind.clone().unwrap_or_default(),
             query.rcode.clone().unwrap_or_else(|| "(nothing sent)".to_owned()),
@@ -305,6 +308,6 @@ fn queries(views: &[QueryView]) -> String {
 }
 
 /// A word as the control interface spells it.
-fn spell(value: &impl Serialize) -> String {
+fn wire_word(value: &impl Serialize) -> String {
     serde_json::to_value(value).ok().and_then(|v| v.as_str().map(str::to_owned)).unwrap_or_default()
 }

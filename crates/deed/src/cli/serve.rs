@@ -10,7 +10,7 @@ use crate::run;
 
 #[derive(Debug, Args)]
 pub(super) struct Serve {
-    /// What runs in this process: api, verifier, projector
+    /// The roles of this process: api, verifier, projector
     #[arg(long, value_name = "ROLES")]
     roles: Option<String>,
     /// The address of the HTTP interface
@@ -19,7 +19,7 @@ pub(super) struct Serve {
     /// The address of the operations port
     #[arg(long, value_name = "ADDRESS")]
     ops_listen: Option<SocketAddr>,
-    /// Stop in good order when standard input ends, for whoever starts this process and must not outlive it
+    /// Shut down at the end of standard input, for a parent process that must not be outlived
     #[arg(long)]
     stop_with_stdin: bool,
 }
@@ -31,7 +31,8 @@ impl Serve {
         inputs.flag("--listen", "server.listen", self.listen);
         inputs.flag("--ops-listen", "server.ops_listen", self.ops_listen);
         let settings = load(inputs).settings?;
-        let until = if self.stop_with_stdin { run::Until::StdinEnds } else { run::Until::Signalled };
+        let until =
+            if self.stop_with_stdin { run::StopCondition::StdinClosed } else { run::StopCondition::Signal };
         Box::pin(run::serve(settings, until)).await
     }
 }

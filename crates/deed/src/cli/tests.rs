@@ -1,4 +1,4 @@
-//! What `--help` says, and that the command line is sound.
+//! Snapshots of `--help`, and a check of the command definitions.
 use clap::CommandFactory as _;
 
 use super::Cli;
@@ -15,12 +15,12 @@ fn help(path: &[&str]) -> String {
 }
 
 #[test]
-fn the_command_line_is_sound() {
+fn command_line_is_valid() {
     Cli::command().debug_assert();
 }
 
 #[test]
-fn help_says_what_can_be_asked_of_every_command() {
+fn help_of_every_command() {
     fn paths(command: &clap::Command, above: &[String], all: &mut Vec<Vec<String>>) {
         all.push(above.to_vec());
         for sub in command.get_subcommands().filter(|sub| sub.get_name() != "help") {

@@ -1,4 +1,4 @@
-//! What is wrong with a configuration: which key, where it came from, what is expected.
+//! Faults of a configuration: the key, the origin of the value, and what is expected.
 use std::fmt;
 use std::path::PathBuf;
 
@@ -7,13 +7,13 @@ use serde::Serialize;
 /// Where a value came from.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Origin {
-    /// Nobody said anything.
+    /// No source sets the key.
     Default,
-    /// A line of a file, counted from one.
+    /// A line of a file, counted from 1.
     File(PathBuf, usize),
-    /// A variable of the environment.
+    /// An environment variable.
     Environment(String),
-    /// A flag of the command line.
+    /// A command-line flag.
     Flag(&'static str),
 }
 
@@ -34,19 +34,19 @@ impl Serialize for Origin {
     }
 }
 
-/// One thing that is wrong.
+/// One fault.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub(crate) struct Fault {
-    /// The key, `section.key`; none when the source as a whole is at fault.
+pub(crate) struct ConfigFault {
+    /// The key, `section.key`; none when the whole source is invalid.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) key: Option<String>,
     /// Where the value came from.
     pub(crate) origin: Origin,
-    /// What is expected, and what there is instead.
+    /// What is expected, and what was found.
     pub(crate) problem: String,
 }
 
-impl fmt::Display for Fault {
+impl fmt::Display for ConfigFault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.key {
             Some(key) => write!(f, "{key} ({}): {}", self.origin, self.problem),
@@ -55,15 +55,15 @@ impl fmt::Display for Fault {
     }
 }
 
-/// Everything that is wrong, never empty.
+/// All faults; never empty.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("the configuration has {}:\n  {}", count(.0.len()), lines(.0))]
-pub(crate) struct Faults(pub(crate) Vec<Fault>);
+pub(crate) struct ConfigFaults(pub(crate) Vec<ConfigFault>);
 
 fn count(faults: usize) -> String {
     if faults == 1 { "a fault".to_owned() } else { format!("{faults} faults") }
 }
 
-fn lines(faults: &[Fault]) -> String {
-    faults.iter().map(Fault::to_string).collect::<Vec<_>>().join("\n  ")
+fn lines(faults: &[ConfigFault]) -> String {
+    faults.iter().map(ConfigFault::to_string).collect::<Vec<_>>().join("\n  ")
 }

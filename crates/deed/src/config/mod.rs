@@ -1,4 +1,5 @@
-//! The configuration: defaults, a file, the environment and flags, laid over each other and checked as a whole.
+//! Loads and validates the configuration: defaults, then a file, then the environment, then flags.
+mod defaults;
 mod fault;
 mod keys;
 mod print;
@@ -13,51 +14,51 @@ mod traces;
 use std::ffi::OsString;
 use std::path::PathBuf;
 
-pub(crate) use fault::Faults;
+pub(crate) use fault::ConfigFaults;
 #[cfg(test)]
 use fault::Origin;
-pub(crate) use keys::{Config, Shown};
+pub(crate) use keys::{Config, KeyView};
 pub(crate) use print::{as_json, as_toml, sample};
 pub(crate) use setting::{LogFormat, Role, Secret};
 pub(crate) use settings::{Database, Settings};
 use source::Sources;
 pub(crate) use traces::Traces;
 
-/// The file that is read when none is named and it is there.
+/// The file that is read when it exists and no other is named.
 const USUAL_FILE: &str = "deed.toml";
 
-/// Where a configuration comes from besides the defaults.
+/// The sources of a configuration besides the defaults.
 #[derive(Debug, Default)]
 pub(crate) struct Inputs {
-    /// The file that was named, by flag or `DEED_CONFIG`.
+    /// The file named by a flag or by `DEED_CONFIG`.
     pub(crate) file: Option<PathBuf>,
-    /// The environment.
+    /// The environment variables.
     pub(crate) variables: Vec<(OsString, OsString)>,
     /// Keys set by flags: the flag, the key, the value.
     pub(crate) flags: Vec<(&'static str, &'static str, String)>,
 }
 
 impl Inputs {
-    /// The file that was named, and the environment of this process.
+    /// The named file, and the environment of this process.
     pub(crate) fn of_process(file: Option<PathBuf>) -> Self {
         Self { file, variables: std::env::vars_os().collect(), flags: vec![] }
     }
 
-    /// Sets a key by a flag, when the flag was given.
+    /// Sets a key when its flag is given.
     pub(crate) fn flag(&mut self, flag: &'static str, key: &'static str, value: Option<impl ToString>) {
         self.flags.extend(value.map(|value| (flag, key, value.to_string())));
     }
 }
 
-/// A configuration as it was read, sound or not.
+/// A configuration with its sources, valid or not.
 #[derive(Debug)]
 pub(crate) struct Loaded {
     pub(crate) config: Config,
     pub(crate) sources: Sources,
-    pub(crate) settings: Result<Settings, Faults>,
+    pub(crate) settings: Result<Settings, ConfigFaults>,
 }
 
-/// Reads and checks everything; every fault is found at once.
+/// Reads and validates everything; reports all faults together.
 pub(crate) fn load(inputs: Inputs) -> Loaded {
     let mut sources = Sources::default();
     let usual = PathBuf::from(USUAL_FILE);
@@ -74,12 +75,12 @@ pub(crate) fn load(inputs: Inputs) -> Loaded {
     }
     let mut config = Config::default();
     config.read(&mut sources);
-    let known: Vec<String> = config.show().iter().map(Shown::path).collect();
+    let known: Vec<String> = config.show().iter().map(KeyView::path).collect();
     sources.refuse_unknown(&known);
     let settings = Settings::of(&config, &mut sources);
     let settings = match sources.faults() {
-        [] => settings.ok_or_else(|| Faults(vec![])),
-        faults => Err(Faults(faults.to_vec())),
+        [] => settings.ok_or_else(|| ConfigFaults(vec![])),
+        faults => Err(ConfigFaults(faults.to_vec())),
     };
     Loaded { config, sources, settings }
 }

@@ -1,13 +1,13 @@
-//! Shows a configuration: as a file, as JSON, and as the documented sample.
+//! Prints a configuration: as TOML, as JSON, and as the documented sample.
 use std::fmt::Write as _;
 
 use serde_json::{Map, Value, json};
 
 use super::fault::Origin;
-use super::keys::{Config, Shown};
+use super::keys::{Config, KeyView};
 use super::source::Sources;
 
-/// The configuration as a file that gives it again; what was set says where.
+/// The configuration as TOML; values that are not defaults have their origin in a comment.
 pub(crate) fn as_toml(config: &Config, sources: &Sources) -> String {
     sections(config, |key, out| {
         let line = assignment(key);
@@ -20,7 +20,7 @@ pub(crate) fn as_toml(config: &Config, sources: &Sources) -> String {
     })
 }
 
-/// The same for programs: `{"section": {"key": {"value", "origin"}}}`.
+/// The configuration as JSON: `{"section": {"key": {"value", "origin"}}}`.
 pub(crate) fn as_json(config: &Config, sources: &Sources) -> Value {
     let mut top = Map::new();
     for key in config.show() {
@@ -34,7 +34,7 @@ pub(crate) fn as_json(config: &Config, sources: &Sources) -> Value {
     Value::Object(top)
 }
 
-/// Every key with its default and what it is for.
+/// The sample: every key with its default and description.
 pub(crate) fn sample(config: &Config) -> String {
     let head = "# Every key of Deed's configuration, with its default. Keys that are commented out are not set.\n\
                 # A variable DEED__SECTION__KEY overrides a key: DEED__SERVER__LISTEN, DEED__DNS__BUDGETS__QUERIES.\n\
@@ -49,7 +49,7 @@ pub(crate) fn sample(config: &Config) -> String {
         })
 }
 
-fn sections(config: &Config, mut each: impl FnMut(&Shown, &mut String)) -> String {
+fn sections(config: &Config, mut each: impl FnMut(&KeyView, &mut String)) -> String {
     let (mut out, mut section) = (String::new(), "");
     for key in config.show() {
         if key.section != section {
@@ -69,7 +69,7 @@ fn sections(config: &Config, mut each: impl FnMut(&Shown, &mut String)) -> Strin
     out
 }
 
-fn assignment(key: &Shown) -> String {
+fn assignment(key: &KeyView) -> String {
     match &key.value {
         Some(value) => format!("{} = {value}", key.key),
         None => format!("# {} =", key.key),

@@ -1,27 +1,27 @@
-//! A value as a source gave it, before any key says what it has to be.
+//! An unparsed value, before its key decides the type.
 use std::fmt::Write as _;
 
 use toml::de::DeValue;
 
-/// Characters of a faulty value that a fault shows.
+/// Characters of an invalid value that a fault quotes.
 const EXCERPT: usize = 60;
 
-/// What a file, a variable or a flag gave for a key.
+/// An unparsed value from a file, a variable or a flag.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) enum Raw {
-    /// From a variable or a flag: what it means depends on the key.
+    /// Text of a variable or flag; the key decides its type.
     Word(String),
-    /// A string of a file.
+    /// A TOML string.
     Text(String),
-    /// A whole number of a file; none when it is beyond 64 bits.
+    /// A TOML integer; none when it exceeds 64 bits.
     Integer(Option<i64>),
-    /// A number of a file that has a fraction.
+    /// A TOML float.
     Fraction(f64),
-    /// A truth value of a file.
+    /// A TOML boolean.
     Boolean(bool),
-    /// A list of a file.
+    /// A TOML array.
     List(Vec<Raw>),
-    /// Something no key takes.
+    /// A TOML type that no key accepts.
     Other(&'static str),
 }
 
@@ -44,7 +44,7 @@ impl Raw {
         }
     }
 
-    /// The text of a string or a word.
+    /// The text of a string or word.
     pub(crate) fn as_text(&self) -> Option<&str> {
         match self {
             Self::Word(text) | Self::Text(text) => Some(text),
@@ -52,7 +52,7 @@ impl Raw {
         }
     }
 
-    /// The value for a fault: printable and short.
+    /// The value as a fault quotes it: escaped and truncated.
     pub(crate) fn excerpt(&self) -> String {
         match self {
             Self::Word(text) | Self::Text(text) => {

@@ -1,4 +1,4 @@
-//! The kinds of values that keys have: how each is read, shown, and put into words.
+//! The types of configuration values: parsing, printing and description.
 use std::collections::BTreeSet;
 use std::fmt;
 use std::net::SocketAddr;
@@ -15,25 +15,25 @@ use toml::Value;
 
 use super::raw::Raw;
 
-/// A kind of value.
+/// A type that a key can have.
 pub(crate) trait Setting: Sized {
-    /// Whether the value must never be shown.
+    /// Whether the value must never be printed.
     const SECRET: bool = false;
 
-    /// What is expected, to go after "expected".
+    /// The expected type, as it follows the word "expected".
     fn expected() -> String;
 
-    /// The value, or what besides `expected` is to be said.
+    /// Parses the value; an error may add a reason to `expected`.
     fn read(raw: &Raw) -> Result<Self, Option<String>>;
 
-    /// The value as a file would have it; none when it is not set.
+    /// The value as TOML; none when it is not set.
     fn show(&self) -> Option<Value>;
 }
 
-/// A range in which a value has to lie.
+/// The bounds of a value.
 pub(crate) trait Bounds<T> {
-    fn hold(&self, value: &T) -> bool;
-    fn words(&self) -> String;
+    fn contains(&self, value: &T) -> bool;
+    fn describe(&self) -> String;
 }
 
 fn shown<T: Setting>(value: &T) -> String {
@@ -41,19 +41,19 @@ fn shown<T: Setting>(value: &T) -> String {
 }
 
 impl<T: Setting + PartialOrd> Bounds<T> for RangeInclusive<T> {
-    fn hold(&self, value: &T) -> bool {
+    fn contains(&self, value: &T) -> bool {
         self.contains(value)
     }
-    fn words(&self) -> String {
+    fn describe(&self) -> String {
         format!("between {} and {}", shown(self.start()), shown(self.end()))
     }
 }
 
 impl<T: Setting + PartialOrd> Bounds<T> for RangeFrom<T> {
-    fn hold(&self, value: &T) -> bool {
+    fn contains(&self, value: &T) -> bool {
         self.contains(value)
     }
-    fn words(&self) -> String {
+    fn describe(&self) -> String {
         format!("at least {}", shown(&self.start))
     }
 }
@@ -122,7 +122,7 @@ impl Setting for Duration {
     fn read(raw: &Raw) -> Result<Self, Option<String>> {
         let text = raw.as_text().ok_or(None)?;
         let duration = humantime::parse_duration(text.trim()).map_err(|_| None)?;
-        // Dates are counted on from now: what is far beyond them is a slip.
+        // Durations are added to the present time, so an absurdly long one is taken for a typing error.
         let longest = Self::from_hours(100 * 365 * 24);
         if duration > longest {
             Err(Some("that is more than a hundred years".to_owned()))
@@ -135,7 +135,7 @@ impl Setting for Duration {
     }
 }
 
-/// A share: from none to all.
+/// A fraction from 0 to 1.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(crate) struct Ratio(f64);
 
@@ -224,25 +224,25 @@ impl fmt::Display for Text {
     }
 }
 
-/// A value that may hold a password: neither shown nor quoted in a fault.
+/// A value that may contain a password; never printed or quoted.
 #[derive(Clone, PartialEq, Eq)]
 pub(crate) struct Secret(String);
 
 impl Secret {
-    /// The whole of it, for whoever connects.
+    /// The secret itself.
     pub(crate) fn reveal(&self) -> &str {
         &self.0
     }
 
-    /// The same without what may not be shown: scheme, host, port and path.
-    pub(crate) fn place(&self) -> String {
+    /// The URL without user, password, query and fragment.
+    pub(crate) fn without_credentials(&self) -> String {
         let (scheme, rest) = self.0.split_once("://").unwrap_or(("", &self.0));
-        let rest = rest.rsplit_once('@').map_or(rest, |(_, place)| place);
-        let place = rest.split(['?', '#']).next().unwrap_or_default();
-        format!("{scheme}://{}", place.escape_debug())
+        let rest = rest.rsplit_once('@').map_or(rest, |(_, without_credentials)| without_credentials);
+        let without_credentials = rest.split(['?', '#']).next().unwrap_or_default();
+        format!("{scheme}://{}", without_credentials.escape_debug())
     }
 
-    /// The part before `://`, which may be shown.
+    /// The URL scheme, which may be printed.
     pub(crate) fn scheme(&self) -> Option<&str> {
         self.0.split_once("://").map(|(scheme, _)| scheme)
     }
@@ -369,11 +369,11 @@ impl fmt::Display for Role {
     }
 }
 
-/// How log lines look.
+/// The format of log lines.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum LogFormat {
-    /// One JSON object a line.
+    /// One JSON object per line.
     Json,
-    /// For people.
+    /// Human-readable lines.
     Human,
 }

@@ -1,4 +1,4 @@
-//! The configuration in the terms of those who work by it; making it finds what no single key can tell.
+//! Validated settings in the types of the crates that use them; checks that span several keys.
 use std::path::{Path, PathBuf};
 
 use chrono::TimeDelta;
@@ -19,40 +19,40 @@ use super::traces::{Traces, traces};
 pub(crate) enum Database {
     /// A SQLite file.
     File(PathBuf),
-    /// A PostgreSQL server, by its address without what may not be shown.
+    /// A PostgreSQL server; its URL without credentials.
     Server(String),
 }
 
-/// A sound configuration.
+/// A valid configuration.
 #[derive(Debug, Clone)]
 pub(crate) struct Settings {
-    /// Every key.
+    /// All keys.
     pub(crate) config: Config,
     /// Where the store is.
     pub(crate) database: Database,
-    /// Limits of the bus.
+    /// The limits of the bus.
     pub(crate) bus: Limits,
-    /// How the DNS is asked.
+    /// The configuration of the prober.
     pub(crate) probe: ProbeConfig,
-    /// Which names can be claimed.
+    /// The rules for names that can be claimed.
     pub(crate) names: NamePolicy,
-    /// How records are called.
+    /// The names and values of validation records.
     pub(crate) templates: ChallengeTemplates,
-    /// The deployment's rules.
+    /// The policy for claims.
     pub(crate) policy: Policy,
-    /// Where traces go; none when nothing is traced.
+    /// The trace receiver; none when tracing is off.
     pub(crate) traces: Option<Traces>,
 }
 
 impl Settings {
-    /// None when `sources` got a fault that leaves nothing to work by.
+    /// None when a fault leaves no usable settings; the faults are in `sources`.
     pub(super) fn of(config: &Config, sources: &mut Sources) -> Option<Self> {
         services(config, sources);
         roles(config, sources);
-        orders(config, sources);
+        cross_key_rules(config, sources);
         filter(config, sources);
         let traces = traces(config, sources);
-        // Each is made before any is missed, so that the faults of all are found.
+        // All parts are built before the first `?`, so that the faults of all are reported.
         let probe = probe(config, sources);
         let templates = templates(config, sources);
         Some(Self {
@@ -70,12 +70,12 @@ impl Settings {
 
 fn database(config: &Config) -> Database {
     match &config.store.url {
-        Some(url) => Database::Server(url.place()),
+        Some(url) => Database::Server(url.without_credentials()),
         None => Database::File(config.store.data_dir.join(&config.store.path)),
     }
 }
 
-/// Addresses of services are of a kind that is known here.
+/// Checks that service URLs have a supported scheme.
 fn services(config: &Config, sources: &mut Sources) {
     for (key, url, what, schemes) in [
         ("store.url", &config.store.url, "PostgreSQL", &["postgres", "postgresql"][..]),
@@ -92,7 +92,7 @@ fn services(config: &Config, sources: &mut Sources) {
     }
 }
 
-/// Roles of different processes meet in a database and a broker that all of them reach.
+/// Separate roles need a database and a broker that all of them can reach.
 fn roles(config: &Config, sources: &mut Sources) {
     let roles = &config.server.roles;
     if roles.is_empty() {
@@ -122,7 +122,7 @@ fn roles(config: &Config, sources: &mut Sources) {
     }
 }
 
-fn orders(config: &Config, sources: &mut Sources) {
+fn cross_key_rules(config: &Config, sources: &mut Sources) {
     let policy = &config.policy;
     if policy.watch_first > policy.watch_longest {
         sources.fault_of("policy.watch_first", "has to be at most `policy.watch_longest`");
@@ -179,7 +179,7 @@ fn templates(config: &Config, sources: &mut Sources) -> Option<ChallengeTemplate
         Ok(made) => made,
         Err(error) => {
             sources.fault_of("names.brand", error.to_string());
-            // The overrides are still looked at, on sound ground.
+            // The overrides are still checked, against the default templates.
             ChallengeTemplates::default()
         }
     };
@@ -199,7 +199,7 @@ fn templates(config: &Config, sources: &mut Sources) -> Option<ChallengeTemplate
 
 fn policy(config: &Config) -> Policy {
     let p = &config.policy;
-    // Every duration is far below what a time delta holds: the keys are bounded at a hundred years.
+    // The conversion cannot fail: all durations are limited to a hundred years.
     let delta = |duration| TimeDelta::from_std(duration).unwrap_or(TimeDelta::MAX);
     Policy {
         contest: p.contest,
@@ -272,7 +272,7 @@ fn probe(config: &Config, sources: &mut Sources) -> Option<ProbeConfig> {
     })
 }
 
-/// What the prober would refuse, said with the key that is at fault.
+/// Checks that the prober makes too, here reported with the key.
 fn validation(config: &Config, sources: &mut Sources) {
     let dns = &config.dns;
     match dns.validation {

@@ -1,31 +1,31 @@
-//! The sources of a configuration, laid over each other: a file, the environment, flags.
+//! The sources of a configuration, in order of precedence: file, environment, flags.
 use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
 use toml::de::{DeTable, DeValue};
 
-use super::fault::{Fault, Origin};
+use super::fault::{ConfigFault, Origin};
 use super::raw::Raw;
 use super::setting::{Bounds, Setting};
 
-/// What a variable that sets a key starts with.
+/// The prefix of variables that set a key.
 const PREFIX: &str = "DEED__";
 
-/// Everything that was said, weakest first, and what turned out wrong about it.
+/// The values of all sources, lowest precedence first, and the faults found so far.
 #[derive(Debug, Default)]
 pub(crate) struct Sources {
     given: BTreeMap<String, Vec<(Origin, Raw)>>,
-    /// Of the values that count in the end.
+    /// The origins of the values in effect.
     origins: BTreeMap<String, Origin>,
-    faults: Vec<Fault>,
+    faults: Vec<ConfigFault>,
 }
 
 impl Sources {
-    /// Lays a file over what was said before.
+    /// Adds a file, which overrides earlier sources.
     pub(crate) fn file(&mut self, path: &Path, text: &str, sections: &[&str]) {
         let (table, errors) = DeTable::parse_recoverable(text);
-        // What was guessed around a slip would bring faults that are none.
+        // After a syntax error the recovered table would cause misleading further faults.
         if errors.is_empty() {
             File { path, text, sections }.walk(self, "", table.get_ref());
         }
@@ -35,14 +35,14 @@ impl Sources {
         }
     }
 
-    /// Lays the variables that start with `DEED__` over what was said before.
+    /// Adds the variables with the prefix `DEED__`, which override earlier sources.
     pub(crate) fn environment(&mut self, variables: impl IntoIterator<Item = (OsString, OsString)>) {
         for (name, value) in variables {
             let Some(name) = name.to_str().filter(|name| name.starts_with(PREFIX)) else { continue };
             let origin = Origin::Environment(name.to_owned());
             let path = name[PREFIX.len()..].replace("__", ".");
             match value.into_string() {
-                // A variable in lower case would be a second spelling of the same key.
+                // A lower-case variable would be a second spelling of the same key.
                 Ok(value) if path == path.to_ascii_uppercase() => {
                     self.give(path.to_ascii_lowercase(), origin, Raw::Word(value));
                 }
@@ -52,7 +52,7 @@ impl Sources {
         }
     }
 
-    /// Lays a flag over what was said before.
+    /// Adds a flag, which overrides earlier sources.
     pub(crate) fn flag(&mut self, flag: &'static str, key: &str, value: String) {
         self.give(key.to_owned(), Origin::Flag(flag), Raw::Word(value));
     }
@@ -61,11 +61,14 @@ impl Sources {
         self.given.entry(key).or_default().push((origin, raw));
     }
 
-    /// Takes what was said of a key; what does not fit stays unused and becomes a fault, each on its own.
+    /// Sets a key from its sources in order of precedence; each invalid value is a fault and leaves the key
+    /// unchanged.
     pub(crate) fn take<T: Setting>(&mut self, key: &str, slot: &mut T, bounds: Option<&dyn Bounds<T>>) {
         for (origin, raw) in self.given.remove(key).unwrap_or_default() {
             let read = T::read(&raw).and_then(|value| match bounds {
-                Some(bounds) if !bounds.hold(&value) => Err(Some(format!("has to be {}", bounds.words()))),
+                Some(bounds) if !bounds.contains(&value) => {
+                    Err(Some(format!("has to be {}", bounds.describe())))
+                }
                 _ => Ok(value),
             });
             match read {
@@ -82,7 +85,7 @@ impl Sources {
         }
     }
 
-    /// Refuses whatever nobody has taken. `known` are all keys.
+    /// Reports every key that was not taken. `known` are all keys.
     pub(crate) fn refuse_unknown(&mut self, known: &[String]) {
         for (key, given) in std::mem::take(&mut self.given) {
             let section = key.rsplit_once('.').map_or("", |(section, _)| section);
@@ -105,32 +108,32 @@ impl Sources {
         }
     }
 
-    /// Adds a fault that is about the value of a key.
+    /// Adds a fault of a key.
     pub(crate) fn fault_of(&mut self, key: &str, problem: impl Into<String>) {
         let origin = self.origin(key);
         self.fault(Some(key), origin, problem.into());
     }
 
     fn fault(&mut self, key: Option<&str>, origin: Origin, problem: String) {
-        self.faults.push(Fault { key: key.map(str::to_owned), origin, problem });
+        self.faults.push(ConfigFault { key: key.map(str::to_owned), origin, problem });
     }
 
-    /// Adds a fault of a file that could not be read at all.
+    /// Adds a fault of a file that cannot be read.
     pub(crate) fn unreadable(&mut self, path: PathBuf, error: &std::io::Error) {
         self.fault(None, Origin::File(path, 1), format!("cannot be read: {error}"));
     }
 
-    /// Where the value of a key came from.
+    /// The origin of the value of a key.
     pub(crate) fn origin(&self, key: &str) -> Origin {
         self.origins.get(key).cloned().unwrap_or(Origin::Default)
     }
 
-    pub(crate) fn faults(&self) -> &[Fault] {
+    pub(crate) fn faults(&self) -> &[ConfigFault] {
         &self.faults
     }
 }
 
-/// A file that is being flattened into keys.
+/// A file whose tables are flattened into dotted keys.
 struct File<'a> {
     path: &'a Path,
     text: &'a str,

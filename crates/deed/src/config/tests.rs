@@ -1,4 +1,4 @@
-//! What a configuration is made of, what it refuses, and that the sample tells the truth.
+//! Tests of loading, validating and printing the configuration, and of the sample file.
 use std::ffi::OsString;
 use std::time::Duration;
 
@@ -20,9 +20,9 @@ fn from(file: &str, variables: &[(&str, &str)], flags: &[(&'static str, &'static
     })
 }
 
-/// Every fault as `key: problem`, without the folder that differs each time.
+/// All faults as `key (origin): problem`, without the temporary folder.
 fn faults(loaded: Loaded) -> Vec<String> {
-    let Faults(faults) = loaded.settings.unwrap_err();
+    let ConfigFaults(faults) = loaded.settings.unwrap_err();
     let origin = |origin: &Origin| match origin {
         Origin::File(_, line) => format!("file:{line}"),
         other => other.to_string(),
@@ -34,7 +34,7 @@ fn faults(loaded: Loaded) -> Vec<String> {
 }
 
 #[test]
-fn nothing_said_is_sound() {
+fn defaults_are_valid() {
     let loaded = from("", &[], &[]);
     assert_eq!(loaded.config, Config::default());
     let settings = loaded.settings.unwrap();
@@ -47,7 +47,7 @@ fn nothing_said_is_sound() {
 }
 
 #[test]
-fn the_sample_tells_every_key_and_its_default() {
+fn sample_lists_every_key_and_its_default() {
     let wanted = print::sample(&Config::default());
     if std::env::var_os("UPDATE_SAMPLE").is_some() {
         std::fs::write(concat!(env!("CARGO_MANIFEST_DIR"), "/sample.toml"), wanted).unwrap();
@@ -60,19 +60,19 @@ fn the_sample_tells_every_key_and_its_default() {
 }
 
 #[test]
-fn what_clients_send_that_is_no_http_writes_no_lines() {
+fn default_filter_mutes_foreign_input() {
     let filter = crate::telemetry::filter(&from("", &[], &[]).config.log.filter.0).unwrap();
     let lines = tracing_subscriber::registry().with(filter);
     tracing::subscriber::with_default(lines, || {
         assert!(!tracing::enabled!(target: "actix_http::h1::dispatcher", tracing::Level::ERROR));
-        // It writes whole answers, which strangers made.
+        // hickory logs whole messages, which come from foreign servers.
         assert!(!tracing::enabled!(target: "hickory_net::dnssec", tracing::Level::ERROR));
         assert!(tracing::enabled!(target: "deed_api::pipeline", tracing::Level::INFO));
     });
 }
 
 #[test]
-fn flags_go_over_variables_over_the_file_over_defaults() {
+fn flags_override_variables_file_and_defaults() {
     let file = "[server]\nlisten = \"127.0.0.1:1\"\nops_listen = \"127.0.0.1:2\"\n[names]\nbrand = \"acme\"\n\
                 [policy]\nwatch_first = \"5s\"\n[dns.budgets]\nqueries = 30\n";
     let variables = [
@@ -109,7 +109,7 @@ fn flags_go_over_variables_over_the_file_over_defaults() {
 }
 
 #[test]
-fn every_fault_is_found_at_once_with_its_key_its_place_and_what_is_expected() {
+fn reports_all_faults_with_key_and_origin() {
     let file = r#"
 [server]
 listen = "here"
@@ -155,9 +155,9 @@ filter = "deed=loud"
 }
 
 #[test]
-fn unknown_keys_are_refused_wherever_they_come_from() {
+fn rejects_unknown_keys_of_every_source() {
     let file = "name = 1\nserver = 3\n[server]\n";
-    // A key twice is a slip of the file as such.
+    // A duplicate key is a syntax error of the whole file.
     assert_eq!(faults(from(file, &[], &[])).len(), 1);
     let file = "name = 1\n[server]\nlisten = \"127.0.0.1:1\"\nlissten = 1\n[dns.budgets]\nspeed = 1\n[cache]\nsize = 3\n";
     let variables =
@@ -167,7 +167,7 @@ fn unknown_keys_are_refused_wherever_they_come_from() {
 }
 
 #[test]
-fn a_file_that_is_not_toml_or_not_there_is_said() {
+fn reports_invalid_or_missing_file() {
     let found = faults(from("[server]\nlisten = \n", &[], &[]));
     assert_eq!(found.len(), 1);
     assert!(found[0].starts_with("- (file:2): "), "{found:?}");
@@ -176,7 +176,7 @@ fn a_file_that_is_not_toml_or_not_there_is_said() {
 }
 
 #[test]
-fn addresses_of_services_that_are_not_known_are_refused_without_showing_their_passwords() {
+fn rejects_service_urls_without_showing_passwords() {
     let file = "[store]\nurl = \"mysql://deed:hunter2@db/deed\"\n[bus]\nurl = \"hunter2@mq\"\n";
     let loaded = from(file, &[], &[]);
     let shown = print::as_toml(&loaded.config, &loaded.sources)
@@ -195,7 +195,7 @@ fn addresses_of_services_that_are_not_known_are_refused_without_showing_their_pa
 }
 
 #[test]
-fn roles_need_what_they_need() {
+fn separate_roles_need_store_and_bus_urls() {
     let with = |roles: &str| from("", &[], &[("--roles", "server.roles", roles)]);
     assert!(with("projector,verifier,api").settings.is_ok());
     let all = ["verifier", "api", "api,projector", ""].map(|roles| faults(with(roles)).join("\n"));
@@ -209,7 +209,7 @@ fn roles_need_what_they_need() {
 }
 
 #[test]
-fn what_validates_is_checked_and_handed_on() {
+fn validation_settings_are_checked_and_applied() {
     let folder = tempfile::tempdir().unwrap();
     let anchor = folder.path().join("root.key");
     std::fs::write(
@@ -244,7 +244,7 @@ fn what_validates_is_checked_and_handed_on() {
 }
 
 #[test]
-fn what_is_printed_gives_the_same_configuration_again() {
+fn printed_configuration_round_trips() {
     let file = "[server]\nlisten = \"127.0.0.1:9\"\n[names]\nconsumer_mail = [\"mail.acme.com\"]\n[names.templates]\n\
                 apex_label = \"_own\"\n[dns]\nin_flight = 7\ndelegation_cache_ttl = \"0s\"\n";
     let loaded = from(file, &[("DEED__LOG__FORMAT", "human")], &[]);
@@ -256,7 +256,7 @@ fn what_is_printed_gives_the_same_configuration_again() {
 }
 
 #[test]
-fn traces_go_where_the_configuration_says_and_nowhere_without_it() {
+fn tracing_follows_the_telemetry_section() {
     assert_eq!(from("", &[], &[]).settings.unwrap().traces, None);
     let file = "[telemetry]\nendpoint = \"http://collector:4318/\"\nsample_ratio = 0.25\n";
     let settings = from(file, &[("DEED__TELEMETRY__HEADERS", "x-key=open=sesame, x-team=a")], &[]).settings;

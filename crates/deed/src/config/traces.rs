@@ -1,4 +1,4 @@
-//! Where traces go: made of the keys of `telemetry`.
+//! The trace receiver, from the section `telemetry`.
 use std::time::Duration;
 
 use reqwest::Url;
@@ -8,28 +8,28 @@ use super::keys::Config;
 use super::setting::Secret;
 use super::source::Sources;
 
-/// Where and how spans are sent.
+/// The receiver of spans, and how they are sent.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Traces {
-    /// Where the receiver takes them.
+    /// The URL for `POST` requests with spans.
     pub(crate) endpoint: Url,
     headers: Option<Secret>,
-    /// The share of traces that are kept.
+    /// The fraction of traces that is kept.
     pub(crate) sample_ratio: f64,
-    /// How long the receiver may take for a batch.
+    /// The timeout for a batch.
     pub(crate) timeout: Duration,
-    /// Finished spans that may wait.
+    /// Capacity of the queue of finished spans.
     pub(crate) queue: usize,
 }
 
 impl Traces {
-    /// What the receiver wants to see with the spans.
+    /// The headers of each request.
     pub(crate) fn headers(&self) -> Vec<(String, String)> {
         self.headers.as_ref().and_then(|headers| headers_of(headers.reveal())).unwrap_or_default()
     }
 }
 
-/// Where traces go, where they are wanted.
+/// The receiver, if one is configured.
 pub(super) fn traces(config: &Config, sources: &mut Sources) -> Option<Traces> {
     let telemetry = &config.telemetry;
     if telemetry.headers.as_ref().is_some_and(|headers| headers_of(headers.reveal()).is_none()) {
@@ -51,7 +51,7 @@ pub(super) fn traces(config: &Config, sources: &mut Sources) -> Option<Traces> {
     }
 }
 
-/// Where a receiver takes traces, from its address.
+/// The URL for traces, from the address of the receiver.
 fn receiver(address: &str) -> Result<Url, String> {
     let mut url = Url::parse(address).map_err(|error| format!("expected `http://host:4318`: {error}"))?;
     if url.scheme() != "http" {
@@ -71,7 +71,7 @@ fn receiver(address: &str) -> Result<Url, String> {
     Ok(url)
 }
 
-/// None when they are not as HTTP has them.
+/// None when the text is not a list of valid HTTP headers.
 fn headers_of(text: &str) -> Option<Vec<(String, String)>> {
     let pairs = text.split(',').filter(|pair| !pair.trim().is_empty());
     pairs

@@ -1,4 +1,4 @@
-//! The folder in which `deed dev` keeps its files: given and kept, or temporary and gone at the end.
+//! The data folder of `deed dev`: a given one that is kept, or a temporary one.
 use std::fmt;
 use std::fs::{self, OpenOptions, Permissions};
 use std::io::{self, Write as _};
@@ -11,27 +11,27 @@ use tempfile::TempDir;
 use crate::config::{Secret, Settings};
 use crate::exit::Failure;
 
-/// The service's files, and the configuration it runs by.
+/// The data folder.
 #[derive(Debug)]
 pub(super) enum Folder {
     Kept(PathBuf),
     Temporary(TempDir),
 }
 
-/// Names the only server the sandbox is: the root's, and everybody else's.
+/// The root hints: they name the sandbox as the only server.
 const HINTS: &str = "root.hints";
 const CONFIG: &str = "deed.toml";
 
 impl Folder {
     pub(super) fn open(kept: Option<PathBuf>) -> Result<Self, Failure> {
-        let failed = |error| Failure::because("the data folder cannot be made", error);
+        let failed = |error| Failure::with_source("the data folder cannot be made", error);
         match kept {
             None => {
                 tempfile::Builder::new().prefix("deed-dev-").tempdir().map(Self::Temporary).map_err(failed)
             }
             Some(path) => {
                 fs::create_dir_all(&path).map_err(failed)?;
-                // What is written of it has to hold whatever folder others start from.
+                // The written configuration must not depend on the working directory.
                 fs::canonicalize(&path).map(Self::Kept).map_err(failed)
             }
         }
@@ -48,55 +48,55 @@ impl Folder {
         matches!(self, Self::Temporary(_))
     }
 
-    /// The configuration by which this service runs, and other commands find it.
+    /// The path of the configuration file.
     pub(super) fn config(&self) -> PathBuf {
         self.path().join(CONFIG)
     }
 
-    /// Writes the configuration, readable by its owner alone: addresses of services have passwords.
-    pub(super) fn write_config(&self, at: &Where) -> Result<(), Failure> {
+    /// Writes the configuration with mode 0600, because service URLs contain passwords.
+    pub(super) fn write_config(&self, at: &Addresses) -> Result<(), Failure> {
         let hints = self.path().join(HINTS);
         let kind = if at.dns.is_ipv4() { "A" } else { "AAAA" };
         let roots = format!(". 5 NS ns.sandbox.\nns.sandbox. 5 {kind} {}\n", at.dns.ip());
         let path = self.config();
         fs::write(&hints, roots)
             .and_then(|()| write_for_owner(&path, &config(self.path(), &hints, at)))
-            .map_err(|error| Failure::because(format!("{} cannot be written", path.display()), error))
+            .map_err(|error| Failure::with_source(format!("{} cannot be written", path.display()), error))
     }
 
-    /// Removes a temporary folder; a kept one stays.
+    /// Removes a temporary folder.
     pub(super) fn close(self) -> Result<(), Failure> {
         match self {
             Self::Kept(_) => Ok(()),
             Self::Temporary(folder) => {
-                folder.close().map_err(|error| Failure::because("the temporary folder stays", error))
+                folder.close().map_err(|error| Failure::with_source("the temporary folder stays", error))
             }
         }
     }
 }
 
-/// Writes a file that nobody else can read.
+/// Writes a file with mode 0600.
 pub(super) fn write_for_owner(path: &Path, text: &str) -> io::Result<()> {
     let mut out = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(path)?;
-    // A file that was there keeps its permissions unless they are set.
+    // An existing file keeps its permissions unless they are set.
     out.set_permissions(Permissions::from_mode(0o600))?;
     out.write_all(text.as_bytes())
 }
 
-/// Where the parts are.
+/// The addresses of the parts.
 #[derive(Debug, Clone)]
-pub(super) struct Where {
+pub(super) struct Addresses {
     /// The sandbox DNS.
     pub(super) dns: SocketAddr,
     /// The HTTP interface.
     pub(super) listen: SocketAddr,
     /// The operations port.
     pub(super) ops: SocketAddr,
-    /// A database and a broker, where the service runs on them.
+    /// Database and broker, if the service uses them.
     pub(super) services: Option<Services>,
 }
 
-/// Addresses of services, as the environment gave them.
+/// The URLs of services, from the environment.
 #[derive(Clone, Default)]
 pub(super) struct Services {
     store: Option<String>,
@@ -110,7 +110,7 @@ impl fmt::Debug for Services {
 }
 
 impl Services {
-    /// None when the service keeps everything in its own process.
+    /// None in embedded mode.
     pub(super) fn of(settings: &Settings) -> Option<Self> {
         let url = |url: &Option<Secret>| url.as_ref().map(|url| url.reveal().to_owned());
         let found = Self { store: url(&settings.config.store.url), bus: url(&settings.config.bus.url) };
@@ -118,7 +118,7 @@ impl Services {
     }
 }
 
-fn config(folder: &Path, hints: &Path, at: &Where) -> String {
+fn config(folder: &Path, hints: &Path, at: &Addresses) -> String {
     let text = |text: String| toml::Value::String(text).to_string();
     let path = |path: &Path| text(path.display().to_string());
     let services = at.services.clone().unwrap_or_default();
@@ -134,8 +134,7 @@ data_dir = {data_dir}
 {store_url}
 [bus]
 {bus_url}
-# The sandbox is the whole DNS. Nothing is remembered of it, so that every change is seen at once, and it is asked as
-# fast as it answers.
+# The sandbox is the whole DNS. Nothing is cached, so that every change is seen at once, and queries are not limited.
 [dns]
 vantage = "dev"
 port = {port}
@@ -147,7 +146,7 @@ server_rate = 0
 [names]
 allow_special_use = true
 
-# Shortened, so that a record is seen about two seconds after it was published.
+# Short intervals, so that a record is seen about two seconds after it was published.
 [policy]
 watch_first = "1s"
 watch_longest = "2s"
@@ -184,12 +183,12 @@ mod tests {
     use crate::config::{Inputs, load};
 
     #[test]
-    fn the_configuration_is_sound_and_logs_nothing_that_clients_send_as_no_http() {
+    fn written_configuration_is_valid_and_private() {
         let folder = Folder::open(None).unwrap();
         let at = |port: u16| SocketAddr::from(([127, 0, 0, 1], port));
         let services =
             Some(Services { store: Some("postgres://u:p@db/deed".into()), bus: Some("amqp://mq".into()) });
-        folder.write_config(&Where { dns: at(5353), listen: at(8080), ops: at(8081), services }).unwrap();
+        folder.write_config(&Addresses { dns: at(5353), listen: at(8080), ops: at(8081), services }).unwrap();
         let mode = fs::metadata(folder.config()).unwrap().permissions().mode();
         assert_eq!(mode & 0o777, 0o600);
         let loaded = load(Inputs { file: Some(folder.config()), variables: vec![], flags: vec![] });

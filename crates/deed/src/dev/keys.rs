@@ -1,4 +1,4 @@
-//! The keys that `deed dev` hands out: two workspaces that may quarrel over a name, and the platform.
+//! API keys of `deed dev`: two workspaces that can contest a name, and a service key.
 use std::fs;
 use std::path::Path;
 
@@ -11,10 +11,10 @@ use crate::cli::new_key;
 use crate::exit::Failure;
 use crate::run::Store;
 
-/// Where the secrets of a kept folder are, readable by its owner alone: a service for trying things out.
+/// The file with the secrets of a kept folder, mode 0600.
 const FILE: &str = "keys.json";
 
-/// Secrets, by whom they act for.
+/// The secrets of the keys.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct DevKeys {
     pub(crate) ws_acme: String,
@@ -23,26 +23,26 @@ pub(crate) struct DevKeys {
 }
 
 impl DevKeys {
-    /// The keys of the folder, or new ones when it has none that are good.
-    pub(super) async fn at_hand(folder: &Folder, store: &Store) -> Result<Self, Failure> {
+    /// Loads the keys of the folder, or creates new ones when they are missing or revoked.
+    pub(super) async fn load_or_create(folder: &Folder, store: &Store) -> Result<Self, Failure> {
         let file = folder.path().join(FILE);
         let kept: Option<Self> = fs::read(&file).ok().and_then(|text| serde_json::from_slice(&text).ok());
         if let Some(kept) = kept
-            && kept.are_good(store).await?
+            && kept.are_valid(store).await?
         {
             return Ok(kept);
         }
         let made = Self {
-            ws_acme: make(store, workspace("ws_acme")?).await?,
-            ws_globex: make(store, workspace("ws_globex")?).await?,
-            service: make(store, KeyOwner::Service).await?,
+            ws_acme: create_key(store, workspace("ws_acme")?).await?,
+            ws_globex: create_key(store, workspace("ws_globex")?).await?,
+            service: create_key(store, KeyOwner::Service).await?,
         };
         made.keep(&file)
-            .map_err(|error| Failure::because(format!("{} cannot be written", file.display()), error))?;
+            .map_err(|error| Failure::with_source(format!("{} cannot be written", file.display()), error))?;
         Ok(made)
     }
 
-    async fn are_good(&self, store: &Store) -> Result<bool, Failure> {
+    async fn are_valid(&self, store: &Store) -> Result<bool, Failure> {
         for secret in [&self.ws_acme, &self.ws_globex, &self.service] {
             let found = store.keys.find(KeyHash::of(secret)).await?;
             if found.is_none_or(|key| key.revoked_at.is_some()) {
@@ -58,10 +58,11 @@ impl DevKeys {
 }
 
 fn workspace(id: &str) -> Result<KeyOwner, Failure> {
-    let id: WorkspaceId = id.parse().map_err(|error| Failure::because("no workspace has this id", error))?;
+    let id: WorkspaceId =
+        id.parse().map_err(|error| Failure::with_source("no workspace has this id", error))?;
     Ok(KeyOwner::Workspace(id))
 }
 
-async fn make(store: &Store, owner: KeyOwner) -> Result<String, Failure> {
+async fn create_key(store: &Store, owner: KeyOwner) -> Result<String, Failure> {
     Ok(new_key(store, "deed dev".to_owned(), owner, KeyScope::ALL.into()).await?.secret)
 }

@@ -1,7 +1,7 @@
-//! `deed dev`: the whole service on one machine, with the sandbox for its DNS and keys at hand.
+//! `deed dev`: the whole service on one machine, with the sandbox as its DNS and ready API keys.
 mod folder;
 mod keys;
-mod places;
+mod listen;
 mod processes;
 pub(crate) mod walkthrough;
 
@@ -14,58 +14,58 @@ use deed_sandbox::{Sandbox, SandboxConfig};
 use serde::Serialize;
 use tokio_util::sync::CancellationToken;
 
-use crate::client::Remote;
+use crate::client::JsonClient;
 use crate::config::{Database, Inputs, Settings, load};
 use crate::exit::{Exit, Failure};
 use crate::run::{Process, Service, Store, migrate, stop_signal};
-use folder::{Folder, Where};
+use folder::{Addresses, Folder};
 use keys::DevKeys;
-pub(crate) use places::Place;
+pub(crate) use listen::ListenAddress;
 use processes::Processes;
 
-/// How long the service may take to be ready.
-const READY: Duration = Duration::from_secs(30);
-/// The pause between two looks whether it is.
-const LOOK_AGAIN: Duration = Duration::from_millis(20);
+/// How long the service may take to become ready.
+const READY_TIMEOUT: Duration = Duration::from_secs(30);
+/// The interval between two readiness checks.
+const READY_POLL: Duration = Duration::from_millis(20);
 
-/// What was asked for on the command line.
+/// The options of the command line.
 #[derive(Debug)]
-pub(crate) struct Wishes {
-    /// A folder to keep; without one a temporary one.
+pub(crate) struct DevOptions {
+    /// The folder to keep; none for a temporary one.
     pub(crate) data: Option<PathBuf>,
-    pub(crate) listen: Place,
-    pub(crate) ops_listen: Place,
-    pub(crate) dns_listen: Place,
-    pub(crate) control_listen: Place,
+    pub(crate) listen: ListenAddress,
+    pub(crate) ops_listen: ListenAddress,
+    pub(crate) dns_listen: ListenAddress,
+    pub(crate) control_listen: ListenAddress,
     pub(crate) layout: Layout,
 }
 
-/// Where the roles run.
+/// How the roles are distributed over processes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Layout {
-    /// All in this process.
+    /// All roles in this process.
     OneProcess,
-    /// Each in processes of its own.
+    /// Each role in processes of its own.
     Processes,
 }
 
-/// Where everything is, for people and programs.
+/// Addresses, keys and paths of the running service.
 #[derive(Debug, Clone, Serialize)]
 pub(crate) struct Running {
     pub(crate) urls: Urls,
     pub(crate) keys: DevKeys,
-    /// The configuration that other commands of `deed` take with `--config`.
+    /// The configuration file, for `--config` of other commands.
     pub(crate) config: PathBuf,
-    /// The folder of the service's files.
+    /// The data folder.
     pub(crate) data: PathBuf,
-    /// Whether the folder goes away at the end.
+    /// Whether the folder is removed at the end.
     pub(crate) temporary: bool,
-    /// For the walk-through.
+    /// For the walk-through only.
     #[serde(skip)]
     host_record: HostRecord,
 }
 
-/// What the record of the walk-through's hostname is called, with a place for its token.
+/// The validation record of the hostname in the walk-through, with a placeholder for the token.
 #[derive(Debug, Clone)]
 struct HostRecord {
     name: String,
@@ -76,7 +76,7 @@ impl HostRecord {
     fn of(settings: &Settings) -> Result<Self, Failure> {
         let host = walkthrough::HOST
             .parse()
-            .map_err(|error| Failure::because("the walk-through has no name", error))?;
+            .map_err(|error| Failure::with_source("the walk-through has no name", error))?;
         let token = Token::from_bytes([0; 20]);
         let made = settings.templates.challenge(Scope::Host, &host, token.clone());
         let value = made.record_value.replace(token.as_str(), "$TOKEN");
@@ -84,37 +84,42 @@ impl HostRecord {
     }
 }
 
-/// Where each part is reached.
+/// The URLs of the parts.
 #[derive(Debug, Clone, Serialize)]
 pub(crate) struct Urls {
     pub(crate) api: String,
     pub(crate) ops: String,
-    /// Of the sandbox.
+    /// The control interface of the sandbox.
     pub(crate) control: String,
-    /// Of the sandbox: address and port, UDP and TCP.
+    /// The DNS address of the sandbox, UDP and TCP.
     pub(crate) dns: SocketAddr,
 }
 
-/// Starts everything, says so through `announce`, and runs until a signal.
+/// Starts everything, calls `announce` when it is ready, and runs until a signal.
 pub(crate) async fn run(
-    wishes: Wishes,
+    options: DevOptions,
     announce: impl FnOnce(&Running) -> Result<(), Failure>,
 ) -> Result<Exit, Failure> {
     let stop = stop_signal()?;
-    let folder = Folder::open(wishes.data)?;
-    let sandbox = start_sandbox(wishes.dns_listen, wishes.control_listen).await?;
+    let folder = Folder::open(options.data)?;
+    let sandbox = start_sandbox(options.dns_listen, options.control_listen).await?;
     let dns = sandbox.dns_addr();
-    let asked =
-        Where { dns, listen: wishes.listen.settle()?, ops: wishes.ops_listen.settle()?, services: None };
-    let settings = settings(&folder, &asked)?;
+    let requested = Addresses {
+        dns,
+        listen: options.listen.resolve()?,
+        ops: options.ops_listen.resolve()?,
+        services: None,
+    };
+    let settings = settings(&folder, &requested)?;
     let process = Process::start(&settings)?;
     let host_record = HostRecord::of(&settings)?;
     if matches!(settings.database, Database::Server(_)) {
         migrate(&settings).await?;
     }
-    // The settings within make it a large one.
+    // The future holds the settings, so it is boxed.
     let (host, keys) =
-        Box::pin(Host::start(wishes.layout, settings, process, &asked, &folder, &stop)).await?;
+        Box::pin(RunningService::start(options.layout, settings, process, &requested, &folder, &stop))
+            .await?;
     let running = Running {
         urls: Urls {
             api: format!("http://{}", host.at.listen),
@@ -133,23 +138,23 @@ pub(crate) async fn run(
     ended
 }
 
-/// The service, wherever it runs.
-struct Host {
-    at: Where,
-    kind: HostKind,
+/// The running service, in this process or in child processes.
+struct RunningService {
+    at: Addresses,
+    kind: Hosting,
 }
 
-enum HostKind {
-    Here(Box<Service>),
-    Elsewhere(Processes),
+enum Hosting {
+    InProcess(Box<Service>),
+    ChildProcesses(Processes),
 }
 
-impl Host {
+impl RunningService {
     async fn start(
         layout: Layout,
         settings: Settings,
         process: Process,
-        asked: &Where,
+        requested: &Addresses,
         folder: &Folder,
         stop: &CancellationToken,
     ) -> Result<(Self, DevKeys), Failure> {
@@ -157,41 +162,42 @@ impl Host {
         match layout {
             Layout::OneProcess => {
                 let service = Service::start(settings, process, stop).await?;
-                let keys = DevKeys::at_hand(folder, service.store()).await?;
-                // Ports that were left open are known by now.
-                let at = Where {
-                    listen: service.api_at().unwrap_or(asked.listen),
+                let keys = DevKeys::load_or_create(folder, service.store()).await?;
+                // Ports 0 are replaced by the ports in use.
+                let at = Addresses {
+                    listen: service.api_at().unwrap_or(requested.listen),
                     ops: service.ops_at(),
                     services,
-                    ..*asked
+                    ..*requested
                 };
                 folder.write_config(&at)?;
-                Ok((Self { at, kind: HostKind::Here(Box::new(service)) }, keys))
+                Ok((Self { at, kind: Hosting::InProcess(Box::new(service)) }, keys))
             }
             Layout::Processes => {
                 let store = Store::open_existing(&settings).await?;
-                let keys = DevKeys::at_hand(folder, &store).await;
+                let keys = DevKeys::load_or_create(folder, &store).await;
                 store.close().await?;
-                let (listen, ops) = (places::closed(asked.listen)?, places::closed(asked.ops)?);
-                let at = Where { listen, ops, services, ..*asked };
+                let (listen, ops) = (listen::pick_port(requested.listen)?, listen::pick_port(requested.ops)?);
+                let at = Addresses { listen, ops, services, ..*requested };
                 folder.write_config(&at)?;
                 let processes = Processes::start(&folder.config())?;
-                Ok((Self { at, kind: HostKind::Elsewhere(processes) }, keys?))
+                Ok((Self { at, kind: Hosting::ChildProcesses(processes) }, keys?))
             }
         }
     }
 
     async fn run(self, stop: CancellationToken) -> Result<Exit, Failure> {
         match self.kind {
-            HostKind::Here(service) => service.run(stop).await,
-            HostKind::Elsewhere(processes) => processes.run(stop).await,
+            Hosting::InProcess(service) => service.run(stop).await,
+            Hosting::ChildProcesses(processes) => processes.run(stop).await,
         }
     }
 }
 
-/// The sandbox outlives the service, whose last checks ask it; when it dies first, the service ends too.
+/// Runs service and sandbox. The sandbox stops last, because the last checks query it; when it fails, the
+/// service is stopped.
 async fn supervise(
-    host: Host,
+    host: RunningService,
     sandbox: Sandbox,
     stop: CancellationToken,
     running: &Running,
@@ -210,7 +216,7 @@ async fn supervise(
         };
         ending.cancel();
         Err(died.map_or_else(
-            |e| Failure::because("the sandbox died", e),
+            |e| Failure::with_source("the sandbox died", e),
             |()| Failure::failed("the sandbox ended"),
         ))
     };
@@ -231,31 +237,32 @@ async fn supervise(
 }
 
 async fn ready(ops: &str) -> Result<(), Failure> {
-    let remote = Remote::new(ops, None)?;
+    let remote = JsonClient::new(ops, None)?;
     let asking = async {
         loop {
             match remote.send::<()>(reqwest::Method::GET, &["readyz"], &[], None).await {
                 Ok(answer) if answer.status.is_success() => return Ok(()),
-                // A process of its own may not listen yet; when it cannot, it ends, and that is seen.
+                // A child process may not listen yet; if it cannot, it exits, which is noticed.
                 Ok(_) | Err(Failure::Unavailable { .. }) => {}
                 Err(failure) => return Err(failure),
             }
-            tokio::time::sleep(LOOK_AGAIN).await;
+            tokio::time::sleep(READY_POLL).await;
         }
     };
     let late = |_| Failure::failed("the service does not get ready");
-    tokio::time::timeout(READY, asking).await.map_err(late)?
+    tokio::time::timeout(READY_TIMEOUT, asking).await.map_err(late)?
 }
 
-async fn start_sandbox(dns: Place, control: Place) -> Result<Sandbox, Failure> {
-    let config = SandboxConfig { dns: dns.settle_dns()?, control: Some(control.settle()?), auto_zones: true };
-    // A token of its own: a signal ends the service first.
+async fn start_sandbox(dns: ListenAddress, control: ListenAddress) -> Result<Sandbox, Failure> {
+    let config =
+        SandboxConfig { dns: dns.resolve_dns()?, control: Some(control.resolve()?), auto_zones: true };
+    // A separate token, because a signal stops the service first.
     Sandbox::start(config, CancellationToken::new())
         .await
-        .map_err(|error| Failure::because("the sandbox cannot start", error))
+        .map_err(|error| Failure::with_source("the sandbox cannot start", error))
 }
 
-fn settings(folder: &Folder, asked: &Where) -> Result<Settings, Failure> {
-    folder.write_config(asked)?;
+fn settings(folder: &Folder, requested: &Addresses) -> Result<Settings, Failure> {
+    folder.write_config(requested)?;
     Ok(load(Inputs::of_process(Some(folder.config()))).settings?)
 }

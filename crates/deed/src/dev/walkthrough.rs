@@ -1,20 +1,20 @@
-//! The commands that show a newcomer both contracts and a transfer, ready to be pasted into a shell.
+//! The walk-through: shell commands that show both contracts and a transfer.
 use super::Running;
 
 /// The hostname that the walk-through adds to an app.
 pub(super) const HOST: &str = "docs.acme.com";
 
-/// A command, and what it shows.
-struct Step {
-    says: &'static str,
+/// A command with its title.
+struct WalkthroughStep {
+    title: &'static str,
     command: String,
 }
 
-fn step(says: &'static str, command: impl Into<String>) -> Step {
-    Step { says, command: command.into() }
+fn step(title: &'static str, command: impl Into<String>) -> WalkthroughStep {
+    WalkthroughStep { title, command: command.into() }
 }
 
-/// Where everything is, and the walk-through.
+/// The addresses, followed by the walk-through.
 pub(crate) fn text(running: &Running) -> String {
     let urls = &running.urls;
     let kept = if running.temporary { "temporary, removed at the end" } else { "kept" };
@@ -37,11 +37,11 @@ pub(crate) fn text(running: &Running) -> String {
     );
     let steps = steps(running).into_iter().enumerate();
     let steps: Vec<String> =
-        steps.map(|(n, step)| format!("# {n}. {}\n{}", step.says, step.command)).collect();
+        steps.map(|(n, step)| format!("# {n}. {}\n{}", step.title, step.command)).collect();
     head + &steps.join("\n\n")
 }
 
-fn steps(running: &Running) -> Vec<Step> {
+fn steps(running: &Running) -> Vec<WalkthroughStep> {
     let mut steps = vec![step("Addresses and keys", variables(running))];
     steps.extend(workspace_claim());
     steps.extend(transfer());
@@ -59,7 +59,7 @@ fn variables(running: &Running) -> String {
     )
 }
 
-/// A request of a workspace.
+/// A `curl` command with the key of a workspace.
 fn curl(key: &str, method: &str, path: &str, body: Option<&str>) -> String {
     let method = if method == "GET" { String::new() } else { format!("-X {method} ") };
     let body =
@@ -67,18 +67,18 @@ fn curl(key: &str, method: &str, path: &str, body: Option<&str>) -> String {
     format!("curl -sS {method}\"$URL{path}\" -H \"Authorization: Bearer ${key}\"{body}")
 }
 
-/// A request whose answer is shown and kept.
-fn keep(variable: &str, request: &str) -> String {
+/// A request whose response is printed and stored in a variable.
+fn store_response(variable: &str, request: &str) -> String {
     format!("{variable}=$({request}); echo \"${variable}\"")
 }
 
-/// The text of a field of an answer that was kept.
+/// Extracts a field of a stored response into a variable.
 fn field(variable: &str, answer: &str, field: &str) -> String {
     format!(r#"{variable}=$(echo "${answer}" | sed 's/.*"{field}":"\([^"]*\)".*/\1/')"#)
 }
 
-/// Asks until the answer has what is waited for.
-fn until(request: &str, found: &str) -> String {
+/// Repeats a request until the response matches.
+fn repeat_until(request: &str, found: &str) -> String {
     format!("until {request} | grep '{found}'; do sleep 1; done")
 }
 
@@ -86,9 +86,9 @@ fn record(answer: &str) -> String {
     format!("{}\n{}", field("NAME", answer, "name"), field("VALUE", answer, "value"))
 }
 
-fn workspace_claim() -> Vec<Step> {
+fn workspace_claim() -> Vec<WalkthroughStep> {
     let body = r#"{"domain":"send.acme.com"}"#;
-    let claim = keep("CLAIM", &curl("ACME", "POST", "/v1/domains/claims", Some(body)));
+    let claim = store_response("CLAIM", &curl("ACME", "POST", "/v1/domains/claims", Some(body)));
     vec![
         step("A workspace claims a name; the answer holds the record for its registrable domain", claim),
         step(
@@ -102,7 +102,7 @@ fn workspace_claim() -> Vec<Step> {
         ),
         step(
             "Deed sees it by itself",
-            until(&curl("ACME", "GET", "/v1/domains/acme.com", None), r#""isVerified":true"#),
+            repeat_until(&curl("ACME", "GET", "/v1/domains/acme.com", None), r#""isVerified":true"#),
         ),
         step(
             "What happened, from the log",
@@ -111,9 +111,9 @@ fn workspace_claim() -> Vec<Step> {
     ]
 }
 
-fn transfer() -> Vec<Step> {
+fn transfer() -> Vec<WalkthroughStep> {
     let body = r#"{"domain":"acme.com"}"#;
-    let claim = keep("CLAIM", &curl("GLOBEX", "POST", "/v1/domains/claims", Some(body)));
+    let claim = store_response("CLAIM", &curl("GLOBEX", "POST", "/v1/domains/claims", Some(body)));
     let status = " -w '\\n%{http_code}\\n'";
     vec![
         step(
@@ -136,10 +136,10 @@ fn transfer() -> Vec<Step> {
     ]
 }
 
-fn app_domain(running: &Running) -> Vec<Step> {
-    let app = keep("APP", &curl("ACME", "POST", "/v1/apps", Some(r#"{"name":"Docs"}"#)));
+fn app_domain(running: &Running) -> Vec<WalkthroughStep> {
+    let app = store_response("APP", &curl("ACME", "POST", "/v1/apps", Some(r#"{"name":"Docs"}"#)));
     let body = format!(r#"{{"domain":"{HOST}","is_primary":true}}"#);
-    let add = keep("ADDED", &curl("ACME", "POST", "/v1/apps/$APP_ID/domains", Some(&body)));
+    let add = store_response("ADDED", &curl("ACME", "POST", "/v1/apps/$APP_ID/domains", Some(&body)));
     let record = &running.host_record;
     vec![
         step("A workspace makes an app", format!("{app}\n{}", field("APP_ID", "APP", "app_id"))),
@@ -157,7 +157,7 @@ fn app_domain(running: &Running) -> Vec<Step> {
         ),
         step(
             "Deed sees it by itself",
-            until(&curl("ACME", "GET", "/v1/apps/$APP_ID/domains", None), r#""status":"active""#),
+            repeat_until(&curl("ACME", "GET", "/v1/apps/$APP_ID/domains", None), r#""status":"active""#),
         ),
     ]
 }

@@ -1,4 +1,4 @@
-//! The bus that the configuration names: within the process, or a RabbitMQ broker.
+//! Opens the configured bus: in the process, or a RabbitMQ broker.
 use std::sync::Arc;
 
 use deed_bus::{Bus, InProcess, RabbitMq, RabbitMqConfig, Topology};
@@ -6,7 +6,7 @@ use deed_bus::{Bus, InProcess, RabbitMq, RabbitMqConfig, Topology};
 use crate::config::Settings;
 use crate::exit::Failure;
 
-/// The bus of a service. A broker that does not answer is no failure: it is tried until it does.
+/// The bus of the service. A broker that does not answer is no error: connecting is retried.
 pub(crate) fn open(settings: &Settings, name: &str) -> Result<Arc<dyn Bus>, Failure> {
     match broker(settings, name)? {
         Some(broker) => Ok(Arc::new(broker)),
@@ -14,7 +14,7 @@ pub(crate) fn open(settings: &Settings, name: &str) -> Result<Arc<dyn Bus>, Fail
     }
 }
 
-/// The broker, where there is one.
+/// The broker, if one is configured.
 pub(crate) fn broker(settings: &Settings, name: &str) -> Result<Option<RabbitMq>, Failure> {
     let bus = &settings.config.bus;
     let Some(url) = &bus.url else { return Ok(None) };

@@ -1,4 +1,4 @@
-//! The parts of a service, made from the settings: who gets which port of whom.
+//! Builds the parts of the service from the settings and wires their ports.
 use std::num::NonZeroUsize;
 use std::sync::Arc;
 use std::time::Duration;
@@ -10,7 +10,7 @@ use deed_api::{ApiConfig, AppState, AppStateParts, Caps, HttpMetrics, Readiness,
 use deed_bus::Bus;
 use deed_bus::metrics::QueueMetrics;
 use deed_claims::Policy;
-use deed_probe::{Look, Prober};
+use deed_probe::{Probe, Prober};
 use deed_projector::{
     DispatcherConfig, DispatcherMetrics, DispatcherPorts, Projector, ProjectorMetrics, rebuild_channel,
     run_dispatcher, run_projector,
@@ -28,10 +28,10 @@ use crate::config::{Role, Settings};
 use crate::exit::Failure;
 use crate::telemetry::{self, SpanCounts};
 
-/// How much longer than its budget a look may take before it is given up.
-const BEYOND_BUDGET: Duration = Duration::from_secs(10);
+/// Time beyond the budget of a check after which a lookup is aborted.
+const LOOK_DEADLINE_MARGIN: Duration = Duration::from_secs(10);
 
-/// What the parts are made of.
+/// The shared dependencies of the parts.
 pub(super) struct Parts {
     pub(super) settings: Settings,
     pub(super) store: Store,
@@ -43,7 +43,7 @@ pub(super) struct Parts {
     owner: String,
 }
 
-/// What readiness waits for in a process with this role.
+/// The parts that readiness of a process with this role depends on.
 fn parts_of(role: Role) -> &'static [&'static str] {
     match role {
         Role::Api => &["api", "relay"],
@@ -53,14 +53,14 @@ fn parts_of(role: Role) -> &'static [&'static str] {
 }
 
 fn metrics(error: prometheus::Error) -> Failure {
-    Failure::because("two metrics have the same name", error)
+    Failure::with_source("two metrics have the same name", error)
 }
 
 impl Parts {
     pub(super) fn new(settings: Settings, store: Store, process: &Process) -> Result<Self, Failure> {
         let owner = process.name.clone();
         let registry = telemetry::registry().map_err(metrics)?;
-        // Where nothing is traced, nothing is lost either.
+        // Without tracing the counters stay at 0.
         let spans = process.exporting.as_ref().map_or_else(SpanCounts::new, |it| Ok(it.counts().clone()));
         spans.and_then(|counts| counts.register(&registry)).map_err(metrics)?;
         let parts = Self {
@@ -79,7 +79,7 @@ impl Parts {
         Ok(parts)
     }
 
-    /// What a process of any role tells, and what those tell that append.
+    /// Registers the metrics of every process, and those of processes that append.
     fn register(&self) -> Result<(), prometheus::Error> {
         deed_bus::metrics::register(&self.registry, &self.bus)?;
         self.store.register_connections(&self.registry)?;
@@ -154,7 +154,7 @@ impl Parts {
         self.settings.config.server.roles.contains(&role)
     }
 
-    /// Starts everything behind the HTTP interface that this process's roles have.
+    /// Starts the parts of the roles of this process, except the HTTP interface.
     pub(super) fn start_roles(&self, tasks: &mut Tasks, stop: &CancellationToken) -> Result<(), Failure> {
         if self.has(Role::Projector) {
             self.start_projector(tasks, stop.clone())?;
@@ -190,7 +190,7 @@ impl Parts {
         let projector = Projector::new(self.store.read_models.clone(), visibility, own);
         let (store, clock, config) = (self.store.clone(), self.clock.clone(), self.subscription());
         tasks.spawn("projector", async move {
-            // Rebuilds are asked for from other processes, by the command line; nobody asks within this one.
+            // The command line rebuilds from its own process, so this channel has no sender.
             let (_rebuilder, requests) = rebuild_channel();
             run_projector(store.log, store.checkpoints, clock, projector, requests, &config, stop).await
         });
@@ -233,7 +233,7 @@ impl Parts {
         let (queue, bus) = (QueueMetrics::register(&self.registry).map_err(metrics)?, self.bus.clone());
         let stopping = stop.clone();
         tasks.spawn("look at the queue", async move {
-            // It ends when it is told to.
+            // It runs until it is cancelled.
             let _ = stopping.run_until_cancelled(queue.watch(&*bus)).await;
             Ok::<_, TaskError>(())
         });
@@ -257,17 +257,17 @@ impl Parts {
             accept_wildcard: settings.config.verifier.accept_wildcard,
             cname_base: settings.config.apps.cname_base.to_string(),
             in_flight: settings.config.verifier.in_flight,
-            look_deadline: settings.probe.budgets.time + BEYOND_BUDGET,
+            probe_deadline: settings.probe.budgets.time + LOOK_DEADLINE_MARGIN,
             early: settings.config.verifier.early,
             pause: settings.config.verifier.pause,
-            // The HTTP interface may have taken half of the deadline before.
+            // The HTTP interface may have used half of the shutdown deadline before.
             drain: settings.config.server.shutdown_deadline * 2 / 5,
             ..VerifierConfig::default()
         };
         let prober = Prober::new(settings.probe.clone())
             .map_err(|error| Failure::Usage(format!("the DNS cannot be asked so: {error}")))?;
         prober.measure(&self.registry).map_err(metrics)?;
-        let look: Arc<dyn Look> = Arc::new(prober);
+        let look: Arc<dyn Probe> = Arc::new(prober);
         let verifier = Verifier::new(self.store.log.clone(), look, self.clock.clone(), config, own)
             .with_exemplars(self.exemplars.clone());
         let (bus, verifier) = (self.bus.clone(), Arc::new(verifier));

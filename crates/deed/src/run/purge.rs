@@ -1,4 +1,4 @@
-//! Forgets answers to idempotent requests once nobody may ask for them again.
+//! Deletes stored responses to idempotent requests once they have expired.
 use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
@@ -7,21 +7,21 @@ use chrono::TimeDelta;
 use deed_store::{Clock, Idempotency, Unavailable};
 use tokio_util::sync::CancellationToken;
 
-/// How long an answer is kept.
-const KEPT: TimeDelta = TimeDelta::hours(24);
-/// The pause between two rounds.
-const EVERY: Duration = Duration::from_mins(10);
-/// Rows forgotten at a time: short transactions, between which others write.
+/// How long a response is kept.
+const RETENTION: TimeDelta = TimeDelta::hours(24);
+/// The interval between two purges.
+const INTERVAL: Duration = Duration::from_mins(10);
+/// Rows per transaction, so that each one is short.
 const BATCH: usize = 500;
 
-/// Forgets old answers until `stop`. A store that does not answer is asked again in the next round.
+/// Deletes expired responses until `stop`. After an error the next round tries again.
 pub(super) async fn run(
     idempotency: Arc<dyn Idempotency>,
     clock: Arc<dyn Clock>,
     stop: CancellationToken,
 ) -> Result<(), Infallible> {
     loop {
-        match stop.run_until_cancelled(round(&*idempotency, &*clock)).await {
+        match stop.run_until_cancelled(purge_expired(&*idempotency, &*clock)).await {
             None => return Ok(()),
             Some(Ok(forgotten)) => tracing::debug!(forgotten, "purged answers to idempotent requests"),
             Some(Err(error)) => {
@@ -31,14 +31,14 @@ pub(super) async fn run(
                 );
             }
         }
-        if stop.run_until_cancelled(tokio::time::sleep(EVERY)).await.is_none() {
+        if stop.run_until_cancelled(tokio::time::sleep(INTERVAL)).await.is_none() {
             return Ok(());
         }
     }
 }
 
-async fn round(idempotency: &dyn Idempotency, clock: &dyn Clock) -> Result<u64, Unavailable> {
-    let before = clock.now() - KEPT;
+async fn purge_expired(idempotency: &dyn Idempotency, clock: &dyn Clock) -> Result<u64, Unavailable> {
+    let before = clock.now() - RETENTION;
     let mut forgotten = 0;
     loop {
         let now = idempotency.purge(before, BATCH).await?;

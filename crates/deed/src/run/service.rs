@@ -1,4 +1,4 @@
-//! One running service: which parts it has, in which order they start, and in which they end.
+//! The running service: starts its parts in order, supervises them, and stops them in order.
 use std::error::Error;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -12,41 +12,41 @@ use tokio_util::sync::CancellationToken;
 use super::Process;
 use super::parts::Parts;
 use super::store::Store;
-use super::tasks::{Ended, Finish, Tasks, before};
+use super::tasks::{ShutdownOutcome, TaskExit, Tasks, deadline_before};
 use crate::config::{Role, Settings};
 use crate::exit::{Exit, Failure};
 
-/// What is kept of the time to stop for letting go of the store.
+/// Time reserved within the shutdown deadline for closing the store.
 const RESERVE: Duration = Duration::from_secs(1);
 
-/// Why a process is not ready that is to end.
+/// The reason that `/readyz` reports during shutdown.
 const STOPPING: &str = "stopping";
 
-/// Parts that end together.
+/// Tasks that are stopped together.
 #[derive(Default)]
-struct Group {
+struct TaskGroup {
     tasks: Tasks,
     stop: CancellationToken,
 }
 
-/// A service that has been started.
+/// A started service.
 pub(crate) struct Service {
     store: Store,
     bus: Arc<dyn Bus>,
     readiness: Readiness,
-    /// Until its last spans are sent.
+    /// Telemetry of the process; taken when the last spans are exported.
     process: Option<Process>,
-    /// Takes requests; ends first.
-    http: Group,
-    /// Does the work behind them.
-    roles: Group,
-    /// Tells how the service is; ends last.
-    ops: Group,
+    /// The HTTP interface; stops first.
+    http: TaskGroup,
+    /// The tasks of the roles; stop second.
+    roles: TaskGroup,
+    /// The operations port; stops last.
+    ops: TaskGroup,
     api_at: Option<SocketAddr>,
     ops_at: SocketAddr,
-    /// Tells the HTTP interface that it will end soon.
+    /// Cancelled when shutdown begins; the HTTP interface then closes its connections.
     leaving: CancellationToken,
-    /// How long that is.
+    /// How long requests are accepted after that.
     delay: Duration,
     deadline: Duration,
 }
@@ -65,7 +65,7 @@ impl Service {
         match Self::start_on(store.clone(), settings, process) {
             Ok(service) => Ok(service),
             Err(failure) => {
-                // What it says of the failure to start matters more than this.
+                // The start failure matters more than an error of closing.
                 let _ = store.close().await;
                 Err(failure)
             }
@@ -75,17 +75,17 @@ impl Service {
     fn start_on(store: Store, settings: Settings, process: Process) -> Result<Self, Failure> {
         let parts = Parts::new(settings, store, &process)?;
         let server = &parts.settings.config.server;
-        let (http, roles, ops) = (Group::default(), Group::default(), Group::default());
+        let (http, roles, ops) = (TaskGroup::default(), TaskGroup::default(), TaskGroup::default());
         let leaving = CancellationToken::new();
         let api = parts.has(Role::Api).then(|| {
             let state = parts.app_state(leaving.clone(), http.stop.child_token())?;
             let api = Api::bind(&parts.api_config(), &state);
-            api.map_err(|error| listening("server.listen", server.listen, error))
+            api.map_err(|error| listen_failure("server.listen", server.listen, error))
         });
         let api = api.transpose()?;
         let ops_config = OpsConfig { listen: server.ops_listen };
         let operations = Ops::bind(&ops_config, parts.ops()?)
-            .map_err(|error| listening("server.ops_listen", server.ops_listen, error))?;
+            .map_err(|error| listen_failure("server.ops_listen", server.ops_listen, error))?;
         let mut service = Self {
             api_at: api.as_ref().map(|api| api.addresses().first().copied().unwrap_or(server.listen)),
             ops_at: operations.addresses().first().copied().unwrap_or(server.ops_listen),
@@ -100,7 +100,8 @@ impl Service {
             roles,
             ops,
         };
-        // A server cancels the token it is given when it ends by itself: that must not stop its neighbours unnoticed.
+        // A server cancels its token when it ends by itself; the child token keeps that from stopping the
+        // others silently.
         let stop = service.ops.stop.child_token();
         service.ops.tasks.spawn("operations port", operations.run(stop));
         parts.start_roles(&mut service.roles.tasks, &service.roles.stop)?;
@@ -120,73 +121,75 @@ impl Service {
         Ok(service)
     }
 
-    /// Where the HTTP interface listens, if this process has one.
+    /// The address of the HTTP interface, if this process has one.
     pub(crate) fn api_at(&self) -> Option<SocketAddr> {
         self.api_at
     }
 
-    /// Where the operations port listens.
+    /// The address of the operations port.
     pub(crate) fn ops_at(&self) -> SocketAddr {
         self.ops_at
     }
 
-    /// The store, for whoever else works on it in this process.
+    /// The open store, for other users in this process.
     pub(crate) fn store(&self) -> &Store {
         &self.store
     }
 
-    /// Runs until `stop` or until a part dies, then ends everything in order.
+    /// Runs until `stop` or until a part fails, then stops everything in order.
     ///
     /// # Errors
-    /// When a part died, or something had to be dropped.
+    /// When a part failed, or work had to be aborted.
     pub(crate) async fn run(mut self, stop: CancellationToken) -> Result<Exit, Failure> {
-        let died = tokio::select! {
-            () = leave(stop, &self.readiness, &self.leaving, self.delay) => None,
+        let exited = tokio::select! {
+            () = announce_shutdown(stop, &self.readiness, &self.leaving, self.delay) => None,
             ended = self.http.tasks.next() => Some(ended),
             ended = self.roles.tasks.next() => Some(ended),
             ended = self.ops.tasks.next() => Some(ended),
         };
-        match &died {
+        match &exited {
             None => tracing::info!("stopping: what is in hand is finished"),
-            Some(ended) => log_death(ended),
+            Some(ended) => log_task_exit(ended),
         }
         let finish = self.end().await;
-        match (died, finish) {
-            (Some(Ended { name, result: Err(error) }), _) => {
-                Err(Failure::because(format!("the {name} died"), error))
+        match (exited, finish) {
+            (Some(TaskExit { name, result: Err(error) }), _) => {
+                Err(Failure::with_source(format!("the {name} died"), error))
             }
             (Some(ended), _) => Err(Failure::failed(ended.to_string())),
-            (None, Finish::Orderly) => {
+            (None, ShutdownOutcome::Clean) => {
                 tracing::info!("stopped");
                 Ok(Exit::Success)
             }
-            (None, Finish::CutShort) => Err(Failure::failed("not everything in hand could be finished")),
+            (None, ShutdownOutcome::Incomplete) => {
+                Err(Failure::failed("not everything in hand could be finished"))
+            }
         }
     }
 
-    /// Readiness false, no more requests, work finished, leases released, store closed, spans sent.
-    async fn end(&mut self) -> Finish {
+    /// Order: not ready, stop requests, finish work, release leases, close the store, export spans.
+    async fn end(&mut self) -> ShutdownOutcome {
         let deadline = Instant::now() + self.deadline;
         self.readiness.unready("process", STOPPING);
         self.http.stop.cancel();
-        let finish = self.http.tasks.finish(before(deadline, self.deadline / 2)).await;
+        let finish = self.http.tasks.finish(deadline_before(deadline, self.deadline / 2)).await;
         self.roles.stop.cancel();
-        let finish = finish.and(self.roles.tasks.finish(before(deadline, RESERVE)).await);
+        let finish = finish.and(self.roles.tasks.finish(deadline_before(deadline, RESERVE)).await);
         self.bus.close().await;
         let closed = match timeout_at(deadline, self.store.close()).await {
-            Ok(Ok(())) => Finish::Orderly,
+            Ok(Ok(())) => ShutdownOutcome::Clean,
             Ok(Err(error)) => {
-                // Nothing is lost by it: the next process to open the file finishes it.
+                // No data is lost: SQLite recovers the write-ahead log when the file is opened again.
                 tracing::warn!(error = &error as &dyn Error, "the store was not closed cleanly");
-                Finish::Orderly
+                ShutdownOutcome::Clean
             }
             Err(_) => {
                 tracing::error!("the store was not closed in time");
-                Finish::CutShort
+                ShutdownOutcome::Incomplete
             }
         };
         if let Some(process) = self.process.take() {
-            // Everything that makes spans has ended.
+            // All tasks that create spans have ended.
             process.finish(deadline).await;
         }
         self.ops.stop.cancel();
@@ -194,9 +197,14 @@ impl Service {
     }
 }
 
-/// Waits for the word to stop, and then until nobody can be sending requests here any more who asks whether this process
-/// is ready. Everything works meanwhile.
-async fn leave(stop: CancellationToken, readiness: &Readiness, leaving: &CancellationToken, delay: Duration) {
+/// Waits for `stop`, reports not ready, and goes on serving for `delay`, so that load balancers notice before
+/// connections are refused.
+async fn announce_shutdown(
+    stop: CancellationToken,
+    readiness: &Readiness,
+    leaving: &CancellationToken,
+    delay: Duration,
+) {
     stop.cancelled().await;
     readiness.unready("process", STOPPING);
     leaving.cancel();
@@ -206,15 +214,15 @@ async fn leave(stop: CancellationToken, readiness: &Readiness, leaving: &Cancell
     }
 }
 
-fn log_death(ended: &Ended) {
+fn log_task_exit(ended: &TaskExit) {
     match &ended.result {
         Ok(()) => tracing::error!("{ended}; the process ends"),
         Err(error) => tracing::error!(error = &**error as &dyn Error, "{ended}; the process ends"),
     }
 }
 
-fn listening(key: &str, at: SocketAddr, error: std::io::Error) -> Failure {
-    Failure::because(format!("cannot listen on {at} (`{key}`)"), error)
+fn listen_failure(key: &str, at: SocketAddr, error: std::io::Error) -> Failure {
+    Failure::with_source(format!("cannot listen on {at} (`{key}`)"), error)
 }
 
 #[cfg(test)]
@@ -222,19 +230,19 @@ mod tests {
     use super::*;
 
     #[tokio::test(start_paused = true)]
-    async fn whoever_asks_hears_that_it_stops_before_it_does() {
+    async fn reports_not_ready_before_stopping() {
         let (stop, leaving) = (CancellationToken::new(), CancellationToken::new());
         let readiness = Readiness::awaiting([]);
         let delay = Duration::from_secs(5);
-        let told = Instant::now();
+        let stopped_at = Instant::now();
         stop.cancel();
-        let heard = async {
+        let observed = async {
             leaving.cancelled().await;
-            (readiness.waiting_for(), told.elapsed())
+            (readiness.waiting_for(), stopped_at.elapsed())
         };
         let ((), (waiting_for, after)) =
-            tokio::join!(leave(stop.clone(), &readiness, &leaving, delay), heard);
+            tokio::join!(announce_shutdown(stop.clone(), &readiness, &leaving, delay), observed);
         assert_eq!(waiting_for.get("process").map(String::as_str), Some(STOPPING));
-        assert_eq!((after, told.elapsed()), (Duration::ZERO, delay));
+        assert_eq!((after, stopped_at.elapsed()), (Duration::ZERO, delay));
     }
 }

@@ -1,4 +1,4 @@
-//! The store that the configuration names, behind its ports: a SQLite file, or a PostgreSQL server.
+//! Opens the configured store behind its ports: a SQLite file or a PostgreSQL server.
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -14,12 +14,12 @@ use tokio_util::sync::CancellationToken;
 use crate::config::{Database, Settings};
 use crate::exit::Failure;
 
-/// The pause before a server that did not answer at the start is asked again.
-const ASK_AGAIN: Duration = Duration::from_secs(1);
-/// How long a server that does not answer is waited for.
-const PATIENCE: Duration = Duration::from_mins(1);
+/// The pause between two attempts to connect.
+const RETRY_PAUSE: Duration = Duration::from_secs(1);
+/// How long connecting is retried.
+const CONNECT_TIMEOUT: Duration = Duration::from_mins(1);
 
-/// An open store; clones are the same.
+/// An open store; clones share it.
 #[derive(Clone)]
 pub(crate) struct Store {
     pub(crate) log: Arc<dyn EventStore>,
@@ -37,27 +37,28 @@ enum Backend {
     Postgres(PostgresStore),
 }
 
-/// What may be made of a store that is not as this build needs it.
+/// What to do when the SQLite file does not exist.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Absent {
-    /// A SQLite file is made.
-    Make,
-    /// Whoever only looks must not make an empty one at a mistyped place.
+enum IfMissing {
+    /// Create it.
+    Create,
+    /// Fail: a read-only command must not create an empty file at a mistyped path.
     Refuse,
 }
 
 impl Store {
-    /// Opens the store for the service. A SQLite file is made where it is not there and brought up to date; a database
-    /// of a server has been made by `deed migrate`, and is waited for when it does not answer.
+    /// Opens the store for the service. A SQLite file is created and migrated as needed. A PostgreSQL
+    /// database is migrated by `deed migrate`; connecting is retried.
     pub(crate) async fn open(settings: &Settings, stop: &CancellationToken) -> Result<Self, Failure> {
         let begun = Instant::now();
         loop {
-            match Self::open_as(settings, Absent::Make).await {
+            match Self::open_as(settings, IfMissing::Create).await {
                 Err(failure @ Failure::Unavailable { .. })
-                    if matches!(settings.database, Database::Server(_)) && begun.elapsed() < PATIENCE =>
+                    if matches!(settings.database, Database::Server(_))
+                        && begun.elapsed() < CONNECT_TIMEOUT =>
                 {
                     tracing::warn!(error = &failure as &dyn std::error::Error, "waiting for the store");
-                    if stop.run_until_cancelled(sleep(ASK_AGAIN)).await.is_none() {
+                    if stop.run_until_cancelled(sleep(RETRY_PAUSE)).await.is_none() {
                         return Err(failure);
                     }
                 }
@@ -66,34 +67,35 @@ impl Store {
         }
     }
 
-    /// Opens the store for a command, making a SQLite file where there is none.
-    pub(crate) async fn open_or_make(settings: &Settings) -> Result<Self, Failure> {
-        Self::open_as(settings, Absent::Make).await
+    /// Opens the store for a command, and creates a missing SQLite file.
+    pub(crate) async fn open_or_create(settings: &Settings) -> Result<Self, Failure> {
+        Self::open_as(settings, IfMissing::Create).await
     }
 
-    /// Opens the store that is there.
+    /// Opens an existing store.
     pub(crate) async fn open_existing(settings: &Settings) -> Result<Self, Failure> {
-        Self::open_as(settings, Absent::Refuse).await
+        Self::open_as(settings, IfMissing::Refuse).await
     }
 
-    async fn open_as(settings: &Settings, absent: Absent) -> Result<Self, Failure> {
+    async fn open_as(settings: &Settings, if_missing: IfMissing) -> Result<Self, Failure> {
         match &settings.database {
             Database::File(path) => {
-                let config = SqliteConfig { create: absent == Absent::Make, ..SqliteConfig::new(path) };
-                SqliteStore::open(config).await.map(Self::of_file).map_err(unopened_file)
+                let config =
+                    SqliteConfig { create: if_missing == IfMissing::Create, ..SqliteConfig::new(path) };
+                SqliteStore::open(config).await.map(Self::from_sqlite).map_err(sqlite_failure)
             }
             Database::Server(_) => {
                 let config = postgres(settings);
-                PostgresStore::connect(config).await.map(Self::of_server).map_err(unopened_server)
+                PostgresStore::connect(config).await.map(Self::from_postgres).map_err(postgres_failure)
             }
         }
     }
 
-    fn of_file(store: SqliteStore) -> Self {
+    fn from_sqlite(store: SqliteStore) -> Self {
         Self::of(&Arc::new(store.clone()), Backend::Sqlite(store))
     }
 
-    fn of_server(store: PostgresStore) -> Self {
+    fn from_postgres(store: PostgresStore) -> Self {
         Self::of(&Arc::new(store.clone()), Backend::Postgres(store))
     }
 
@@ -112,7 +114,7 @@ impl Store {
         }
     }
 
-    /// Has the connections that calls share told.
+    /// Registers the metrics of the connection pool.
     pub(crate) fn register_connections(&self, registry: &Registry) -> prometheus::Result<()> {
         match &self.backend {
             Backend::Sqlite(store) => Connections::register(registry, store.connections()),
@@ -120,7 +122,7 @@ impl Store {
         }
     }
 
-    /// Has what this process appends told.
+    /// Registers the metrics of appends.
     pub(crate) fn register_appends(&self, registry: &Registry) -> prometheus::Result<()> {
         let metrics = AppendMetrics::register(registry)?;
         match &self.backend {
@@ -130,10 +132,10 @@ impl Store {
         Ok(())
     }
 
-    /// Lets go of the store.
+    /// Closes the store.
     ///
     /// # Errors
-    /// When it was not closed cleanly. Nothing is lost by it: the next process to open it finishes the work.
+    /// When it was not closed cleanly. No data is lost: the next process that opens it recovers.
     pub(crate) async fn close(&self) -> Result<(), Failure> {
         match &self.backend {
             Backend::Sqlite(store) => Ok(store.close().await?),
@@ -145,20 +147,20 @@ impl Store {
     }
 }
 
-fn unopened_file(error: deed_store_sqlite::OpenError) -> Failure {
+fn sqlite_failure(error: deed_store_sqlite::OpenError) -> Failure {
     use deed_store_sqlite::OpenError;
     match error {
         OpenError::Locked { .. } => Failure::unavailable("the store is in use", error),
         OpenError::Missing(_) => Failure::NotFound(error.to_string()),
-        _ => Failure::because("the store cannot be opened", error),
+        _ => Failure::with_source("the store cannot be opened", error),
     }
 }
 
-fn unopened_server(error: deed_store_postgres::OpenError) -> Failure {
+fn postgres_failure(error: deed_store_postgres::OpenError) -> Failure {
     use deed_store_postgres::OpenError;
     match error {
         OpenError::Unavailable { .. } => Failure::unavailable("the store does not answer", error),
-        _ => Failure::because("the store cannot be opened", error),
+        _ => Failure::with_source("the store cannot be opened", error),
     }
 }
 
@@ -173,25 +175,25 @@ fn postgres(settings: &Settings) -> PostgresConfig {
     }
 }
 
-/// Brings the tables up to date: says what was found and what there is now.
+/// Migrates the tables.
 pub(crate) async fn migrate(settings: &Settings) -> Result<Migrated, Failure> {
     match &settings.database {
         Database::File(path) => {
-            // Opening brings the tables up to date, or says why it cannot.
-            Store::open_or_make(settings).await?.close().await?;
+            // Opening a SQLite file migrates it.
+            Store::open_or_create(settings).await?.close().await?;
             Ok(Migrated { place: path.display().to_string(), change: None })
         }
         Database::Server(place) => {
-            let done = deed_store_postgres::migrate(&postgres(settings)).await.map_err(unopened_server)?;
+            let done = deed_store_postgres::migrate(&postgres(settings)).await.map_err(postgres_failure)?;
             Ok(Migrated { place: place.clone(), change: Some((done.from, done.to)) })
         }
     }
 }
 
-/// What became of the tables.
+/// The result of a migration.
 pub(crate) struct Migrated {
-    /// The file, or the server without its password.
+    /// The file, or the server without credentials.
     pub(crate) place: String,
-    /// From which version to which, where versions are told; none before the first.
+    /// Old and new version, if known; no old version when there were no tables.
     pub(crate) change: Option<(Option<i64>, i64)>,
 }

@@ -1,4 +1,4 @@
-//! Tasks under supervision: who they are, and how each of them ended.
+//! Supervised tasks with names and results.
 use std::collections::HashMap;
 use std::error::Error;
 use std::fmt;
@@ -7,24 +7,24 @@ use std::time::Duration;
 use tokio::task::{Id, JoinError, JoinSet};
 use tokio::time::{Instant, timeout_at};
 
-/// Why a task ended on its own account.
+/// The error of a task.
 pub(crate) type TaskError = Box<dyn Error + Send + Sync>;
 
-/// The tasks of one kind, which are ended together.
+/// Tasks that are stopped together.
 #[derive(Default)]
 pub(crate) struct Tasks {
     running: JoinSet<Result<(), TaskError>>,
     names: HashMap<Id, &'static str>,
 }
 
-/// How a task ended.
+/// The name and the result of a task that has ended.
 #[derive(Debug)]
-pub(crate) struct Ended {
+pub(crate) struct TaskExit {
     pub(crate) name: &'static str,
     pub(crate) result: Result<(), TaskError>,
 }
 
-impl fmt::Display for Ended {
+impl fmt::Display for TaskExit {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.result {
             Ok(()) => write!(f, "the {} ended", self.name),
@@ -44,60 +44,60 @@ impl Tasks {
         self.names.insert(handle.id(), name);
     }
 
-    /// Waits for the next task to end; for ever when there is none.
-    pub(crate) async fn next(&mut self) -> Ended {
+    /// Waits for the next task to end; pending for ever when there is none.
+    pub(crate) async fn next(&mut self) -> TaskExit {
         match self.running.join_next_with_id().await {
-            Some(ended) => self.ended(ended),
+            Some(task_exit) => self.task_exit(task_exit),
             None => std::future::pending().await,
         }
     }
 
-    /// Waits for all tasks, which have been told to stop, until the deadline; the rest is dropped. What went wrong is
-    /// logged.
-    pub(crate) async fn finish(&mut self, deadline: Instant) -> Finish {
-        let mut finish = Finish::Orderly;
+    /// Waits until all tasks, which have been told to stop, have ended; aborts the rest at the deadline.
+    /// Errors are logged.
+    pub(crate) async fn finish(&mut self, deadline: Instant) -> ShutdownOutcome {
+        let mut finish = ShutdownOutcome::Clean;
         while !self.running.is_empty() {
-            let Ok(Some(ended)) = timeout_at(deadline, self.running.join_next_with_id()).await else {
+            let Ok(Some(task_exit)) = timeout_at(deadline, self.running.join_next_with_id()).await else {
                 let late: Vec<_> = self.names.values().copied().collect();
                 tracing::error!(tasks = ?late, "not finished in time, dropped");
                 self.running.abort_all();
-                return Finish::CutShort;
+                return ShutdownOutcome::Incomplete;
             };
-            let ended = self.ended(ended);
-            if let Err(error) = &ended.result {
-                tracing::error!(error = &**error as &dyn Error, "{ended} while it was stopping");
-                finish = Finish::CutShort;
+            let task_exit = self.task_exit(task_exit);
+            if let Err(error) = &task_exit.result {
+                tracing::error!(error = &**error as &dyn Error, "{task_exit} while it was stopping");
+                finish = ShutdownOutcome::Incomplete;
             }
         }
         finish
     }
 
-    fn ended(&mut self, ended: Result<(Id, Result<(), TaskError>), JoinError>) -> Ended {
-        let (id, result) = match ended {
+    fn task_exit(&mut self, task_exit: Result<(Id, Result<(), TaskError>), JoinError>) -> TaskExit {
+        let (id, result) = match task_exit {
             Ok((id, result)) => (id, result),
             Err(panicked) => (panicked.id(), Err(panicked.into())),
         };
-        Ended { name: self.names.remove(&id).unwrap_or("task"), result }
+        TaskExit { name: self.names.remove(&id).unwrap_or("task"), result }
     }
 }
 
-/// How the end of all tasks went.
+/// The result of stopping tasks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Finish {
-    /// Everything in hand was finished.
-    Orderly,
-    /// Something was dropped.
-    CutShort,
+pub(crate) enum ShutdownOutcome {
+    /// All work was finished.
+    Clean,
+    /// A task failed or was aborted.
+    Incomplete,
 }
 
-impl Finish {
+impl ShutdownOutcome {
     pub(crate) fn and(self, other: Self) -> Self {
-        if self == Self::Orderly { other } else { self }
+        if self == Self::Clean { other } else { self }
     }
 }
 
-/// How long is left until `deadline`, and a little for those who come after.
-pub(crate) fn before(deadline: Instant, reserve: Duration) -> Instant {
+/// The deadline minus a reserve for later steps.
+pub(crate) fn deadline_before(deadline: Instant, reserve: Duration) -> Instant {
     deadline.checked_sub(reserve).unwrap_or(deadline)
 }
 
@@ -110,12 +110,12 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_panic_and_a_failure_are_the_death_of_a_named_task() {
+    async fn panic_and_error_name_the_task() {
         let mut tasks = Tasks::default();
         tasks.spawn("relay", async { Err::<(), _>(std::io::Error::other("gone")) });
-        let ended = tasks.next().await;
-        assert_eq!(ended.to_string(), "the relay died");
-        assert_eq!(ended.result.unwrap_err().to_string(), "gone");
+        let task_exit = tasks.next().await;
+        assert_eq!(task_exit.to_string(), "the relay died");
+        assert_eq!(task_exit.result.unwrap_err().to_string(), "gone");
         tasks.spawn("verifier", async {
             if soon() > Instant::now() { panic!("a bug") } else { Ok::<_, TaskError>(()) }
         });
@@ -125,13 +125,13 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn what_is_not_finished_in_time_is_dropped_and_said() {
+    async fn aborts_tasks_at_deadline() {
         let mut tasks = Tasks::default();
         tasks.spawn("quick", async { Ok::<_, TaskError>(()) });
-        assert_eq!(tasks.finish(soon()).await, Finish::Orderly);
+        assert_eq!(tasks.finish(soon()).await, ShutdownOutcome::Clean);
         tasks.spawn("slow", std::future::pending::<Result<(), TaskError>>());
-        assert_eq!(tasks.finish(Instant::now()).await, Finish::CutShort);
+        assert_eq!(tasks.finish(Instant::now()).await, ShutdownOutcome::Incomplete);
         tasks.spawn("failing", async { Err::<(), TaskError>("disk full".into()) });
-        assert_eq!(tasks.finish(soon()).await, Finish::CutShort);
+        assert_eq!(tasks.finish(soon()).await, ShutdownOutcome::Incomplete);
     }
 }

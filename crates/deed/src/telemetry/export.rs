@@ -1,5 +1,5 @@
-//! Sends finished spans to a receiver, and never has anybody wait for it: what does not fit into the queue is dropped and
-//! counted, and so is what the receiver does not take.
+//! Exports finished spans in the background. The queue is bounded: spans that do not fit, and batches that
+//! the receiver refuses, are dropped and counted.
 use std::time::Duration;
 
 use opentelemetry_otlp::{Protocol, RetryPolicy, SpanExporter, WithExportConfig as _, WithHttpConfig as _};
@@ -15,28 +15,28 @@ use tokio_util::sync::CancellationToken;
 use super::TelemetryError;
 use crate::config::Traces;
 
-/// Spans in one request.
+/// Spans per request.
 const BATCH: usize = 512;
-/// How long a span waits for others to be sent with.
-const GATHER: Duration = Duration::from_secs(1);
-/// How often a batch is tried before it is dropped.
-const TRIES: u32 = 4;
-/// The first pause after a failure; it doubles with each further one.
+/// How long a batch is filled before it is sent.
+const BATCH_DELAY: Duration = Duration::from_secs(1);
+/// Attempts to send a batch.
+const MAX_ATTEMPTS: u32 = 4;
+/// The first backoff; it doubles with each failure.
 const FIRST_PAUSE: Duration = Duration::from_secs(1);
-/// The longest pause.
+/// The longest backoff.
 const LONGEST_PAUSE: Duration = Duration::from_secs(30);
-/// How often a receiver that takes nothing is worth a log line.
-const SAY_AGAIN: Duration = Duration::from_mins(1);
+/// The interval of log lines during an outage of the receiver.
+const LOG_INTERVAL: Duration = Duration::from_mins(1);
 
-/// What becomes of spans.
+/// Counters of exported and dropped spans.
 #[derive(Debug, Clone)]
-pub(crate) struct Counts {
+pub(crate) struct SpanCounts {
     exported: IntCounter,
     dropped: IntCounter,
 }
 
-impl Counts {
-    /// Nothing yet.
+impl SpanCounts {
+    /// Counters at 0.
     pub(crate) fn new() -> Result<Self, prometheus::Error> {
         Ok(Self {
             exported: IntCounter::new("deed_trace_spans_exported_total", "Spans that the receiver took.")?,
@@ -47,24 +47,24 @@ impl Counts {
         })
     }
 
-    /// Shows them among the metrics.
+    /// Registers the counters.
     ///
     /// # Errors
-    /// When there are metrics of these names already.
+    /// When metrics of these names are already registered.
     pub(crate) fn register(&self, registry: &Registry) -> Result<(), prometheus::Error> {
         registry.register(Box::new(self.exported.clone()))?;
         registry.register(Box::new(self.dropped.clone()))
     }
 }
 
-/// Where spans go when they end.
+/// The span processor that puts finished spans into the queue.
 #[derive(Debug)]
-pub(super) struct Queue {
+pub(super) struct SpanQueue {
     spans: mpsc::Sender<SpanData>,
-    counts: Counts,
+    counts: SpanCounts,
 }
 
-impl SpanProcessor for Queue {
+impl SpanProcessor for SpanQueue {
     fn on_start(&self, _: &mut Span, _: &opentelemetry::Context) {}
 
     fn on_end(&self, span: SpanData) {
@@ -82,20 +82,20 @@ impl SpanProcessor for Queue {
     }
 }
 
-/// The sending of spans, under way.
-pub(crate) struct Exporting {
-    counts: Counts,
+/// A handle of the export task.
+pub(crate) struct ExportHandle {
+    counts: SpanCounts,
     stop: CancellationToken,
     task: JoinHandle<()>,
 }
 
-impl Exporting {
-    /// What becomes of the spans.
-    pub(crate) fn counts(&self) -> &Counts {
+impl ExportHandle {
+    /// The counters.
+    pub(crate) fn counts(&self) -> &SpanCounts {
         &self.counts
     }
 
-    /// Sends what is left, once, until the deadline at the latest.
+    /// Sends the remaining spans once, until the deadline.
     pub(crate) async fn finish(mut self, deadline: Instant) {
         self.stop.cancel();
         match timeout_at(deadline, &mut self.task).await {
@@ -109,11 +109,14 @@ impl Exporting {
     }
 }
 
-/// Starts to send the spans of a process.
-pub(super) fn start(traces: &Traces, resource: &Resource) -> Result<(Queue, Exporting), TelemetryError> {
+/// Starts the export task of this process.
+pub(super) fn start(
+    traces: &Traces,
+    resource: &Resource,
+) -> Result<(SpanQueue, ExportHandle), TelemetryError> {
     let client = reqwest::Client::builder()
         .timeout(traces.timeout)
-        // The headers are for this receiver alone, and so are the spans.
+        // Spans and headers are meant for this receiver only, so redirects are not followed.
         .redirect(reqwest::redirect::Policy::none())
         .no_proxy()
         .user_agent(concat!("deed/", env!("CARGO_PKG_VERSION")))
@@ -129,44 +132,44 @@ pub(super) fn start(traces: &Traces, resource: &Resource) -> Result<(Queue, Expo
         .build()?;
     exporter.set_resource(resource);
     let (sender, spans) = mpsc::channel(traces.queue);
-    let (counts, stop) = (Counts::new()?, CancellationToken::new());
-    let export = Export {
+    let (counts, stop) = (SpanCounts::new()?, CancellationToken::new());
+    let export = ExportTask {
         exporter,
         spans,
         counts: counts.clone(),
         stop: stop.clone(),
         limit: traces.timeout,
         pause: FIRST_PAUSE,
-        trouble: None,
+        outage: None,
     };
     let task = tokio::spawn(export.run());
-    Ok((Queue { spans: sender, counts: counts.clone() }, Exporting { counts, stop, task }))
+    Ok((SpanQueue { spans: sender, counts: counts.clone() }, ExportHandle { counts, stop, task }))
 }
 
-/// A time in which the receiver takes nothing.
-struct Trouble {
-    told: Instant,
+/// A period in which the receiver accepts no spans.
+struct Outage {
+    logged_at: Instant,
     dropped: u64,
 }
 
-struct Export {
+struct ExportTask {
     exporter: SpanExporter,
     spans: mpsc::Receiver<SpanData>,
-    counts: Counts,
+    counts: SpanCounts,
     stop: CancellationToken,
     limit: Duration,
     pause: Duration,
-    trouble: Option<Trouble>,
+    outage: Option<Outage>,
 }
 
-impl Export {
+impl ExportTask {
     async fn run(mut self) {
         let mut batch = Vec::with_capacity(BATCH);
         while !self.stop.is_cancelled() {
-            self.gather(&mut batch).await;
+            self.collect_batch(&mut batch).await;
             self.deliver(&mut batch).await;
         }
-        // What ends from here on is the end of the process itself, and nobody's story.
+        // Spans that end from here on belong to the shutdown and are dropped.
         self.spans.close();
         let mut takes = true;
         while self.spans.recv_many(&mut batch, BATCH).await > 0 {
@@ -178,8 +181,8 @@ impl Export {
         }
     }
 
-    /// Waits for spans, and a moment longer for more of them.
-    async fn gather(&mut self, batch: &mut Vec<SpanData>) {
+    /// Waits for spans and fills the batch for a moment.
+    async fn collect_batch(&mut self, batch: &mut Vec<SpanData>) {
         let stop = self.stop.clone();
         let Some(Some(first)) = stop.run_until_cancelled(self.spans.recv()).await else { return };
         batch.push(first);
@@ -191,17 +194,17 @@ impl Export {
                 }
             }
         };
-        // A batch that is not full when the time is over is sent as it is.
-        let _ = stop.run_until_cancelled(timeout(GATHER, more)).await;
+        // A partial batch is sent as it is.
+        let _ = stop.run_until_cancelled(timeout(BATCH_DELAY, more)).await;
     }
 
-    /// Sends a batch, several times if need be; a batch that is not taken is dropped. On the way out once.
+    /// Sends a batch with retries and drops it when all fail. During shutdown there is one attempt.
     async fn deliver(&mut self, batch: &mut Vec<SpanData>) {
         if batch.is_empty() {
             return;
         }
         let stop = self.stop.clone();
-        for _ in 0..TRIES {
+        for _ in 0..MAX_ATTEMPTS {
             if self.send(batch).await {
                 batch.clear();
                 return;
@@ -215,15 +218,15 @@ impl Export {
         self.drop_all(batch);
     }
 
-    /// Sends a batch once; whether it was taken.
+    /// Sends a batch once; returns whether it was accepted.
     async fn send(&mut self, batch: &[SpanData]) -> bool {
         let sent = timeout(self.limit, self.exporter.export(batch.to_vec())).await;
         let why = match sent {
             Ok(Ok(())) => {
                 self.counts.exported.inc_by(batch.len() as u64);
                 self.pause = FIRST_PAUSE;
-                if let Some(trouble) = self.trouble.take() {
-                    let dropped = self.counts.dropped.get() - trouble.dropped;
+                if let Some(outage) = self.outage.take() {
+                    let dropped = self.counts.dropped.get() - outage.dropped;
                     tracing::info!(dropped, "the receiver takes spans again");
                 }
                 return true;
@@ -231,18 +234,18 @@ impl Export {
             Ok(Err(error)) => error.to_string(),
             Err(_) => "no answer in time".to_owned(),
         };
-        self.tell(&why);
+        self.log_outage(&why);
         false
     }
 
-    /// Says that the receiver takes nothing, but not each time.
-    fn tell(&mut self, why: &str) {
+    /// Logs that the receiver accepts no spans, at most once per interval.
+    fn log_outage(&mut self, why: &str) {
         let now = Instant::now();
         let dropped = self.counts.dropped.get();
-        let trouble = self.trouble.get_or_insert(Trouble { told: now, dropped });
-        if trouble.told == now || now - trouble.told >= SAY_AGAIN {
-            trouble.told = now;
-            let dropped = dropped - trouble.dropped;
+        let outage = self.outage.get_or_insert(Outage { logged_at: now, dropped });
+        if outage.logged_at == now || now - outage.logged_at >= LOG_INTERVAL {
+            outage.logged_at = now;
+            let dropped = dropped - outage.dropped;
             tracing::warn!(why, dropped, "the receiver takes no spans; nothing else is touched by it");
         }
     }

@@ -1,4 +1,5 @@
-//! How log lines look: each says which request and which claim it is about, and which trace, however deep in it was written.
+//! The format of log lines: each has the fields of all enclosing spans, such as the request id, and the trace
+//! id.
 use std::fmt;
 use std::io;
 
@@ -14,10 +15,10 @@ use tracing_subscriber::registry::LookupSpan;
 
 use crate::config::LogFormat;
 
-/// Fields that tell the tracer something and a reader nothing.
+/// The prefix of fields that only the tracer reads.
 const FOR_THE_TRACER: &str = "otel.";
 
-/// Lines of this form on standard error.
+/// A layer that writes lines of this format to standard error.
 pub(super) fn layer<S>(wanted: LogFormat) -> Box<dyn Layer<S> + Send + Sync>
 where
     S: Subscriber + for<'a> LookupSpan<'a>,
@@ -36,7 +37,7 @@ where
     }
 }
 
-/// The ids of trace and span, when an event lies in a trace that is kept.
+/// The trace id and span id, when the event belongs to a sampled trace.
 fn trace<S, N>(context: &FmtContext<'_, S, N>) -> Option<(String, String)>
 where
     S: Subscriber + for<'a> LookupSpan<'a>,
@@ -50,7 +51,8 @@ where
     own.is_sampled().then(|| (own.trace_id().to_string(), own.span_id().to_string()))
 }
 
-/// One JSON object a line. The fields of all spans around an event stand beside its own, an inner span's before an outer's.
+/// JSON lines. The fields of all enclosing spans are added; those of the event and of inner spans take
+/// precedence.
 struct JsonLines(Format<Json>);
 
 impl<S> FormatEvent<S, JsonFields> for JsonLines
@@ -65,11 +67,11 @@ where
     ) -> fmt::Result {
         let mut line = String::new();
         self.0.format_event(context, Writer::new(&mut line), event)?;
-        let more = around(context);
+        let more = span_fields(context);
         let end = line.trim_end().strip_suffix('}');
         match (end, more.is_empty()) {
             (Some(head), false) => {
-                // What the event says itself counts more.
+                // Fields of the event take precedence.
                 let own: Map<String, Value> = serde_json::from_str(&line).map_err(|_| fmt::Error)?;
                 writer.write_str(head)?;
                 for (name, value) in more.iter().filter(|(name, _)| !own.contains_key(*name)) {
@@ -82,32 +84,32 @@ where
     }
 }
 
-/// What the spans around an event say.
-fn around<S>(context: &FmtContext<'_, S, JsonFields>) -> Map<String, Value>
+/// The fields of all enclosing spans.
+fn span_fields<S>(context: &FmtContext<'_, S, JsonFields>) -> Map<String, Value>
 where
     S: Subscriber + for<'a> LookupSpan<'a>,
 {
-    let mut said = Map::new();
-    let Some(scope) = context.event_scope() else { return said };
+    let mut fields_of_spans = Map::new();
+    let Some(scope) = context.event_scope() else { return fields_of_spans };
     for span in scope {
-        said.entry("span").or_insert_with(|| span.name().into());
+        fields_of_spans.entry("span").or_insert_with(|| span.name().into());
         let extensions = span.extensions();
         let Some(fields) = extensions.get::<FormattedFields<JsonFields>>() else { continue };
         let fields: Map<String, Value> = serde_json::from_str(fields).unwrap_or_default();
         for (name, value) in fields {
             if !name.starts_with(FOR_THE_TRACER) {
-                said.entry(name).or_insert(value);
+                fields_of_spans.entry(name).or_insert(value);
             }
         }
     }
     if let Some((trace, span)) = trace(context) {
-        said.insert("trace_id".to_owned(), trace.into());
-        said.insert("span_id".to_owned(), span.into());
+        fields_of_spans.insert("trace_id".to_owned(), trace.into());
+        fields_of_spans.insert("span_id".to_owned(), span.into());
     }
-    said
+    fields_of_spans
 }
 
-/// Lines for people.
+/// Human-readable lines.
 struct HumanLines(Format<Compact>);
 
 impl<S> FormatEvent<S, HumanFields> for HumanLines
@@ -129,21 +131,21 @@ where
     }
 }
 
-/// Fields as people read them.
+/// Human-readable fields.
 struct HumanFields;
 
 impl<'writer> FormatFields<'writer> for HumanFields {
     fn format_fields<R: RecordFields>(&self, writer: Writer<'writer>, fields: R) -> fmt::Result {
-        let mut shown = Shown(DefaultVisitor::new(writer, true));
+        let mut shown = WithoutTracerFields(DefaultVisitor::new(writer, true));
         fields.record(&mut shown);
         shown.0.finish()
     }
 }
 
-/// Leaves out what is for the tracer.
-struct Shown<'writer>(DefaultVisitor<'writer>);
+/// A visitor that omits fields for the tracer.
+struct WithoutTracerFields<'writer>(DefaultVisitor<'writer>);
 
-impl Visit for Shown<'_> {
+impl Visit for WithoutTracerFields<'_> {
     fn record_str(&mut self, field: &Field, value: &str) {
         if !field.name().starts_with(FOR_THE_TRACER) {
             self.0.record_str(field, value);

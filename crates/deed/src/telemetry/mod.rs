@@ -1,4 +1,4 @@
-//! Log lines, traces, and the metrics that are about the process rather than about claims.
+//! Logging, tracing, and metrics of the process itself.
 mod export;
 mod lines;
 mod process;
@@ -9,10 +9,10 @@ use tracing_subscriber::layer::{Layer as _, SubscriberExt as _};
 use tracing_subscriber::util::{SubscriberInitExt as _, TryInitError};
 
 use crate::config::{LogFormat, Traces};
-pub(crate) use export::{Counts as SpanCounts, Exporting};
+pub(crate) use export::{ExportHandle, SpanCounts};
 pub(crate) use process::registry;
 
-/// Why nothing can be told of what happens.
+/// The error of starting telemetry.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum TelemetryError {
     #[error("somebody else gets the log lines")]
@@ -25,25 +25,25 @@ pub(crate) enum TelemetryError {
     Counts(#[from] prometheus::Error),
 }
 
-/// Reads a filter: a level, or `target=level` pairs with commas between.
+/// Parses a filter: a level, or `target=level` pairs separated by commas.
 pub(crate) fn filter(directives: &str) -> Result<EnvFilter, ParseError> {
     EnvFilter::builder().with_regex(false).parse(directives)
 }
 
-/// Sends what is logged from now on to standard error (standard output is for answers), and spans where they are wanted.
-/// `instance` tells this process from others. Needs a Tokio runtime where there are any.
+/// Starts logging to standard error (standard output is for results), and tracing if `traces` is set.
+/// `instance` identifies this process. Tracing needs a Tokio runtime.
 pub(crate) fn start(
     format: LogFormat,
     filter: EnvFilter,
     traces: Option<&Traces>,
     instance: &str,
-) -> Result<Option<Exporting>, TelemetryError> {
+) -> Result<Option<ExportHandle>, TelemetryError> {
     let (layer, exporting) = match traces {
         Some(traces) => {
             let (layer, exporting) = tracer::start(traces, instance)?;
             (Some(layer), Some(exporting))
         }
-        // No span is made then but those that name what a log line is about.
+        // Without tracing only the spans exist that give log lines their context.
         None => (None, None),
     };
     let lines = lines::layer(format).with_filter(filter);

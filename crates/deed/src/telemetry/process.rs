@@ -1,8 +1,8 @@
-//! The registry of metrics, with what is known of the process itself.
+//! The metrics registry, with metrics of the process itself.
 use prometheus::process_collector::ProcessCollector;
 use prometheus::{IntGaugeVec, Opts, Registry};
 
-/// A registry that tells the version, memory, processor time, threads and descriptors of this process.
+/// A registry with version, memory, processor time, threads and open files of this process.
 ///
 /// # Errors
 /// When two metrics have the same name.
@@ -21,7 +21,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_registry_tells_of_build_and_process() {
+    fn registry_has_build_and_process_metrics() {
         let names: Vec<String> = registry().unwrap().gather().iter().map(|f| f.name().to_owned()).collect();
         for wanted in [
             "deed_build_info",

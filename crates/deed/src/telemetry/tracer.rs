@@ -1,4 +1,4 @@
-//! The tracer: which spans are made, which traces are kept, and whose they are.
+//! The OpenTelemetry tracer: filter, sampling and resource attributes.
 use opentelemetry::trace::{Link, SpanKind, TraceId, TraceState, TracerProvider as _};
 use opentelemetry::{Context, KeyValue};
 use opentelemetry_sdk::Resource;
@@ -10,14 +10,14 @@ use tracing_subscriber::filter::{LevelFilter, filter_fn};
 use tracing_subscriber::registry::LookupSpan;
 
 use super::TelemetryError;
-use super::export::{self, Exporting};
+use super::export::{self, ExportHandle};
 use crate::config::Traces;
 
-/// Makes traces of our own spans from now on, and sends them.
+/// Creates the tracing layer and starts the export of spans.
 pub(super) fn start<S>(
     traces: &Traces,
     instance: &str,
-) -> Result<(impl Layer<S> + Send + Sync + use<S>, Exporting), TelemetryError>
+) -> Result<(impl Layer<S> + Send + Sync + use<S>, ExportHandle), TelemetryError>
 where
     S: Subscriber + for<'a> LookupSpan<'a> + Send + Sync,
 {
@@ -25,7 +25,7 @@ where
     let (queue, exporting) = export::start(traces, &resource)?;
     let provider = SdkTracerProvider::builder()
         .with_resource(resource)
-        .with_sampler(Sampler::parent_based(Roots(Sampler::TraceIdRatioBased(traces.sample_ratio))))
+        .with_sampler(Sampler::parent_based(NoClientRoots(Sampler::TraceIdRatioBased(traces.sample_ratio))))
         .with_span_processor(queue)
         .build();
     let layer = tracing_opentelemetry::layer()
@@ -39,8 +39,8 @@ where
     Ok((layer, exporting))
 }
 
-/// Spans of our own and nothing else: log lines may hold what no trace may, and the client that sends the spans shall not
-/// make any.
+/// Accepts only spans of Deed. Events may contain data that must not be in a trace, and spans of the HTTP
+/// client that exports spans would never end.
 fn is_ours(metadata: &Metadata<'_>) -> bool {
     let target = metadata.target();
     metadata.is_span()
@@ -48,7 +48,7 @@ fn is_ours(metadata: &Metadata<'_>) -> bool {
         && (target == "deed" || target.starts_with("deed_") || target.starts_with("deed::"))
 }
 
-/// Who we are. What the operator says in `OTEL_RESOURCE_ATTRIBUTES` counts more.
+/// The resource attributes. `OTEL_RESOURCE_ATTRIBUTES` of the operator takes precedence.
 fn resource(instance: &str) -> Resource {
     Resource::builder_empty()
         .with_attributes([
@@ -61,12 +61,12 @@ fn resource(instance: &str) -> Resource {
         .build()
 }
 
-/// Decides where traces may begin: with a request, a message, a batch. A question to the store or to the DNS that nobody's
-/// trace led to is no story of its own, and there are many of those.
+/// A sampler that starts no trace at a client span. A store or DNS query outside a trace is not worth one of
+/// its own, and there are many.
 #[derive(Debug, Clone)]
-struct Roots(Sampler);
+struct NoClientRoots(Sampler);
 
-impl ShouldSample for Roots {
+impl ShouldSample for NoClientRoots {
     fn should_sample(
         &self,
         parent: Option<&Context>,

@@ -1,10 +1,10 @@
-//! Contract B from the app to the active hostname.
+//! App domains, from the app to the active hostname.
 use serde_json::json;
 
-use crate::harness::{Dev, Stage};
+use crate::harness::{Dev, Mode};
 
-async fn an_apps_hostname_is_added_verified_and_active(stage: Stage) {
-    let dev = Dev::start(stage).await;
+async fn app_hostname_becomes_active(mode: Mode) {
+    let dev = Dev::start(mode).await;
     let (status, app) = dev.post("ws_acme", "/v1/apps", json!({ "name": "Docs" })).await;
     assert_eq!(status, 200, "{app}");
     let domains = format!("/v1/apps/{}/domains", app["app_id"].as_str().unwrap());
@@ -26,8 +26,8 @@ async fn an_apps_hostname_is_added_verified_and_active(stage: Stage) {
     dev.stop();
 }
 
-async fn a_hostname_moves_to_the_app_that_proves_it_last(stage: Stage) {
-    let dev = Dev::start(stage).await;
+async fn hostname_moves_to_the_latest_prover(mode: Mode) {
+    let dev = Dev::start(mode).await;
     let mut lists = vec![];
     for workspace in ["ws_acme", "ws_globex"] {
         let (_, app) = dev.post(workspace, "/v1/apps", json!({ "name": workspace })).await;
@@ -44,7 +44,4 @@ async fn a_hostname_moves_to_the_app_that_proves_it_last(stage: Stage) {
     dev.stop();
 }
 
-on_both_stages!(
-    an_apps_hostname_is_added_verified_and_active,
-    a_hostname_moves_to_the_app_that_proves_it_last
-);
+in_both_modes!(app_hostname_becomes_active, hostname_moves_to_the_latest_prover);

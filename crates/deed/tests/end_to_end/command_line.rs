@@ -1,10 +1,10 @@
-//! The commands that look at a running service or work on its store, and the codes they end with.
+//! Commands against a running service or its store, and their exit codes.
 use serde_json::{Value, json};
 
-use crate::harness::{Dev, Stage, claim, eventually, json, run};
+use crate::harness::{Dev, Mode, claim, eventually, json, run};
 
-async fn check_says_what_stands_and_what_is_wrong(stage: Stage) {
-    let dev = Dev::start(stage).await;
+async fn check_reports_records_and_diagnosis(mode: Mode) {
+    let dev = Dev::start(mode).await;
     let check =
         |more: &[&str]| json(&[&["check", "acme.com", "--json", "--config", dev.config()], more].concat());
     let (code, report) = check(&[]);
@@ -30,7 +30,7 @@ async fn check_says_what_stands_and_what_is_wrong(stage: Stage) {
     };
     assert_eq!(refused(&["co.uk"]).0, Some(2));
     assert!(refused(&["is-a.dev"]).1.contains("public suffix"));
-    // A hostname covers itself alone, so it may be a suffix of somebody's.
+    // An app domain covers only itself, so it may be a public suffix.
     let (_, report) = json(&["check", "\u{a0}is-a.dev", "--host", "--json", "--config", dev.config()]);
     assert_eq!(report["recordName"], "_deed-verify.is-a.dev");
     for octets in [241, 253, 300, 5000] {
@@ -43,15 +43,15 @@ async fn check_says_what_stands_and_what_is_wrong(stage: Stage) {
     dev.stop();
 }
 
-async fn claim_waits_until_the_name_is_verified(stage: Stage) {
-    let dev = Dev::start(stage).await;
+async fn claim_waits_until_verified(mode: Mode) {
+    let dev = Dev::start(mode).await;
     let at = ["--url", dev.url("api"), "--key", dev.key("ws_acme")];
-    let (code, made) = json(&[&["claim", "acme.com", "--json"], &at[..]].concat());
-    assert_eq!((code, &made["rootDomain"]), (0, &json!("acme.com")), "{made}");
+    let (code, created) = json(&[&["claim", "acme.com", "--json"], &at[..]].concat());
+    assert_eq!((code, &created["rootDomain"]), (0, &json!("acme.com")), "{created}");
     let (code, ended) =
         json(&[&["claim", "acme.com", "--wait", "--timeout", "1s", "--json"], &at[..]].concat());
     assert_eq!((code, &ended["status"]), (3, &json!("verifying")), "{ended}");
-    let record = &made["record"];
+    let record = &created["record"];
     dev.publish(record["name"].as_str().unwrap(), &[record["value"].as_str().unwrap()]);
     let (code, ended) =
         json(&[&["claim", "acme.com", "--wait", "--timeout", "30s", "--json"], &at[..]].concat());
@@ -65,14 +65,17 @@ async fn claim_waits_until_the_name_is_verified(stage: Stage) {
     dev.stop();
 }
 
-async fn keys_are_made_listed_and_revoked_while_the_service_runs(stage: Stage) {
-    let dev = Dev::start_in(stage, None, &[("DEED__LIMITS__KEY_MEMORY", "0s")]).await;
+async fn keys_are_managed_while_the_service_runs(mode: Mode) {
+    let dev = Dev::start_in(mode, None, &[("DEED__LIMITS__KEY_MEMORY", "0s")]).await;
     let keys = |more: &[&str]| json(&[&["keys"], more, &["--json", "--config", dev.config()]].concat());
-    let (code, made) = keys(&["create", "--workspace", "ws_third", "--scopes", "domain:read"]);
-    assert_eq!((code, &made["workspace"], &made["scopes"]), (0, &json!("ws_third"), &json!(["domain:read"])));
+    let (code, created) = keys(&["create", "--workspace", "ws_third", "--scopes", "domain:read"]);
+    assert_eq!(
+        (code, &created["workspace"], &created["scopes"]),
+        (0, &json!("ws_third"), &json!(["domain:read"]))
+    );
     let ask = async || {
         let url = format!("{}/v1/domains", dev.url("api"));
-        let secret = made["secret"].as_str().unwrap();
+        let secret = created["secret"].as_str().unwrap();
         reqwest::Client::builder()
             .no_proxy()
             .build()
@@ -87,17 +90,17 @@ async fn keys_are_made_listed_and_revoked_while_the_service_runs(stage: Stage) {
     assert_eq!(ask().await, 200);
     let (_, listed) = keys(&["list"]);
     let ids: Vec<&Value> = listed.as_array().unwrap().iter().map(|key| &key["id"]).collect();
-    assert!(ids.len() == 4 && ids.contains(&&made["id"]), "{listed}");
-    assert!(!listed.to_string().contains(made["secret"].as_str().unwrap()));
-    let id = made["id"].as_str().unwrap();
+    assert!(ids.len() == 4 && ids.contains(&&created["id"]), "{listed}");
+    assert!(!listed.to_string().contains(created["secret"].as_str().unwrap()));
+    let id = created["id"].as_str().unwrap();
     assert_eq!(keys(&["revoke", id]).0, 0);
     assert_eq!(ask().await, 401);
     assert_eq!(run(&["keys", "revoke", id, "--config", dev.config()]).status.code(), Some(3));
     dev.stop();
 }
 
-async fn the_log_and_the_projections_can_be_looked_at_and_rebuilt(stage: Stage) {
-    let dev = Dev::start(stage).await;
+async fn events_are_shown_and_projections_rebuilt(mode: Mode) {
+    let dev = Dev::start(mode).await;
     let (name, value) = claim(&dev, "ws_acme", "acme.com").await;
     dev.publish(&name, &[&value]);
     dev.send("ws_acme", "POST", "/v1/domains/claims/acme.com/verify", None).await;
@@ -121,7 +124,7 @@ async fn the_log_and_the_projections_can_be_looked_at_and_rebuilt(stage: Stage) 
     assert_eq!((code, &status["lastPosition"]), (0, &json!(shown.len())), "{status}");
     let (code, rebuilt) = json(&["projections", "rebuild", "--json", "--config", dev.config()]);
     assert_eq!((code, &rebuilt["foldedTo"]), (0, &json!(shown.len())), "{rebuilt}");
-    // The running projector takes over again and goes on.
+    // The running projector takes its lease back and continues.
     claim(&dev, "ws_acme", "another.com").await;
     dev.until("ws_acme", "/v1/domains/claims", |_, body| {
         body["data"].as_array().is_some_and(|all| all.len() == 2)
@@ -130,8 +133,8 @@ async fn the_log_and_the_projections_can_be_looked_at_and_rebuilt(stage: Stage) 
     dev.stop();
 }
 
-async fn dead_letters_are_listed_replayed_and_purged(stage: Stage) {
-    let dev = Dev::start(stage).await;
+async fn dead_letters_are_listed_replayed_and_purged(mode: Mode) {
+    let dev = Dev::start(mode).await;
     let dead = |more: &[&str]| json(&[&["dead"], more, &["--json", "--config", dev.config()]].concat());
     assert_eq!(dead(&["list"]), (0, json!([])));
     assert_eq!(dead(&["replay", "--all"]), (3, json!({ "replayed": 0 })));
@@ -147,8 +150,8 @@ async fn dead_letters_are_listed_replayed_and_purged(stage: Stage) {
     dev.stop();
 }
 
-async fn the_sandbox_can_be_scripted(stage: Stage) {
-    let dev = Dev::start(stage).await;
+async fn sandbox_is_controlled(mode: Mode) {
+    let dev = Dev::start(mode).await;
     let sandbox =
         |more: &[&str]| json(&[&["sandbox", "--control", dev.url("control"), "--json"], more].concat());
     assert_eq!(sandbox(&["zone", "set", "acme.com", "--soa-minimum", "7"]).1["soa_minimum"], 7);
@@ -168,7 +171,7 @@ async fn the_sandbox_can_be_scripted(stage: Stage) {
 }
 
 #[test]
-fn a_configuration_with_faults_is_refused_with_all_of_them_and_code_2() {
+fn configuration_faults_end_with_code_2() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("deed.toml");
     std::fs::write(
@@ -191,11 +194,11 @@ fn a_configuration_with_faults_is_refused_with_all_of_them_and_code_2() {
     assert_eq!(run(&["nonsense"]).status.code(), Some(2));
 }
 
-on_both_stages!(
-    check_says_what_stands_and_what_is_wrong,
-    claim_waits_until_the_name_is_verified,
-    keys_are_made_listed_and_revoked_while_the_service_runs,
-    the_log_and_the_projections_can_be_looked_at_and_rebuilt,
+in_both_modes!(
+    check_reports_records_and_diagnosis,
+    claim_waits_until_verified,
+    keys_are_managed_while_the_service_runs,
+    events_are_shown_and_projections_rebuilt,
     dead_letters_are_listed_replayed_and_purged,
-    the_sandbox_can_be_scripted
+    sandbox_is_controlled
 );

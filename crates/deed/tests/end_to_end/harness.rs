@@ -1,4 +1,4 @@
-//! Starts `deed dev` on free ports and asks it; whatever was started ends with the test.
+//! Starts `deed dev` on free ports and sends requests; stops it with the test.
 use std::io::{BufRead as _, BufReader, Read as _};
 use std::path::Path;
 use std::process::{Child, Command, ExitStatus, Output, Stdio};
@@ -9,15 +9,15 @@ use deed_testkit::{Postgres, RabbitMq};
 use reqwest::{Client, Method, StatusCode};
 use serde_json::{Value, json};
 
-/// How long anything may take before the test has failed.
-pub const PATIENCE: Duration = Duration::from_secs(30);
-/// The pause between two looks at something that is waited for.
-pub const GLANCE: Duration = Duration::from_millis(50);
+/// The timeout of every wait.
+pub const TIMEOUT: Duration = Duration::from_secs(30);
+/// The polling interval.
+pub const POLL_INTERVAL: Duration = Duration::from_millis(50);
 
-/// Where the DNS of a test listens unless it matters.
+/// The default DNS address.
 const DNS: &str = "127.0.0.1:0";
 
-/// The executable, deaf to the environment of whoever runs the tests.
+/// The executable, without the `DEED…` variables of the environment.
 pub fn deed() -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_deed"));
     for (name, _) in std::env::vars_os() {
@@ -28,7 +28,7 @@ pub fn deed() -> Command {
     command
 }
 
-/// Runs a command of the executable to its end.
+/// Runs a command to its end.
 pub fn run(arguments: &[&str]) -> Output {
     deed().args(arguments).output().expect("the executable runs")
 }
@@ -37,45 +37,45 @@ pub fn run(arguments: &[&str]) -> Output {
 pub fn json(arguments: &[&str]) -> (i32, Value) {
     let output = run(arguments);
     let code = output.status.code().expect("it ended by itself");
-    let said = String::from_utf8_lossy(&output.stdout);
-    let body = serde_json::from_str(&said).unwrap_or_else(|_| {
-        panic!("{arguments:?} said {said:?} and {:?}", String::from_utf8_lossy(&output.stderr))
+    let stdout = String::from_utf8_lossy(&output.stdout);
+    let body = serde_json::from_str(&stdout).unwrap_or_else(|_| {
+        panic!("{arguments:?} said {stdout:?} and {:?}", String::from_utf8_lossy(&output.stderr))
     });
     (code, body)
 }
 
-/// How the service runs under a test.
+/// The mode of the service under test.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Stage {
-    /// In one process, on SQLite, with the bus in it.
+pub enum Mode {
+    /// One process, SQLite, in-process bus.
     Embedded,
-    /// One process for each role and two verifiers, on PostgreSQL and RabbitMQ.
+    /// One process per role and two verifiers, PostgreSQL, RabbitMQ.
     Server,
 }
 
-/// Makes of each of these functions of a [`Stage`] two tests.
-macro_rules! on_both_stages {
+/// Generates two tests from each function of a [`Mode`].
+macro_rules! in_both_modes {
     ($($name:ident),+ $(,)?) => {
         mod embedded {
-            $(#[tokio::test] async fn $name() { super::$name($crate::harness::Stage::Embedded).await; })+
+            $(#[tokio::test] async fn $name() { super::$name($crate::harness::Mode::Embedded).await; })+
         }
         mod server {
-            $(#[tokio::test] async fn $name() { super::$name($crate::harness::Stage::Server).await; })+
+            $(#[tokio::test] async fn $name() { super::$name($crate::harness::Mode::Server).await; })+
         }
     };
 }
 
-/// A database and a broker's corner of a test's own.
+/// The database and vhost of a test.
 struct Services {
-    /// It ends with the last one who has it.
+    /// The shared server, kept alive.
     _server: Arc<Postgres>,
     database: deed_testkit::Database,
     vhost: deed_testkit::VHost,
 }
 
 impl Services {
-    async fn of(stage: Stage) -> Option<Self> {
-        if stage == Stage::Embedded {
+    async fn of(mode: Mode) -> Option<Self> {
+        if mode == Mode::Embedded {
             return None;
         }
         let server = Postgres::shared();
@@ -87,45 +87,45 @@ impl Services {
 /// A running `deed dev`.
 pub struct Dev {
     child: Child,
-    /// Kept for as long as the service runs.
+    /// Kept alive while the service runs.
     services: Option<Services>,
-    pub told: Value,
+    pub announced: Value,
     http: Client,
 }
 
 impl Dev {
-    pub async fn start(stage: Stage) -> Self {
-        Self::start_in(stage, None, &[]).await
+    pub async fn start(mode: Mode) -> Self {
+        Self::start_in(mode, None, &[]).await
     }
 
-    /// With the DNS at this address.
-    pub async fn start_with_dns(stage: Stage, dns: &str) -> Self {
-        Self::start_at(stage, dns, None, &[], Stdio::piped()).await
+    /// Starts with this DNS address.
+    pub async fn start_with_dns(mode: Mode, dns: &str) -> Self {
+        Self::start_at(mode, dns, None, &[], Stdio::piped()).await
     }
 
-    /// In a folder that is kept, with variables of the environment.
-    pub async fn start_in(stage: Stage, data: Option<&Path>, variables: &[(&str, &str)]) -> Self {
-        Self::start_at(stage, DNS, data, variables, Stdio::piped()).await
+    /// Starts with a data folder and environment variables.
+    pub async fn start_in(mode: Mode, data: Option<&Path>, variables: &[(&str, &str)]) -> Self {
+        Self::start_at(mode, DNS, data, variables, Stdio::piped()).await
     }
 
-    /// The same with log lines going somewhere.
+    /// Like `start_in`, with log lines written to `lines`.
     pub async fn start_logging(
-        stage: Stage,
+        mode: Mode,
         data: Option<&Path>,
         variables: &[(&str, &str)],
         lines: Stdio,
     ) -> Self {
-        Self::start_at(stage, DNS, data, variables, lines).await
+        Self::start_at(mode, DNS, data, variables, lines).await
     }
 
     async fn start_at(
-        stage: Stage,
+        mode: Mode,
         dns: &str,
         data: Option<&Path>,
         variables: &[(&str, &str)],
         lines: Stdio,
     ) -> Self {
-        let services = Services::of(stage).await;
+        let services = Services::of(mode).await;
         let mut command = deed();
         command.args(["dev", "--json"]);
         if let Some(services) = &services {
@@ -145,15 +145,15 @@ impl Dev {
         let mut line = String::new();
         let out = child.stdout.take().expect("standard output is a pipe");
         BufReader::new(out).read_line(&mut line).expect("standard output can be read");
-        let told = serde_json::from_str(&line).unwrap_or_else(|_| {
+        let announced = serde_json::from_str(&line).unwrap_or_else(|_| {
             let _ = child.kill();
             panic!("`deed dev` said {line:?} and {:?}", errors(&mut child))
         });
-        let http = Client::builder().timeout(PATIENCE).no_proxy().build().expect("a client");
-        Self { child, services, told, http }
+        let http = Client::builder().timeout(TIMEOUT).no_proxy().build().expect("a client");
+        Self { child, services, announced, http }
     }
 
-    /// Has a message that no verifier understands published by somebody else; only where there is a broker.
+    /// Publishes a message that no verifier understands; only with a broker.
     pub async fn publish_nonsense(&self, id: &str) -> bool {
         let Some(Services { vhost, .. }) = &self.services else { return false };
         let path = format!("exchanges/{}/deed.events/publish", vhost.name());
@@ -167,13 +167,13 @@ impl Dev {
     }
 
     fn text(&self, pointer: &str) -> &str {
-        self.told
+        self.announced
             .pointer(pointer)
             .and_then(Value::as_str)
-            .unwrap_or_else(|| panic!("no {pointer} in {}", self.told))
+            .unwrap_or_else(|| panic!("no {pointer} in {}", self.announced))
     }
 
-    /// The file that other commands take with `--config`.
+    /// The configuration file for `--config`.
     pub fn config(&self) -> &str {
         self.text("/config")
     }
@@ -182,13 +182,13 @@ impl Dev {
         self.text(&format!("/urls/{part}"))
     }
 
-    /// Of `ws_acme`, `ws_globex` or the service.
+    /// The API key of `ws_acme`, `ws_globex` or `service`.
     pub fn key(&self, whose: &str) -> &str {
         self.text(&format!("/keys/{whose}"))
     }
 
     /// # Panics
-    /// When no answer comes.
+    /// When there is no response.
     pub async fn send(&self, whose: &str, method: &str, path: &str, body: Option<Value>) -> (u16, Value) {
         self.try_send(whose, method, path, body).await.expect("the service answers in JSON")
     }
@@ -218,7 +218,7 @@ impl Dev {
         self.send(whose, "POST", path, Some(body)).await
     }
 
-    /// Asks until the answer is as wanted.
+    /// Polls until the response is as wanted.
     pub async fn until(&self, whose: &str, path: &str, wanted: impl Fn(u16, &Value) -> bool) -> Value {
         let begun = Instant::now();
         loop {
@@ -226,12 +226,12 @@ impl Dev {
             if wanted(status, &body) {
                 return body;
             }
-            assert!(begun.elapsed() < PATIENCE, "{path} is still {status} {body}");
-            tokio::time::sleep(GLANCE).await;
+            assert!(begun.elapsed() < TIMEOUT, "{path} is still {status} {body}");
+            tokio::time::sleep(POLL_INTERVAL).await;
         }
     }
 
-    /// Makes the TXT records at a name these, through the command line.
+    /// Sets the TXT records at a name, by the command line.
     pub fn publish(&self, name: &str, values: &[&str]) {
         let control = self.url("control");
         let output =
@@ -239,7 +239,7 @@ impl Dev {
         assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     }
 
-    /// What a test must find nowhere but where it belongs: the service's passwords, as its addresses have them.
+    /// The service passwords, which no output may contain.
     pub fn passwords(&self) -> Vec<String> {
         let Some(Services { database, vhost, .. }) = &self.services else { return vec![] };
         let password = |url: &str| {
@@ -250,7 +250,7 @@ impl Dev {
         [database.url(), vhost.url()].into_iter().filter_map(password).collect()
     }
 
-    /// What the operations port says.
+    /// A response of the operations port.
     pub async fn ops(&self, path: &str) -> (StatusCode, String) {
         let answer =
             self.http.get(format!("{}{path}", self.url("ops"))).send().await.expect("the port answers");
@@ -268,12 +268,12 @@ impl Dev {
         assert!(sent.success());
     }
 
-    /// Waits for the end: how it ended and what it said on standard error.
+    /// Waits for the exit: status and standard error.
     pub fn ended(&mut self) -> (ExitStatus, String) {
         ended(&mut self.child)
     }
 
-    /// SIGTERM, and the end in good order.
+    /// Sends SIGTERM and asserts a clean exit.
     pub fn stop(mut self) {
         self.signal("TERM");
         let (status, errors) = self.ended();
@@ -283,46 +283,46 @@ impl Dev {
 
 impl Drop for Dev {
     fn drop(&mut self) {
-        // Only a test that failed leaves it running.
+        // Still running only when the test has failed.
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
 }
 
-/// Asks until it is so.
+/// Polls until the condition holds.
 pub async fn eventually(what: &str, mut is_so: impl AsyncFnMut() -> bool) {
     let begun = Instant::now();
     while !is_so().await {
-        assert!(begun.elapsed() < PATIENCE, "it does not come to pass that {what}");
-        tokio::time::sleep(GLANCE).await;
+        assert!(begun.elapsed() < TIMEOUT, "timeout: {what}");
+        tokio::time::sleep(POLL_INTERVAL).await;
     }
 }
 
-/// Waits for a process to end, within the patience of a test.
+/// Waits for a process to exit.
 pub fn ended(child: &mut Child) -> (ExitStatus, String) {
     let begun = Instant::now();
     loop {
         if let Some(status) = child.try_wait().expect("a child can be waited for") {
             return (status, errors(child));
         }
-        if begun.elapsed() > PATIENCE {
+        if begun.elapsed() > TIMEOUT {
             let _ = child.kill();
             panic!("it does not end; it said {:?}", errors(child));
         }
-        std::thread::sleep(GLANCE);
+        std::thread::sleep(POLL_INTERVAL);
     }
 }
 
-/// What a process that ended said on standard error.
+/// The standard error of an exited process.
 pub fn errors(child: &mut Child) -> String {
-    let mut said = String::new();
+    let mut stdout = String::new();
     if let Some(mut pipe) = child.stderr.take() {
-        let _ = pipe.read_to_string(&mut said);
+        let _ = pipe.read_to_string(&mut stdout);
     }
-    said
+    stdout
 }
 
-/// A claim on `domain`: the name and the value of its record.
+/// Claims `domain`; returns name and value of its record.
 pub async fn claim(dev: &Dev, whose: &str, domain: &str) -> (String, String) {
     let (status, body) = dev.post(whose, "/v1/domains/claims", json!({ "domain": domain })).await;
     assert_eq!(status, 200, "{body}");

@@ -1,4 +1,4 @@
-//! How the process ends, what survives it, and that no part dies unnoticed.
+//! Shutdown, restart, and failure of parts.
 use std::net::Ipv4Addr;
 use std::process::{Command, Stdio};
 use std::time::Duration;
@@ -8,9 +8,9 @@ use deed_store_sqlite::{SqliteConfig, SqliteStore};
 use deed_testkit::free_port;
 use serde_json::{Value, json};
 
-use crate::harness::{Dev, Stage, claim, deed, ended, eventually, json, run};
+use crate::harness::{Dev, Mode, claim, deed, ended, eventually, json, run};
 
-/// Spoils every answer of the sandbox, has a check of `acme.com` begun, and waits until the DNS is asked for it.
+/// Sets a fault on all DNS answers, starts a check of `acme.com`, and waits until the DNS is queried.
 async fn check_begun(
     dev: &Dev,
     fault: &[&str],
@@ -32,16 +32,16 @@ async fn check_begun(
     tokio::join!(verify, begun).0.ok()
 }
 
-async fn sigterm_finishes_what_is_in_hand_and_ends_with_0(stage: Stage) {
+async fn sigterm_finishes_work_and_ends_with_0(mode: Mode) {
     let folder = tempfile::tempdir().unwrap();
-    let mut dev = Dev::start_in(stage, Some(folder.path()), &[]).await;
+    let mut dev = Dev::start_in(mode, Some(folder.path()), &[]).await;
     let delay = ["delay", "--ms", "700", "--transport", "udp"];
     let (status, body) = check_begun(&dev, &delay, async { dev.signal("TERM") }).await.unwrap();
-    // The request does not wait for the check any longer, but it is answered.
+    // The request is answered without waiting for the check.
     assert_eq!(status, 202, "{body}");
     let (status, errors) = dev.ended();
     assert_eq!(status.code(), Some(0), "{errors}");
-    // The check that was in hand was finished and recorded before the end.
+    // The check was finished and recorded before the exit.
     let (code, shown) = json(&[
         "events",
         "tail",
@@ -59,9 +59,9 @@ async fn sigterm_finishes_what_is_in_hand_and_ends_with_0(stage: Stage) {
 }
 
 #[tokio::test]
-async fn a_second_signal_ends_it_at_once() {
-    let mut dev = Dev::start(Stage::Embedded).await;
-    // No answer comes, so the check stays in hand for seconds.
+async fn second_signal_exits_at_once() {
+    let mut dev = Dev::start(Mode::Embedded).await;
+    // The DNS does not answer, so the check takes seconds.
     let twice = async {
         dev.signal("TERM");
         eventually("it is not ready any more", async || dev.ops("/readyz").await.0 == 503).await;
@@ -74,7 +74,7 @@ async fn a_second_signal_ends_it_at_once() {
 }
 
 #[tokio::test]
-async fn a_process_that_is_about_to_stop_says_so_and_takes_requests() {
+async fn shutdown_delay_serves_while_not_ready() {
     let folder = tempfile::tempdir().unwrap();
     let [listen, ops] = [(); 2].map(|()| format!("127.0.0.1:{}", free_port(&[Ipv4Addr::LOCALHOST])));
     let mut child = deed()
@@ -99,34 +99,34 @@ async fn a_process_that_is_about_to_stop_says_so_and_takes_requests() {
 }
 
 #[tokio::test]
-async fn a_kept_folder_is_found_again_and_a_temporary_one_goes() {
+async fn keeps_a_given_folder_and_removes_a_temporary_one() {
     let folder = tempfile::tempdir().unwrap();
-    let dev = Dev::start_in(Stage::Embedded, Some(folder.path()), &[]).await;
-    let (keys, made) = (dev.told["keys"].clone(), claim(&dev, "ws_acme", "acme.com").await);
+    let dev = Dev::start_in(Mode::Embedded, Some(folder.path()), &[]).await;
+    let (keys, made) = (dev.announced["keys"].clone(), claim(&dev, "ws_acme", "acme.com").await);
     dev.publish(&made.0, &[&made.1]);
     dev.send("ws_acme", "POST", "/v1/domains/claims/acme.com/verify", None).await;
     dev.until("ws_acme", "/v1/domains/acme.com", |_, body| body["data"]["status"] == "verified").await;
     dev.stop();
 
-    let dev = Dev::start_in(Stage::Embedded, Some(folder.path()), &[]).await;
-    assert_eq!(dev.told["keys"], keys);
+    let dev = Dev::start_in(Mode::Embedded, Some(folder.path()), &[]).await;
+    assert_eq!(dev.announced["keys"], keys);
     let (_, body) = dev.get("ws_acme", "/v1/domains/acme.com").await;
     assert_eq!(body["data"]["status"], "verified", "{body}");
     dev.stop();
     assert!(folder.path().join("deed.db").is_file());
 
-    let dev = Dev::start(Stage::Embedded).await;
-    let data = std::path::PathBuf::from(dev.told["data"].as_str().unwrap());
+    let dev = Dev::start(Mode::Embedded).await;
+    let data = std::path::PathBuf::from(dev.announced["data"].as_str().unwrap());
     assert!(data.join("deed.db").is_file());
     dev.stop();
     assert!(!data.exists());
 }
 
 #[tokio::test]
-async fn a_part_that_dies_ends_the_process_with_1_and_says_which() {
+async fn failed_task_is_named_and_ends_with_1() {
     let folder = tempfile::tempdir().unwrap();
     let store = SqliteStore::open(SqliteConfig::new(folder.path().join("deed.db"))).await.unwrap();
-    // As after an old backup was restored: the relay has passed on what the log does not have.
+    // As after restoring an old backup: the relay checkpoint is beyond the end of the log.
     let lease =
         store.acquire("relay", "test", SystemClock.now(), Duration::from_secs(5)).await.unwrap().unwrap();
     store.advance(&lease, Position(0), Position(1000)).await.unwrap();
@@ -145,8 +145,8 @@ async fn a_part_that_dies_ends_the_process_with_1_and_says_which() {
     assert!(errors.contains("the log ends at 0"), "{errors}");
 }
 
-async fn readiness_and_metrics_are_told(stage: Stage) {
-    let dev = Dev::start(stage).await;
+async fn exposes_readiness_and_metrics(mode: Mode) {
+    let dev = Dev::start(mode).await;
     let (status, body) = dev.ops("/readyz").await;
     assert_eq!(status, 200, "{body}");
     claim(&dev, "ws_acme", "acme.com").await;
@@ -161,8 +161,8 @@ async fn readiness_and_metrics_are_told(stage: Stage) {
         assert!(metrics.contains(name), "{name} is missing from {metrics}");
     }
     for name in of_others {
-        // A process tells of its own roles.
-        assert_eq!(metrics.contains(name), stage == Stage::Embedded, "{name} in {metrics}");
+        // A process has the metrics of its own roles.
+        assert_eq!(metrics.contains(name), mode == Mode::Embedded, "{name} in {metrics}");
     }
     let (code, answer) = json(&["healthcheck", "--json", "--config", dev.config()]);
     assert_eq!((code, &answer["ready"]), (0, &json!(true)), "{answer}");
@@ -171,4 +171,4 @@ async fn readiness_and_metrics_are_told(stage: Stage) {
     assert_eq!(run(&["healthcheck", "--url", &url]).status.code(), Some(4));
 }
 
-on_both_stages!(sigterm_finishes_what_is_in_hand_and_ends_with_0, readiness_and_metrics_are_told);
+in_both_modes!(sigterm_finishes_work_and_ends_with_0, exposes_readiness_and_metrics);

@@ -1,24 +1,24 @@
-//! What log lines hold: what they are about, and nothing that is anybody's secret or that a stranger's server wrote.
+//! Log lines: they have their context, and no secrets or data of foreign servers.
 use std::process::Stdio;
 
 use serde_json::{Map, Value};
 
-use crate::harness::{Dev, Stage, claim, eventually, run};
-use crate::receiver::{Manner, Receiver};
+use crate::harness::{Dev, Mode, claim, eventually, run};
+use crate::receiver::{Behaviour, Receiver};
 
-/// What a hostile zone answers with, and what of it would be seen in a line.
+/// A hostile TXT record, and the marker by which it would be found in a log line.
 const HOSTILE: &str =
     r#""\027[2J\013\010{\"level\":\"ERROR\",\"message\":\"forged-by-dns\"}\000\226\128\174""#;
 const MARK: &str = "forged-by-dns";
 
-/// Everything of our own that can be logged.
+/// The most verbose filter of Deed itself.
 const ALL: &str = "warn,deed=debug,actix_http=off,lapin=off,hickory_net=off,hickory_proto=off";
 
-/// Runs a claim through a hostile zone until it is verified: what was logged meanwhile, and what must not have been.
-async fn logged(stage: Stage, format: &str) -> (String, Vec<String>) {
+/// Verifies a claim in a hostile zone; returns the log, and the strings that it must not contain.
+async fn logged(mode: Mode, format: &str) -> (String, Vec<String>) {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("lines");
-    let receiver = Receiver::start(Manner::Takes);
+    let receiver = Receiver::start(Behaviour::Accepts);
     let variables = [
         ("DEED__LOG__FORMAT", format),
         ("DEED__LOG__FILTER", ALL),
@@ -26,7 +26,7 @@ async fn logged(stage: Stage, format: &str) -> (String, Vec<String>) {
         ("DEED__TELEMETRY__HEADERS", "x-key=open-sesame"),
     ];
     let lines = Stdio::from(std::fs::File::create(&path).unwrap());
-    let dev = Dev::start_logging(stage, None, &variables, lines).await;
+    let dev = Dev::start_logging(mode, None, &variables, lines).await;
     let (name, value) = claim(&dev, "ws_acme", "acme.com").await;
     let mut secrets = vec![MARK.to_owned(), "open-sesame".to_owned()];
     secrets.extend(["ws_acme", "ws_globex"].map(|whose| dev.key(whose).to_owned()));
@@ -39,7 +39,7 @@ async fn logged(stage: Stage, format: &str) -> (String, Vec<String>) {
     secrets.push("in-a-query".to_owned());
     let (_, body) = dev.send("ws_acme", "POST", verify, None).await;
     assert_eq!(body["data"]["status"], "verifying", "{body}");
-    // A strange answer of every kind that the sandbox knows, once each.
+    // One check with each kind of faulty answer.
     for fault in ["servfail", "truncate_always", "wrong_id", "not_authoritative"] {
         let set = ["sandbox", "--control", dev.url("control"), "fault", "set", "*.acme.com", fault];
         assert!(run(&set).status.success());
@@ -54,27 +54,27 @@ async fn logged(stage: Stage, format: &str) -> (String, Vec<String>) {
     (std::fs::read_to_string(&path).unwrap(), secrets)
 }
 
-fn nothing_forbidden(text: &str, secrets: &[String]) {
+fn assert_no_secrets(text: &str, secrets: &[String]) {
     for secret in secrets {
         let line = text.lines().find(|line| line.contains(secret.as_str()));
         assert_eq!(line, None, "it holds {secret}");
     }
-    // Not raw, and not as a copy that a terminal would obey either.
+    // Neither raw control characters nor bidirectional ones.
     let strange =
         text.chars().find(|c| (c.is_control() && *c != '\n') || ('\u{2028}'..='\u{202e}').contains(c));
     assert_eq!(strange, None, "{text}");
 }
 
-async fn lines_say_what_they_are_about_and_nothing_secret(stage: Stage) {
-    let (text, secrets) = logged(stage, "json").await;
-    nothing_forbidden(&text, &secrets);
+async fn json_lines_have_context_and_no_secrets(mode: Mode) {
+    let (text, secrets) = logged(mode, "json").await;
+    assert_no_secrets(&text, &secrets);
     let line = |line: &str| {
         serde_json::from_str::<Map<String, Value>>(line).unwrap_or_else(|e| panic!("{e}: {line}"))
     };
     let lines: Vec<_> = text.lines().map(line).collect();
     let is_text = |line: &Map<String, Value>, name: &str| line.get(name).is_some_and(Value::is_string);
     let of = |message: &str| -> Vec<_> { lines.iter().filter(|line| line["message"] == message).collect() };
-    // At the end of a check, and from deep within one.
+    // The last line of a check, and one from deep inside.
     for message in ["claim.checked", "looked"] {
         let found = of(message);
         assert!(!found.is_empty(), "nobody says {message} in {text}");
@@ -88,12 +88,12 @@ async fn lines_say_what_they_are_about_and_nothing_secret(stage: Stage) {
     assert_eq!(of("looked")[0]["span"], "dns.look");
 }
 
-on_both_stages!(lines_say_what_they_are_about_and_nothing_secret);
+in_both_modes!(json_lines_have_context_and_no_secrets);
 
 #[tokio::test]
-async fn lines_for_people_hold_nothing_secret_either() {
-    let (text, secrets) = logged(Stage::Embedded, "human").await;
-    nothing_forbidden(&text, &secrets);
+async fn human_lines_have_no_secrets() {
+    let (text, secrets) = logged(Mode::Embedded, "human").await;
+    assert_no_secrets(&text, &secrets);
     let checked = text.lines().find(|line| line.contains("claim.checked")).unwrap();
     for wanted in [" request_id=", " claim=", " trace_id="] {
         assert!(checked.contains(wanted), "{checked}");

@@ -1,4 +1,4 @@
-//! The built executable as its users meet it: everything runs, and is asked over HTTP.
+//! End-to-end tests: the built executable, over HTTP and the command line.
 #![expect(clippy::expect_used, clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
 #[macro_use]

@@ -1,11 +1,11 @@
-//! What a running service tells about itself, before anything has happened and after one claim was verified.
+//! Metrics of a running service: at the start, and after a claim was verified.
 use std::collections::BTreeMap;
 
 use serde_json::json;
 
-use crate::harness::{Dev, Stage, claim, eventually};
+use crate::harness::{Dev, Mode, claim, eventually};
 
-/// The metrics that a process of these roles has, with their types, by the page that lists them all.
+/// The metrics of these roles with their types, from docs/METRICS.md.
 fn listed(roles: &[&str]) -> BTreeMap<String, String> {
     let page = include_str!("../../../../docs/METRICS.md");
     let rows = page.lines().filter(|line| line.starts_with("| `"));
@@ -18,7 +18,7 @@ fn listed(roles: &[&str]) -> BTreeMap<String, String> {
     listed.collect()
 }
 
-/// Every series with its value.
+/// All series with their values.
 async fn scraped(dev: &Dev) -> (String, BTreeMap<String, f64>) {
     let (status, text) = dev.ops("/metrics").await;
     assert_eq!(status, 200, "{text}");
@@ -31,12 +31,12 @@ async fn scraped(dev: &Dev) -> (String, BTreeMap<String, f64>) {
     (text, series)
 }
 
-async fn every_metric_is_there_from_the_start_and_moves_with_a_claim(stage: Stage) {
-    let dev = Dev::start(stage).await;
-    let roles = if stage == Stage::Embedded { &["api", "verifier", "projector"][..] } else { &["api"] };
+async fn metrics_exist_from_the_start_and_move(mode: Mode) {
+    let dev = Dev::start(mode).await;
+    let roles = if mode == Mode::Embedded { &["api", "verifier", "projector"][..] } else { &["api"] };
     let listed = listed(roles);
     assert!(listed.len() > 20, "{listed:?}");
-    // What looks at something now and then has looked once a moment after the start.
+    // Periodic collectors run a moment after the start.
     eventually("every metric is there", async || {
         let (text, _) = scraped(&dev).await;
         listed.iter().all(|(name, kind)| text.contains(&format!("# TYPE {name} {kind}\n")))
@@ -51,7 +51,7 @@ async fn every_metric_is_there_from_the_start_and_moves_with_a_claim(stage: Stag
         let counts = series.contains("_total") || series.contains("_count") || series.contains("_bucket");
         counts && **value > 0.0
     });
-    // Processes take leases and connect by themselves.
+    // Leases and connections change without traffic.
     let by_itself = ["process_", "deed_lease_changes_total", "deed_bus_connections_total"];
     let traffic: Vec<_> =
         counted.filter(|(series, _)| !by_itself.iter().any(|by| series.starts_with(by))).collect();
@@ -78,7 +78,7 @@ async fn every_metric_is_there_from_the_start_and_moves_with_a_claim(stage: Stag
         "deed_subscription_events_total{subscription=\"relay\"}",
     ];
     let mut once = vec!["deed_bus_connected", "deed_ready", "deed_lease_held{lease=\"relay\"}"];
-    if stage == Stage::Embedded {
+    if mode == Mode::Embedded {
         moved.extend([
             "deed_appended_events_total{event=\"CheckRecorded\"}",
             "deed_subscription_events_total{subscription=\"projector\"}",
@@ -110,7 +110,7 @@ async fn every_metric_is_there_from_the_start_and_moves_with_a_claim(stage: Stag
         if left.is_empty() {
             break;
         }
-        tokio::time::sleep(crate::harness::GLANCE).await;
+        tokio::time::sleep(crate::harness::POLL_INTERVAL).await;
         left = missing().await;
     }
     let (text, after) = scraped(&dev).await;
@@ -120,4 +120,4 @@ async fn every_metric_is_there_from_the_start_and_moves_with_a_claim(stage: Stag
     dev.stop();
 }
 
-on_both_stages!(every_metric_is_there_from_the_start_and_moves_with_a_claim);
+in_both_modes!(metrics_exist_from_the_start_and_move);

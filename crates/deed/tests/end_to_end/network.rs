@@ -1,9 +1,9 @@
-//! Our own way into the DNS is gone: nobody gains or loses anything by that.
-use deed_testkit::OwnNetwork;
+//! The route to the DNS is lost: no claim changes.
+use deed_testkit::NetworkNamespace;
 
-use crate::harness::{Dev, Stage, claim, eventually};
+use crate::harness::{Dev, Mode, claim, eventually};
 
-/// Where the DNS is; everything else is elsewhere.
+/// The network of the DNS server.
 const DNS: &str = "127.66.0.0/16";
 
 async fn ask_to_verify(dev: &Dev, domain: &str) {
@@ -17,18 +17,18 @@ async fn status(dev: &Dev, domain: &str) -> String {
     body["data"]["status"].as_str().unwrap_or_default().to_owned()
 }
 
-/// Checks that failed for our own reasons.
-async fn our_own_trouble(dev: &Dev) -> u64 {
+/// The number of checks with class `internal`.
+async fn internal_failures(dev: &Dev) -> u64 {
     let (_, metrics) = dev.ops("/metrics").await;
     let ours = |line: &&str| line.starts_with("deed_checks_total{") && line.contains("class=\"internal\"");
     metrics.lines().filter(ours).filter_map(|line| line.rsplit(' ').next()?.parse::<u64>().ok()).sum()
 }
 
 #[tokio::test]
-async fn without_a_route_into_the_dns_no_claim_changes() {
-    const NAME: &str = "network::without_a_route_into_the_dns_no_claim_changes";
-    let Some(network) = OwnNetwork::of(NAME) else { return };
-    let dev = Dev::start_with_dns(Stage::Embedded, "127.66.0.1:0").await;
+async fn dns_route_loss_changes_no_claim() {
+    const NAME: &str = "network::dns_route_loss_changes_no_claim";
+    let Some(network) = NetworkNamespace::enter(NAME) else { return };
+    let dev = Dev::start_with_dns(Mode::Embedded, "127.66.0.1:0").await;
     let (held, held_value) = claim(&dev, "ws_acme", "held.com").await;
     let (pending, pending_value) = claim(&dev, "ws_acme", "pending.com").await;
     dev.publish(&held, &[&held_value]);
@@ -38,21 +38,22 @@ async fn without_a_route_into_the_dns_no_claim_changes() {
     eventually("a name is held", async || status(&dev, "held.com").await == "verified").await;
     let before = dev.get("ws_acme", "/v1/domains/claims/held.com/history").await;
 
-    network.cut(DNS);
-    // Were it seen now, it would be gone.
+    network.drop_route(DNS);
+    // This change would end the holding if it were seen.
     dev.publish(&held, &["something else"]);
-    let told = our_own_trouble(&dev).await;
+    let failed_before = internal_failures(&dev).await;
     for domain in ["held.com", "pending.com"] {
         ask_to_verify(&dev, domain).await;
     }
-    eventually("checks fail for our own reasons", async || our_own_trouble(&dev).await > told).await;
+    eventually("checks fail for our own reasons", async || internal_failures(&dev).await > failed_before)
+        .await;
     assert_eq!(
         (&*status(&dev, "held.com").await, &*status(&dev, "pending.com").await),
         ("verified", "verifying")
     );
     assert_eq!(dev.get("ws_acme", "/v1/domains/claims/held.com/history").await, before);
 
-    network.join(DNS);
+    network.restore_route(DNS);
     dev.publish(&held, &[&held_value]);
     dev.publish(&pending, &[&pending_value]);
     eventually("it goes on", async || {

@@ -1,4 +1,4 @@
-//! A receiver of spans (OTLP over HTTP, protobuf), as obliging as a test wants it.
+//! An OTLP receiver of spans (HTTP, protobuf) with configurable faults.
 use std::collections::BTreeMap;
 use std::convert::Infallible;
 use std::net::SocketAddr;
@@ -18,34 +18,34 @@ use prost::Message as _;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
-/// What a receiver does with what it gets.
+/// The behaviour of a receiver.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Manner {
-    /// Takes it.
-    Takes,
+pub enum Behaviour {
+    /// Accepts spans.
+    Accepts,
     /// Answers 500.
     Refuses,
-    /// Reads it and never answers.
+    /// Reads the request and never answers.
     Stalls,
 }
 
-/// A span that was received.
+/// A received span.
 #[derive(Debug, Clone)]
 pub struct Span {
     pub trace: String,
     pub id: String,
-    /// Empty when it begins its trace here.
+    /// Empty for a root span.
     pub parent: String,
     pub state: String,
     pub name: String,
     /// `SPAN_KIND_SERVER` and the like.
     pub kind: &'static str,
     pub attributes: BTreeMap<String, String>,
-    /// The traces it links to.
+    /// The trace ids of its links.
     pub links: Vec<String>,
-    /// Whether it went wrong.
+    /// Whether its status is an error.
     pub failed: bool,
-    /// Whose it is.
+    /// The resource attributes.
     pub resource: BTreeMap<String, String>,
 }
 
@@ -56,51 +56,51 @@ impl Span {
 }
 
 #[derive(Default)]
-struct Got {
+struct Received {
     spans: Vec<Span>,
     requests: usize,
     headers: Vec<String>,
 }
 
-/// A receiver that listens for as long as it is there, on a thread of its own: tests wait for processes on theirs.
+/// A receiver on a thread of its own, because tests block while they wait for processes.
 pub struct Receiver {
     address: SocketAddr,
-    got: Arc<Mutex<Got>>,
+    received: Arc<Mutex<Received>>,
     stop: CancellationToken,
 }
 
 impl Receiver {
-    pub fn start(manner: Manner) -> Self {
+    pub fn start(behaviour: Behaviour) -> Self {
         let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
         let address = listener.local_addr().expect("an address");
         listener.set_nonblocking(true).expect("a socket for tokio");
-        let (got, stop) = (Arc::new(Mutex::new(Got::default())), CancellationToken::new());
-        let (taking, stopped) = (Arc::clone(&got), stop.clone());
+        let (received, stop) = (Arc::new(Mutex::new(Received::default())), CancellationToken::new());
+        let (taking, stopped) = (Arc::clone(&received), stop.clone());
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
         thread::spawn(move || {
-            runtime.block_on(stopped.run_until_cancelled(listen(listener, manner, taking)))
+            runtime.block_on(stopped.run_until_cancelled(listen(listener, behaviour, taking)))
         });
-        Self { address, got, stop }
+        Self { address, received, stop }
     }
 
-    /// What `telemetry.endpoint` is for this receiver.
+    /// The value of `telemetry.endpoint`.
     pub fn endpoint(&self) -> String {
         format!("http://{}", self.address)
     }
 
-    /// Everything received so far.
+    /// All spans so far.
     pub fn spans(&self) -> Vec<Span> {
-        self.got.lock().expect("no panic").spans.clone()
+        self.received.lock().expect("no panic").spans.clone()
     }
 
-    /// How often something was sent.
+    /// The number of requests.
     pub fn requests(&self) -> usize {
-        self.got.lock().expect("no panic").requests
+        self.received.lock().expect("no panic").requests
     }
 
-    /// The values of the header `x-key` that came.
+    /// The values of the header `x-key`.
     pub fn keys(&self) -> Vec<String> {
-        self.got.lock().expect("no panic").headers.clone()
+        self.received.lock().expect("no panic").headers.clone()
     }
 }
 
@@ -110,19 +110,19 @@ impl Drop for Receiver {
     }
 }
 
-async fn listen(listener: std::net::TcpListener, manner: Manner, got: Arc<Mutex<Got>>) {
+async fn listen(listener: std::net::TcpListener, behaviour: Behaviour, received: Arc<Mutex<Received>>) {
     let listener = TcpListener::from_std(listener).expect("a socket for tokio");
     while let Ok((stream, _)) = listener.accept().await {
-        let got = Arc::clone(&got);
-        let service = service_fn(move |request| take(request, manner, Arc::clone(&got)));
+        let received = Arc::clone(&received);
+        let service = service_fn(move |request| take(request, behaviour, Arc::clone(&received)));
         tokio::spawn(http1::Builder::new().serve_connection(TokioIo::new(stream), service));
     }
 }
 
 async fn take(
     request: Request<Incoming>,
-    manner: Manner,
-    got: Arc<Mutex<Got>>,
+    behaviour: Behaviour,
+    received: Arc<Mutex<Received>>,
 ) -> Result<Response<Full<Bytes>>, Infallible> {
     assert_eq!(request.uri().path(), "/v1/traces");
     assert_eq!(request.headers()["content-type"], "application/x-protobuf");
@@ -130,17 +130,17 @@ async fn take(
     let body = request.into_body().collect().await.expect("a whole body").to_bytes();
     let message = ExportTraceServiceRequest::decode(body).expect("spans in protobuf");
     {
-        let mut got = got.lock().expect("no panic");
-        got.requests += 1;
-        got.headers.extend(key);
-        if manner == Manner::Takes {
-            got.spans.extend(spans(&message));
+        let mut received = received.lock().expect("no panic");
+        received.requests += 1;
+        received.headers.extend(key);
+        if behaviour == Behaviour::Accepts {
+            received.spans.extend(spans(&message));
         }
     }
-    if manner == Manner::Stalls {
+    if behaviour == Behaviour::Stalls {
         std::future::pending::<()>().await;
     }
-    let status = if manner == Manner::Refuses { 500 } else { 200 };
+    let status = if behaviour == Behaviour::Refuses { 500 } else { 200 };
     Ok(Response::builder().status(status).body(Full::default()).expect("an answer"))
 }
 

@@ -1,4 +1,4 @@
-//! A verdict is a function of the zone: whatever is wrong with a zone, each check in the history of its claim says the same.
+//! The outcome depends only on the zone: every check in the history of a claim has the same code.
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
 use std::time::{Duration, Instant};
@@ -6,24 +6,24 @@ use std::time::{Duration, Instant};
 use futures::future::join_all;
 use serde_json::Value;
 
-use crate::harness::{Dev, GLANCE, Stage, claim, run};
+use crate::harness::{Dev, Mode, POLL_INTERVAL, claim, run};
 
-/// Checks that the history of a claim must hold.
+/// The number of checks per history.
 const CHECKS: usize = 20;
-/// The same for zones whose servers stay silent, where each check takes its whole time.
+/// The number for silent servers, where each check takes all its time.
 const SILENT_CHECKS: usize = 5;
-/// How long the histories may take to grow.
-const PATIENCE: Duration = Duration::from_mins(3);
+/// The timeout for the histories.
+const TIMEOUT: Duration = Duration::from_mins(3);
 
 /// Records of a zone: name, type, values. `{value}` is the value of the claim, `{token}` its random part, and `@` the domain.
 type Records = &'static [(&'static str, &'static str, &'static [&'static str])];
 
-/// A zone with one fault, and the code that its checks must have.
+/// A zone with one fault, and the expected code.
 struct Zone {
     label: &'static str,
     expected: &'static str,
     records: Records,
-    /// The fault of its servers, as arguments of the command line.
+    /// The sandbox fault of its servers, as command-line arguments.
     fault: &'static [&'static str],
 }
 
@@ -65,7 +65,7 @@ const ZONES: &[Zone] = &[
     faulty("silent", "timeout", &["drop"]),
 ];
 
-/// The rules with pauses that a test can wait for, and time limits that silent servers use up soon.
+/// Short intervals and timeouts.
 const SETTINGS: [(&str, &str); 5] = [
     ("DEED__POLICY__WATCH_FIRST", "100ms"),
     ("DEED__POLICY__WATCH_LONGEST", "100ms"),
@@ -83,7 +83,7 @@ impl Zone {
         if self.fault.contains(&"drop") { SILENT_CHECKS } else { CHECKS }
     }
 
-    /// Claims the domain, publishes its records and its fault, and has it verified.
+    /// Claims the domain, publishes records and fault, and requests verification.
     async fn set_up(&self, dev: &Dev) {
         let domain = self.domain();
         let (_, value) = claim(dev, "ws_acme", &domain).await;
@@ -100,13 +100,13 @@ impl Zone {
             sandbox(dev, &[&["record", "set", &filled(name), kind], values.as_slice()].concat());
         }
         if !self.fault.is_empty() {
-            // Only the servers of the zone are at fault, not those of its parent.
+            // The fault concerns the servers of the zone, not those of its parent.
             sandbox(dev, &[&["fault", "set", &filled("_deed.@")], self.fault].concat());
         }
         dev.send("ws_acme", "POST", &format!("/v1/domains/claims/{domain}/verify"), None).await;
     }
 
-    /// The codes of all recorded checks, once there are enough.
+    /// The distinct codes of all checks, once there are enough.
     async fn codes(&self, dev: &Dev) -> BTreeSet<String> {
         let begun = Instant::now();
         loop {
@@ -114,8 +114,8 @@ impl Zone {
             if codes.len() >= self.checks() {
                 return codes.into_iter().collect();
             }
-            assert!(begun.elapsed() < PATIENCE, "{}: only {codes:?}", self.domain());
-            tokio::time::sleep(GLANCE * 10).await;
+            assert!(begun.elapsed() < TIMEOUT, "{}: only {codes:?}", self.domain());
+            tokio::time::sleep(POLL_INTERVAL * 10).await;
         }
     }
 }
@@ -125,7 +125,7 @@ fn sandbox(dev: &Dev, arguments: &[&str]) {
     assert!(output.status.success(), "{arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
 }
 
-/// The code of each recorded check, `proven` for proof, read page by page.
+/// The code of each check, or `proven`, page by page.
 async fn history(dev: &Dev, domain: &str) -> Vec<String> {
     let mut codes = vec![];
     let mut cursor = String::new();
@@ -146,8 +146,8 @@ fn code(check: &Value) -> Option<String> {
     Some(check["diagnosis"]["code"].as_str().unwrap_or(outcome).to_owned())
 }
 
-async fn each_history_has_one_code(stage: Stage) {
-    let dev = Dev::start_in(stage, None, &SETTINGS).await;
+async fn history_has_one_code_per_zone(mode: Mode) {
+    let dev = Dev::start_in(mode, None, &SETTINGS).await;
     for zone in ZONES {
         zone.set_up(&dev).await;
     }
@@ -162,4 +162,4 @@ async fn each_history_has_one_code(stage: Stage) {
     dev.stop();
 }
 
-on_both_stages!(each_history_has_one_code);
+in_both_modes!(history_has_one_code_per_zone);

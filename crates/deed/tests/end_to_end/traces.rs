@@ -1,17 +1,17 @@
-//! One claim as a receiver of traces sees it, through every role; and a receiver that is of no use.
+//! The trace of one claim through all roles, and receivers that fail.
 use std::net::Ipv4Addr;
 
 use serde_json::json;
 
-use crate::harness::{Dev, Stage, claim, eventually};
-use crate::receiver::{Manner, Receiver, Span};
+use crate::harness::{Dev, Mode, claim, eventually};
+use crate::receiver::{Behaviour, Receiver, Span};
 
-/// The caller's own trace, and its span.
+/// The trace and the span of the caller.
 const TRACE: &str = "4bf92f3577b34da6a3ce929d0e0e4736";
 const CALLER: &str = "00f067aa0ba902b7";
 const VERIFY: &str = "/v1/domains/claims/acme.com/verify";
 
-/// Asks for a check within the caller's trace: the trace context that the answer tells.
+/// Requests verification within the trace of the caller; returns `traceparent` of the response.
 async fn verify(dev: &Dev) -> String {
     let answer = reqwest::Client::builder()
         .no_proxy()
@@ -29,7 +29,7 @@ async fn verify(dev: &Dev) -> String {
     answer.headers()["traceparent"].to_str().unwrap().to_owned()
 }
 
-/// What a Prometheus gets that wants examples.
+/// The metrics in the format `OpenMetrics`, with exemplars.
 async fn openmetrics(dev: &Dev) -> String {
     let client = reqwest::Client::builder().no_proxy().build().unwrap();
     let asked = client.get(format!("{}/metrics", dev.url("ops")));
@@ -42,27 +42,27 @@ async fn openmetrics(dev: &Dev) -> String {
     answer.text().await.unwrap()
 }
 
-/// The only one of these that is so.
-fn the<'a>(what: &str, spans: &'a [Span], is_it: impl Fn(&Span) -> bool) -> &'a Span {
+/// The only span that matches.
+fn only<'a>(what: &str, spans: &'a [Span], is_it: impl Fn(&Span) -> bool) -> &'a Span {
     let found: Vec<_> = spans.iter().filter(|span| is_it(span)).collect();
     assert_eq!(found.len(), 1, "{what} among {spans:#?}");
     found[0]
 }
 
-fn below<'a>(spans: &'a [Span], parent: &Span, name: &str) -> Vec<&'a Span> {
+fn children<'a>(spans: &'a [Span], parent: &Span, name: &str) -> Vec<&'a Span> {
     spans.iter().filter(|span| span.parent == parent.id && span.name == name).collect()
 }
 
-async fn a_claim_is_one_trace_and_what_comes_later_links_to_it(stage: Stage) {
-    let receiver = Receiver::start(Manner::Takes);
+async fn claim_is_one_trace_with_later_links(mode: Mode) {
+    let receiver = Receiver::start(Behaviour::Accepts);
     let variables = [
         ("DEED__TELEMETRY__ENDPOINT", &*receiver.endpoint()),
         ("DEED__TELEMETRY__HEADERS", "x-key=open sesame"),
         ("OTEL_RESOURCE_ATTRIBUTES", "deployment.environment.name=test"),
     ];
-    let dev = Dev::start_in(stage, None, &variables).await;
+    let dev = Dev::start_in(mode, None, &variables).await;
     let (name, value) = claim(&dev, "ws_acme", "acme.com").await;
-    let told = verify(&dev).await;
+    let traceparent = verify(&dev).await;
     dev.publish(&name, &[&value]);
     dev.until("ws_acme", "/v1/domains/acme.com", |_, body| body["data"]["status"] == "verified").await;
     let done = |span: &Span| span.name == "batch.fold" && span.links.iter().any(|link| link == TRACE);
@@ -73,9 +73,9 @@ async fn a_claim_is_one_trace_and_what_comes_later_links_to_it(stage: Stage) {
         checked && spans.iter().any(done) && spans.iter().any(second)
     })
     .await;
-    // A question to the store that no trace led to.
+    // A store query outside of any trace.
     assert_eq!(dev.ops("/v1/tls/ask?domain=search.acme.com").await.0, 404);
-    // The request is an example of how long requests take.
+    // The request is an exemplar of the duration histogram.
     let metrics = openmetrics(&dev).await;
     let example = format!("# {{trace_id=\"{TRACE}\"}}");
     let bucket = "deed_http_request_duration_seconds_bucket{operation=\"VerifyDomainClaim\"";
@@ -85,12 +85,12 @@ async fn a_claim_is_one_trace_and_what_comes_later_links_to_it(stage: Stage) {
     dev.stop();
     let spans = receiver.spans();
 
-    let request = the("the request", &spans, |s| s.trace == TRACE && s.name == "request.serve");
+    let request = only("the request", &spans, |s| s.trace == TRACE && s.name == "request.serve");
     assert_eq!(
         (&*request.parent, request.kind, &*request.state),
         (CALLER, "SPAN_KIND_SERVER", "congo=t61rcWkgMzE")
     );
-    assert_eq!(told, format!("00-{TRACE}-{}-01", request.id));
+    assert_eq!(traceparent, format!("00-{TRACE}-{}-01", request.id));
     for (attribute, wanted) in [
         ("http.request.method", "POST"),
         ("http.route", "/v1/domains/claims/{domain}/verify"),
@@ -100,65 +100,65 @@ async fn a_claim_is_one_trace_and_what_comes_later_links_to_it(stage: Stage) {
     ] {
         assert_eq!(request.attribute(attribute), wanted, "{attribute}");
     }
-    let database = if stage == Stage::Embedded { "sqlite" } else { "postgresql" };
-    let append = below(&spans, request, "log.append");
+    let database = if mode == Mode::Embedded { "sqlite" } else { "postgresql" };
+    let append = children(&spans, request, "log.append");
     assert_eq!(append[0].kind, "SPAN_KIND_CLIENT");
     assert_eq!(append[0].attribute("db.system.name"), database);
     assert_eq!(append[0].attribute("db.operation.name"), "append");
 
-    let publish = below(&spans, request, "message.publish")[0];
-    let system = if stage == Stage::Embedded { "in_process" } else { "rabbitmq" };
+    let publish = children(&spans, request, "message.publish")[0];
+    let system = if mode == Mode::Embedded { "in_process" } else { "rabbitmq" };
     assert_eq!((publish.kind, publish.failed), ("SPAN_KIND_PRODUCER", false));
     assert_eq!(publish.attribute("messaging.system"), system);
     assert_eq!(publish.attribute("messaging.operation.type"), "send");
     assert_eq!(publish.attribute("messaging.destination.name"), "deed.events");
-    let process = below(&spans, publish, "message.process")[0];
+    let process = children(&spans, publish, "message.process")[0];
     assert_eq!((process.kind, &*process.trace), ("SPAN_KIND_CONSUMER", TRACE));
     assert_eq!(process.attribute("messaging.operation.type"), "process");
     assert_eq!(process.attribute("messaging.destination.name"), "deed.verification");
     assert_eq!(process.attribute("messaging.message.id"), publish.attribute("messaging.message.id"));
     assert_eq!(process.attribute("claim"), request.attribute("claim"));
     assert_eq!(process.attribute("deed.check.code"), "record_not_found");
-    // That the record is not there is what the DNS says, and nobody's failure.
+    // A missing record is a result, not an error.
     assert!(!process.failed && process.links.is_empty(), "{process:#?}");
     for name in ["stream.read", "dns.look", "log.append"] {
-        assert!(!below(&spans, process, name).is_empty(), "no {name} below {process:#?} among {spans:#?}");
+        assert!(!children(&spans, process, name).is_empty(), "no {name} below {process:#?} among {spans:#?}");
     }
-    // What the check recorded is news that goes out as a part of the same trace.
-    assert!(!below(&spans, process, "message.publish").is_empty());
+    // The events of the check are published within the same trace.
+    assert!(!children(&spans, process, "message.publish").is_empty());
 
-    let later = the("the second look", &spans, second);
+    let later = only("the second look", &spans, second);
     assert_ne!(later.trace, TRACE);
     assert_eq!(later.links, [TRACE], "{later:#?}");
-    let dispatch = the("its dispatch", &spans, |s| s.id == later.parent);
+    let dispatch = only("its dispatch", &spans, |s| s.id == later.parent);
     assert_eq!(
         (&*dispatch.name, &*dispatch.parent, dispatch.kind),
         ("message.publish", "", "SPAN_KIND_PRODUCER")
     );
     let fold = spans.iter().find(|span| done(span)).unwrap();
     assert!(fold.trace != TRACE && fold.parent.is_empty());
-    assert_eq!(below(&spans, fold, "models.apply")[0].attribute("db.system.name"), database);
+    assert_eq!(children(&spans, fold, "models.apply")[0].attribute("db.system.name"), database);
 
     for span in &spans {
         assert_eq!(span.resource["service.name"], "deed");
         assert_eq!(span.resource["service.version"], env!("CARGO_PKG_VERSION"));
         assert_eq!(span.resource["deployment.environment.name"], "test");
-        // A question that belongs to no trace begins none.
+        // A store query without a parent starts no trace.
         assert!(!(span.parent.is_empty() && span.kind == "SPAN_KIND_CLIENT"), "{span:#?}");
-        // Names are somebody's, and tokens prove something.
+        // Spans contain neither names nor tokens.
         let said = format!("{span:?}");
         assert!(!said.contains("acme.com") && !said.contains(value.rsplit('=').next().unwrap()), "{said}");
     }
     let instance = |span: &Span| span.resource["service.instance.id"].clone();
-    assert_eq!(instance(request) == instance(process), stage == Stage::Embedded);
-    assert_eq!(instance(request) == instance(fold), stage == Stage::Embedded);
+    assert_eq!(instance(request) == instance(process), mode == Mode::Embedded);
+    assert_eq!(instance(request) == instance(fold), mode == Mode::Embedded);
     assert!(
         receiver.keys().iter().all(|key| key == "open sesame")
             && receiver.keys().len() == receiver.requests()
     );
 }
 
-on_both_stages!(a_claim_is_one_trace_and_what_comes_later_links_to_it);
+in_both_modes!(claim_is_one_trace_with_later_links);
 
 /// The value of a metric without labels.
 async fn metric(dev: &Dev, name: &str) -> u64 {
@@ -168,20 +168,20 @@ async fn metric(dev: &Dev, name: &str) -> u64 {
     line.rsplit(' ').next().unwrap().parse().unwrap()
 }
 
-/// The service does its work; spans are dropped and counted, and one line says why.
-async fn nobody_minds(endpoint: &str) {
+/// The service works; spans are dropped and counted, and one line says why.
+async fn works_without_the_receiver(endpoint: &str) {
     let variables = [
         ("DEED__TELEMETRY__ENDPOINT", endpoint),
         ("DEED__TELEMETRY__QUEUE", "1"),
         ("DEED__TELEMETRY__TIMEOUT", "2s"),
     ];
-    let mut dev = Dev::start_in(Stage::Embedded, None, &variables).await;
+    let mut dev = Dev::start_in(Mode::Embedded, None, &variables).await;
     let (name, value) = claim(&dev, "ws_acme", "acme.com").await;
     dev.publish(&name, &[&value]);
     dev.post("ws_acme", VERIFY, json!({})).await;
     dev.until("ws_acme", "/v1/domains/acme.com", |_, body| body["data"]["status"] == "verified").await;
     eventually("spans are dropped", async || {
-        // Requests go on as before.
+        // Requests still work.
         assert_eq!(dev.get("ws_acme", "/v1/domains/acme.com").await.0, 200);
         metric(&dev, "deed_trace_spans_dropped_total").await > 20
     })
@@ -194,21 +194,21 @@ async fn nobody_minds(endpoint: &str) {
 }
 
 #[tokio::test]
-async fn a_receiver_that_is_down_harms_nobody() {
+async fn tolerates_a_receiver_that_is_down() {
     let port = deed_testkit::free_port(&[Ipv4Addr::LOCALHOST]);
-    nobody_minds(&format!("http://127.0.0.1:{port}")).await;
+    works_without_the_receiver(&format!("http://127.0.0.1:{port}")).await;
 }
 
 #[tokio::test]
-async fn a_receiver_that_refuses_harms_nobody() {
-    let receiver = Receiver::start(Manner::Refuses);
-    nobody_minds(&receiver.endpoint()).await;
+async fn tolerates_a_receiver_that_refuses() {
+    let receiver = Receiver::start(Behaviour::Refuses);
+    works_without_the_receiver(&receiver.endpoint()).await;
     assert!(receiver.requests() > 0);
 }
 
 #[tokio::test]
-async fn a_receiver_that_never_answers_harms_nobody() {
-    let receiver = Receiver::start(Manner::Stalls);
-    nobody_minds(&receiver.endpoint()).await;
+async fn tolerates_a_receiver_that_stalls() {
+    let receiver = Receiver::start(Behaviour::Stalls);
+    works_without_the_receiver(&receiver.endpoint()).await;
     assert!(receiver.requests() > 0);
 }

@@ -1,11 +1,11 @@
-//! The walk-through that `deed dev` prints, pasted into a shell as it stands.
+//! Runs the walk-through of `deed dev` in a shell, unchanged.
 use std::io::{BufRead as _, BufReader};
 use std::process::{Command, Stdio};
 
 use crate::harness::{deed, ended};
 
 #[test]
-fn the_printed_commands_do_what_they_say() {
+fn printed_commands_work() {
     let mut command = deed();
     command.arg("dev");
     for place in ["--listen", "--ops-listen", "--dns-listen", "--control-listen"] {
@@ -14,7 +14,7 @@ fn the_printed_commands_do_what_they_say() {
     let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
     let mut lines = BufReader::new(child.stdout.take().unwrap()).lines().map(Result::unwrap);
     let mut script = String::new();
-    // Commands begin at the first comment and end with the loop that waits for the hostname.
+    // Commands start at the first comment and end with the loop that waits for the hostname.
     for line in lines.by_ref().skip_while(|line| !line.starts_with("# ")) {
         script.push_str(&line);
         script.push('\n');

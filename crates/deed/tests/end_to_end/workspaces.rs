@@ -1,16 +1,16 @@
-//! Contract A from the first request to the transfer of a name.
+//! Workspace claims, from the first request to the transfer of a name.
 use serde_json::json;
 
-use crate::harness::{Dev, Stage, claim};
+use crate::harness::{Dev, Mode, claim};
 
 const VERIFY: &str = "/v1/domains/claims/acme.com/verify";
 
-async fn a_name_is_claimed_verified_and_moves_to_who_controls_the_dns(stage: Stage) {
-    let dev = Dev::start(stage).await;
+async fn name_is_claimed_verified_and_transferred(mode: Mode) {
+    let dev = Dev::start(mode).await;
     let (name, value) = claim(&dev, "ws_acme", "send.acme.com").await;
     assert_eq!(name, "_deed.acme.com");
     assert!(value.starts_with("deed-domain-claim="));
-    // The same again is the same claim.
+    // Repeating the claim returns the same claim.
     assert_eq!(claim(&dev, "ws_acme", "acme.com").await, (name.clone(), value.clone()));
 
     let (status, body) = dev.send("ws_acme", "POST", "/v1/domains/claims/send.acme.com/verify", None).await;
@@ -34,14 +34,14 @@ async fn a_name_is_claimed_verified_and_moves_to_who_controls_the_dns(stage: Sta
     dev.stop();
 }
 
-/// The second workspace takes the name over.
+/// The second workspace proves its record and gets the name.
 async fn moves(dev: &Dev, name: &str) {
     let (status, body) = dev.post("ws_globex", "/v1/domains", json!({ "domain": "acme.com" })).await;
     assert_eq!((status, &body["code"]), (409, &json!("DOMAIN_CLAIMABLE")), "{body}");
     assert!(!body.to_string().contains("ws_acme"), "{body}");
     let (same_name, value) = claim(dev, "ws_globex", "acme.com").await;
     assert_eq!(same_name, name);
-    // Replaces the other's record, as who controls the DNS can.
+    // The DNS owner replaces the record of the first workspace.
     dev.publish(name, &[&value]);
     let (status, body) = dev.send("ws_globex", "POST", VERIFY, None).await;
     assert!(matches!(status, 200 | 202), "{body}");
@@ -52,8 +52,8 @@ async fn moves(dev: &Dev, name: &str) {
     assert!(status == 404 || body["data"]["isVerified"] == false, "{status} {body}");
 }
 
-async fn while_both_records_stand_the_name_is_contested_and_stays(stage: Stage) {
-    let dev = Dev::start(stage).await;
+async fn name_stays_contested_while_both_records_stand(mode: Mode) {
+    let dev = Dev::start(mode).await;
     let (name, first) = claim(&dev, "ws_acme", "acme.com").await;
     dev.publish(&name, &[&first]);
     dev.send("ws_acme", "POST", VERIFY, None).await;
@@ -65,14 +65,11 @@ async fn while_both_records_stand_the_name_is_contested_and_stays(stage: Stage) 
     dev.until("ws_globex", path, |_, body| body["data"]["status"] == "contested").await;
     let (_, body) = dev.get("ws_acme", "/v1/domains/acme.com").await;
     assert_eq!(body["data"]["isVerified"], true, "{body}");
-    // The challenger controls the DNS and removes the holder's record: that decides it.
+    // Removing the record of the holder decides the contest.
     dev.publish(&name, &[&second]);
     dev.until("ws_globex", path, |_, body| body["data"]["status"] == "verified").await;
     dev.until("ws_acme", path, |_, body| body["data"]["status"] == "transferred").await;
     dev.stop();
 }
 
-on_both_stages!(
-    a_name_is_claimed_verified_and_moves_to_who_controls_the_dns,
-    while_both_records_stand_the_name_is_contested_and_stays
-);
+in_both_modes!(name_is_claimed_verified_and_transferred, name_stays_contested_while_both_records_stand);

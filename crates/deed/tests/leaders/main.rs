@@ -1,5 +1,5 @@
-//! Relay, projector and dispatcher on PostgreSQL and RabbitMQ, whose processes die one after another in the middle of their
-//! work: whoever follows skips nothing, and what is repeated is the same again.
+//! Failover of relay, projector and dispatcher on PostgreSQL and RabbitMQ: processes are killed in the middle
+//! of their work; no event is skipped, and repeated messages are identical.
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
 mod process;
@@ -21,17 +21,17 @@ use deed_store::{Append, Checkpoints, EventStore, Metadata, Position, ReadModels
 use deed_testkit::{Postgres, RabbitMq as Broker, eventually};
 use serde_json::Value;
 
-use self::process::{PATIENCE, Place};
+use self::process::{Backends, TIMEOUT};
 
-/// Claims that are made while processes die; two events each.
+/// Claims made while processes are killed; two events each.
 const CLAIMS: u64 = 400;
-const DEATHS: u64 = 5;
+const KILLS: u64 = 5;
 
-/// Leases run out so soon that the test need not wait for long, and no sooner than a loaded machine can renew them.
+/// Short enough for the test, and long enough for a loaded machine to renew.
 const LEASE: Duration = Duration::from_millis(1500);
 
-/// Everything that is said on the bus.
-const EVERYTHING: &str = "test.everything";
+/// A queue that is bound to all events.
+const ALL_EVENTS: &str = "test.everything";
 
 fn topology() -> Topology {
     let mut topology = Topology::deed();
@@ -39,7 +39,7 @@ fn topology() -> Topology {
         bindings: vec!["#".parse().unwrap()],
         dead_letter_queue: "test.everything.dead".to_owned(),
     };
-    topology.queues.insert(EVERYTHING.to_owned(), all);
+    topology.queues.insert(ALL_EVENTS.to_owned(), all);
     topology
 }
 
@@ -47,7 +47,7 @@ fn claim_id(number: u64) -> ClaimId {
     ClaimId::from_bytes(u128::from(number).to_be_bytes())
 }
 
-/// A claim on a name of its own, whose first check is asked for.
+/// A claim on its own name, with a request for the first check.
 fn claim(number: u64) -> Append {
     let at = DateTime::from_timestamp(1_790_000_000, 0).unwrap();
     let name: DomainName = format!("n{number}.com").parse().unwrap();
@@ -78,31 +78,31 @@ fn claim(number: u64) -> Append {
     Append { writes, receipt: None, metadata: Metadata::default(), at }
 }
 
-/// What came over the bus, in the order in which it came.
-type Heard = Arc<Mutex<Vec<CloudEvent>>>;
+/// The received messages, in order.
+type Received = Arc<Mutex<Vec<CloudEvent>>>;
 
-async fn listen(bus: RabbitMq, heard: Heard) {
-    let mut consumer = bus.consumer(EVERYTHING).await.unwrap();
+async fn listen(bus: RabbitMq, received: Received) {
+    let mut consumer = bus.consumer(ALL_EVENTS).await.unwrap();
     while let Some(delivery) = consumer.next().await.unwrap() {
-        heard.lock().unwrap().push(CloudEvent::from_json(&delivery.message().body).unwrap());
-        delivery.done().await.unwrap();
+        received.lock().unwrap().push(CloudEvent::from_json(&delivery.message().body).unwrap());
+        delivery.acknowledge().await.unwrap();
     }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn whoever_follows_a_dead_leader_skips_nothing_and_repeats_only_the_same() {
+async fn failover_skips_and_changes_no_event() {
     let (server, broker) = tokio::join!(
         async { tokio::task::spawn_blocking(Postgres::shared).await.unwrap() },
         Broker::shared()
     );
     let (database, vhost) = (server.database().await, broker.vhost().await);
-    let place = Place { database: database.url().to_owned(), broker: vhost.url().to_owned() };
-    let store = place.migrated().await;
-    let heard = Heard::default();
-    let ears = place.bus(topology()).await;
-    let listening = tokio::spawn(listen(ears.clone(), heard.clone()));
+    let backends = Backends { database: database.url().to_owned(), broker: vhost.url().to_owned() };
+    let store = backends.migrated().await;
+    let received = Received::default();
+    let consumer_bus = backends.bus(topology()).await;
+    let listening = tokio::spawn(listen(consumer_bus.clone(), received.clone()));
 
-    let mut processes = vec![place.process(1).await, place.process(2).await];
+    let mut processes = vec![backends.process(1).await, backends.process(2).await];
     let writing = tokio::spawn({
         let store = store.clone();
         async move {
@@ -111,69 +111,69 @@ async fn whoever_follows_a_dead_leader_skips_nothing_and_repeats_only_the_same()
             }
         }
     });
-    for death in 1..=DEATHS {
-        // Each dies with work in its hands: some of it is done since the last death, and some is not.
-        let enough = Position(death * CLAIMS * 2 / (DEATHS + 2));
-        eventually("everybody to get on", PATIENCE, || async {
+    for kill in 1..=KILLS {
+        // Each is killed with work in progress, part of it done since the last kill.
+        let enough = Position(kill * CLAIMS * 2 / (KILLS + 2));
+        eventually("relay and projector to advance", TIMEOUT, || async {
             let relayed = store.checkpoint(RELAY).await.unwrap();
             let folded = store.checkpoint(READ_MODELS).await.unwrap();
             (relayed.min(folded) >= enough).then_some(())
         })
         .await;
         processes.remove(0).kill();
-        processes.push(place.process(death + 2).await);
+        processes.push(backends.process(kill + 2).await);
     }
     writing.await.unwrap();
     let last = store.last_position().await.unwrap();
     assert_eq!(last, Position(CLAIMS * 2));
-    eventually("everybody to reach the end of the log", PATIENCE, || async {
+    eventually("relay and projector to reach the end of the log", TIMEOUT, || async {
         let relayed = store.checkpoint(RELAY).await.unwrap();
         let folded = store.checkpoint(READ_MODELS).await.unwrap();
         (relayed == last && folded == last).then_some(())
     })
     .await;
-    eventually("every claim's check to be asked for", PATIENCE, || async {
-        (due(&heard.lock().unwrap()).len() as u64 >= CLAIMS).then_some(())
+    eventually("the check of every claim to be published", TIMEOUT, || async {
+        (due(&received.lock().unwrap()).len() as u64 >= CLAIMS).then_some(())
     })
     .await;
     for process in processes {
         process.stop().await;
     }
-    ears.close().await;
+    consumer_bus.close().await;
     listening.await.unwrap();
 
-    let heard = std::mem::take(&mut *heard.lock().unwrap());
-    the_log_was_told_in_order(&heard, last);
-    assert_eq!(due(&heard), (1..=CLAIMS).map(|n| (claim_id(n).to_string(), 1)).collect());
+    let received = std::mem::take(&mut *received.lock().unwrap());
+    log_was_published_in_order(&received, last);
+    assert_eq!(due(&received), (1..=CLAIMS).map(|n| (claim_id(n).to_string(), 1)).collect());
     let folded = store.digest().await.unwrap();
-    place.rebuild(&store).await;
+    backends.rebuild(&store).await;
     assert_eq!(store.digest().await.unwrap(), folded, "an event was left out or folded twice");
 }
 
-/// Whose check was asked for by the dispatcher, and which.
-fn due(heard: &[CloudEvent]) -> BTreeSet<(String, u64)> {
-    let due = heard.iter().filter(|event| event.r#type == "deed.verification.due.v1");
+/// Claim and attempt of each message from the dispatcher.
+fn due(received: &[CloudEvent]) -> BTreeSet<(String, u64)> {
+    let due = received.iter().filter(|event| event.r#type == "deed.verification.due.v1");
     due.map(|event| {
         (event.data["claimId"].as_str().unwrap().to_owned(), event.data["attempt"].as_u64().unwrap())
     })
     .collect()
 }
 
-/// Nothing is missing, nothing came before what it follows, and whatever came again is what came at first.
-fn the_log_was_told_in_order(heard: &[CloudEvent], last: Position) {
-    let mut told: BTreeMap<u64, (&str, &Value)> = BTreeMap::new();
+/// Asserts that no event is missing or early, and that repeated messages are identical.
+fn log_was_published_in_order(received: &[CloudEvent], last: Position) {
+    let mut published: BTreeMap<u64, (&str, &Value)> = BTreeMap::new();
     let mut repeated = 0;
-    for event in heard {
+    for event in received {
         let Some(position) = event.extensions.get("position").and_then(Value::as_str) else { continue };
         let position: u64 = position.parse().unwrap();
-        if let Some(first) = told.get(&position) {
+        if let Some(first) = published.get(&position) {
             assert_eq!(*first, (event.id.as_str(), &event.data), "position {position}");
             repeated += 1;
         } else {
-            assert_eq!(position, told.len() as u64 + 1, "an event was skipped");
-            told.insert(position, (&event.id, &event.data));
+            assert_eq!(position, published.len() as u64 + 1, "an event was skipped");
+            published.insert(position, (&event.id, &event.data));
         }
     }
-    assert_eq!(told.len() as u64, last.0);
-    println!("{DEATHS} deaths; {} events told, {repeated} of them again", told.len());
+    assert_eq!(published.len() as u64, last.0);
+    println!("{KILLS} kills; {} events published, {repeated} of them again", published.len());
 }

@@ -1,4 +1,4 @@
-//! A process of the server mode without its interface: everything that follows the log, on connections of its own.
+//! A process of the server mode without HTTP: relay, projector and dispatcher on connections of its own.
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -16,11 +16,11 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{LEASE, topology};
 
-/// Anything the test waits for happens within this time, or never.
-pub const PATIENCE: Duration = Duration::from_mins(2);
+/// The timeout of every wait.
+pub const TIMEOUT: Duration = Duration::from_mins(2);
 
-/// Where the log and the bus are.
-pub struct Place {
+/// The URLs of database and broker.
+pub struct Backends {
     pub database: String,
     pub broker: String,
 }
@@ -33,7 +33,7 @@ pub struct Process {
 }
 
 impl Process {
-    /// Whatever it has in hand is dropped where it is; its leases run out by themselves.
+    /// Aborts all tasks; its leases expire by themselves.
     pub fn kill(mut self) {
         self.tasks.abort_all();
     }
@@ -48,11 +48,11 @@ impl Process {
 
 fn projector(store: &PostgresStore) -> Projector {
     let metrics = ProjectorMetrics::register(&Registry::new()).unwrap();
-    // Work falls due at once.
+    // Due work is due at once.
     Projector::new(Arc::new(store.clone()), Duration::ZERO, metrics)
 }
 
-impl Place {
+impl Backends {
     pub async fn migrated(&self) -> PostgresStore {
         migrate(&PostgresConfig::new(self.database.clone())).await.unwrap();
         self.store().await
@@ -80,7 +80,7 @@ impl Place {
         let owner = format!("process {number}");
         let subscription = SubscriptionConfig {
             owner: owner.clone(),
-            // So small that everybody is always in the middle.
+            // Small batches, so that a kill always interrupts work.
             batch: 7,
             lease_ttl: LEASE,
             poll: Duration::from_millis(50),
@@ -112,7 +112,7 @@ impl Place {
         let config = DispatcherConfig {
             owner,
             limit: 7,
-            // What a dead leader had in hand is asked for again soon.
+            // Work of a killed leader is published again soon.
             visibility: Duration::from_secs(3),
             poll: Duration::from_millis(50),
             lease_ttl: LEASE,
@@ -124,7 +124,7 @@ impl Place {
         Process { tasks, bus, store, stop }
     }
 
-    /// Folds the log anew, in batches of another size.
+    /// Rebuilds the read models, with another batch size.
     pub async fn rebuild(&self, store: &PostgresStore) {
         let config = RebuildConfig {
             owner: "rebuild".to_owned(),

@@ -1,4 +1,4 @@
-//! Reads a store that nobody serves any more and says what is wrong with it.
+//! Audits a store that no process uses.
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
@@ -6,22 +6,22 @@ use deed_claims::{ClaimId, Event, OwnershipEvent};
 use deed_store::{Checkpoints as _, EventStore as _, Position, ReadModels as _};
 use deed_store_sqlite::{SqliteConfig, SqliteStore};
 
-/// What the log of a store tells.
+/// A summary of the log.
 #[derive(Default)]
-pub struct Told {
-    /// Claims that were initiated.
+pub struct LogSummary {
+    /// Initiated claims.
     pub initiated: BTreeSet<String>,
-    /// Names that were granted, by claim.
+    /// Granted names, by claim.
     pub granted: BTreeMap<String, String>,
-    /// Events.
+    /// The number of events.
     pub events: u64,
 }
 
-/// Reads the whole log: no gap in positions or versions, at most one holder a name at every position, and nobody granted
-/// a name without a check that proved it.
-pub async fn log(database: &Path) -> Told {
+/// Reads the whole log and asserts: no gap in positions or versions, at most one holder per name, and no
+/// grant without proof.
+pub async fn log(database: &Path) -> LogSummary {
     let store = SqliteStore::open(SqliteConfig::new(database)).await.unwrap();
-    let mut told = Told::default();
+    let mut summary = LogSummary::default();
     let mut versions: BTreeMap<String, u64> = BTreeMap::new();
     let mut holders: BTreeMap<String, ClaimId> = BTreeMap::new();
     let mut verified: BTreeSet<ClaimId> = BTreeSet::new();
@@ -34,7 +34,7 @@ pub async fn log(database: &Path) -> Told {
         for recorded in events {
             assert_eq!(recorded.position.0, after.0 + 1, "a gap in positions");
             after = recorded.position;
-            told.events += 1;
+            summary.events += 1;
             let stream = recorded.stream.to_string();
             let version = versions.entry(stream.clone()).or_default();
             *version += 1;
@@ -42,7 +42,7 @@ pub async fn log(database: &Path) -> Told {
             let Event::Ownership(event) = recorded.event else { continue };
             match event {
                 OwnershipEvent::ClaimInitiated(e) => {
-                    told.initiated.insert(e.claim_id.to_string());
+                    summary.initiated.insert(e.claim_id.to_string());
                 }
                 OwnershipEvent::DomainVerified(e) => {
                     verified.insert(e.claim_id);
@@ -50,7 +50,7 @@ pub async fn log(database: &Path) -> Told {
                 OwnershipEvent::OwnershipGranted(e) => {
                     assert!(verified.contains(&e.claim_id), "{stream} was granted without proof");
                     assert_eq!(holders.insert(stream.clone(), e.claim_id), None, "two holders of {stream}");
-                    told.granted.insert(e.claim_id.to_string(), recorded.stream.rest().to_owned());
+                    summary.granted.insert(e.claim_id.to_string(), recorded.stream.rest().to_owned());
                 }
                 OwnershipEvent::OwnershipEnded(e) => {
                     assert_eq!(holders.remove(&stream), Some(e.claim_id), "{stream} was not held");
@@ -60,10 +60,10 @@ pub async fn log(database: &Path) -> Told {
         }
     }
     store.close().await.unwrap();
-    told
+    summary
 }
 
-/// Whether the read models have folded the whole log, and a digest of them.
+/// Whether the read models are up to date, and their digest.
 pub async fn read_models(database: &Path) -> (bool, String) {
     let store = SqliteStore::open(SqliteConfig::new(database)).await.unwrap();
     let folded = store.checkpoint("read-models").await.unwrap() == store.last_position().await.unwrap();

@@ -1,4 +1,4 @@
-//! `deed serve` against DNS servers that live on when it dies: a third party's, and under `kill -9`.
+//! `deed serve` with DNS servers that survive it: Knot DNS, and the sandbox under `kill -9`.
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 mod audit;
 mod kill;

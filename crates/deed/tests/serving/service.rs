@@ -1,4 +1,4 @@
-//! A `deed serve` on a folder of its own, started and killed at will.
+//! A `deed serve` on its own folder, started and killed by the test.
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -8,11 +8,11 @@ use deed_testkit::{eventually, free_port};
 use reqwest::Client;
 use serde_json::{Value, json};
 
-/// How long anything may take before the test has failed.
-pub const PATIENCE: Duration = Duration::from_mins(1);
+/// The timeout of every wait.
+pub const TIMEOUT: Duration = Duration::from_mins(1);
 
-/// What stays the same over restarts: the folder, the port, the DNS.
-pub struct Place {
+/// What survives restarts: folder, port and DNS.
+pub struct Deployment {
     folder: tempfile::TempDir,
     environment: Vec<(String, String)>,
     listen: SocketAddr,
@@ -20,10 +20,10 @@ pub struct Place {
 }
 
 /// A running process.
-pub struct Running(Child);
+pub struct ServiceProcess(Child);
 
-impl Place {
-    /// A place whose DNS begins at `root`.
+impl Deployment {
+    /// A deployment with this root server.
     pub fn new(root: SocketAddr) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let hints = folder.path().join("root.hints");
@@ -35,7 +35,7 @@ impl Place {
             set("SERVER__LISTEN", format!("127.0.0.1:{listen}")),
             set("SERVER__OPS_LISTEN", format!("127.0.0.1:{ops}")),
             set("DNS__PORT", root.port().to_string()),
-            // A few servers stand for all of the world.
+            // Few servers answer for all zones.
             set("DNS__SERVER_RATE", "0".to_owned()),
             set("DNS__ROOTS", hints.display().to_string()),
             set("DNS__ALLOW_NETWORKS", "127.0.0.0/8".into()),
@@ -49,7 +49,7 @@ impl Place {
             set("LIMITS__OPEN_CLAIMS_PER_WORKSPACE", "100000".into()),
             set("LOG__FILTER", "warn".into()),
         ];
-        let http = Client::builder().timeout(PATIENCE).no_proxy().build().unwrap();
+        let http = Client::builder().timeout(TIMEOUT).no_proxy().build().unwrap();
         Self { folder, environment, listen: ([127, 0, 0, 1], listen).into(), http }
     }
 
@@ -57,7 +57,7 @@ impl Place {
         self.folder.path().join("deed.db")
     }
 
-    /// The executable with this place's settings and no others.
+    /// The executable with these settings only.
     pub fn command(&self, words: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_deed"));
         for (name, _) in std::env::vars_os() {
@@ -70,7 +70,7 @@ impl Place {
         command
     }
 
-    /// Runs a command to its end and reads its JSON.
+    /// Runs a command to its end and parses its JSON.
     pub fn json(&self, words: &[&str]) -> Value {
         let output = self.command(words).arg("--json").output().unwrap();
         let said = String::from_utf8_lossy(&output.stdout);
@@ -83,21 +83,21 @@ impl Place {
         made["secret"].as_str().unwrap_or_else(|| panic!("no secret in {made}")).to_owned()
     }
 
-    pub async fn start(&self) -> Running {
+    pub async fn start(&self) -> ServiceProcess {
         let mut child = self.command(&["serve"]).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
-        eventually("the service to listen", PATIENCE, || {
+        eventually("the service to listen", TIMEOUT, || {
             let ended = child.try_wait().unwrap();
             assert!(ended.is_none(), "the service ended: {ended:?}");
             async { tokio::net::TcpStream::connect(self.listen).await.ok() }
         })
         .await;
-        Running(child)
+        ServiceProcess(child)
     }
 
-    /// Asks with a key.
+    /// Sends a request with a key.
     ///
     /// # Errors
-    /// When no answer comes.
+    /// When there is no response.
     pub async fn ask_as(
         &self,
         key: &str,
@@ -114,10 +114,10 @@ impl Place {
         Ok((answer.status().as_u16(), answer.json().await?))
     }
 
-    /// Claims a name: the claim as answered.
+    /// Claims a name; returns the claim.
     ///
     /// # Errors
-    /// When no answer comes.
+    /// When there is no response.
     pub async fn claim(&self, key: &str, domain: &str) -> reqwest::Result<Value> {
         let (status, body) =
             self.ask_as(key, "POST", "/v1/domains/claims", Some(json!({ "domain": domain }))).await?;
@@ -125,10 +125,10 @@ impl Place {
         Ok(body["data"].clone())
     }
 
-    /// Asks for verification without waiting for the first check.
+    /// Requests verification without waiting for the first check.
     ///
     /// # Errors
-    /// When no answer comes.
+    /// When there is no response.
     pub async fn verify_without_waiting(&self, key: &str, domain: &str) -> reqwest::Result<u16> {
         let url = format!("http://{}/v1/domains/claims/{domain}/verify", self.listen);
         let answer = self.http.post(url).bearer_auth(key).header("prefer", "wait=0").send().await?;
@@ -137,10 +137,10 @@ impl Place {
         Ok(status)
     }
 
-    /// Waits for the claim on a name to have a status.
+    /// Polls until the claim has a status.
     pub async fn until_status(&self, key: &str, domain: &str, wanted: &str) -> Value {
         let path = format!("/v1/domains/claims/{domain}");
-        eventually(&format!("{domain} to be {wanted}"), PATIENCE, || async {
+        eventually(&format!("{domain} to be {wanted}"), TIMEOUT, || async {
             let (_, body) = self.ask_as(key, "GET", &path, None).await.ok()?;
             (body["data"]["status"] == wanted).then(|| body["data"].clone())
         })
@@ -148,14 +148,14 @@ impl Place {
     }
 }
 
-impl Running {
-    /// SIGKILL, and the end.
+impl ServiceProcess {
+    /// Sends SIGKILL and waits.
     pub fn kill(mut self) {
         self.0.kill().unwrap();
         self.0.wait().unwrap();
     }
 
-    /// SIGTERM, and the end in good order.
+    /// Sends SIGTERM and asserts a clean exit.
     pub fn stop(mut self) {
         let sent = Command::new("kill").args(["-s", "TERM", &self.0.id().to_string()]).status().unwrap();
         assert!(sent.success());
@@ -163,9 +163,9 @@ impl Running {
     }
 }
 
-impl Drop for Running {
+impl Drop for ServiceProcess {
     fn drop(&mut self) {
-        // Only a test that failed leaves it running.
+        // Still running only when the test has failed.
         let _ = self.0.kill();
         let _ = self.0.wait();
     }

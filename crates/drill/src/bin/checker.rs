@@ -1,32 +1,35 @@
-//! `checker`: says whether the server mode kept what it promised, from the database, the broker and two journals alone.
+//! `checker`: verifies what the server mode promised, from the database, the broker and two journals alone.
 use std::path::PathBuf;
 use std::process::ExitCode;
 
 use anyhow::Context as _;
 use clap::Parser;
-use deed_drill::checker::{Database, Evidence, Heard, Management, Queue, Snapshot, check, rebuild, snapshot};
+use deed_drill::checker::{
+    DatabaseConnection, Evidence, Management, PublishedEvent, QueueDepth, Snapshot, check, rebuild, snapshot,
+};
 use deed_drill::journal;
 
-/// Reads what is left after a drill and says what is wrong with it. Exit codes: 0 nothing, 1 something, 2 it could not be
-/// looked at.
+/// Checks the state after a drill. Exit codes: 0 all properties hold, 1 a property is violated, 2 the check
+/// itself failed.
 #[derive(Debug, Parser)]
 struct Options {
     /// The database, `postgres://…`, or a SQLite file
     #[arg(long)]
     database: String,
-    /// The broker's management interface, `http://user:password@host:port`; without it no broker is looked at
+    /// The URL of the management interface, `http://user:password@host:port`; without it the broker is not
+    /// checked
     #[arg(long)]
     management: Option<String>,
     /// The broker's virtual host
     #[arg(long, default_value = "/")]
     vhost: String,
-    /// The queue that has listened to all events; without it what was published is not looked at
+    /// The queue bound to all events; without it published events are not checked
     #[arg(long)]
     spy: Option<String>,
-    /// Whose events are looked at, by the `source` of their messages; by default everybody's
+    /// Only events with this `source`; by default all
     #[arg(long)]
     source: Option<String>,
-    /// What stands up to here in the log was published before the queue listened
+    /// Events up to this position were published before the queue was bound
     #[arg(long, default_value_t = 0)]
     heard_after: i64,
     /// Messages may leave out fields that an older version did not know
@@ -35,16 +38,17 @@ struct Options {
     /// The DNS server's journal
     #[arg(long)]
     dns: PathBuf,
-    /// The journal of what was acknowledged
+    /// The journal of acknowledgements
     #[arg(long)]
     acknowledged: PathBuf,
     /// The service's `dispatcher.visibility`, in milliseconds
     #[arg(long, default_value_t = 30_000)]
     visibility_ms: i64,
-    /// The executable that rebuilds the read models, configured by the environment; without it nothing is rebuilt
+    /// The executable that rebuilds the read models, configured by the environment; without it nothing is
+    /// rebuilt
     #[arg(long)]
     deed: Option<PathBuf>,
-    /// Answer in JSON
+    /// Print JSON
     #[arg(long)]
     json: bool,
 }
@@ -55,14 +59,14 @@ async fn main() -> ExitCode {
         Ok(true) => ExitCode::SUCCESS,
         Ok(false) => ExitCode::FAILURE,
         Err(error) => {
-            eprintln!("the checker could not look: {error:#}");
+            eprintln!("the check failed: {error:#}");
             ExitCode::from(2)
         }
     }
 }
 
 async fn run(options: Options) -> anyhow::Result<bool> {
-    let (queues, heard) = of_broker(&options).await?;
+    let (queues, published) = of_broker(&options).await?;
     let taken = taken(&options.database).await?;
     let mut evidence = Evidence {
         log: taken.log,
@@ -70,7 +74,7 @@ async fn run(options: Options) -> anyhow::Result<bool> {
         rebuilt: None,
         taken_at: taken.taken_at,
         queues,
-        heard,
+        published,
         heard_after: options.heard_after,
         thinned: options.thinned,
         dns: journal::read(&options.dns)?,
@@ -90,24 +94,27 @@ async fn run(options: Options) -> anyhow::Result<bool> {
     Ok(report.pass)
 }
 
-/// Everything in the database at one moment.
+/// A snapshot of the database.
 async fn taken(database: &str) -> anyhow::Result<Snapshot> {
     if database.contains("://") {
-        Database::connect(database).await?.snapshot().await
+        DatabaseConnection::connect(database).await?.snapshot().await
     } else {
         snapshot(database.as_ref()).await
     }
 }
 
-/// What waits at the broker, and what was published.
-async fn of_broker(options: &Options) -> anyhow::Result<(Option<Vec<Queue>>, Option<Vec<Heard>>)> {
+/// The queues of the broker, and the published events.
+async fn of_broker(
+    options: &Options,
+) -> anyhow::Result<(Option<Vec<QueueDepth>>, Option<Vec<PublishedEvent>>)> {
     let Some(url) = &options.management else { return Ok((None, None)) };
     let management = Management::new(url, &options.vhost)?;
     let queues = management.settled().await.context("asking the broker")?;
-    let heard = match &options.spy {
-        Some(queue) => Some(management.heard(queue).await.context("reading what was published")?),
+    let published = match &options.spy {
+        Some(queue) => Some(management.take_published(queue).await.context("reading what was published")?),
         None => None,
     };
-    let wanted = |heard: &Heard| options.source.as_ref().is_none_or(|source| heard.source == *source);
-    Ok((Some(queues), heard.map(|heard| heard.into_iter().filter(wanted).collect())))
+    let wanted =
+        |published: &PublishedEvent| options.source.as_ref().is_none_or(|source| published.source == *source);
+    Ok((Some(queues), published.map(|published| published.into_iter().filter(wanted).collect())))
 }

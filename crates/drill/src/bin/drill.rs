@@ -1,4 +1,4 @@
-//! `drill`: breaks everything around the server mode under load, and says what is left of the promises.
+//! `drill`: injects faults around the server mode under load and runs the checker.
 use std::process::ExitCode;
 
 use clap::Parser as _;
@@ -10,7 +10,7 @@ async fn main() -> ExitCode {
         Ok(true) => ExitCode::SUCCESS,
         Ok(false) => ExitCode::FAILURE,
         Err(error) => {
-            eprintln!("the drill could not be done: {error:#}");
+            eprintln!("the drill failed: {error:#}");
             ExitCode::from(2)
         }
     }

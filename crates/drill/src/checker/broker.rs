@@ -1,36 +1,36 @@
-//! What the broker's management interface says of its queues.
+//! A client of the management interface of RabbitMQ: queue depths and published events.
 use std::time::Duration;
 
 use anyhow::Context as _;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-/// One queue.
+/// A queue with its depth.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
-pub struct Queue {
+pub struct QueueDepth {
     /// Its name.
     pub name: String,
-    /// Messages that wait or are in consumers' hands.
+    /// Ready and unacknowledged messages.
     #[serde(default)]
     pub messages: u64,
 }
 
-/// An event as somebody who listens got it.
+/// An event as a consumer receives it.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Heard {
-    /// Who published it.
+pub struct PublishedEvent {
+    /// The `source` attribute of the message.
     pub source: String,
-    /// Its place in the log, by its id `evt_…`.
+    /// The position, from the id `evt_…`.
     pub position: i64,
     /// The stream.
     pub stream: String,
-    /// The place in the stream.
+    /// The version in the stream.
     pub version: String,
-    /// What it says.
+    /// The payload.
     pub data: Value,
 }
 
-/// Messages taken from a queue at a time.
+/// Messages per request.
 const AT_A_TIME: usize = 2000;
 
 /// The work queue.
@@ -38,10 +38,10 @@ pub const VERIFICATION: &str = "deed.verification";
 /// Its dead letters.
 pub const DEAD: &str = "deed.verification.dead";
 
-/// How old figures of the management interface may be: its collection interval, twice.
+/// The maximum age of figures: twice the collection interval.
 const STALE: Duration = Duration::from_secs(12);
 
-impl Heard {
+impl PublishedEvent {
     fn read(event: &Value) -> Option<Self> {
         let word = |key: &str| Some(event[key].as_str()?.to_owned());
         let position = event["id"].as_str()?.strip_prefix("evt_")?.parse().ok()?;
@@ -85,21 +85,21 @@ impl Management {
     fn request(&self, method: reqwest::Method, words: &[&str]) -> anyhow::Result<reqwest::RequestBuilder> {
         let mut url = self.path(words)?;
         let (user, password) = (url.username().to_owned(), url.password().map(str::to_owned));
-        // They travel in a header.
+        // Credentials are sent in a header.
         url.set_username("")
             .and_then(|()| url.set_password(None))
             .map_err(|()| anyhow::anyhow!("no host"))?;
         Ok(self.http.request(method, url).basic_auth(user, password))
     }
 
-    /// Every queue as it is told now, which may be some seconds old.
-    pub async fn queues(&self) -> anyhow::Result<Vec<Queue>> {
+    /// All queues; the figures may be some seconds old.
+    pub async fn queues(&self) -> anyhow::Result<Vec<QueueDepth>> {
         let answer = self.request(reqwest::Method::GET, &[])?.send().await?.error_for_status()?;
         answer.json().await.context("the list of queues")
     }
 
-    /// Waits for figures that are of now: the same twice, so far apart that both cannot be old.
-    pub async fn settled(&self) -> anyhow::Result<Vec<Queue>> {
+    /// Waits until figures are current: two equal results with enough time between them.
+    pub async fn settled(&self) -> anyhow::Result<Vec<QueueDepth>> {
         let mut before = self.queues().await?;
         for _ in 0..5 {
             tokio::time::sleep(STALE / 2).await;
@@ -112,19 +112,19 @@ impl Management {
         Ok(before)
     }
 
-    /// Takes everything out of a queue that listens to all events. Work that is asked for again is no event, and left out.
-    pub async fn heard(&self, queue: &str) -> anyhow::Result<Vec<Heard>> {
+    /// Consumes a queue that is bound to all events. Due work is not an event and is skipped.
+    pub async fn take_published(&self, queue: &str) -> anyhow::Result<Vec<PublishedEvent>> {
         let wanted = json!({ "count": AT_A_TIME, "ackmode": "ack_requeue_false", "encoding": "auto" });
-        let mut heard = vec![];
+        let mut published = vec![];
         loop {
             let asked = self.request(reqwest::Method::POST, &[queue, "get"])?.json(&wanted);
             let messages: Vec<Value> = asked.send().await?.error_for_status()?.json().await?;
             if messages.is_empty() {
-                return Ok(heard);
+                return Ok(published);
             }
             for message in messages {
                 let body = message["payload"].as_str().context("a message has a body")?;
-                heard.extend(Heard::read(&serde_json::from_str(body)?));
+                published.extend(PublishedEvent::read(&serde_json::from_str(body)?));
             }
         }
     }

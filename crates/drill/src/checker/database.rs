@@ -1,4 +1,4 @@
-//! Reads the database in one snapshot, with SQL of its own.
+//! Reads the PostgreSQL database in one snapshot, with its own SQL.
 use std::collections::BTreeMap;
 
 use anyhow::Context as _;
@@ -8,9 +8,9 @@ use tokio_postgres::{Client, IsolationLevel, NoTls, Row, Transaction};
 use super::evidence::{ClaimRow, DueRow, LogRow, Micros, OwnershipRow, Views};
 
 /// A connection to the database.
-pub struct Database(Client);
+pub struct DatabaseConnection(Client);
 
-/// The log and what is derived from it at one moment.
+/// The log and the read models at one moment.
 #[derive(Debug)]
 pub struct Snapshot {
     /// The log.
@@ -21,7 +21,7 @@ pub struct Snapshot {
     pub taken_at: Micros,
 }
 
-impl Database {
+impl DatabaseConnection {
     /// Connects. The connection's task ends with the client.
     pub async fn connect(url: &str) -> anyhow::Result<Self> {
         let (client, connection) =
@@ -30,7 +30,7 @@ impl Database {
         Ok(Self(client))
     }
 
-    /// Everything at one moment.
+    /// Takes a snapshot.
     pub async fn snapshot(&mut self) -> anyhow::Result<Snapshot> {
         let snapshot =
             self.0.build_transaction().isolation_level(IsolationLevel::RepeatableRead).read_only(true);
@@ -43,7 +43,7 @@ impl Database {
         Ok(Snapshot { log, views, taken_at: taken_at.try_get(0)? })
     }
 
-    /// The connection itself, for other questions.
+    /// The client, for other queries.
     pub fn client(&self) -> &Client {
         &self.0
     }

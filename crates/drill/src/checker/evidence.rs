@@ -1,16 +1,16 @@
-//! Everything the checker looks at, once it is read.
+//! The input of the checker.
 use std::collections::BTreeMap;
 
 use serde_json::Value;
 
-use super::broker::{Heard, Queue};
+use super::broker::{PublishedEvent, QueueDepth};
 use crate::acknowledged::Acknowledged;
 use crate::dns::DnsLine;
 
 /// Microseconds since 1970.
 pub type Micros = i64;
 
-/// All of it.
+/// The complete input.
 #[derive(Debug, Clone, Default)]
 pub struct Evidence {
     /// The log in the order of positions.
@@ -22,39 +22,40 @@ pub struct Evidence {
     /// When the snapshot was taken.
     pub taken_at: Micros,
     /// The broker's queues; none where there is no broker.
-    pub queues: Option<Vec<Queue>>,
-    /// The events that were published, as somebody who listens to all of them got them.
-    pub heard: Option<Vec<Heard>>,
-    /// What stands up to here in the log was published before anybody listened.
+    pub queues: Option<Vec<QueueDepth>>,
+    /// The published events; none when they were not captured.
+    pub published: Option<Vec<PublishedEvent>>,
+    /// Events up to this position were published before the capture.
     pub heard_after: i64,
-    /// Messages may leave out fields: an older relay that did not know them has passed them on.
+    /// Messages may lack fields, because an older relay published them.
     pub thinned: bool,
     /// The DNS server's journal.
     pub dns: Vec<DnsLine>,
-    /// What clients were told.
+    /// The acknowledged requests.
     pub acknowledged: Vec<Acknowledged>,
-    /// How much later announced work falls due, in microseconds: the service's `dispatcher.visibility`.
+    /// The visibility time-out in microseconds (`dispatcher.visibility`), by which announced work falls due
+    /// later.
     pub visibility: Micros,
 }
 
 /// A row of `events`.
 #[derive(Debug, Clone, PartialEq)]
 pub struct LogRow {
-    /// Place in the log.
+    /// The position.
     pub position: i64,
     /// The stream.
     pub stream: String,
-    /// Place in the stream.
+    /// The version.
     pub version: i64,
     /// The kind of event.
     pub kind: String,
-    /// What it says.
+    /// The payload.
     pub payload: Value,
     /// When it was written.
     pub recorded_at: Micros,
 }
 
-/// The derived tables.
+/// The read models.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Views {
     /// `ownerships`, by stream.
@@ -99,12 +100,12 @@ pub struct ClaimRow {
 pub struct DueRow {
     /// When the work falls due.
     pub due_at: Micros,
-    /// From when on it may be handed out (again).
+    /// From when on it may be published (again).
     pub visible_at: Micros,
 }
 
 impl Views {
-    /// What a rebuild has to give again: everything but what only says who was asked when.
+    /// The part that a rebuild has to reproduce: without visibility times and other checkpoints.
     #[must_use]
     pub fn comparable(&self) -> Self {
         let mut same = self.clone();

@@ -1,4 +1,4 @@
-//! Reads a SQLite file in one snapshot, with SQLite's own program and SQL of our own.
+//! Reads a SQLite file in one snapshot, with the `sqlite3` program and its own SQL.
 use std::path::Path;
 use std::process::Stdio;
 
@@ -11,8 +11,8 @@ use super::database::Snapshot;
 use super::evidence::{ClaimRow, DueRow, LogRow, OwnershipRow, Views};
 use crate::clock::now;
 
-/// One answer for each, in one transaction; a table without rows answers with an empty line.
-const QUESTIONS: [&str; 6] = [
+/// The queries, run in one transaction; a table without rows gives an empty line.
+const QUERIES: [&str; 6] = [
     "SELECT json_array(position, stream, version, kind, json(payload), recorded_at) FROM events ORDER BY position",
     "SELECT json_array(stream, version, json(body)) FROM ownerships",
     "SELECT json_array(claim_id, stream, version, workspace, app, name, scope, status, initiated_at, open, json(body))
@@ -21,19 +21,19 @@ const QUESTIONS: [&str; 6] = [
     "SELECT json_array(stream, body) FROM apps",
     "SELECT json_array(name, position) FROM checkpoints",
 ];
-/// Stands between two answers.
-const NEXT: &str = "--";
+/// The separator of results.
+const SEPARATOR: &str = "--";
 
-/// The log and what is derived from it at one moment.
+/// The log and the read models at one moment.
 pub async fn snapshot(file: &Path) -> anyhow::Result<Snapshot> {
     let taken_at = now().timestamp_micros();
-    let questions = QUESTIONS.map(|question| format!("{question};SELECT '{NEXT}';")).concat();
+    let queries = QUERIES.map(|query| format!("{query};SELECT '{SEPARATOR}';")).concat();
     let mut sqlite = Command::new("sqlite3");
-    sqlite.args(["-batch", "-cmd", ".timeout 10000"]).arg(file).arg(format!("BEGIN;{questions}COMMIT;"));
+    sqlite.args(["-batch", "-cmd", ".timeout 10000"]).arg(file).arg(format!("BEGIN;{queries}COMMIT;"));
     let output = sqlite.stdin(Stdio::null()).kill_on_drop(true).output().await.context("running sqlite3")?;
     ensure!(output.status.success(), "{}: {}", file.display(), String::from_utf8_lossy(&output.stderr));
     let text = String::from_utf8(output.stdout)?;
-    let next = format!("{NEXT}\n");
+    let next = format!("{SEPARATOR}\n");
     let mut tables = text.split(&next).map(rows);
     let mut next = || tables.next().context("every question has an answer")?;
     let (log, ownerships, claims, due, apps, checkpoints) =
@@ -68,12 +68,12 @@ fn ownership(row: Value) -> anyhow::Result<(String, OwnershipRow)> {
     Ok((stream, OwnershipRow { version, body }))
 }
 
-/// A row of `claims` as it is asked for; no app is the workspace's own.
-type Claim = (String, String, i64, String, Option<String>, String, String, String, i64, i64, Value);
+/// The queried columns of `claims`; an empty app means the workspace itself.
+type ClaimColumns = (String, String, i64, String, Option<String>, String, String, String, i64, i64, Value);
 
 fn claim(row: Value) -> anyhow::Result<(String, ClaimRow)> {
     let (id, stream, version, workspace, app, name, scope, status, initiated_at, open, body) =
-        Claim::deserialize(row)?;
+        ClaimColumns::deserialize(row)?;
     let (app, open) = (app.filter(|app| !app.is_empty()), open == 1);
     Ok((id, ClaimRow { stream, version, workspace, app, name, scope, status, initiated_at, open, body }))
 }

@@ -1,42 +1,42 @@
-//! The checker's own fold: from events to the rows that the read models have to hold.
+//! An independent fold of the events into the rows that the read models have to contain.
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::evidence::Micros;
 use super::payload::{ClaimEvent, Payload};
 
-/// Every contested name.
+/// The expected state of all names.
 #[derive(Debug, Default)]
-pub struct World {
-    /// Its streams.
-    pub streams: BTreeMap<String, Stream>,
+pub struct ExpectedState {
+    /// The streams of names.
+    pub streams: BTreeMap<String, ExpectedStream>,
 }
 
-/// One contested name.
+/// The expected state of one name.
 #[derive(Debug, Default)]
-pub struct Stream {
+pub struct ExpectedStream {
     /// Events folded.
     pub version: i64,
     /// The claim whose holder has the name.
     pub holding: Option<String>,
-    /// Its claims; of ended ones the newest of each holder, and not more than are kept.
-    pub claims: BTreeMap<String, Claim>,
+    /// Its claims. Of ended claims only the newest of each holder is kept, up to a limit.
+    pub claims: BTreeMap<String, ExpectedClaim>,
 }
 
 /// One claim.
 #[derive(Debug, Clone, Default)]
-pub struct Claim {
+pub struct ExpectedClaim {
     pub holder: String,
     pub workspace: String,
     pub app: Option<String>,
     pub name: String,
     pub scope: String,
     pub initiated_at: Micros,
-    /// The last attempt that was settled.
+    /// The last settled attempt.
     pub settled: i64,
-    /// The check that is due next.
-    pub pending: Option<Pending>,
-    /// The deadline of a claim that is not proven yet.
+    /// The next check.
+    pub pending: Option<PendingCheck>,
+    /// The deadline of an unproven claim.
     pub expires_at: Option<Micros>,
     /// Whether it was ever proven.
     pub proven: bool,
@@ -47,23 +47,23 @@ pub struct Claim {
     pub status: &'static str,
 }
 
-/// A check that is due.
+/// A pending check.
 #[derive(Debug, Clone, Copy)]
-pub struct Pending {
+pub struct PendingCheck {
     pub attempt: i64,
     pub due_at: Micros,
-    /// The event itself asked for it, so its row is later by the visibility time-out.
+    /// The event itself requested the check, so its row falls due later by the visibility time-out.
     pub announced: bool,
 }
 
-/// Ended claims kept of those that were proven, and as many of those that were not.
+/// The limit of ended claims: this many that were proven, and as many that were not.
 const ENDED_KEPT: usize = 50;
 
-/// Statuses of claims that nothing can happen to any more.
+/// Final statuses.
 const OVER: [&str; 7] = ["expired", "cancelled", "refused", "transferred", "released", "lapsed", "revoked"];
 
-impl Claim {
-    /// Whether anything can still happen to it.
+impl ExpectedClaim {
+    /// Whether it is not ended.
     pub fn is_open(&self) -> bool {
         !OVER.contains(&self.status)
     }
@@ -75,7 +75,7 @@ impl Claim {
 
     fn schedule(&mut self, at: Option<chrono::DateTime<chrono::Utc>>) {
         let attempt = self.pending.map_or(self.settled, |pending| pending.attempt) + 1;
-        self.pending = at.map(|at| Pending { attempt, due_at: at.timestamp_micros(), announced: false });
+        self.pending = at.map(|at| PendingCheck { attempt, due_at: at.timestamp_micros(), announced: false });
     }
 
     fn end(&mut self, status: &'static str, at: Micros) {
@@ -85,7 +85,7 @@ impl Claim {
         self.expires_at = None;
     }
 
-    /// What is due: kind, attempt, when.
+    /// The rows of due work: kind, attempt, time.
     pub fn due(&self, visibility: Micros) -> Vec<(&'static str, i64, Micros)> {
         let check = self.pending.filter(|_| self.is_open()).map(|pending| {
             let later = if pending.announced { visibility } else { 0 };
@@ -95,7 +95,7 @@ impl Claim {
     }
 }
 
-impl World {
+impl ExpectedState {
     /// Folds one more event.
     pub fn fold(&mut self, event: &ClaimEvent<'_>) {
         let stream = self.streams.entry(event.row.stream.clone()).or_default();
@@ -104,7 +104,7 @@ impl World {
     }
 }
 
-impl Stream {
+impl ExpectedStream {
     fn fold(&mut self, event: &ClaimEvent<'_>) {
         let (kind, payload, id) = (event.row.kind.as_str(), &event.payload, event.claim());
         match kind {
@@ -119,7 +119,7 @@ impl Stream {
             _ => {}
         }
         if let Some(claim) = self.claims.get_mut(id).filter(|claim| claim.is_open()) {
-            happened(claim, kind, payload, event.at());
+            apply_event(claim, kind, payload, event.at());
             if !claim.is_open() {
                 let proven = claim.proven;
                 self.forget_ended(id, proven);
@@ -127,8 +127,8 @@ impl Stream {
         }
     }
 
-    /// Forgets ended claims beyond fifty that were proven and fifty that were not: of the workspace that has most the one
-    /// that ended first. The one that has just ended stays, and holders whose contest goes on.
+    /// Drops ended claims beyond the limit: of the workspace with the most, the one that ended first. The
+    /// latest one stays, and holders with an open contest.
     fn forget_ended(&mut self, latest: &str, proven: bool) {
         let contested: BTreeSet<String> = self
             .claims
@@ -141,9 +141,10 @@ impl Stream {
             if of_kind().count() <= ENDED_KEPT {
                 return;
             }
-            let free: Vec<(&String, &Claim)> =
+            let free: Vec<(&String, &ExpectedClaim)> =
                 of_kind().filter(|(id, _)| *id != latest && !contested.contains(*id)).collect();
-            let share = |of: &Claim| free.iter().filter(|(_, claim)| claim.workspace == of.workspace).count();
+            let share =
+                |of: &ExpectedClaim| free.iter().filter(|(_, claim)| claim.workspace == of.workspace).count();
             let first = free.iter().min_by_key(|(id, c)| (Reverse(share(c)), c.ended_at, (*id).clone()));
             let Some(id) = first.map(|(id, _)| (*id).clone()) else { return };
             self.claims.remove(&id);
@@ -151,12 +152,12 @@ impl Stream {
     }
 }
 
-fn initiated(payload: &Payload) -> Claim {
+fn initiated(payload: &Payload) -> ExpectedClaim {
     let holder = payload.holder.clone().unwrap_or_default();
     // `{"workspace": {…}}` or `{"app": {…}}`
     let inner = holder.as_object().and_then(|kinds| kinds.values().next()).cloned().unwrap_or_default();
     let word = |key: &str| inner.get(key).and_then(|value| value.as_str()).map(str::to_owned);
-    Claim {
+    ExpectedClaim {
         holder: holder.to_string(),
         workspace: word("workspaceId").unwrap_or_default(),
         app: word("appId"),
@@ -165,11 +166,11 @@ fn initiated(payload: &Payload) -> Claim {
         initiated_at: payload.at.timestamp_micros(),
         expires_at: payload.expires_at.map(|at| at.timestamp_micros()),
         status: "pending",
-        ..Claim::default()
+        ..ExpectedClaim::default()
     }
 }
 
-fn happened(claim: &mut Claim, kind: &str, payload: &Payload, at: Micros) {
+fn apply_event(claim: &mut ExpectedClaim, kind: &str, payload: &Payload, at: Micros) {
     match kind {
         "VerificationRequested" => {
             if claim.status == "pending" && payload.expires_at.is_some() {
@@ -178,7 +179,7 @@ fn happened(claim: &mut Claim, kind: &str, payload: &Payload, at: Micros) {
             }
             let announced = payload.cause.as_deref() != Some("schedule");
             claim.pending =
-                Some(Pending { attempt: payload.attempt.unwrap_or_default(), due_at: at, announced });
+                Some(PendingCheck { attempt: payload.attempt.unwrap_or_default(), due_at: at, announced });
         }
         "CheckRecorded" => {
             claim.settled = payload.attempt.unwrap_or_default();
@@ -186,7 +187,7 @@ fn happened(claim: &mut Claim, kind: &str, payload: &Payload, at: Micros) {
             claim.schedule(payload.next_check_at);
         }
         "DomainVerified" => {
-            // Passed through within one append.
+            // An intermediate status within one append.
             claim.status = "verifying";
             claim.proven = true;
             claim.expires_at = None;

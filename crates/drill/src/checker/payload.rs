@@ -1,10 +1,10 @@
-//! What the checker reads of an event: a few fields, whatever the kind.
+//! The fields of event payloads that the checker reads.
 use chrono::{DateTime, Utc};
 use serde::Deserialize;
 
 use super::evidence::{LogRow, Micros};
 
-/// The fields that any property needs. Which of them a kind has is for the reader to know.
+/// The fields of all kinds; which of them a kind has is up to the reader.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Payload {
@@ -38,7 +38,7 @@ pub struct Payload {
     pub challenge: Option<Challenge>,
 }
 
-/// The record that has to be published.
+/// The challenge.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Challenge {
@@ -53,7 +53,7 @@ pub struct Challenge {
 pub struct ClaimEvent<'a> {
     /// Its row.
     pub row: &'a LogRow,
-    /// What it says.
+    /// The payload.
     pub payload: Payload,
 }
 

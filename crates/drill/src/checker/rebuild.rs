@@ -1,4 +1,4 @@
-//! Has the service fold its read models anew.
+//! Runs a rebuild of the read models.
 use std::path::Path;
 use std::process::Stdio;
 use std::time::Duration;
@@ -6,7 +6,7 @@ use std::time::Duration;
 use anyhow::{Context as _, ensure};
 use tokio::process::Command;
 
-/// A rebuild of some hundred thousand events, by far.
+/// The timeout of a rebuild; enough for hundreds of thousands of events.
 const PATIENCE: Duration = Duration::from_mins(5);
 
 /// Runs `deed projections rebuild`, whose configuration is in the environment.

@@ -1,31 +1,31 @@
-//! What the checker found, for people and for programs.
+//! The report of the checker, as a table and as JSON.
 use std::fmt::Write as _;
 
 use serde::Serialize;
 
-/// Findings shown of each property; the rest is counted.
+/// Findings listed per property; the rest is counted.
 const SHOWN: usize = 10;
 
-/// Something that may not be.
+/// A violation.
 pub type Finding = String;
 
-/// What was found of one property.
+/// The result of one property.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct Verdict {
+pub struct PropertyVerdict {
     /// Its name.
     pub property: &'static str,
-    /// What it says.
+    /// The description.
     pub says: &'static str,
-    /// Things looked at.
+    /// Items checked.
     pub checked: usize,
-    /// How many of them are wrong.
+    /// Violations.
     pub wrong: usize,
     /// The first of them.
     pub findings: Vec<Finding>,
 }
 
-impl Verdict {
-    /// From everything that is wrong.
+impl PropertyVerdict {
+    /// A result from its findings.
     pub fn of(
         property: &'static str,
         says: &'static str,
@@ -37,25 +37,25 @@ impl Verdict {
         Self { property, says, checked, wrong, findings }
     }
 
-    /// Whether nothing is wrong.
+    /// Whether the property holds.
     pub fn holds(&self) -> bool {
         self.wrong == 0
     }
 }
 
-/// All of them.
+/// The results of all properties.
 #[derive(Debug, Clone, Serialize)]
 pub struct Report {
     /// Whether every property holds.
     pub pass: bool,
     /// One for each property.
-    pub properties: Vec<Verdict>,
+    pub properties: Vec<PropertyVerdict>,
 }
 
 impl Report {
-    /// From the verdicts.
-    pub fn of(properties: Vec<Verdict>) -> Self {
-        Self { pass: properties.iter().all(Verdict::holds), properties }
+    /// A report of these results.
+    pub fn of(properties: Vec<PropertyVerdict>) -> Self {
+        Self { pass: properties.iter().all(PropertyVerdict::holds), properties }
     }
 
     /// A table.
@@ -64,7 +64,7 @@ impl Report {
         let width = self.properties.iter().map(|verdict| verdict.property.len()).max().unwrap_or_default();
         for verdict in &self.properties {
             let word = if verdict.holds() { "PASS" } else { "FAIL" };
-            let Verdict { property, says, checked, wrong, findings } = verdict;
+            let PropertyVerdict { property, says, checked, wrong, findings } = verdict;
             // Writing to a string cannot fail.
             let _ =
                 writeln!(text, "{word}  {property:width$}  {checked:>8} checked {wrong:>6} wrong  {says}");

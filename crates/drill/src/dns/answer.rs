@@ -1,4 +1,4 @@
-//! From a question to an answer: one server for the root, every top-level domain, and every name below one.
+//! Builds responses: one server for the root, every top-level domain and every name below.
 use std::net::Ipv4Addr;
 use std::str::FromStr as _;
 
@@ -6,23 +6,23 @@ use hickory_proto::op::{Edns, Message, MessageType, OpCode, ResponseCode};
 use hickory_proto::rr::rdata::{A, NS, SOA, TXT};
 use hickory_proto::rr::{Name, RData, Record, RecordType};
 
-use super::line::{DnsEvent, Transport};
+use super::line::{DnsEvent, DnsTransport};
 use super::records::{Lookup, Records};
 
-/// The name of the one server.
+/// The name of the server.
 const SERVER: &str = "ns1.drill-server.com.";
-/// Seconds that anything may be kept: no longer than needed.
+/// The TTL.
 const TTL: u32 = 1;
-/// UDP without EDNS (RFC 1035 §4.2.1).
+/// The size limit without EDNS (RFC 1035 §4.2.1).
 const PLAIN: u16 = 512;
-/// What an OPT record tells clients that they may send (RFC 9715).
+/// The advertised EDNS payload size (RFC 9715).
 const PAYLOAD: u16 = 1232;
 
-/// The reply to a message, noted before it is sent; none to what is no question.
+/// The response to a message, which is journaled before it is sent; none for a message that is no query.
 pub(super) fn respond(
     records: &Records,
     server: Ipv4Addr,
-    transport: Transport,
+    transport: DnsTransport,
     request: &[u8],
 ) -> anyhow::Result<Option<Vec<u8>>> {
     let Ok(request) = Message::from_vec(request) else { return Ok(None) };
@@ -37,9 +37,9 @@ pub(super) fn respond(
         reply.set_edns(edns);
     }
     let limit = match transport {
-        Transport::Udp if request.edns.is_some() => usize::from(request.max_payload()),
-        Transport::Udp => usize::from(PLAIN),
-        Transport::Tcp => usize::from(u16::MAX),
+        DnsTransport::Udp if request.edns.is_some() => usize::from(request.max_payload()),
+        DnsTransport::Udp => usize::from(PLAIN),
+        DnsTransport::Tcp => usize::from(u16::MAX),
     };
     let [question] = request.queries.as_slice() else {
         reply.metadata.response_code = ResponseCode::FormErr;
@@ -73,7 +73,7 @@ fn text_of(name: &Name) -> String {
     text.strip_suffix('.').unwrap_or(&text).to_owned()
 }
 
-/// Fills the reply; the TXT values it tells.
+/// Fills the response; returns its TXT values.
 fn fill(
     reply: &mut Message,
     lookup: &Lookup<'_>,

@@ -1,18 +1,18 @@
-//! A line of the DNS server's journal.
+//! Lines of the DNS journal.
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
-/// Something that happened at the DNS server.
+/// An entry of the DNS journal.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct DnsLine {
-    /// When: for a record set, before anybody could be told of it; for an answer, before it was sent.
+    /// The time; of a change before it is visible, of an answer before it is sent.
     pub at: DateTime<Utc>,
-    /// What.
+    /// The event.
     #[serde(flatten)]
     pub event: DnsEvent,
 }
 
-/// What can happen.
+/// An event at the DNS server.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "what", rename_all = "camelCase")]
 pub enum DnsEvent {
@@ -23,24 +23,24 @@ pub enum DnsEvent {
         /// Its value.
         value: String,
     },
-    /// A TXT record was taken away.
+    /// A TXT record was removed.
     Cleared {
         /// Its name.
         name: String,
         /// Its value.
         value: String,
     },
-    /// A question was answered.
+    /// A query was answered.
     Answered {
-        /// The name that was asked for, lower case, without the trailing dot.
+        /// The queried name, lower case, without the trailing dot.
         name: String,
-        /// The type that was asked for.
+        /// The queried type.
         kind: String,
-        /// Over what.
-        transport: Transport,
+        /// The transport.
+        transport: DnsTransport,
         /// The response code.
         code: u16,
-        /// The records were left out because they did not fit.
+        /// Whether the answer was truncated.
         #[serde(default)]
         truncated: bool,
         /// The TXT values in the answer.
@@ -48,12 +48,12 @@ pub enum DnsEvent {
     },
 }
 
-/// How a question came in.
+/// The transport of a query.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
-pub enum Transport {
-    /// A datagram.
+pub enum DnsTransport {
+    /// UDP.
     Udp,
-    /// A connection.
+    /// TCP.
     Tcp,
 }

@@ -1,4 +1,4 @@
-//! A small authoritative DNS server that keeps a journal of every change and every answer, with its time.
+//! A small authoritative DNS server that journals every change and every answer.
 mod answer;
 mod line;
 mod records;
@@ -6,6 +6,6 @@ mod server;
 #[cfg(test)]
 mod tests;
 
-pub use line::{DnsEvent, DnsLine, Transport};
+pub use line::{DnsEvent, DnsLine, DnsTransport};
 pub use records::Records;
 pub use server::DnsServer;

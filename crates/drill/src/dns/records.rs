@@ -1,4 +1,4 @@
-//! The TXT records that are published, and the journal that says since when and to whom they were shown.
+//! The published TXT records and their journal.
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -7,10 +7,10 @@ use super::line::{DnsEvent, DnsLine};
 use crate::clock::now;
 use crate::journal::Journal;
 
-/// Names with their values.
+/// Values by name.
 type Served = BTreeMap<String, BTreeSet<String>>;
 
-/// The published records. Clones are handles on the same.
+/// The published records. Clones share them.
 #[derive(Debug, Clone)]
 pub struct Records {
     served: Arc<Mutex<Served>>,
@@ -18,12 +18,12 @@ pub struct Records {
 }
 
 impl Records {
-    /// Nothing published yet, with the journal at this path.
+    /// No records, with the journal at this path.
     pub fn new(journal: &Path) -> anyhow::Result<Self> {
         Ok(Self { served: Arc::default(), journal: Arc::new(Journal::create(journal)?) })
     }
 
-    /// Publishes a TXT record beside those that stand at the name.
+    /// Adds a TXT record.
     pub fn set(&self, name: &str, value: &str) -> anyhow::Result<()> {
         let mut served = self.lock();
         self.note(DnsEvent::Set { name: name.to_owned(), value: value.to_owned() })?;
@@ -31,7 +31,7 @@ impl Records {
         Ok(())
     }
 
-    /// Takes a TXT record away.
+    /// Removes a TXT record.
     pub fn clear(&self, name: &str, value: &str) -> anyhow::Result<()> {
         let mut served = self.lock();
         if let Some(values) = served.get_mut(name) {
@@ -43,7 +43,7 @@ impl Records {
         self.note(DnsEvent::Cleared { name: name.to_owned(), value: value.to_owned() })
     }
 
-    /// Answers under the lock: what the journal says stood at that moment is what the answer is made from.
+    /// Answers under the lock, so that journal and answer agree.
     pub(super) fn answer<T>(
         &self,
         make: impl FnOnce(&Lookup<'_>) -> anyhow::Result<(T, DnsEvent)>,
@@ -72,7 +72,7 @@ impl Lookup<'_> {
         self.0.get(name).into_iter().flatten().cloned().collect()
     }
 
-    /// Whether a record stands at or below a name.
+    /// Whether a record exists at or below a name.
     pub(super) fn exists(&self, name: &str) -> bool {
         let below = format!(".{name}");
         self.0.contains_key(name) || self.0.keys().any(|other| other.ends_with(&below))

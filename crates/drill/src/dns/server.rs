@@ -9,13 +9,13 @@ use tokio::net::{TcpListener, TcpStream, UdpSocket};
 use tokio::task::JoinSet;
 
 use super::answer::respond;
-use super::line::Transport;
+use super::line::DnsTransport;
 use super::records::Records;
 
 /// How long a connection may be idle.
 const IDLE: Duration = Duration::from_secs(10);
 
-/// A running server; ends with this value.
+/// A running server; stopped on drop.
 #[derive(Debug)]
 pub struct DnsServer {
     address: SocketAddr,
@@ -36,12 +36,12 @@ impl DnsServer {
         Ok(Self { address, records, _tasks: tasks })
     }
 
-    /// Where it answers.
+    /// The listening address.
     pub fn address(&self) -> SocketAddr {
         self.address
     }
 
-    /// What it serves.
+    /// The records.
     pub fn records(&self) -> &Records {
         &self.records
     }
@@ -51,11 +51,11 @@ async fn datagrams(socket: UdpSocket, ip: Ipv4Addr, records: Records) -> anyhow:
     let socket = Arc::new(socket);
     let mut buffer = vec![0; 4096];
     loop {
-        // An error here is what became of an answer sent before.
+        // An ICMP error of an earlier answer.
         let Ok((length, client)) = socket.recv_from(&mut buffer).await else { continue };
         let Some(request) = buffer.get(..length) else { continue };
-        if let Some(reply) = respond(&records, ip, Transport::Udp, request)? {
-            // A client that is gone needs no answer.
+        if let Some(reply) = respond(&records, ip, DnsTransport::Udp, request)? {
+            // The client may be gone.
             let _ = socket.send_to(&reply, client).await;
         }
     }
@@ -67,7 +67,7 @@ async fn connections(listener: TcpListener, ip: Ipv4Addr, records: Records) -> a
         tokio::select! {
             Some(_) = open.join_next() => {}
             accepted = listener.accept() => {
-                // An error here is that of one connection.
+                // The error concerns one connection only.
                 let Ok((stream, _)) = accepted else { continue };
                 let records = records.clone();
                 open.spawn(async move { tokio::time::timeout(IDLE, converse(stream, ip, &records)).await });
@@ -81,7 +81,7 @@ async fn converse(mut stream: TcpStream, ip: Ipv4Addr, records: &Records) -> any
         let length = stream.read_u16().await?;
         let mut request = vec![0; usize::from(length)];
         stream.read_exact(&mut request).await?;
-        let Some(reply) = respond(records, ip, Transport::Tcp, &request)? else { return Ok(()) };
+        let Some(reply) = respond(records, ip, DnsTransport::Tcp, &request)? else { return Ok(()) };
         let mut framed = u16::try_from(reply.len())?.to_be_bytes().to_vec();
         framed.extend_from_slice(&reply);
         stream.write_all(&framed).await?;

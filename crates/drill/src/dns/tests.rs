@@ -1,4 +1,4 @@
-//! The DNS server, asked over its sockets, and its journal.
+//! Tests of the DNS server over its sockets, and of its journal.
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::str::FromStr as _;
@@ -8,7 +8,7 @@ use hickory_proto::rr::{Name, RData, RecordType};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpStream, UdpSocket};
 
-use super::{DnsEvent, DnsLine, DnsServer, Records, Transport};
+use super::{DnsEvent, DnsLine, DnsServer, DnsTransport, Records};
 use crate::journal;
 
 const NAME: &str = "_deed.acme.com";
@@ -30,17 +30,17 @@ fn question(name: &str, kind: RecordType) -> Vec<u8> {
     message.to_vec().unwrap()
 }
 
-async fn ask(server: SocketAddr, transport: Transport, name: &str, kind: RecordType) -> Message {
+async fn ask(server: SocketAddr, transport: DnsTransport, name: &str, kind: RecordType) -> Message {
     let question = question(name, kind);
     let mut bytes = vec![0; 2000];
     match transport {
-        Transport::Udp => {
+        DnsTransport::Udp => {
             let socket = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
             socket.send_to(&question, server).await.unwrap();
             let length = socket.recv(&mut bytes).await.unwrap();
             bytes.truncate(length);
         }
-        Transport::Tcp => {
+        DnsTransport::Tcp => {
             let mut stream = TcpStream::connect(server).await.unwrap();
             stream.write_u16(u16::try_from(question.len()).unwrap()).await.unwrap();
             stream.write_all(&question).await.unwrap();
@@ -61,23 +61,23 @@ fn texts(answer: &Message) -> Vec<String> {
 }
 
 #[tokio::test]
-async fn records_come_and_go_and_the_journal_says_when_and_to_whom() {
+async fn journals_changes_and_answers() {
     let (_folder, path, server) = server().await;
     let address = server.address();
-    let before = ask(address, Transport::Udp, "_deed.acme.com.", RecordType::TXT).await;
+    let before = ask(address, DnsTransport::Udp, "_deed.acme.com.", RecordType::TXT).await;
     assert_eq!(before.metadata.response_code, ResponseCode::NXDomain);
     server.records().set(NAME, "one").unwrap();
     server.records().set(NAME, "two").unwrap();
-    for transport in [Transport::Udp, Transport::Tcp] {
+    for transport in [DnsTransport::Udp, DnsTransport::Tcp] {
         let both = ask(address, transport, "_DEED.acme.COM.", RecordType::TXT).await;
         assert!(both.metadata.authoritative);
         assert_eq!(texts(&both), ["one", "two"]);
         assert!(both.queries[0].name().eq_case(&Name::from_str("_DEED.acme.COM.").unwrap()), "case as asked");
     }
     server.records().clear(NAME, "one").unwrap();
-    assert_eq!(texts(&ask(address, Transport::Udp, "_deed.acme.com.", RecordType::TXT).await), ["two"]);
+    assert_eq!(texts(&ask(address, DnsTransport::Udp, "_deed.acme.com.", RecordType::TXT).await), ["two"]);
     server.records().clear(NAME, "two").unwrap();
-    let after = ask(address, Transport::Tcp, "_deed.acme.com.", RecordType::TXT).await;
+    let after = ask(address, DnsTransport::Tcp, "_deed.acme.com.", RecordType::TXT).await;
     assert_eq!(after.metadata.response_code, ResponseCode::NXDomain);
 
     let lines: Vec<DnsLine> = journal::read(&path).unwrap();
@@ -106,27 +106,27 @@ async fn records_come_and_go_and_the_journal_says_when_and_to_whom() {
 }
 
 #[tokio::test]
-async fn a_walk_from_the_root_finds_the_one_server() {
+async fn delegations_lead_to_the_server() {
     let (_folder, _path, server) = server().await;
     for zone in [".", "com.", "acme.com."] {
-        let answer = ask(server.address(), Transport::Udp, zone, RecordType::NS).await;
+        let answer = ask(server.address(), DnsTransport::Udp, zone, RecordType::NS).await;
         assert!(answer.metadata.authoritative && answer.answers.len() == 1, "{zone}");
         let glue = answer.additionals.iter().filter_map(|record| record.data.ip_addr());
         assert_eq!(glue.collect::<Vec<_>>(), [server.address().ip()]);
     }
-    let none = ask(server.address(), Transport::Udp, "_deed.acme.com.", RecordType::NS).await;
+    let none = ask(server.address(), DnsTransport::Udp, "_deed.acme.com.", RecordType::NS).await;
     assert_eq!(none.metadata.response_code, ResponseCode::NXDomain);
     assert!(matches!(none.authorities[0].data, RData::SOA(_)));
     assert_eq!(none.authorities[0].name, Name::from_str("acme.com.").unwrap());
 }
 
 #[tokio::test]
-async fn an_answer_that_does_not_fit_is_cut_and_the_journal_says_so() {
+async fn truncates_large_answers_and_journals_it() {
     let (_folder, path, server) = server().await;
     for number in 0..12 {
         server.records().set(NAME, &format!("{number:0>200}")).unwrap();
     }
-    let cut = ask(server.address(), Transport::Udp, "_deed.acme.com.", RecordType::TXT).await;
+    let cut = ask(server.address(), DnsTransport::Udp, "_deed.acme.com.", RecordType::TXT).await;
     assert!(cut.metadata.truncation && texts(&cut).is_empty());
     let last = journal::read::<DnsLine>(&path).unwrap().pop().unwrap();
     assert!(matches!(last.event, DnsEvent::Answered { truncated: true, values, .. } if values.is_empty()));

@@ -1,4 +1,4 @@
-//! What stands before the `api` processes: hands each request to one of them in turn, to those that say they are ready.
+//! A load balancer for the `api` processes: round robin over those that are ready.
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -6,26 +6,26 @@ use std::time::Duration;
 
 use tokio::task::JoinSet;
 
-/// How often readiness is asked for: the service's `server.shutdown_delay` has to be longer.
-const ASK: Duration = Duration::from_millis(250);
-/// How long an answer may take.
-const PATIENCE: Duration = Duration::from_secs(1);
+/// The polling interval; `server.shutdown_delay` has to be longer.
+const POLL_INTERVAL: Duration = Duration::from_millis(250);
+/// The timeout of a poll.
+const TIMEOUT: Duration = Duration::from_secs(1);
 
-/// One process.
+/// An `api` process.
 #[derive(Debug, Clone, Copy)]
 pub struct Api {
-    /// Where it serves.
+    /// Its HTTP address.
     pub listen: SocketAddr,
     /// Its operations port.
     pub ops: SocketAddr,
 }
 
-/// Whether anybody asks the processes before requests are sent to them.
+/// How the balancer selects processes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Heed {
-    /// Requests go to all, whatever their state.
-    Nothing,
-    /// Requests go to those whose `/readyz` says 200.
+pub enum HealthCheck {
+    /// All processes, whatever their state.
+    None,
+    /// Processes whose `/readyz` answers 200.
     Readyz,
 }
 
@@ -35,31 +35,31 @@ struct Target {
     takes: AtomicBool,
 }
 
-/// The processes behind one address.
+/// The balanced processes.
 #[derive(Debug)]
 pub struct Balancer {
     targets: Vec<Arc<Target>>,
     next: AtomicUsize,
-    /// Ends with this value.
+    /// Aborted on drop.
     _asking: JoinSet<()>,
 }
 
 impl Balancer {
-    /// Stands before these processes, which are ready now.
-    pub fn new(apis: &[Api], heed: Heed) -> anyhow::Result<Self> {
-        let http = reqwest::Client::builder().timeout(PATIENCE).no_proxy().build()?;
+    /// Balances over these processes, which are ready now.
+    pub fn new(apis: &[Api], health_check: HealthCheck) -> anyhow::Result<Self> {
+        let http = reqwest::Client::builder().timeout(TIMEOUT).no_proxy().build()?;
         let (mut targets, mut asking) = (vec![], JoinSet::new());
         for api in apis {
             let target = Arc::new(Target { listen: api.listen, takes: AtomicBool::new(true) });
-            if heed == Heed::Readyz {
-                asking.spawn(ask(http.clone(), api.ops, Arc::clone(&target)));
+            if health_check == HealthCheck::Readyz {
+                asking.spawn(poll_readiness(http.clone(), api.ops, Arc::clone(&target)));
             }
             targets.push(target);
         }
         Ok(Self { targets, next: AtomicUsize::new(0), _asking: asking })
     }
 
-    /// Whose turn it is; none while nobody is ready.
+    /// The next ready process, if any.
     pub fn pick(&self) -> Option<SocketAddr> {
         let ready: Vec<_> = self.targets.iter().filter(|t| t.takes.load(Ordering::Relaxed)).collect();
         let turn = self.next.fetch_add(1, Ordering::Relaxed);
@@ -67,12 +67,12 @@ impl Balancer {
     }
 }
 
-async fn ask(http: reqwest::Client, ops: SocketAddr, target: Arc<Target>) {
+async fn poll_readiness(http: reqwest::Client, ops: SocketAddr, target: Arc<Target>) {
     loop {
         let answer = http.get(format!("http://{ops}/readyz")).send().await;
         let is_ready = answer.is_ok_and(|answer| answer.status().is_success());
         target.takes.store(is_ready, Ordering::Relaxed);
-        tokio::time::sleep(ASK).await;
+        tokio::time::sleep(POLL_INTERVAL).await;
     }
 }
 
@@ -85,8 +85,8 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn each_ready_process_has_its_turn() {
-        let balancer = Balancer::new(&[api(10), api(20)], Heed::Nothing).unwrap();
+    async fn picks_ready_processes_in_turn() {
+        let balancer = Balancer::new(&[api(10), api(20)], HealthCheck::None).unwrap();
         let ports = |n: usize| (0..n).filter_map(|_| Some(balancer.pick()?.port())).collect::<Vec<_>>();
         assert_eq!(ports(4), [10, 20, 10, 20]);
         balancer.targets[0].takes.store(false, Ordering::Relaxed);

@@ -1,4 +1,4 @@
-//! An executable of the service, and which settings it takes.
+//! An executable of some version, and the settings that it knows.
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -6,21 +6,21 @@ use std::time::Duration;
 
 use anyhow::{Context as _, ensure};
 
-/// The variable for how long requests are taken after the word to stop, which older versions have not.
+/// The variable of the shutdown delay, which older versions do not know.
 const SHUTDOWN_DELAY: &str = "DEED__SERVER__SHUTDOWN_DELAY";
 
 /// One version of the service.
 #[derive(Debug, Clone)]
 pub struct Executable {
     pub path: PathBuf,
-    /// Variables for its keys. With one that it does not know it would refuse to start.
+    /// The variables of its keys; it refuses to start with unknown ones.
     known: BTreeSet<String>,
-    /// How long it goes on taking requests after it was told to stop.
+    /// How long it serves after a stop signal.
     pub shutdown_delay: Duration,
 }
 
 impl Executable {
-    /// The executable there. Where it can, it goes on taking requests for this long after it was told to stop.
+    /// Inspects an executable. `shutdown_delay` applies if it knows that key.
     pub fn at(path: &Path, shutdown_delay: Duration) -> anyhow::Result<Self> {
         let path = std::fs::canonicalize(path).with_context(|| format!("there is no {}", path.display()))?;
         let output = bare(&path).args(["config", "sample"]).stdin(Stdio::null()).output()?;
@@ -30,19 +30,19 @@ impl Executable {
         Ok(Self { path, known, shutdown_delay })
     }
 
-    /// Whether its relay passes on what it does not know: versions with a delay before they stop do.
+    /// Whether its relay publishes unknown fields: versions with a shutdown delay do.
     pub fn relays_whole(&self) -> bool {
         self.known.contains(SHUTDOWN_DELAY)
     }
 
-    /// A command with those of these settings that it knows, and no others of the service.
+    /// A command with the known ones of these settings, and no others.
     pub fn command(&self, settings: Vec<(String, String)>) -> Command {
         let mut command = bare(&self.path);
         command.envs(self.settings(settings));
         command
     }
 
-    /// The settings of a process: those of these that it knows, and its own.
+    /// The known ones of these settings, and its own.
     pub fn settings(&self, settings: Vec<(String, String)>) -> Vec<(String, String)> {
         let own = (SHUTDOWN_DELAY.to_owned(), format!("{}ms", self.shutdown_delay.as_millis()));
         let all = settings.into_iter().chain([own]);
@@ -50,7 +50,7 @@ impl Executable {
     }
 }
 
-/// The variables for the keys of a sample: `[section]`, then `key = value` or `# key =`.
+/// The variables of the keys in a sample: `[section]`, then `key = value` or `# key =`.
 fn variables(sample: &str) -> BTreeSet<String> {
     let (mut section, mut found) = (String::new(), BTreeSet::new());
     for line in sample.lines() {
@@ -65,7 +65,7 @@ fn variables(sample: &str) -> BTreeSet<String> {
     found
 }
 
-/// A command without any setting of the service.
+/// A command without `DEED…` variables.
 pub fn bare(program: &Path) -> Command {
     let mut command = Command::new(program);
     for (name, _) in std::env::vars_os() {
@@ -81,7 +81,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_keys_of_a_sample_are_known_by_their_variables() {
+    fn reads_variables_from_sample() {
         let sample = "# Every key.\n[server]\n# Has to be a list.\nlisten = \"x\"\n\n# workers =\n[dns.budgets]\nns_read = 13\n";
         let known: Vec<_> = variables(sample).into_iter().collect();
         assert_eq!(known, ["DEED__DNS__BUDGETS__NS_READ", "DEED__SERVER__LISTEN", "DEED__SERVER__WORKERS"]);

@@ -1,34 +1,34 @@
-//! The drill of faults: each on its own, then a mix of them.
+//! The fault drill: each fault alone, then a random mix.
 use std::path::Path;
 use std::time::Duration;
 
-use super::account::Account;
-use super::balancer::Heed;
+use super::balancer::HealthCheck;
+use super::drill_run::DrillRun;
 use super::executable::Executable;
+use super::fault_report::FaultReport;
+use super::fault_schedule;
 use super::options::FaultOptions;
-use super::scene::Scene;
-use super::script;
 
-/// How long the load runs in peace before the first fault.
+/// The time of undisturbed load before the first fault.
 const PEACE: Duration = Duration::from_secs(8);
 
-/// Breaks everything, and has the checker look.
+/// Runs the drill and the checker.
 pub async fn drill(options: &FaultOptions, folder: &Path) -> anyhow::Result<bool> {
     let deed = Executable::at(&options.common.deed, Duration::ZERO)?;
-    let scene = Scene::set(&options.common, folder, &deed, Heed::Nothing).await?;
-    let seed = scene.seed;
-    let acts = async |ground: &_, notes: &_| {
-        let mut account = Account::default();
+    let run = DrillRun::start(&options.common, folder, &deed, HealthCheck::None).await?;
+    let seed = run.seed;
+    let acts = async |context: &_, notes: &_| {
+        let mut report = FaultReport::default();
         tokio::time::sleep(PEACE).await;
         if !options.mix_only {
-            script::singles(ground, options, notes, &mut account).await?;
+            fault_schedule::singles(context, options, notes, &mut report).await?;
         }
-        script::mix(ground, options, seed, notes, &mut account).await?;
-        Ok(account)
+        fault_schedule::mix(context, options, seed, notes, &mut report).await?;
+        Ok(report)
     };
-    let played = scene.play(acts).await?;
-    let fleet = played.ground.fleet.lock().await;
-    println!("\n{}\n{}", played.told(), played.acted.told(&played.ground.place, &fleet));
+    let finished = run.finish_after(acts).await?;
+    let fleet = finished.context.fleet.lock().await;
+    println!("\n{}\n{}", finished.summary(), finished.acted.summary(&finished.context.infra, &fleet));
     drop(fleet);
-    Ok(played.judged(options.common.keep).await)
+    Ok(finished.passed(options.common.keep).await)
 }

@@ -1,4 +1,4 @@
-//! What can be broken, and how each fault is made and lifted.
+//! Faults: how each one is injected and lifted.
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -9,19 +9,19 @@ use tokio::sync::Mutex;
 use tokio::time::Instant;
 
 use super::fleet::Fleet;
-use super::load::Shared;
-use super::place::{Gates, LEASE, Place, Role};
+use super::infrastructure::{Infrastructure, LEASE, Role, RoleProxies};
+use super::load::LoadContext;
 use super::progress::{LEASES, Progress};
-use crate::checker::{Database, Management};
+use crate::checker::{DatabaseConnection, Management};
 
-/// The queue that is purged.
+/// The queue to purge.
 const QUEUE: &str = "deed.verification";
-/// How long the management interface may take to be there for a purge.
-const PATIENCE: Duration = Duration::from_secs(30);
+/// The timeout for a purge and for finding a lease owner.
+const TIMEOUT: Duration = Duration::from_secs(30);
 
 /// Kinds of faults.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, ValueEnum)]
-pub enum Kind {
+pub enum FaultKind {
     /// SIGKILL of a process, which is started again after a moment
     Kill,
     /// PostgreSQL ends at once and comes back
@@ -44,7 +44,7 @@ pub enum Kind {
     StopLeader,
 }
 
-impl Kind {
+impl FaultKind {
     pub const ALL: [Self; 10] = [
         Self::Kill,
         Self::PostgresRestart,
@@ -66,7 +66,7 @@ pub enum Service {
     Rabbit,
 }
 
-/// One fault, with everything that was left to chance.
+/// A fault with its parameters.
 #[derive(Debug, Clone, Copy)]
 pub enum Fault {
     Kill {
@@ -77,7 +77,7 @@ pub enum Fault {
     PostgresRestart {
         down: Duration,
     },
-    /// Of whoever holds the lease.
+    /// Of the owner of the lease.
     KillLeader {
         lease: &'static str,
         down: Duration,
@@ -88,7 +88,7 @@ pub enum Fault {
         down: Duration,
     },
     Purge,
-    /// All kinds of processes, or one.
+    /// All roles, or one.
     Cut {
         service: Service,
         role: Option<Role>,
@@ -105,27 +105,27 @@ pub enum Fault {
 }
 
 impl Fault {
-    pub fn kind(&self) -> Kind {
+    pub fn kind(&self) -> FaultKind {
         match self {
-            Self::Kill { .. } | Self::KillLeader { .. } => Kind::Kill,
-            Self::PostgresRestart { .. } => Kind::PostgresRestart,
-            Self::QuietCrash => Kind::QuietCrash,
-            Self::RabbitStop { .. } => Kind::RabbitStop,
-            Self::Purge => Kind::Purge,
-            Self::Cut { service: Service::Postgres, .. } => Kind::CutPostgres,
-            Self::Cut { service: Service::Rabbit, .. } => Kind::CutRabbit,
-            Self::Freeze { service: Service::Postgres, .. } => Kind::FreezePostgres,
-            Self::Freeze { service: Service::Rabbit, .. } => Kind::FreezeRabbit,
-            Self::StopLeader { .. } => Kind::StopLeader,
+            Self::Kill { .. } | Self::KillLeader { .. } => FaultKind::Kill,
+            Self::PostgresRestart { .. } => FaultKind::PostgresRestart,
+            Self::QuietCrash => FaultKind::QuietCrash,
+            Self::RabbitStop { .. } => FaultKind::RabbitStop,
+            Self::Purge => FaultKind::Purge,
+            Self::Cut { service: Service::Postgres, .. } => FaultKind::CutPostgres,
+            Self::Cut { service: Service::Rabbit, .. } => FaultKind::CutRabbit,
+            Self::Freeze { service: Service::Postgres, .. } => FaultKind::FreezePostgres,
+            Self::Freeze { service: Service::Rabbit, .. } => FaultKind::FreezeRabbit,
+            Self::StopLeader { .. } => FaultKind::StopLeader,
         }
     }
 
     /// For the log.
-    pub fn words(&self) -> String {
-        let of = |role: &Option<Role>| role.map_or("every role", Role::word);
+    pub fn description(&self) -> String {
+        let of = |role: &Option<Role>| role.map_or("every role", Role::name);
         match self {
             Self::Kill { role, which, down } => {
-                format!("kill -9 of {}-{which}, down for {down:?}", role.word())
+                format!("kill -9 of {}-{which}, down for {down:?}", role.name())
             }
             Self::KillLeader { lease, down } => {
                 format!("kill -9 of the process with the lease {lease}, down for {down:?}")
@@ -147,68 +147,70 @@ impl Fault {
         }
     }
 
-    /// Each kind once on its own: kills of each role, and of whoever holds each lease.
-    pub fn singles(kind: Kind, outage: Duration, freeze: Duration) -> Vec<Self> {
+    /// The single faults of a kind: for kills, each role and each lease owner.
+    pub fn singles(kind: FaultKind, outage: Duration, freeze: Duration) -> Vec<Self> {
         let (moment, every) = (Duration::from_secs(1), None);
         match kind {
-            Kind::Kill => {
+            FaultKind::Kill => {
                 let each = Role::ALL.map(|role| Self::Kill { role, which: 0, down: moment });
                 each.into_iter()
                     .chain(LEASES.map(|lease| Self::KillLeader { lease, down: LEASE * 3 }))
                     .collect()
             }
-            Kind::PostgresRestart => vec![Self::PostgresRestart { down: moment }],
-            Kind::RabbitStop => vec![Self::RabbitStop { hard: false, down: outage }],
-            Kind::QuietCrash => vec![Self::QuietCrash; 5],
-            Kind::Purge => vec![Self::Purge],
-            Kind::CutPostgres => vec![Self::Cut { service: Service::Postgres, role: every }],
-            Kind::CutRabbit => vec![Self::Cut { service: Service::Rabbit, role: every }],
-            Kind::FreezePostgres => {
+            FaultKind::PostgresRestart => vec![Self::PostgresRestart { down: moment }],
+            FaultKind::RabbitStop => vec![Self::RabbitStop { hard: false, down: outage }],
+            FaultKind::QuietCrash => vec![Self::QuietCrash; 5],
+            FaultKind::Purge => vec![Self::Purge],
+            FaultKind::CutPostgres => vec![Self::Cut { service: Service::Postgres, role: every }],
+            FaultKind::CutRabbit => vec![Self::Cut { service: Service::Rabbit, role: every }],
+            FaultKind::FreezePostgres => {
                 vec![Self::Freeze { service: Service::Postgres, role: every, lasts: freeze }]
             }
-            Kind::FreezeRabbit => vec![Self::Freeze { service: Service::Rabbit, role: every, lasts: freeze }],
-            Kind::StopLeader => LEASES.map(|lease| Self::StopLeader { lease, lasts: LEASE * 3 }).into(),
+            FaultKind::FreezeRabbit => {
+                vec![Self::Freeze { service: Service::Rabbit, role: every, lasts: freeze }]
+            }
+            FaultKind::StopLeader => LEASES.map(|lease| Self::StopLeader { lease, lasts: LEASE * 3 }).into(),
         }
     }
 
-    /// One of a kind, as chance has it.
-    pub fn random(kind: Kind, chance: &mut fastrand::Rng, outage: Duration, freeze: Duration) -> Self {
-        let role = chance.choice(Role::ALL).unwrap_or(Role::Verifier);
-        let some = chance.bool().then_some(role);
-        let down = Duration::from_millis(chance.u64(200..4000));
-        let lease = chance.choice(LEASES).unwrap_or("relay");
+    /// A random fault of a kind.
+    pub fn random(kind: FaultKind, rng: &mut fastrand::Rng, outage: Duration, freeze: Duration) -> Self {
+        let role = rng.choice(Role::ALL).unwrap_or(Role::Verifier);
+        let some = rng.bool().then_some(role);
+        let down = Duration::from_millis(rng.u64(200..4000));
+        let lease = rng.choice(LEASES).unwrap_or("relay");
         match kind {
-            Kind::Kill if chance.u8(0..3) == 0 => Self::KillLeader { lease, down },
-            Kind::Kill => Self::Kill { role, which: chance.usize(0..role.replicas()), down },
-            Kind::PostgresRestart => Self::PostgresRestart { down },
-            Kind::RabbitStop => Self::RabbitStop { hard: chance.bool(), down: outage.mul_f64(chance.f64()) },
-            Kind::QuietCrash => Self::QuietCrash,
-            Kind::Purge => Self::Purge,
-            Kind::CutPostgres => Self::Cut { service: Service::Postgres, role: some },
-            Kind::CutRabbit => Self::Cut { service: Service::Rabbit, role: some },
-            Kind::FreezePostgres => {
-                Self::Freeze { service: Service::Postgres, role: some, lasts: freeze.mul_f64(chance.f64()) }
+            FaultKind::Kill if rng.u8(0..3) == 0 => Self::KillLeader { lease, down },
+            FaultKind::Kill => Self::Kill { role, which: rng.usize(0..role.replicas()), down },
+            FaultKind::PostgresRestart => Self::PostgresRestart { down },
+            FaultKind::RabbitStop => Self::RabbitStop { hard: rng.bool(), down: outage.mul_f64(rng.f64()) },
+            FaultKind::QuietCrash => Self::QuietCrash,
+            FaultKind::Purge => Self::Purge,
+            FaultKind::CutPostgres => Self::Cut { service: Service::Postgres, role: some },
+            FaultKind::CutRabbit => Self::Cut { service: Service::Rabbit, role: some },
+            FaultKind::FreezePostgres => {
+                Self::Freeze { service: Service::Postgres, role: some, lasts: freeze.mul_f64(rng.f64()) }
             }
-            Kind::FreezeRabbit => {
-                Self::Freeze { service: Service::Rabbit, role: some, lasts: freeze.mul_f64(chance.f64()) }
+            FaultKind::FreezeRabbit => {
+                Self::Freeze { service: Service::Rabbit, role: some, lasts: freeze.mul_f64(rng.f64()) }
             }
-            Kind::StopLeader => Self::StopLeader { lease, lasts: LEASE.mul_f64(1.5 + 2.0 * chance.f64()) },
+            FaultKind::StopLeader => Self::StopLeader { lease, lasts: LEASE.mul_f64(1.5 + 2.0 * rng.f64()) },
         }
     }
 }
 
-/// Everything that can be broken.
+/// Everything that faults act on.
 #[derive(Clone)]
-pub struct Ground {
-    pub place: Arc<Place>,
+pub struct DrillContext {
+    pub infra: Arc<Infrastructure>,
     pub fleet: Arc<Mutex<Fleet>>,
     pub progress: Progress,
     pub management: Management,
-    pub load: Arc<Shared>,
+    pub load: Arc<LoadContext>,
 }
 
-impl Ground {
-    /// Makes the fault and lifts it. When it was made is told; it is lifted when this returns.
+impl DrillContext {
+    /// Injects the fault and lifts it before returning; returns when it began.
     pub async fn inflict(&self, fault: &Fault) -> anyhow::Result<Instant> {
         let begun = Instant::now();
         match *fault {
@@ -217,15 +219,15 @@ impl Ground {
                 let member = *members.get(which).context("there is such a process")?;
                 self.fleet.lock().await.kill(member)?;
                 tokio::time::sleep(down).await;
-                self.fleet.lock().await.launch(&self.place, member)?;
+                self.fleet.lock().await.launch(&self.infra, member)?;
             }
             Fault::KillLeader { lease, down } => {
                 let member = self.on_leader(lease, Fleet::kill).await?;
                 tokio::time::sleep(down).await;
-                self.fleet.lock().await.launch(&self.place, member)?;
+                self.fleet.lock().await.launch(&self.infra, member)?;
             }
             Fault::PostgresRestart { down } => {
-                let held = self.place.postgres.lock().await;
+                let held = self.infra.postgres.lock().await;
                 let postgres = Arc::clone(&held);
                 tokio::task::spawn_blocking(move || {
                     postgres.stop_immediate();
@@ -236,7 +238,7 @@ impl Ground {
             }
             Fault::QuietCrash => self.load.in_silence(self.quiet_crash()).await?,
             Fault::RabbitStop { hard, down } => {
-                let mut rabbit = self.place.rabbit.lock().await;
+                let mut rabbit = self.infra.rabbit.lock().await;
                 if hard {
                     rabbit.kill().await;
                 } else {
@@ -266,24 +268,25 @@ impl Ground {
     }
 
     fn proxies(&self, service: Service, role: Option<Role>) -> impl Iterator<Item = &deed_testkit::Proxy> {
-        let gates = self.place.gates.iter().filter(move |gates| role.is_none_or(|role| gates.role == role));
-        gates.map(move |Gates { postgres, rabbit, .. }| match service {
+        let proxies =
+            self.infra.proxies.iter().filter(move |proxies| role.is_none_or(|role| proxies.role == role));
+        proxies.map(move |RoleProxies { postgres, rabbit, .. }| match service {
             Service::Postgres => postgres,
             Service::Rabbit => rabbit,
         })
     }
 
-    /// What is derived is written without waiting for the disk: the last of it is lost when the server ends now.
+    /// Read models are written without waiting for the disk, so a crash now loses the last of them.
     async fn quiet_crash(&self) -> anyhow::Result<()> {
-        let database = Database::connect(&self.place.database).await?;
+        let database = DatabaseConnection::connect(&self.infra.database).await?;
         let caught_up = "SELECT (SELECT max(position) FROM events)
                             = (SELECT position FROM checkpoints WHERE name = 'read-models')";
-        // Read models that never get there are somebody else's finding.
-        let deadline = Instant::now() + PATIENCE;
+        // Read models that do not catch up are reported elsewhere.
+        let deadline = Instant::now() + TIMEOUT;
         while database.client().query_one(caught_up, &[]).await?.try_get::<_, Option<bool>>(0)? != Some(true)
             && Instant::now() < deadline
         {}
-        let postgres = self.place.postgres.lock().await;
+        let postgres = self.infra.postgres.lock().await;
         let server = Arc::clone(&postgres);
         tokio::task::spawn_blocking(move || {
             server.stop_immediate();
@@ -294,9 +297,9 @@ impl Ground {
     }
 
     async fn purge(&self) -> anyhow::Result<()> {
-        // While the broker comes up, its queues are not all there yet.
-        let _broker = self.place.rabbit.lock().await;
-        let deadline = Instant::now() + PATIENCE;
+        // During a start of the broker some queues are missing.
+        let _broker = self.infra.rabbit.lock().await;
+        let deadline = Instant::now() + TIMEOUT;
         loop {
             match self.management.purge(QUEUE).await {
                 Ok(()) => return Ok(()),
@@ -312,15 +315,15 @@ impl Ground {
         self.fleet.lock().await.signal(leader, Signal::CONT)
     }
 
-    /// Does something to whoever holds a lease, once somebody does.
+    /// Acts on the owner of a lease, once there is one.
     async fn on_leader(
         &self,
         lease: &str,
         act: impl FnOnce(&mut Fleet, usize) -> anyhow::Result<()>,
     ) -> anyhow::Result<usize> {
-        let deadline = Instant::now() + PATIENCE;
+        let deadline = Instant::now() + TIMEOUT;
         loop {
-            // An owner is named by its process's id, then a part of its own.
+            // The name of an owner begins with its process id.
             let pid = self.progress.owner(lease).and_then(|owner| owner.split('-').next()?.parse().ok());
             let mut fleet = self.fleet.lock().await;
             if let Some(leader) = pid.and_then(|pid| fleet.by_pid(pid)) {
@@ -333,10 +336,10 @@ impl Ground {
         }
     }
 
-    /// Lifts whatever may still be broken.
+    /// Lifts all faults.
     pub async fn heal(&self) -> anyhow::Result<()> {
-        for gates in &self.place.gates {
-            for proxy in [&gates.postgres, &gates.rabbit] {
+        for proxies in &self.infra.proxies {
+            for proxy in [&proxies.postgres, &proxies.rabbit] {
                 proxy.thaw();
                 proxy.accept();
             }
@@ -345,6 +348,6 @@ impl Ground {
         for member in 0..fleet.members.len() {
             fleet.signal(member, Signal::CONT)?;
         }
-        fleet.supervise(&self.place).await
+        fleet.supervise(&self.infra).await
     }
 }

@@ -1,4 +1,4 @@
-//! The processes of the service: started, killed, stopped and continued, and started again when they end.
+//! The processes of the service: started, killed, suspended, and restarted when they exit.
 use std::fs::File;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
@@ -12,39 +12,39 @@ use tokio::time::Instant;
 
 use super::balancer::Api;
 use super::executable::{Executable, bare};
+use super::infrastructure::{Infrastructure, Role};
 use super::notes::Notes;
-use super::place::{Place, Role};
 use super::usage::Usage;
 
-/// How soon a process that ended by itself is started again.
+/// The delay of a restart.
 const AGAIN: Duration = Duration::from_secs(1);
-/// How long a process may take to be ready with nothing broken, and to end when it is asked to.
-const PATIENCE: Duration = Duration::from_mins(1);
+/// The timeout for readiness without faults, and for an exit after SIGTERM.
+const TIMEOUT: Duration = Duration::from_mins(1);
 
-/// One process, or the place of one.
+/// A process slot.
 pub struct Member {
     pub role: Role,
     index: usize,
-    /// The executable that it is started with.
+    /// Its executable.
     deed: Executable,
-    /// Where it serves HTTP, which matters of `api` alone.
+    /// Its HTTP address, used only for `api`.
     listen: SocketAddr,
     ops: SocketAddr,
     log: PathBuf,
     child: Option<Child>,
-    /// Whether it has been seen ready since it was started.
+    /// Whether it has been ready since its start.
     ready: bool,
-    /// When it is to be started again; none while it runs or somebody wants it down.
+    /// When to restart it; none while it runs or is kept down.
     again: Option<Instant>,
     wanted: bool,
 }
 
 impl Member {
     pub fn name(&self) -> String {
-        format!("{}-{}", self.role.word(), self.index)
+        format!("{}-{}", self.role.name(), self.index)
     }
 
-    /// Asks whether it is ready, and remembers the answer.
+    /// Polls readiness and stores the result.
     async fn asked(&mut self, http: &reqwest::Client) -> bool {
         let asked = http.get(format!("http://{}/readyz", self.ops)).send().await;
         self.ready = asked.is_ok_and(|answer| answer.status().is_success());
@@ -60,23 +60,23 @@ pub struct Fleet {
     pub members: Vec<Member>,
     http: reqwest::Client,
     notes: Notes,
-    /// Processes that ended by themselves while they were starting, as they may when what they need is away.
+    /// Processes that exited during their start, as they may while a dependency is down.
     pub ended_starting: usize,
 }
 
 impl Fleet {
-    /// Starts every process and waits until all are ready.
-    pub async fn start(place: &Place, notes: &Notes) -> anyhow::Result<Self> {
+    /// Starts all processes and waits until they are ready.
+    pub async fn start(infra: &Infrastructure, notes: &Notes) -> anyhow::Result<Self> {
         let address = || SocketAddr::from((Ipv4Addr::LOCALHOST, free_port(&[Ipv4Addr::LOCALHOST])));
         let members =
             Role::ALL.into_iter().flat_map(|role| (0..role.replicas()).map(move |index| (role, index)));
         let members = members.map(|(role, index)| Member {
             role,
             index,
-            deed: place.deed.clone(),
+            deed: infra.deed.clone(),
             listen: address(),
             ops: address(),
-            log: place.folder.join(format!("{}-{index}.log", role.word())),
+            log: infra.folder.join(format!("{}-{index}.log", role.name())),
             child: None,
             ready: false,
             again: None,
@@ -85,25 +85,25 @@ impl Fleet {
         let http = reqwest::Client::builder().timeout(Duration::from_secs(2)).no_proxy().build()?;
         let mut fleet = Self { members: members.collect(), http, notes: notes.clone(), ended_starting: 0 };
         for member in 0..fleet.members.len() {
-            fleet.launch(place, member)?;
+            fleet.launch(infra, member)?;
         }
         fleet.until_ready().await?;
         Ok(fleet)
     }
 
-    /// Starts a process in its place.
-    pub fn launch(&mut self, place: &Place, member: usize) -> anyhow::Result<()> {
+    /// Starts a process.
+    pub fn launch(&mut self, infra: &Infrastructure, member: usize) -> anyhow::Result<()> {
         let member = self.members.get_mut(member).context("there is such a process")?;
         let log = File::options().create(true).append(true).open(&member.log)?;
-        // It ends with us, whatever ends us: the thread that starts it is the main one, which stays.
+        // The parent-death signal is bound to the thread that starts it, which is the main one.
         let mut command = bare(Path::new("setpriv"));
         command
-            .envs(member.deed.settings(place.environment(member.role)?))
+            .envs(member.deed.settings(infra.environment(member.role)?))
             .args(["--pdeathsig", "KILL", "--"])
             .arg(&member.deed.path)
-            .args(["serve", "--roles", member.role.word()])
+            .args(["serve", "--roles", member.role.name()])
             .args(["--listen", &member.listen.to_string(), "--ops-listen", &member.ops.to_string()])
-            .current_dir(&place.folder)
+            .current_dir(&infra.folder)
             .stdin(Stdio::null())
             .stdout(log.try_clone()?)
             .stderr(log);
@@ -112,7 +112,7 @@ impl Fleet {
         Ok(())
     }
 
-    /// SIGKILL; the process stays down until it is launched.
+    /// Kills a process; it stays down until it is launched.
     pub fn kill(&mut self, member: usize) -> anyhow::Result<()> {
         let member = self.members.get_mut(member).context("there is such a process")?;
         (member.wanted, member.again) = (false, None);
@@ -123,7 +123,7 @@ impl Fleet {
         Ok(())
     }
 
-    /// Sends a signal to a process that runs.
+    /// Sends a signal to a running process.
     pub fn signal(&self, member: usize, signal: Signal) -> anyhow::Result<()> {
         let pid = self.members.get(member).and_then(Member::pid).and_then(|pid| i32::try_from(pid).ok());
         if let Some(pid) = pid.and_then(Pid::from_raw) {
@@ -132,14 +132,14 @@ impl Fleet {
         Ok(())
     }
 
-    /// SIGTERM; the process stays down until it is launched.
+    /// Sends SIGTERM; the process stays down until it is launched.
     pub fn ask_to_end(&mut self, member: usize) -> anyhow::Result<()> {
         let asked = self.members.get_mut(member).context("there is such a process")?;
         (asked.wanted, asked.again) = (false, None);
         self.signal(member, Signal::TERM)
     }
 
-    /// How a process ended that was asked to; none while it runs.
+    /// The exit status; none while it runs.
     pub fn ended(&mut self, member: usize) -> anyhow::Result<Option<ExitStatus>> {
         let member = self.members.get_mut(member).context("there is such a process")?;
         let ended = member.child.as_mut().context("it was started")?.try_wait()?;
@@ -149,43 +149,43 @@ impl Fleet {
         Ok(ended)
     }
 
-    /// From its next start on, the process runs this executable.
+    /// Sets the executable for its next start.
     pub fn equip(&mut self, member: usize, deed: &Executable) -> anyhow::Result<()> {
         self.members.get_mut(member).context("there is such a process")?.deed = deed.clone();
         Ok(())
     }
 
-    /// What a process is, what it is called, and how long it goes on before it begins to end.
+    /// The role, the name and the shutdown delay of a process.
     pub fn described(&self, member: usize) -> anyhow::Result<(Role, String, Duration)> {
         let member = self.members.get(member).context("there is such a process")?;
         let delay = if member.role == Role::Api { member.deed.shutdown_delay } else { Duration::ZERO };
         Ok((member.role, member.name(), delay))
     }
 
-    /// Asks whether a process is ready, until it has been since it was started.
+    /// Whether a process has been ready since its start.
     pub async fn is_up(&mut self, member: usize) -> bool {
         let Some(member) = self.members.get_mut(member) else { return false };
         member.child.is_some() && (member.ready || member.asked(&self.http).await)
     }
 
-    /// What the processes of a kind that run now have used since they were started.
+    /// The resource usage of the running processes of a role.
     pub fn usage(&self, role: Role) -> Usage {
         let of = self.members.iter().filter(|member| member.role == role).filter_map(Member::pid);
         of.map(Usage::of).fold(Usage::default(), Usage::and)
     }
 
-    /// How many processes run each executable, in words.
+    /// The number of processes per version, as text.
     pub fn versions(&self, new: &Executable) -> String {
         let count = |role: Role, is_new: bool| {
             let of = self.members.iter().filter(|member| member.role == role);
             of.filter(|member| (member.deed.path == new.path) == is_new).count()
         };
-        let words =
-            |role: Role| format!("{} {} old, {} new", role.word(), count(role, false), count(role, true));
-        Role::ALL.map(words).join(" · ")
+        let description =
+            |role: Role| format!("{} {} old, {} new", role.name(), count(role, false), count(role, true));
+        Role::ALL.map(description).join(" · ")
     }
 
-    /// The processes that serve HTTP.
+    /// The `api` processes.
     pub fn apis(&self) -> Vec<Api> {
         let apis = self.members.iter().filter(|member| member.role == Role::Api);
         apis.map(|member| Api { listen: member.listen, ops: member.ops }).collect()
@@ -196,13 +196,13 @@ impl Fleet {
         self.members.iter().position(|member| member.pid() == Some(pid))
     }
 
-    /// Processes of a kind.
+    /// The processes of a role.
     pub fn of(&self, role: Role) -> Vec<usize> {
         (0..).zip(&self.members).filter(|(_, member)| member.role == role).map(|(index, _)| index).collect()
     }
 
-    /// Notices who has ended, and starts again who may not have.
-    pub async fn supervise(&mut self, place: &Place) -> anyhow::Result<()> {
+    /// Detects exits and restarts processes.
+    pub async fn supervise(&mut self, infra: &Infrastructure) -> anyhow::Result<()> {
         let mut due = vec![];
         for (index, member) in self.members.iter_mut().enumerate().filter(|(_, member)| member.wanted) {
             if let Some(ended) = member.child.as_mut().map(Child::try_wait).transpose()?.flatten() {
@@ -221,7 +221,7 @@ impl Fleet {
             }
         }
         for index in due {
-            self.launch(place, index)?;
+            self.launch(infra, index)?;
         }
         for member in self.members.iter_mut().filter(|member| member.child.is_some() && !member.ready) {
             member.asked(&self.http).await;
@@ -229,13 +229,13 @@ impl Fleet {
         Ok(())
     }
 
-    /// Whether everything runs and has been ready.
+    /// Whether all processes run and have been ready.
     pub fn is_ready(&self) -> bool {
         self.members.iter().all(|member| member.child.is_some() && member.ready)
     }
 
     async fn until_ready(&mut self) -> anyhow::Result<()> {
-        let deadline = Instant::now() + PATIENCE;
+        let deadline = Instant::now() + TIMEOUT;
         while !self.is_ready() {
             for member in &mut self.members {
                 let ended = member.child.as_mut().map(Child::try_wait).transpose()?.flatten();
@@ -261,12 +261,12 @@ impl Fleet {
         logs.collect::<Vec<_>>().join(", ")
     }
 
-    /// SIGTERM to all: each has to end in good order.
+    /// Stops all processes; each has to exit with 0.
     pub async fn stop(&mut self) -> anyhow::Result<()> {
         for member in 0..self.members.len() {
             self.signal(member, Signal::TERM)?;
         }
-        let deadline = Instant::now() + PATIENCE;
+        let deadline = Instant::now() + TIMEOUT;
         for member in &mut self.members {
             member.wanted = false;
             let Some(mut child) = member.child.take() else { continue };
@@ -294,7 +294,7 @@ impl Fleet {
 impl Drop for Fleet {
     fn drop(&mut self) {
         for child in self.members.iter_mut().filter_map(|member| member.child.as_mut()) {
-            // One that is gone already needs nothing.
+            // It may have exited already.
             let _ = child.kill();
             let _ = child.wait();
         }

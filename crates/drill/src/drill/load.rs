@@ -1,4 +1,4 @@
-//! The load: a constant stream of names that are claimed, proven, transferred, watched in vain, or left alone.
+//! The load: a constant stream of names that are claimed, proven, transferred, withdrawn or left pending.
 use std::collections::{BTreeSet, VecDeque};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -12,28 +12,28 @@ use tokio::task::{JoinHandle, JoinSet};
 use tokio::time::MissedTickBehavior;
 use tokio_util::sync::CancellationToken;
 
+use super::api_client::{ApiClient, Request};
+use super::infrastructure::WORKSPACES;
 use super::notes::Notes;
-use super::place::WORKSPACES;
-use super::talk::{Request, Talk};
 use crate::acknowledged::{Acknowledged, Promise};
 use crate::clock::now;
 use crate::dns::Records;
 use crate::journal::Journal;
 
-/// Claims watched in vain at a time; the oldest is withdrawn when there are more.
+/// Unproven claims at a time; the oldest is withdrawn beyond that.
 const IN_VAIN: usize = 40;
-/// How much later than asked for some records are published.
+/// The delay of late records.
 const LATE: Duration = Duration::from_secs(3);
-/// How many seconds clients wait within a request for a check that cannot prove anything yet.
+/// Seconds that clients wait for a check that cannot succeed yet.
 const WAIT: u8 = 2;
-/// How long nothing is asked for until what was written is surely on the disk.
+/// The pause without requests after which all writes are on disk.
 const SILENCE: Duration = Duration::from_secs(1);
-/// How often a holder looks whether the name is theirs.
-const LOOK: Duration = Duration::from_millis(500);
+/// The polling interval for a verification.
+const POLL_INTERVAL: Duration = Duration::from_millis(500);
 
-/// What the load has done so far.
+/// Counters of the load.
 #[derive(Debug, Default)]
-pub struct Tally {
+pub struct LoadCounters {
     pub claimed: AtomicU64,
     pub requested: AtomicU64,
     pub cancelled: AtomicU64,
@@ -41,17 +41,17 @@ pub struct Tally {
     pub contests: AtomicU64,
 }
 
-/// Nobody waits for the answer any more.
-struct GaveUp;
+/// The request was abandoned.
+struct Abandoned;
 
-/// What becomes of a name.
+/// The scenario of a name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Plan {
+enum Scenario {
     Prove,
-    /// Verification is asked for before the record stands.
+    /// Verification is requested before the record is published.
     ProveLate,
     Transfer,
-    /// The old record is removed only after the new holder asked for verification.
+    /// The old record is removed after the new holder has requested verification.
     Contest,
     /// The hostname of an app.
     Host,
@@ -59,8 +59,8 @@ enum Plan {
     InVain,
 }
 
-impl Plan {
-    /// Half of the names are proven, a tenth of them twice.
+impl Scenario {
+    /// The distribution: half of the names are proven, a tenth of them twice.
     fn of(number: u64) -> Self {
         match number % 40 {
             0 => Self::Contest,
@@ -74,10 +74,10 @@ impl Plan {
     }
 }
 
-/// A claim as the service answered it.
+/// A claim from a response.
 #[derive(Debug, Clone)]
 struct Claimed {
-    /// Where the answer names it.
+    /// The id, if the response has it.
     id: Option<String>,
     name: String,
     workspace: usize,
@@ -86,16 +86,16 @@ struct Claimed {
 
 impl Claimed {
     fn read(data: &Value, name: &str, workspace: usize) -> Option<Self> {
-        let word = |value: &Value| value.as_str().map(str::to_owned);
-        let record = (word(&data["record"]["name"])?, word(&data["record"]["value"])?);
-        Some(Self { id: Some(word(&data["id"])?), name: name.to_owned(), workspace, record })
+        let text = |value: &Value| value.as_str().map(str::to_owned);
+        let record = (text(&data["record"]["name"])?, text(&data["record"]["value"])?);
+        Some(Self { id: Some(text(&data["id"])?), name: name.to_owned(), workspace, record })
     }
 }
 
-/// What every name in hand works with.
-pub struct Shared {
-    pub talk: Talk,
-    pub tally: Tally,
+/// The shared state of all names.
+pub struct LoadContext {
+    pub client: ApiClient,
+    pub counters: LoadCounters,
     keys: Vec<String>,
     records: Records,
     journal: Journal,
@@ -103,15 +103,15 @@ pub struct Shared {
     in_vain: Mutex<VecDeque<Claimed>>,
     /// Values of the records that were published.
     published: Mutex<BTreeSet<String>>,
-    /// Names claimed in silence so far.
+    /// The number of names claimed while the load was silent.
     silences: AtomicU64,
-    /// An app of each tenant.
+    /// One app per tenant.
     apps: Vec<OnceCell<String>>,
 }
 
 /// The running load.
 pub struct Load {
-    pub shared: Arc<Shared>,
+    pub shared: Arc<LoadContext>,
     stop: CancellationToken,
     driver: JoinHandle<()>,
 }
@@ -122,16 +122,16 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 
 impl Load {
     pub fn start(
-        talk: Talk,
+        client: ApiClient,
         keys: Vec<String>,
         records: Records,
         journal: Journal,
         notes: Notes,
         pace: Pace,
     ) -> Self {
-        let shared = Arc::new(Shared {
-            talk,
-            tally: Tally::default(),
+        let shared = Arc::new(LoadContext {
+            client,
+            counters: LoadCounters::default(),
             keys,
             records,
             journal,
@@ -146,14 +146,14 @@ impl Load {
         Self { shared, stop, driver }
     }
 
-    /// Takes no new names, and waits until those in hand are done and what is watched in vain is withdrawn; after the
-    /// patience, nobody waits for answers any more.
-    pub async fn finish(self, patience: Duration) -> Arc<Shared> {
+    /// Stops taking new names and waits until those in progress are done and unproven claims are withdrawn;
+    /// after the timeout requests are abandoned.
+    pub async fn finish(self, patience: Duration) -> Arc<LoadContext> {
         self.stop.cancel();
         let (shared, mut driver) = (self.shared, self.driver);
         if tokio::time::timeout(patience, &mut driver).await.is_err() {
             shared.notes.anomaly("the clients do not get their answers");
-            shared.talk.abandon.cancel();
+            shared.client.abandon.cancel();
             let _ = driver.await;
         }
         shared
@@ -161,16 +161,16 @@ impl Load {
 }
 
 impl Load {
-    /// Leaves everything as it is: nobody answers any more.
-    pub async fn abandon(self) -> Arc<Shared> {
+    /// Abandons all requests, because the service is gone.
+    pub async fn abandon(self) -> Arc<LoadContext> {
         self.stop.cancel();
-        self.shared.talk.abandon.cancel();
+        self.shared.client.abandon.cancel();
         let _ = self.driver.await;
         self.shared
     }
 }
 
-/// How fast.
+/// The rate of the load.
 #[derive(Debug, Clone, Copy)]
 pub struct Pace {
     pub rate: u32,
@@ -178,7 +178,7 @@ pub struct Pace {
     pub seed: u64,
 }
 
-async fn drive(shared: Arc<Shared>, pace: Pace, stop: CancellationToken) {
+async fn drive(shared: Arc<LoadContext>, pace: Pace, stop: CancellationToken) {
     let mut ticks = tokio::time::interval(Duration::from_secs(1) / pace.rate.max(1));
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let hands = Arc::new(Semaphore::new(pace.in_hand.max(1)));
@@ -192,7 +192,7 @@ async fn drive(shared: Arc<Shared>, pace: Pace, stop: CancellationToken) {
         while names.try_join_next().is_some() {}
         let shared = Arc::clone(&shared);
         names.spawn(async move {
-            // None: nobody waits for answers any more.
+            // None when the request was abandoned.
             let _ = shared.one(pace.seed, number, hand).await;
         });
     }
@@ -203,23 +203,23 @@ async fn drive(shared: Arc<Shared>, pace: Pace, stop: CancellationToken) {
     }
 }
 
-impl Shared {
+impl LoadContext {
     /// Values of the records that were published.
     pub fn published(&self) -> BTreeSet<String> {
         lock(&self.published).clone()
     }
 
-    /// One name from its claim to its end.
+    /// Runs the scenario of one name.
     async fn one(&self, seed: u64, number: u64, hand: OwnedSemaphorePermit) -> Option<()> {
         let name = format!("drill-{seed:x}-{number}.com");
         let workspace = usize::try_from(number).unwrap_or_default() % WORKSPACES.len();
-        if Plan::of(number) == Plan::Host {
+        if Scenario::of(number) == Scenario::Host {
             return self.host(&format!("docs.{name}"), workspace).await;
         }
         let claim = self.claim(&name, workspace).await?;
-        match Plan::of(number) {
-            Plan::Host | Plan::Leave => {}
-            Plan::InVain => {
+        match Scenario::of(number) {
+            Scenario::Host | Scenario::Leave => {}
+            Scenario::InVain => {
                 self.request(&claim).await?;
                 let oldest = {
                     let mut in_vain = lock(&self.in_vain);
@@ -230,41 +230,41 @@ impl Shared {
                     self.cancel(&oldest).await?;
                 }
             }
-            Plan::ProveLate => {
+            Scenario::ProveLate => {
                 self.request_and_wait(&claim).await?;
                 tokio::time::sleep(LATE).await;
                 self.publish(&claim);
             }
-            Plan::Prove => {
+            Scenario::Prove => {
                 self.publish(&claim);
                 self.request(&claim).await?;
             }
-            plan @ (Plan::Transfer | Plan::Contest) => {
+            scenario @ (Scenario::Transfer | Scenario::Contest) => {
                 self.publish(&claim);
                 self.request(&claim).await?;
-                // While verification takes as long as it takes, others go on.
+                // The slot is freed while verification takes its time.
                 drop(hand);
                 self.until_verified(&claim).await?;
-                self.transfer(&claim, plan).await?;
+                self.transfer(&claim, scenario).await?;
             }
         }
         Some(())
     }
 
     /// Another tenant claims a held name and proves it.
-    async fn transfer(&self, held: &Claimed, plan: Plan) -> Option<()> {
+    async fn transfer(&self, held: &Claimed, scenario: Scenario) -> Option<()> {
         let claim = self.claim(&held.name, (held.workspace + 1) % WORKSPACES.len()).await?;
         self.publish(&claim);
-        if plan == Plan::Transfer {
+        if scenario == Scenario::Transfer {
             self.unpublish(held);
         }
         self.request(&claim).await?;
-        if plan == Plan::Contest {
+        if scenario == Scenario::Contest {
             tokio::time::sleep(LATE).await;
             self.unpublish(held);
-            self.tally.contests.fetch_add(1, Ordering::Relaxed);
+            self.counters.contests.fetch_add(1, Ordering::Relaxed);
         }
-        self.tally.transfers.fetch_add(1, Ordering::Relaxed);
+        self.counters.transfers.fetch_add(1, Ordering::Relaxed);
         Some(())
     }
 
@@ -273,11 +273,11 @@ impl Shared {
         let request = changing(Method::POST, path, Some(json!({ "domain": name })), name, workspace);
         let body = self.ask(workspace, &request).await?;
         let Some(claim) = Claimed::read(&body["data"], name, workspace) else {
-            self.talk.unexpected(&request, 200, &body);
+            self.client.unexpected(&request, 200, &body);
             return None;
         };
         self.acknowledged(Promise::Claimed, &claim);
-        self.tally.claimed.fetch_add(1, Ordering::Relaxed);
+        self.counters.claimed.fetch_add(1, Ordering::Relaxed);
         Some(claim)
     }
 
@@ -289,23 +289,23 @@ impl Shared {
             changing(Method::POST, domains.clone(), Some(json!({ "domain": name })), name, workspace);
         let body = self.ask(workspace, &request).await?;
         let Some(token) = body["verification_token"].as_str() else {
-            self.talk.unexpected(&request, 200, &body);
+            self.client.unexpected(&request, 200, &body);
             return None;
         };
         let record = (format!("_deed-verify.{name}"), format!("deed-site-verification={token}"));
         let claim = Claimed { id: None, name: name.to_owned(), workspace, record };
         self.acknowledged(Promise::Claimed, &claim);
-        self.tally.claimed.fetch_add(1, Ordering::Relaxed);
+        self.counters.claimed.fetch_add(1, Ordering::Relaxed);
         self.publish(&claim);
         self.request_at(format!("{domains}/{name}/verify"), &claim).await
     }
 
-    /// Makes a tenant's app.
-    async fn app(&self, workspace: usize) -> Result<String, GaveUp> {
+    /// Creates the app of a tenant.
+    async fn app(&self, workspace: usize) -> Result<String, Abandoned> {
         let body = Some(json!({ "name": "Drill" }));
         let request = changing(Method::POST, "/v1/apps".to_owned(), body, "app", workspace);
-        let body = self.ask(workspace, &request).await.ok_or(GaveUp)?;
-        body["app_id"].as_str().map(str::to_owned).ok_or(GaveUp)
+        let body = self.ask(workspace, &request).await.ok_or(Abandoned)?;
+        body["app_id"].as_str().map(str::to_owned).ok_or(Abandoned)
     }
 
     async fn request(&self, claim: &Claimed) -> Option<()> {
@@ -326,7 +326,7 @@ impl Shared {
     async fn request_by(&self, request: &Request, claim: &Claimed) -> Option<()> {
         self.ask(claim.workspace, request).await?;
         self.acknowledged(Promise::Requested, claim);
-        self.tally.requested.fetch_add(1, Ordering::Relaxed);
+        self.counters.requested.fetch_add(1, Ordering::Relaxed);
         Some(())
     }
 
@@ -335,18 +335,18 @@ impl Shared {
         let request = changing(Method::DELETE, path, None, &claim.name, claim.workspace);
         self.ask(claim.workspace, &request).await?;
         self.acknowledged(Promise::Cancelled, claim);
-        self.tally.cancelled.fetch_add(1, Ordering::Relaxed);
+        self.counters.cancelled.fetch_add(1, Ordering::Relaxed);
         Some(())
     }
 
-    /// Withdraws a claim that nobody proves any more. It may be over meanwhile.
+    /// Withdraws a claim that is not proven any more; it may have ended already.
     pub async fn withdraw(&self, workspace: &str, name: &str) {
         let Some(workspace) = WORKSPACES.iter().position(|known| *known == workspace) else { return };
         let Some(key) = self.keys.get(workspace) else { return };
         let request = changing(Method::DELETE, format!("/v1/domains/claims/{name}"), None, name, workspace);
         let idempotency_key = Some(format!("{name}/{workspace}/withdraw"));
         let request = Request { idempotency_key, ..request };
-        self.talk.ask(key, &request).await;
+        self.client.ask(key, &request).await;
     }
 
     async fn until_verified(&self, claim: &Claimed) -> Option<()> {
@@ -357,38 +357,38 @@ impl Shared {
             if body["data"]["status"] == "verified" {
                 return Some(());
             }
-            tokio::time::sleep(LOOK).await;
+            tokio::time::sleep(POLL_INTERVAL).await;
         }
     }
 
-    /// Claims a name while nothing else is asked for, has something done, and only then asks for verification.
+    /// Claims a name while the load is silent, runs `done`, and requests verification.
     pub async fn in_silence(&self, done: impl Future<Output = anyhow::Result<()>>) -> anyhow::Result<()> {
-        let _silence = self.talk.gate.write().await;
+        let _silence = self.client.gate.write().await;
         tokio::time::sleep(SILENCE).await;
         let name = format!("drill-silence-{}.com", self.silences.fetch_add(1, Ordering::Relaxed));
         let key = self.keys.first().context("there is a tenant")?;
         let path = "/v1/domains/claims".to_owned();
         let request = changing(Method::POST, path, Some(json!({ "domain": name })), &name, 0);
-        let (status, body) = self.talk.ask_alone(key, &request).await;
+        let (status, body) = self.client.ask_alone(key, &request).await;
         let claim = Claimed::read(&body["data"], &name, 0);
         let claim = claim.with_context(|| format!("{name} is claimed: {status} {body}"))?;
         self.acknowledged(Promise::Claimed, &claim);
         done.await?;
         let request = changing(Method::POST, format!("/v1/domains/claims/{name}/verify"), None, &name, 0);
-        let (status, body) = self.talk.ask_alone(key, &request).await;
+        let (status, body) = self.client.ask_alone(key, &request).await;
         anyhow::ensure!((200..300).contains(&status), "{name} is verified: {status} {body}");
         self.acknowledged(Promise::Requested, &claim);
         lock(&self.in_vain).push_back(claim);
         Ok(())
     }
 
-    /// The body of a success; anything else may not come, and ends the name.
+    /// The body of a success; any other status is an anomaly and ends the name.
     async fn ask(&self, workspace: usize, request: &Request) -> Option<Value> {
-        let (status, body) = self.talk.ask(self.keys.get(workspace)?, request).await?;
+        let (status, body) = self.client.ask(self.keys.get(workspace)?, request).await?;
         if (200..300).contains(&status) {
             return Some(body);
         }
-        self.talk.unexpected(request, status, &body);
+        self.client.unexpected(request, status, &body);
         None
     }
 
@@ -420,7 +420,7 @@ impl Shared {
     }
 }
 
-/// A request that changes something, with a key of its own.
+/// A request with side effects and its own idempotency key.
 fn changing(method: Method, path: String, body: Option<Value>, name: &str, workspace: usize) -> Request {
     let what = if path.ends_with("/verify") { "verify" } else { method.as_str() };
     let idempotency_key = Some(format!("{name}/{workspace}/{what}"));

@@ -1,24 +1,24 @@
-//! Starts everything, makes the load, does to it what a drill is about, and reports.
-mod account;
+//! The drills: start the infrastructure and the load, act, and report.
+mod api_client;
 mod balancer;
+mod data_loss;
+mod drill_run;
+mod embedded;
 mod executable;
 mod fault_drill;
+mod fault_report;
+mod fault_schedule;
 mod faults;
 mod fleet;
+mod infrastructure;
 mod load;
-mod lost;
 mod notes;
 mod options;
-mod place;
 mod progress;
 mod restart;
 mod restore;
-mod roll;
+mod rolling_restart;
 mod run;
-mod scene;
-mod script;
-mod solo;
-mod talk;
 mod upgrade;
 mod usage;
 

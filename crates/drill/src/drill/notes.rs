@@ -1,4 +1,4 @@
-//! What happened when: printed, kept in a journal, and what may not have happened remembered.
+//! The log of a drill: printed, journaled, with anomalies counted.
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -8,10 +8,10 @@ use tokio::time::Instant;
 use crate::clock::now;
 use crate::journal::Journal;
 
-/// Anomalies remembered word for word; the rest is counted.
+/// Anomalies kept as text; the rest is counted.
 const KEPT: usize = 50;
 
-/// Clones write to the same.
+/// Clones share the log.
 #[derive(Debug, Clone)]
 pub struct Notes {
     begun: Instant,
@@ -20,7 +20,7 @@ pub struct Notes {
 }
 
 #[derive(Serialize)]
-struct Line<'a> {
+struct NoteLine<'a> {
     at: chrono::DateTime<chrono::Utc>,
     note: &'a str,
 }
@@ -34,15 +34,15 @@ impl Notes {
         })
     }
 
-    /// Something happened.
+    /// Logs an event.
     pub fn say(&self, note: &str) {
         println!("{:8.1} s  {note}", self.begun.elapsed().as_secs_f64());
-        if let Err(error) = self.journal.write(&Line { at: now(), note }) {
+        if let Err(error) = self.journal.write(&NoteLine { at: now(), note }) {
             eprintln!("a note could not be kept: {error:#}");
         }
     }
 
-    /// Something happened that may not: the drill fails.
+    /// Logs an anomaly, which fails the drill.
     pub fn anomaly(&self, what: &str) {
         let first = {
             let mut anomalies = self.anomalies.lock().unwrap_or_else(PoisonError::into_inner);
@@ -58,7 +58,7 @@ impl Notes {
         }
     }
 
-    /// How many anomalies there were, and the first of them.
+    /// The number of anomalies, and the first of them.
     pub fn anomalies(&self) -> (usize, Vec<String>) {
         self.anomalies.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }

@@ -4,13 +4,13 @@ use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand};
 
-use super::faults::Kind;
+use super::faults::FaultKind;
 
-/// Does to a running server mode what happens to it in its life, under load, and has the checker say what is left of the
-/// promises. Exit codes: 0 everything, 1 something is wrong, 2 the drill could not be done.
+/// Runs a drill on the server mode under load and checks what is left of its promises. Exit codes: 0 all
+/// properties hold, 1 a property is violated, 2 the drill itself failed.
 #[derive(Debug, Clone, Parser)]
 pub struct Options {
-    /// What is done.
+    /// The drill to run.
     #[command(subcommand)]
     pub drill: Drill,
 }
@@ -18,17 +18,17 @@ pub struct Options {
 /// Which drill.
 #[derive(Debug, Clone, Subcommand)]
 pub enum Drill {
-    /// Break everything, and heal it
+    /// Inject faults and lift them
     Faults(FaultOptions),
-    /// Start every process anew, one after the other, while clients ask
+    /// Restart every process, one after the other, under load
     Restart(RestartOptions),
-    /// Back up under load, lose everything, restore elsewhere, and go on
+    /// Back up under load, lose everything, restore elsewhere, and continue
     Restore(RestoreOptions),
-    /// Go on to a newer version while clients ask, by way of a mixture of both
+    /// Upgrade under load, through a mixture of both versions
     Upgrade(UpgradeOptions),
 }
 
-/// What every drill takes.
+/// Options of all drills.
 #[derive(Debug, Clone, Args)]
 pub struct Common {
     /// The executable `deed`
@@ -37,16 +37,16 @@ pub struct Common {
     /// The executable `checker`; by default the one beside this program
     #[arg(long)]
     pub checker: Option<PathBuf>,
-    /// Decides what is left to chance; by default it is drawn and printed
+    /// The random seed; by default random and printed
     #[arg(long)]
     pub seed: Option<u64>,
-    /// Keep the folder of logs and journals even when nothing is wrong
+    /// Keep the folder of logs and journals even after success
     #[arg(long)]
     pub keep: bool,
-    /// Names claimed a second
+    /// Names claimed per second
     #[arg(long, default_value_t = 20)]
     pub rate: u32,
-    /// Names in hand at a time
+    /// Names in progress at the same time
     #[arg(long, default_value_t = 500)]
     pub in_hand: usize,
 }
@@ -56,13 +56,13 @@ pub struct Common {
 pub struct FaultOptions {
     #[command(flatten)]
     pub common: Common,
-    /// How long the random mix of faults lasts, after each fault was there once; 0 leaves it out
+    /// The duration of the random mix of faults, after the single faults; 0 omits it
     #[arg(long, default_value_t = 10.0)]
     pub minutes: f64,
     /// Only this kind of fault; may be repeated
     #[arg(long, value_enum)]
-    pub only: Vec<Kind>,
-    /// Go on to the mix at once, without each fault on its own before
+    pub only: Vec<FaultKind>,
+    /// Skip the single faults
     #[arg(long)]
     pub mix_only: bool,
     /// How long RabbitMQ is stopped, in seconds
@@ -78,10 +78,10 @@ pub struct FaultOptions {
 pub struct RestartOptions {
     #[command(flatten)]
     pub common: Common,
-    /// How often every process is started anew
+    /// Restarts of every process
     #[arg(long, default_value_t = 3)]
     pub rounds: usize,
-    /// How long the load runs in peace before, in seconds
+    /// Seconds of undisturbed load before
     #[arg(long, default_value_t = 5)]
     pub peace_seconds: u64,
     /// The service's `server.shutdown_delay`, in milliseconds
@@ -94,10 +94,10 @@ pub struct RestartOptions {
 pub struct RestoreOptions {
     #[command(flatten)]
     pub common: Common,
-    /// The folder of the scripts that back up and restore
+    /// The folder of the backup and restore scripts
     #[arg(long, default_value = "deploy/scripts")]
     pub scripts: PathBuf,
-    /// How long the load runs before and after, in seconds
+    /// Seconds of load before and after
     #[arg(long, default_value_t = 15)]
     pub seconds: u64,
     /// Only this backup; may be repeated
@@ -108,11 +108,12 @@ pub struct RestoreOptions {
 /// Kinds of backups.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
 pub enum Backup {
-    /// Of what cannot be made again, by `pg_dump`, with a fresh broker
+    /// The log and keys, by `pg_dump`, with a fresh broker
     Log,
-    /// Of the whole server, by `pg_basebackup` and archived write-ahead logs, to an older point, with the broker as it was
+    /// The whole server, by `pg_basebackup` and archived write-ahead logs, to an earlier point, with the old
+    /// broker
     Server,
-    /// Of a SQLite file
+    /// A SQLite file
     File,
 }
 
@@ -121,10 +122,10 @@ pub enum Backup {
 pub struct UpgradeOptions {
     #[command(flatten)]
     pub common: Common,
-    /// The executable that everything runs before; `crates/drill/previous.sh` builds one
+    /// The previous executable; `crates/drill/previous.sh` builds one
     #[arg(long)]
     pub previous: PathBuf,
-    /// How long each mixture of versions runs, in seconds
+    /// Seconds that each mixture of versions runs
     #[arg(long, default_value_t = 20)]
     pub mixed_seconds: u64,
     /// The new version's `server.shutdown_delay`, in milliseconds
@@ -133,7 +134,7 @@ pub struct UpgradeOptions {
 }
 
 impl FaultOptions {
-    /// How long the mix lasts.
+    /// The duration of the mix.
     pub(super) fn mix(&self) -> Duration {
         Duration::try_from_secs_f64(self.minutes * 60.0).unwrap_or_default()
     }
@@ -146,7 +147,7 @@ impl FaultOptions {
         Duration::from_secs(self.freeze_seconds)
     }
 
-    pub(super) fn wants(&self, kind: Kind) -> bool {
+    pub(super) fn wants(&self, kind: FaultKind) -> bool {
         self.only.is_empty() || self.only.contains(&kind)
     }
 }

@@ -1,4 +1,4 @@
-//! Watches the database past all proxies: how far everything is, several times a second.
+//! Samples the progress of the service in the database several times per second, bypassing the proxies.
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -8,18 +8,18 @@ use anyhow::Context as _;
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
-use super::load::Shared;
-use crate::checker::Database;
+use super::load::LoadContext;
+use crate::checker::DatabaseConnection;
 
-/// How often it is looked.
-const LOOK: Duration = Duration::from_millis(200);
-/// How long a look may take.
-const PATIENCE: Duration = Duration::from_secs(5);
+/// The sampling interval.
+const POLL_INTERVAL: Duration = Duration::from_millis(200);
+/// The timeout of a sample.
+const TIMEOUT: Duration = Duration::from_secs(5);
 
-/// The subscriptions and singletons that run under a lease.
+/// The leases.
 pub const LEASES: [&str; 3] = ["read-models", "relay", "dispatcher"];
 
-/// How things stood at one moment.
+/// One sample.
 #[derive(Debug, Clone)]
 pub struct Sample {
     pub at: Instant,
@@ -27,40 +27,40 @@ pub struct Sample {
     pub claimed: u64,
     /// Claims verified so far.
     pub verified: usize,
-    /// What the database said; none while it did not answer.
-    pub seen: Option<Seen>,
+    /// The database part; none while it did not answer.
+    pub seen: Option<DatabaseSample>,
 }
 
-/// What the database said.
+/// The database part of a sample.
 #[derive(Debug, Clone, Default)]
-pub struct Seen {
+pub struct DatabaseSample {
     pub head: i64,
     pub read_models: i64,
     pub relay: i64,
-    /// Due work that should have been handed out some time ago.
+    /// Due work that is overdue by some seconds.
     pub overdue: i64,
-    /// Leases that run: their owner and epoch.
+    /// Current leases: owner and epoch.
     pub leases: BTreeMap<String, (String, i64)>,
 }
 
 #[derive(Debug, Default)]
-struct State {
+struct ProgressState {
     samples: Vec<Sample>,
     /// The records of claims that are not verified.
     records: BTreeMap<String, String>,
     /// The records of claims that are verified.
     verified: BTreeSet<String>,
-    /// How far the log has been read for verified claims.
+    /// The position up to which the log was read for verified claims.
     read_to: i64,
 }
 
-/// Clones look at the same.
+/// Clones share the samples.
 #[derive(Clone)]
 pub struct Progress {
-    state: Arc<Mutex<State>>,
+    state: Arc<Mutex<ProgressState>>,
 }
 
-/// Ends the watching with itself.
+/// Stops sampling on drop.
 pub struct Watch(JoinHandle<()>);
 
 impl Drop for Watch {
@@ -70,41 +70,42 @@ impl Drop for Watch {
 }
 
 impl Progress {
-    pub fn start(url: String, load: Arc<Shared>) -> (Self, Watch) {
+    pub fn start(url: String, load: Arc<LoadContext>) -> (Self, Watch) {
         let progress = Self { state: Arc::default() };
         let watching = progress.clone();
         let watch = Watch(tokio::spawn(async move { watching.watch(&url, &load).await }));
         (progress, watch)
     }
 
-    fn lock(&self) -> MutexGuard<'_, State> {
+    fn lock(&self) -> MutexGuard<'_, ProgressState> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    async fn watch(&self, url: &str, load: &Shared) {
+    async fn watch(&self, url: &str, load: &LoadContext) {
         let mut database = None;
         loop {
             let look = async {
                 if database.is_none() {
-                    database = Some(Database::connect(url).await?);
+                    database = Some(DatabaseConnection::connect(url).await?);
                 }
                 let database = database.as_ref().context("there is a connection")?;
                 self.look(database).await
             };
-            let seen = tokio::time::timeout(PATIENCE, look).await.ok().and_then(Result::ok);
+            let seen = tokio::time::timeout(TIMEOUT, look).await.ok().and_then(Result::ok);
             if seen.is_none() {
                 database = None;
             }
             {
                 let mut state = self.lock();
-                let (claimed, verified) = (load.tally.claimed.load(Ordering::Relaxed), state.verified.len());
+                let (claimed, verified) =
+                    (load.counters.claimed.load(Ordering::Relaxed), state.verified.len());
                 state.samples.push(Sample { at: Instant::now(), claimed, verified, seen });
             }
-            tokio::time::sleep(LOOK).await;
+            tokio::time::sleep(POLL_INTERVAL).await;
         }
     }
 
-    async fn look(&self, database: &Database) -> anyhow::Result<Seen> {
+    async fn look(&self, database: &DatabaseConnection) -> anyhow::Result<DatabaseSample> {
         let client = database.client();
         let read_to = self.lock().read_to;
         let row = client
@@ -116,7 +117,7 @@ impl Progress {
                 &[],
             )
             .await?;
-        let mut seen = Seen {
+        let mut seen = DatabaseSample {
             head: row.try_get(0)?,
             read_models: row.try_get(1)?,
             relay: row.try_get(2)?,
@@ -151,24 +152,24 @@ impl Progress {
         Ok(seen)
     }
 
-    /// The newest look.
+    /// The latest sample.
     pub fn latest(&self) -> Option<Sample> {
         self.lock().samples.last().cloned()
     }
 
-    /// Who runs a lease, if anybody.
+    /// The owner of a lease, if any.
     pub fn owner(&self, lease: &str) -> Option<String> {
         Some(self.latest()?.seen?.leases.get(lease)?.0.clone())
     }
 
-    /// How many of these records belong to claims that are not verified.
+    /// The number of these records whose claims are not verified.
     pub fn missing(&self, records: &BTreeSet<String>) -> usize {
         let state = self.lock();
         records.iter().filter(|record| !state.verified.contains(*record)).count()
     }
 
-    /// When everything had got further than it was at `since`: claims acknowledged and verified, both subscriptions past
-    /// the end that the log had then, every lease held. None while that is not so.
+    /// When everything had advanced beyond its state at `since`: claims acknowledged and verified, both
+    /// subscriptions past the end of the log of that time, every lease held. None until then.
     pub fn recovered(&self, since: Instant) -> Option<Instant> {
         let state = self.lock();
         let before = state.samples.iter().rev().find(|sample| sample.at <= since);
@@ -189,7 +190,7 @@ impl Progress {
         state.samples.iter().find(fine).map(|sample| sample.at)
     }
 
-    /// What stood still for how long between two moments.
+    /// The interruptions between two moments.
     pub fn standstill(&self, from: Instant, to: Instant) -> Standstill {
         let state = self.lock();
         let before = state.samples.iter().rev().filter(|s| s.at <= from).find_map(|s| s.seen.clone());
@@ -205,24 +206,28 @@ impl Progress {
     }
 }
 
-/// The longest times without something.
+/// The longest interruptions.
 #[derive(Debug, Clone, Default)]
 pub struct Standstill {
-    /// Without a claim that was acknowledged.
+    /// Of acknowledged claims.
     pub claimed: Duration,
-    /// Without a claim that was verified.
+    /// Of verified claims.
     pub verified: Duration,
-    /// Without a step of the read models.
+    /// Of the read models.
     pub read_models: Duration,
-    /// Without a step of the relay.
+    /// Of the relay.
     pub relay: Duration,
-    /// When leases got another epoch, by lease; those that kept theirs are left out.
+    /// The time until a lease had a new epoch, by lease; unchanged ones are omitted.
     pub taken_over: BTreeMap<&'static str, Duration>,
 }
 
-/// How long it took until leases had another epoch than before.
-fn taken_over(before: &Seen, window: &[&Sample], from: Instant) -> BTreeMap<&'static str, Duration> {
-    let epoch = |seen: &Seen, lease: &str| seen.leases.get(lease).map(|(_, epoch)| *epoch);
+/// The time until leases had a new epoch.
+fn taken_over(
+    before: &DatabaseSample,
+    window: &[&Sample],
+    from: Instant,
+) -> BTreeMap<&'static str, Duration> {
+    let epoch = |seen: &DatabaseSample, lease: &str| seen.leases.get(lease).map(|(_, epoch)| *epoch);
     let moved = LEASES.into_iter().filter_map(|lease| {
         let was = epoch(before, lease)?;
         let other = |sample: &&&Sample| {
@@ -233,7 +238,7 @@ fn taken_over(before: &Seen, window: &[&Sample], from: Instant) -> BTreeMap<&'st
     moved.collect()
 }
 
-/// The longest time that a number did not grow, from one end of the window to the other.
+/// The longest time without growth of a number within the window.
 fn longest(
     window: &[&Sample],
     from: Instant,
@@ -263,14 +268,20 @@ mod tests {
             at: begun + Duration::from_secs(*second),
             claimed: *claimed,
             verified: *verified,
-            seen: head.map(|head| Seen { head, read_models: head, relay: head, overdue: 0, leases: all() }),
+            seen: head.map(|head| DatabaseSample {
+                head,
+                read_models: head,
+                relay: head,
+                overdue: 0,
+                leases: all(),
+            }),
         });
-        let state = State { samples: samples.collect(), ..State::default() };
+        let state = ProgressState { samples: samples.collect(), ..ProgressState::default() };
         (Progress { state: Arc::new(Mutex::new(state)) }, begun)
     }
 
     #[test]
-    fn recovery_takes_progress_of_everything_past_the_old_end() {
+    fn recovery_needs_progress_of_everything() {
         let second = Duration::from_secs;
         let (all, begun) =
             progress(&[(1, 5, 2, Some(9)), (2, 5, 2, None), (3, 6, 2, Some(9)), (4, 6, 3, Some(8))]);
@@ -282,7 +293,7 @@ mod tests {
     }
 
     #[test]
-    fn a_standstill_lasts_from_the_last_step_to_the_next_or_to_the_end() {
+    fn standstill_lasts_until_next_step_or_end() {
         let second = Duration::from_secs;
         let (all, begun) = progress(&[
             (1, 1, 1, Some(1)),
@@ -297,7 +308,7 @@ mod tests {
     }
 
     #[test]
-    fn a_lease_is_taken_over_when_its_epoch_is_another() {
+    fn new_epoch_is_a_lease_takeover() {
         let second = Duration::from_secs;
         let (all, begun) =
             progress(&[(1, 1, 1, Some(1)), (2, 2, 1, None), (5, 2, 1, Some(1)), (6, 3, 1, Some(1))]);

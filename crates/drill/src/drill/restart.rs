@@ -1,51 +1,51 @@
-//! The drill of restarts: every process in turn, several rounds, and no client may notice more than a 503.
+//! The restart drill: restarts every process in turn; clients may see nothing but 503.
 use std::path::Path;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use super::balancer::Heed;
+use super::api_client::RequestCounters;
+use super::balancer::HealthCheck;
+use super::drill_run::DrillRun;
 use super::executable::Executable;
+use super::fault_schedule::until_recovered;
 use super::options::RestartOptions;
-use super::roll::{Rolled, roll};
-use super::scene::Scene;
-use super::script::until_recovered;
-use super::talk::Counters;
+use super::rolling_restart::{RestartTimes, restart_member};
 
-/// Peace between two restarts: the balancer has to have seen that the first is over.
+/// The pause between two restarts, in which the balancer notices that the process is back.
 const BETWEEN: Duration = Duration::from_secs(1);
 
-/// Starts every process anew, and has the checker look.
+/// Runs the drill and the checker.
 pub async fn drill(options: &RestartOptions, folder: &Path) -> anyhow::Result<bool> {
     let deed = Executable::at(&options.common.deed, Duration::from_millis(options.shutdown_delay_ms))?;
-    let scene = Scene::set(&options.common, folder, &deed, Heed::Readyz).await?;
-    let acts = async |ground: &super::faults::Ground, notes: &super::notes::Notes| {
-        let mut rolled = Rolled::default();
+    let run = DrillRun::start(&options.common, folder, &deed, HealthCheck::Readyz).await?;
+    let acts = async |context: &super::faults::DrillContext, notes: &super::notes::Notes| {
+        let mut restart_times = RestartTimes::default();
         tokio::time::sleep(Duration::from_secs(options.peace_seconds)).await;
-        let members = ground.fleet.lock().await.members.len();
+        let members = context.fleet.lock().await.members.len();
         for round in 1..=options.rounds {
             notes.say(&format!("round {round}"));
             for member in 0..members {
-                roll(ground, notes, member, None, &mut rolled).await?;
+                restart_member(context, notes, member, None, &mut restart_times).await?;
                 tokio::time::sleep(BETWEEN).await;
             }
-            if until_recovered(ground, tokio::time::Instant::now()).await.is_none() {
+            if until_recovered(context, tokio::time::Instant::now()).await.is_none() {
                 notes.anomaly(&format!("not everything goes on after round {round}"));
             }
         }
-        Ok(rolled)
+        Ok(restart_times)
     };
-    let played = scene.play(acts).await?;
-    played.expect(unharmed(&played.load.talk.counters));
-    println!("\n{}\n{}", played.told(), played.acted.told());
-    Ok(played.judged(options.common.keep).await)
+    let finished = run.finish_after(acts).await?;
+    finished.add_anomalies(unharmed(&finished.load.client.counters));
+    println!("\n{}\n{}", finished.summary(), finished.acted.summary());
+    Ok(finished.passed(options.common.keep).await)
 }
 
-/// What clients may not see while processes come and go in order.
-pub fn unharmed(counters: &Counters) -> Vec<String> {
+/// Client errors that graceful restarts must not cause.
+pub fn unharmed(counters: &RequestCounters) -> Vec<String> {
     let harm = [
         (&counters.broken, "requests were cut off in the middle"),
         (&counters.timeouts, "requests were not answered in time"),
-        (&counters.unavailable_for_ever, "answers of 503 did not say when to come again"),
+        (&counters.unavailable_without_retry_after, "answers of 503 did not say when to come again"),
     ];
     let harm = harm.map(|(counter, what)| (counter.load(Ordering::Relaxed), what));
     harm.into_iter().filter(|(times, _)| *times > 0).map(|(times, what)| format!("{times} {what}")).collect()

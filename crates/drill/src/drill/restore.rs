@@ -1,4 +1,4 @@
-//! The drill of backups: taken under load, restored elsewhere after everything was lost, and the service goes on.
+//! The backup drill: backup under load, total loss, restore elsewhere, continuation.
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::sync::Arc;
@@ -11,29 +11,29 @@ use tempfile::TempDir;
 use tokio::process::Command;
 use tokio::time::Instant;
 
-use super::balancer::Heed;
+use super::balancer::HealthCheck;
+use super::data_loss::{self, LossWindow};
+use super::drill_run::{DrillRun, StoppedRun, checker};
+use super::embedded::EmbeddedService;
 use super::executable::Executable;
-use super::faults::Ground;
+use super::faults::DrillContext;
+use super::infrastructure::{Broker, Infrastructure, Role, through};
 use super::load::Pace;
-use super::lost::{self, Window};
 use super::notes::Notes;
 use super::options::{Backup, RestoreOptions};
-use super::place::{Broker, Place, Role, through};
-use super::scene::{Scene, Struck, checker};
-use super::solo::Solo;
-use crate::checker::{Database, snapshot};
+use crate::checker::{DatabaseConnection, snapshot};
 use crate::clock::now;
 
-/// How long the load goes on after the backup; what is acknowledged meanwhile is lost.
-const LOST: Duration = Duration::from_secs(8);
-/// How long the last archived log may take.
-const PATIENCE: Duration = Duration::from_mins(1);
-/// Who publishes since the log has gone back.
+/// The load after the backup, whose acknowledgements are lost.
+const AFTER_BACKUP: Duration = Duration::from_secs(8);
+/// The timeout for the last archived log, and for a start.
+const TIMEOUT: Duration = Duration::from_mins(1);
+/// The `source` of events after a restore to an earlier point.
 const SOURCE: &str = "/deed/2";
 
-/// Backs up in every way, loses everything each time, restores, and has the checker look.
+/// Runs the drill for each kind of backup, and the checker.
 pub async fn drill(options: &RestoreOptions, folder: &Path) -> anyhow::Result<bool> {
-    let drill = Restore {
+    let drill = RestoreDrill {
         options,
         deed: Executable::at(&options.common.deed, Duration::ZERO)?,
         scripts: std::fs::canonicalize(&options.scripts)
@@ -42,140 +42,140 @@ pub async fn drill(options: &RestoreOptions, folder: &Path) -> anyhow::Result<bo
     let wants = |backup| options.only.is_empty() || options.only.contains(&backup);
     let mut good = true;
     if wants(Backup::Log) {
-        good &= drill.log(&made(folder.join("log"))?).await?;
+        good &= drill.log(&created(folder.join("log"))?).await?;
     }
     if wants(Backup::Server) {
-        good &= drill.server(&made(folder.join("server"))?).await?;
+        good &= drill.server(&created(folder.join("server"))?).await?;
     }
     if wants(Backup::File) {
-        good &= drill.file(&made(folder.join("file"))?).await?;
+        good &= drill.file(&created(folder.join("file"))?).await?;
     }
     println!("{}", if good { "PASS" } else { "FAIL" });
     Ok(good)
 }
 
-fn made(folder: PathBuf) -> anyhow::Result<PathBuf> {
+fn created(folder: PathBuf) -> anyhow::Result<PathBuf> {
     std::fs::create_dir_all(&folder)?;
     Ok(folder)
 }
 
-struct Restore<'a> {
+struct RestoreDrill<'a> {
     options: &'a RestoreOptions,
     deed: Executable,
     scripts: PathBuf,
 }
 
-impl Restore<'_> {
+impl RestoreDrill<'_> {
     fn while_loaded(&self) -> Duration {
         Duration::from_secs(self.options.seconds)
     }
 
-    /// Dumps what cannot be made again, and restores it into an empty database, with an empty broker.
+    /// Dumps the log and keys, and restores into an empty database with an empty broker.
     async fn log(&self, folder: &Path) -> anyhow::Result<bool> {
         println!("\nthe log, by pg_dump");
-        let scene = Scene::set(&self.options.common, folder, &self.deed, Heed::Nothing).await?;
+        let run = DrillRun::start(&self.options.common, folder, &self.deed, HealthCheck::None).await?;
         let dump = folder.join("deed.dump");
-        let point = scene
-            .meanwhile(async |ground, notes| {
+        let point = run
+            .while_supervised(async |context, notes| {
                 tokio::time::sleep(self.while_loaded()).await;
                 let point = now();
                 let mut backup = Command::new(self.scripts.join("backup-log.sh"));
-                let took = done(backup.arg(&ground.place.database).arg(&dump)).await?;
+                let took = run_command(backup.arg(&context.infra.database).arg(&dump)).await?;
                 notes.say(&format!("dumped under load within {}, {}", seconds(took), size(&dump)?));
-                notes.say(&told(&ground.place.database).await?);
-                tokio::time::sleep(LOST).await;
+                notes.say(&database_summary(&context.infra.database).await?);
+                tokio::time::sleep(AFTER_BACKUP).await;
                 Ok(point)
             })
             .await?;
-        let mut struck = scene.strike().await?;
+        let mut stopped = run.destroy().await?;
         let begun = Instant::now();
         let server = tokio::task::spawn_blocking(Postgres::start_durable).await?;
         let database = server.database().await.url().to_owned();
         let mut restore = Command::new(self.scripts.join("restore-log.sh"));
-        restore.envs(self.deed.settings(struck.place.direct()));
+        restore.envs(self.deed.settings(stopped.infra.direct()));
         restore.env("DEED", &self.deed.path).env("DEED__STORE__URL", &database).arg(&dump);
-        let took = done(&mut restore).await?;
-        struck.notes.say(&format!("restored and folded within {}", seconds(took)));
-        let (place, _lost) = struck.place.restored(server, database, Broker::Fresh).await?;
-        struck.place = place;
-        self.go_on(struck, point, None, begun).await
+        let took = run_command(&mut restore).await?;
+        stopped.notes.say(&format!("restored and folded within {}", seconds(took)));
+        let (infra, _old_server) = stopped.infra.restored(server, database, Broker::Fresh).await?;
+        stopped.infra = infra;
+        self.continue_after_restore(stopped, point, None, begun).await
     }
 
-    /// Copies the server, archives its write-ahead logs, and restores to a point in between, with the broker as it was:
-    /// it holds messages about what has not happened any more.
+    /// Copies the server, archives its write-ahead logs, and restores to a point in between, with the old
+    /// broker and its stale messages.
     async fn server(&self, folder: &Path) -> anyhow::Result<bool> {
         println!("\nthe server, by pg_basebackup and archived write-ahead logs");
-        let struck = Scene::prepared(&self.options.common, folder, &self.deed, &self.deed).await?;
-        let archive = archived(&struck.place).await?;
-        let scene = Scene::on(struck, &self.options.common, None, Heed::Nothing).await?;
-        // The server's user has to reach it.
+        let stopped = DrillRun::prepare(&self.options.common, folder, &self.deed, &self.deed).await?;
+        let archive = archived(&stopped.infra).await?;
+        let run = DrillRun::start_service(stopped, &self.options.common, None, HealthCheck::None).await?;
+        // The folder has to be accessible to the user of the server.
         let home = TempDir::with_prefix("deed-restored-")?;
         let data = home.path().join("data");
-        let point = scene
-            .meanwhile(async |ground, notes| {
+        let point = run
+            .while_supervised(async |context, notes| {
                 tokio::time::sleep(self.while_loaded()).await;
-                let url = ground.place.postgres.lock().await.url();
+                let url = context.infra.postgres.lock().await.url();
                 let mut copy = Command::new("pg_basebackup");
                 copy.args(["--checkpoint=fast", "--wal-method=stream", "--dbname", &url, "--pgdata"]);
-                let took = done(copy.arg(&data)).await?;
+                let took = run_command(copy.arg(&data)).await?;
                 notes.say(&format!("copied under load within {}, {}", seconds(took), size(&data)?));
-                tokio::time::sleep(LOST).await;
+                tokio::time::sleep(AFTER_BACKUP).await;
                 let point = now();
-                notes.say(&told(&ground.place.database).await?);
-                self.future_that_never_was(ground, notes).await?;
+                notes.say(&database_summary(&context.infra.database).await?);
+                self.fill_queue_before_the_loss(context, notes).await?;
                 Ok(point)
             })
             .await?;
-        let mut struck = scene.strike().await?;
+        let mut stopped = run.destroy().await?;
         let begun = Instant::now();
         recover(&data, &archive, point)?;
         let at = home.path().to_owned();
         let server = tokio::task::spawn_blocking(move || Postgres::start_restored(&at)).await?;
         let address = ([127, 0, 0, 1], server.port()).into();
-        let database = through(&struck.place.database, address)?;
+        let database = through(&stopped.infra.database, address)?;
         promoted(&database).await?;
-        struck.notes.say(&format!("restored to {point} within {}", seconds(begun.elapsed())));
-        let (mut place, _lost) = struck.place.restored(server, database, Broker::Same).await?;
-        place.set("DEED__BUS__SOURCE", SOURCE);
-        struck.place = place;
-        self.go_on(struck, point, Some(SOURCE.to_owned()), begun).await
+        stopped.notes.say(&format!("restored to {point} within {}", seconds(begun.elapsed())));
+        let (mut infra, _old_server) = stopped.infra.restored(server, database, Broker::Same).await?;
+        infra.set("DEED__BUS__SOURCE", SOURCE);
+        stopped.infra = infra;
+        self.continue_after_restore(stopped, point, Some(SOURCE.to_owned()), begun).await
     }
 
-    /// Requests that nobody works on fill the queue, and all of it is archived.
-    async fn future_that_never_was(&self, ground: &Ground, notes: &Notes) -> anyhow::Result<()> {
+    /// Without verifiers, requests fill the queue; the archive contains all of them.
+    async fn fill_queue_before_the_loss(&self, context: &DrillContext, notes: &Notes) -> anyhow::Result<()> {
         {
-            let mut fleet = ground.fleet.lock().await;
+            let mut fleet = context.fleet.lock().await;
             for verifier in fleet.of(Role::Verifier) {
                 fleet.kill(verifier)?;
             }
         }
-        tokio::time::sleep(LOST).await;
-        let queues = ground.management.settled().await?;
+        tokio::time::sleep(AFTER_BACKUP).await;
+        let queues = context.management.settled().await?;
         let waiting = queues.iter().find(|queue| queue.name == "deed.verification").map_or(0, |q| q.messages);
         ensure!(waiting > 0, "nothing waits at the broker");
         notes.say(&format!("{waiting} messages wait about what will not have happened"));
-        let database = Database::connect(&ground.place.database).await?;
+        let database = DatabaseConnection::connect(&context.infra.database).await?;
         let client = database.client();
         let last: String =
             client.query_one("SELECT pg_walfile_name(pg_switch_wal())", &[]).await?.try_get(0)?;
         let begun = Instant::now();
         let archived = "SELECT coalesce(last_archived_wal >= $1, false) FROM pg_stat_archiver";
         while !client.query_one(archived, &[&last]).await?.try_get::<_, bool>(0)? {
-            ensure!(begun.elapsed() < PATIENCE, "{last} is not archived");
+            ensure!(begun.elapsed() < TIMEOUT, "{last} is not archived");
             tokio::time::sleep(Duration::from_millis(100)).await;
         }
         Ok(())
     }
 
-    /// The restored service works off what it knows and takes new claims.
-    async fn go_on(
+    /// The restored service catches up and accepts new claims.
+    async fn continue_after_restore(
         &self,
-        struck: Struck,
+        stopped: StoppedRun,
         point: DateTime<Utc>,
         source: Option<String>,
         begun: Instant,
     ) -> anyhow::Result<bool> {
-        let database = Database::connect(&struck.place.database).await?;
+        let database = DatabaseConnection::connect(&stopped.infra.database).await?;
         let row = database
             .client()
             .query_one(
@@ -185,36 +185,38 @@ impl Restore<'_> {
             )
             .await?;
         let (relayed, end): (i64, i64) = (row.try_get(0)?, row.try_get(1)?);
-        struck.notes.say(&format!("the log ends at {end} again; the relay goes on after {relayed}"));
-        let lost = Window { point, resumed: now(), relayed, source };
-        let scene = Scene::on(struck, &self.options.common, Some(lost), Heed::Nothing).await?;
-        scene.notes.say(&format!("serves again {} after the loss", seconds(begun.elapsed())));
-        let played = scene
-            .play(async |_, _| {
+        stopped.notes.say(&format!("the log ends at {end} again; the relay goes on after {relayed}"));
+        let data_loss = LossWindow { point, resumed: now(), relayed, source };
+        let run = DrillRun::start_service(stopped, &self.options.common, Some(data_loss), HealthCheck::None)
+            .await?;
+        run.notes.say(&format!("serves again {} after the loss", seconds(begun.elapsed())));
+        let finished = run
+            .finish_after(async |_, _| {
                 tokio::time::sleep(self.while_loaded()).await;
                 Ok(())
             })
             .await?;
-        println!("\n{}\n", played.told());
-        Ok(played.judged(self.options.common.keep).await)
+        println!("\n{}\n", finished.summary());
+        Ok(finished.passed(self.options.common.keep).await)
     }
 
-    /// Backs a SQLite file up, loses it, and goes on with the backup.
+    /// Backs up a SQLite file, loses it, and continues with the backup.
     async fn file(&self, folder: &Path) -> anyhow::Result<bool> {
         println!("\na SQLite file, by .backup");
         let common = &self.options.common;
-        let mut solo = Solo::at(folder).await?;
+        let mut service = EmbeddedService::at(folder).await?;
         let notes = Notes::new(&folder.join("notes.jsonl"))?;
-        solo.start(&self.deed).await?;
+        service.start(&self.deed).await?;
         let pace = |seed| Pace { rate: common.rate, in_hand: common.in_hand, seed };
-        let load = solo.load(&self.deed, &notes, pace(1), lost::BEFORE)?;
+        let load = service.load(&self.deed, &notes, pace(1), data_loss::BEFORE)?;
         tokio::time::sleep(self.while_loaded()).await;
         let (point, copy) = (now(), folder.join("backup.db"));
         let mut backup = Command::new("sqlite3");
-        let took = done(backup.arg(solo.file()).arg(format!(".backup '{}'", copy.display()))).await?;
+        let took =
+            run_command(backup.arg(service.file()).arg(format!(".backup '{}'", copy.display()))).await?;
         notes.say(&format!("backed up under load within {}, {}", seconds(took), size(&copy)?));
-        tokio::time::sleep(LOST).await;
-        solo.kill()?;
+        tokio::time::sleep(AFTER_BACKUP).await;
+        service.kill()?;
         load.abandon().await;
         let begun = Instant::now();
         for old in ["deed.db", "deed.db-wal", "deed.db-shm"] {
@@ -223,21 +225,22 @@ impl Restore<'_> {
                 std::fs::remove_file(old)?;
             }
         }
-        std::fs::rename(&copy, solo.file())?;
-        solo.start(&self.deed).await?;
+        std::fs::rename(&copy, service.file())?;
+        service.start(&self.deed).await?;
         notes.say(&format!("serves again {} after the loss", seconds(begun.elapsed())));
-        let window = Window { point, resumed: now(), relayed: 0, source: None };
-        let load = solo.load(&self.deed, &notes, pace(2), lost::AFTER)?;
+        let window = LossWindow { point, resumed: now(), relayed: 0, source: None };
+        let load = service.load(&self.deed, &notes, pace(2), data_loss::AFTER)?;
         tokio::time::sleep(self.while_loaded()).await;
-        let load = load.finish(PATIENCE).await;
-        let mut owed = load.published();
-        owed.extend(window.owed(folder)?);
-        lost::withdraw(lost::in_vain(&snapshot(&solo.file()).await?, folder)?, &load).await;
-        solo.rest(&owed).await?;
-        window.owed(folder)?;
-        let good = solo.judged(&checker(common)?, &self.deed, lost::DNS_OWED, lost::OWED)?;
-        solo.end().await?;
-        println!("{}", load.talk.counters.told());
+        let load = load.finish(TIMEOUT).await;
+        let mut expected = load.published();
+        expected.extend(window.write_expected(folder)?);
+        data_loss::withdraw(data_loss::in_vain(&snapshot(&service.file()).await?, folder)?, &load).await;
+        service.wait_until_idle(&expected).await?;
+        window.write_expected(folder)?;
+        let good =
+            service.passed(&checker(common)?, &self.deed, data_loss::DNS_EXPECTED, data_loss::EXPECTED)?;
+        service.end().await?;
+        println!("{}", load.client.counters.summary());
         let (anomalies, first) = notes.anomalies();
         for anomaly in &first {
             println!("  {anomaly}");
@@ -246,11 +249,11 @@ impl Restore<'_> {
     }
 }
 
-/// Has the server archive its write-ahead logs; where.
-async fn archived(place: &Place) -> anyhow::Result<PathBuf> {
-    let postgres = Arc::clone(&*place.postgres.lock().await);
+/// Turns on archiving of write-ahead logs; returns the folder.
+async fn archived(infra: &Infrastructure) -> anyhow::Result<PathBuf> {
+    let postgres = Arc::clone(&*infra.postgres.lock().await);
     let archive = postgres.folder().join("archive");
-    let database = Database::connect(&place.database).await?;
+    let database = DatabaseConnection::connect(&infra.database).await?;
     let to = archive.display();
     let command = format!("ALTER SYSTEM SET archive_command = 'mkdir -p {to} && cp %p {to}/%f'");
     for setting in ["ALTER SYSTEM SET archive_mode = on", &command] {
@@ -261,7 +264,7 @@ async fn archived(place: &Place) -> anyhow::Result<PathBuf> {
     Ok(archive)
 }
 
-/// Tells a copied server up to which point to go on, and by which logs.
+/// Configures point-in-time recovery of a copied server.
 fn recover(data: &Path, archive: &Path, point: DateTime<Utc>) -> anyhow::Result<()> {
     use std::io::Write as _;
     let mut settings = std::fs::File::options().append(true).open(data.join("postgresql.auto.conf"))?;
@@ -273,23 +276,23 @@ fn recover(data: &Path, archive: &Path, point: DateTime<Utc>) -> anyhow::Result<
     Ok(())
 }
 
-/// Waits until the server is past its recovery.
+/// Waits for the end of recovery.
 async fn promoted(url: &str) -> anyhow::Result<()> {
     let begun = Instant::now();
     loop {
-        if let Ok(database) = Database::connect(url).await {
+        if let Ok(database) = DatabaseConnection::connect(url).await {
             let asked = database.client().query_one("SELECT NOT pg_is_in_recovery()", &[]).await;
             if asked.is_ok_and(|row| row.try_get(0).unwrap_or(false)) {
                 return Ok(());
             }
         }
-        ensure!(begun.elapsed() < PATIENCE, "the restored server does not come up");
+        ensure!(begun.elapsed() < TIMEOUT, "the restored server does not come up");
         tokio::time::sleep(Duration::from_millis(100)).await;
     }
 }
 
-/// Runs a command to its end; how long it took.
-async fn done(command: &mut Command) -> anyhow::Result<Duration> {
+/// Runs a command; returns how long it took.
+async fn run_command(command: &mut Command) -> anyhow::Result<Duration> {
     let begun = Instant::now();
     let output = command.stdin(Stdio::null()).kill_on_drop(true).output().await?;
     let said = String::from_utf8_lossy(&output.stderr);
@@ -297,9 +300,9 @@ async fn done(command: &mut Command) -> anyhow::Result<Duration> {
     Ok(begun.elapsed())
 }
 
-/// What is in the database, and how much room it takes.
-async fn told(url: &str) -> anyhow::Result<String> {
-    let database = Database::connect(url).await?;
+/// The contents and size of the database, as text.
+async fn database_summary(url: &str) -> anyhow::Result<String> {
+    let database = DatabaseConnection::connect(url).await?;
     let row = database
         .client()
         .query_one(
@@ -319,7 +322,7 @@ fn seconds(duration: Duration) -> String {
     format!("{:.1} s", duration.as_secs_f64())
 }
 
-/// How large a file is, or all files of a folder.
+/// The size of a file or folder, as text.
 fn size(path: &Path) -> anyhow::Result<String> {
     fn bytes(path: &Path) -> std::io::Result<u64> {
         let known = std::fs::symlink_metadata(path)?;

@@ -1,4 +1,4 @@
-//! Which drill, and where its logs and journals lie.
+//! Runs the selected drill in a temporary folder.
 use std::path::Path;
 
 use anyhow::Context as _;
@@ -27,7 +27,7 @@ impl Drill {
     }
 }
 
-/// Everything, to the verdict.
+/// Runs the drill; returns whether it passed.
 pub async fn run(options: Options) -> anyhow::Result<bool> {
     let folder = TempDir::with_prefix("deed-drill-").context("a folder for the run")?;
     let kept = folder.path().to_owned();

@@ -1,21 +1,21 @@
-//! What processes have used: processor time and memory, as the kernel tells.
+//! Processor time and memory of processes, from /proc.
 use std::fmt;
 use std::time::Duration;
 
-/// The kernel tells processor time in hundredths of a second, whatever its own clock is (proc(5)).
+/// The unit of processor time in /proc: 1/100 s (proc(5)).
 const TICK: Duration = Duration::from_millis(10);
 
-/// Of one process, or of several.
+/// The usage of one or more processes.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Usage {
-    /// Processor time since they were started.
+    /// Processor time since their start.
     pub processor: Duration,
-    /// The most memory that one of them had.
+    /// The peak memory of any of them.
     pub memory_kib: u64,
 }
 
 impl Usage {
-    /// Of a process that runs; nothing of one that is gone.
+    /// The usage of a running process; zero for one that is gone.
     pub fn of(pid: u32) -> Self {
         let read = |file: &str| std::fs::read_to_string(format!("/proc/{pid}/{file}")).unwrap_or_default();
         Self { processor: processor(&read("stat")), memory_kib: memory(&read("status")) }
@@ -36,7 +36,7 @@ impl fmt::Display for Usage {
     }
 }
 
-/// The fourteenth and fifteenth field; the second one may hold anything between its brackets.
+/// Fields 14 and 15; field 2 may contain anything in parentheses.
 fn processor(stat: &str) -> Duration {
     let fields = stat.rsplit(')').next().unwrap_or_default().split_whitespace();
     let ticks: u32 = fields.skip(11).take(2).filter_map(|field| field.parse::<u32>().ok()).sum();
@@ -53,7 +53,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_kernel_is_read() {
+    fn reads_proc_files() {
         assert_eq!(
             processor("7 (a) b) S 1 7 7 0 -1 4194560 900 0 0 0 120 30 0 0 20"),
             Duration::from_millis(1500)

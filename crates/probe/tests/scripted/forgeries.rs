@@ -13,23 +13,27 @@ use crate::records::{a, name, ns, soa, txt};
 use crate::signed::{Denial, PAST, Signed, TO_COME, VALID, Validity};
 use crate::world::{Behaviour, ReceivedQuery, ScriptedServers, acme, with_value};
 
+fn chain_valid(validity: Validity) -> Chain {
+    let acme = Signed::new("acme.test", records_of_acme(vec![txt(AT, "v")])).valid(validity);
+    chain_of(acme, true, Denial::Nsec)
+}
+
 #[tokio::test]
-async fn explains_every_kind_of_bad_signature() {
-    let with = |validity: Validity| {
-        let acme = Signed::new("acme.test", records_of_acme(vec![txt(AT, "v")])).valid(validity);
-        chain_of(acme, true, Denial::Nsec)
-    };
+async fn explains_signatures_out_of_validity_period() {
     for (validity, code, word) in [(PAST, 7, "expired"), (TO_COME, 8, "not valid before")] {
-        let seen = with(validity).listen().await.probe().await;
+        let seen = chain_valid(validity).listen().await.probe().await;
         let (security, found, text) = reason(&seen);
         assert_eq!((security, found), (Security::Bogus, code), "{text}");
         assert!(text.contains(word), "{text}");
         assert_eq!(seen.confirmation.repeated, None, "it would change nothing");
     }
+}
 
+#[tokio::test]
+async fn suspects_clock_when_root_signatures_are_invalid() {
     // Where the root's own signatures are out of time, the local clock is wrong.
     for (validity, code) in [(PAST, 7), (TO_COME, 8)] {
-        let mut off = with(validity);
+        let mut off = chain_valid(validity);
         off.test = off.test.valid(validity);
         off.root = off.root.valid(validity);
         let seen = off.listen().await.probe().await;
@@ -37,10 +41,13 @@ async fn explains_every_kind_of_bad_signature() {
         assert_eq!((security, found), (Security::Indeterminate, code), "{text}");
         assert!(text.contains("clock"), "{text}");
     }
+}
 
+#[tokio::test]
+async fn explains_missing_keys() {
     // The parent has a DS record for another key.
     let stranger = Signed::new("acme.test", vec![]);
-    let mut broken = with(VALID);
+    let mut broken = chain_valid(VALID);
     let ds = broken.test.ds_of("acme.test");
     broken.test = broken.test.without(&ds).with(stranger.ds());
     broken.root = Signed::new(".", vec![ns("test", "ns.test"), a("ns.test", "127.0.0.3"), broken.test.ds()]);
@@ -49,7 +56,7 @@ async fn explains_every_kind_of_bad_signature() {
 
     // The zone's servers do not give their keys.
     let seen =
-        with(VALID)
+        chain_valid(VALID)
             .attacked(|seen, reply| {
                 if seen.is("acme.test", RecordType::DNSKEY) { no_data("acme.test", reply) } else { reply }
             })
@@ -57,9 +64,12 @@ async fn explains_every_kind_of_bad_signature() {
             .probe()
             .await;
     assert_eq!((reason(&seen).0, reason(&seen).1), (Security::Bogus, 9), "{}", reason(&seen).2);
+}
 
+#[tokio::test]
+async fn explains_forged_signatures() {
     // Another value under the same signature.
-    let seen = with(VALID)
+    let seen = chain_valid(VALID)
         .attacked(|seen, mut reply| {
             if seen.is(AT, RecordType::TXT) {
                 reply.answers[0] = txt(AT, "v");
@@ -74,7 +84,7 @@ async fn explains_every_kind_of_bad_signature() {
 
     // Signed by a key that the zone does not have.
     let thief = Signed::new("acme.test", records_of_acme(vec![txt(AT, "v")]));
-    let seen = with(VALID)
+    let seen = chain_valid(VALID)
         .attacked(
             move |seen, reply| {
                 if seen.is(AT, RecordType::TXT) { thief.answer(&seen.message) } else { reply }

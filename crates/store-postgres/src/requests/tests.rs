@@ -120,7 +120,7 @@ async fn one_process_starts_or_restarts_a_request() {
     for second in [0, 60, 120] {
         assert_eq!(rivals(&stores, second).await, 1);
     }
-    let stats = stores[0].requests.stats();
+    let stats = stores[0].request_batcher.stats();
     assert!(stats.batches < stats.ops, "they were not batched: {stats:?}");
 }
 

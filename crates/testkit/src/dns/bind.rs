@@ -1,4 +1,4 @@
-//! A private BIND: keeps answering SERVFAIL for a zone whose file it cannot load, beside those it serves.
+//! A private BIND; it answers SERVFAIL for zones that it cannot load.
 use std::{
     fmt::Write as _,
     fs,
@@ -13,7 +13,7 @@ use super::{
     zone::ZoneText,
 };
 
-/// A running server; ends with this value.
+/// A running server; stopped on drop.
 #[derive(Debug)]
 pub struct Bind {
     _process: Process,
@@ -21,13 +21,14 @@ pub struct Bind {
 }
 
 impl Bind {
-    /// Where it listens: BIND takes only addresses that an interface has, which of all loopback addresses is this one.
+    /// The listening address. BIND accepts only addresses of an interface; of the loopback network that is
+    /// this one.
     pub const ADDRESS: Ipv4Addr = Ipv4Addr::LOCALHOST;
 
-    /// Starts a server for these zones; those of `broken` are allowed not to load.
+    /// Starts a server for these zones; zones in `broken` may fail to load.
     ///
     /// # Panics
-    /// When BIND is not installed, does not come up, or is to sign a zone.
+    /// When BIND is not installed, does not start, or is asked to sign a zone.
     pub fn start(port: u16, zones: &[ZoneText], broken: &[&str]) -> Self {
         assert!(zones.iter().all(|zone| !zone.signed), "BIND is not asked to sign here");
         let folder = TempDir::with_prefix("deed-bind-").expect("a temporary folder");
@@ -58,7 +59,7 @@ impl Bind {
         Self { _process: process, address }
     }
 
-    /// Where it listens, UDP and TCP.
+    /// The listening address, UDP and TCP.
     pub fn address(&self) -> SocketAddr {
         self.address
     }
@@ -67,16 +68,16 @@ impl Bind {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::dns::question::Soa;
+    use crate::dns::soa_query::SoaQuery;
 
     #[test]
-    fn a_private_bind_serves_a_zone_and_fails_for_a_broken_one() {
+    fn answers_servfail_for_a_broken_zone() {
         let address = Bind::ADDRESS;
         let port = crate::free_port(&[address]);
         let sound = ZoneText::new("acme.com", "ns1.acme.com", address, 1, "");
         let broken = ZoneText::new("broken.com", "ns1.acme.com", address, 1, "no record (");
         let bind = Bind::start(port, &[sound, broken], &["broken.com"]);
-        assert_eq!(Soa::of("acme.com").ask(bind.address()), Some(0));
-        assert_eq!(Soa::of("broken.com").ask(bind.address()), Some(2));
+        assert_eq!(SoaQuery::of("acme.com").ask(bind.address()), Some(0));
+        assert_eq!(SoaQuery::of("broken.com").ask(bind.address()), Some(2));
     }
 }

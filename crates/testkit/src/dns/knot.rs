@@ -1,4 +1,4 @@
-//! A private Knot DNS: a third party's authoritative server that serves zone files made by a test, and signs them.
+//! A private Knot DNS: an authoritative server that serves and signs zone files of a test.
 use std::{
     fs,
     net::{Ipv4Addr, SocketAddr},
@@ -13,7 +13,7 @@ use super::{
     zone::ZoneText,
 };
 
-/// A running server; ends with this value.
+/// A running server; stopped on drop.
 #[derive(Debug)]
 pub struct Knot {
     process: Process,
@@ -26,7 +26,7 @@ impl Knot {
     /// Starts a server for these zones on one loopback address.
     ///
     /// # Panics
-    /// When Knot is not installed or does not come up; the message holds its log.
+    /// When Knot is not installed or does not start; the message contains its log.
     pub fn start(address: Ipv4Addr, port: u16, zones: &[ZoneText]) -> Self {
         let folder = TempDir::with_prefix("deed-knot-").expect("a temporary folder");
         let path = folder.path();
@@ -44,21 +44,21 @@ impl Knot {
         Self { process, address }
     }
 
-    /// Where it listens, UDP and TCP.
+    /// The listening address, UDP and TCP.
     pub fn address(&self) -> SocketAddr {
         self.address
     }
 
-    /// Replaces a zone's file and has the server load it; the serial has to have grown.
+    /// Replaces a zone file and reloads it; the serial has to be higher.
     ///
     /// # Panics
-    /// When the server does not take the zone.
+    /// When the server rejects the zone.
     pub fn publish(&self, zone: &ZoneText) {
         zone.write(self.process.folder());
         self.tool("knotc", &["-b", "zone-reload", &zone.fqdn()]);
     }
 
-    /// The DS records of a zone that it signs, for the zone above.
+    /// The DS records of a signed zone, for its parent zone.
     ///
     /// # Panics
     /// When it does not sign the zone.
@@ -89,7 +89,7 @@ fn config(folder: &Path, address: Ipv4Addr, port: u16, zones: &[ZoneText]) -> St
             "  - domain: \"{name}\"\n    storage: \"{home}\"\n    file: \"{file}\"\n    zonefile-sync: -1\n"
         );
         text.push_str(&entry);
-        // What the server signs gets serials of its own.
+        // Signed zones get serials from the server.
         text.push_str(if zone.signed {
             "    dnssec-signing: on\n    dnssec-policy: tests\n    zonefile-load: difference-no-serial\n    \
              journal-content: all\n"
@@ -107,7 +107,7 @@ mod tests {
     const ADDRESS: Ipv4Addr = Ipv4Addr::new(127, 0, 0, 41);
 
     #[test]
-    fn a_private_knot_serves_and_reloads_a_zone() {
+    fn serves_and_reloads_a_zone() {
         let port = crate::free_port(&[ADDRESS]);
         let zone = |serial, lines: &str| ZoneText::new("acme.com", "ns1.acme.com", ADDRESS, serial, lines);
         let knot = Knot::start(ADDRESS, port, &[zone(1, "")]);
@@ -116,7 +116,7 @@ mod tests {
     }
 
     #[test]
-    fn a_private_knot_signs_a_zone() {
+    fn signs_a_zone() {
         let port = crate::free_port(&[ADDRESS]);
         let zone = ZoneText::new("acme.com", "ns1.acme.com", ADDRESS, 1, "").signed();
         let knot = Knot::start(ADDRESS, port, &[zone]);

@@ -1,11 +1,11 @@
-//! Private name servers of others: what serves zones on the real network, on loopback addresses and a free port.
+//! Private name servers and resolvers of third parties, on loopback addresses and free ports.
 mod bind;
 mod knot;
 mod nsd;
 mod powerdns;
 mod process;
-mod question;
 mod sign;
+mod soa_query;
 mod unbound;
 mod zone;
 

@@ -1,4 +1,4 @@
-//! A private NSD: serves zone files as they are, however broken their signatures.
+//! A private NSD: serves zone files unchanged, even with broken signatures.
 use std::{
     fmt::Write as _,
     fs,
@@ -13,7 +13,7 @@ use super::{
     zone::ZoneText,
 };
 
-/// A running server; ends with this value.
+/// A running server; stopped on drop.
 #[derive(Debug)]
 pub struct Nsd {
     _process: Process,
@@ -24,7 +24,7 @@ impl Nsd {
     /// Starts a server for these zones on one loopback address.
     ///
     /// # Panics
-    /// When NSD is not installed, does not come up, or is to sign a zone.
+    /// When NSD is not installed, does not start, or is asked to sign a zone.
     pub fn start(address: Ipv4Addr, port: u16, zones: &[ZoneText]) -> Self {
         assert!(zones.iter().all(|zone| !zone.signed), "NSD does not sign");
         let folder = TempDir::with_prefix("deed-nsd-").expect("a temporary folder");
@@ -50,7 +50,7 @@ impl Nsd {
         Self { _process: process, address }
     }
 
-    /// Where it listens, UDP and TCP.
+    /// The listening address, UDP and TCP.
     pub fn address(&self) -> SocketAddr {
         self.address
     }
@@ -61,7 +61,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_private_nsd_serves_a_zone() {
+    fn serves_a_zone() {
         let address = Ipv4Addr::new(127, 0, 0, 42);
         let port = crate::free_port(&[address]);
         let nsd = Nsd::start(address, port, &[ZoneText::new("acme.com", "ns1.acme.com", address, 1, "")]);

@@ -1,4 +1,4 @@
-//! A private PowerDNS: signs while it answers.
+//! A private PowerDNS, which signs answers online.
 use std::{
     fmt::Write as _,
     fs,
@@ -14,7 +14,7 @@ use super::{
     zone::ZoneText,
 };
 
-/// A running server; ends with this value.
+/// A running server; stopped on drop.
 #[derive(Debug)]
 pub struct PowerDns {
     process: Process,
@@ -27,12 +27,12 @@ impl PowerDns {
     /// Starts a server for these zones on one loopback address.
     ///
     /// # Panics
-    /// When PowerDNS is not installed or does not come up; the message holds its log.
+    /// When PowerDNS is not installed or does not start; the message contains its log.
     pub fn start(address: Ipv4Addr, port: u16, zones: &[ZoneText]) -> Self {
         let folder = TempDir::with_prefix("deed-pdns-").expect("a temporary folder");
         let path = folder.path();
         let home = path.display();
-        // The last line keeps it from asking its makers' servers about itself.
+        // The last line turns off the security polling of PowerDNS.
         let config = format!(
             "launch=bind\nbind-config={home}/named.conf\nbind-dnssec-db={home}/keys.db\nbind-check-interval=0\n\
              local-address={address}\nlocal-port={port}\nsocket-dir={home}\ndaemon=no\nguardian=no\n\
@@ -64,12 +64,12 @@ impl PowerDns {
         Self { process, address }
     }
 
-    /// Where it listens, UDP and TCP.
+    /// The listening address, UDP and TCP.
     pub fn address(&self) -> SocketAddr {
         self.address
     }
 
-    /// The DS records of a zone that it signs, for the zone above.
+    /// The DS records of a signed zone, for its parent zone.
     ///
     /// # Panics
     /// When it does not sign the zone.
@@ -92,7 +92,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_private_powerdns_signs_a_zone() {
+    fn signs_a_zone() {
         let address = Ipv4Addr::new(127, 0, 0, 44);
         let port = crate::free_port(&[address]);
         let zone = ZoneText::new("acme.com", "ns1.acme.com", address, 1, "").signed();

@@ -1,4 +1,4 @@
-//! A server's process: started with its own folder and log, ended with the value.
+//! The process of a name server, with its own folder and log; killed on drop.
 use std::{
     fs,
     path::{Path, PathBuf},
@@ -8,7 +8,7 @@ use std::{
 
 use tempfile::TempDir;
 
-use super::{question::Soa, zone::ZoneText};
+use super::{soa_query::SoaQuery, zone::ZoneText};
 
 /// A running server.
 #[derive(Debug)]
@@ -19,18 +19,18 @@ pub(super) struct Process {
 }
 
 /// Where Debian puts the programs of servers.
-const FOLDERS: [&str; 4] = ["/usr/sbin", "/usr/bin", "/usr/local/sbin", "/usr/local/bin"];
+const PROGRAM_FOLDERS: [&str; 4] = ["/usr/sbin", "/usr/bin", "/usr/local/sbin", "/usr/local/bin"];
 
 /// The path of an installed program.
 pub(super) fn program(name: &str, packages: &str) -> PathBuf {
-    FOLDERS
+    PROGRAM_FOLDERS
         .iter()
         .map(|folder| Path::new(folder).join(name))
         .find(|path| path.exists())
         .unwrap_or_else(|| panic!("{name} is not installed; `apt-get install --yes {packages}` installs it"))
 }
 
-/// Runs a program to its end and gives what it printed.
+/// Runs a program to its end and returns its output.
 pub(super) fn run(command: &mut Command) -> String {
     let output = command.output().unwrap_or_else(|error| panic!("{command:?}: {error}"));
     let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
@@ -55,13 +55,13 @@ impl Process {
         self.folder.path()
     }
 
-    /// Waits until the server answers for each of these zones, whatever it answers for those that are `broken`.
+    /// Waits until the server answers for each of these zones; for zones in `broken` any answer will do.
     ///
     /// # Panics
-    /// When it ends or does not answer in time; the message holds its log.
+    /// When it exits or does not answer in time; the message contains its log.
     pub fn wait_for(&mut self, at: std::net::SocketAddr, zones: &[ZoneText], broken: &[&str]) {
         let answers = |zone: &ZoneText| {
-            let answer = Soa::of(&zone.origin).ask(at);
+            let answer = SoaQuery::of(&zone.origin).ask(at);
             answer.is_some_and(|rcode| rcode == 0 || broken.contains(&zone.origin.as_str()))
         };
         let mut left: Vec<&ZoneText> = zones.iter().collect();
@@ -71,7 +71,7 @@ impl Process {
         });
     }
 
-    /// Waits until something is so, by the log or otherwise.
+    /// Waits for a condition, which may depend on the log.
     pub fn wait(&mut self, what: &str, mut is_so: impl FnMut(&str) -> bool) {
         let deadline = Instant::now() + Duration::from_mins(1);
         loop {
@@ -88,7 +88,7 @@ impl Process {
 
 impl Drop for Process {
     fn drop(&mut self) {
-        // Nothing else can be done when a child is already gone.
+        // The child may have exited already.
         let _ = self.child.kill();
         let _ = self.child.wait();
     }

@@ -1,4 +1,4 @@
-//! Zones signed by BIND's tools, which can be told to sign them wrong.
+//! Zones signed by BIND's tools, on request with faults.
 use std::{path::Path, process::Command};
 
 use tempfile::TempDir;
@@ -8,36 +8,36 @@ use super::{
     zone::ZoneText,
 };
 
-/// How a signed zone proves that something does not exist.
+/// How a signed zone denies the existence of names and types.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Denial {
-    /// By names (RFC 4034 §4).
+    /// NSEC (RFC 4034 §4).
     Nsec,
-    /// By hashes of names (RFC 5155).
+    /// NSEC3 (RFC 5155).
     Nsec3,
-    /// By hashes, and delegations without keys left out.
+    /// NSEC3 with opt-out: unsigned delegations are omitted (RFC 5155 §6).
     OptOut,
-    /// By hashes that take so many more rounds to compute: more than a few are refused by resolvers (RFC 9276).
+    /// NSEC3 with this many extra iterations; resolvers reject high numbers (RFC 9276).
     Iterations(u16),
 }
 
-/// When signatures are valid.
+/// The validity period of signatures.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Validity {
-    /// Since an hour, for a month.
+    /// Current: from one hour ago for a month.
     Now,
-    /// For a month, years ago.
+    /// Expired years ago.
     Past,
-    /// Until five days ago, as in a copy that is not renewed any more.
+    /// Expired five days ago, as in a copy that is no longer renewed.
     Stale,
 }
 
 /// A zone with its signatures and its key.
 #[derive(Debug, Clone)]
 pub struct SignedZone {
-    /// One record a line, names in full.
+    /// One record per line, with absolute names.
     pub zone: ZoneText,
-    /// The DS record for the zone above, or for whoever trusts it.
+    /// The DS record, for the parent zone or as a trust anchor.
     pub ds: String,
 }
 
@@ -47,7 +47,7 @@ impl SignedZone {
     /// Signs a zone with a new key.
     ///
     /// # Panics
-    /// When BIND's tools are not installed or refuse the zone.
+    /// When BIND's tools are not installed or reject the zone.
     pub fn sign(zone: &ZoneText, denial: Denial, validity: Validity) -> Self {
         Self::sign_copies(&[(zone, validity)], denial).swap_remove(0)
     }
@@ -55,7 +55,7 @@ impl SignedZone {
     /// Signs copies of one zone with one new key.
     ///
     /// # Panics
-    /// When BIND's tools are not installed or refuse a copy, or there is none.
+    /// When BIND's tools are not installed or reject a copy, or `copies` is empty.
     pub fn sign_copies(copies: &[(&ZoneText, Validity)], denial: Denial) -> Vec<Self> {
         let (zone, _) = copies.first().expect("there is a copy");
         let folder = TempDir::with_prefix("deed-sign-").expect("a temporary folder");
@@ -92,7 +92,7 @@ impl SignedZone {
         signed.collect()
     }
 
-    /// The zone without its records of a type, and without their signatures.
+    /// The zone without the records of a type and their signatures.
     #[must_use]
     pub fn without(&self, rtype: &str) -> ZoneText {
         let is = |line: &str| {
@@ -115,7 +115,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_zone_is_signed_and_can_lose_its_keys() {
+    fn signs_a_zone_and_removes_its_keys() {
         let zone = ZoneText::new("acme.com", "ns1.acme.com", std::net::Ipv4Addr::LOCALHOST, 1, "x TXT \"y\"");
         for denial in [Denial::Nsec, Denial::Nsec3, Denial::OptOut] {
             let signed = SignedZone::sign(&zone, denial, Validity::Now);

@@ -1,4 +1,4 @@
-//! A private Unbound: a resolver that caches and validates.
+//! A private Unbound: a caching, validating resolver.
 use std::{
     fmt::Write as _,
     fs,
@@ -10,7 +10,7 @@ use tempfile::TempDir;
 
 use super::process::{Process, program};
 
-/// Where a zone is served. The resolver asks name servers at port 53 only, so that each zone elsewhere has to be named.
+/// A zone and its server. The resolver queries port 53 only, so zones on other ports have to be configured.
 #[derive(Debug, Clone)]
 pub struct Stub {
     /// The zone, without the trailing dot; empty for the root.
@@ -19,7 +19,7 @@ pub struct Stub {
     pub server: SocketAddr,
 }
 
-/// A running resolver; ends with this value.
+/// A running resolver; stopped on drop.
 #[derive(Debug)]
 pub struct Unbound {
     _process: Process,
@@ -27,10 +27,11 @@ pub struct Unbound {
 }
 
 impl Unbound {
-    /// Starts a resolver on one loopback address. With a trust anchor, a DS or DNSKEY record of the root, it validates.
+    /// Starts a resolver on a loopback address. It validates when a trust anchor, a DS or DNSKEY record of
+    /// the root, is given.
     ///
     /// # Panics
-    /// When Unbound is not installed or does not come up; the message holds its log.
+    /// When Unbound is not installed or does not start; the message contains its log.
     pub fn start(address: Ipv4Addr, port: u16, stubs: &[Stub], anchor: Option<&str>) -> Self {
         let folder = TempDir::with_prefix("deed-unbound-").expect("a temporary folder");
         let path = folder.path();
@@ -64,7 +65,7 @@ impl Unbound {
         Self { _process: process, address: (address, port).into() }
     }
 
-    /// Where it listens, UDP and TCP.
+    /// The listening address, UDP and TCP.
     pub fn address(&self) -> SocketAddr {
         self.address
     }
@@ -73,11 +74,11 @@ impl Unbound {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::dns::question::Soa;
+    use crate::dns::soa_query::SoaQuery;
     use crate::{Denial, Nsd, SignedZone, Validity, ZoneText};
 
     #[test]
-    fn a_private_unbound_validates_from_its_anchor() {
+    fn validates_from_its_trust_anchor() {
         let (nsd, unbound) = (Ipv4Addr::new(127, 0, 0, 45), Ipv4Addr::new(127, 0, 0, 46));
         let port = crate::free_port(&[nsd, unbound]);
         let root = |validity| {
@@ -89,7 +90,7 @@ mod tests {
             let server = Nsd::start(nsd, port, &[root.zone]);
             let stub = Stub { zone: String::new(), server: server.address() };
             let resolver = Unbound::start(unbound, port, &[stub], Some(&root.ds));
-            assert_eq!(Soa::of("").resolve(resolver.address()), Some(rcode), "{validity:?}");
+            assert_eq!(SoaQuery::of("").resolve(resolver.address()), Some(rcode), "{validity:?}");
         }
     }
 }

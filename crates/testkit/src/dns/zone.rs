@@ -1,19 +1,19 @@
-//! Zones as text.
+//! Zone files as text.
 use std::{fs, net::Ipv4Addr, path::Path};
 
-/// A zone and the text of its file.
+/// A zone and its zone file.
 #[derive(Debug, Clone)]
 pub struct ZoneText {
-    /// Its name, without the trailing dot; empty for the root.
+    /// The origin, without the trailing dot; empty for the root.
     pub origin: String,
     /// The zone file (RFC 1035 §5).
     pub text: String,
-    /// Whether the server signs it; only Knot and PowerDNS do that here.
+    /// Whether the server signs it; only Knot and PowerDNS do.
     pub signed: bool,
 }
 
 impl ZoneText {
-    /// A zone with an SOA, one name server and these further lines.
+    /// A zone with an SOA, one name server and further lines.
     pub fn new(origin: &str, server: &str, address: Ipv4Addr, serial: u32, lines: &str) -> Self {
         Self::with_soa(
             origin,
@@ -24,7 +24,8 @@ impl ZoneText {
         )
     }
 
-    /// A zone with an SOA and these lines, which name its servers; names without a trailing dot are below it.
+    /// A zone with an SOA and these lines, which contain its NS records; names without a trailing dot are
+    /// relative.
     pub fn with_soa(origin: &str, server: &str, serial: u32, minimum: u32, lines: &str) -> Self {
         let text = format!(
             "$ORIGIN {origin}.\n$TTL 300\n@ 3600 IN SOA {server}. hostmaster.{server}. {serial} 3600 600 86400 {minimum}\n{lines}\n"
@@ -32,18 +33,18 @@ impl ZoneText {
         Self { origin: origin.to_owned(), text, signed: false }
     }
 
-    /// The same, signed by the server that serves it.
+    /// The zone, to be signed by its server.
     #[must_use]
     pub fn signed(self) -> Self {
         Self { signed: true, ..self }
     }
 
-    /// The name with its trailing dot.
+    /// The origin with its trailing dot.
     pub(super) fn fqdn(&self) -> String {
         format!("{}.", self.origin)
     }
 
-    /// The name of its file.
+    /// The file name.
     pub(super) fn file(&self) -> String {
         if self.origin.is_empty() { "root.zone".to_owned() } else { format!("{}.zone", self.origin) }
     }

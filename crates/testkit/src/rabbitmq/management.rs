@@ -1,13 +1,13 @@
-//! The broker's management interface over HTTP: quick, where its command line takes seconds.
+//! A client of the management interface (HTTP), which is faster than `rabbitmqctl`.
 use std::time::Duration;
 
 use reqwest::{Client, Method, StatusCode};
 use serde_json::Value;
 
-use super::PATIENCE;
+use super::TIMEOUT;
 use crate::eventually;
 
-/// A client of one broker's interface.
+/// A client of the management interface of a broker.
 #[derive(Debug, Clone)]
 pub(super) struct Management {
     url: String,
@@ -40,12 +40,12 @@ impl Management {
         method: Method,
         path: &str,
         body: Option<&Value>,
-        patience: Duration,
+        timeout: Duration,
     ) -> reqwest::Result<(StatusCode, Value)> {
         let request = Client::new()
             .request(method, format!("{}{path}", self.base))
             .basic_auth(&self.user, Some(&self.password))
-            .timeout(patience);
+            .timeout(timeout);
         let request = match body {
             Some(body) => request.json(body),
             None => request,
@@ -56,16 +56,16 @@ impl Management {
         Ok((status, serde_json::from_str(&text).unwrap_or_default()))
     }
 
-    /// Asks until there is an answer: right after a start the interface is not up yet.
+    /// Calls until there is a response: right after a start the interface is not up yet.
     pub async fn call(&self, method: Method, path: &str, body: Option<Value>) -> (StatusCode, Value) {
-        eventually("the management interface", PATIENCE, async || {
-            self.request(method.clone(), path, body.as_ref(), PATIENCE).await.ok()
+        eventually("the management interface", TIMEOUT, async || {
+            self.request(method.clone(), path, body.as_ref(), TIMEOUT).await.ok()
         })
         .await
     }
 
-    /// Asks once and does not care.
-    pub async fn attempt(&self, method: Method, path: &str) {
+    /// Calls once and ignores the result.
+    pub async fn call_once(&self, method: Method, path: &str) {
         let _ = self.request(method, path, None, Duration::from_secs(5)).await;
     }
 }

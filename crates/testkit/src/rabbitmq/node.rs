@@ -1,4 +1,4 @@
-//! The broker's process, its port mapper, and who ends them when the test process ends.
+//! The broker process, its epmd, and a watchdog that kills both when the test process dies.
 use std::os::unix::process::CommandExt as _;
 use std::{
     fs::{self, File},
@@ -11,29 +11,30 @@ use std::{
 
 use tempfile::TempDir;
 
-use super::PATIENCE;
+use super::TIMEOUT;
 use crate::free_port;
 
 const INSTALL: &str = "apt-get install --yes --no-install-recommends rabbitmq-server";
 const USER: &str = "guest";
 
-/// Outlives the test process for a moment: reads the processes' ids, and when nobody can write any more, ends them and
-/// removes the folder. It has to survive the Ctrl-C that ends the tests.
-const WARDEN: &str = r#"trap '' INT TERM HUP; pids=; while read -r line; do pids=$line; done
+/// The watchdog: reads process ids from standard input; at its end, which is the death of the test process,
+/// kills them and removes the folder. It ignores the Ctrl-C that ends the tests.
+const WATCHDOG: &str = r#"trap '' INT TERM HUP; pids=; while read -r line; do pids=$line; done
 [ -n "$pids" ] && kill -KILL $pids; sleep 0.2; rm -rf "$1""#;
 
-/// RabbitMQ 3.10 notes which log belongs to a quorum queue half a second after the queue was made. Killed before that, it
-/// starts the queue anew, empty and without a leader (rabbitmq-server issues 10070 and 15725). This is no test's concern.
-const NOTE_ALL: &str = "[dets:sync(T) || T <- dets:all()].";
+/// Before a kill, flushes the tables that map quorum queues to their logs. RabbitMQ 3.10 writes them half a
+/// second late; a queue killed earlier would be restarted empty and without a leader (rabbitmq-server issues
+/// 10070 and 15725), which these tests are not about.
+const SYNC_TABLES: &str = "[dets:sync(T) || T <- dets:all()].";
 
-/// A node: broker and port mapper, both with ports and files of their own.
+/// A node: broker and epmd, with ports and files of their own.
 #[derive(Debug)]
 pub(super) struct Node {
     folder: TempDir,
     ports: Ports,
     broker: Option<Child>,
     mapper: Child,
-    warden: Option<(Child, ChildStdin)>,
+    watchdog: Option<(Child, ChildStdin)>,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -45,7 +46,7 @@ struct Ports {
 }
 
 fn program(name: &str) -> PathBuf {
-    // Not Debian's wrapper in /usr/sbin, which insists on becoming the user rabbitmq.
+    // Not the wrapper of Debian in /usr/sbin, which switches to the user rabbitmq.
     ["/usr/lib/rabbitmq/bin", "/opt/rabbitmq/sbin", "/usr/local/sbin", "/usr/local/bin"]
         .iter()
         .map(|folder| Path::new(folder).join(name))
@@ -74,7 +75,7 @@ impl Node {
             .process_group(0)
             .spawn()
             .unwrap_or_else(|_| panic!("epmd is not installed; `{INSTALL}` installs it"));
-        let mut node = Self { warden: Some(warden(folder.path())), folder, ports, broker: None, mapper };
+        let mut node = Self { watchdog: Some(watchdog(folder.path())), folder, ports, broker: None, mapper };
         node.start_again();
         node
     }
@@ -95,7 +96,7 @@ impl Node {
         format!("deed-test-{}@localhost", self.ports.amqp)
     }
 
-    /// A command with an environment in which it can only find and make what is this node's.
+    /// A command with an environment that confines it to this node.
     fn command(&self, program: &Path) -> Command {
         let at = |name: &str| self.folder.path().join(name);
         let mut command = Command::new(program);
@@ -121,7 +122,7 @@ impl Node {
     pub fn start_again(&mut self) {
         assert!(self.broker.is_none(), "the broker runs already");
         let log = File::options().create(true).append(true).open(self.log()).expect("a log file");
-        // With "input allowed" the script becomes the broker instead of standing between us and it.
+        // With "input allowed" the script execs the broker instead of staying its parent.
         let broker = self
             .command(&program("rabbitmq-server"))
             .env("RABBITMQ_ALLOW_INPUT", "true")
@@ -136,7 +137,7 @@ impl Node {
             .spawn()
             .expect("the broker's script starts");
         self.broker = Some(broker);
-        self.tell_warden();
+        self.update_watchdog();
         self.wait_until_ready();
     }
 
@@ -144,16 +145,16 @@ impl Node {
         self.folder.path().join("broker.log")
     }
 
-    fn tell_warden(&mut self) {
+    fn update_watchdog(&mut self) {
         let broker = self.broker.as_ref().map(|child| child.id().to_string()).unwrap_or_default();
         let line = format!("{} {broker}\n", self.mapper.id());
-        if let Some((_, pids)) = &mut self.warden {
+        if let Some((_, pids)) = &mut self.watchdog {
             pids.write_all(line.as_bytes()).expect("the warden listens");
         }
     }
 
     fn wait_until_ready(&mut self) {
-        let deadline = Instant::now() + PATIENCE * 2;
+        let deadline = Instant::now() + TIMEOUT * 2;
         loop {
             let ended =
                 self.broker.as_mut().is_none_or(|child| child.try_wait().is_ok_and(|end| end.is_some()));
@@ -170,21 +171,21 @@ impl Node {
     }
 
     pub fn signal(&self, signal: &str) {
-        send(signal, self.pid());
+        send_signal(signal, self.pid());
     }
 
-    /// Ends the broker without a warning.
+    /// Kills the broker.
     pub fn kill(&mut self) {
-        self.control(&["eval", NOTE_ALL]);
+        self.control(&["eval", SYNC_TABLES]);
         self.stop("-KILL");
     }
 
-    /// Ends the broker with this signal; one that will not go within the patience is killed.
+    /// Stops the broker by this signal, and kills it after the timeout.
     pub fn stop(&mut self, signal: &str) {
         let Some(mut broker) = self.broker.take() else { return };
-        send("-CONT", broker.id());
-        send(signal, broker.id());
-        let deadline = Instant::now() + PATIENCE;
+        send_signal("-CONT", broker.id());
+        send_signal(signal, broker.id());
+        let deadline = Instant::now() + TIMEOUT;
         while broker.try_wait().is_ok_and(|end| end.is_none()) {
             if Instant::now() > deadline {
                 let _ = broker.kill();
@@ -193,10 +194,10 @@ impl Node {
             }
             std::thread::park_timeout(Duration::from_millis(10));
         }
-        self.tell_warden();
+        self.update_watchdog();
     }
 
-    /// Has the broker's command line do something.
+    /// Runs `rabbitmqctl`.
     pub fn control(&self, words: &[&str]) {
         let output = self
             .command(&program("rabbitmqctl"))
@@ -204,8 +205,8 @@ impl Node {
             .args(words)
             .output()
             .expect("rabbitmqctl runs");
-        let said = String::from_utf8_lossy(&output.stderr);
-        assert!(output.status.success(), "rabbitmqctl {words:?}: {said}");
+        let stderr = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success(), "rabbitmqctl {words:?}: {stderr}");
     }
 }
 
@@ -214,23 +215,23 @@ impl Drop for Node {
         self.stop("-KILL");
         let _ = self.mapper.kill();
         let _ = self.mapper.wait();
-        // Closing its input ends the warden, which has nobody left to kill once it is told so.
-        if let Some((mut warden, mut pids)) = self.warden.take() {
+        // An empty list of ids: closing the input then ends the watchdog without a kill.
+        if let Some((mut watchdog, mut pids)) = self.watchdog.take() {
             let _ = pids.write_all(b"\n");
             drop(pids);
-            let _ = warden.wait();
+            let _ = watchdog.wait();
         }
     }
 }
 
-fn send(signal: &str, pid: u32) {
+fn send_signal(signal: &str, pid: u32) {
     let status = Command::new("kill").args([signal, &pid.to_string()]).stderr(Stdio::null()).status();
     let _ = status.expect("kill runs");
 }
 
-fn warden(folder: &Path) -> (Child, ChildStdin) {
+fn watchdog(folder: &Path) -> (Child, ChildStdin) {
     let mut child = Command::new("sh")
-        .args(["-c", WARDEN, "warden"])
+        .args(["-c", WATCHDOG, "warden"])
         .arg(folder)
         .stdin(Stdio::piped())
         .stdout(Stdio::null())

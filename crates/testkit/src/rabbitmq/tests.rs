@@ -1,4 +1,4 @@
-//! The fixture itself: what it starts, it ends.
+//! Tests of the fixture: all that it starts is stopped.
 use std::{fs, path::Path};
 
 use super::RabbitMq;
@@ -9,7 +9,7 @@ fn runs(pid: u32) -> bool {
 }
 
 #[tokio::test]
-async fn a_private_broker_makes_vhosts_comes_back_and_ends() {
+async fn broker_survives_a_kill_and_stops_on_drop() {
     let mut broker = RabbitMq::start().await;
     let first = broker.pid();
     let vhost = broker.vhost().await;

@@ -1,4 +1,4 @@
-//! Every cause that is told, made by a zone that has that fault and no other.
+//! One test zone for each diagnosis code: the zone has that fault and no other.
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
 use std::time::Duration;
@@ -7,14 +7,16 @@ use deed_claims::{Code, Context, EarlierValue, Evidence, Outcome};
 use futures::future::join_all;
 use hickory_proto::op::ResponseCode;
 
-use crate::scripted::{Asked, Play, Scripted, address, cname, ns, soa, txt};
-use crate::world::{By, Checked, Internet, Plan, at, challenge_with, check_within, token, value};
-use crate::{dnssec, fresh, held};
+use crate::internet::{
+    CheckedZone, Daemon, Internet, InternetPlan, at, challenge_with, check_in_context, token, value,
+};
+use crate::scripted_server::{ScriptedQuery, ScriptedReply, ScriptedServer, address, cname, ns, soa, txt};
+use crate::{dnssec, negative_cache, resolver_outage};
 
 pub const BLOCK: u8 = 1;
 
-/// Domains on real servers, and what is found wrong with each.
-pub const FOUND: &[(&str, &str)] = &[
+/// Zones on real name servers, and the code of each.
+pub const REAL_ZONES: &[(&str, &str)] = &[
     ("absent.com", "record_not_found"),
     ("address.com", "no_txt_at_name"),
     ("other.com", "wrong_value"),
@@ -44,7 +46,7 @@ pub const FOUND: &[(&str, &str)] = &[
     ("unregistered.com", "not_delegated"),
     ("homeless.com", "ns_without_address"),
     ("lame.com", "lame_delegation"),
-    // NSD says why it refuses: the zone is not its own.
+    // NSD refuses with an Extended DNS Error: it does not serve the zone.
     ("unserved.com", "lame_delegation"),
     ("refused.com", "refused"),
     ("broken.com", "servfail"),
@@ -53,8 +55,8 @@ pub const FOUND: &[(&str, &str)] = &[
     ("hoard.com", "oversize_answer"),
 ];
 
-/// Domains on scripted servers.
-pub const SCRIPTED: &[(&str, &str)] = &[
+/// Zones on scripted servers, and the code of each.
+pub const SCRIPTED_ZONES: &[(&str, &str)] = &[
     ("old.com", "edns_broken"),
     ("silent.com", "timeout"),
     ("bulky.com", "truncated_no_tcp"),
@@ -63,7 +65,7 @@ pub const SCRIPTED: &[(&str, &str)] = &[
     ("labyrinth.com", "budget_exhausted"),
 ];
 
-/// The holder has claimed each of the names before.
+/// A context with an earlier claim of the same holder.
 pub fn context() -> Context {
     let earlier =
         EarlierValue { value: earlier_value().into(), issued_at: "2026-03-01T12:00:00Z".parse().unwrap() };
@@ -74,9 +76,9 @@ fn earlier_value() -> String {
     challenge_with("earlier.com", [6; 20]).record_value.to_string()
 }
 
-pub fn plan() -> Plan {
+pub fn plan() -> InternetPlan {
     let value = value();
-    let on_nsd = |plan: Plan, name: &str, lines: String| plan.domain(name, &[By::Nsd], &lines);
+    let on_nsd = |plan: InternetPlan, name: &str, lines: String| plan.domain(name, &[Daemon::Nsd], &lines);
     let (first, second) = value.split_at(value.len() / 2);
     let hoard = (0..100).fold(String::new(), |mut lines, i| {
         let _ = writeln!(lines, "_deed TXT \"{i:0>100}\"");
@@ -103,7 +105,7 @@ pub fn plan() -> Plan {
         ("plain.com", format!("deed TXT \"{value}\"")),
         ("doubled.com", format!("_deed.doubled.com TXT \"{value}\"")),
         ("star.com", "* TXT \"v=spf1 -all\"".to_owned()),
-        // The editor appends the zone, or does not.
+        // The value typed as a CNAME target, relative and absolute.
         ("typed.com", format!("_deed CNAME {value}")),
         ("typed-whole.com", format!("_deed CNAME {value}.")),
         ("dangling.com", "_deed CNAME nowhere.dangling.com.".to_owned()),
@@ -111,16 +113,17 @@ pub fn plan() -> Plan {
         ("alias.com", "_deed CNAME target\ntarget TXT \"v=spf1 -all\"".to_owned()),
         ("hoard.com", hoard),
     ];
-    let plan =
-        simple.into_iter().fold(Plan::in_block(BLOCK), |plan, (name, lines)| on_nsd(plan, name, lines));
+    let plan = simple
+        .into_iter()
+        .fold(InternetPlan::in_block(BLOCK), |plan, (name, lines)| on_nsd(plan, name, lines));
     let present = format!("_deed TXT \"{value}\"");
-    plan.split_domain("halfway.com", &[(By::Nsd, 12, &present), (By::Bind, 11, "")])
-        .guest_domain("moved.com", "absent.com", By::Nsd, "@ DNAME other.com.")
+    plan.diverging_domain("halfway.com", &[(Daemon::Nsd, 12, &present), (Daemon::Bind, 11, "")])
+        .hosted_domain("moved.com", "absent.com", Daemon::Nsd, "@ DNAME other.com.")
         .broken_domain("broken.com")
-        .delegated_to("unserved.com", &[By::Nsd])
-        .delegated_to("refused.com", &[By::Bind])
+        .delegated_to("unserved.com", &[Daemon::Nsd])
+        .delegated_to("refused.com", &[Daemon::Bind])
         .com("homeless.com. NS ns.nowhere.com.")
-        // Listed for it are the servers of the zone above, which only refer to themselves.
+        // Its only name server is that of the parent zone, which does not serve it.
         .com("lame.com. NS ns.com.")
         .com("inside.com. NS ns1.inside.com.\nns1.inside.com. A 10.1.2.3")
         .com(&server_line("old.com", 31))
@@ -135,87 +138,90 @@ fn server_line(domain: &str, last: u8) -> String {
     format!("{domain}. NS ns{last}.{domain}.\nns{last}.{domain}. A {}\n", at(BLOCK, last))
 }
 
-/// The servers of the scripted domains.
-pub async fn actors(internet: &Internet) -> Vec<Scripted> {
-    let denial = |asked: &Asked| {
-        let mut answer = asked.answer();
+/// The servers of the scripted zones.
+pub async fn scripted_servers(internet: &Internet) -> Vec<ScriptedServer> {
+    let nxdomain = |query: &ScriptedQuery| {
+        let mut answer = query.answer();
         answer.metadata.response_code = ResponseCode::NXDomain;
         answer.authorities.push(soa("threefold.com"));
-        Play::Answer(answer)
+        ScriptedReply::Answer(answer)
     };
     vec![
-        // It answers neither with EDNS nor, sensibly, without.
-        Scripted::listen(internet.at(31), |asked| {
-            if asked.has_edns() { Play::Silence } else { asked.error(ResponseCode::FormErr) }
+        // It drops queries with EDNS, and answers FORMERR without.
+        ScriptedServer::listen(internet.at(31), |query| {
+            if query.has_edns() { ScriptedReply::NoReply } else { query.error(ResponseCode::FormErr) }
         })
         .await,
-        Scripted::listen(internet.at(32), |_| Play::Silence).await,
-        Scripted::datagrams_only(internet.at(33), Asked::truncated).await,
-        Scripted::listen(internet.at(34), |asked| asked.error(ResponseCode::ServFail)).await,
-        Scripted::listen(internet.at(35), labyrinth).await,
-        Scripted::listen(internet.at(36), |asked| asked.with([txt(&asked.name(), &value())])).await,
-        Scripted::listen(internet.at(37), denial).await,
-        Scripted::listen(internet.at(38), |asked| asked.error(ResponseCode::Refused)).await,
+        ScriptedServer::listen(internet.at(32), |_| ScriptedReply::NoReply).await,
+        ScriptedServer::udp_only(internet.at(33), ScriptedQuery::truncated).await,
+        ScriptedServer::listen(internet.at(34), |query| query.error(ResponseCode::ServFail)).await,
+        ScriptedServer::listen(internet.at(35), labyrinth).await,
+        ScriptedServer::listen(internet.at(36), |query| query.with([txt(&query.name(), &value())])).await,
+        ScriptedServer::listen(internet.at(37), nxdomain).await,
+        ScriptedServer::listen(internet.at(38), |query| query.error(ResponseCode::Refused)).await,
     ]
 }
 
-/// An alias to a name of which each label is a zone of its own.
-fn labyrinth(asked: &Asked) -> Play {
-    let name = asked.name();
+/// An alias to a name of many labels, each of which is a zone of its own.
+fn labyrinth(query: &ScriptedQuery) -> ScriptedReply {
+    let name = query.name();
     if name == "_deed.labyrinth.com" {
-        return asked.with([cname(&name, "_deed.l.k.j.i.h.g.f.e.d.c.b.a.labyrinth.com")]);
+        return query.with([cname(&name, "_deed.l.k.j.i.h.g.f.e.d.c.b.a.labyrinth.com")]);
     }
     let server = format!("ns.{name}");
-    asked.referral(vec![ns(&name, &server)], vec![address(&server, at(BLOCK, 35).into())])
+    query.referral(vec![ns(&name, &server)], vec![address(&server, at(BLOCK, 35).into())])
 }
 
 #[tokio::test]
-async fn each_fault_has_its_code_and_no_other() {
+async fn each_fault_has_its_code() {
     let internet = plan().start();
-    let _actors = actors(&internet).await;
-    let patient = internet.prober();
-    // What never answers has to be waited out.
-    let hasty = internet.prober_with(|config| {
+    let _actors = scripted_servers(&internet).await;
+    let prober = internet.prober();
+    // Silent servers cost the whole time-out.
+    let impatient = internet.prober_with(|config| {
         config.udp_timeout = Duration::from_millis(500);
         config.tcp_timeout = Duration::from_secs(1);
     });
     let context = context();
-    let real = join_all(FOUND.iter().map(|(domain, _)| check_within(&patient, domain, &context)));
-    let played = join_all(SCRIPTED.iter().map(|(domain, _)| check_within(&hasty, domain, &context)));
-    let (real, played) = futures::join!(real, played);
+    let real = join_all(REAL_ZONES.iter().map(|(domain, _)| check_in_context(&prober, domain, &context)));
+    let scripted =
+        join_all(SCRIPTED_ZONES.iter().map(|(domain, _)| check_in_context(&impatient, domain, &context)));
+    let (real, scripted) = futures::join!(real, scripted);
 
-    let expected: Vec<&(&str, &str)> = FOUND.iter().chain(SCRIPTED).collect();
-    let checked: Vec<Checked> = real.into_iter().chain(played).collect();
+    let expected: Vec<&(&str, &str)> = REAL_ZONES.iter().chain(SCRIPTED_ZONES).collect();
+    let checked: Vec<CheckedZone> = real.into_iter().chain(scripted).collect();
     let found: Vec<(&str, &str)> =
-        expected.iter().zip(&checked).map(|((domain, _), checked)| (*domain, checked.verdict())).collect();
-    let told: Vec<&(&str, &str)> = found.iter().collect();
-    assert_eq!(told, expected, "{:#?}", surprises(&expected, &checked));
+        expected.iter().zip(&checked).map(|((domain, _), checked)| (*domain, checked.code())).collect();
+    let codes: Vec<&(&str, &str)> = found.iter().collect();
+    assert_eq!(codes, expected, "{:#?}", mismatches(&expected, &checked));
     for checked in &checked {
         assert!(checked.seen.queries <= 60 && checked.seen.took_ms < 20_000, "{:#?}", checked.seen);
     }
-    insta::assert_snapshot!(words(&expected, &checked));
+    insta::assert_snapshot!(render(&expected, &checked));
 }
 
 #[test]
-fn no_code_is_left_out() {
-    let here = FOUND.iter().chain(SCRIPTED).map(|(_, code)| *code);
-    let there = [dnssec::SHOWN, held::SHOWN, held::UNKNOWN].into_iter().chain(fresh::SHOWN);
-    let shown: BTreeSet<&str> = here.chain(there).collect();
-    // Refused names are not looked up.
+fn every_code_has_a_test_zone() {
+    let here = REAL_ZONES.iter().chain(SCRIPTED_ZONES).map(|(_, code)| *code);
+    let elsewhere = [dnssec::BOGUS_CODE, resolver_outage::INTERNAL, resolver_outage::INDETERMINATE]
+        .into_iter()
+        .chain(negative_cache::CODES);
+    let tested: BTreeSet<&str> = here.chain(elsewhere).collect();
+    // A refused name is not looked up, so it has no test zone.
     let all = Code::ALL.iter().filter(|code| **code != Code::NameRefused);
-    assert_eq!(shown, all.map(|code| code.as_str()).collect());
+    assert_eq!(tested, all.map(|code| code.as_str()).collect());
 }
 
-/// What was seen where the verdict is another than expected.
-fn surprises(expected: &[&(&str, &str)], checked: &[Checked]) -> Vec<String> {
-    let odd = expected.iter().zip(checked).filter(|((_, code), checked)| *code != checked.verdict());
-    odd.map(|((domain, code), checked)| format!("{domain} is not {code}: {checked:#?}")).collect()
+/// The checks whose code is not the expected one.
+fn mismatches(expected: &[&(&str, &str)], checked: &[CheckedZone]) -> Vec<String> {
+    let differing = expected.iter().zip(checked).filter(|((_, code), checked)| *code != checked.code());
+    differing.map(|((domain, code), checked)| format!("{domain} is not {code}: {checked:#?}")).collect()
 }
 
-/// The evidence and the words of each, for people to read.
-fn words(expected: &[&(&str, &str)], checked: &[Checked]) -> String {
+/// The diagnosis and the evidence of each zone, for the snapshot.
+fn render(expected: &[&(&str, &str)], checked: &[CheckedZone]) -> String {
     let mut text = String::new();
-    for ((domain, code), Checked { seen, outcome }) in expected.iter().zip(checked) {
+    for ((domain, code), CheckedZone { seen, outcome }) in expected.iter().zip(checked) {
         let Outcome::NotProven(diagnosis) = outcome else { continue };
         // Writing to a string cannot fail.
         let _ = write!(text, "{domain}: {code}\n  {}\n  {}\n", diagnosis.message, diagnosis.fix);
@@ -226,11 +232,11 @@ fn words(expected: &[&(&str, &str)], checked: &[Checked]) -> String {
             let _ = writeln!(text, "{}", line.trim_end());
         }
     }
-    without_times(&text)
+    mask_times(&text)
 }
 
-/// Milliseconds are another each time.
-fn without_times(text: &str) -> String {
+/// Replaces milliseconds, which differ in each run.
+fn mask_times(text: &str) -> String {
     let mut words: Vec<&str> = text.split(' ').collect();
     for at in 1..words.len() {
         if words[at].starts_with("ms") && words[at - 1].bytes().all(|byte| byte.is_ascii_digit()) {

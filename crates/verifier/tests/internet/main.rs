@@ -1,20 +1,20 @@
-//! Whole checks, looked and judged, in an internet of its own: root, a TLD and zones on servers as they are out there,
-//! on loopback addresses that share one port.
+//! Whole checks, probed and judged, in a private internet: a root, a TLD and zones on real DNS servers, at loopback
+//! addresses that share one port.
 #![expect(clippy::unwrap_used, clippy::expect_used, reason = "a test may panic")]
 
 mod attacks;
 mod codes;
 mod dnssec;
-mod fresh;
-mod guesses;
-mod healthy;
-mod held;
+mod internet;
+mod negative_cache;
 mod presentation;
-mod scripted;
+mod quirks;
+mod resolver_outage;
+mod scripted_server;
 mod service;
+mod spoofing;
 mod stability;
-mod strange;
 mod takeover;
-mod traps;
+mod trap_sockets;
+mod valid_record;
 mod wildcards;
-mod world;

@@ -1,7 +1,7 @@
-//! TXT values as zone files write them, through servers that read these files, to the bytes that are judged.
-use crate::world::{By, Plan, question, values};
+//! TXT values in presentation format, served from zone files by real servers, and the bytes that the prober reads.
+use crate::internet::{Daemon, InternetPlan, question, values};
 
-/// What a zone file says, and the value it means (RFC 1035 §5.1, RFC 7208 §3.3).
+/// Names, the text in the zone file, and the value it means (RFC 1035 §5.1, RFC 7208 §3.3).
 fn cases() -> Vec<(&'static str, String, Vec<u8>)> {
     let long = "a".repeat(255);
     vec![
@@ -27,9 +27,9 @@ fn cases() -> Vec<(&'static str, String, Vec<u8>)> {
 }
 
 #[tokio::test]
-async fn values_are_read_as_zone_files_mean_them() {
-    let mut plan = Plan::in_block(3);
-    let servers = [By::Nsd, By::Bind, By::Knot];
+async fn reads_values_as_zone_files_define_them() {
+    let mut plan = InternetPlan::in_block(3);
+    let servers = [Daemon::Nsd, Daemon::Bind, Daemon::Knot];
     for (name, written, _) in cases() {
         plan = plan.domain(&format!("{name}.com"), &servers, &format!("_deed TXT {written}"));
     }

@@ -1,4 +1,4 @@
-//! The same through the whole service: claims that are watched by the schedule, and what their history says in the end.
+//! The stability test through the whole service: scheduled checks of claims, and the codes in their histories.
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
@@ -22,16 +22,16 @@ use prometheus::Registry;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
-use crate::stability::{Case, cases};
-use crate::world::at;
-use crate::{codes, strange};
+use crate::internet::at;
+use crate::stability::{ZoneCase, cases};
+use crate::{codes, quirks};
 
-/// Checks of each claim that its history has to hold.
+/// The number of checks that each history has to hold.
 const CHECKS: usize = 20;
 const POLL: Duration = Duration::from_millis(20);
 const PATIENCE: Duration = Duration::from_mins(2);
 
-/// The rules, with pauses that a test can wait for.
+/// A policy with pauses short enough for a test.
 fn policy() -> Policy {
     let pause = TimeDelta::milliseconds(100);
     Policy { watch_first: pause, watch_longest: pause, held_interval: pause, ..Policy::default() }
@@ -57,7 +57,7 @@ impl Service {
         Self { _folder: folder, store, stop, tasks }
     }
 
-    async fn give(&self, domain: &str, command: Command) {
+    async fn execute(&self, domain: &str, command: Command) {
         let streams = [stream(domain)];
         execute(&self.store, &SystemClock, &streams, &Metadata::default(), |loaded: &[Loaded], at| {
             let events = loaded[0].ownership().decide(command.clone(), &policy(), at)?;
@@ -76,12 +76,12 @@ impl Service {
         let holder = Holder::Workspace { workspace_id: "ws_1".parse().unwrap() };
         let (requested, if_held_by_another) = (name.clone(), IfHeldByAnother::Challenge);
         let region = None;
-        self.give(
+        self.execute(
             domain,
             Command::Initiate { claim_id, holder, name, requested, region, challenge, if_held_by_another },
         )
         .await;
-        self.give(domain, Command::RequestVerification { claim_id }).await;
+        self.execute(domain, Command::RequestVerification { claim_id }).await;
     }
 
     /// The codes in the history of a claim, `proven` for proof, and the number of checks.
@@ -96,10 +96,10 @@ impl Service {
         (codes.iter().copied().collect(), codes.len())
     }
 
-    async fn end(self) {
+    async fn stop(self) {
         self.stop.cancel();
         for task in self.tasks {
-            tokio::time::timeout(PATIENCE, task).await.expect("an end in time").unwrap();
+            tokio::time::timeout(PATIENCE, task).await.expect("the task ends in time").unwrap();
         }
     }
 }
@@ -134,7 +134,7 @@ async fn dispatch(store: SqliteStore, bus: Arc<dyn Bus>, stop: CancellationToken
         bus,
         clock: Arc::new(SystemClock),
     };
-    // Nobody relays the first request here: its row falls due when its message counts as lost.
+    // No relay runs here, so the row of the first check falls due when its message counts as lost.
     let config = DispatcherConfig { poll: POLL, ..DispatcherConfig::default() };
     let metrics = DispatcherMetrics::register(&Registry::new()).unwrap();
     run_dispatcher(ports, &config, metrics, stop).await;
@@ -152,41 +152,44 @@ async fn verify(store: SqliteStore, bus: InProcess, prober: Prober, stop: Cancel
     run_verifier(&bus, Arc::new(verifier), stop).await.unwrap();
 }
 
-/// What the histories of all claims say that is not the one code that was to be expected.
-async fn surprises(prober: Prober, cases: &[Case]) -> Vec<String> {
+/// The claims whose history holds another code than the expected one.
+async fn mismatches(prober: Prober, cases: &[ZoneCase]) -> Vec<String> {
     let service = Service::start(prober).await;
     for (number, case) in (1..).zip(cases) {
         service.claim(number, case.domain).await;
     }
-    let mut surprises = vec![];
+    let mut mismatches = vec![];
     for case in cases {
         let enough = || async { (service.history(case.domain).await.1 >= CHECKS).then_some(()) };
         eventually(case.domain, PATIENCE, enough).await;
         let (codes, _) = service.history(case.domain).await;
         if codes.iter().copied().ne([case.expected]) {
-            surprises.push(format!("{} is not {}: {codes:?}", case.domain, case.expected));
+            mismatches.push(format!("{} is not {}: {codes:?}", case.domain, case.expected));
         }
     }
-    service.end().await;
-    surprises
+    service.stop().await;
+    mismatches
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_history_says_the_same_of_a_zone_each_time() {
-    const NAME: &str = "service::a_history_says_the_same_of_a_zone_each_time";
+async fn history_has_one_code_per_zone() {
+    const NAME: &str = "service::history_has_one_code_per_zone";
     let Some(_network) = NetworkNamespace::enter(NAME) else { return };
-    let internet = strange::plan(codes::plan()).start_at(53);
-    let _actors = (codes::actors(&internet).await, strange::actors(&internet).await);
+    let internet = quirks::plan(codes::plan()).start_at(53);
+    let _actors = (codes::scripted_servers(&internet).await, quirks::scripted_servers(&internet).await);
     let root = [Stub { zone: String::new(), server: internet.at(1) }];
-    let resolver = Unbound::start(at(strange::BLOCK, 50), internet.port, &root, Some(&internet.anchor));
-    // What is never answered has to be waited out twenty times, and what was claimed before is another test's.
-    let watched = |resolver: bool| -> Vec<Case> {
+    let resolver = Unbound::start(at(quirks::BLOCK, 50), internet.port, &root, Some(&internet.anchor));
+    // Without silent zones, each of which costs twenty time-outs, and without the zone that needs an earlier claim.
+    let cases_with = |resolver: bool| -> Vec<ZoneCase> {
         let all = cases(resolver).into_iter();
         all.filter(|case| !case.silent && case.expected != "value_of_earlier_claim").collect()
     };
     let own = internet.prober_with(|config| config.trust_anchor = Some(internet.key()));
     let trusting = internet.prober_with(|config| config.resolvers = vec![resolver.address()]);
-    let own = surprises(own, &watched(false)).await;
-    let trusting = surprises(trusting, &watched(true)).await;
-    assert!(own.is_empty() && trusting.is_empty(), "by ourselves: {own:#?}\nby a resolver: {trusting:#?}");
+    let own = mismatches(own, &cases_with(false)).await;
+    let trusting = mismatches(trusting, &cases_with(true)).await;
+    assert!(
+        own.is_empty() && trusting.is_empty(),
+        "own validation: {own:#?}\ntrusted resolver: {trusting:#?}"
+    );
 }

@@ -1,7 +1,7 @@
-//! Attempts to take a name by a part of the DNS: what whoever tries it gets, and what its owner keeps.
+//! Attempts to take a name over with control of a part of its DNS.
 //!
-//! Each zone has been left with something that a stranger can have: a name server whose name was given up, a wildcard, an
-//! alias. The stranger runs that, and knows the token of a claim of its own.
+//! Each zone depends on something that an attacker can register: a name server whose domain expired, the target of a
+//! wildcard or of an alias. The attacker controls that, and knows the token of a claim of its own.
 use std::fmt::Write as _;
 use std::time::Duration;
 
@@ -10,38 +10,38 @@ use deed_probe::{ProbeConfig, Prober, Question};
 use hickory_proto::op::ResponseCode;
 use hickory_proto::rr::RecordType;
 
-use crate::scripted::{Asked, Play, Scripted, address, cname, ns, soa, txt};
-use crate::world::{By, Internet, Plan, at, challenge, challenge_with, value};
+use crate::internet::{Daemon, Internet, InternetPlan, at, challenge, challenge_with, value};
+use crate::scripted_server::{ScriptedQuery, ScriptedReply, ScriptedServer, address, cname, ns, soa, txt};
 
 const BLOCK: u8 = 24;
 
-/// The octets of the owner's servers, and of the stranger's.
+/// The last octets of the owner's servers, and of the attacker's.
 const OWNERS: [u8; 3] = [41, 42, 43];
-const STRANGERS: [u8; 4] = [51, 52, 53, 54];
+const ATTACKERS: [u8; 4] = [51, 52, 53, 54];
 
-/// One attempt and what comes of it.
-struct Attempt {
-    what: &'static str,
+/// One attempt, and the codes that result.
+struct TakeoverAttempt {
+    description: &'static str,
     domain: &'static str,
-    /// What the stranger's claim gets while nobody has the name.
+    /// The code of the attacker's claim while no claim holds the name.
     unclaimed: &'static str,
-    /// What it gets while the owner has it.
+    /// The code of the attacker's claim while the owner holds the name.
     held: &'static str,
-    /// What the owner's record is found to be then.
+    /// The code of the owner's record at that time.
     owner: &'static str,
 }
 
 const fn attempt(
-    what: &'static str,
+    description: &'static str,
     domain: &'static str,
     unclaimed: &'static str,
     held: &'static str,
     owner: &'static str,
-) -> Attempt {
-    Attempt { what, domain, unclaimed, held, owner }
+) -> TakeoverAttempt {
+    TakeoverAttempt { description, domain, unclaimed, held, owner }
 }
 
-const ATTEMPTS: &[Attempt] = &[
+const ATTEMPTS: &[TakeoverAttempt] = &[
     attempt(
         "one of four name servers, at four addresses",
         "many-addressed.com",
@@ -64,7 +64,7 @@ const ATTEMPTS: &[Attempt] = &[
         "inconsistent_servers",
     ),
     attempt(
-        "two of three name servers: what an unclaimed name takes for its owner",
+        "two of three name servers: control of an unclaimed name",
         "two-of-three.com",
         "proven",
         "inconsistent_servers",
@@ -92,7 +92,7 @@ const ATTEMPTS: &[Attempt] = &[
         "proven",
     ),
     attempt(
-        "one of four name servers, with an alias to the stranger's zone",
+        "one of four name servers, with an alias to the attacker's zone",
         "alias.com",
         "wrong_value",
         "wrong_value",
@@ -142,7 +142,7 @@ const ATTEMPTS: &[Attempt] = &[
     ),
     attempt("the old value of a claim that has ended", "old.com", "wrong_value", "wrong_value", "proven"),
     attempt(
-        "datagrams that only the stranger answers",
+        "datagrams that only the attacker answers",
         "forged.com",
         "inconsistent_servers",
         "inconsistent_servers",
@@ -162,38 +162,38 @@ fn owners_value() -> String {
     challenge_with("acme.com", [9; 20]).record_value.to_string()
 }
 
-/// The record's name; some attempts are about names further down.
+/// The record's name; one attempt is about a name further down.
 fn record(domain: &str) -> String {
     if domain == "above.com" { "_deed.www.above.com".to_owned() } else { format!("_deed.{domain}") }
 }
 
-/// The owner's servers under names of their own, and the stranger's under names that were given up.
-fn delegation(domain: &str, owners: &[u8], strangers: &[&[u8]]) -> String {
+/// The owner's servers, named inside the zone, and the attacker's, named in expired domains.
+fn delegation(domain: &str, owners: &[u8], attackers: &[&[u8]]) -> String {
     let mut lines = String::new();
     for last in owners {
         let _ = writeln!(lines, "{domain}. NS n{last}.{domain}.\nn{last}.{domain}. A {}", at(BLOCK, *last));
     }
-    for (index, addresses) in strangers.iter().enumerate() {
+    for (index, addresses) in attackers.iter().enumerate() {
         let server = format!("ns{index}.{}-expired.com", domain.trim_end_matches(".com"));
         let _ = writeln!(lines, "{domain}. NS {server}.");
         for last in *addresses {
             let _ = writeln!(lines, "{server}. A {}", at(BLOCK, *last));
         }
-        // So that the parent gives glue for it.
+        // Makes the parent give glue for it.
         let _ = writeln!(lines, "{}-expired.com. NS {server}.", domain.trim_end_matches(".com"));
     }
     lines
 }
 
-fn plan() -> Plan {
+fn plan() -> InternetPlan {
     let all = &OWNERS[..];
-    let (one, pairs): (&[u8], [&[u8]; 2]) = (&STRANGERS[..1], [&STRANGERS[..2], &STRANGERS[2..]]);
-    let mut plan = Plan::in_block(BLOCK)
-        .com(&delegation("many-addressed.com", all, &[&STRANGERS]))
+    let (one, pairs): (&[u8], [&[u8]; 2]) = (&ATTACKERS[..1], [&ATTACKERS[..2], &ATTACKERS[2..]]);
+    let mut plan = InternetPlan::in_block(BLOCK)
+        .com(&delegation("many-addressed.com", all, &[&ATTACKERS]))
         .com(&delegation("two-of-four.com", &OWNERS[..2], &pairs))
         .com(&delegation("two-of-three.com", &OWNERS[..1], &pairs))
         .com(&delegation("half.com", &OWNERS[..1], &[one]))
-        // Where nobody listens.
+        // No server listens at these addresses.
         .com(&delegation("silenced.com", &[61, 62, 63], &[one]))
         .com(&delegation("borrowed.com", all, &[all]))
         .com(&delegation("wildcard.com", all, &[]))
@@ -204,18 +204,18 @@ fn plan() -> Plan {
         .com(&delegation("beside.com", all, &[]))
         .com(&delegation("provider.com", all, &[one]))
         .com("provided.com. NS ns.provider.com.")
-        .domain("strangers.com", &[By::Nsd], &format!("tenant TXT \"{}\"", value()));
+        .domain("attackers.com", &[Daemon::Nsd], &format!("tenant TXT \"{}\"", value()));
     for domain in ["one-addressed.com", "alias.com", "referral.com", "above.com", "hidden.com"] {
         plan = plan.com(&delegation(domain, all, &[one]));
     }
     plan
 }
 
-fn denied(asked: &Asked, zone: &str, code: ResponseCode) -> Play {
-    let mut answer = asked.answer();
+fn negative(query: &ScriptedQuery, zone: &str, code: ResponseCode) -> ScriptedReply {
+    let mut answer = query.answer();
     answer.metadata.response_code = code;
     answer.authorities.push(soa(zone));
-    Play::Answer(answer)
+    ScriptedReply::Answer(answer)
 }
 
 /// The last two labels.
@@ -224,77 +224,77 @@ fn zone_of(name: &str) -> String {
     labels[labels.len().saturating_sub(2)..].join(".")
 }
 
-/// What every server of the owner says.
-fn owner(asked: &Asked) -> Play {
-    let (name, rtype) = (asked.name(), asked.message.queries[0].query_type);
+/// The replies of the owner's servers.
+fn owner(query: &ScriptedQuery) -> ScriptedReply {
+    let (name, rtype) = (query.name(), query.message.queries[0].query_type);
     let zone = zone_of(&name);
     let wildcard = matches!(zone.as_str(), "wildcard.com" | "hidden.com") && name != zone;
     match rtype {
-        _ if wildcard => asked.with([cname(&name, "tenant.strangers.com")]),
+        _ if wildcard => query.with([cname(&name, "tenant.attackers.com")]),
         RecordType::A if name == "ns.provider.com" => {
-            asked.with([address(&name, at(BLOCK, OWNERS[0]).into())])
+            query.with([address(&name, at(BLOCK, OWNERS[0]).into())])
         }
-        RecordType::NS if name == "childside.com" => asked.with([ns(&name, "ns0.childside-expired.com")]),
+        RecordType::NS if name == "childside.com" => query.with([ns(&name, "ns0.childside-expired.com")]),
         RecordType::TXT if zone == "beside.com" && name != zone => {
-            asked.with([cname(&name, "nowhere.beside-target.com"), txt(&name, &value())])
+            query.with([cname(&name, "nowhere.beside-target.com"), txt(&name, &value())])
         }
         RecordType::TXT if name == record(&zone) && zone == "old.com" => {
             let old = challenge_with("acme.com", [6; 20]).record_value;
-            asked.with([txt(&name, &owners_value()), txt(&name, &old)])
+            query.with([txt(&name, &owners_value()), txt(&name, &old)])
         }
-        RecordType::TXT if name == record(&zone) => asked.with([txt(&name, &owners_value())]),
+        RecordType::TXT if name == record(&zone) => query.with([txt(&name, &owners_value())]),
         _ if name == record(&zone) || name == zone || name == format!("www.{zone}") => {
-            denied(asked, &zone, ResponseCode::NoError)
+            negative(query, &zone, ResponseCode::NoError)
         }
-        _ => denied(asked, &zone, ResponseCode::NXDomain),
+        _ => negative(query, &zone, ResponseCode::NXDomain),
     }
 }
 
-/// What every server of the stranger says.
-fn stranger(asked: &Asked) -> Play {
-    let (name, rtype) = (asked.name(), asked.message.queries[0].query_type);
+/// The replies of the attacker's servers.
+fn attacker(query: &ScriptedQuery) -> ScriptedReply {
+    let (name, rtype) = (query.name(), query.message.queries[0].query_type);
     let zone = zone_of(&name);
-    let to_stranger = |cut: &str| {
-        let server = "ns.strangers.com";
-        asked.referral(vec![ns(cut, server)], vec![address(server, at(BLOCK, STRANGERS[1]).into())])
+    let to_attacker = |cut: &str| {
+        let server = "ns.attackers.com";
+        query.referral(vec![ns(cut, server)], vec![address(server, at(BLOCK, ATTACKERS[1]).into())])
     };
     match zone.as_str() {
-        "alias.com" if name != zone => asked.with([cname(&name, "tenant.strangers.com")]),
-        "referral.com" if name == record(&zone) => to_stranger(&record("referral.com")),
-        "above.com" if name.ends_with("www.above.com") => to_stranger("www.above.com"),
+        "alias.com" if name != zone => query.with([cname(&name, "tenant.attackers.com")]),
+        "referral.com" if name == record(&zone) => to_attacker(&record("referral.com")),
+        "above.com" if name.ends_with("www.above.com") => to_attacker("www.above.com"),
         "provider.com" if rtype == RecordType::A => {
-            asked.with([address(&name, at(BLOCK, STRANGERS[0]).into())])
+            query.with([address(&name, at(BLOCK, ATTACKERS[0]).into())])
         }
-        "hidden.com" if name == record(&zone) => asked.with([cname(&name, "tenant.strangers.com")]),
-        "hidden.com" if name != zone => denied(asked, &zone, ResponseCode::NXDomain),
-        _ if rtype == RecordType::TXT && name != zone => asked.with([txt(&name, &value())]),
-        _ => denied(asked, &zone, ResponseCode::NoError),
+        "hidden.com" if name == record(&zone) => query.with([cname(&name, "tenant.attackers.com")]),
+        "hidden.com" if name != zone => negative(query, &zone, ResponseCode::NXDomain),
+        _ if rtype == RecordType::TXT && name != zone => query.with([txt(&name, &value())]),
+        _ => negative(query, &zone, ResponseCode::NoError),
     }
 }
 
-async fn actors(internet: &Internet) -> Vec<Scripted> {
-    let mut actors = vec![];
+async fn scripted_servers(internet: &Internet) -> Vec<ScriptedServer> {
+    let mut scripted_servers = vec![];
     for last in OWNERS {
-        actors.push(Scripted::listen(internet.at(last), owner).await);
+        scripted_servers.push(ScriptedServer::listen(internet.at(last), owner).await);
     }
-    for last in STRANGERS {
-        actors.push(Scripted::listen(internet.at(last), stranger).await);
+    for last in ATTACKERS {
+        scripted_servers.push(ScriptedServer::listen(internet.at(last), attacker).await);
     }
-    let forged = |asked: &Asked| if asked.tcp { owner(asked) } else { stranger(asked) };
-    actors.push(Scripted::listen(internet.at(64), forged).await);
-    let hearsay = |asked: &Asked| match stranger(asked) {
-        Play::Answer(mut answer) => {
+    let forged = |query: &ScriptedQuery| if query.tcp { owner(query) } else { attacker(query) };
+    scripted_servers.push(ScriptedServer::listen(internet.at(64), forged).await);
+    let without_authority = |query: &ScriptedQuery| match attacker(query) {
+        ScriptedReply::Answer(mut answer) => {
             answer.metadata.authoritative = false;
-            Play::Answer(answer)
+            ScriptedReply::Answer(answer)
         }
         other => other,
     };
-    actors.push(Scripted::listen(internet.at(65), hearsay).await);
-    actors
+    scripted_servers.push(ScriptedServer::listen(internet.at(65), without_authority).await);
+    scripted_servers
 }
 
-/// The verdicts on the stranger's value and on the owner's, by what is seen at one time.
-async fn verdicts(prober: &Prober, domain: &str, held: bool) -> (&'static str, &'static str) {
+/// The codes of the attacker's claim and of the owner's, judged from one observation.
+async fn codes(prober: &Prober, domain: &str, held: bool) -> (&'static str, &'static str) {
     let (own, owners) = (challenge(domain), challenge_with(domain, [9; 20]));
     let values = [&own, &owners].map(|challenge| challenge.record_value.as_bytes().to_vec());
     let question = Question {
@@ -311,35 +311,35 @@ async fn verdicts(prober: &Prober, domain: &str, held: bool) -> (&'static str, &
     (code(judge_within(&own, &context, &seen)), code(judge_within(&owners, &challenged, &seen)))
 }
 
-fn hasty(config: &mut ProbeConfig) {
+fn short_timeouts(config: &mut ProbeConfig) {
     config.udp_timeout = Duration::from_millis(500);
     config.tcp_timeout = Duration::from_secs(1);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn nobody_takes_a_name_by_a_part_of_its_dns() {
+async fn partial_dns_control_takes_no_name() {
     let internet = plan().start();
-    let _actors = actors(&internet).await;
-    let mut surprises = vec![];
+    let _actors = scripted_servers(&internet).await;
+    let mut mismatches = vec![];
     for tried in ATTEMPTS {
-        // Which server is asked first is another each time.
+        // Each prober asks the servers in another order.
         for _ in 0..5 {
-            let prober = internet.prober_with(hasty);
-            let (unclaimed, _) = verdicts(&prober, tried.domain, false).await;
-            let (held, owner) = verdicts(&internet.prober_with(hasty), tried.domain, true).await;
+            let prober = internet.prober_with(short_timeouts);
+            let (unclaimed, _) = codes(&prober, tried.domain, false).await;
+            let (held, owner) = codes(&internet.prober_with(short_timeouts), tried.domain, true).await;
             if (unclaimed, held, owner) != (tried.unclaimed, tried.held, tried.owner) {
-                surprises.push(format!("{}: {unclaimed}, {held}, owner {owner}", tried.what));
+                mismatches.push(format!("{}: {unclaimed}, {held}, owner {owner}", tried.description));
             }
         }
     }
-    assert!(surprises.is_empty(), "{surprises:#?}");
+    assert!(mismatches.is_empty(), "{mismatches:#?}");
 }
 
 #[test]
 fn no_attempt_takes_a_held_name() {
     for tried in ATTEMPTS {
-        assert_ne!(tried.held, "proven", "{}", tried.what);
+        assert_ne!(tried.held, "proven", "{}", tried.description);
         let absent = ["record_not_found", "no_txt_at_name", "wrong_value"].contains(&tried.owner);
-        assert!(!absent, "the owner loses it: {}", tried.what);
+        assert!(!absent, "the owner loses the name: {}", tried.description);
     }
 }

@@ -1,14 +1,14 @@
-//! Aliases that a wildcard record makes: no record of its own stands at the name, and the wildcard must stay.
+//! Aliases that come from a wildcard record: the advice must keep the wildcard.
 use deed_claims::{AliasOrigin, Outcome};
 
-use crate::world::{By, Plan, check};
+use crate::internet::{Daemon, InternetPlan, check};
 
 #[tokio::test]
-async fn wildcard_alias_is_not_taken_for_an_own_one() {
-    let internet = Plan::in_block(25)
-        .domain("wild.com", &[By::Nsd], "* CNAME www.host.com.")
-        .domain("own.com", &[By::Nsd], "_deed CNAME www.host.com.")
-        .domain("host.com", &[By::Nsd], "www A 192.0.2.1")
+async fn tells_wildcard_alias_from_own_alias() {
+    let internet = InternetPlan::in_block(25)
+        .domain("wild.com", &[Daemon::Nsd], "* CNAME www.host.com.")
+        .domain("own.com", &[Daemon::Nsd], "_deed CNAME www.host.com.")
+        .domain("host.com", &[Daemon::Nsd], "www A 192.0.2.1")
         .start();
     let prober = internet.prober();
     for (domain, origin, advice) in [
@@ -16,7 +16,7 @@ async fn wildcard_alias_is_not_taken_for_an_own_one() {
         ("own.com", AliasOrigin::Name, "delete it, and no other"),
     ] {
         let checked = check(&prober, domain).await;
-        assert_eq!((checked.verdict(), checked.seen.findings.alias_origin), ("cname_elsewhere", origin));
+        assert_eq!((checked.code(), checked.seen.findings.alias_origin), ("cname_elsewhere", origin));
         let Outcome::NotProven(diagnosis) = checked.outcome else { panic!("{domain} is proven") };
         assert!(diagnosis.fix.contains(advice), "{domain}: {}", diagnosis.fix);
     }

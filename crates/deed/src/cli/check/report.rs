@@ -1,4 +1,4 @@
-//! What is said of a domain: everything that was seen, the verdict, and what to do.
+//! The report of `deed check`, as text and as JSON: observation, outcome and fix.
 use std::fmt::Write as _;
 
 use deed_claims::{
@@ -11,18 +11,18 @@ use serde::Serialize;
 use crate::exit::Exit;
 use crate::output::table;
 
-/// What was asked about.
-pub(super) struct Given {
+/// The input of a check.
+pub(super) struct CheckInput {
     pub domain: String,
     pub root_domain: String,
-    /// The value that is expected, where somebody said.
+    /// The expected value, if given.
     pub expected: Option<String>,
     pub agreement: Agreement,
-    /// Whether an alias that comes from a wildcard may prove the name.
+    /// Whether an alias from a wildcard may prove the name.
     pub accept_wildcard: bool,
 }
 
-/// What is said of a domain.
+/// The report on a domain.
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct Report {
@@ -34,7 +34,7 @@ pub(super) struct Report {
     verdict: Verdict,
     #[serde(skip_serializing_if = "Option::is_none")]
     diagnosis: Option<Diagnosis>,
-    /// How each name server votes; empty without an expected value.
+    /// The votes of the name servers; empty without an expected value.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     votes: Vec<ServerVote>,
     evidence: Evidence,
@@ -42,7 +42,7 @@ pub(super) struct Report {
     notes: Vec<Note>,
 }
 
-/// One name server's vote.
+/// The vote of a name server.
 #[derive(Debug, Serialize)]
 struct ServerVote {
     server: String,
@@ -52,40 +52,40 @@ struct ServerVote {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 enum Verdict {
-    /// The expected value stands, seen by enough servers and confirmed.
+    /// The expected value was found and confirmed.
     Proven,
-    /// Nobody said what is expected, and TXT records stand at the name.
+    /// No value is expected, and TXT records were found.
     RecordsFound,
-    /// It does not, and the diagnosis says why.
+    /// The record is not proven; the diagnosis has the cause.
     NotProven,
 }
 
 impl Report {
-    pub(super) fn of(given: Given, challenge: &Challenge, seen: &Observation) -> Self {
+    pub(super) fn of(input: CheckInput, challenge: &Challenge, seen: &Observation) -> Self {
         let context = Context {
-            agreement: given.agreement,
-            accept_wildcard: given.accept_wildcard,
+            agreement: input.agreement,
+            accept_wildcard: input.accept_wildcard,
             ..Context::default()
         };
         let notes = notes(challenge, seen);
         let evidence = Evidence::from(seen).noting(challenge, seen);
-        let votes = match &given.expected {
+        let votes = match &input.expected {
             Some(_) => votes(challenge, seen),
             None => vec![],
         };
         let votes = votes.into_iter().map(|(server, vote)| ServerVote { server, vote }).collect();
         let found =
-            given.expected.is_none() && evidence.servers.iter().any(|server| !server.values.is_empty());
+            input.expected.is_none() && evidence.servers.iter().any(|server| !server.values.is_empty());
         let (verdict, diagnosis) = match judge_within(challenge, &context, seen) {
             Outcome::Proven => (Verdict::Proven, None),
             Outcome::NotProven(d) if found && d.code.is_absence() => (Verdict::RecordsFound, None),
             Outcome::NotProven(d) => (Verdict::NotProven, Some(d)),
         };
         Self {
-            domain: given.domain,
-            root_domain: given.root_domain,
+            domain: input.domain,
+            root_domain: input.root_domain,
             record_name: challenge.record_name.to_string(),
-            expected: given.expected,
+            expected: input.expected,
             verdict,
             diagnosis,
             votes,
@@ -102,7 +102,7 @@ impl Report {
         }
     }
 
-    pub(super) fn words(&self) -> String {
+    pub(super) fn text(&self) -> String {
         let evidence = &self.evidence;
         let zone = evidence.zone.as_ref().map(|zone| format!(" (zone {zone})")).unwrap_or_default();
         let mut parts = vec![format!("TXT records of {}{zone}", printable(self.record_name.as_bytes()))];
@@ -128,7 +128,7 @@ impl Report {
         parts.extend(self.expected_and_found());
         parts.extend(evidence.validation.as_ref().map(dnssec));
         if !evidence.vantages.is_empty() {
-            parts.push(places(&evidence.vantages, evidence.quorum));
+            parts.push(vantage_table(&evidence.vantages, evidence.quorum));
         }
         parts.extend(findings(evidence));
         if !self.notes.is_empty() {
@@ -139,7 +139,7 @@ impl Report {
         parts.join("\n\n")
     }
 
-    /// One table for each name server, with its vote.
+    /// One table per name server, with its vote.
     fn servers(&self) -> Vec<String> {
         let mut names: Vec<&str> = self.evidence.servers.iter().map(|row| row.server.as_str()).collect();
         names.sort_unstable();
@@ -148,13 +148,13 @@ impl Report {
             let of_name: Vec<ServerEvidence> =
                 self.evidence.servers.iter().filter(|row| row.server == name).cloned().collect();
             let vote =
-                self.votes.iter().find(|vote| vote.server == name).map_or("", |vote| words_of(vote.vote));
+                self.votes.iter().find(|vote| vote.server == name).map_or("", |vote| vote_text(vote.vote));
             format!("{name}{vote}\n{}", rows(&of_name, &self.evidence))
         };
         names.into_iter().map(table).collect()
     }
 
-    /// What has to stand there, and what does: each different value once.
+    /// The expected value and the distinct values found.
     fn expected_and_found(&self) -> Option<String> {
         let expected = self.expected.as_ref()?;
         let mut found: Vec<&str> =
@@ -186,7 +186,7 @@ impl Report {
     }
 }
 
-fn words_of(vote: Vote) -> &'static str {
+fn vote_text(vote: Vote) -> &'static str {
     match vote {
         Vote::Shows => ": shows the value",
         Vote::Denies => ": does not show the value",
@@ -211,7 +211,7 @@ fn rows(answers: &[ServerEvidence], evidence: &Evidence) -> String {
         let told = evidence.serials.iter().find(|s| s.address == address).map(|s| s.serial);
         let serial = told.or(answer.soa_serial).map_or_else(|| "-".to_owned(), |serial| serial.to_string());
         let mut result = answer.result.clone();
-        // An answer that does not count says so.
+        // Non-authoritative answers do not count, so they are marked.
         if matches!(&*result, "NOERROR" | "NXDOMAIN") && !answer.authoritative {
             result.push_str(" (no authority)");
         }
@@ -258,7 +258,7 @@ fn dnssec(validation: &ValidationEvidence) -> String {
     text
 }
 
-fn places(vantages: &[VantageEvidence], quorum: Option<u32>) -> String {
+fn vantage_table(vantages: &[VantageEvidence], quorum: Option<u32>) -> String {
     let mut all = vec![cells(["PLACE", "ANSWER", "MS", "VALUES"])];
     all.extend(vantages.iter().map(|vantage| {
         cells([&vantage.vantage, &vantage.result, &vantage.ms.to_string(), &vantage.values.join(" | ")])
@@ -267,7 +267,7 @@ fn places(vantages: &[VantageEvidence], quorum: Option<u32>) -> String {
     format!("Seen from elsewhere{quorum}:\n{}", table(&all))
 }
 
-/// Where the hostname leads.
+/// The routing of the hostname.
 fn route(routing: &Routing) -> String {
     let seen = if routing.seen.is_empty() { "nothing".to_owned() } else { routing.seen.join(", ") };
     let state = match routing.state {
@@ -279,7 +279,7 @@ fn route(routing: &Routing) -> String {
     format!("Routing: {state} (target {}, seen {seen})", routing.target)
 }
 
-/// What was found besides the record.
+/// Further findings besides the record.
 fn findings(evidence: &Evidence) -> Vec<String> {
     let mut found = vec![];
     if !evidence.elsewhere.is_empty() {

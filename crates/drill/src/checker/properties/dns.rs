@@ -1,47 +1,47 @@
-//! What the DNS showed, held against what was made of it.
+//! Properties about the DNS journal: verified, transferred and published records.
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::{Case, Checked};
+use super::{ParsedEvidence, PropertyResult};
 use crate::checker::evidence::Micros;
 use crate::checker::payload::{Challenge, ClaimEvent};
-use crate::dns::{DnsEvent, Transport};
+use crate::dns::{DnsEvent, DnsTransport};
 
-/// Response codes that say what stands at a name.
+/// The response codes that make a statement about a name.
 const NOERROR: u16 = 0;
 const NXDOMAIN: u16 = 3;
 
-/// An answer about the TXT records of a name.
-struct Shown<'a> {
+/// An answer for the TXT records of a name.
+struct TxtAnswer<'a> {
     at: Micros,
-    transport: Transport,
+    transport: DnsTransport,
     values: &'a [String],
 }
 
-/// Answers about TXT records, by name, in the order of time.
-fn shown<'a>(case: &Case<'a>) -> BTreeMap<&'a str, Vec<Shown<'a>>> {
-    let mut answers: BTreeMap<&str, Vec<Shown<'_>>> = BTreeMap::new();
-    for line in &case.evidence.dns {
+/// TXT answers by name, in order of time.
+fn txt_answers<'a>(input: &ParsedEvidence<'a>) -> BTreeMap<&'a str, Vec<TxtAnswer<'a>>> {
+    let mut answers: BTreeMap<&str, Vec<TxtAnswer<'_>>> = BTreeMap::new();
+    for line in &input.evidence.dns {
         let DnsEvent::Answered { name, kind, transport, code, truncated, values } = &line.event else {
             continue;
         };
         if kind == "TXT" && matches!(*code, NOERROR | NXDOMAIN) && !truncated {
-            let answer = Shown { at: line.at.timestamp_micros(), transport: *transport, values };
+            let answer = TxtAnswer { at: line.at.timestamp_micros(), transport: *transport, values };
             answers.entry(name).or_default().push(answer);
         }
     }
     answers
 }
 
-/// The records that claims were handed, by claim.
-fn challenges<'a>(case: &'a Case<'_>) -> BTreeMap<&'a str, &'a Challenge> {
-    let initiated = case.events.iter().filter(|event| event.row.kind == "ClaimInitiated");
+/// The challenges by claim.
+fn challenges<'a>(input: &'a ParsedEvidence<'_>) -> BTreeMap<&'a str, &'a Challenge> {
+    let initiated = input.events.iter().filter(|event| event.row.kind == "ClaimInitiated");
     initiated.filter_map(|event| Some((event.claim(), event.payload.challenge.as_ref()?))).collect()
 }
 
-pub(super) fn verified_was_served(case: &Case<'_>) -> Checked {
-    let (answers, challenges) = (shown(case), challenges(case));
+pub(super) fn verified_was_served(input: &ParsedEvidence<'_>) -> PropertyResult {
+    let (answers, challenges) = (txt_answers(input), challenges(input));
     let (mut checked, mut findings) = (0, vec![]);
-    for event in case.events.iter().filter(|event| event.row.kind == "DomainVerified") {
+    for event in input.events.iter().filter(|event| event.row.kind == "DomainVerified") {
         checked += 1;
         let (claim, position) = (event.claim(), event.row.position);
         let Some(challenge) = challenges.get(claim) else {
@@ -56,7 +56,7 @@ pub(super) fn verified_was_served(case: &Case<'_>) -> Checked {
                     && answer.values.contains(&challenge.record_value)
             })
         };
-        for (transport, word) in [(Transport::Udp, "UDP"), (Transport::Tcp, "TCP")] {
+        for (transport, word) in [(DnsTransport::Udp, "UDP"), (DnsTransport::Tcp, "TCP")] {
             if !served(transport) {
                 findings.push(format!(
                     "position {position}: {claim} is verified at {}, and its record at {} had not been served over {word}",
@@ -68,11 +68,11 @@ pub(super) fn verified_was_served(case: &Case<'_>) -> Checked {
     (checked, findings)
 }
 
-pub(super) fn transfer_after_absence(case: &Case<'_>) -> Checked {
-    let (answers, challenges) = (shown(case), challenges(case));
+pub(super) fn transfer_after_absence(input: &ParsedEvidence<'_>) -> PropertyResult {
+    let (answers, challenges) = (txt_answers(input), challenges(input));
     let mut granted: BTreeMap<&str, Micros> = BTreeMap::new();
     let (mut checked, mut findings) = (0, vec![]);
-    for event in &case.events {
+    for event in &input.events {
         let claim = event.claim();
         if event.row.kind == "OwnershipGranted" {
             granted.insert(claim, event.at());
@@ -97,10 +97,10 @@ pub(super) fn transfer_after_absence(case: &Case<'_>) -> Checked {
     (checked, findings)
 }
 
-/// Records that were published, each with whether it still stands.
-fn published<'a>(case: &Case<'a>) -> BTreeMap<(&'a str, &'a str), bool> {
+/// Published records, with whether they still exist.
+fn published<'a>(input: &ParsedEvidence<'a>) -> BTreeMap<(&'a str, &'a str), bool> {
     let mut records = BTreeMap::new();
-    for line in &case.evidence.dns {
+    for line in &input.evidence.dns {
         match &line.event {
             DnsEvent::Set { name, value } => records.insert((name.as_str(), value.as_str()), true),
             DnsEvent::Cleared { name, value } => records.insert((name.as_str(), value.as_str()), false),
@@ -110,16 +110,16 @@ fn published<'a>(case: &Case<'a>) -> BTreeMap<(&'a str, &'a str), bool> {
     records
 }
 
-/// Claims by the record that they were handed.
-fn by_record<'a>(case: &'a Case<'_>) -> BTreeMap<(&'a str, &'a str), &'a str> {
+/// Claims by their challenge.
+fn by_record<'a>(input: &'a ParsedEvidence<'_>) -> BTreeMap<(&'a str, &'a str), &'a str> {
     let record = |c: &'a Challenge| (c.record_name.as_str(), c.record_value.as_str());
-    challenges(case).into_iter().map(|(claim, challenge)| (record(challenge), claim)).collect()
+    challenges(input).into_iter().map(|(claim, challenge)| (record(challenge), claim)).collect()
 }
 
-pub(super) fn published_is_verified(case: &Case<'_>) -> Checked {
-    let (records, claims) = (published(case), by_record(case));
+pub(super) fn published_is_verified(input: &ParsedEvidence<'_>) -> PropertyResult {
+    let (records, claims) = (published(input), by_record(input));
     let verified: BTreeSet<&str> =
-        case.events.iter().filter(|e| e.row.kind == "DomainVerified").map(ClaimEvent::claim).collect();
+        input.events.iter().filter(|e| e.row.kind == "DomainVerified").map(ClaimEvent::claim).collect();
     let mut findings = vec![];
     for (record, stands) in &records {
         let what = if *stands { "stands" } else { "stood" };
@@ -134,10 +134,10 @@ pub(super) fn published_is_verified(case: &Case<'_>) -> Checked {
     (records.len(), findings)
 }
 
-pub(super) fn standing_is_held(case: &Case<'_>) -> Checked {
-    let (records, claims) = (published(case), by_record(case));
+pub(super) fn standing_is_held(input: &ParsedEvidence<'_>) -> PropertyResult {
+    let (records, claims) = (published(input), by_record(input));
     let mut holders: BTreeSet<&str> = BTreeSet::new();
-    for event in &case.events {
+    for event in &input.events {
         match event.row.kind.as_str() {
             "OwnershipGranted" => holders.insert(event.claim()),
             "OwnershipEnded" => holders.remove(event.claim()),

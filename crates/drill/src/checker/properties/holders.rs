@@ -1,14 +1,14 @@
-//! Who has a name: one at a time, and only with proof.
+//! Properties of holdings: one holder at a time, and only with a proof.
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::{Case, Checked};
+use super::{ParsedEvidence, PropertyResult};
 use crate::checker::evidence::LogRow;
-use crate::checker::fold::World;
+use crate::checker::fold::ExpectedState;
 
-pub(super) fn one_holder(case: &Case<'_>) -> Checked {
+pub(super) fn one_holder(input: &ParsedEvidence<'_>) -> PropertyResult {
     let mut holders: BTreeMap<&str, &str> = BTreeMap::new();
     let (mut checked, mut findings) = (0, vec![]);
-    for event in &case.events {
+    for event in &input.events {
         let (stream, claim, position) = (event.row.stream.as_str(), event.claim(), event.row.position);
         match event.row.kind.as_str() {
             "OwnershipGranted" => {
@@ -35,10 +35,10 @@ pub(super) fn one_holder(case: &Case<'_>) -> Checked {
     (checked, findings)
 }
 
-pub(super) fn grant_proven(case: &Case<'_>) -> Checked {
+pub(super) fn grant_proven(input: &ParsedEvidence<'_>) -> PropertyResult {
     let (mut proven, mut verified) = (BTreeSet::new(), BTreeSet::new());
     let (mut checked, mut findings) = (0, vec![]);
-    for event in &case.events {
+    for event in &input.events {
         let (claim, position) = (event.claim(), event.row.position);
         let attempt = event.payload.attempt;
         match event.row.kind.as_str() {
@@ -69,14 +69,14 @@ pub(super) fn grant_proven(case: &Case<'_>) -> Checked {
     (checked, findings)
 }
 
-pub(super) fn one_open_claim(case: &Case<'_>) -> Checked {
-    let mut world = World::default();
+pub(super) fn one_open_claim(input: &ParsedEvidence<'_>) -> PropertyResult {
+    let mut expected_state = ExpectedState::default();
     let (mut checked, mut findings) = (0, vec![]);
-    for event in &case.events {
+    for event in &input.events {
         if event.row.kind == "ClaimInitiated" {
             checked += 1;
             let holder = event.payload.holder.as_ref().map(ToString::to_string).unwrap_or_default();
-            let before = world.streams.get(&event.row.stream);
+            let before = expected_state.streams.get(&event.row.stream);
             let open = before.and_then(|s| s.claims.iter().find(|(_, c)| c.holder == holder && c.is_open()));
             if let Some((open, _)) = open {
                 findings.push(format!(
@@ -87,16 +87,16 @@ pub(super) fn one_open_claim(case: &Case<'_>) -> Checked {
                 ));
             }
         }
-        world.fold(event);
+        expected_state.fold(event);
     }
     (checked, findings)
 }
 
-pub(super) fn app_and_host(case: &Case<'_>) -> Checked {
-    let log = &case.evidence.log;
+pub(super) fn app_and_host(input: &ParsedEvidence<'_>) -> PropertyResult {
+    let log = &input.evidence.log;
     let is_added = |row: &LogRow| row.kind == "AppDomainAdded";
     let is_claimed = |row: &LogRow| row.kind == "ClaimInitiated" && row.stream.starts_with("host:");
-    // One append writes both, the claim first.
+    // One append contains both, the claim first.
     let together = |claimed: &LogRow, added: &LogRow| {
         is_claimed(claimed)
             && is_added(added)

@@ -1,21 +1,21 @@
-//! The log by itself: numbers, times, attempts.
+//! Properties of the log: positions, versions, times, attempts.
 use std::collections::BTreeMap;
 
-use super::{Case, Checked};
+use super::{ParsedEvidence, PropertyResult};
 use crate::checker::evidence::Micros;
 
-pub(super) fn positions(case: &Case<'_>) -> Checked {
-    let log = &case.evidence.log;
+pub(super) fn positions(input: &ParsedEvidence<'_>) -> PropertyResult {
+    let log = &input.evidence.log;
     let wrong = (1_i64..).zip(log).filter(|(expected, row)| row.position != *expected);
     let findings =
         wrong.map(|(expected, row)| format!("position {} where {expected} was to come", row.position));
     (log.len(), findings.collect())
 }
 
-pub(super) fn versions(case: &Case<'_>) -> Checked {
+pub(super) fn versions(input: &ParsedEvidence<'_>) -> PropertyResult {
     let mut last: BTreeMap<&str, i64> = BTreeMap::new();
     let mut findings = vec![];
-    for row in &case.evidence.log {
+    for row in &input.evidence.log {
         let version = last.entry(&row.stream).or_default();
         *version += 1;
         if row.version != *version {
@@ -29,14 +29,14 @@ pub(super) fn versions(case: &Case<'_>) -> Checked {
     (last.len(), findings)
 }
 
-pub(super) fn readable(case: &Case<'_>) -> Checked {
-    (case.events.len() + case.unreadable.len(), case.unreadable.clone())
+pub(super) fn readable(input: &ParsedEvidence<'_>) -> PropertyResult {
+    (input.events.len() + input.unreadable.len(), input.unreadable.clone())
 }
 
-pub(super) fn order(case: &Case<'_>) -> Checked {
+pub(super) fn order(input: &ParsedEvidence<'_>) -> PropertyResult {
     let mut last: BTreeMap<&str, (Micros, Micros)> = BTreeMap::new();
     let mut findings = vec![];
-    for event in &case.events {
+    for event in &input.events {
         let (row, at) = (event.row, event.at());
         let (happened, written) = last.entry(&row.stream).or_insert((at, row.recorded_at));
         if at < *happened {
@@ -60,13 +60,13 @@ pub(super) fn order(case: &Case<'_>) -> Checked {
         }
         (*happened, *written) = (at, row.recorded_at);
     }
-    (case.events.len(), findings)
+    (input.events.len(), findings)
 }
 
-pub(super) fn attempts(case: &Case<'_>) -> Checked {
+pub(super) fn attempts(input: &ParsedEvidence<'_>) -> PropertyResult {
     let mut settled: BTreeMap<&str, i64> = BTreeMap::new();
     let (mut checked, mut findings) = (0, vec![]);
-    for event in case.events.iter().filter(|event| event.row.kind == "CheckRecorded") {
+    for event in input.events.iter().filter(|event| event.row.kind == "CheckRecorded") {
         checked += 1;
         let attempt = event.payload.attempt.unwrap_or_default();
         let last = settled.entry(event.claim()).or_default();

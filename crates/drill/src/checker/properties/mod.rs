@@ -1,32 +1,32 @@
-//! The properties: each looks at the evidence and says what is wrong.
+//! The properties: each examines the evidence and reports findings.
 mod dns;
 mod holders;
+mod idle;
 mod log;
 mod promises;
 mod published;
-mod rest;
 #[cfg(test)]
 mod tests;
 mod views;
 
 use super::evidence::Evidence;
 use super::payload::{ClaimEvent, is_about_claims};
-use super::report::{Finding, Report, Verdict};
+use super::report::{Finding, PropertyVerdict, Report};
 
-/// Things looked at, and what is wrong with them.
-pub(super) type Checked = (usize, Vec<Finding>);
+/// The number of items checked, and the findings.
+pub(super) type PropertyResult = (usize, Vec<Finding>);
 
-/// One property: its name, what it says, how it is checked.
+/// A property with its description and check.
 pub struct Property {
     /// Its name.
     pub name: &'static str,
-    /// What it says.
+    /// The description.
     pub says: &'static str,
-    check: fn(&Case<'_>) -> Checked,
+    check: fn(&ParsedEvidence<'_>) -> PropertyResult,
 }
 
-/// The evidence, and the events that could be read.
-pub(super) struct Case<'a> {
+/// The evidence with its parsed events.
+pub(super) struct ParsedEvidence<'a> {
     pub evidence: &'a Evidence,
     pub events: Vec<ClaimEvent<'a>>,
     pub unreadable: Vec<Finding>,
@@ -34,7 +34,7 @@ pub(super) struct Case<'a> {
 
 macro_rules! properties {
     ($($name:literal, $says:literal, $check:path;)+) => {
-        /// All of them, in the order of the report.
+        /// All properties, in the order of the report.
         pub const PROPERTIES: &[Property] =
             &[$(Property { name: $name, says: $says, check: $check }),+];
     };
@@ -62,11 +62,11 @@ properties! {
     "due-rows", "due work is what our own fold gives", views::due_rows;
     "rebuild", "a rebuild gives the same rows", views::rebuild;
     "announced", "every event of the log was published as it is, and nothing else was", published::announced;
-    "due-work", "no due work is overdue", rest::due_work;
-    "queues", "no message waits, none is dead", rest::queues;
+    "due-work", "no due work is overdue", idle::due_work;
+    "queues", "no message waits, none is dead", idle::queues;
 }
 
-/// Looks at everything.
+/// Checks all properties.
 pub fn check(evidence: &Evidence) -> Report {
     let (mut events, mut unreadable) = (vec![], vec![]);
     for row in evidence.log.iter().filter(|row| is_about_claims(row)) {
@@ -75,10 +75,10 @@ pub fn check(evidence: &Evidence) -> Report {
             Err(finding) => unreadable.push(finding),
         }
     }
-    let case = Case { evidence, events, unreadable };
+    let input = ParsedEvidence { evidence, events, unreadable };
     let verdict = |property: &Property| {
-        let (checked, findings) = (property.check)(&case);
-        Verdict::of(property.name, property.says, checked, findings)
+        let (checked, findings) = (property.check)(&input);
+        PropertyVerdict::of(property.name, property.says, checked, findings)
     };
     Report::of(PROPERTIES.iter().map(verdict).collect())
 }

@@ -1,20 +1,20 @@
-//! What clients were told, held against the log and the lists.
+//! Properties of acknowledged requests: present in the log and in the read models.
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::{Case, Checked};
+use super::{ParsedEvidence, PropertyResult};
 use crate::acknowledged::Promise;
 use crate::checker::payload::ClaimEvent;
 
-/// A claim as it was initiated.
+/// An initiated claim.
 struct Initiated<'a> {
     claim: &'a str,
     name: &'a str,
     holder: String,
 }
 
-/// Claims by the value of their record.
-fn by_record<'a>(case: &'a Case<'_>) -> BTreeMap<&'a str, Initiated<'a>> {
-    let initiated = case.events.iter().filter(|event| event.row.kind == "ClaimInitiated");
+/// Claims by record value.
+fn by_record<'a>(input: &'a ParsedEvidence<'_>) -> BTreeMap<&'a str, Initiated<'a>> {
+    let initiated = input.events.iter().filter(|event| event.row.kind == "ClaimInitiated");
     let entry = |event: &'a ClaimEvent<'_>| {
         let record = event.payload.challenge.as_ref()?.record_value.as_str();
         let holder = event.payload.holder.as_ref().map(ToString::to_string).unwrap_or_default();
@@ -24,11 +24,11 @@ fn by_record<'a>(case: &'a Case<'_>) -> BTreeMap<&'a str, Initiated<'a>> {
     initiated.filter_map(entry).collect()
 }
 
-pub(super) fn in_log(case: &Case<'_>) -> Checked {
-    let claims = by_record(case);
+pub(super) fn in_log(input: &ParsedEvidence<'_>) -> PropertyResult {
+    let claims = by_record(input);
     let found: BTreeSet<(&str, &str)> =
-        case.events.iter().map(|event| (event.claim(), event.row.kind.as_str())).collect();
-    let promises = &case.evidence.acknowledged;
+        input.events.iter().map(|event| (event.claim(), event.row.kind.as_str())).collect();
+    let promises = &input.evidence.acknowledged;
     let mut findings = vec![];
     for promise in promises {
         let (what, name, at) = (promise.what, &promise.name, promise.at);
@@ -59,16 +59,16 @@ pub(super) fn in_log(case: &Case<'_>) -> Checked {
     (promises.len(), findings)
 }
 
-pub(super) fn in_views(case: &Case<'_>) -> Checked {
-    let claims = by_record(case);
-    let claimed = case.evidence.acknowledged.iter().filter(|promise| promise.what == Promise::Claimed);
+pub(super) fn in_views(input: &ParsedEvidence<'_>) -> PropertyResult {
+    let claims = by_record(input);
+    let claimed = input.evidence.acknowledged.iter().filter(|promise| promise.what == Promise::Claimed);
     let mut ids: BTreeSet<&str> =
         claimed.filter_map(|promise| Some(claims.get(promise.record.as_str())?.claim)).collect();
-    // A claim that is over makes way for the same holder's next one.
-    for replaced in replaced(case) {
+    // An ended claim is replaced by the next one of the same holder.
+    for replaced in replaced(input) {
         ids.remove(replaced.as_str());
     }
-    let views = &case.evidence.views;
+    let views = &input.evidence.views;
     let mut findings = vec![];
     for id in &ids {
         let Some(row) = views.claims.get(*id) else {
@@ -83,10 +83,10 @@ pub(super) fn in_views(case: &Case<'_>) -> Checked {
     (ids.len(), findings)
 }
 
-/// Claims after which the same holder claimed the same name again.
-fn replaced(case: &Case<'_>) -> Vec<String> {
+/// Claims that a later claim of the same holder replaced.
+fn replaced(input: &ParsedEvidence<'_>) -> Vec<String> {
     let mut newest: BTreeMap<(&str, String), &str> = BTreeMap::new();
-    let initiated = case.events.iter().filter(|event| event.row.kind == "ClaimInitiated");
+    let initiated = input.events.iter().filter(|event| event.row.kind == "ClaimInitiated");
     initiated
         .filter_map(|event| {
             let holder = event.payload.holder.as_ref().map(ToString::to_string).unwrap_or_default();

@@ -1,11 +1,11 @@
-//! What was published, held against the log.
+//! Properties of published events: complete and identical to the log.
 use std::collections::BTreeSet;
 
 use serde_json::Value;
 
-use super::{Case, Checked};
+use super::{ParsedEvidence, PropertyResult};
 
-/// Whether one value is the other with fields left out.
+/// Whether `part` equals `whole` with fields omitted.
 fn covers(whole: &Value, part: &Value) -> bool {
     match (whole, part) {
         (Value::Object(whole), Value::Object(part)) => {
@@ -18,13 +18,16 @@ fn covers(whole: &Value, part: &Value) -> bool {
     }
 }
 
-pub(super) fn announced(case: &Case<'_>) -> Checked {
-    let Some(heard) = &case.evidence.heard else { return (0, vec![]) };
-    let log = &case.evidence.log;
-    let mut missing: BTreeSet<i64> =
-        log.iter().map(|row| row.position).filter(|position| *position > case.evidence.heard_after).collect();
+pub(super) fn announced(input: &ParsedEvidence<'_>) -> PropertyResult {
+    let Some(published) = &input.evidence.published else { return (0, vec![]) };
+    let log = &input.evidence.log;
+    let mut missing: BTreeSet<i64> = log
+        .iter()
+        .map(|row| row.position)
+        .filter(|position| *position > input.evidence.heard_after)
+        .collect();
     let mut findings = vec![];
-    for event in heard {
+    for event in published {
         let position = event.position;
         missing.remove(&position);
         let Ok(index) = log.binary_search_by_key(&position, |row| row.position) else {
@@ -35,7 +38,7 @@ pub(super) fn announced(case: &Case<'_>) -> Checked {
         let same = log.get(index).is_some_and(|row| {
             row.stream == event.stream
                 && row.version.to_string() == event.version
-                && (row.payload == event.data || case.evidence.thinned && covers(&row.payload, &event.data))
+                && (row.payload == event.data || input.evidence.thinned && covers(&row.payload, &event.data))
         });
         if !same {
             findings.push(format!(
@@ -45,5 +48,5 @@ pub(super) fn announced(case: &Case<'_>) -> Checked {
         }
     }
     findings.extend(missing.iter().map(|position| format!("position {position} was never published")));
-    (heard.len(), findings)
+    (published.len(), findings)
 }

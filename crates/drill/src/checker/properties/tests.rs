@@ -1,22 +1,22 @@
-//! The checker can fail: each property is broken once by hand, and is the one that says so.
+//! Mutation tests: each violation is detected by exactly the expected properties.
 use std::collections::BTreeSet;
 
 use serde_json::json;
 
 use super::{PROPERTIES, check};
 use crate::acknowledged::Promise;
-use crate::checker::broker::{Heard, Queue};
+use crate::checker::broker::{PublishedEvent, QueueDepth};
 use crate::checker::evidence::{Evidence, LogRow};
-use crate::checker::made_up::{A, B, C, D, E, at, evidence, micros};
-use crate::dns::{DnsEvent, Transport};
+use crate::checker::fixture::{A, B, C, D, E, at, evidence, micros};
+use crate::dns::{DnsEvent, DnsTransport};
 
-/// The properties that do not hold once one thing is changed.
+/// The properties violated by a change.
 fn broken_by(change: impl FnOnce(&mut Evidence)) -> BTreeSet<&'static str> {
     let mut evidence = evidence();
-    let (log, heard) = (evidence.log.clone(), evidence.heard.clone());
+    let (log, published) = (evidence.log.clone(), evidence.published.clone());
     change(&mut evidence);
-    if evidence.log != log && evidence.heard == heard {
-        hear_again(&mut evidence);
+    if evidence.log != log && evidence.published == published {
+        republish(&mut evidence);
     }
     let report = check(&evidence);
     assert!(report.table().ends_with(if report.pass { "PASS" } else { "FAIL" }));
@@ -25,31 +25,31 @@ fn broken_by(change: impl FnOnce(&mut Evidence)) -> BTreeSet<&'static str> {
     broken
 }
 
-/// What is done to the log is done before it is published.
-fn hear_again(evidence: &mut Evidence) {
-    let hear = |row: &LogRow| Heard {
+/// Publishes the changed log, as if the change had happened before.
+fn republish(evidence: &mut Evidence) {
+    let publish = |row: &LogRow| PublishedEvent {
         source: "/deed".to_owned(),
         position: row.position,
         stream: row.stream.clone(),
         version: row.version.to_string(),
         data: row.payload.clone(),
     };
-    evidence.heard = Some(evidence.log.iter().map(hear).collect());
+    evidence.published = Some(evidence.log.iter().map(publish).collect());
 }
 
-/// Asserts that a change breaks exactly these properties.
+/// Asserts that a change violates exactly these properties.
 fn breaks(properties: &[&'static str], change: impl FnOnce(&mut Evidence)) {
     assert_eq!(broken_by(change), properties.iter().copied().collect());
 }
 
-/// The row of a kind of event about a claim.
+/// The event of a kind about a claim.
 fn row<'a>(evidence: &'a mut Evidence, kind: &str, claim: &str) -> &'a mut LogRow {
     let found = evidence.log.iter_mut().find(|row| row.kind == kind && row.payload["claimId"] == claim);
     found.expect("the story has it")
 }
 
-/// Takes an event away as if it had never been: numbers close up, the views are at the end still.
-fn never(evidence: &mut Evidence, kind: &str, claim: &str) {
+/// Removes an event as if it had never happened: numbers close up, read models are up to date.
+fn remove_event(evidence: &mut Evidence, kind: &str, claim: &str) {
     let (position, stream) = {
         let row = row(evidence, kind, claim);
         (row.position, row.stream.clone())
@@ -65,8 +65,8 @@ fn never(evidence: &mut Evidence, kind: &str, claim: &str) {
     evidence.rebuilt = Some(evidence.views.clone());
 }
 
-/// Adds an event at the end of a stream and of the log.
-fn then(evidence: &mut Evidence, stream: &str, kind: &str, payload: serde_json::Value) {
+/// Appends an event to a stream and to the log.
+fn append_event(evidence: &mut Evidence, stream: &str, kind: &str, payload: serde_json::Value) {
     let version = evidence.log.iter().filter(|row| row.stream == stream).count() + 1;
     evidence.log.push(LogRow {
         position: i64::try_from(evidence.log.len()).unwrap() + 1,
@@ -82,20 +82,20 @@ fn then(evidence: &mut Evidence, stream: &str, kind: &str, payload: serde_json::
     evidence.rebuilt = Some(evidence.views.clone());
 }
 
-fn values(evidence: &mut Evidence, asked: Transport, of: &str) -> Vec<usize> {
+fn values(evidence: &mut Evidence, asked: DnsTransport, of: &str) -> Vec<usize> {
     let value = format!("value-of-{of}");
     let told = |event: &DnsEvent| matches!(event, DnsEvent::Answered { transport, values, .. } if *transport == asked && values.contains(&value));
     (0..).zip(&evidence.dns).filter(|(_, line)| told(&line.event)).map(|(index, _)| index).collect()
 }
 
 #[test]
-fn nothing_is_wrong_with_a_story_in_which_nothing_is_wrong() {
+fn valid_evidence_has_no_violation() {
     breaks(&[], |_| {});
     assert_eq!(PROPERTIES.len(), 23, "a new property needs its test here");
 }
 
 #[test]
-fn a_gap_in_positions() {
+fn detects_gap_in_positions() {
     breaks(&["announced", "positions"], |e| {
         for row in e.log.iter_mut().filter(|row| row.position == 3) {
             row.position = 4;
@@ -104,7 +104,7 @@ fn a_gap_in_positions() {
 }
 
 #[test]
-fn a_gap_in_a_stream() {
+fn detects_gap_in_versions() {
     let broken = broken_by(|e| {
         for row in e.log.iter_mut().filter(|row| row.stream == "apex:one.com" && row.version > 4) {
             row.version += 1;
@@ -115,29 +115,29 @@ fn a_gap_in_a_stream() {
 }
 
 #[test]
-fn an_event_that_cannot_be_read() {
+fn detects_unreadable_event() {
     let broken = broken_by(|e| row(e, "ClaimCancelled", D).payload = json!({ "claimId": D }));
     assert!(broken.contains("readable"), "{broken:?}");
 }
 
 #[test]
-fn time_that_runs_backwards() {
+fn detects_time_running_backwards() {
     breaks(&["order"], |e| row(e, "OwnershipGranted", A).recorded_at = micros(4));
     breaks(&["order"], |e| row(e, "VerificationRequested", D).payload["at"] = json!(at(5)));
 }
 
 #[test]
-fn an_attempt_that_is_settled_twice() {
+fn detects_attempt_settled_twice() {
     let broken = broken_by(|e| {
         let again = row(e, "CheckRecorded", A).payload.clone();
-        then(e, "apex:one.com", "CheckRecorded", again);
+        append_event(e, "apex:one.com", "CheckRecorded", again);
     });
     assert!(broken.contains("attempts"), "{broken:?}");
 }
 
 #[test]
-fn a_claim_that_was_acknowledged_and_lost() {
-    let broken = broken_by(|e| never(e, "ClaimInitiated", C));
+fn detects_lost_acknowledged_claim() {
+    let broken = broken_by(|e| remove_event(e, "ClaimInitiated", C));
     assert!(broken.contains("acknowledged-in-log"), "{broken:?}");
     breaks(&["acknowledged-in-log"], |e| e.acknowledged[0].workspace = "ws_b".to_owned());
     breaks(&["acknowledged-in-log"], |e| e.acknowledged[0].claim_id = Some(B.to_owned()));
@@ -148,7 +148,7 @@ fn a_claim_that_was_acknowledged_and_lost() {
 }
 
 #[test]
-fn a_claim_that_is_missing_in_the_lists() {
+fn detects_claim_missing_in_lists() {
     let broken = broken_by(|e| {
         let _ = e.views.claims.remove(C);
     });
@@ -160,34 +160,34 @@ fn a_claim_that_is_missing_in_the_lists() {
 }
 
 #[test]
-fn a_claim_made_twice() {
+fn detects_second_open_claim() {
     let broken = broken_by(|e| {
         let mut again = row(e, "ClaimInitiated", C).payload.clone();
         (again["claimId"], again["at"]) = (json!("clm_c2"), json!(at(50)));
-        then(e, "apex:two.com", "ClaimInitiated", again);
+        append_event(e, "apex:two.com", "ClaimInitiated", again);
     });
     assert!(broken.contains("one-claim"), "{broken:?}");
 }
 
 #[test]
-fn two_holders_at_once() {
-    // The first holder's end is missing, so the second is granted a name that is held.
-    let broken = broken_by(|e| never(e, "OwnershipEnded", A));
+fn detects_two_holders() {
+    // Without the end of the first holding, the second grant concerns a held name.
+    let broken = broken_by(|e| remove_event(e, "OwnershipEnded", A));
     assert!(broken.contains("one-holder"), "{broken:?}");
     let broken = broken_by(|e| row(e, "OwnershipEnded", A).payload["claimId"] = json!(B));
     assert!(broken.contains("one-holder"), "{broken:?}");
 }
 
 #[test]
-fn a_grant_without_proof() {
-    let broken = broken_by(|e| never(e, "DomainVerified", B));
+fn detects_grant_without_proof() {
+    let broken = broken_by(|e| remove_event(e, "DomainVerified", B));
     assert!(broken.contains("grant-proven"), "{broken:?}");
     breaks(&["grant-proven"], |e| row(e, "CheckRecorded", B).payload["outcome"] = json!("unknown"));
 }
 
 #[test]
-fn a_verification_that_the_dns_did_not_serve() {
-    for transport in [Transport::Udp, Transport::Tcp] {
+fn detects_verification_without_dns_answer() {
+    for transport in [DnsTransport::Udp, DnsTransport::Tcp] {
         breaks(&["verified-served"], |e| {
             for index in values(e, transport, A).into_iter().rev() {
                 e.dns.remove(index);
@@ -195,12 +195,12 @@ fn a_verification_that_the_dns_did_not_serve() {
         });
     }
     breaks(&["verified-served"], |e| {
-        for index in values(e, Transport::Tcp, B) {
+        for index in values(e, DnsTransport::Tcp, B) {
             e.dns[index].at = at(16);
         }
     });
     breaks(&["verified-served"], |e| {
-        for index in values(e, Transport::Udp, A) {
+        for index in values(e, DnsTransport::Udp, A) {
             if let DnsEvent::Answered { truncated, .. } = &mut e.dns[index].event {
                 *truncated = true;
             }
@@ -209,9 +209,9 @@ fn a_verification_that_the_dns_did_not_serve() {
 }
 
 #[test]
-fn a_transfer_while_the_holders_record_stands() {
+fn detects_transfer_while_record_stands() {
     breaks(&["transfer-absence"], |e| {
-        for transport in [Transport::Udp, Transport::Tcp] {
+        for transport in [DnsTransport::Udp, DnsTransport::Tcp] {
             for index in values(e, transport, B) {
                 if let DnsEvent::Answered { values, .. } = &mut e.dns[index].event {
                     values.push(format!("value-of-{A}"));
@@ -222,14 +222,14 @@ fn a_transfer_while_the_holders_record_stands() {
 }
 
 #[test]
-fn a_record_that_was_published_in_vain() {
+fn detects_unverified_published_record() {
     breaks(&["published-verified", "published-held"], |e| {
         let (name, value) = ("_deed.two.com".to_owned(), format!("value-of-{C}"));
         let mut line = e.dns[0].clone();
         line.event = DnsEvent::Set { name, value };
         e.dns.push(line);
     });
-    // Taken away again, it has to have been verified all the same.
+    // A removed record must still have been verified.
     breaks(&["published-verified"], |e| {
         let (name, value) = ("_deed.two.com".to_owned(), format!("value-of-{C}"));
         let mut line = e.dns[0].clone();
@@ -241,21 +241,21 @@ fn a_record_that_was_published_in_vain() {
 }
 
 #[test]
-fn a_standing_record_whose_claim_has_nothing() {
+fn detects_standing_record_without_holding() {
     breaks(&["published-held"], |e| {
         e.dns.retain(|line| !matches!(line.event, DnsEvent::Cleared { .. }));
     });
 }
 
 #[test]
-fn followers_that_are_behind() {
+fn detects_lagging_checkpoint() {
     breaks(&["caught-up"], |e| {
         let _ = e.views.checkpoints.insert("relay".to_owned(), 18);
     });
 }
 
 #[test]
-fn a_state_that_is_not_what_happened() {
+fn detects_wrong_ownership_row() {
     breaks(&["ownerships", "rebuild"], |e| {
         e.views.ownerships.get_mut("apex:one.com").unwrap().body["holding"] = json!(A);
     });
@@ -265,7 +265,7 @@ fn a_state_that_is_not_what_happened() {
 }
 
 #[test]
-fn a_list_that_is_not_what_happened() {
+fn detects_wrong_claim_row() {
     breaks(&["claims", "rebuild"], |e| {
         e.views.claims.get_mut(A).unwrap().status = "verified".to_owned();
     });
@@ -273,7 +273,7 @@ fn a_list_that_is_not_what_happened() {
 }
 
 #[test]
-fn due_work_that_is_missing_or_too_much() {
+fn detects_missing_and_extra_due_work() {
     breaks(&["due-rows", "rebuild"], |e| {
         let _ = e.views.due.pop_first();
     });
@@ -284,12 +284,12 @@ fn due_work_that_is_missing_or_too_much() {
 }
 
 #[test]
-fn announced_work_falls_due_later_by_the_visibility() {
-    // The second claim's first check was asked for and never made.
+fn announced_work_is_due_after_visibility() {
+    // A first check that was requested and not yet made.
     let change = |e: &mut Evidence, later: i64| {
         let payload =
             json!({ "claimId": C, "at": at(50), "attempt": 1, "cause": "first", "expiresAt": at(3000) });
-        then(e, "apex:two.com", "VerificationRequested", payload);
+        append_event(e, "apex:two.com", "VerificationRequested", payload);
         let claim = e.views.claims.get_mut(C).unwrap();
         (claim.version, claim.status) = (2, "verifying".to_owned());
         e.views.ownerships.get_mut("apex:two.com").unwrap().version = 2;
@@ -307,25 +307,25 @@ fn announced_work_falls_due_later_by_the_visibility() {
 }
 
 #[test]
-fn a_rebuild_that_gives_something_else() {
+fn detects_different_rebuild() {
     breaks(&["rebuild"], |e| {
         e.rebuilt.as_mut().unwrap().claims.get_mut(C).unwrap().status = "verifying".to_owned();
     });
     breaks(&["rebuild"], |e| {
         let _ = e.rebuilt.as_mut().unwrap().apps.insert("app:x".to_owned(), String::new());
     });
-    // When the work may be handed out again is nobody's truth.
+    // Visibility times are not reproduced by a rebuild.
     breaks(&[], |e| e.rebuilt.as_mut().unwrap().due.values_mut().for_each(|row| row.visible_at += 1));
 }
 
 #[test]
-fn due_work_that_nobody_does() {
+fn detects_overdue_work() {
     breaks(&["due-work"], |e| e.taken_at = micros(1017));
     breaks(&[], |e| e.taken_at = micros(1015));
 }
 
 #[test]
-fn messages_that_are_left() {
+fn detects_remaining_messages() {
     for index in [0, 1] {
         breaks(&["queues"], |e| queues(e)[index].messages = 1);
         breaks(&["queues"], |e| {
@@ -335,28 +335,28 @@ fn messages_that_are_left() {
 }
 
 #[test]
-fn an_event_that_was_not_published_or_published_otherwise() {
+fn detects_missing_or_changed_publication() {
     breaks(&["announced"], |e| {
-        e.heard.as_mut().unwrap().pop();
+        e.published.as_mut().unwrap().pop();
     });
-    breaks(&["announced"], |e| e.heard.as_mut().unwrap()[6].data = json!({}));
-    breaks(&["announced"], |e| e.heard.as_mut().unwrap()[6].version = "7".to_owned());
-    // Published, and then lost by the log.
-    breaks(&["announced"], |e| e.heard.as_mut().unwrap()[0].position = 20);
+    breaks(&["announced"], |e| e.published.as_mut().unwrap()[6].data = json!({}));
+    breaks(&["announced"], |e| e.published.as_mut().unwrap()[6].version = "7".to_owned());
+    // Published, and then lost from the log.
+    breaks(&["announced"], |e| e.published.as_mut().unwrap()[0].position = 20);
 }
 
 #[test]
-fn the_queues_of_others_may_be_full() {
-    breaks(&[], |e| queues(e).push(Queue { name: "drill.spy".to_owned(), messages: 9 }));
+fn ignores_queues_of_other_consumers() {
+    breaks(&[], |e| queues(e).push(QueueDepth { name: "drill.spy".to_owned(), messages: 9 }));
 }
 
 #[test]
-fn a_hostname_that_its_app_does_not_know() {
+fn detects_hostname_unknown_to_its_app() {
     let broken = broken_by(|e| {
         e.log.pop();
     });
     assert!(broken.contains("app-and-host"), "{broken:?}");
-    let broken = broken_by(|e| never(e, "ClaimInitiated", E));
+    let broken = broken_by(|e| remove_event(e, "ClaimInitiated", E));
     assert!(broken.contains("app-and-host"), "{broken:?}");
     breaks(&["app-and-host"], |e| {
         if let Some(row) = e.log.last_mut() {
@@ -365,15 +365,15 @@ fn a_hostname_that_its_app_does_not_know() {
     });
 }
 
-fn queues(evidence: &mut Evidence) -> &mut Vec<Queue> {
+fn queues(evidence: &mut Evidence) -> &mut Vec<QueueDepth> {
     evidence.queues.as_mut().unwrap()
 }
 
 #[test]
-fn fields_may_be_left_out_of_messages_only_where_an_older_relay_was_at_work() {
+fn allows_missing_fields_only_from_an_older_relay() {
     let leave_out = |e: &mut Evidence| {
-        let heard = e.heard.as_mut().unwrap();
-        heard[0].data.as_object_mut().unwrap().remove("scope").unwrap();
+        let published = e.published.as_mut().unwrap();
+        published[0].data.as_object_mut().unwrap().remove("scope").unwrap();
     };
     breaks(&["announced"], leave_out);
     breaks(&[], |e| {
@@ -381,7 +381,7 @@ fn fields_may_be_left_out_of_messages_only_where_an_older_relay_was_at_work() {
         e.thinned = true;
     });
     breaks(&["announced"], |e| {
-        e.heard.as_mut().unwrap()[0].data["scope"] = "another".into();
+        e.published.as_mut().unwrap()[0].data["scope"] = "another".into();
         e.thinned = true;
     });
 }

@@ -1,4 +1,4 @@
-//! What the command may do to the services while it runs: break them as an outage would, and mend them.
+//! The control socket: stops, breaks and restarts the services while the command runs.
 use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -8,7 +8,7 @@ use tempfile::TempDir;
 use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader};
 use tokio::net::{UnixListener, UnixStream};
 
-/// A socket that takes one order a line and answers it with `done`, or with what is wrong with it.
+/// A Unix socket that takes one command per line and answers `done` or an error.
 pub(super) struct Control {
     listener: UnixListener,
     folder: TempDir,
@@ -25,34 +25,38 @@ impl Control {
         self.folder.path().join("control")
     }
 
-    /// Carries orders out, one client after the other, for as long as it is polled.
+    /// Executes commands, one client after the other, for as long as it is polled.
     pub(super) async fn serve(&self, postgres: &Arc<Postgres>, rabbitmq: &mut RabbitMq) {
         loop {
             match self.listener.accept().await {
-                // A client that hangs up in the middle of something has had it done.
-                Ok((client, _)) => drop(attend(client, postgres, rabbitmq).await),
-                Err(error) => eprintln!("nobody can be heard: {error}"),
+                // A command is executed even when its client disconnects.
+                Ok((client, _)) => drop(serve_client(client, postgres, rabbitmq).await),
+                Err(error) => eprintln!("the control socket fails: {error}"),
             }
         }
     }
 }
 
-async fn attend(mut client: UnixStream, postgres: &Arc<Postgres>, rabbitmq: &mut RabbitMq) -> io::Result<()> {
-    let (orders, mut answers) = client.split();
-    let mut orders = BufReader::new(orders).lines();
-    while let Some(order) = orders.next_line().await? {
-        let known = obey(&order, postgres, rabbitmq).await;
-        let answer = if known { "done\n".to_owned() } else { format!("there is no order `{order}`\n") };
+async fn serve_client(
+    mut client: UnixStream,
+    postgres: &Arc<Postgres>,
+    rabbitmq: &mut RabbitMq,
+) -> io::Result<()> {
+    let (commands, mut answers) = client.split();
+    let mut commands = BufReader::new(commands).lines();
+    while let Some(command) = commands.next_line().await? {
+        let is_known = execute(&command, postgres, rabbitmq).await;
+        let answer = if is_known { "done\n".to_owned() } else { format!("unknown command `{command}`\n") };
         answers.write_all(answer.as_bytes()).await?;
     }
     Ok(())
 }
 
-/// Whether there is such an order. One that cannot be carried out ends everything.
-async fn obey(order: &str, postgres: &Arc<Postgres>, rabbitmq: &mut RabbitMq) -> bool {
-    match order {
-        "postgres stop" => on(postgres, Postgres::stop_immediate).await,
-        "postgres start" => on(postgres, Postgres::restart).await,
+/// Returns whether the command is known. A command that fails ends the process.
+async fn execute(command: &str, postgres: &Arc<Postgres>, rabbitmq: &mut RabbitMq) -> bool {
+    match command {
+        "postgres stop" => on_postgres(postgres, Postgres::stop_immediate).await,
+        "postgres start" => on_postgres(postgres, Postgres::restart).await,
         "rabbitmq stop" => rabbitmq.stop().await,
         "rabbitmq kill" => rabbitmq.kill().await,
         "rabbitmq start" => rabbitmq.start_again().await,
@@ -65,8 +69,10 @@ async fn obey(order: &str, postgres: &Arc<Postgres>, rabbitmq: &mut RabbitMq) ->
     true
 }
 
-/// What PostgreSQL is told blocks until it has been done.
-async fn on(postgres: &Arc<Postgres>, order: impl FnOnce(&Postgres) + Send + 'static) {
+/// Runs a blocking command of PostgreSQL.
+async fn on_postgres(postgres: &Arc<Postgres>, command: impl FnOnce(&Postgres) + Send + 'static) {
     let postgres = Arc::clone(postgres);
-    tokio::task::spawn_blocking(move || order(&postgres)).await.expect("PostgreSQL does as it is told");
+    tokio::task::spawn_blocking(move || command(&postgres))
+        .await
+        .expect("the command of PostgreSQL succeeds");
 }

@@ -1,6 +1,6 @@
-//! `services run -- COMMAND…`: starts a private PostgreSQL and a private RabbitMQ, tells the command where they are by
-//! variables of its environment, and ends them with it.
-#![expect(clippy::expect_used, reason = "a service that cannot be started ends the run, and says why")]
+//! `services run -- COMMAND…`: starts a private PostgreSQL and RabbitMQ, passes their URLs to the command by
+//! environment variables, and stops them when it ends.
+#![expect(clippy::expect_used, reason = "a service that cannot be started ends the run with a message")]
 
 mod control;
 
@@ -13,46 +13,47 @@ use tokio::process::Command;
 use tokio::signal::unix::{SignalKind, signal};
 
 const USAGE: &str = "usage: services run [--dev] [--control] -- COMMAND…
-  --dev      also makes a database and a virtual host, and names them by DEED__STORE__URL and DEED__BUS__URL
-  --control  also names a socket by DEED_SERVICES_CONTROL, by which the command may break and mend the services: a line
+  --dev      also creates a database and a virtual host, and sets DEED__STORE__URL and DEED__BUS__URL
+  --control  also sets DEED_SERVICES_CONTROL to a socket through which the command can stop and restart the services, by lines
              such as `postgres stop`, `postgres start`, `rabbitmq kill`, `rabbitmq start`, `rabbitmq block`";
 
-/// What was asked for.
-struct Asked {
+/// The command line.
+struct RunOptions {
     dev: bool,
     control: bool,
     command: Vec<String>,
 }
 
-impl Asked {
+impl RunOptions {
     fn of(words: Vec<String>) -> Option<Self> {
         let mut words = words.into_iter();
-        let mut asked = Self { dev: false, control: false, command: vec![] };
+        let mut options = Self { dev: false, control: false, command: vec![] };
         if words.next()? != "run" {
             return None;
         }
         loop {
             match words.next()?.as_str() {
-                "--dev" => asked.dev = true,
-                "--control" => asked.control = true,
+                "--dev" => options.dev = true,
+                "--control" => options.control = true,
                 "--" => break,
                 _ => return None,
             }
         }
-        asked.command = words.collect();
-        (!asked.command.is_empty()).then_some(asked)
+        options.command = words.collect();
+        (!options.command.is_empty()).then_some(options)
     }
 }
 
 #[tokio::main]
 async fn main() -> ExitCode {
-    let Some(Asked { dev, control, command }) = Asked::of(std::env::args().skip(1).collect()) else {
+    let Some(RunOptions { dev, control, command }) = RunOptions::of(std::env::args().skip(1).collect())
+    else {
         eprintln!("{USAGE}");
         return ExitCode::from(2);
     };
-    // Heard from the start: whoever is told to stop meanwhile still ends what was started.
-    let mut terminate = signal(SignalKind::terminate()).expect("signals can be heard");
-    let mut interrupt = signal(SignalKind::interrupt()).expect("signals can be heard");
+    // Signal handlers are installed first, so that a signal during the start still stops what was started.
+    let mut terminate = signal(SignalKind::terminate()).expect("signal handlers can be installed");
+    let mut interrupt = signal(SignalKind::interrupt()).expect("signal handlers can be installed");
     let (postgres, mut rabbitmq) = tokio::join!(
         async { tokio::task::spawn_blocking(Postgres::start).await.expect("PostgreSQL starts") },
         RabbitMq::start()
@@ -63,8 +64,8 @@ async fn main() -> ExitCode {
         .env("DEED_TEST_POSTGRES_URL", postgres.url())
         .env("DEED_TEST_RABBITMQ_URL", rabbitmq.amqp_url())
         .env("DEED_TEST_RABBITMQ_MANAGEMENT_URL", rabbitmq.management_url());
-    let corner = if dev { Some((postgres.database().await, rabbitmq.vhost().await)) } else { None };
-    if let Some((database, vhost)) = &corner {
+    let own_services = if dev { Some((postgres.database().await, rabbitmq.vhost().await)) } else { None };
+    if let Some((database, vhost)) = &own_services {
         child.env("DEED__STORE__URL", database.url()).env("DEED__BUS__URL", vhost.url());
     }
     let control = control.then(|| Control::open().expect("a socket is made"));
@@ -79,26 +80,26 @@ async fn main() -> ExitCode {
         }
     };
     let postgres = Arc::new(postgres);
-    let obeying = async {
+    let control_server = async {
         match &control {
             Some(control) => control.serve(&postgres, &mut rabbitmq).await,
             None => std::future::pending().await,
         }
     };
-    tokio::pin!(obeying);
+    tokio::pin!(control_server);
     let ended = loop {
         tokio::select! {
             ended = child.wait() => break ended.expect("a child can be waited for"),
-            // The terminal has told the child as well; the services wait for it.
+            // The terminal has sent SIGINT to the command as well; the services wait for it.
             _ = interrupt.recv() => {}
-            _ = terminate.recv() => pass_on(child.id()).await,
-            () = &mut obeying => {}
+            _ = terminate.recv() => forward_sigterm(child.id()).await,
+            () = &mut control_server => {}
         }
     };
     ended.code().and_then(|code| u8::try_from(code).ok()).map_or(ExitCode::FAILURE, ExitCode::from)
 }
 
-async fn pass_on(child: Option<u32>) {
+async fn forward_sigterm(child: Option<u32>) {
     if let Some(id) = child {
         let sent = Command::new("kill").args(["-s", "TERM", &id.to_string()]).status().await;
         if let Err(error) = sent {
@@ -111,19 +112,19 @@ async fn pass_on(child: Option<u32>) {
 mod tests {
     use super::*;
 
-    fn asked(words: &str) -> Option<Asked> {
-        Asked::of(words.split_whitespace().map(str::to_owned).collect())
+    fn options(words: &str) -> Option<RunOptions> {
+        RunOptions::of(words.split_whitespace().map(str::to_owned).collect())
     }
 
     #[test]
-    fn options_come_before_the_command_whose_own_are_left_to_it() {
-        let all = asked("run --dev --control -- deed --dev serve").unwrap();
+    fn options_precede_the_command() {
+        let all = options("run --dev --control -- deed --dev serve").unwrap();
         assert!(all.dev && all.control);
         assert_eq!(all.command, ["deed", "--dev", "serve"]);
-        let plain = asked("run -- true").unwrap();
+        let plain = options("run -- true").unwrap();
         assert!(!plain.dev && !plain.control);
         for wrong in ["", "run", "run --dev", "run --", "run --loud -- true", "start -- true"] {
-            assert!(asked(wrong).is_none(), "{wrong}");
+            assert!(options(wrong).is_none(), "{wrong}");
         }
     }
 }

@@ -1,4 +1,4 @@
-//! What people and programs are told, of made-up observations.
+//! Snapshots of the report for constructed observations.
 use deed_claims::{
     ChallengeTemplates, Confirmation, Dname, Elsewhere, ExtendedError, Findings, NetworkFault, Place,
     ProbeFailure, Reply, Serial, ServerAnswer, Signatures, SoaSeen, Statement, Token, Validation,
@@ -68,14 +68,14 @@ fn validation(security: Security, values: Vec<Vec<u8>>) -> Validation {
 }
 
 fn report(expects: bool, seen: &Observation) -> Report {
-    let given = Given {
+    let input = CheckInput {
         domain: "acme.com".into(),
         root_domain: "acme.com".into(),
         expected: expects.then(|| challenge().record_value.to_string()),
         agreement: Agreement::Majority,
         accept_wildcard: false,
     };
-    Report::of(given, &challenge(), seen)
+    Report::of(input, &challenge(), seen)
 }
 
 fn proven() -> Observation {
@@ -153,7 +153,7 @@ fn moved() -> Observation {
 }
 
 #[test]
-fn people_are_told_everything_that_was_seen_and_what_to_do() {
+fn text_has_observation_outcome_and_fix() {
     let cases = [
         ("proven", true, proven()),
         ("doubled", true, doubled()),
@@ -164,19 +164,19 @@ fn people_are_told_everything_that_was_seen_and_what_to_do() {
         ("nothing", false, seen(vec![server(1, message(3, vec![]))])),
     ];
     for (name, expects, observation) in cases {
-        insta::assert_snapshot!(name, report(expects, &observation).words());
+        insta::assert_snapshot!(name, report(expects, &observation).text());
     }
 }
 
 #[test]
-fn programs_are_told_the_same() {
+fn json_has_the_same_content() {
     let mut report = report(true, &differing());
     report.evidence.suffix_list = "psl".to_owned();
     insta::assert_json_snapshot!(report);
 }
 
 #[test]
-fn the_exit_code_says_how_it_went() {
+fn exit_code_follows_outcome() {
     let failed = |failure| Observation { failure: Some(failure), ..seen(vec![]) };
     for (expects, observation, exit) in [
         (true, proven(), Exit::Success),

@@ -1,12 +1,12 @@
-//! Who may depend on whom: reads the manifests as cargo does and fails on any arrow that is not listed.
+//! Checks the dependencies between crates: fails on any that is not listed here.
 #![expect(clippy::expect_used, reason = "a test that cannot go on has failed")]
 
 use std::collections::BTreeMap;
 
 use cargo_metadata::{DependencyKind, MetadataCommand};
 
-/// Our crates and which of ours each may use.
-const ARROWS: &[(&str, &[&str])] = &[
+/// The workspace crates that each crate may use.
+const ALLOWED: &[(&str, &[&str])] = &[
     ("deed-claims", &[]),
     ("deed-store", &["deed-claims"]),
     ("deed-bus", &[]),
@@ -18,32 +18,32 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("deed-trace", &[]),
 ];
 
-/// Says whether one of our crates may.
-type May = fn(&str) -> bool;
+/// Returns whether a workspace crate may use an external one.
+type MayUse = fn(&str) -> bool;
 
-/// Outside crates by the beginning of their name, and which of ours may use them.
-const KEPT_OUT: &[(&str, May)] = &[
+/// External crates by the beginning of their name, and the workspace crates that may use them.
+const EXTERNAL: &[(&str, MayUse)] = &[
     ("sqlx", is_backend),
     ("lapin", |ours| ours == "deed-bus"),
-    // The drills have a DNS server of their own, which lives longer than what they break.
+    // The drill has a DNS server of its own, which survives what the drill breaks.
     ("hickory-", |ours| matches!(ours, "deed-probe" | "deed-sandbox" | "deed-drill")),
     ("actix-", |ours| ours == "deed-api"),
-    ("opentelemetry", traces),
-    ("tracing-opentelemetry", traces),
+    ("opentelemetry", uses_opentelemetry),
+    ("tracing-opentelemetry", uses_opentelemetry),
 ];
 
-/// Who ties traces together, and who sends them.
-fn traces(ours: &str) -> bool {
+/// The crates for trace context and trace export.
+fn uses_opentelemetry(ours: &str) -> bool {
     matches!(ours, "deed-trace" | "deed")
 }
 
-/// `store-sqlite`, `store-postgres`: every backend of the store.
+/// Backends of the store.
 fn is_backend(ours: &str) -> bool {
     ours.starts_with("deed-store-")
 }
 
-/// Why `from` must not depend on `to`; none when it may.
-fn fault(from: &str, to: &str) -> Option<String> {
+/// The violation of a dependency; none when it is allowed.
+fn violation(from: &str, to: &str) -> Option<String> {
     let is_ours = to == "deed" || to.starts_with("deed-");
     let allowed = if is_ours {
         match from {
@@ -51,19 +51,19 @@ fn fault(from: &str, to: &str) -> Option<String> {
             "deed-drill" => to == "deed-testkit",
             "deed" => to != "deed-testkit",
             backend if is_backend(backend) => matches!(to, "deed-store" | "deed-claims"),
-            _ => ARROWS
+            _ => ALLOWED
                 .iter()
                 .find(|(ours, _)| *ours == from)
                 .is_some_and(|(_, to_these)| to_these.contains(&to)),
         }
     } else {
-        KEPT_OUT.iter().filter(|(outside, _)| to.starts_with(outside)).all(|(_, may)| may(from))
+        EXTERNAL.iter().filter(|(outside, _)| to.starts_with(outside)).all(|(_, may)| may(from))
     };
     (!allowed).then(|| format!("{from} must not depend on {to}"))
 }
 
-/// Normal and build dependencies of our crates, by name.
-fn arrows() -> BTreeMap<String, Vec<String>> {
+/// Normal and build dependencies of the workspace crates, by name.
+fn dependencies() -> BTreeMap<String, Vec<String>> {
     let manifest = concat!(env!("CARGO_MANIFEST_DIR"), "/Cargo.toml");
     let metadata = MetadataCommand::new()
         .manifest_path(manifest)
@@ -79,19 +79,19 @@ fn arrows() -> BTreeMap<String, Vec<String>> {
 }
 
 #[test]
-fn every_arrow_is_one_of_the_plan() {
-    let arrows = arrows();
-    // An empty answer would prove nothing.
-    for (ours, _) in ARROWS {
-        assert!(arrows.contains_key(*ours), "{ours} is not in the workspace");
+fn dependencies_follow_the_plan() {
+    let dependencies = dependencies();
+    // An empty list would pass without proving anything.
+    for (ours, _) in ALLOWED {
+        assert!(dependencies.contains_key(*ours), "{ours} is not in the workspace");
     }
-    let faults: Vec<String> =
-        arrows.iter().flat_map(|(from, all)| all.iter().filter_map(|to| fault(from, to))).collect();
-    assert!(faults.is_empty(), "{faults:#?}");
+    let violations: Vec<String> =
+        dependencies.iter().flat_map(|(from, all)| all.iter().filter_map(|to| violation(from, to))).collect();
+    assert!(violations.is_empty(), "{violations:#?}");
 }
 
 #[test]
-fn a_forbidden_arrow_is_caught_and_an_allowed_one_is_not() {
+fn detects_forbidden_dependencies() {
     for (from, to) in [
         ("deed-claims", "deed-store"),
         ("deed-bus", "deed-claims"),
@@ -116,7 +116,7 @@ fn a_forbidden_arrow_is_caught_and_an_allowed_one_is_not() {
         ("deed-api", "opentelemetry_sdk"),
         ("deed-verifier", "tracing-opentelemetry"),
     ] {
-        assert!(fault(from, to).is_some(), "{from} -> {to} is not caught");
+        assert!(violation(from, to).is_some(), "{from} -> {to} is not caught");
     }
     for (from, to) in [
         ("deed-store", "deed-claims"),
@@ -132,6 +132,6 @@ fn a_forbidden_arrow_is_caught_and_an_allowed_one_is_not() {
         ("deed-api", "deed-trace"),
         ("deed", "opentelemetry-otlp"),
     ] {
-        assert_eq!(fault(from, to), None);
+        assert_eq!(violation(from, to), None);
     }
 }

@@ -1,4 +1,4 @@
-//! The embedded mode: one process on a SQLite file, with a load of its own, judged by the same checker.
+//! The embedded mode: one process on a SQLite file, with its own load, checked by the same checker.
 use std::collections::BTreeSet;
 use std::fs::File;
 use std::net::{Ipv4Addr, SocketAddr};
@@ -12,21 +12,21 @@ use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 use tokio::time::Instant;
 
-use super::balancer::{Api, Balancer, Heed};
+use super::api_client::ApiClient;
+use super::balancer::{Api, Balancer, HealthCheck};
 use super::executable::Executable;
+use super::infrastructure::{VISIBILITY, WORKSPACES, environment};
 use super::load::{Load, Pace};
 use super::notes::Notes;
-use super::place::{VISIBILITY, WORKSPACES, environment};
-use super::talk::Talk;
 use crate::checker::snapshot;
 use crate::dns::{DnsServer, Records};
 use crate::journal::Journal;
 
-/// How long the process may take to be ready, to end, and to come to rest.
-const PATIENCE: Duration = Duration::from_mins(2);
-const LOOK: Duration = Duration::from_millis(100);
+/// The timeout for readiness, exit and idleness.
+const TIMEOUT: Duration = Duration::from_mins(2);
+const POLL_INTERVAL: Duration = Duration::from_millis(100);
 
-pub struct Solo {
+pub struct EmbeddedService {
     folder: PathBuf,
     api: Api,
     dns: DnsServer,
@@ -34,8 +34,8 @@ pub struct Solo {
     child: Option<Child>,
 }
 
-impl Solo {
-    /// Finds a folder, ports and a DNS of its own; nothing runs yet.
+impl EmbeddedService {
+    /// Prepares folder, ports and DNS; starts nothing.
     pub async fn at(folder: &Path) -> anyhow::Result<Self> {
         std::fs::create_dir_all(folder)?;
         let records = Records::new(&folder.join("dns.jsonl"))?;
@@ -46,25 +46,25 @@ impl Solo {
         Ok(Self { folder: folder.to_owned(), api, dns, environment, child: None })
     }
 
-    /// The file of everything.
+    /// The SQLite file.
     pub fn file(&self) -> PathBuf {
         self.folder.join("deed.db")
     }
 
-    /// Runs a command to its end and reads its JSON.
-    pub fn command(&self, deed: &Executable, words: &[&str]) -> anyhow::Result<Value> {
+    /// Runs a command and parses its JSON.
+    pub fn command(&self, deed: &Executable, arguments: &[&str]) -> anyhow::Result<Value> {
         let mut command = deed.command(self.environment.clone());
-        let output = command.args(words).arg("--json").current_dir(&self.folder).output()?;
+        let output = command.args(arguments).arg("--json").current_dir(&self.folder).output()?;
         let said = String::from_utf8_lossy(&output.stdout);
         ensure!(
             output.status.success(),
-            "deed {words:?} failed: {said} {}",
+            "deed {arguments:?} failed: {said} {}",
             String::from_utf8_lossy(&output.stderr)
         );
-        serde_json::from_str(&said).with_context(|| format!("deed {words:?} said {said:?}"))
+        serde_json::from_str(&said).with_context(|| format!("deed {arguments:?} said {said:?}"))
     }
 
-    /// Starts the process. It serves when this returns.
+    /// Starts the process and waits until it is ready.
     pub async fn start(&mut self, deed: &Executable) -> anyhow::Result<Duration> {
         let log = File::options().create(true).append(true).open(self.folder.join("deed.log"))?;
         let begun = Instant::now();
@@ -89,13 +89,13 @@ impl Solo {
                 self.child = None;
                 anyhow::bail!("it ended: {ended}, see {}", self.folder.display());
             }
-            ensure!(begun.elapsed() < PATIENCE, "it does not get ready");
-            tokio::time::sleep(LOOK).await;
+            ensure!(begun.elapsed() < TIMEOUT, "it does not get ready");
+            tokio::time::sleep(POLL_INTERVAL).await;
         }
         Ok(begun.elapsed())
     }
 
-    /// SIGTERM; it has ended with 0 when this returns.
+    /// Sends SIGTERM and waits for exit code 0.
     pub async fn end(&mut self) -> anyhow::Result<()> {
         let mut child = self.child.take().context("it runs")?;
         let pid = i32::try_from(child.id()).ok().and_then(Pid::from_raw).context("it has an id")?;
@@ -106,8 +106,8 @@ impl Solo {
                 ensure!(ended.success(), "it ended badly when it was asked to: {ended}");
                 return Ok(());
             }
-            ensure!(asked.elapsed() < PATIENCE, "it does not end when it is asked to");
-            tokio::time::sleep(LOOK).await;
+            ensure!(asked.elapsed() < TIMEOUT, "it does not end when it is asked to");
+            tokio::time::sleep(POLL_INTERVAL).await;
         }
     }
 
@@ -119,7 +119,7 @@ impl Solo {
         Ok(())
     }
 
-    /// A load on it, which goes on while the process is exchanged. The first has to be able to make keys.
+    /// Starts a load, which continues while the process is replaced.
     pub fn load(&self, deed: &Executable, notes: &Notes, pace: Pace, journal: &str) -> anyhow::Result<Load> {
         let mut keys = vec![];
         for workspace in WORKSPACES {
@@ -127,13 +127,13 @@ impl Solo {
                 self.command(deed, &["keys", "create", "--name", "drill", "--workspace", workspace])?;
             keys.push(made["secret"].as_str().context("a key has a secret")?.to_owned());
         }
-        let talk = Talk::new(Balancer::new(&[self.api], Heed::Nothing)?, notes.clone())?;
+        let client = ApiClient::new(Balancer::new(&[self.api], HealthCheck::None)?, notes.clone())?;
         let journal = Journal::create(&self.folder.join(journal))?;
-        Ok(Load::start(talk, keys, self.dns.records().clone(), journal, notes.clone(), pace))
+        Ok(Load::start(client, keys, self.dns.records().clone(), journal, notes.clone(), pace))
     }
 
-    /// Waits until all of these records are proven and everything has followed the log.
-    pub async fn rest(&self, published: &BTreeSet<String>) -> anyhow::Result<()> {
+    /// Waits until all these records are proven and all subscriptions are up to date.
+    pub async fn wait_until_idle(&self, published: &BTreeSet<String>) -> anyhow::Result<()> {
         let begun = Instant::now();
         loop {
             let taken = snapshot(&self.file()).await?;
@@ -154,16 +154,13 @@ impl Solo {
             if missing == 0 && !behind {
                 return Ok(());
             }
-            ensure!(
-                begun.elapsed() < PATIENCE,
-                "no rest: {missing} published and not verified, log at {end}"
-            );
-            tokio::time::sleep(LOOK * 10).await;
+            ensure!(begun.elapsed() < TIMEOUT, "no rest: {missing} published and not verified, log at {end}");
+            tokio::time::sleep(POLL_INTERVAL * 10).await;
         }
     }
 
-    /// Has the checker look, which folds the lists again as well.
-    pub fn judged(
+    /// Runs the checker, including a rebuild.
+    pub fn passed(
         &self,
         checker: &Path,
         deed: &Executable,
@@ -188,10 +185,10 @@ impl Solo {
     }
 }
 
-impl Drop for Solo {
+impl Drop for EmbeddedService {
     fn drop(&mut self) {
         if let Some(child) = &mut self.child {
-            // One that is gone already needs nothing.
+            // It may have exited already.
             let _ = child.kill();
             let _ = child.wait();
         }

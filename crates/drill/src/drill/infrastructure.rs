@@ -1,4 +1,4 @@
-//! What the service stands on: a private PostgreSQL, RabbitMQ and DNS, the proxies before them, and the configuration.
+//! The infrastructure of a drill: private PostgreSQL, RabbitMQ and DNS, proxies, and settings.
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -13,7 +13,7 @@ use tokio::sync::Mutex;
 use super::executable::Executable;
 use crate::dns::{DnsServer, Records};
 
-/// Kinds of processes.
+/// The roles.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Role {
     Api,
@@ -24,7 +24,7 @@ pub enum Role {
 impl Role {
     pub const ALL: [Self; 3] = [Self::Api, Self::Projector, Self::Verifier];
 
-    pub const fn word(self) -> &'static str {
+    pub const fn name(self) -> &'static str {
         match self {
             Self::Api => "api",
             Self::Projector => "projector",
@@ -32,7 +32,7 @@ impl Role {
         }
     }
 
-    /// Processes of this kind.
+    /// The number of processes.
     pub const fn replicas(self) -> usize {
         match self {
             Self::Api | Self::Projector => 2,
@@ -41,42 +41,42 @@ impl Role {
     }
 }
 
-/// How long announced work is hidden; the checker has to know.
+/// The visibility time-out, which the checker needs to know.
 pub const VISIBILITY: Duration = Duration::from_secs(5);
-/// How long a process that is gone keeps its standbys waiting.
+/// The lease duration.
 pub const LEASE: Duration = Duration::from_secs(3);
-/// The queue that listens to all events.
+/// The queue bound to all events.
 pub const SPY: &str = "drill.spy";
 const EXCHANGE: &str = "deed.events";
 /// The tenants.
 pub const WORKSPACES: [&str; 4] = ["ws_north", "ws_east", "ws_south", "ws_west"];
 
-/// The proxies of one kind of process.
-pub struct Gates {
+/// The proxies of one role.
+pub struct RoleProxies {
     pub role: Role,
     pub postgres: Proxy,
     pub rabbit: Proxy,
 }
 
-pub struct Place {
+pub struct Infrastructure {
     pub folder: PathBuf,
     pub deed: Executable,
-    /// Locked while it is down.
+    /// Locked while it is stopped.
     pub postgres: Mutex<Arc<Postgres>>,
-    /// The database past all proxies.
+    /// The database URL that bypasses the proxies.
     pub database: String,
-    /// Locked while it is down.
+    /// Locked while it is stopped.
     pub rabbit: Mutex<RabbitMq>,
     pub vhost: VHost,
     pub management: String,
-    pub gates: Vec<Gates>,
+    pub proxies: Vec<RoleProxies>,
     pub dns: DnsServer,
-    /// API keys of the tenants, in the order of `WORKSPACES`.
+    /// The API keys of the tenants, in the order of `WORKSPACES`.
     pub keys: Vec<String>,
     environment: Vec<(String, String)>,
 }
 
-/// An address with another host and port.
+/// The URL with the host and port of a proxy.
 pub(super) fn through(url: &str, gate: SocketAddr) -> anyhow::Result<String> {
     let mut url: reqwest::Url = url.parse()?;
     ensure!(
@@ -91,40 +91,40 @@ fn target(url: &str) -> anyhow::Result<SocketAddr> {
     Ok((Ipv4Addr::LOCALHOST, url.port().context("an address has a port")?).into())
 }
 
-async fn gates(database: &str, vhost: &VHost) -> anyhow::Result<Vec<Gates>> {
-    let mut gates = vec![];
+async fn proxies(database: &str, vhost: &VHost) -> anyhow::Result<Vec<RoleProxies>> {
+    let mut proxies = vec![];
     for role in Role::ALL {
         let postgres = Proxy::start(target(database)?).await;
         let rabbit = Proxy::start(target(vhost.url())?).await;
-        gates.push(Gates { role, postgres, rabbit });
+        proxies.push(RoleProxies { role, postgres, rabbit });
     }
-    Ok(gates)
+    Ok(proxies)
 }
 
-/// Which broker a restored service has.
+/// The broker of a restored service.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Broker {
-    /// The one it had, with what waits there.
+    /// The old one, with its messages.
     Same,
-    /// An empty one.
+    /// A new one.
     Fresh,
 }
 
-impl Place {
-    /// Starts everything but the service, and prepares the database.
+impl Infrastructure {
+    /// Starts everything except the service, and prepares the database.
     pub async fn start(deed: Executable, folder: &Path) -> anyhow::Result<Self> {
         let postgres = Arc::new(tokio::task::spawn_blocking(Postgres::start_durable).await?);
         let database = postgres.database().await.url().to_owned();
         let rabbit = RabbitMq::start().await;
         let vhost = rabbit.vhost().await;
-        let gates = gates(&database, &vhost).await?;
+        let proxies = proxies(&database, &vhost).await?;
         let records = Records::new(&folder.join("dns.jsonl"))?;
         let dns = DnsServer::start(Ipv4Addr::LOCALHOST, free_port(&[Ipv4Addr::LOCALHOST]), records).await?;
         let environment = environment(folder, &dns)?;
         let management = rabbit.management_url();
         let rabbit = Mutex::new(rabbit);
         let (folder, postgres) = (folder.to_owned(), Mutex::new(postgres));
-        let mut place = Self {
+        let mut infra = Self {
             folder,
             deed,
             postgres,
@@ -132,29 +132,28 @@ impl Place {
             rabbit,
             vhost,
             management,
-            gates,
+            proxies,
             dns,
             keys: vec![],
             environment,
         };
-        place.command(&place.deed, &["migrate"])?;
+        infra.command(&infra.deed, &["migrate"])?;
         for workspace in WORKSPACES {
-            let made = place
-                .command(&place.deed, &["keys", "create", "--name", "drill", "--workspace", workspace])?;
-            place.keys.push(made["secret"].as_str().context("a key has a secret")?.to_owned());
+            let made = infra
+                .command(&infra.deed, &["keys", "create", "--name", "drill", "--workspace", workspace])?;
+            infra.keys.push(made["secret"].as_str().context("a key has a secret")?.to_owned());
         }
-        Ok(place)
+        Ok(infra)
     }
 
-    /// Another database in the place of the one that was lost, and its broker or a fresh one. The servers that are not used
-    /// any more are given back.
+    /// Replaces the lost database, and the broker on request; returns the old server.
     pub async fn restored(
         self,
         postgres: Postgres,
         database: String,
         broker: Broker,
     ) -> anyhow::Result<(Self, Arc<Postgres>)> {
-        let Self { folder, deed, postgres: lost, rabbit, vhost, dns, keys, environment, .. } = self;
+        let Self { folder, deed, postgres: old, rabbit, vhost, dns, keys, environment, .. } = self;
         let (rabbit, vhost) = match broker {
             Broker::Same => (rabbit.into_inner(), vhost),
             Broker::Fresh => {
@@ -164,9 +163,9 @@ impl Place {
                 (rabbit, vhost)
             }
         };
-        let (gates, management) = (gates(&database, &vhost).await?, rabbit.management_url());
+        let (proxies, management) = (proxies(&database, &vhost).await?, rabbit.management_url());
         let (postgres, rabbit) = (Mutex::new(Arc::new(postgres)), Mutex::new(rabbit));
-        let place = Self {
+        let infra = Self {
             folder,
             deed,
             postgres,
@@ -174,20 +173,20 @@ impl Place {
             rabbit,
             vhost,
             management,
-            gates,
+            proxies,
             dns,
             keys,
             environment,
         };
-        Ok((place, lost.into_inner()))
+        Ok((infra, old.into_inner()))
     }
 
-    /// Sets a key for every process from now on.
+    /// Sets a variable for all later processes.
     pub fn set(&mut self, variable: &str, value: &str) {
         self.environment.push((variable.to_owned(), value.to_owned()));
     }
 
-    /// Makes the exchange that events go to before the service does, so that somebody can listen from the first event on.
+    /// Creates the exchange before the service does, so that a queue can be bound before the first event.
     pub async fn make_exchange(&self) -> anyhow::Result<()> {
         let path = format!("exchanges/{}/{EXCHANGE}", self.vhost.name());
         let body = json!({ "type": "topic", "durable": true });
@@ -196,12 +195,12 @@ impl Place {
         Ok(())
     }
 
-    /// Listens to all events from now on, as an integrator would, for the checker to see what was published.
+    /// Binds a queue to all events, for the checker.
     pub async fn listen(&self) -> anyhow::Result<()> {
         self.vhost.declare_queue(SPY, json!({ "x-queue-type": "classic" })).await;
         let path = format!("bindings/{}/e/{EXCHANGE}/q/{SPY}", self.vhost.name());
         let body = json!({ "routing_key": "#" });
-        // The service makes the exchange once it is connected.
+        // The service creates the exchange once it is connected.
         let bound = async {
             while !self.vhost.ask(Method::POST, &path, Some(body.clone())).await.0.is_success() {
                 tokio::time::sleep(Duration::from_millis(100)).await;
@@ -210,17 +209,18 @@ impl Place {
         tokio::time::timeout(Duration::from_secs(30), bound).await.context("the exchange is not made")
     }
 
-    /// The settings of a process of this kind, which reaches everything through its kind's proxies.
+    /// The settings of a process, whose connections go through the proxies of its role.
     pub fn environment(&self, role: Role) -> anyhow::Result<Vec<(String, String)>> {
-        let gates =
-            self.gates.iter().find(|gates| gates.role == role).context("every role has its proxies")?;
+        let proxies =
+            self.proxies.iter().find(|proxies| proxies.role == role).context("every role has its proxies")?;
         let mut environment = self.environment.clone();
-        environment.push(("DEED__STORE__URL".to_owned(), through(&self.database, gates.postgres.address())?));
-        environment.push(("DEED__BUS__URL".to_owned(), through(self.vhost.url(), gates.rabbit.address())?));
+        environment
+            .push(("DEED__STORE__URL".to_owned(), through(&self.database, proxies.postgres.address())?));
+        environment.push(("DEED__BUS__URL".to_owned(), through(self.vhost.url(), proxies.rabbit.address())?));
         Ok(environment)
     }
 
-    /// The settings of commands that go past all proxies.
+    /// The settings of commands, which bypass the proxies.
     pub fn direct(&self) -> Vec<(String, String)> {
         let mut environment = self.environment.clone();
         environment.push(("DEED__STORE__URL".to_owned(), self.database.clone()));
@@ -228,15 +228,15 @@ impl Place {
         environment
     }
 
-    /// Runs a command of an executable to its end, past all proxies, and reads its JSON.
-    pub fn command(&self, deed: &Executable, words: &[&str]) -> anyhow::Result<Value> {
+    /// Runs a command, bypassing the proxies, and parses its JSON.
+    pub fn command(&self, deed: &Executable, arguments: &[&str]) -> anyhow::Result<Value> {
         let mut command = deed.command(self.direct());
-        let output = command.args(words).arg("--json").current_dir(&self.folder).output()?;
+        let output = command.args(arguments).arg("--json").current_dir(&self.folder).output()?;
         let said = String::from_utf8_lossy(&output.stdout);
         if !output.status.success() {
-            bail!("deed {words:?} failed: {said} {}", String::from_utf8_lossy(&output.stderr));
+            bail!("deed {arguments:?} failed: {said} {}", String::from_utf8_lossy(&output.stderr));
         }
-        serde_json::from_str(&said).with_context(|| format!("deed {words:?} said {said:?}"))
+        serde_json::from_str(&said).with_context(|| format!("deed {arguments:?} said {said:?}"))
     }
 }
 
@@ -248,7 +248,7 @@ pub(super) fn environment(folder: &Path, dns: &DnsServer) -> anyhow::Result<Vec<
         ("STORE__DATA_DIR", folder.display().to_string()),
         ("SERVER__WORKERS", "1".to_owned()),
         ("DNS__PORT", dns.address().port().to_string()),
-        // One server stands for all of the world.
+        // One server answers for all zones.
         ("DNS__SERVER_RATE", "0".to_owned()),
         ("DNS__ROOTS", hints.display().to_string()),
         ("DNS__ALLOW_NETWORKS", "127.0.0.0/8".to_owned()),

@@ -1,4 +1,4 @@
-//! Weeks of a claim's life through store, projector, dispatcher and verifier: the clock alone decides what is done.
+//! Scheduled checks of one claim over weeks, through store, projector, dispatcher and verifier, on a test clock.
 #![expect(clippy::unwrap_used, clippy::expect_used, reason = "a step that fails fails its test")]
 
 use std::ops::Range;
@@ -27,26 +27,26 @@ use tokio_util::sync::CancellationToken;
 const PATIENCE: Duration = Duration::from_mins(1);
 const POLL: Duration = Duration::from_millis(20);
 
-/// A zone whose record stands from one time to another, as the clock has it.
+/// A zone that publishes its record during one range of time.
 struct Zone {
     clock: Arc<FakeClock>,
-    stands: Range<DateTime<Utc>>,
+    published: Range<DateTime<Utc>>,
 }
 
 #[async_trait]
 impl Probe for Zone {
     async fn probe(&self, question: Question) -> Observation {
-        let stands = self.stands.contains(&self.clock.now());
+        let published = self.published.contains(&self.clock.now());
         let denial = SoaSeen { owner: "acme.com".to_owned(), serial: 1, negative_ttl: 60 };
         let reply = Reply::Message {
-            rcode: if stands { 0 } else { 3 },
+            rcode: if published { 0 } else { 3 },
             authoritative: true,
             truncated: false,
             ede: None,
-            values: if stands { question.looking_for.clone() } else { vec![] },
+            values: if published { question.looking_for.clone() } else { vec![] },
             oversize: false,
-            soa: (!stands).then_some(denial),
-            statement: if stands { Statement::Values } else { Statement::NoName },
+            soa: (!published).then_some(denial),
+            statement: if published { Statement::Values } else { Statement::NoName },
             signatures: Signatures::None,
             plain: false,
         };
@@ -87,11 +87,11 @@ struct Service {
 }
 
 impl Service {
-    async fn start(stands: impl FnOnce(DateTime<Utc>) -> Range<DateTime<Utc>>) -> Self {
+    async fn start(published: impl FnOnce(DateTime<Utc>) -> Range<DateTime<Utc>>) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let store = SqliteStore::open(SqliteConfig::new(folder.path().join("deed.db"))).await.unwrap();
         let clock: Arc<FakeClock> = Arc::default();
-        let zone = Arc::new(Zone { clock: clock.clone(), stands: stands(clock.now()) });
+        let zone = Arc::new(Zone { clock: clock.clone(), published: published(clock.now()) });
         let (bus, stop) = (InProcess::new(Topology::deed(), Limits::default()), CancellationToken::new());
         let mut service = Self { _folder: folder, store, clock, stop, tasks: vec![] };
         service.project();
@@ -132,16 +132,16 @@ impl Service {
         self.tasks.push(tokio::spawn(async move { run_dispatcher(ports, &config, metrics, stop).await }));
     }
 
-    fn verify(&mut self, bus: InProcess, look: Arc<dyn Probe>) {
+    fn verify(&mut self, bus: InProcess, probe: Arc<dyn Probe>) {
         let metrics = VerifierMetrics::register(&Registry::new()).unwrap();
         let config = VerifierConfig { early: Duration::ZERO, ..VerifierConfig::default() };
         let store = Arc::new(self.store.clone());
-        let verifier = Arc::new(Verifier::new(store, look, self.clock.clone(), config, metrics));
+        let verifier = Arc::new(Verifier::new(store, probe, self.clock.clone(), config, metrics));
         let stop = self.stop.clone();
         self.tasks.push(tokio::spawn(async move { run_verifier(&bus, verifier, stop).await.unwrap() }));
     }
 
-    async fn give(&self, command: Command) {
+    async fn execute(&self, command: Command) {
         let streams = [stream()];
         execute(&self.store, &*self.clock, &streams, &Metadata::default(), |loaded: &[Loaded], at| {
             let events = loaded[0].ownership().decide(command.clone(), &Policy::default(), at)?;
@@ -153,10 +153,10 @@ impl Service {
         .unwrap();
     }
 
-    async fn watch(&self) {
+    async fn start_verifying(&self) {
         let name: deed_claims::name::DomainName = "acme.com".parse().unwrap();
         let token = Token::from_bytes([1; 20]);
-        self.give(Command::Initiate {
+        self.execute(Command::Initiate {
             claim_id: claim(),
             holder: Holder::Workspace { workspace_id: "ws_1".parse().unwrap() },
             requested: name.clone(),
@@ -166,7 +166,7 @@ impl Service {
             name,
         })
         .await;
-        self.give(Command::RequestVerification { claim_id: claim() }).await;
+        self.execute(Command::RequestVerification { claim_id: claim() }).await;
     }
 
     async fn loaded(&self) -> Loaded {
@@ -181,32 +181,32 @@ impl Service {
         self.loaded().await.events.iter().filter_map(|recorded| check(&recorded.event)).collect()
     }
 
-    /// Lets time pass to the next check and waits until it is made; false when there is none.
+    /// Advances the clock to the next check and waits until it is made; false when none is scheduled.
     async fn next_check(&self) -> bool {
         let ownership = self.loaded().await.ownership();
         let Some(pending) = ownership.claims[&claim()].pending else { return false };
         let made = self.checks().await.len();
-        // Nobody relays the first request here, so that its row falls due when its message counts as lost.
+        // No relay runs here, so the row of the first check falls due when its message counts as lost.
         let lost = if made == 0 { TimeDelta::seconds(30) } else { TimeDelta::zero() };
         self.clock.set(pending.due_at + lost);
         eventually("a check", PATIENCE, || async { (self.checks().await.len() > made).then_some(()) }).await;
         true
     }
 
-    async fn end(self) {
+    async fn stop(self) {
         self.stop.cancel();
         for task in self.tasks {
-            tokio::time::timeout(PATIENCE, task).await.expect("an end in time").unwrap();
+            tokio::time::timeout(PATIENCE, task).await.expect("the task ends in time").unwrap();
         }
     }
 }
 
 #[tokio::test]
-async fn weeks_pass_as_the_clock_has_them() {
+async fn checks_follow_the_schedule_for_weeks() {
     let (published, removed) = (TimeDelta::minutes(5), TimeDelta::days(10));
     let service = Service::start(|start| start + published..start + removed).await;
     let start = service.clock.now();
-    service.watch().await;
+    service.start_verifying().await;
     while service.next_check().await {}
 
     let (checks, loaded) = (service.checks().await, service.loaded().await);
@@ -222,12 +222,12 @@ async fn weeks_pass_as_the_clock_has_them() {
     assert!(verified >= published && verified < published + TimeDelta::minutes(5), "{verified}");
     assert!(missing >= removed && missing < removed + TimeDelta::days(8), "{missing}");
     assert_eq!(at("OwnershipEnded"), missing + TimeDelta::hours(72));
-    // Every check was made when it was due, and no oftener.
+    // Every check was made once, at its due time.
     for pair in checks.windows(2) {
         assert!(pair[0].attempt < pair[1].attempt);
         if let Some(due) = pair[0].next_check_at {
             assert_eq!(pair[1].at, due);
         }
     }
-    service.end().await;
+    service.stop().await;
 }

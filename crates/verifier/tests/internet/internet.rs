@@ -1,4 +1,4 @@
-//! The internet of a test: what is served where, and how it is looked at.
+//! The private internet of a test: zones, the servers they are on, and checks against them.
 use std::any::Any;
 use std::fmt::Write as _;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
@@ -12,19 +12,19 @@ use deed_claims::{
 use deed_probe::{ProbeConfig, Prober, Question, RootHint, TrustAnchor};
 use deed_testkit::{Bind, Denial, Knot, Nsd, PowerDns, SignedZone, Validity, ZoneText, free_port};
 
-/// A server that a zone is on.
+/// A DNS daemon that serves zones.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum By {
+pub enum Daemon {
     Nsd,
     Bind,
     Knot,
     PowerDns,
 }
 
-impl By {
+impl Daemon {
     const ALL: [Self; 4] = [Self::Nsd, Self::Bind, Self::Knot, Self::PowerDns];
 
-    /// Its name within each zone.
+    /// The name server's label within each zone.
     pub fn label(self) -> &'static str {
         match self {
             Self::Nsd => "nsd",
@@ -37,7 +37,7 @@ impl By {
     fn last_octet(self) -> u8 {
         match self {
             Self::Nsd => 11,
-            // It has an address of its own.
+            // Not used: BIND has a fixed address.
             Self::Bind => 1,
             Self::Knot => 13,
             Self::PowerDns => 14,
@@ -45,70 +45,70 @@ impl By {
     }
 }
 
-/// An internet before it is there.
-pub struct Plan {
+/// The zones of an internet that is not started yet.
+pub struct InternetPlan {
     block: u8,
-    zones: Vec<(By, ZoneText)>,
+    zones: Vec<(Daemon, ZoneText)>,
     broken: Vec<String>,
     com: String,
 }
 
-/// Servers that serve until this is dropped.
+/// Running servers, which end when this is dropped.
 pub struct Internet {
     pub block: u8,
     pub port: u16,
-    /// The key of the root.
+    /// The DS record of the root's key.
     pub anchor: String,
     pub knot: Option<Knot>,
-    /// Only kept alive.
+    /// Kept running.
     servers: Vec<Box<dyn Any>>,
 }
 
-impl Plan {
-    /// Each test has a block of addresses to itself: 127.53.`block`.0/24.
+impl InternetPlan {
+    /// Each test has its own block of addresses: 127.53.`block`.0/24.
     pub fn in_block(block: u8) -> Self {
         Self { block, zones: vec![], broken: vec![], com: String::new() }
     }
 
-    fn address(&self, by: By) -> Ipv4Addr {
-        if by == By::Bind { Bind::ADDRESS } else { at(self.block, by.last_octet()) }
+    fn address(&self, daemon: Daemon) -> Ipv4Addr {
+        if daemon == Daemon::Bind { Bind::ADDRESS } else { at(self.block, daemon.last_octet()) }
     }
 
-    /// A domain below `com`, on these servers alike and delegated to them.
-    pub fn domain(self, name: &str, by: &[By], lines: &str) -> Self {
+    /// A domain below `com`, served equally by these daemons and delegated to them.
+    pub fn domain(self, name: &str, daemons: &[Daemon], lines: &str) -> Self {
         let mut plan = self;
-        for server in by {
-            let zone = plan.zone(name, by, 7, lines);
-            plan.zones.push((*server, zone));
+        for daemon in daemons {
+            let zone = plan.zone(name, daemons, 7, lines);
+            plan.zones.push((*daemon, zone));
         }
-        plan.delegated_to(name, by)
+        plan.delegated_to(name, daemons)
     }
 
-    /// The same, and signed by its server.
-    pub fn signed_domain(self, name: &str, by: By, lines: &str) -> Self {
+    /// A domain signed by its daemon.
+    pub fn signed_domain(self, name: &str, daemon: Daemon, lines: &str) -> Self {
         let mut plan = self;
-        let zone = plan.zone(name, &[by], 7, lines).signed();
-        plan.zones.push((by, zone));
-        plan.delegated_to(name, &[by])
+        let zone = plan.zone(name, &[daemon], 7, lines).signed();
+        plan.zones.push((daemon, zone));
+        plan.delegated_to(name, &[daemon])
     }
 
-    /// A domain of which each server has a state of its own: its serial and its lines.
-    pub fn split_domain(self, name: &str, states: &[(By, u32, &str)]) -> Self {
-        let by: Vec<By> = states.iter().map(|(by, ..)| *by).collect();
+    /// A domain of which each daemon serves another version: its serial and its lines.
+    pub fn diverging_domain(self, name: &str, states: &[(Daemon, u32, &str)]) -> Self {
+        let daemons: Vec<Daemon> = states.iter().map(|(daemon, ..)| *daemon).collect();
         let mut plan = self;
-        for (server, serial, lines) in states {
-            let zone = plan.zone(name, &by, *serial, lines);
-            plan.zones.push((*server, zone));
+        for (daemon, serial, lines) in states {
+            let zone = plan.zone(name, &daemons, *serial, lines);
+            plan.zones.push((*daemon, zone));
         }
-        plan.delegated_to(name, &by)
+        plan.delegated_to(name, &daemons)
     }
 
-    /// A domain whose server has its name in another one.
-    pub fn guest_domain(self, name: &str, host: &str, by: By, lines: &str) -> Self {
+    /// A domain whose name server is named in another domain.
+    pub fn hosted_domain(self, name: &str, host: &str, daemon: Daemon, lines: &str) -> Self {
         let mut plan = self;
-        let server = format!("{}.{host}", by.label());
+        let server = format!("{}.{host}", daemon.label());
         let text = format!("@ NS {server}.\n{lines}");
-        plan.zones.push((by, ZoneText::with_soa(name, &server, 7, 3600, &text)));
+        plan.zones.push((daemon, ZoneText::with_soa(name, &server, 7, 3600, &text)));
         plan.com(&format!("{name}. NS {server}."))
     }
 
@@ -117,93 +117,94 @@ impl Plan {
         let mut plan = self;
         plan.broken.push(name.to_owned());
         let zone = ZoneText { origin: name.to_owned(), text: "no record (".to_owned(), signed: false };
-        plan.zones.push((By::Bind, zone));
-        plan.delegated_to(name, &[By::Bind])
+        plan.zones.push((Daemon::Bind, zone));
+        plan.delegated_to(name, &[Daemon::Bind])
     }
 
-    /// Copies of a zone made elsewhere, one on each of these servers, with its DS records.
-    pub fn made_copies(self, copies: Vec<(By, ZoneText)>, ds: &str) -> Self {
+    /// Prebuilt copies of a zone, one for each daemon, with its DS records.
+    pub fn prebuilt_copies(self, copies: Vec<(Daemon, ZoneText)>, ds: &str) -> Self {
         let mut plan = self;
-        let by: Vec<By> = copies.iter().map(|(by, _)| *by).collect();
+        let daemons: Vec<Daemon> = copies.iter().map(|(daemon, _)| *daemon).collect();
         let name = copies[0].1.origin.clone();
         plan.zones.extend(copies);
-        plan.delegated_to(&name, &by).com(ds)
+        plan.delegated_to(&name, &daemons).com(ds)
     }
 
-    /// One more zone on a server, to which the zone around it has to refer by itself.
-    pub fn zone_on(self, by: By, zone: ZoneText) -> Self {
+    /// One more zone on a daemon; the parent zone has to delegate to it by its own lines.
+    pub fn zone_on(self, daemon: Daemon, zone: ZoneText) -> Self {
         let mut plan = self;
-        plan.zones.push((by, zone));
+        plan.zones.push((daemon, zone));
         plan
     }
 
-    /// A zone made elsewhere, with its DS records.
-    pub fn made_domain(self, by: By, zone: ZoneText, ds: &str) -> Self {
+    /// A prebuilt zone with its DS records.
+    pub fn prebuilt_domain(self, daemon: Daemon, zone: ZoneText, ds: &str) -> Self {
         let mut plan = self;
         let name = zone.origin.clone();
-        plan.zones.push((by, zone));
-        plan.delegated_to(&name, &[by]).com(ds)
+        plan.zones.push((daemon, zone));
+        plan.delegated_to(&name, &[daemon]).com(ds)
     }
 
     /// The text of a zone as `domain` would serve it.
-    pub fn zone(&self, name: &str, by: &[By], serial: u32, lines: &str) -> ZoneText {
+    pub fn zone(&self, name: &str, daemons: &[Daemon], serial: u32, lines: &str) -> ZoneText {
         let mut all = String::new();
-        for server in by {
-            let label = server.label();
-            let _ = writeln!(all, "@ NS {label}\n{label} A {}", self.address(*server));
+        for daemon in daemons {
+            let label = daemon.label();
+            let _ = writeln!(all, "@ NS {label}\n{label} A {}", self.address(*daemon));
         }
         all.push_str(lines);
-        ZoneText::with_soa(name, &format!("{}.{name}", by[0].label()), serial, 3600, &all)
+        ZoneText::with_soa(name, &format!("{}.{name}", daemons[0].label()), serial, 3600, &all)
     }
 
-    /// Only the delegation.
-    pub fn delegated_to(self, name: &str, by: &[By]) -> Self {
+    /// A delegation without a zone.
+    pub fn delegated_to(self, name: &str, daemons: &[Daemon]) -> Self {
         let mut plan = self;
-        for server in by {
-            let (label, address) = (server.label(), plan.address(*server));
+        for daemon in daemons {
+            let (label, address) = (daemon.label(), plan.address(*daemon));
             let _ = writeln!(plan.com, "{name}. NS {label}.{name}.\n{label}.{name}. A {address}");
         }
         plan
     }
 
-    /// Lines of the zone `com`.
+    /// Adds lines to the zone `com`.
     pub fn com(mut self, lines: &str) -> Self {
         self.com.push_str(lines);
         self.com.push('\n');
         self
     }
 
-    /// Starts everything; scripted servers take their place at the same port.
+    /// Starts all daemons; scripted servers may use free addresses at the same port.
     pub fn start(self) -> Internet {
         let block = self.block;
         let all: Vec<Ipv4Addr> = (1..=99).map(|last| at(block, last)).chain([Bind::ADDRESS]).collect();
         self.start_at(free_port(&all))
     }
 
-    /// The same at the port where resolvers ask, for which a test needs a network of its own.
+    /// Starts all daemons at this port; port 53, for resolvers, needs a network namespace.
     pub fn start_at(self, port: u16) -> Internet {
         let block = self.block;
         let mut internet = Internet { block, port, anchor: String::new(), knot: None, servers: vec![] };
         let mut com = self.com.clone();
-        for by in By::ALL {
-            let zones = || self.zones.iter().filter(move |(on, _)| *on == by).map(|(_, zone)| zone.clone());
+        for daemon in Daemon::ALL {
+            let zones =
+                || self.zones.iter().filter(move |(on, _)| *on == daemon).map(|(_, zone)| zone.clone());
             let zones: Vec<ZoneText> = zones().collect();
             let signed: Vec<String> = zones.iter().filter(|z| z.signed).map(|z| z.origin.clone()).collect();
-            let address = self.address(by);
-            let server: Box<dyn Any> = match by {
+            let address = self.address(daemon);
+            let server: Box<dyn Any> = match daemon {
                 _ if zones.is_empty() => continue,
-                By::Nsd => Box::new(Nsd::start(address, port, &zones)),
-                By::Bind => {
+                Daemon::Nsd => Box::new(Nsd::start(address, port, &zones)),
+                Daemon::Bind => {
                     let broken: Vec<&str> = self.broken.iter().map(String::as_str).collect();
                     Box::new(Bind::start(port, &zones, &broken))
                 }
-                By::Knot => {
+                Daemon::Knot => {
                     let knot = Knot::start(address, port, &zones);
                     com.extend(signed.iter().map(|zone| knot.ds(zone) + "\n"));
                     internet.knot = Some(knot);
                     continue;
                 }
-                By::PowerDns => {
+                Daemon::PowerDns => {
                     let server = PowerDns::start(address, port, &zones);
                     com.extend(signed.iter().map(|zone| server.ds(zone) + "\n"));
                     Box::new(server)
@@ -217,7 +218,7 @@ impl Plan {
 }
 
 impl Internet {
-    /// The root, and `com` as the real one is: hashed denials, and none for delegations without keys.
+    /// Starts the root, and `com` as it is in reality: NSEC3 with opt-out.
     fn start_parents(&mut self, lines: &str) {
         let (root_at, com_at) = (at(self.block, 1), at(self.block, 2));
         let com = ZoneText::with_soa("com", "ns.com", 3, 900, &format!("@ NS ns\nns A {com_at}\n{lines}"));
@@ -235,7 +236,7 @@ impl Internet {
         (at(self.block, last), self.port).into()
     }
 
-    /// The root is known, its key is not, and the addresses of this internet may be asked.
+    /// A configuration with the root's address and without its key, which allows the addresses of this internet.
     pub fn config(&self) -> ProbeConfig {
         let networks = [format!("127.53.{}.0/24", self.block), format!("{}/32", Bind::ADDRESS)];
         ProbeConfig {
@@ -243,10 +244,10 @@ impl Internet {
             port: self.port,
             allow_networks: networks.iter().map(|network| network.parse().unwrap()).collect(),
             roots: vec![RootHint { name: "ns.root".into(), addr: IpAddr::V4(at(self.block, 1)) }],
-            // Long, so that a busy machine is not taken for a silent server.
+            // Long enough for a busy machine.
             udp_timeout: Duration::from_secs(6),
             tcp_timeout: Duration::from_secs(6),
-            // One server stands for many here.
+            // Unlimited, since one server serves many zones here.
             server_rate: 0,
             ..ProbeConfig::default()
         }
@@ -256,7 +257,7 @@ impl Internet {
         self.prober_with(|_| {})
     }
 
-    /// The key of the root, for whoever validates.
+    /// The trust anchor of the root.
     pub fn key(&self) -> TrustAnchor {
         self.anchor.parse().unwrap()
     }
@@ -272,14 +273,14 @@ pub fn at(block: u8, last: u8) -> Ipv4Addr {
     Ipv4Addr::new(127, 53, block, last)
 }
 
-/// One check: what was seen and what it was taken for.
+/// One check: the observation and its outcome.
 #[derive(Debug)]
-pub struct Checked {
+pub struct CheckedZone {
     pub seen: Observation,
     pub outcome: Outcome,
 }
 
-/// Every claim of a test has the same token.
+/// The challenge for a domain; every claim of a test has the same token.
 pub fn challenge(domain: &str) -> Challenge {
     challenge_with(domain, [7; 20])
 }
@@ -289,7 +290,7 @@ pub fn challenge_with(domain: &str, token: [u8; 20]) -> Challenge {
     ChallengeTemplates::default().challenge(Scope::Apex, &name, Token::from_bytes(token))
 }
 
-/// The value of every claim.
+/// The record value of every claim.
 pub fn value() -> String {
     challenge("acme.com").record_value.to_string()
 }
@@ -309,22 +310,22 @@ pub fn question(domain: &str) -> Question {
     }
 }
 
-/// A check of a name that nobody holds, by somebody who claims it for the first time.
-pub async fn check(prober: &Prober, domain: &str) -> Checked {
-    check_within(prober, domain, &Context::default()).await
+/// A check of a name without a holder and without earlier claims.
+pub async fn check(prober: &Prober, domain: &str) -> CheckedZone {
+    check_in_context(prober, domain, &Context::default()).await
 }
 
-/// A check as it is made where more is known. What can cost somebody a name has to be confirmed.
-pub async fn check_within(prober: &Prober, domain: &str, context: &Context) -> Checked {
+/// A check in a context. When a name is at stake, an absence has to be confirmed.
+pub async fn check_in_context(prober: &Prober, domain: &str, context: &Context) -> CheckedZone {
     let question = Question { confirm_absence: context.at_stake, ..question(domain) };
     let seen = prober.probe(question).await;
     let outcome = judge_within(&challenge(domain), context, &seen);
-    Checked { seen, outcome }
+    CheckedZone { seen, outcome }
 }
 
-impl Checked {
+impl CheckedZone {
     /// The code, or `proven`.
-    pub fn verdict(&self) -> &'static str {
+    pub fn code(&self) -> &'static str {
         self.outcome.code().map_or("proven", deed_claims::Code::as_str)
     }
 
@@ -334,7 +335,7 @@ impl Checked {
     }
 }
 
-/// The values that one server showed.
+/// The values in one server's answer.
 pub fn values(answer: &ServerAnswer) -> Vec<Vec<u8>> {
     match &answer.reply {
         Reply::Message { values, .. } => values.clone(),

@@ -1,4 +1,4 @@
-//! HTTP as a good client speaks it: the same request with the same key until there is an answer.
+//! An HTTP client that repeats a request with the same idempotency key until there is an answer.
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
@@ -10,36 +10,36 @@ use tokio_util::sync::CancellationToken;
 use super::balancer::Balancer;
 use super::notes::Notes;
 
-/// How long an answer is waited for.
+/// The timeout of a request.
 const TIMEOUT: Duration = Duration::from_secs(15);
-/// The pause before a request is sent again.
-const PAUSE: Duration = Duration::from_millis(250);
-/// The pause before a request that nobody took is sent to the next process.
-const NEXT: Duration = Duration::from_millis(20);
-/// The longest pause that a server is obeyed in.
-const LONGEST: Duration = Duration::from_secs(2);
+/// The pause before a retry.
+const RETRY_PAUSE: Duration = Duration::from_millis(250);
+/// The pause before a retry after a refused connection.
+const CONNECT_RETRY_PAUSE: Duration = Duration::from_millis(20);
+/// The upper limit of `Retry-After`.
+const LONGEST_PAUSE: Duration = Duration::from_secs(2);
 
-/// What became of requests.
+/// Counters of requests.
 #[derive(Debug, Default)]
-pub struct Counters {
+pub struct RequestCounters {
     pub sent: AtomicU64,
     pub answered: AtomicU64,
     pub unavailable: AtomicU64,
-    /// Of these, those that do not say when to come again.
-    pub unavailable_for_ever: AtomicU64,
+    /// 503 without `Retry-After`.
+    pub unavailable_without_retry_after: AtomicU64,
     pub in_progress: AtomicU64,
     pub too_many: AtomicU64,
     pub timeouts: AtomicU64,
-    /// No connection was to be had: nothing was sent.
+    /// Connection refused; nothing was sent.
     pub refused: AtomicU64,
-    /// Sent, and the connection ended before the whole answer had come.
+    /// Sent, but the connection ended before the complete response.
     pub broken: AtomicU64,
     pub server_errors: AtomicU64,
 }
 
-impl Counters {
-    /// All of it in one line.
-    pub fn told(&self) -> String {
+impl RequestCounters {
+    /// A summary in one line.
+    pub fn summary(&self) -> String {
         let read = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
         format!(
             "requests {} · answered {} · 503 {} (without Retry-After {}) · other 5xx {} · 409 in progress {} · 429 {} · \
@@ -47,7 +47,7 @@ impl Counters {
             read(&self.sent),
             read(&self.answered),
             read(&self.unavailable),
-            read(&self.unavailable_for_ever),
+            read(&self.unavailable_without_retry_after),
             read(&self.server_errors),
             read(&self.in_progress),
             read(&self.too_many),
@@ -58,44 +58,44 @@ impl Counters {
     }
 }
 
-/// One request, the same each time it is sent.
+/// A request, the same on each attempt.
 #[derive(Debug, Clone)]
 pub struct Request {
     pub method: Method,
     pub path: String,
     pub body: Option<Value>,
-    /// Of one's own for each request that changes something.
+    /// An idempotency key for requests with side effects.
     pub idempotency_key: Option<String>,
-    /// How many seconds the client waits within the request for what comes of it.
+    /// Seconds to wait within the request (`Prefer: wait`).
     pub wait: u8,
 }
 
-/// Speaks to all `api` processes in turn.
-pub struct Talk {
+/// A client of all `api` processes, in turn.
+pub struct ApiClient {
     http: reqwest::Client,
     balancer: Balancer,
-    pub counters: Counters,
+    pub counters: RequestCounters,
     notes: Notes,
-    /// Held for reading by each request of the load, and for writing by whoever wants silence.
+    /// Read-locked by requests of the load, write-locked to silence it.
     pub gate: RwLock<()>,
-    /// Nobody waits for answers any more.
+    /// Cancelled to abandon all requests.
     pub abandon: CancellationToken,
 }
 
-/// What to do after an answer, or after none.
-enum Next {
-    Take(u16, Value),
-    Again(Duration),
+/// The result of an attempt.
+enum AttemptResult {
+    Done(u16, Value),
+    Retry(Duration),
 }
 
 fn count(counter: &AtomicU64) {
     counter.fetch_add(1, Ordering::Relaxed);
 }
 
-impl Talk {
+impl ApiClient {
     pub fn new(balancer: Balancer, notes: Notes) -> anyhow::Result<Self> {
         let http = reqwest::Client::builder().timeout(TIMEOUT).no_proxy().build()?;
-        let counters = Counters::default();
+        let counters = RequestCounters::default();
         Ok(Self {
             http,
             balancer,
@@ -106,35 +106,35 @@ impl Talk {
         })
     }
 
-    /// Asks until there is an answer that trying again would not change; none once nobody waits any more.
+    /// Repeats a request until a retry would not help; none when abandoned.
     pub async fn ask(&self, key: &str, request: &Request) -> Option<(u16, Value)> {
         let asked = async {
             loop {
                 let next = {
                     let _gate = self.gate.read().await;
-                    self.once(key, request).await
+                    self.attempt(key, request).await
                 };
                 match next {
-                    Next::Take(status, body) => return (status, body),
-                    Next::Again(pause) => tokio::time::sleep(pause).await,
+                    AttemptResult::Done(status, body) => return (status, body),
+                    AttemptResult::Retry(pause) => tokio::time::sleep(pause).await,
                 }
             }
         };
         self.abandon.run_until_cancelled(asked).await
     }
 
-    /// The same for whoever keeps the load silent meanwhile.
+    /// Like `ask`, while the load is silenced.
     pub async fn ask_alone(&self, key: &str, request: &Request) -> (u16, Value) {
         loop {
-            match self.once(key, request).await {
-                Next::Take(status, body) => return (status, body),
-                Next::Again(pause) => tokio::time::sleep(pause).await,
+            match self.attempt(key, request).await {
+                AttemptResult::Done(status, body) => return (status, body),
+                AttemptResult::Retry(pause) => tokio::time::sleep(pause).await,
             }
         }
     }
 
-    async fn once(&self, key: &str, request: &Request) -> Next {
-        let Some(api) = self.balancer.pick() else { return Next::Again(PAUSE) };
+    async fn attempt(&self, key: &str, request: &Request) -> AttemptResult {
+        let Some(api) = self.balancer.pick() else { return AttemptResult::Retry(RETRY_PAUSE) };
         let url = format!("http://{api}{}", request.path);
         let mut sending = self
             .http
@@ -155,9 +155,9 @@ impl Talk {
         let status = answer.status().as_u16();
         let wait = answer.headers().get("retry-after").and_then(|value| value.to_str().ok()?.parse().ok());
         if status == 503 && wait.is_none() {
-            count(&self.counters.unavailable_for_ever);
+            count(&self.counters.unavailable_without_retry_after);
         }
-        let wait = wait.map_or(PAUSE, Duration::from_secs).clamp(PAUSE, LONGEST);
+        let wait = wait.map_or(RETRY_PAUSE, Duration::from_secs).clamp(RETRY_PAUSE, LONGEST_PAUSE);
         let body = match answer.bytes().await {
             Ok(bytes) => serde_json::from_slice::<Value>(&bytes).unwrap_or_default(),
             Err(error) => return self.no_answer(&error),
@@ -166,20 +166,20 @@ impl Talk {
         self.judge(request, status, body, wait)
     }
 
-    fn no_answer(&self, error: &reqwest::Error) -> Next {
+    fn no_answer(&self, error: &reqwest::Error) -> AttemptResult {
         let (counters, connecting) = (&self.counters, error.is_connect());
         count(match error.is_timeout() {
             true => &counters.timeouts,
             false if connecting => &counters.refused,
             false => &counters.broken,
         });
-        // What nobody took goes to the next at once.
-        Next::Again(if connecting { NEXT } else { PAUSE })
+        // A refused request goes to the next process at once.
+        AttemptResult::Retry(if connecting { CONNECT_RETRY_PAUSE } else { RETRY_PAUSE })
     }
 
-    fn judge(&self, request: &Request, status: u16, body: Value, wait: Duration) -> Next {
+    fn judge(&self, request: &Request, status: u16, body: Value, wait: Duration) -> AttemptResult {
         match status {
-            // What did not arrive in time, on a machine that is busy with faults, was not begun.
+            // A request that did not arrive in time was not begun.
             408 => count(&self.counters.timeouts),
             503 => count(&self.counters.unavailable),
             429 => count(&self.counters.too_many),
@@ -191,12 +191,12 @@ impl Talk {
                 self.notes
                     .anomaly(&format!("{} {} was answered {status}: {body}", request.method, request.path));
             }
-            _ => return Next::Take(status, body),
+            _ => return AttemptResult::Done(status, body),
         }
-        Next::Again(wait)
+        AttemptResult::Retry(wait)
     }
 
-    /// An answer that a good client never gets.
+    /// Logs an unexpected response as an anomaly.
     pub fn unexpected(&self, request: &Request, status: u16, body: &Value) {
         self.notes.anomaly(&format!("{} {} was answered {status}: {body}", request.method, request.path));
     }

@@ -1,4 +1,4 @@
-//! What is told at the end: how much was done, what was broken, how long things stood still.
+//! The summary of a fault drill: load, faults, interruptions.
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -6,17 +6,17 @@ use std::time::Duration;
 
 use clap::ValueEnum as _;
 
-use super::faults::{Fault, Kind};
+use super::faults::{Fault, FaultKind};
 use super::fleet::Fleet;
-use super::load::Shared;
-use super::place::Place;
+use super::infrastructure::Infrastructure;
+use super::load::LoadContext;
 use super::progress::Standstill;
 
-/// Kept while the drill runs.
+/// Collected during the drill.
 #[derive(Debug, Default)]
-pub struct Account {
-    inflicted: BTreeMap<Kind, usize>,
-    /// One line for each fault that came on its own.
+pub struct FaultReport {
+    inflicted: BTreeMap<FaultKind, usize>,
+    /// One line per single fault.
     singles: Vec<String>,
     mix: Option<Standstill>,
 }
@@ -25,7 +25,7 @@ fn seconds(duration: Duration) -> String {
     format!("{:.1} s", duration.as_secs_f64())
 }
 
-fn words(still: &Standstill) -> String {
+fn description(still: &Standstill) -> String {
     let taken = still.taken_over.iter().map(|(lease, after)| format!("{lease} after {}", seconds(*after)));
     let taken = taken.collect::<Vec<_>>().join(", ");
     format!(
@@ -39,36 +39,36 @@ fn words(still: &Standstill) -> String {
     )
 }
 
-/// What the load has done, in one line.
-pub fn done(load: &Shared, verified: usize) -> String {
+/// The load in one line.
+pub fn load_summary(load: &LoadContext, verified: usize) -> String {
     let read = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
-    let tally = &load.tally;
+    let counters = &load.counters;
     format!(
         "claims acknowledged {} · verifications asked for {} · records published {} · claims verified {verified} · \
          transfers {} (of these contested {}) · withdrawn {}",
-        read(&tally.claimed),
-        read(&tally.requested),
+        read(&counters.claimed),
+        read(&counters.requested),
         load.published().len(),
-        read(&tally.transfers),
-        read(&tally.contests),
-        read(&tally.cancelled),
+        read(&counters.transfers),
+        read(&counters.contests),
+        read(&counters.cancelled),
     )
 }
 
-fn name(kind: Kind) -> String {
+fn name(kind: FaultKind) -> String {
     kind.to_possible_value().map(|value| value.get_name().to_owned()).unwrap_or_default()
 }
 
-impl Account {
-    pub fn inflicted(&mut self, kind: Kind) {
+impl FaultReport {
+    pub fn inflicted(&mut self, kind: FaultKind) {
         *self.inflicted.entry(kind).or_default() += 1;
     }
 
-    /// Keeps what came of a fault on its own, and says it.
+    /// Records the result of a single fault and returns it as a line.
     pub fn single(&mut self, fault: &Fault, recovered: Option<Duration>, still: &Standstill) -> String {
         let recovered = recovered.map_or("never".to_owned(), seconds);
-        let line = format!("all goes on {recovered} after it was lifted; {}", words(still));
-        self.singles.push(format!("{}: {line}", fault.words()));
+        let line = format!("all goes on {recovered} after it was lifted; {}", description(still));
+        self.singles.push(format!("{}: {line}", fault.description()));
         line
     }
 
@@ -76,8 +76,8 @@ impl Account {
         self.mix = Some(still.clone());
     }
 
-    /// The faults and what they did.
-    pub fn told(&self, place: &Place, fleet: &Fleet) -> String {
+    /// The faults and their effects.
+    pub fn summary(&self, infra: &Infrastructure, fleet: &Fleet) -> String {
         let mut text = String::new();
         let mut line = |line: String| {
             // Writing to a string cannot fail.
@@ -87,11 +87,11 @@ impl Account {
             self.inflicted.iter().map(|(kind, times)| format!("{} {times}", name(*kind))).collect();
         line(format!("faults: {}", faults.join(" · ")));
         line(format!("processes that ended while what they need was away: {}", fleet.ended_starting));
-        for gates in &place.gates {
-            let (postgres, rabbit) = (gates.postgres.counts(), gates.rabbit.counts());
+        for proxies in &infra.proxies {
+            let (postgres, rabbit) = (proxies.postgres.counts(), proxies.rabbit.counts());
             line(format!(
                 "connections of {}: PostgreSQL {} ({} cut), RabbitMQ {} ({} cut)",
-                gates.role.word(),
+                proxies.role.name(),
                 postgres.accepted,
                 postgres.cut,
                 rabbit.accepted,
@@ -102,7 +102,7 @@ impl Account {
             line(single.clone());
         }
         if let Some(still) = &self.mix {
-            line(format!("the mix: {}", words(still)));
+            line(format!("the mix: {}", description(still)));
         }
         text
     }

@@ -1,4 +1,4 @@
-//! Starting processes anew one by one, as an upgrade or a new node does it, and how long each of them takes.
+//! Graceful restarts of single processes, and how long they take.
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::time::Duration;
@@ -6,24 +6,24 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::executable::Executable;
-use super::faults::Ground;
+use super::faults::DrillContext;
+use super::infrastructure::Role;
 use super::notes::Notes;
-use super::place::Role;
 
-/// The service's `server.shutdown_deadline`, by default.
+/// The default of `server.shutdown_deadline`.
 const DEADLINE: Duration = Duration::from_secs(30);
-/// How long a process may take to be ready again.
+/// The timeout for readiness.
 const READY: Duration = Duration::from_mins(1);
-/// How often it is looked.
-const LOOK: Duration = Duration::from_millis(20);
+/// The polling interval.
+const POLL_INTERVAL: Duration = Duration::from_millis(20);
 
-/// How long processes of each kind took to end and to be ready again.
+/// Times to exit and to become ready, by role.
 #[derive(Debug, Default)]
-pub struct Rolled(BTreeMap<Role, Vec<(Duration, Duration)>>);
+pub struct RestartTimes(BTreeMap<Role, Vec<(Duration, Duration)>>);
 
-impl Rolled {
-    /// A line for each kind.
-    pub fn told(&self) -> String {
+impl RestartTimes {
+    /// One line per role.
+    pub fn summary(&self) -> String {
         let mut text = String::new();
         for (role, times) in &self.0 {
             let (ends, readies): (Vec<_>, Vec<_>) = times.iter().copied().unzip();
@@ -31,7 +31,7 @@ impl Rolled {
             let _ = writeln!(
                 text,
                 "{:9} {:3} times: ended within {}, ready again {} after the start",
-                role.word(),
+                role.name(),
                 times.len(),
                 spread(ends),
                 spread(readies)
@@ -41,34 +41,33 @@ impl Rolled {
     }
 }
 
-/// The least, the middle and the most.
+/// Minimum, median and maximum.
 fn spread(mut times: Vec<Duration>) -> String {
     times.sort_unstable();
     let at = |index: usize| times.get(index).map_or(0.0, Duration::as_secs_f64);
     format!("{:.2} / {:.2} / {:.2} s", at(0), at(times.len() / 2), at(times.len().saturating_sub(1)))
 }
 
-/// Has one process end in order and starts it again, with another executable where one is given. It is ready when this
-/// returns.
-pub async fn roll(
-    ground: &Ground,
+/// Restarts one process gracefully, with another executable if given, and waits until it is ready.
+pub async fn restart_member(
+    context: &DrillContext,
     notes: &Notes,
     member: usize,
     deed: Option<&Executable>,
-    rolled: &mut Rolled,
+    restart_times: &mut RestartTimes,
 ) -> anyhow::Result<()> {
     let asked = Instant::now();
     let (role, name, delay) = {
-        let mut fleet = ground.fleet.lock().await;
+        let mut fleet = context.fleet.lock().await;
         fleet.ask_to_end(member)?;
         fleet.described(member)?
     };
     let ended = loop {
-        if let Some(ended) = ground.fleet.lock().await.ended(member)? {
+        if let Some(ended) = context.fleet.lock().await.ended(member)? {
             break ended;
         }
         anyhow::ensure!(asked.elapsed() < delay + 2 * DEADLINE, "{name} does not end when it is asked to");
-        tokio::time::sleep(LOOK).await;
+        tokio::time::sleep(POLL_INTERVAL).await;
     };
     let took = asked.elapsed();
     if !ended.success() {
@@ -79,15 +78,15 @@ pub async fn roll(
     }
     let started = Instant::now();
     {
-        let mut fleet = ground.fleet.lock().await;
+        let mut fleet = context.fleet.lock().await;
         if let Some(deed) = deed {
             fleet.equip(member, deed)?;
         }
-        fleet.launch(&ground.place, member)?;
+        fleet.launch(&context.infra, member)?;
     }
-    while !ground.fleet.lock().await.is_up(member).await {
+    while !context.fleet.lock().await.is_up(member).await {
         anyhow::ensure!(started.elapsed() < READY, "{name} does not get ready");
-        tokio::time::sleep(LOOK).await;
+        tokio::time::sleep(POLL_INTERVAL).await;
     }
     let ready = started.elapsed();
     notes.say(&format!(
@@ -95,6 +94,6 @@ pub async fn roll(
         took.as_secs_f64(),
         ready.as_secs_f64()
     ));
-    rolled.0.entry(role).or_default().push((took, ready));
+    restart_times.0.entry(role).or_default().push((took, ready));
     Ok(())
 }

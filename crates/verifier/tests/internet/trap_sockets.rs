@@ -1,21 +1,21 @@
-//! Sockets where a question would arrive that must not be sent.
+//! Trap sockets: they receive the queries that the prober must not send.
 use std::io::ErrorKind;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener, UdpSocket};
 use std::time::{Duration, Instant};
 
-/// The group of multicast DNS: answered by whoever is near.
+/// The multicast DNS group (RFC 6762).
 const GROUP: Ipv4Addr = Ipv4Addr::new(224, 0, 0, 251);
 
-/// Traps at one port of many addresses, and of the group.
-pub struct Traps {
+/// Sockets at one port of many addresses, and of the multicast group.
+pub struct TrapSockets {
     port: u16,
     datagrams: Vec<UdpSocket>,
     connections: Vec<TcpListener>,
 }
 
-impl Traps {
-    /// Where questions to these addresses arrive: all of them have to be this machine's.
-    pub fn set(port: u16, addresses: &[IpAddr]) -> Self {
+impl TrapSockets {
+    /// Binds sockets at these addresses, all of which have to be local.
+    pub fn bind(port: u16, addresses: &[IpAddr]) -> Self {
         let mut traps = Self { port, datagrams: vec![], connections: vec![] };
         for ip in addresses {
             let at = SocketAddr::new(*ip, port);
@@ -28,49 +28,49 @@ impl Traps {
         traps
     }
 
-    /// On the only interface there is.
+    /// Joins the group on the loopback interface, the only one.
     fn join_group(&mut self) {
         let socket = UdpSocket::bind((GROUP, self.port)).unwrap();
         socket.join_multicast_v4(&GROUP, &Ipv4Addr::LOCALHOST).unwrap();
         self.datagrams.push(socket);
     }
 
-    /// Where something has arrived since the last time.
-    pub fn caught(&self) -> Vec<SocketAddr> {
-        let mut caught = vec![];
+    /// The addresses that received a datagram or a connection since the last call.
+    pub fn received(&self) -> Vec<SocketAddr> {
+        let mut received = vec![];
         for socket in &self.datagrams {
-            while nothing_or(socket.recv(&mut [0; 512])).is_some() {
-                caught.push(socket.local_addr().unwrap());
+            while if_ready(socket.recv(&mut [0; 512])).is_some() {
+                received.push(socket.local_addr().unwrap());
             }
         }
         for listener in &self.connections {
-            while nothing_or(listener.accept()).is_some() {
-                caught.push(listener.local_addr().unwrap());
+            while if_ready(listener.accept()).is_some() {
+                received.push(listener.local_addr().unwrap());
             }
         }
-        caught
+        received
     }
 
-    /// Shows that they catch: what is sent to these addresses by a stranger arrives, each in one trap.
-    pub fn assert_sharp(&self, addresses: &[IpAddr]) {
+    /// Asserts that the sockets work: a datagram to each of these addresses arrives in exactly one of them.
+    pub fn assert_receiving(&self, addresses: &[IpAddr]) {
         for ip in addresses {
             let any: SocketAddr = if ip.is_ipv4() { "0.0.0.0:0" } else { "[::]:0" }.parse().unwrap();
-            let stranger = UdpSocket::bind(any).unwrap();
-            stranger.send_to(b"?", (*ip, self.port)).unwrap();
+            let sender = UdpSocket::bind(any).unwrap();
+            sender.send_to(b"?", (*ip, self.port)).unwrap();
             let deadline = Instant::now() + Duration::from_secs(10);
-            let mut caught = vec![];
-            while caught.is_empty() {
-                assert!(Instant::now() < deadline, "what is sent to {ip} is not caught");
+            let mut received = vec![];
+            while received.is_empty() {
+                assert!(Instant::now() < deadline, "a datagram to {ip} is not received");
                 std::thread::yield_now();
-                caught = self.caught();
+                received = self.received();
             }
-            assert_eq!(caught.len(), 1, "{ip}: {caught:?}");
+            assert_eq!(received.len(), 1, "{ip}: {received:?}");
         }
     }
 }
 
-fn nothing_or<T>(arrived: std::io::Result<T>) -> Option<T> {
-    match arrived {
+fn if_ready<T>(result: std::io::Result<T>) -> Option<T> {
+    match result {
         Ok(it) => Some(it),
         Err(error) if error.kind() == ErrorKind::WouldBlock => None,
         Err(error) => panic!("{error}"),

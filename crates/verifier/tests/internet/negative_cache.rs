@@ -1,4 +1,4 @@
-//! A record that is published after somebody has asked for it: who sees it at once, and who does not.
+//! A record that is published while caches hold a negative answer for it.
 use std::net::SocketAddr;
 use std::time::Duration;
 
@@ -8,16 +8,16 @@ use hickory_proto::op::{Message, MessageType, OpCode, Query, ResponseCode};
 use hickory_proto::rr::{Name, RData, RecordType};
 use tokio::net::UdpSocket;
 
-use crate::world::{By, Internet, Plan, at, challenge, check, question, value};
+use crate::internet::{Daemon, Internet, InternetPlan, at, challenge, check, question, value};
 
 const DOMAIN: &str = "fresh.com";
 
-/// The causes that are told here.
-pub const SHOWN: [&str; 2] = [REMEMBERED, UNSEEN];
-const REMEMBERED: &str = "stale_negative_cache";
-const UNSEEN: &str = "vantage_disagreement";
+/// The codes of these tests.
+pub const CODES: [&str; 2] = [STALE_CACHE, VANTAGE_DISAGREEMENT];
+const STALE_CACHE: &str = "stale_negative_cache";
+const VANTAGE_DISAGREEMENT: &str = "vantage_disagreement";
 
-/// A resolver that caches as long as the zone lets it: an hour.
+/// A resolver that caches negative answers for as long as the zone allows: an hour.
 fn resolver(internet: &Internet) -> Unbound {
     let stub = |zone: &str, last| Stub { zone: zone.to_owned(), server: internet.at(last) };
     let stubs = [stub("", 1), stub("com", 2), stub(DOMAIN, 13)];
@@ -37,46 +37,49 @@ async fn resolve(at: SocketAddr, name: &str) -> Message {
     Message::from_vec(&bytes[..size]).unwrap()
 }
 
-/// How much longer a denial is kept.
-fn denied_for(answer: &Message) -> u32 {
+/// The remaining TTL of a negative answer.
+fn negative_ttl(answer: &Message) -> u32 {
     assert_eq!(answer.metadata.response_code, ResponseCode::NXDomain, "{answer:?}");
     assert!(answer.answers.is_empty());
     let soa = answer.authorities.iter().find(|record| matches!(record.data, RData::SOA(_)));
-    soa.expect("a denial has its SOA").ttl
+    soa.expect("a negative answer has an SOA record").ttl
 }
 
 #[tokio::test]
-async fn a_fresh_record_is_proven_while_caches_still_deny_it() {
-    let plan = Plan::in_block(4).domain(DOMAIN, &[By::Knot], "");
-    let published = plan.zone(DOMAIN, &[By::Knot], 8, &format!("_deed TXT \"{}\"", value()));
+async fn proves_new_record_despite_negative_caches() {
+    let plan = InternetPlan::in_block(4).domain(DOMAIN, &[Daemon::Knot], "");
+    let published = plan.zone(DOMAIN, &[Daemon::Knot], 8, &format!("_deed TXT \"{}\"", value()));
     let internet = plan.start();
     let cache = resolver(&internet);
     let prober = internet.prober();
     let name = challenge(DOMAIN).record_name.to_string();
 
-    // Asked for too early, by somebody who caches and by us.
-    assert!(denied_for(&resolve(cache.address(), &name).await) > 3000);
-    assert_eq!(check(&prober, DOMAIN).await.verdict(), "record_not_found");
+    // Looked up too early, by a caching resolver and by the prober.
+    assert!(negative_ttl(&resolve(cache.address(), &name).await) > 3000);
+    assert_eq!(check(&prober, DOMAIN).await.code(), "record_not_found");
 
     internet.knot.as_ref().unwrap().publish(&published);
 
     check(&prober, DOMAIN).await.assert_proven();
-    assert!(denied_for(&resolve(cache.address(), &name).await) > 3000, "the cache has not forgotten");
+    assert!(
+        negative_ttl(&resolve(cache.address(), &name).await) > 3000,
+        "the cache still has the negative answer"
+    );
 
-    // Whoever trusts that cache is told what keeps them waiting, and how long.
+    // With that cache as the trusted resolver, the diagnosis names it and says when it expires.
     let cache_at = cache.address();
     let trusting = internet.prober_with(|config| config.resolvers = vec![cache_at]);
     let checked = check(&trusting, DOMAIN).await;
-    assert_eq!(checked.verdict(), REMEMBERED, "{checked:#?}");
+    assert_eq!(checked.code(), STALE_CACHE, "{checked:#?}");
     let Outcome::NotProven(diagnosis) = &checked.outcome else { unreachable!() };
     assert!(diagnosis.clears_in.is_some_and(|seconds| (3000..=3600).contains(&seconds)), "{diagnosis:?}");
 
-    // So is whoever asks it as one of several places.
+    // With that cache as a vantage point, the diagnosis says that vantage points disagree.
     let elsewhere = internet.prober_with(|config| {
         config.vantages = vec![format!("cache={cache_at}").parse().unwrap()];
         config.vantage_quorum = 1;
     });
     let seen = elsewhere.probe(question(DOMAIN)).await;
     let outcome = judge(&challenge(DOMAIN), &seen);
-    assert_eq!(outcome.code().map(deed_claims::Code::as_str), Some(UNSEEN), "{seen:#?}");
+    assert_eq!(outcome.code().map(deed_claims::Code::as_str), Some(VANTAGE_DISAGREEMENT), "{seen:#?}");
 }

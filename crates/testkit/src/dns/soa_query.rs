@@ -1,16 +1,16 @@
-//! One question by hand, to see whether a server is up.
+//! A hand-made SOA query, to see whether a server is up.
 use std::{
     net::{SocketAddr, UdpSocket},
     time::Duration,
 };
 
-/// A question for a zone's SOA (RFC 1035 §4).
-pub(super) struct Soa(Vec<u8>);
+/// An SOA query for a zone (RFC 1035 §4).
+pub(super) struct SoaQuery(Vec<u8>);
 
-/// Any will do: the socket is connected.
+/// The message id; a constant will do, because the socket is connected.
 const ID: [u8; 2] = [0x5d, 0xee];
 
-impl Soa {
+impl SoaQuery {
     pub fn of(zone: &str) -> Self {
         let mut bytes = vec![ID[0], ID[1], 0, 0, 0, 1, 0, 0, 0, 0, 0, 0];
         for label in zone.split('.').filter(|label| !label.is_empty()) {
@@ -29,7 +29,7 @@ impl Soa {
         (0..20).find_map(|_| Self(asking.clone()).ask(at))
     }
 
-    /// The response code; none when nobody answers soon.
+    /// The response code; none without an answer in time.
     pub fn ask(&self, at: SocketAddr) -> Option<u8> {
         let socket = UdpSocket::bind(("127.0.0.1", 0)).ok()?;
         socket.set_read_timeout(Some(Duration::from_millis(200))).ok()?;

@@ -1,28 +1,28 @@
-//! Tests in a network of their own, where any address can be this machine's and any route be taken away.
+//! Runs a test in a network namespace of its own, where every address is local and routes can be removed.
 use std::process::Command;
 
-const INSIDE: &str = "DEED_TEST_OWN_NETWORK";
+const INSIDE_NAMESPACE: &str = "DEED_TEST_OWN_NETWORK";
 
-/// The network of a test that runs in one of its own.
+/// A network namespace, held by the test inside it.
 #[derive(Debug)]
-pub struct OwnNetwork(());
+pub struct NetworkNamespace(());
 
-impl OwnNetwork {
-    /// Runs a test of this program, by its full name, once more within a network namespace in which every address is
-    /// local. There it is handed that network; the test that has asked gets nothing, and is done.
+impl NetworkNamespace {
+    /// Runs a test of this program, by its full name, again in a new network namespace in which every address
+    /// is local. Inside, returns the namespace; outside, returns none after the inner run has passed.
     ///
     /// # Panics
-    /// When the test fails in there, or there can be no such network.
-    pub fn of(test: &str) -> Option<Self> {
-        if std::env::var_os(INSIDE).is_some() {
+    /// When the inner test fails, or the namespace cannot be created.
+    pub fn enter(test: &str) -> Option<Self> {
+        if std::env::var_os(INSIDE_NAMESPACE).is_some() {
             return Some(Self(()));
         }
         let program = std::env::current_exe().expect("a program has a path");
-        // Not every machine has IPv6.
+        // IPv6 is optional.
         let inside = "ip link set lo up && ip route add local default dev lo \
             && { ip -6 route add local default dev lo && echo 1 > /proc/sys/net/ipv6/ip_nonlocal_bind || true; } \
             && exec \"$@\"";
-        // A user namespace gives the right to make the other one to whoever is not root.
+        // Without root, a user namespace gives the right to create the network namespace.
         let ended = Command::new("sh")
             .args([
                 "-c",
@@ -32,23 +32,23 @@ impl OwnNetwork {
             .args(["sh", "-c", inside, "sh"])
             .arg(program)
             .args(["--exact", test, "--nocapture"])
-            .env(INSIDE, "1")
+            .env(INSIDE_NAMESPACE, "1")
             .output()
             .expect("`sh` runs");
-        let said = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
-        let (out, errors) = (said(&ended.stdout), said(&ended.stderr));
-        assert!(ended.status.success(), "{test} in a network of its own: {out}\n{errors}");
+        let utf8 = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+        let (out, errors) = (utf8(&ended.stdout), utf8(&ended.stderr));
+        assert!(ended.status.success(), "{test} in a network namespace: {out}\n{errors}");
         assert!(out.contains("1 passed"), "there is no test {test}: {out}\n{errors}");
         None
     }
 
-    /// From now on no route leads to these addresses, such as `127.66.0.0/16`.
-    pub fn cut(&self, network: &str) {
+    /// Removes the route to a network, such as `127.66.0.0/16`.
+    pub fn drop_route(&self, network: &str) {
         ip(&["route", "add", "throw", network, "table", "local"]);
     }
 
-    /// What was cut off is there again.
-    pub fn join(&self, network: &str) {
+    /// Restores the route to a network.
+    pub fn restore_route(&self, network: &str) {
         ip(&["route", "del", "throw", network, "table", "local"]);
     }
 }

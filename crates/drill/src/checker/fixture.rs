@@ -1,15 +1,15 @@
-//! Evidence made up by hand in which everything is right, for tests to put one thing wrong.
+//! A fixture of valid evidence; tests change one thing in it.
 use std::collections::BTreeMap;
 
 use chrono::{DateTime, Utc};
 use serde_json::{Value, json};
 
-use super::broker::{Heard, Queue};
+use super::broker::{PublishedEvent, QueueDepth};
 use super::evidence::{ClaimRow, DueRow, Evidence, LogRow, Micros, OwnershipRow, Views};
 use crate::acknowledged::{Acknowledged, Promise};
-use crate::dns::{DnsEvent, DnsLine, Transport};
+use crate::dns::{DnsEvent, DnsLine, DnsTransport};
 
-/// Second 0 of the story.
+/// Second 0 of the events.
 const BEGIN: i64 = 1_800_000_000;
 
 pub fn at(second: i64) -> DateTime<Utc> {
@@ -20,10 +20,10 @@ pub fn micros(second: i64) -> Micros {
     at(second).timestamp_micros()
 }
 
-/// How many seconds later announced work falls due.
+/// The visibility time-out in seconds.
 const VISIBILITY: i64 = 3;
 
-/// The claims of the story: `a` gets one.com and loses it to `b`; `c` waits; `d` is watched and withdrawn.
+/// The claims: `a` gets one.com and loses it to `b`; `c` is pending; `d` is watched and withdrawn.
 pub const A: &str = "clm_a";
 pub const B: &str = "clm_b";
 pub const C: &str = "clm_c";
@@ -78,7 +78,7 @@ fn granted(claim: &str, workspace: &str, second: i64) -> (String, Value, i64) {
 
 fn log() -> Vec<LogRow> {
     let verified = |claim: &str, second| event("DomainVerified", claim, second, json!({ "attempt": 1 }));
-    let story = [
+    let events = [
         ("apex:one.com", initiated(A, "one.com", "ws_a", 1)),
         ("apex:one.com", requested(A, 2)),
         ("app:x", ("AppCreated".to_owned(), json!({}), 2)),
@@ -101,7 +101,7 @@ fn log() -> Vec<LogRow> {
     ];
     let mut versions: BTreeMap<&str, i64> = BTreeMap::new();
     let mut log = vec![];
-    for (position, (stream, (kind, payload, second))) in (1..).zip(story) {
+    for (position, (stream, (kind, payload, second))) in (1..).zip(events) {
         let version = versions.entry(stream).or_default();
         *version += 1;
         let (stream, version) = (stream.to_owned(), *version);
@@ -185,13 +185,13 @@ fn dns() -> Vec<DnsLine> {
     };
     vec![
         set(A, 2),
-        answered("_deed.one.com", Transport::Udp, &[A], 3),
-        answered("_deed.one.com", Transport::Tcp, &[A], 4),
-        answered("_deed.three.com", Transport::Udp, &[], 8),
+        answered("_deed.one.com", DnsTransport::Udp, &[A], 3),
+        answered("_deed.one.com", DnsTransport::Tcp, &[A], 4),
+        answered("_deed.three.com", DnsTransport::Udp, &[], 8),
         set(B, 11),
         cleared(A, 11),
-        answered("_deed.one.com", Transport::Udp, &[B], 12),
-        answered("_deed.one.com", Transport::Tcp, &[B], 13),
+        answered("_deed.one.com", DnsTransport::Udp, &[B], 12),
+        answered("_deed.one.com", DnsTransport::Tcp, &[B], 13),
     ]
 }
 
@@ -214,29 +214,29 @@ fn acknowledged() -> Vec<Acknowledged> {
     ]
 }
 
-/// Each event once, and one of them twice.
-fn heard() -> Vec<Heard> {
+/// Each event once, and some of them twice.
+fn published() -> Vec<PublishedEvent> {
     let log = log();
-    let hear = |row: &LogRow| Heard {
+    let publish = |row: &LogRow| PublishedEvent {
         source: "/deed".to_owned(),
         position: row.position,
         stream: row.stream.clone(),
         version: row.version.to_string(),
         data: row.payload.clone(),
     };
-    log.iter().take(3).chain(&log).map(hear).collect()
+    log.iter().take(3).chain(&log).map(publish).collect()
 }
 
-/// Everything is as it should be.
+/// Valid evidence.
 pub fn evidence() -> Evidence {
-    let queue = |name: &str| Queue { name: name.to_owned(), messages: 0 };
+    let queue = |name: &str| QueueDepth { name: name.to_owned(), messages: 0 };
     Evidence {
         log: log(),
         views: views(),
         rebuilt: Some(views()),
         taken_at: micros(100),
         queues: Some(vec![queue("deed.verification"), queue("deed.verification.dead")]),
-        heard: Some(heard()),
+        published: Some(published()),
         heard_after: 0,
         thinned: false,
         dns: dns(),

@@ -1,48 +1,48 @@
-//! What is owed after a restore to an older point: what was promised before it, and what was promised since the service
-//! is back. What came in between is lost, and nobody can ask for it.
+//! Which promises hold after a restore to an earlier point: those before the point and those after the
+//! service is back. Promises in between are lost.
 use std::collections::BTreeSet;
 use std::path::Path;
 
 use chrono::{DateTime, Utc};
 
-use super::load::Shared;
+use super::load::LoadContext;
 use crate::acknowledged::{Acknowledged, Promise};
 use crate::checker::{LogRow, Snapshot};
 use crate::dns::{DnsEvent, DnsLine};
 use crate::journal::{self, Journal};
 
-/// Promises before anything was lost, and those after the service came back.
+/// Journals of promises before the loss and after the restore.
 pub const BEFORE: &str = "acknowledged.jsonl";
 pub const AFTER: &str = "acknowledged-after.jsonl";
-/// Of both, those that are owed.
-pub const OWED: &str = "acknowledged-owed.jsonl";
-/// What the DNS showed, and what of it somebody has to know.
+/// The promises that have to hold.
+pub const EXPECTED: &str = "acknowledged-expected.jsonl";
+/// The DNS journal, and its part that has to be reflected.
 pub const DNS: &str = "dns.jsonl";
-pub const DNS_OWED: &str = "dns-owed.jsonl";
+pub const DNS_EXPECTED: &str = "dns-expected.jsonl";
 
-/// Between the point that everything was restored to and the new beginning.
+/// The window between the restore point and the resumption.
 #[derive(Debug, Clone)]
-pub struct Window {
+pub struct LossWindow {
     pub point: DateTime<Utc>,
     pub resumed: DateTime<Utc>,
-    /// How far the relay had come at that point.
+    /// The relay checkpoint at the restore point.
     pub relayed: i64,
-    /// Whose messages are looked at since, where the source is another one.
+    /// The new `source` of messages, if it changed.
     pub source: Option<String>,
 }
 
-impl Window {
-    /// Writes down what is owed; the records that have to be verified in the end.
-    pub fn owed(&self, folder: &Path) -> anyhow::Result<BTreeSet<String>> {
+impl LossWindow {
+    /// Writes the expected promises and DNS lines; returns the records that have to be verified.
+    pub fn write_expected(&self, folder: &Path) -> anyhow::Result<BTreeSet<String>> {
         let mut promises: Vec<Acknowledged> = journal::read(&folder.join(BEFORE))?;
         promises.retain(|promise| promise.at <= self.point);
         promises.extend(journal::read::<Acknowledged>(&folder.join(AFTER))?);
-        let owed = Journal::create(&folder.join(OWED))?;
-        promises.iter().try_for_each(|promise| owed.write(promise))?;
+        let expected = Journal::create(&folder.join(EXPECTED))?;
+        promises.iter().try_for_each(|promise| expected.write(promise))?;
 
         let lines: Vec<DnsLine> = journal::read(&folder.join(DNS))?;
         let records = self.records(&promises, &lines);
-        let dns = Journal::create(&folder.join(DNS_OWED))?;
+        let dns = Journal::create(&folder.join(DNS_EXPECTED))?;
         for line in &lines {
             match &line.event {
                 DnsEvent::Set { value, .. } | DnsEvent::Cleared { value, .. } if !records.contains(value) => {
@@ -53,8 +53,8 @@ impl Window {
         Ok(records)
     }
 
-    /// The published records of claims that somebody still knows to watch: not those whose verification was asked for in
-    /// between, nor those that went away in between, which nobody may have seen.
+    /// The published records of claims that are still known: without those requested or removed within the
+    /// window.
     fn records(&self, promises: &[Acknowledged], lines: &[DnsLine]) -> BTreeSet<String> {
         let requested = promises.iter().filter(|promise| promise.what == Promise::Requested);
         let requested: BTreeSet<&str> = requested.map(|promise| promise.record.as_str()).collect();
@@ -73,16 +73,16 @@ impl Window {
         records
     }
 
-    /// What the checker is told of the messages that were heard.
-    pub fn heard(&self) -> Vec<String> {
-        let mut told = vec![format!("--heard-after={}", self.relayed)];
-        told.extend(self.source.iter().map(|source| format!("--source={source}")));
-        told
+    /// The checker arguments about published messages.
+    pub fn checker_arguments(&self) -> Vec<String> {
+        let mut arguments = vec![format!("--heard-after={}", self.relayed)];
+        arguments.extend(self.source.iter().map(|source| format!("--source={source}")));
+        arguments
     }
 }
 
-/// Claims that are watched in vain, by workspace and name: their record went away in between, or their withdrawal is
-/// lost. While they are watched, nothing comes to rest.
+/// Claims that stay unproven, by workspace and name: their record was removed within the window, or their
+/// withdrawal was lost. While they exist, the service does not become idle.
 pub fn in_vain(taken: &Snapshot, folder: &Path) -> anyhow::Result<Vec<(String, String)>> {
     let mut standing = BTreeSet::new();
     for line in journal::read::<DnsLine>(&folder.join(DNS))? {
@@ -105,8 +105,8 @@ pub fn in_vain(taken: &Snapshot, folder: &Path) -> anyhow::Result<Vec<(String, S
     Ok(watched.map(|(_, row)| (row.workspace.clone(), row.name.clone())).collect())
 }
 
-/// Withdraws claims, as their owners would once they look.
-pub async fn withdraw(claims: Vec<(String, String)>, load: &Shared) {
+/// Withdraws claims, as their owners would.
+pub async fn withdraw(claims: Vec<(String, String)>, load: &LoadContext) {
     for (workspace, name) in claims {
         load.withdraw(&workspace, &name).await;
     }
@@ -117,7 +117,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_was_promised_or_went_away_in_between_is_not_owed() {
+    fn expects_nothing_from_the_loss_window() {
         let at = |second: i64| DateTime::from_timestamp(second, 0).unwrap();
         let promise = |second, what, record: &str| Acknowledged {
             at: at(second),
@@ -163,14 +163,14 @@ mod tests {
         ];
         lines.iter().chain(&[cleared(25, "kept")]).try_for_each(|line| dns.write(line)).unwrap();
 
-        let window = Window { point: at(10), resumed: at(20), relayed: 0, source: None };
-        let records = window.owed(folder.path()).unwrap();
+        let window = LossWindow { point: at(10), resumed: at(20), relayed: 0, source: None };
+        let records = window.write_expected(folder.path()).unwrap();
         assert_eq!(records.into_iter().collect::<Vec<_>>(), ["kept", "new"]);
-        let owed: Vec<Acknowledged> = journal::read(&folder.path().join(OWED)).unwrap();
+        let expected: Vec<Acknowledged> = journal::read(&folder.path().join(EXPECTED)).unwrap();
         assert_eq!(
-            owed.iter().map(|p| p.record.as_str()).collect::<Vec<_>>(),
+            expected.iter().map(|p| p.record.as_str()).collect::<Vec<_>>(),
             ["kept", "gone", "half", "new"]
         );
-        assert_eq!(journal::read::<DnsLine>(&folder.path().join(DNS_OWED)).unwrap().len(), 3);
+        assert_eq!(journal::read::<DnsLine>(&folder.path().join(DNS_EXPECTED)).unwrap().len(), 3);
     }
 }
