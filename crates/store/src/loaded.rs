@@ -73,18 +73,18 @@ impl Loaded {
     }
 
     /// The fold of a name's stream.
-    pub fn ownership(&self) -> &Ownership {
-        &self.ownership
+    pub fn ownership(&self) -> Ownership {
+        self.ownership.clone()
     }
 
     /// The fold of an app's stream; none before the app was created.
-    pub fn app(&self) -> Option<&App> {
-        self.app.as_ref()
+    pub fn app(&self) -> Option<App> {
+        self.app.clone()
     }
 
     /// The fold of a slug's stream.
-    pub fn slug_owner(&self) -> &SlugOwner {
-        &self.slug_owner
+    pub fn slug_owner(&self) -> SlugOwner {
+        self.slug_owner.clone()
     }
 
     /// Adds the next event of the stream.

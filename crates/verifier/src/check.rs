@@ -162,7 +162,7 @@ impl Verifier {
         if pending.due_at > self.clock.now() + early {
             return Err(WorkOutcome::NotDue);
         }
-        CheckContext::of(&ownership, claim, &loaded.events).ok_or(WorkOutcome::Stale)
+        CheckContext::of(&ownership, claim).ok_or(WorkOutcome::Stale)
     }
 
     /// Executes a command, made from the newest state, on the claim's stream.

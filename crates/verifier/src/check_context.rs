@@ -2,12 +2,11 @@
 use std::time::Duration;
 
 use deed_claims::{
-    Challenge, Claim, ClaimId, ClaimState, Context, EarlierValue, Event, Evidence, Observation, Outcome,
-    Ownership, OwnershipEvent, ProbeFailure, Scope, judge_within,
+    Challenge, Claim, ClaimId, ClaimState, Context, EarlierValue, Evidence, Observation, Outcome,
+    Ownership, ProbeFailure, Scope, judge_within,
     name::{ClaimableName, DomainName},
 };
 use deed_probe::{Probe, Question, RoutingQuestion};
-use deed_store::RecordedEvent;
 
 use crate::config::VerifierConfig;
 
@@ -42,7 +41,7 @@ pub(crate) struct CheckResult {
 }
 
 impl CheckContext {
-    pub fn of(ownership: &Ownership, claim: &Claim, events: &[RecordedEvent]) -> Option<Self> {
+    pub fn of(ownership: &Ownership, claim: &Claim) -> Option<Self> {
         let holder = ownership.holder_claim().filter(|holder| holder.id != claim.id);
         let contesting = matches!(claim.state, ClaimState::Contesting(_));
         Some(Self {
@@ -53,7 +52,7 @@ impl CheckContext {
             at_stake: contesting || ownership.holding.is_some(),
             is_held: claim.is_held(),
             target: None,
-            earlier: earlier_values(claim, events),
+            earlier: earlier_values(ownership, claim),
         })
     }
 
@@ -130,24 +129,16 @@ impl CheckContext {
     }
 }
 
-/// The record values of the holder's earlier claims on this name, the newest last.
-fn earlier_values(claim: &Claim, events: &[RecordedEvent]) -> Vec<EarlierValue> {
-    let mut values: Vec<EarlierValue> = events
-        .iter()
-        .rev()
-        .filter_map(|recorded| match &recorded.event {
-            Event::Ownership(OwnershipEvent::ClaimInitiated(e))
-                if e.holder == claim.holder && e.claim_id != claim.id =>
-            {
-                let value = e.challenge.record_value.clone();
-                Some(EarlierValue { value, issued_at: e.at })
-            }
-            _ => None,
-        })
-        .take(MAX_EARLIER_VALUES)
-        .collect();
-    values.reverse();
-    values
+/// The record values of the holder's earlier claims on this name that are kept, the newest last.
+fn earlier_values(ownership: &Ownership, claim: &Claim) -> Vec<EarlierValue> {
+    let of_holder = ownership.claims.values().filter(|c| c.holder == claim.holder && c.id != claim.id);
+    let values = of_holder.map(|earlier| EarlierValue {
+        value: earlier.challenge.record_value.clone(),
+        issued_at: earlier.initiated_at,
+    });
+    let mut values: Vec<EarlierValue> = values.collect();
+    values.sort_by(|one, other| (one.issued_at, &one.value).cmp(&(other.issued_at, &other.value)));
+    values.split_off(values.len().saturating_sub(MAX_EARLIER_VALUES))
 }
 
 /// Looks up validation records for one check.

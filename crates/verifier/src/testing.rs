@@ -312,7 +312,7 @@ impl VerifierFixture {
 
     /// Kinds of the events after a version.
     pub async fn kinds_after(&self, name: &str, version: Version) -> Vec<&'static str> {
-        let events = self.store.read_stream(&apex(name), version).await.unwrap();
+        let events = self.store.read_stream(&apex(name), version, usize::MAX).await.unwrap();
         events.into_iter().map(|recorded| recorded.event.kind()).collect()
     }
 }

@@ -105,7 +105,7 @@ pub async fn long_stream_is_loaded_from_its_snapshot<S: StoreUnderTest>() {
     let whole = all(&under_test, &stream).await;
     let check = |loaded: crate::Loaded, events: usize| {
         assert_eq!((loaded.version, loaded.events.len()), (Version(u64::from(LONG) + 1), events));
-        assert_eq!(*loaded.ownership(), fold(&whole));
+        assert_eq!(loaded.ownership(), fold(&whole));
         assert_eq!(loaded.events.last(), whole.last());
     };
     check(load(&*store, &stream).await.unwrap(), whole.len());

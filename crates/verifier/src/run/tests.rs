@@ -210,13 +210,14 @@ impl EventStore for FlakyStore {
         &self,
         stream: &StreamId,
         after: Version,
+        limit: usize,
     ) -> Result<Vec<RecordedEvent>, Unavailable> {
         let failed =
             self.failures.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |left| left.checked_sub(1));
         if failed.is_ok() {
             return Err(Unavailable::new("read a stream", "scripted failure"));
         }
-        self.store.read_stream(stream, after).await
+        self.store.read_stream(stream, after, limit).await
     }
 
     async fn read_log(&self, after: Position, limit: usize) -> Result<Vec<RecordedEvent>, Unavailable> {

@@ -14,7 +14,7 @@ use deed_projector::{
     DispatcherConfig, DispatcherMetrics, DispatcherPorts, Projector, ProjectorMetrics, rebuild_channel,
     run_dispatcher, run_projector,
 };
-use deed_store::{Loaded, Metadata, Plan, SubscriptionConfig, SystemClock, execute, load};
+use deed_store::{EventStore as _, Loaded, Metadata, Plan, SubscriptionConfig, SystemClock, Version, execute};
 use deed_store_sqlite::{SqliteConfig, SqliteStore};
 use deed_testkit::{NetworkNamespace, Stub, Unbound, eventually};
 use deed_verifier::{Verifier, VerifierConfig, VerifierMetrics, run_verifier};
@@ -86,8 +86,8 @@ impl Service {
 
     /// The codes in the history of a claim, `proven` for proof, and the number of checks.
     async fn history(&self, domain: &str) -> (BTreeSet<&'static str>, usize) {
-        let loaded = load(&self.store, &stream(domain)).await.unwrap();
-        let checks = loaded.events.iter().filter_map(|recorded| match &recorded.event {
+        let events = self.store.read_stream(&stream(domain), Version(0), usize::MAX).await.unwrap();
+        let checks = events.iter().filter_map(|recorded| match &recorded.event {
             Event::Ownership(OwnershipEvent::CheckRecorded(check)) => Some(check),
             _ => None,
         });
