@@ -1,4 +1,4 @@
-//! Who asks: an API key, and the workspace it acts for.
+//! Authentication by API key, and the workspace that the key acts for.
 use std::sync::Arc;
 
 use actix_web::http::header::{self, HeaderMap, HeaderName, HeaderValue};
@@ -8,10 +8,10 @@ use deed_store::{ApiKey, KeyHash, KeyOwner, KeyScope};
 use crate::request_error::RequestError;
 use crate::state::AppState;
 
-/// Names the workspace a service key acts for.
+/// Names the workspace that a service key acts for.
 pub const DEED_WORKSPACE: HeaderName = HeaderName::from_static("deed-workspace");
 const X_API_KEY: HeaderName = HeaderName::from_static("x-api-key");
-/// Longer texts are no keys of ours.
+/// No key of ours is longer.
 const MAX_KEY_BYTES: usize = 256;
 
 /// A request's key and the workspace it acts for.
@@ -19,14 +19,14 @@ const MAX_KEY_BYTES: usize = 256;
 pub struct Caller {
     /// The key.
     pub key: Arc<ApiKey>,
-    /// The workspace; of the key, or named by the header.
+    /// The workspace of the key, or the one that the header names.
     pub workspace: WorkspaceId,
 }
 
-/// The only value of a header, where it is sent at all.
+/// The value of a header that may be sent once.
 ///
 /// # Errors
-/// When it is sent more than once: which one counts would be a guess, and proxies guess differently.
+/// When it is sent more than once: which one counts would be a guess, and proxies choose differently.
 pub fn single_value(headers: &HeaderMap, name: HeaderName) -> Result<Option<&HeaderValue>, RepeatedHeader> {
     let mut values = headers.get_all(name);
     let value = values.next();
@@ -37,7 +37,7 @@ pub fn single_value(headers: &HeaderMap, name: HeaderName) -> Result<Option<&Hea
 #[derive(Debug)]
 pub struct RepeatedHeader;
 
-/// The key as presented: `Authorization: Bearer KEY`, `Authorization: ApiKey KEY`, or `X-API-Key: KEY`.
+/// The key from `Authorization: Bearer KEY`, `Authorization: ApiKey KEY`, or `X-API-Key: KEY`.
 fn presented_key(headers: &HeaderMap) -> Result<&str, RequestError> {
     let one = |name| single_value(headers, name).map_err(|RepeatedHeader| RequestError::KeyAmbiguous);
     let authorization = one(header::AUTHORIZATION)?.map(authorization_key).transpose()?;
@@ -49,7 +49,7 @@ fn presented_key(headers: &HeaderMap) -> Result<&str, RequestError> {
     }
 }
 
-/// The key in an `Authorization`.
+/// The key in an `Authorization` header.
 fn authorization_key(value: &HeaderValue) -> Result<&str, RequestError> {
     let text = value.to_str().map_err(|_| RequestError::KeyUnknown)?.trim();
     let (scheme, key) = text.split_once(' ').ok_or(RequestError::KeyUnknown)?;
@@ -57,7 +57,7 @@ fn authorization_key(value: &HeaderValue) -> Result<&str, RequestError> {
     if ours { Ok(key.trim()) } else { Err(RequestError::KeyUnknown) }
 }
 
-/// The key a request is made with.
+/// Looks up the key of a request.
 pub async fn authenticate(state: &AppState, headers: &HeaderMap) -> Result<Arc<ApiKey>, RequestError> {
     let text = presented_key(headers)?;
     if text.is_empty() || text.len() > MAX_KEY_BYTES {
@@ -67,7 +67,7 @@ pub async fn authenticate(state: &AppState, headers: &HeaderMap) -> Result<Arc<A
     found.filter(|key| key.revoked_at.is_none()).ok_or(RequestError::KeyUnknown)
 }
 
-/// What a key may do, and for whom.
+/// Checks the scope of a key and finds its workspace.
 pub fn authorize(key: Arc<ApiKey>, headers: &HeaderMap, scope: KeyScope) -> Result<Caller, RequestError> {
     if !key.scopes.contains(&scope) {
         return Err(RequestError::ScopeMissing(scope));

@@ -1,4 +1,4 @@
-//! JSON bodies: read up to a limit and a deadline, parsed so that a refusal names the field.
+//! Reads JSON bodies up to a size limit and a deadline; parse errors name the field.
 use std::fmt;
 use std::time::Duration;
 
@@ -12,9 +12,9 @@ use serde_path_to_error::Segment;
 
 use crate::request_error::RequestError;
 
-/// Bytes a body may have.
+/// The size limit of a body, in bytes.
 pub const MAX_BODY: usize = 16 * 1024;
-/// How long a client may take to send one.
+/// How long a client may take to send a body.
 const DEADLINE: Duration = Duration::from_secs(10);
 
 /// What is wrong with a body.
@@ -40,7 +40,7 @@ pub enum BodyError {
     Invalid { field: FieldPath, problem: Excerpt },
 }
 
-/// Where in a body: `domains[3]`; empty for the body as a whole.
+/// A path in a body, such as `domains[3]`; empty for the body as a whole.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct FieldPath(Vec<PathSegment>);
 
@@ -82,7 +82,7 @@ impl FieldPath {
         Self(steps.collect())
     }
 
-    /// The path to a field of what this path leads to; a key that was read is its last step already.
+    /// The path to a field of this object; serde may have appended the key already.
     fn then(mut self, key: &str) -> Self {
         let step = PathSegment::Key(Excerpt::of(key));
         if self.0.last() != Some(&step) {
@@ -105,12 +105,12 @@ impl BodyError {
         }
     }
 
-    /// The field at fault, where one is.
+    /// The invalid field, if the error is about one.
     pub fn field(&self) -> Option<String> {
         self.path().filter(|path| !path.0.is_empty()).map(ToString::to_string)
     }
 
-    /// The same as a list of steps from `body`.
+    /// The same path as a JSON array that begins with `body`.
     pub fn location(&self) -> Value {
         let steps = self.path().map(|path| path.0.as_slice()).unwrap_or_default();
         let steps = steps.iter().map(|step| match step {
@@ -120,7 +120,7 @@ impl BodyError {
         Value::Array(std::iter::once(json!("body")).chain(steps).collect())
     }
 
-    /// A stable word for programs.
+    /// The stable error type for programs.
     pub fn kind(&self) -> &'static str {
         match self {
             Self::Incomplete | Self::Empty | Self::Missing { .. } => "missing",
@@ -141,7 +141,7 @@ impl BodyError {
             Category::Data => {}
         }
         let (field, text) = (FieldPath::of(e.path()), inner.to_string());
-        // serde tells these three apart in words only.
+        // serde_json distinguishes these three only in its message.
         let quoted =
             |prefix: &str| text.strip_prefix(prefix)?.split_once('`').map(|(name, _)| name.to_owned());
         if let Some(name) = quoted("missing field `") {
@@ -176,14 +176,14 @@ pub async fn read(payload: &mut Payload) -> Result<Bytes, RequestError> {
         .unwrap_or(Err(RequestError::RequestTimeout { within: DEADLINE }))
 }
 
-/// Whether the body says that it is something else than JSON.
+/// Whether the content type is something else than JSON.
 pub fn is_other_media(headers: &HeaderMap) -> bool {
     let Some(value) = headers.get(header::CONTENT_TYPE) else { return false };
     let essence = value.to_str().unwrap_or_default().split(';').next().unwrap_or_default().trim();
     !essence.eq_ignore_ascii_case("application/json")
 }
 
-/// Parses a body that is asked for.
+/// Parses a required body.
 pub fn parse<T: DeserializeOwned>(bytes: &[u8], other_media: bool) -> Result<T, BodyError> {
     if bytes.iter().all(u8::is_ascii_whitespace) {
         return Err(BodyError::Empty);
@@ -193,7 +193,7 @@ pub fn parse<T: DeserializeOwned>(bytes: &[u8], other_media: bool) -> Result<T, 
     }
     let syntax = |e: &serde_json::Error| BodyError::Syntax { line: e.line(), column: e.column() };
     if bytes.trim_ascii_start().first() != Some(&b'{') {
-        // A struct could be read from an array as well, which nobody has been promised.
+        // serde would also read a struct from an array, which is not part of the contract.
         let json = serde_json::from_slice::<IgnoredAny>(bytes);
         return Err(json.map_or_else(|e| syntax(&e), |_| BodyError::NotAnObject));
     }

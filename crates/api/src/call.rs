@@ -1,4 +1,4 @@
-//! One request on its way through an operation: who asks, with what, and the ways to change something.
+//! One admitted request: its caller, its input, and the ways to load and append events.
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -20,22 +20,22 @@ use crate::request_id::RequestId;
 use crate::response::JsonResponse;
 use crate::state::AppState;
 
-/// Events for streams, as one decision wants them written; empty lists are dropped.
+/// The events that one decision appends to each stream; empty lists are dropped.
 pub type Writes = Vec<(StreamId, Vec<Event>)>;
 
-/// A request that has passed every check that does not depend on what it asks for.
+/// A request that has passed every check that does not depend on its operation.
 pub struct Call {
-    /// What every operation has at hand.
+    /// The state shared by all operations.
     pub state: Arc<AppState>,
-    /// Who asks.
+    /// The authenticated caller.
     pub caller: Caller,
-    /// The request's name.
+    /// The request id.
     pub request: RequestId,
-    /// The trace that it is a part of: below our own span, or the caller's where nothing is traced.
+    /// The trace context: that of our own span, or the caller's when tracing is off.
     pub trace: Option<TraceContext>,
-    /// What varies in the path, decoded.
+    /// The path parameters, decoded.
     pub params: Vec<(String, String)>,
-    /// The query.
+    /// The query parameters.
     pub query: Query,
     /// How long the caller wants to wait for an outcome (`Prefer: wait=N`, RFC 7240 §4.3).
     pub wait: Option<Duration>,
@@ -45,27 +45,27 @@ pub struct Call {
     pub other_media: bool,
     /// The idempotency key, where the request has one.
     pub idempotency: Option<RequestKey>,
-    /// Which answers are kept under that key.
+    /// Which responses are stored under that key.
     pub replay: ReplayPolicy,
-    /// Whether the answer is already kept, together with its effect.
+    /// Whether the response is already stored, together with its effect.
     pub receipt_written: AtomicBool,
 }
 
-/// A decision and the answer that tells of it.
+/// A decision and the response that reports it.
 pub struct Decision {
-    /// What is written.
+    /// The events to append.
     pub writes: Writes,
-    /// The answer.
+    /// The response.
     pub response: JsonResponse,
 }
 
-/// Says in every log line of the request from here on, and in its trace, which claim it is about.
+/// Adds the claim id to the span of the request, and so to all of its later log lines.
 pub fn record_claim_id(claim: ClaimId) {
     Span::current().record("claim", tracing::field::display(claim));
 }
 
 impl Call {
-    /// What varies in the path under `name`; empty when the path has no such part.
+    /// The path parameter `name`; empty when the path has none.
     pub fn param(&self, name: &str) -> &str {
         self.params.iter().find(|(key, _)| key == name).map_or("", |(_, value)| value)
     }
@@ -73,12 +73,12 @@ impl Call {
     /// The body as JSON.
     ///
     /// # Errors
-    /// When it is not what is wanted; names the field.
+    /// When the body does not have the expected shape; names the field.
     pub fn json<T: DeserializeOwned>(&self) -> Result<T, RequestError> {
         body::parse(&self.body, self.other_media).map_err(RequestError::Body)
     }
 
-    /// What the log keeps about where an event came from.
+    /// The metadata of the events that this request appends.
     pub fn metadata(&self) -> Metadata {
         Metadata {
             request_id: Some(self.request.as_str().to_owned()),
@@ -88,11 +88,11 @@ impl Call {
         }
     }
 
-    /// Decides, writes, and answers with what was decided. For an idempotent request an answer that is kept is written
+    /// Decides, appends, and returns the response of the decision. For an idempotent request, the response is stored
     /// in the same transaction as its effect.
     ///
     /// # Errors
-    /// The refusal of `decide`, or a fault of the store.
+    /// The rejection of `decide`, or an error of the store.
     pub async fn respond<E: ContractError>(
         &self,
         streams: &[StreamId],
@@ -115,15 +115,15 @@ impl Call {
         Ok(executed.result.at(executed.position))
     }
 
-    /// The request under whose key an answer is kept; none when the request has no key or the answer is not kept.
+    /// The request key under which a response is stored; none without a key or when the response is not stored.
     fn stored_under(&self, response: &JsonResponse) -> Option<&RequestKey> {
         self.idempotency.as_ref().filter(|_| self.replay.stores(response.status))
     }
 
-    /// Decides and writes; the answer is made later, from what comes of it.
+    /// Decides and appends; the caller makes the response from the result.
     ///
     /// # Errors
-    /// The refusal of `decide`, or a fault of the store.
+    /// The rejection of `decide`, or an error of the store.
     pub async fn append<R: Send, E: ContractError>(
         &self,
         streams: &[StreamId],
@@ -150,7 +150,7 @@ impl Call {
         })
     }
 
-    /// What a stream says now.
+    /// Loads a stream.
     ///
     /// # Errors
     /// When the store does not answer.

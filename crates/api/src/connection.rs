@@ -1,5 +1,4 @@
-//! One connection from its first byte to its last, kept so that every request on it is answered as the contract
-//! says, also what is no request at all, and so that no client holds it for ever.
+//! Serves one connection: malformed requests get a response in the contract's format, and slow clients time out.
 mod active_request;
 mod stream;
 #[cfg(test)]
@@ -7,7 +6,7 @@ mod tests;
 
 use std::future::{Future, poll_fn};
 use std::io;
-use std::net::SocketAddr;
+use std::net::{SocketAddr, TcpListener};
 use std::pin::{Pin, pin};
 use std::rc::Rc;
 use std::sync::Arc;
@@ -34,22 +33,22 @@ use self::stream::{ClientAction, HeldResponse, HttpConnection, WatchedStream};
 use crate::operation::Contract;
 use crate::request_error::{MalformedPart, RequestError};
 
-/// Connections that may wait to be accepted.
+/// The listen backlog.
 const BACKLOG: u32 = 1024;
 
-/// A whole answer to what is no request, as bytes; the connection is closed after it.
+/// Renders the whole response to a malformed request, as bytes; the connection is closed after it.
 pub type RejectFn = Arc<dyn Fn(RequestError, Contract) -> Vec<u8> + Send + Sync>;
 
-/// How long clients may take.
+/// Timeouts of a connection.
 #[derive(Debug, Clone, Copy)]
 pub struct ConnectionTimeouts {
-    /// For a request's head, from connecting or from its first byte.
+    /// For the head of a request, from the connect or from its first byte.
     pub request_head: Duration,
-    /// Between two requests.
+    /// Keep-alive: between two requests.
     pub keep_alive: Duration,
-    /// To take some more of an answer.
+    /// For the client to read some more of a response.
     pub write: Duration,
-    /// To take a refusal and to close.
+    /// For the client to read a rejection and to close.
     pub shutdown: Duration,
 }
 
@@ -66,8 +65,8 @@ impl Default for ConnectionTimeouts {
 
 /// Adds a plain-text HTTP/1.1 service to a server. To be called within a Tokio runtime.
 ///
-/// It is what `actix_web::HttpServer` puts together, around a stream that is watched. From `leaving` on, a connection ends
-/// with its next answer: what a client sends over one that is kept open could meet its end on the way.
+/// It does what `actix_web::HttpServer` does, with a stream that is watched. Once `leaving` is cancelled, each response
+/// closes its connection: a request on a connection that stays open could be lost when the server stops.
 ///
 /// # Errors
 /// When the address cannot be bound.
@@ -92,10 +91,7 @@ where
     S::Service: 'static,
     <S::Service as Service<Request>>::Future: 'static,
 {
-    let socket = if address.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
-    socket.set_reuseaddr(true)?;
-    socket.bind(address)?;
-    let listener = socket.listen(BACKLOG)?.into_std()?;
+    let listener = bind(address)?;
     let addresses = vec![listener.local_addr()?];
     let stopping = server.graceful_shutdown_signal();
     let server = server.listen("http", listener, move || {
@@ -105,13 +101,13 @@ where
         let app =
             apply_fn_factory(map_config(app, |()| AppConfig::default()), move |request: Request, app: &_| {
                 let (active, leaving) = (ActiveRequest::of(&request), leaving.clone());
-                let answered = Service::call(app, request);
+                let serving = Service::call(app, request);
                 async move {
-                    let mut answer = Response::from(answered.await?).map_body(|_, body| active.body(body));
+                    let mut response = Response::from(serving.await?).map_body(|_, body| active.body(body));
                     if leaving.is_cancelled() {
-                        answer.head_mut().set_connection_type(ConnectionType::Close);
+                        response.head_mut().set_connection_type(ConnectionType::Close);
                     }
-                    Ok(answer)
+                    Ok(response)
                 }
             });
         let stopping = stopping.clone();
@@ -121,7 +117,7 @@ where
                 async move { stopping.notified().await }
             })
             .keep_alive(timeouts.keep_alive)
-            // The keeper sees to it, for every request of a connection and not only the first.
+            // `serve_connection` has its own timeout, which also covers later requests of a connection.
             .client_request_timeout(Duration::ZERO)
             .client_disconnect_timeout(timeouts.shutdown)
             .on_connect_ext(|stream: &WatchedStream, data| _ = data.insert(stream.connection().clone()))
@@ -138,14 +134,21 @@ where
     Ok((server, addresses))
 }
 
+fn bind(address: SocketAddr) -> io::Result<TcpListener> {
+    let socket = if address.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
+    socket.set_reuseaddr(true)?;
+    socket.bind(address)?;
+    socket.listen(BACKLOG)?.into_std()
+}
+
 /// How serving a connection ended.
 enum ServeEnd {
-    /// The machinery is done with it.
+    /// actix-http has finished.
     Finished(Result<(), DispatchError>),
-    /// The machinery has given up without a word, as it does when the chunks of a body are not well-formed before
-    /// their request is answered.
+    /// actix-http has ended without a response, as it does when the chunks of a body are malformed and its request
+    /// has no response yet.
     BrokenChunks,
-    /// The client kept us waiting too long.
+    /// The client has missed a deadline.
     ClientTimeout(ClientAction),
 }
 
@@ -157,7 +160,7 @@ async fn serve_connection(
     reject: RejectFn,
 ) -> Result<(), DispatchError> {
     let end = serve_with_deadlines(serving, &connection, timeouts).await;
-    // The machinery has been dropped, and the stream with it.
+    // The future of actix-http has been dropped, and with it the stream.
     let Some((mut stream, held)) = connection.take_remains() else { return Ok(()) };
     let error = match (&end, held) {
         (ServeEnd::Finished(done), Some(held)) => Some(request_error(done, &held)),
@@ -168,9 +171,9 @@ async fn serve_connection(
         }
     };
     if let Some(error) = error {
-        let answer = reject(error, connection.contract());
-        // A client that does not take it has not asked properly either.
-        _ = timeout(timeouts.shutdown, send_and_drain(&mut stream, &answer)).await;
+        let response = reject(error, connection.contract());
+        // A client that does not read the rejection gets none.
+        _ = timeout(timeouts.shutdown, send_and_drain(&mut stream, &response)).await;
     }
     match end {
         ServeEnd::Finished(done) => done,
@@ -179,7 +182,7 @@ async fn serve_connection(
     }
 }
 
-/// Lets the machinery serve until it is done or the client is late.
+/// Lets actix-http serve until it has finished or the client misses a deadline.
 async fn serve_with_deadlines(
     serving: impl Future<Output = Result<(), DispatchError>>,
     connection: &HttpConnection,
@@ -211,12 +214,12 @@ async fn serve_with_deadlines(
     .await
 }
 
-/// What was wrong, when the machinery gave an answer of its own.
+/// The error behind a response that actix-http made by itself.
 fn request_error(done: &Result<(), DispatchError>, held: &HeldResponse) -> RequestError {
     match (done, held.status) {
         (_, StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE) => RequestError::HeadersTooLarge,
         (_, StatusCode::INTERNAL_SERVER_ERROR) => {
-            RequestError::internal("serving a connection", "out of step")
+            RequestError::internal("serving a connection", "actix-http answered with 500 by itself")
         }
         (Err(DispatchError::Parse(ParseError::Uri(_) | ParseError::Utf8(_))), _) => {
             RequestError::Malformed(MalformedPart::Target)
@@ -228,9 +231,10 @@ fn request_error(done: &Result<(), DispatchError>, held: &HeldResponse) -> Reque
     }
 }
 
-/// Says the last word, and hears the client out: closing before it is done would take the word back.
-async fn send_and_drain(stream: &mut TcpStream, answer: &[u8]) -> io::Result<()> {
-    stream.write_all(answer).await?;
+/// Sends the last response and reads the rest of the request: closing with unread data would reset the connection
+/// and could discard the response.
+async fn send_and_drain(stream: &mut TcpStream, response: &[u8]) -> io::Result<()> {
+    stream.write_all(response).await?;
     stream.shutdown().await?;
     let mut rest = vec![0; 8 * 1024];
     while stream.read(&mut rest).await? > 0 {}

@@ -1,4 +1,4 @@
-//! The operations port's view of the messages nobody could do: list them, try them again, throw one away.
+//! Dead letters on the operations port: list, replay, purge.
 use actix_web::http::StatusCode;
 use actix_web::{HttpRequest, HttpResponse, web};
 use deed_bus::{BusError, DeadLetter, Replay};
@@ -7,12 +7,12 @@ use serde_json::{Value, json};
 use crate::ops::{OpsParts, json_response};
 use crate::query::Query;
 
-/// Letters that one answer lists, unless told otherwise.
+/// Dead letters in a list by default.
 const DEFAULT_LIMIT: usize = 100;
-/// Letters that one answer lists at most.
+/// Dead letters in a list at most.
 const MAX_LIMIT: usize = 1000;
 
-/// A dead letter as operators see it. What the message says may be anybody's bytes: it is passed on as JSON only.
+/// A dead letter as JSON. The body of the message is untrusted: it is shown only as a JSON value.
 pub fn view(letter: &DeadLetter) -> Value {
     let message = &letter.message;
     let body = serde_json::from_slice(&message.body);
@@ -45,7 +45,7 @@ pub(crate) async fn list(parts: web::Data<OpsParts>, req: HttpRequest) -> HttpRe
     }
 }
 
-/// Those of one id, or all.
+/// Replays the dead letters of one id, or all.
 pub(crate) async fn replay(parts: web::Data<OpsParts>, req: HttpRequest) -> HttpResponse {
     let query = Query::parse(req.query_string());
     let which = query.all("id").next().map_or(Replay::All, |id| Replay::Id(id.to_owned()));

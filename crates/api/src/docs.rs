@@ -1,4 +1,4 @@
-//! The description of the interface for programs (`/openapi.json`) and for people (`/docs/`).
+//! Serves the OpenAPI description (`/openapi.json`) and Swagger UI (`/docs/`).
 use std::sync::Arc;
 
 use actix_web::http::header::{self, HeaderValue};
@@ -11,10 +11,10 @@ use crate::pipeline;
 use crate::routes::not_allowed;
 use crate::state::AppState;
 
-/// Where the pages lie.
+/// The path of Swagger UI.
 const FOLDER: &str = "/docs/";
 
-/// Registers both; nothing of them is loaded from elsewhere.
+/// Registers both; all assets are part of the executable.
 pub fn configure(config: &mut web::ServiceConfig, state: &Arc<AppState>, description: &web::Bytes) {
     let description = description.clone();
     let json = web::resource("/openapi.json").route(web::get().to(move || {
@@ -25,7 +25,7 @@ pub fn configure(config: &mut web::ServiceConfig, state: &Arc<AppState>, descrip
         let body = json!({ "success": true, "data": { "location": FOLDER } });
         HttpResponse::PermanentRedirect().insert_header((header::LOCATION, FOLDER)).json(body)
     };
-    // Otherwise the page shows a badge of a service elsewhere, which is told where the description lies.
+    // Without this, the page loads a badge from an external validator and tells it the URL of the description.
     let pages = Arc::new(Config::new(["/openapi.json"]).validator_url("none"));
     let pages_of = state.clone();
     let folder = web::resource("/docs/{file:.*}").route(web::get().to(move |req: HttpRequest| {

@@ -1,5 +1,5 @@
-//! The same request twice: one effect and the stored answer to it, whichever replica it reaches. What tells of the moment
-//! is not stored: the request is carried out anew.
+//! Idempotent requests: a repetition has no second effect and gets the stored response, on every replica. Responses
+//! without an effect are not stored: the request is executed again.
 use std::borrow::Cow;
 use std::time::Duration as StdDuration;
 
@@ -20,17 +20,17 @@ use crate::state::AppState;
 
 const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
 const MAX_KEY_CHARS: usize = 100;
-/// How long answers are kept.
+/// How long responses are stored.
 const RETENTION: Duration = Duration::hours(24);
-/// After this a run that has not answered is taken for dead; longer than any operation takes.
+/// A run without a response counts as dead after this time, which is longer than any operation takes.
 const RUN_TIMEOUT: Duration = Duration::seconds(60);
-/// How long a second request waits for the first.
+/// How long a repetition waits for the first request.
 const REPEAT_WAIT: StdDuration = StdDuration::from_secs(5);
 
-/// What to do with a request.
+/// What to do with an idempotent request.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Admission {
-    /// Carry it out.
+    /// Execute it.
     Run,
     /// Send the stored response again.
     Replay(StoredResponse),
@@ -54,11 +54,11 @@ pub fn key(headers: &HeaderMap, key_id: &KeyId) -> Result<Option<RequestKey>, Re
     Ok(Some(RequestKey { key_id: key_id.clone(), idempotency_key: bare.to_owned() }))
 }
 
-/// A body by what it says: JSON in one notation, with sorted keys, without white space, with integers written as such;
-/// anything else as it is. Bodies that the service reads as the same value are the same.
+/// The canonical form of a body: JSON with sorted keys, without white space, with whole numbers as integers; other
+/// bodies unchanged. Bodies that the service reads as the same value have the same form.
 pub fn canonical_body(body: &[u8]) -> Cow<'_, [u8]> {
     let Ok(mut value) = serde_json::from_slice::<Value>(body) else { return body.into() };
-    // As long as no crate of the build has maps keep their order, they are sorted anyway.
+    // serde_json's maps are sorted unless a crate of the build enables `preserve_order`.
     value.sort_all_objects();
     normalise_numbers(&mut value);
     serde_json::to_vec(&value).map_or(Cow::Borrowed(body), Cow::Owned)
@@ -93,7 +93,7 @@ fn normalised(number: &Number) -> Number {
     }
 }
 
-/// Tells requests apart: method, path with query, workspace, body.
+/// The fingerprint of a request: method, path with query, workspace, body.
 pub fn fingerprint(method: &str, target: &str, workspace: &WorkspaceId, body: &[u8]) -> [u8; 32] {
     let mut hash = Sha256::new();
     for part in [method.as_bytes(), target.as_bytes(), workspace.as_str().as_bytes(), body] {
@@ -104,7 +104,7 @@ pub fn fingerprint(method: &str, target: &str, workspace: &WorkspaceId, body: &[
 }
 
 impl AppState {
-    /// Begins an idempotent request; waits a while for one that is being carried out.
+    /// Begins an idempotent request; waits a while for a run that is in progress.
     pub(crate) async fn begin_idempotent(
         &self,
         request: &RequestKey,
@@ -121,7 +121,7 @@ impl AppState {
                 Begin::Answered(response) if stores(replay, &response) => {
                     return Ok(Admission::Replay(response));
                 }
-                // What is not kept now may have been kept by an older version.
+                // An older version may have stored a response that this one does not store.
                 Begin::Started | Begin::Answered(_) => return Ok(Admission::Run),
                 Begin::Mismatch => return Err(RequestError::IdempotencyConflict),
                 Begin::Running if Instant::now() >= deadline || self.stop.is_cancelled() => {
@@ -135,8 +135,8 @@ impl AppState {
         }
     }
 
-    /// Ends an idempotent request whose answer was not written with its effect: the answer to an effect is kept, and
-    /// after any other the request can be carried out anew.
+    /// Ends an idempotent request whose response was not stored with its effect: stores the response to an effect;
+    /// after any other, the request can be executed again.
     pub(crate) async fn finish_idempotent(
         &self,
         request: &RequestKey,
@@ -150,7 +150,7 @@ impl AppState {
             self.idempotency.abandon(request).await
         };
         if let Err(error) = done {
-            // The answer stands; a repetition finds a run that looks dead once its time is over.
+            // The response is valid; a repetition runs again once this run counts as dead.
             tracing::warn!(%error, "an idempotent request's answer could not be kept");
         }
     }
@@ -236,7 +236,7 @@ mod tests {
             (r#"{"a":" b"}"#, r#"{"a":"b"}"#),
             ("9007199254740992", "9007199254740993"),
             ("18446744073709551615", "18446744073709551616"),
-            // No JSON: a space counts.
+            // Not JSON: a space counts.
             ("", " "),
             ("{", "{ "),
             ("{} x", "{}  x"),
@@ -244,10 +244,10 @@ mod tests {
         ] {
             assert!(!same(a, b), "{a} {b}");
         }
-        // What most clients write is its own notation.
+        // Compact JSON, as most clients write it, is its own canonical form.
         let compact = br#"{"domain":"acme.com"}"#;
         assert_eq!(canonical_body(compact), Cow::Borrowed(compact));
-        // Whatever nests too deep for the parser is compared by bytes.
+        // JSON that is nested too deep for the parser is compared by bytes.
         let deep = "[".repeat(5000) + &"]".repeat(5000);
         assert_eq!(canonical_body(deep.as_bytes()), Cow::Borrowed(deep.as_bytes()));
     }

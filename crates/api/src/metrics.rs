@@ -1,4 +1,4 @@
-//! What the HTTP interface measures; labels are operation ids and status classes, nothing a client can make up.
+//! Metrics of the HTTP interface; labels are operation ids and status classes, never client input.
 use std::collections::HashMap;
 use std::time::Duration;
 
@@ -9,13 +9,13 @@ use prometheus::{
 
 use crate::routes;
 
-/// What is answered besides operations: no such path, no such method.
+/// Labels for requests to an unknown path or with an unknown method.
 pub(crate) const NO_ROUTE: &str = "unknown_route";
 pub(crate) const NO_METHOD: &str = "method_not_allowed";
-/// What came is no request. These have no beginning in time.
+/// Labels for bytes that are not a valid request. They have no duration.
 const MALFORMED: [&str; 3] = ["malformed_request", "headers_too_large", "request_timeout"];
 
-/// The classes that an operation may well answer with; the others show when they are first used.
+/// The status classes that are exported from the start; others appear when they are first used.
 const CLASSES: [&str; 3] = ["2xx", "4xx", "5xx"];
 
 /// Request counts and durations.
@@ -78,7 +78,7 @@ impl HttpMetrics {
         Ok(Self { requests, seconds, in_flight, known })
     }
 
-    /// A request is in flight for as long as this lives.
+    /// Counts a request as in flight until the guard is dropped.
     pub(crate) fn begin(&self) -> InFlight {
         self.in_flight.inc();
         InFlight(self.in_flight.clone())
@@ -93,7 +93,7 @@ impl HttpMetrics {
         }
     }
 
-    /// Counts an answer whose request has no beginning in time.
+    /// Counts a response without a duration.
     pub(crate) fn count(&self, operation: &str, status: StatusCode) {
         let class = match status.as_u16() {
             100..=199 => "1xx",
@@ -111,7 +111,7 @@ impl HttpMetrics {
     }
 }
 
-/// A request that has no answer yet.
+/// Guard of a request in flight.
 #[derive(Debug)]
 pub(crate) struct InFlight(IntGauge);
 

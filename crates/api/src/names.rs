@@ -1,21 +1,21 @@
-//! Names as requests give them: in a body they have to be claimable here, in a path only valid.
+//! Names in requests: in a body they must be claimable, in a path only valid.
 use deed_claims::Scope;
 use deed_claims::name::{ClaimableName, DomainName, NameError, longest_claimable};
 
 use crate::state::AppState;
 
 impl AppState {
-    /// A name somebody wants to claim.
+    /// Parses a name to be claimed.
     pub(crate) fn claimable(&self, text: &str, scope: Scope) -> Result<ClaimableName, NameError> {
         ClaimableName::parse(text, scope, &self.names, self.templates.longest_prefix())
     }
 
-    /// A name somebody asks about. What is claimed already stays reachable, whatever may be claimed today.
+    /// Parses the name of an existing claim, which stays reachable when the policy for new claims changes.
     pub(crate) fn name(&self, text: &str) -> Result<DomainName, NameError> {
         DomainName::parse(text).map_err(|e| e.within(self.longest_name()))
     }
 
-    /// The error for a name that is longer than any claim's can be; none for shorter ones.
+    /// The error for a name that is too long to be claimed; none for shorter ones.
     pub(crate) fn too_long(&self, name: &DomainName) -> Option<NameError> {
         let limit = self.longest_name();
         (name.as_str().len() > limit).then_some(NameError::TooLong { limit })
@@ -26,10 +26,10 @@ impl AppState {
     }
 }
 
-/// The registrable domain whose stream answers for a name in a path. What is claimed already stays reachable,
-/// whatever may be claimed today.
+/// The registrable domain whose stream holds the claims on a name in a path. Existing claims stay reachable when the
+/// policy for new claims changes.
 pub fn apex_of(name: &DomainName) -> DomainName {
-    // A public suffix that somebody was allowed to claim as a whole is its own apex.
+    // A public suffix that could be claimed as a whole is its own apex.
     name.registrable_domain().unwrap_or_else(|| name.clone())
 }
 
@@ -43,7 +43,7 @@ mod tests {
     use crate::apps::testing::{Tenant, app, host};
     use crate::testing::{Harness, TestResponse, with_key};
 
-    /// A name of so many octets below `.com`.
+    /// A name of so many octets that ends in `.com`.
     fn name_of(octets: usize) -> String {
         let mut below = "a".repeat(octets - ".com".len()).into_bytes();
         for dot in (60..below.len() - 1).step_by(60) {
@@ -52,7 +52,7 @@ mod tests {
         String::from_utf8(below).unwrap() + ".com"
     }
 
-    /// What every operation that takes a name answers about one.
+    /// The responses of every operation that takes a name.
     async fn everywhere(harness: &Harness, tenant: &Tenant, name: &str) -> Vec<TestResponse> {
         let (body, in_path) = (json!({ "domain": name }), name.replace(' ', "%20"));
         let mut requests = vec![];
@@ -81,7 +81,7 @@ mod tests {
         answers
     }
 
-    /// Code and sentence of a refusal, in either style.
+    /// Code and message of an error, in either format.
     fn refusal(body: &Value) -> (String, String) {
         let (code, message) = match &body["error"] {
             Value::String(message) => (&body["code"], message.as_str()),
@@ -145,7 +145,7 @@ mod tests {
         a.add(&harness, "is-a.dev").await;
         a.prove(&harness, "is-a.dev").await;
         assert_eq!(a.listed(&harness, "is-a.dev").await["status"], "active");
-        // A name below it can be claimed without proof of it, in either contract.
+        // A name below it can be claimed without proof of the suffix, under either contract.
         let below = harness.post("/v1/domains", &b.key, json!({ "domain": "www.me.is-a.dev" })).await;
         assert_eq!((below.status.as_u16(), &below.body["data"]["rootDomain"]), (200, &json!("me.is-a.dev")));
         harness.verify("/v1/domains/me.is-a.dev/verify", &b.key).await;
@@ -154,12 +154,12 @@ mod tests {
         b.add(&harness, "me.is-a.dev").await;
         b.prove(&harness, "me.is-a.dev").await;
         assert_eq!(b.listed(&harness, "me.is-a.dev").await["status"], "active");
-        // Nor is anything of the holder's a domain of its workspace.
+        // The hostname is no domain of the holder's workspace.
         assert_eq!(harness.get("/v1/domains/is-a.dev", &a.key).await.status, 404);
         assert_eq!(harness.get("/v1/domains/me.is-a.dev", &a.key).await.status, 404);
         let apex = harness.post("/v1/domains", &a.key, json!({ "domain": "is-a.dev" })).await;
         assert_eq!(refusal(&apex.body).0, "public_suffix");
-        // Another app contests it as any hostname.
+        // Another app can contest it like any hostname.
         let other = app(&harness, &b.key, json!({ "name": "Other" })).await;
         let added = harness.post(&format!("{other}/domains"), &b.key, json!({ "domain": "is-a.dev" })).await;
         assert_eq!((added.status.as_u16(), &added.body["status"]), (200, &json!("pending")));

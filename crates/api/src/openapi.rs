@@ -1,4 +1,4 @@
-//! The OpenAPI description, made of the table of operations: what every operation shares is added here, once.
+//! Generates the OpenAPI description from the list of operations and adds what all operations share.
 mod headers;
 
 use deed_store::KeyScope;
@@ -18,7 +18,7 @@ use crate::domains::error::ApiError;
 use crate::operation::{Contract, Operation};
 use crate::routes::operations;
 
-/// The description of every operation, as indented JSON with a line end.
+/// The description of all operations, as indented JSON with a final newline.
 pub fn openapi() -> String {
     describe(&operations())
 }
@@ -30,7 +30,7 @@ pub fn describe(operations: &[Operation]) -> String {
     json
 }
 
-/// What any operation may answer: status, name in contract A, name in contract B, meaning.
+/// Errors of any operation: status, response name in the workspace contract, in the app contract, meaning.
 const SHARED: &[(u16, &str, &str, &str)] = &[
     (400, "BadRequest", "AppBadRequest", "The request is not understood"),
     (401, "Unauthorized", "AppUnauthorized", "The API key is missing, unknown or revoked"),
@@ -52,7 +52,7 @@ const SHARED: &[(u16, &str, &str, &str)] = &[
     (503, "Unavailable", "AppUnavailable", "The service cannot answer at the moment"),
 ];
 
-/// Which of them an operation may answer.
+/// Whether an operation can answer with a shared error of this status.
 fn answers(operation: &Operation, status: u16) -> bool {
     match status {
         409 => operation.changes(),
@@ -98,7 +98,7 @@ fn method(operation: &Operation) -> HttpMethod {
     }
 }
 
-/// An operation's own documentation with what it shares with all others.
+/// The operation's own documentation with the shared parameters, headers and errors.
 fn documented(operation: &Operation) -> utoipa::openapi::path::Operation {
     let mut docs = operation.docs.clone();
     let shared_headers = ["DeedWorkspace", "IdempotencyKey"];
@@ -116,9 +116,9 @@ fn documented(operation: &Operation) -> utoipa::openapi::path::Operation {
             headers::declare(response, headers::names(operation, status));
         }
     }
-    for (status, a, b, _) in SHARED {
+    for (status, workspace, apps, _) in SHARED {
         if answers(operation, *status) {
-            let name = if operation.contract == Contract::Workspace { a } else { b };
+            let name = if operation.contract == Contract::Workspace { workspace } else { apps };
             let reference = RefOr::Ref(Ref::from_response_name(*name));
             docs.responses.responses.entry(status.to_string()).or_insert(reference);
         }
@@ -136,8 +136,8 @@ fn components(operations: &[Operation]) -> utoipa::openapi::Components {
     for operation in operations {
         builder = builder.schemas_from_iter(operation.schemas.clone());
     }
-    for (status, a, b, meaning) in SHARED {
-        for (name, contract) in [(a, Contract::Workspace), (b, Contract::Apps)] {
+    for (status, workspace, apps, meaning) in SHARED {
+        for (name, contract) in [(workspace, Contract::Workspace), (apps, Contract::Apps)] {
             let mut answering = operations
                 .iter()
                 .filter(|operation| operation.contract == contract && answers(operation, *status))
@@ -261,7 +261,7 @@ mod tests {
         assert_eq!(seen, operations().len());
     }
 
-    /// The headers declared with one answer, in small letters.
+    /// The headers declared for one response, in lower case.
     fn declared(document: &Value, path: &str, method: &str, status: u16) -> BTreeSet<String> {
         let response = &document["paths"][path][method]["responses"][status.to_string()];
         let response = response["$ref"]
@@ -282,7 +282,7 @@ mod tests {
         let (get, post) = (Method::GET, Method::POST);
         let position = ["deed-position", "ratelimit", "ratelimit-policy"];
         let acme = || json!({ "domain": "acme.com" });
-        // In their order: what is asked, the answer's status, some of its headers.
+        // Method, path, key and body of the request; status and some headers of the response.
         for (method, path, key, body, status, wanted) in [
             (&post, claims, &*key, acme(), 200, &position[..]),
             (&post, claims, &key, acme(), 200, &["idempotency-replayed"]),
@@ -308,7 +308,7 @@ mod tests {
             let answer = harness.request(with_key(request, key)).await;
             let what = format!("{method} {path}: {} {:?}", answer.text, answer.headers);
             assert_eq!(answer.status.as_u16(), status, "{what}");
-            // For a method that a path does not have, any other of its methods speaks.
+            // A 405 is declared with the methods that the path has.
             let method = if status == 405 { "post".to_owned() } else { method.as_str().to_lowercase() };
             let declared = declared(&document, path, &method, status);
             let everywhere = ["content-type", "cache-control", "x-content-type-options"];

@@ -1,4 +1,4 @@
-//! An operation: its documentation, the scope it needs, the function that carries it out.
+//! An operation: its documentation, the scope it needs, and its handler.
 use std::future::Future;
 use std::sync::Arc;
 
@@ -18,17 +18,17 @@ use crate::request_error::{ContractError, RequestError};
 use crate::request_id::RequestId;
 use crate::response::JsonResponse;
 
-/// The contract whose style an answer follows; decided by the path alone.
+/// The contract whose format a response follows; decided by the path alone.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Contract {
-    /// Workspace claims.
+    /// Domains and claims of workspaces, under `/v1/domains`; also everything outside the contracts.
     Workspace,
-    /// App domains.
+    /// Apps and their domains, under `/v1/apps`.
     Apps,
 }
 
 impl Contract {
-    /// The style of everything under a path.
+    /// The contract of a path.
     pub fn of(path: &str) -> Self {
         match path.strip_prefix("/v1/apps") {
             Some(rest) if rest.is_empty() || rest.starts_with('/') => Self::Apps,
@@ -36,7 +36,7 @@ impl Contract {
         }
     }
 
-    /// A fault in this style.
+    /// The response to a request error.
     pub fn response(self, error: RequestError, request: &RequestId) -> JsonResponse {
         match self {
             Self::Workspace => DomainsError::from(error).response(request),
@@ -45,9 +45,9 @@ impl Contract {
     }
 }
 
-/// A failed call: the answer, and the cause where it belongs in the log.
+/// A failed call: its response, and the error for the log.
 pub struct FailedCall {
-    /// The answer.
+    /// The response.
     pub response: JsonResponse,
     /// The error, for the log.
     pub error: Box<dyn std::error::Error + Send + Sync>,
@@ -57,17 +57,17 @@ type OperationFn =
     Box<dyn Fn(Arc<Call>) -> BoxFuture<'static, Result<JsonResponse, FailedCall>> + Send + Sync>;
 type Schemas = Vec<(String, RefOr<Schema>)>;
 
-/// Which answers of an operation an `Idempotency-Key` brings back.
+/// Which responses of an operation are stored and replayed for an `Idempotency-Key`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ReplayPolicy {
-    /// Those to an effect: 2xx other than 202. Refusals and 202 tell of the moment: the request is carried out anew.
+    /// Responses to an effect: 2xx other than 202. After any other response, the request is executed again.
     Effects,
-    /// None: every answer tells where things stand, and to ask twice has one effect even without a key.
+    /// None: every response shows the current state, and a repetition has no second effect even without a key.
     Never,
 }
 
 impl ReplayPolicy {
-    /// Whether an answer of this status is kept.
+    /// Whether a response of this status is stored.
     pub fn stores(self, status: StatusCode) -> bool {
         self == Self::Effects && status.is_success() && status != StatusCode::ACCEPTED
     }
@@ -75,23 +75,23 @@ impl ReplayPolicy {
 
 /// One operation.
 pub struct Operation {
-    /// Its id, also in metrics.
+    /// The operation id, also a label of metrics.
     pub id: String,
-    /// How it is asked for.
+    /// The HTTP method.
     pub method: Method,
-    /// Where, with `{name}` for what varies.
+    /// The path template, with `{name}` for each parameter.
     pub path: String,
-    /// What a key needs.
+    /// The scope that a key needs.
     pub scope: KeyScope,
-    /// How answers look.
+    /// The contract that it belongs to.
     pub contract: Contract,
-    /// Which answers are kept for a repetition of the request; for operations that change something.
+    /// Which responses are replayed; only for operations that change something.
     pub replay: ReplayPolicy,
-    /// What the description says about it.
+    /// Its part of the OpenAPI description.
     pub docs: path::Operation,
-    /// The schemas its description refers to.
+    /// The schemas that its description refers to.
     pub schemas: Schemas,
-    /// Carries it out.
+    /// The handler.
     pub run: OperationFn,
 }
 
@@ -130,19 +130,19 @@ impl Operation {
         }
     }
 
-    /// The same, with answers that tell where things stand: none is kept for a repetition.
+    /// The same operation, with responses that are never replayed because they show the current state.
     #[must_use]
     pub fn without_replay(mut self) -> Self {
         self.replay = ReplayPolicy::Never;
         self
     }
 
-    /// Whether an answer of this status is kept and given again to the same request with the same `Idempotency-Key`.
+    /// Whether a response of this status is replayed to the same request with the same `Idempotency-Key`.
     pub fn stores(&self, status: StatusCode) -> bool {
         self.changes() && self.replay.stores(status)
     }
 
-    /// Whether asking twice may change something twice.
+    /// Whether a repetition can have a second effect.
     pub fn changes(&self) -> bool {
         self.method != Method::GET
     }

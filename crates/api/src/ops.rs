@@ -1,4 +1,4 @@
-//! The operations port: liveness, readiness, metrics, dead letters, and the question of on-demand-TLS proxies. No key.
+//! The operations port, without authentication: liveness, readiness, metrics, dead letters, on-demand TLS.
 mod openmetrics;
 
 use std::collections::BTreeMap;
@@ -29,28 +29,28 @@ use crate::request_error::RequestError;
 use crate::response::JsonResponse;
 use crate::server::run_until;
 
-/// How long readiness and TLS questions wait for the store.
+/// How long readiness and on-demand TLS wait for the store.
 const STORE_TIMEOUT: Duration = Duration::from_secs(2);
-/// How long metrics wait for it: all the others are wanted as well, just then, by somebody who does not wait for long.
+/// How long metrics wait for the store: a scrape must not time out because the store hangs.
 const METRICS_TIMEOUT: Duration = Duration::from_millis(500);
 
-/// Which parts of the process are ready; cloned handles tell the same.
+/// Which parts of the process are ready; clones share their state.
 #[derive(Debug, Clone)]
 pub struct Readiness(Arc<Mutex<BTreeMap<&'static str, Result<(), String>>>>);
 
 impl Readiness {
-    /// None of these parts is ready yet.
+    /// All of these parts are still starting.
     pub fn awaiting(parts: impl IntoIterator<Item = &'static str>) -> Self {
         let parts = parts.into_iter().map(|part| (part, Err("starting".to_owned())));
         Self(Arc::new(Mutex::new(parts.collect())))
     }
 
-    /// A part is ready.
+    /// Marks a part as ready.
     pub fn ready(&self, part: &'static str) {
         self.set(part, Ok(()));
     }
 
-    /// A part is not ready, and why.
+    /// Marks a part as not ready, with the reason.
     pub fn unready(&self, part: &'static str, why: impl Into<String>) {
         self.set(part, Err(why.into()));
     }
@@ -59,7 +59,7 @@ impl Readiness {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).insert(part, state);
     }
 
-    /// What keeps the process from being ready, part by part; empty when it is.
+    /// The parts that are not ready, each with the reason; empty when the process is ready.
     pub fn waiting_for(&self) -> BTreeMap<&'static str, String> {
         let parts = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         parts.iter().filter_map(|(part, state)| Some((*part, state.as_ref().err()?.clone()))).collect()
@@ -73,25 +73,25 @@ pub struct OpsConfig {
     pub listen: SocketAddr,
 }
 
-/// What the operations port tells about.
+/// The parts that the operations port reports on.
 #[derive(Clone)]
 pub struct OpsParts {
-    /// Asked for holders of hostnames, and whether it answers at all.
+    /// The log, for on-demand TLS and readiness.
     pub store: Arc<dyn EventStore>,
-    /// The parts of the process.
+    /// Readiness of the process.
     pub readiness: Readiness,
-    /// Everything that is measured.
+    /// All metrics.
     pub registry: Registry,
-    /// Whether the process is ready, among that.
+    /// The readiness metric in the registry.
     pub ready: ReadyMetric,
-    /// Traces that are examples of it.
+    /// Exemplars of the metrics.
     pub exemplars: Exemplars,
-    /// The messages nobody could do.
+    /// The dead letters.
     pub dead_letters: Arc<dyn DeadLetters>,
 }
 
 impl OpsParts {
-    /// What keeps the process from being ready, a store included that does not answer in time.
+    /// The parts that are not ready, and the store when it does not answer in time.
     async fn waiting_for(&self, timeouts: Duration) -> BTreeMap<&'static str, String> {
         let mut waiting = self.readiness.waiting_for();
         let asked = tokio::time::timeout(timeouts, self.store.last_position()).await;
@@ -121,7 +121,7 @@ impl Ops {
         Ok(Self { server: server.run(), addresses })
     }
 
-    /// Where it listens.
+    /// The addresses that it listens on.
     pub fn addresses(&self) -> &[SocketAddr] {
         &self.addresses
     }
@@ -129,7 +129,7 @@ impl Ops {
     /// Serves until `stop` is cancelled.
     ///
     /// # Errors
-    /// When the server ends by itself.
+    /// When the server fails.
     pub async fn run(self, stop: CancellationToken) -> io::Result<()> {
         run_until(self.server, stop).await
     }
@@ -137,7 +137,7 @@ impl Ops {
 
 pub(crate) fn configure(config: &mut web::ServiceConfig, parts: &OpsParts) {
     let get = |path: &str| web::resource(path).default_service(web::to(async || not_allowed("GET")));
-    // Probes of load balancers ask with HEAD; the server sends no body then.
+    // Load balancers probe with HEAD; actix-web drops the body then.
     let probe = |path: &str| web::resource(path).default_service(web::to(async || not_allowed("GET, HEAD")));
     config
         .app_data(web::Data::new(parts.clone()))
@@ -165,8 +165,8 @@ pub(crate) fn json_response(status: StatusCode, body: &serde_json::Value) -> Htt
     HttpResponse::build(status).content_type("application/json").body(body.to_string())
 }
 
-/// The answer to what is no request.
-#[expect(clippy::needless_pass_by_value, reason = "as every answer to what is no request is asked for")]
+/// The response to bytes that are not a valid request.
+#[expect(clippy::needless_pass_by_value, reason = "signature of `RejectFn`")]
 fn reject(error: RequestError, _style: Contract) -> Vec<u8> {
     let body = json!({ "error": error.to_string() }).to_string();
     JsonResponse { status: error.status(), headers: vec![], body }.final_bytes(SystemClock.now())
@@ -211,7 +211,7 @@ async fn metrics(parts: web::Data<OpsParts>, req: HttpRequest) -> HttpResponse {
     }
 }
 
-/// Whether a certificate may be asked for: the hostname is held and in service.
+/// Whether a TLS proxy may request a certificate: the hostname is held and in service.
 async fn tls_ask(parts: web::Data<OpsParts>, req: HttpRequest) -> HttpResponse {
     let query = Query::parse(req.query_string());
     let no = || json_response(StatusCode::NOT_FOUND, &json!({ "allowed": false }));
@@ -314,7 +314,7 @@ mod tests {
         harness.store.close().await.unwrap();
         let (status, body) = get(&parts, "/readyz").await;
         assert!(status == 503 && body.contains("\"store\""), "{body}");
-        // A process whose store is away is alive all the same.
+        // A process without its store is still alive.
         assert_eq!(get(&parts, "/livez").await.0, 200);
     }
 
@@ -404,7 +404,7 @@ mod tests {
         assert_eq!(ready().await, "0");
     }
 
-    /// Takes questions and never answers, as a database does that hangs.
+    /// A store that never answers, like a database that hangs.
     struct HangingStore(deed_store_sqlite::SqliteStore);
 
     #[async_trait]

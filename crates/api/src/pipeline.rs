@@ -1,4 +1,4 @@
-//! Every request's way: name, key, limit, scope, headers, body, idempotency, operation, answer.
+//! The steps of every request: request id, key, rate limit, scope, headers, body, idempotency, operation, response.
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
@@ -28,11 +28,11 @@ use crate::state::AppState;
 
 const RATE_LIMIT: HeaderName = HeaderName::from_static("ratelimit");
 const RATE_LIMIT_POLICY: HeaderName = HeaderName::from_static("ratelimit-policy");
-/// The histogram that requests are examples of.
+/// The histogram for which requests are recorded as exemplars.
 const DURATION_METRIC: &str = "deed_http_request_duration_seconds";
 const PREFER: HeaderName = HeaderName::from_static("prefer");
 
-/// A request before anything is known about it, and the answer on its way back.
+/// One exchange of request and response, from the head of the request on.
 struct Exchange {
     state: Arc<AppState>,
     request: RequestId,
@@ -44,12 +44,12 @@ struct Exchange {
 }
 
 impl Exchange {
-    /// Begins the span of a request, below the caller's where the caller has one.
+    /// Begins the span of a request, as a child of the caller's span if there is one.
     fn begin(state: Arc<AppState>, req: &HttpRequest, operation: &str) -> Self {
         let headers = req.headers();
         let request = RequestId::of(headers, &*state.entropy);
         let in_flight = state.metrics.begin();
-        // Of the highest level, so that no filter that lets a line through takes the request's id from it.
+        // Of the highest level: a filter that passes a log line must also pass the span with its request id.
         let span = tracing::error_span!(
             "request.serve",
             otel.kind = "server",
@@ -66,7 +66,7 @@ impl Exchange {
         Self { state, request, span, trace, started, rate: None, _in_flight: in_flight }
     }
 
-    /// What the conventions for HTTP want to know, but for the path: it has people's domains in it.
+    /// Sets the HTTP attributes of the semantic conventions, without the path: it contains customers' domains.
     fn set_http_attributes(&self, method: &'static str, route: Option<&str>) {
         if !deed_trace::is_recording(&self.span) {
             return;
@@ -78,7 +78,7 @@ impl Exchange {
         }
     }
 
-    /// Makes an answer of `reply`.
+    /// Finishes the span and builds the HTTP response.
     fn respond(&self, operation: &str, response: JsonResponse) -> HttpResponse {
         let took = self.started.elapsed();
         self.state.metrics.record(operation, response.status, took);
@@ -108,13 +108,13 @@ impl Exchange {
         http.body(response.body)
     }
 
-    /// The answer to a request that failed before its operation.
+    /// The response to a request that failed before its operation.
     fn reject(&self, contract: Contract, error: RequestError) -> JsonResponse {
         log(&error);
         contract.response(error, &self.request)
     }
 
-    /// Every check that does not depend on what the request asks for, in their order.
+    /// All checks that do not depend on the operation's input, in their order.
     async fn admit(
         &mut self,
         operation: &Operation,
@@ -131,7 +131,7 @@ impl Exchange {
         let caller = auth::authorize(key, headers, operation.scope)?;
         let idempotency = if operation.changes() { idempotency::key(headers, &caller.key.id)? } else { None };
         let params = req.match_info().iter();
-        // What the router leaves encoded: `/`, `+` and `%` itself.
+        // The router leaves `/`, `+` and `%` encoded.
         let decode = |value: &str| percent_decode_str(value).decode_utf8_lossy().into_owned();
         Ok(Call {
             state: self.state.clone(),
@@ -150,13 +150,13 @@ impl Exchange {
     }
 }
 
-/// A method as the conventions want it: what is none of the known ones is `_OTHER`.
+/// The method as the semantic conventions write it; unknown methods are `_OTHER`.
 fn method(method: &Method) -> &'static str {
     const KNOWN: [&str; 9] = ["GET", "POST", "PUT", "DELETE", "PATCH", "HEAD", "OPTIONS", "CONNECT", "TRACE"];
     KNOWN.into_iter().find(|known| *known == method.as_str()).unwrap_or("_OTHER")
 }
 
-/// Headers that every answer has, always the same.
+/// The constant headers of every response.
 fn common_headers() -> [(HeaderName, HeaderValue); 2] {
     [
         (header::CACHE_CONTROL, HeaderValue::from_static("no-store")),
@@ -164,7 +164,7 @@ fn common_headers() -> [(HeaderName, HeaderValue); 2] {
     ]
 }
 
-/// Carries out one request.
+/// Serves one request.
 pub async fn serve(
     state: Arc<AppState>,
     operation: Arc<Operation>,
@@ -187,7 +187,7 @@ pub async fn serve(
     exchange.respond(&operation.id, response)
 }
 
-/// Carries out an admitted request, once even if it is asked twice.
+/// Executes an admitted request; a repetition with the same idempotency key has no second effect.
 async fn execute(operation: Arc<Operation>, call: Arc<Call>, target: &str) -> JsonResponse {
     let Some(request) = call.idempotency.clone() else { return run_operation(&operation, call).await };
     let body =
@@ -203,17 +203,17 @@ async fn execute(operation: Arc<Operation>, call: Arc<Call>, target: &str) -> Js
     }
 }
 
-/// The stored answer again. Where its effect stands in the log is not stored with it; the end of the log is not before
-/// that, so a list that is asked for from there on tells of the effect.
+/// Replays a stored response. The position of its effect is not stored. The end of the log is at or after it, so a list
+/// that is at least that new shows the effect.
 async fn replay(call: &Call, stored: StoredResponse) -> JsonResponse {
     let response = JsonResponse::replayed(stored);
-    // An answer that is there is given also when this cannot be had.
+    // The response is sent even when the position is unavailable.
     response.at(call.state.store.last_position().await.ok())
 }
 
-/// Carries out a request that others may be waiting for: to the end, even when its own client has gone.
+/// Runs an idempotent request to its end, even when the client disconnects: a repetition may be waiting for it.
 async fn run_idempotent(operation: Arc<Operation>, call: Arc<Call>, request: RequestKey) -> JsonResponse {
-    let (contract, name) = (operation.contract, call.request.clone());
+    let (contract, request_id) = (operation.contract, call.request.clone());
     let run = async move {
         let response = run_operation(&operation, call.clone()).await;
         if !call.receipt_written.load(Ordering::Relaxed) {
@@ -222,9 +222,9 @@ async fn run_idempotent(operation: Arc<Operation>, call: Arc<Call>, request: Req
         response
     };
     tokio::spawn(run.in_current_span()).await.unwrap_or_else(|e| {
-        let error = RequestError::internal("carrying out an idempotent request", e);
+        let error = RequestError::internal("running an idempotent request", e);
         log(&error);
-        contract.response(error, &name)
+        contract.response(error, &request_id)
     })
 }
 
@@ -237,17 +237,17 @@ async fn run_operation(operation: &Operation, call: Arc<Call>) -> JsonResponse {
     })
 }
 
-/// The answer where there is nothing.
+/// The response to an unknown path.
 pub fn unknown_route(state: Arc<AppState>, req: &HttpRequest) -> HttpResponse {
     let exchange = Exchange::begin(state, req, "unknown_route");
     exchange.set_http_attributes(method(req.method()), None);
     let error = RequestError::UnknownRoute(Excerpt::of(req.path()));
-    // As the router reads the path.
+    // The path as the router decodes it.
     let response = exchange.reject(Contract::of(req.match_info().as_str()), error);
     exchange.respond(NO_ROUTE, response)
 }
 
-/// The answer where there is something, but not for this method.
+/// The response to a method that the path does not have.
 pub fn method_not_allowed(
     state: Arc<AppState>,
     contract: Contract,
@@ -261,11 +261,11 @@ pub fn method_not_allowed(
     exchange.respond(NO_METHOD, response)
 }
 
-/// The answer to what is no request.
+/// The response to bytes that are not a valid request.
 pub fn reject_malformed(state: &AppState, contract: Contract, error: RequestError) -> Vec<u8> {
     let (request, code) = (RequestId::new(&*state.entropy), error.code().to_ascii_lowercase());
     log(&error);
-    tracing::debug!(request_id = request.as_str(), code, "what came is no request");
+    tracing::debug!(request_id = request.as_str(), code, "rejected a malformed request");
     state.metrics.count(&code, error.status());
     let mut response = contract.response(error, &request);
     response.headers.extend(common_headers());
@@ -273,7 +273,7 @@ pub fn reject_malformed(state: &AppState, contract: Contract, error: RequestErro
     response.final_bytes(state.clock.now())
 }
 
-/// Writes trouble of our own, with its causes, to the log; what a client did wrong is its own business.
+/// Logs a server error with its causes; client errors are not logged.
 fn log(error: &(dyn std::error::Error + 'static)) {
     if let Some(error) = error.downcast_ref::<RequestError>()
         && !error.status().is_server_error()
@@ -289,7 +289,7 @@ fn log(error: &(dyn std::error::Error + 'static)) {
     tracing::error!(error = %error, causes = causes.join(": "), "a request failed");
 }
 
-/// `Prefer: wait=N` (RFC 7240 §4.3); what is not understood is ignored, as that standard wants it.
+/// `Prefer: wait=N` (RFC 7240 §4.3); unknown preferences are ignored, as RFC 7240 §2 requires.
 fn preferred_wait(headers: &HeaderMap) -> Option<Duration> {
     let values = headers.get_all(PREFER).filter_map(|value| value.to_str().ok());
     let mut waits = values.flat_map(|value| value.split([',', ';'])).filter_map(|preference| {

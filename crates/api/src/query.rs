@@ -1,4 +1,4 @@
-//! Query parameters: unknown ones are tolerated, bad ones are refused by name.
+//! Query parameters: unknown ones are ignored, invalid ones are rejected by name.
 use chrono::{DateTime, Datelike};
 use data_encoding::BASE64URL_NOPAD;
 use deed_claims::Status;
@@ -12,9 +12,9 @@ pub const DEFAULT_LIMIT: usize = 500;
 /// Rows on a page at most.
 pub const MAX_LIMIT: usize = 1000;
 
-/// The last year of a cursor: that of the last time of four-digit years (RFC 3339 §1).
+/// The last year of a cursor: RFC 3339 §1 has four-digit years.
 const LAST_YEAR: i32 = 9999;
-/// Digits of the number of a history's entry.
+/// Digits of the sequence number of a history entry.
 const MAX_DIGITS: usize = 18;
 
 /// The parameters of a query, decoded.
@@ -66,7 +66,7 @@ impl Query {
         }
     }
 
-    /// The position a list has to have reached.
+    /// The log position that a list must reflect.
     ///
     /// # Errors
     /// When it is not a number.
@@ -85,16 +85,16 @@ impl Query {
     /// Where a page begins.
     ///
     /// # Errors
-    /// When it is not a cursor of ours.
+    /// When it is not a valid cursor.
     pub fn cursor(&self) -> Result<Option<Cursor>, RequestError> {
         let error = || RequestError::Query { name: "cursor", rule: "is a `nextCursor` of an earlier page" };
         self.one("cursor")?.map(|text| decode_cursor(text).ok_or_else(error)).transpose()
     }
 
-    /// Where a page of a history begins: after the entry of this number.
+    /// The sequence number after which a page of a history begins.
     ///
     /// # Errors
-    /// When it is not a cursor of ours.
+    /// When it is not a valid cursor.
     pub fn sequence_cursor(&self) -> Result<u64, RequestError> {
         let error = RequestError::Query { name: "cursor", rule: "is a `nextCursor` of an earlier page" };
         match self.one("cursor")? {
@@ -103,10 +103,10 @@ impl Query {
         }
     }
 
-    /// The statuses wanted, given as `status=a,b` or `status=a&status=b`; none means all.
+    /// The statuses to filter by, as `status=a,b` or `status=a&status=b`; none means all.
     ///
     /// # Errors
-    /// When a word is no status.
+    /// When a word is not a status.
     pub fn statuses(&self) -> Result<Vec<Status>, RequestError> {
         let rule = "is one of pending, verifying, contested, verified, at_risk, expired, cancelled, refused, \
                     transferred, released, lapsed, revoked";
@@ -117,12 +117,12 @@ impl Query {
     }
 }
 
-/// A number without sign, spaces or leading plus.
+/// A number of digits only.
 fn number(text: &str) -> Option<u64> {
     text.bytes().all(|b| b.is_ascii_digit()).then(|| text.parse().ok()).flatten()
 }
 
-/// The text of a cursor.
+/// Encodes a cursor.
 pub fn encode_cursor(cursor: &Cursor) -> String {
     let mut bytes = cursor.initiated_at.timestamp_micros().to_be_bytes().to_vec();
     bytes.extend_from_slice(cursor.claim_id.as_bytes());
@@ -133,7 +133,7 @@ fn decode_cursor(text: &str) -> Option<Cursor> {
     let bytes = BASE64URL_NOPAD.decode(text.as_bytes()).ok()?;
     let (at, id) = bytes.split_at_checked(8)?;
     let at = DateTime::from_timestamp_micros(i64::from_be_bytes(at.try_into().ok()?))?;
-    // Backends know different ends of time. No claim of ours is near any of them.
+    // Backends have different ranges of time; claims lie well within all of them.
     let ours = at >= DateTime::UNIX_EPOCH && at.year() <= LAST_YEAR;
     ours.then_some(Cursor {
         initiated_at: at,
@@ -190,7 +190,7 @@ mod tests {
         for bad in [-1, last + 1, i64::MIN, i64::MAX, -210_866_803_200_000_001, 9_000_000_000_000_000_000] {
             assert!(!at(bad), "{bad}");
         }
-        // Made up of one character.
+        // Only `A`s decode to a time within the range.
         for c in ["0", "A", "_", "-", "z"] {
             let query = Query::parse(&format!("cursor={}", c.repeat(32)));
             assert_eq!(query.cursor().is_ok(), c == "A", "{c}");

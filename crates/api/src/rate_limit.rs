@@ -150,34 +150,34 @@ mod tests {
         for n in 0..others {
             assert!(limiter.acquire(&key(&format!("before-{n}")), at()).allowed);
         }
-        let limited = key("limited");
+        let exhausted = key("limited");
         for _ in 0..5 {
-            assert!(limiter.acquire(&limited, at()).allowed);
+            assert!(limiter.acquire(&exhausted, at()).allowed);
         }
-        (limiter, limited)
+        (limiter, exhausted)
     }
 
     #[test]
     fn limited_key_stays_limited_among_20000_others() {
         for before in [0, 20_000] {
-            let (limiter, limited) = limited_after(before);
+            let (limiter, exhausted) = limited_after(before);
             for n in 0..20_000 {
                 assert!(limiter.acquire(&key(&n.to_string()), at()).allowed);
             }
-            assert!(!limiter.acquire(&limited, at()).allowed, "{before} before");
+            assert!(!limiter.acquire(&exhausted, at()).allowed, "{before} before");
         }
     }
 
     #[test]
     fn limited_key_stays_limited_among_20000_busy_others() {
         for before in [0, 20_000] {
-            let (limiter, limited) = limited_after(before);
+            let (limiter, exhausted) = limited_after(before);
             for n in 0..20_000 {
                 for _ in 0..4 {
                     assert!(limiter.acquire(&key(&n.to_string()), at()).allowed);
                 }
             }
-            assert!(!limiter.acquire(&limited, at()).allowed, "{before} before");
+            assert!(!limiter.acquire(&exhausted, at()).allowed, "{before} before");
         }
     }
 

@@ -1,7 +1,7 @@
-//! The relay: passes every event of the log on to the bus, in order, and forgets none.
+//! The relay: publishes every event of the log to the bus, in order.
 //!
-//! The log is the outbox. The checkpoint moves over events whose messages were confirmed and over no others, so a
-//! crash repeats messages and never skips one.
+//! The log is the outbox. The checkpoint moves only past events whose messages were confirmed, so a crash repeats
+//! messages and never skips one.
 mod spans;
 
 use std::{collections::BTreeMap, sync::Arc};
@@ -20,10 +20,10 @@ use tokio_util::sync::CancellationToken;
 /// The name of the relay's lease and checkpoint.
 pub const RELAY: &str = "relay";
 
-/// The events that are work: without a queue that takes them they would be lost.
+/// Events that request work: their messages must reach a queue, otherwise the work would be lost.
 const MUST_REACH_QUEUE: [&str; 1] = ["verification.requested"];
 
-/// What the relay tells about itself.
+/// The metrics of the relay.
 #[derive(Debug, Clone)]
 pub struct RelayMetrics(SubscriptionMetrics);
 
@@ -37,7 +37,7 @@ impl RelayMetrics {
     }
 }
 
-/// Why an event was not passed on; it is tried again.
+/// Why an event was not published; the relay retries.
 #[derive(Debug, thiserror::Error)]
 enum RelayError {
     #[error("the event at position {position} cannot be put into a message")]
@@ -68,12 +68,12 @@ impl From<RelayError> for SubscriberError {
     }
 }
 
-/// Passes events on as CloudEvents.
+/// Publishes events as CloudEvents.
 pub struct Relay {
     publisher: Arc<dyn Publisher>,
     source: String,
     metrics: RelayMetrics,
-    /// Tells how long ago an event was recorded; that of whoever runs the relay.
+    /// Measures the age of an event; `run_relay` sets it to its own clock.
     clock: Arc<dyn Clock>,
 }
 
@@ -87,7 +87,7 @@ impl Relay {
         let position = recorded.position.0;
         let event = &recorded.event;
         let key = event.routing_key();
-        // As it lies in the log: a newer version may have written more than this one knows.
+        // The stored payload, unparsed: a newer version may have written fields that this one does not know.
         let data = serde_json::from_str(&recorded.payload)
             .map_err(|source| RelayError::Unreadable { position, source })?;
         let trace = trace
@@ -129,7 +129,7 @@ impl Relay {
     }
 }
 
-/// Whether the checkpoint may pass a message: news that nobody is bound to hear has arrived at everybody.
+/// Whether the checkpoint may pass a message. An event that no queue is bound to counts as delivered.
 fn is_delivered(requirement: Requirement, outcome: PublishOutcome) -> bool {
     match outcome {
         PublishOutcome::Confirmed => true,
@@ -148,7 +148,7 @@ impl Subscriber for Relay {
         let (mut messages, mut traced) = (vec![], vec![]);
         for event in batch.events {
             let span = spans::begin(event, &*self.clock);
-            // Where nothing is traced here, the caller's context is passed on as it came.
+            // When tracing is off, the context of the event is passed on unchanged.
             let trace = TraceContext::of(&span).or_else(|| spans::context(event));
             let message = self.message(event, trace.as_ref())?;
             spans::record_message(&span, &message, self.publisher.system());
@@ -158,7 +158,7 @@ impl Subscriber for Relay {
         let requirements: Vec<Requirement> = messages.iter().map(|message| message.requirement).collect();
         let published = self.publisher.publish(messages).await;
         spans::record_failures(&traced, &requirements, published.as_deref().unwrap_or_default());
-        // What is done from here on is no part of publishing.
+        // The spans end here: the rest is not part of publishing.
         drop(traced);
         let outcomes = published.map_err(|error| SubscriberError::Retry(Box::new(error)))?;
         let prefix =
@@ -176,10 +176,10 @@ impl Subscriber for Relay {
     }
 }
 
-/// Runs the relay until `stop`: as the active one or, while another has the lease, in its shadow.
+/// Runs the relay until `stop`: active while it has the lease, otherwise as a standby.
 ///
 /// # Errors
-/// What ends the subscription for good.
+/// An error that ends the subscription.
 pub async fn run_relay(
     store: Arc<dyn EventStore>,
     checkpoints: Arc<dyn Checkpoints>,

@@ -1,4 +1,4 @@
-//! What can be wrong with any request, whatever it asks for; each contract words it in its own style.
+//! Errors that any request can get; each contract renders them in its own format.
 use std::fmt;
 use std::time::Duration;
 
@@ -11,10 +11,10 @@ use crate::body::BodyError;
 use crate::request_id::RequestId;
 use crate::response::JsonResponse;
 
-/// Seconds after which a client may try again when the trouble is ours.
+/// Seconds after which a client may try again when the failure is on our side.
 const RETRY_SECS: u64 = 1;
 
-/// What is wrong with a request, or with us, before the rules of an operation are asked.
+/// An error of a request, or of the service, outside the rules of an operation.
 #[derive(Debug, thiserror::Error)]
 pub enum RequestError {
     #[error("an API key is needed: send it as `Authorization: Bearer KEY` or `X-API-Key: KEY`")]
@@ -69,14 +69,14 @@ pub enum RequestError {
     NotCaughtUp(Position),
     #[error("something went wrong on our side")]
     Internal {
-        /// What was tried.
+        /// The step that failed.
         what: &'static str,
         #[source]
         source: Box<dyn std::error::Error + Send + Sync>,
     },
 }
 
-/// What is wrong with bytes that are no request, as far as it is known.
+/// The part of a request that is not valid HTTP, as far as it is known.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum MalformedPart {
     /// The target of the request line.
@@ -114,12 +114,12 @@ impl From<Unavailable> for RequestError {
 }
 
 impl RequestError {
-    /// Trouble of our own, with its cause.
+    /// An internal error, with its cause.
     pub fn internal(what: &'static str, source: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Self {
         Self::Internal { what, source: source.into() }
     }
 
-    /// The status in contract A; contract B differs for what is wrong with a request's own words.
+    /// The status under the workspace contract; the app contract answers invalid input with 422.
     pub fn status(&self) -> StatusCode {
         match self {
             Self::KeyMissing | Self::KeyUnknown | Self::KeyAmbiguous => StatusCode::UNAUTHORIZED,
@@ -145,7 +145,7 @@ impl RequestError {
         }
     }
 
-    /// For programs; never changes once shipped.
+    /// The error code for programs; never changes once shipped.
     pub fn code(&self) -> &'static str {
         match self {
             Self::KeyMissing | Self::KeyUnknown | Self::KeyAmbiguous => "UNAUTHORIZED",
@@ -169,7 +169,7 @@ impl RequestError {
         }
     }
 
-    /// Headers that belong to the answer.
+    /// Headers of the response.
     pub fn headers(&self) -> Vec<(HeaderName, HeaderValue)> {
         match self {
             Self::KeyMissing => {
@@ -195,8 +195,8 @@ impl RequestError {
     }
 }
 
-/// An error of a contract: how it becomes an answer is decided in one place per contract.
+/// The error type of a contract, which renders itself in the contract's format.
 pub trait ContractError: std::error::Error + From<RequestError> + Send + Sync + 'static {
-    /// The answer. A failure of our own shows nothing but `request`.
+    /// The response. An internal error shows only the id of the request.
     fn response(&self, request: &RequestId) -> JsonResponse;
 }

@@ -1,21 +1,21 @@
-//! What ties an answer to the logs and to the caller's trace.
+//! Request ids, and the trace context of the caller.
 use actix_web::http::header::{HeaderMap, HeaderName};
 use data_encoding::HEXLOWER;
 use deed_store::Entropy;
 use deed_trace::TraceContext;
 
-/// The request's name in answers and logs.
+/// The request id in responses.
 pub const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 /// W3C Trace Context.
 pub const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
 
-/// What the caller's tracing system wants to be passed on.
+/// Vendor data of the caller's tracing system (W3C Trace Context §3.3).
 pub const TRACESTATE: HeaderName = HeaderName::from_static("tracestate");
 
-/// Characters of a caller's request id that are accepted.
+/// The longest request id that is accepted from a caller.
 const MAX_LEN: usize = 128;
 
-/// The name of one request: the caller's own if it is fit for a log line, otherwise a new one.
+/// The id of one request: the caller's own if it is safe in a log line, otherwise a new one.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RequestId(String);
 
@@ -32,7 +32,7 @@ impl RequestId {
     /// A new id.
     pub fn new(entropy: &dyn Entropy) -> Self {
         let mut bytes = [0; 12];
-        // Without randomness a request is still answered; only its name is not its own.
+        // Without randomness the request is still served; only its id is not unique.
         if let Err(error) = entropy.fill(&mut bytes) {
             tracing::warn!(%error, "no randomness for a request id");
         }

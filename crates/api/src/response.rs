@@ -1,4 +1,4 @@
-//! An answer before it becomes bytes on a connection: status, headers, JSON text.
+//! A response with a JSON body, and the headers that more than one operation sets.
 use std::time::{Duration, SystemTime};
 
 use actix_web::http::StatusCode;
@@ -9,30 +9,30 @@ use serde::Serialize;
 
 use crate::request_error::RequestError;
 
-/// How far the log had come when the answer was made; lists take it as `atLeast`.
+/// The log position that the response reflects; lists accept it as `atLeast`.
 pub const DEED_POSITION: HeaderName = HeaderName::from_static("deed-position");
-/// Set when an answer is given again instead of being worked out.
+/// Set when a stored response is replayed.
 pub const IDEMPOTENCY_REPLAYED: HeaderName = HeaderName::from_static("idempotency-replayed");
 
-/// Which of a request's preferences were followed.
+/// The preferences of the request that were applied (RFC 7240 §3).
 const PREFERENCE_APPLIED: HeaderName = HeaderName::from_static("preference-applied");
 
-/// An answer. The body is always JSON.
+/// A response. The body is always JSON.
 #[derive(Debug, Clone)]
 pub struct JsonResponse {
     /// HTTP status.
     pub status: StatusCode,
-    /// Headers besides those that every answer has.
+    /// Headers besides those of every response.
     pub headers: Vec<(HeaderName, HeaderValue)>,
     /// JSON text.
     pub body: String,
 }
 
 impl JsonResponse {
-    /// An answer with `body` as JSON.
+    /// A response with `body` as JSON.
     ///
     /// # Errors
-    /// When `body` cannot be written as JSON, which no type of this crate gives reason for.
+    /// When `body` does not serialize, which does not happen with the types of this crate.
     pub fn json(status: StatusCode, body: &impl Serialize) -> Result<Self, RequestError> {
         let body = serde_json::to_string(body).map_err(|e| RequestError::internal("writing an answer", e))?;
         Ok(Self { status, headers: vec![], body })
@@ -53,7 +53,7 @@ impl JsonResponse {
         self
     }
 
-    /// The same, telling how far the log had come.
+    /// The same with the log position that it reflects.
     #[must_use]
     pub fn at(self, position: Option<Position>) -> Self {
         match position {
@@ -62,7 +62,7 @@ impl JsonResponse {
         }
     }
 
-    /// The same, telling how long an outcome was waited for (RFC 7240 §3).
+    /// The same with the wait that was applied (RFC 7240 §3).
     #[must_use]
     pub fn waited(self, wait: Duration) -> Self {
         match HeaderValue::from_str(&format!("wait={}", wait.as_secs())) {
@@ -71,7 +71,7 @@ impl JsonResponse {
         }
     }
 
-    /// The same as the last bytes of a connection, head and body.
+    /// The head and the body as the last bytes of a connection.
     pub fn final_bytes(&self, at: DateTime<Utc>) -> Vec<u8> {
         let date = HttpDate::from(SystemTime::from(at));
         let mut bytes = format!(
@@ -90,15 +90,15 @@ impl JsonResponse {
         bytes
     }
 
-    /// What an idempotent request is answered with again.
+    /// The response to store for replay.
     pub fn stored(&self) -> StoredResponse {
         StoredResponse { status: self.status.as_u16(), body: self.body.clone() }
     }
 
-    /// An answer given before.
+    /// A stored response, marked as replayed.
     pub fn replayed(stored: StoredResponse) -> Self {
         Self {
-            // Only statuses that were answered are stored.
+            // A stored status was a valid one when it was sent.
             status: StatusCode::from_u16(stored.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR),
             headers: vec![(IDEMPOTENCY_REPLAYED, HeaderValue::from_static("true"))],
             body: stored.body,

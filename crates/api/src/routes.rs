@@ -1,4 +1,4 @@
-//! The table of operations as routes; whatever is not in it is answered all the same.
+//! The routes of all operations, and the responses to unknown paths and methods.
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -15,10 +15,10 @@ pub fn operations() -> Vec<Operation> {
     all
 }
 
-/// Operations by path, and the description of them all.
+/// Operations by path, and their OpenAPI description.
 #[derive(Clone)]
 pub struct Routes {
-    // In this order a literal part of a path is tried before `{name}` at the same place.
+    // Sorted so that a literal path segment is tried before `{name}` at the same place.
     by_path: Arc<BTreeMap<String, Vec<Arc<Operation>>>>,
     description: web::Bytes,
 }
@@ -35,7 +35,7 @@ impl Routes {
         Self { by_path: Arc::new(by_path), description }
     }
 
-    /// Registers everything.
+    /// Registers all routes.
     pub fn configure(&self, config: &mut web::ServiceConfig, state: &Arc<AppState>) {
         docs::configure(config, state, &self.description);
         for (path, operations) in &*self.by_path {
@@ -63,7 +63,7 @@ impl Routes {
     }
 }
 
-/// The answer to methods that a path does not have.
+/// The route for methods that a path does not have.
 pub fn not_allowed(state: &Arc<AppState>, contract: Contract, allow: &str) -> actix_web::Route {
     let (state, allow) = (state.clone(), allow.to_owned());
     web::to(move |req: HttpRequest| {

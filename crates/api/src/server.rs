@@ -1,4 +1,4 @@
-//! The server of the HTTP interface: binds, serves, and stops when told to.
+//! The server of the HTTP interface: binds, serves, drains.
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -20,7 +20,7 @@ pub struct ApiConfig {
     pub listen: SocketAddr,
     /// Threads that serve; at least 1.
     pub workers: usize,
-    /// How long requests in hand may take to finish after a stop.
+    /// How long requests in flight may take to finish after a stop.
     pub drain: Duration,
 }
 
@@ -57,21 +57,21 @@ impl Api {
         Ok(Self { server: server.run(), addresses })
     }
 
-    /// Where it listens.
+    /// The addresses that it listens on.
     pub fn addresses(&self) -> &[SocketAddr] {
         &self.addresses
     }
 
-    /// Serves until `stop` is cancelled, then finishes what is in hand.
+    /// Serves until `stop` is cancelled, then finishes the requests in flight.
     ///
     /// # Errors
-    /// When the server ends by itself.
+    /// When the server fails.
     pub async fn run(self, stop: CancellationToken) -> io::Result<()> {
         run_until(self.server, stop).await
     }
 }
 
-/// Runs a server until it is told to stop.
+/// Runs a server until `stop` is cancelled.
 pub async fn run_until(server: Server, stop: CancellationToken) -> io::Result<()> {
     let (handle, stop) = (server.handle(), stop.child_token());
     let stopping = async {
@@ -80,7 +80,7 @@ pub async fn run_until(server: Server, stop: CancellationToken) -> io::Result<()
     };
     let serving = async {
         let end = server.await;
-        // A server that ended by itself must not leave the other half waiting.
+        // When the server ends by itself, the task that waits for the stop has to end too.
         stop.cancel();
         end
     };

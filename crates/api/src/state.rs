@@ -1,4 +1,4 @@
-//! What every operation has at hand: the ports, the rules, the limits.
+//! The state shared by all operations: ports, policies, limits.
 use std::sync::Arc;
 
 use chrono::Duration;
@@ -14,14 +14,14 @@ use crate::open_claim_quota::OpenClaimCounts;
 use crate::rate_limit::{Rate, RateLimiter};
 use crate::request_error::RequestError;
 
-/// Caps of a deployment on what its clients do.
+/// Limits of a deployment on its clients.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Caps {
-    /// Requests per key.
+    /// Rate limit per key.
     pub rate: Rate,
-    /// Open claims of a workspace, its apps' included, that are not verified yet.
+    /// Unverified open claims of a workspace, those of its apps included.
     pub open_claims_per_workspace: u64,
-    /// How long a key that was looked up is remembered: revoking one takes so long to reach every replica.
+    /// How long a key is cached: a revocation takes at most so long to reach every replica.
     pub key_memory: Duration,
 }
 
@@ -31,45 +31,45 @@ impl Default for Caps {
     }
 }
 
-/// What the executable gives to the HTTP interface.
+/// The parts that the executable gives to the HTTP interface.
 pub struct AppStateParts {
     /// The log.
     pub store: Arc<dyn EventStore>,
-    /// Lists.
+    /// The read models.
     pub read_models: Arc<dyn ReadModels>,
-    /// How far lists have come.
+    /// The checkpoints of the read models.
     pub checkpoints: Arc<dyn Checkpoints>,
     /// API keys.
     pub keys: Arc<dyn Keys>,
-    /// Answers to idempotent requests.
+    /// Stored responses to idempotent requests.
     pub idempotency: Arc<dyn Idempotency>,
     /// The time.
     pub clock: Arc<dyn Clock>,
     /// Ids and tokens.
     pub entropy: Arc<dyn Entropy>,
-    /// What may be claimed.
+    /// Which names can be claimed.
     pub names: NamePolicy,
-    /// The rules of claims.
+    /// The policy for claims.
     pub policy: Policy,
-    /// How records are named and worded.
+    /// Names and values of validation records.
     pub templates: ChallengeTemplates,
     /// The domain under which apps have their CNAME targets: `{slug}.{base}`.
     pub cname_base: Arc<str>,
     /// The region of domains that were added without one.
     pub default_region: Arc<str>,
-    /// Caps.
+    /// Limits.
     pub caps: Caps,
-    /// What is measured.
+    /// Metrics.
     pub metrics: HttpMetrics,
-    /// Cancelled when the service is about to stop: requests are still taken, and connections end with their answers.
+    /// Cancelled when the service is about to stop: requests are still served, and each response closes its connection.
     pub leaving: CancellationToken,
-    /// Traces that are examples of it.
+    /// Exemplars of the metrics.
     pub exemplars: Exemplars,
     /// Cancelled when the service stops: waits end early.
     pub stop: CancellationToken,
 }
 
-/// What every operation has at hand.
+/// The state shared by all operations.
 pub struct AppState {
     pub(crate) store: Arc<dyn EventStore>,
     pub(crate) read_models: Arc<dyn ReadModels>,

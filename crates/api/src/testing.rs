@@ -1,5 +1,5 @@
-//! The harness of this crate's tests: the whole pipeline over a real store in a folder of its own, a clock that
-//! stands still, and the parts of other roles that a test needs.
+//! The harness of this crate's tests: the whole pipeline over a real store in a folder of its own, a fake clock,
+//! and the parts of other roles that a test needs.
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -31,7 +31,7 @@ use crate::routes::Routes;
 use crate::state::{AppState, AppStateParts, Caps};
 use crate::wait::READ_MODELS;
 
-/// Bytes that look random and are the same in every run.
+/// Deterministic random bytes.
 #[derive(Default)]
 struct SequentialEntropy(AtomicU64);
 
@@ -45,7 +45,7 @@ impl Entropy for SequentialEntropy {
     }
 }
 
-/// What a test may want different.
+/// The settings that a test can change.
 pub struct Setup {
     pub policy: Policy,
     pub names: NamePolicy,
@@ -54,7 +54,7 @@ pub struct Setup {
 
 impl Default for Setup {
     fn default() -> Self {
-        // A test that is about the limit sets one; others are not to meet it.
+        // High enough that only tests of the rate limit reach it.
         let rate = Rate { per_second: 1000.0, burst: 10_000 };
         let caps = Caps { rate, key_memory: chrono::Duration::zero(), ..Caps::default() };
         Self { policy: Policy::default(), names: NamePolicy::default(), caps }
@@ -70,7 +70,7 @@ pub struct Harness {
     _folder: TempDir,
 }
 
-/// An answer as a client sees it.
+/// A response as a client sees it.
 #[derive(Debug)]
 pub struct TestResponse {
     pub status: StatusCode,
@@ -116,7 +116,7 @@ fn redacted(value: &Value) -> Value {
     }
 }
 
-/// A verdict of the kind a check makes when the record is not there.
+/// The outcome of a check that finds no record.
 pub fn absent() -> Outcome {
     Outcome::NotProven(Diagnosis::new(Code::RecordNotFound, "There is no record.", "Publish it."))
 }
@@ -187,7 +187,7 @@ impl Harness {
         new.secret
     }
 
-    /// Sends a request through everything but the socket.
+    /// Sends a request through the whole pipeline without a socket.
     pub async fn request(&self, request: TestRequest) -> TestResponse {
         let (routes, state) = (self.routes.clone(), self.state.clone());
         let service =
@@ -230,7 +230,7 @@ impl Harness {
         self.store.last_position().await.unwrap()
     }
 
-    /// The claim a workspace has on a name.
+    /// The newest claim of a workspace on a name.
     pub async fn claim_id(&self, stream: &str, workspace: &str) -> ClaimId {
         let workspace: WorkspaceId = workspace.parse().unwrap();
         let ownership = self.ownership(stream).await;
@@ -262,7 +262,7 @@ impl Harness {
         self.record_contested_check(stream, workspace, outcome, None).await;
     }
 
-    /// The same with a verdict on the present holder's record.
+    /// The same with the outcome for the present holder's record.
     pub async fn record_contested_check(
         &self,
         stream: &str,

@@ -1,4 +1,4 @@
-//! Bounded waits: for something to happen to a claim, and for lists to catch up with the log.
+//! Bounded waits: for a change of a claim, and for the read models to catch up with the log.
 use std::time::Duration;
 
 use deed_claims::Ownership;
@@ -8,18 +8,18 @@ use tokio::time::Instant;
 use crate::request_error::RequestError;
 use crate::state::AppState;
 
-/// The checkpoint of the projection that makes the lists.
+/// The name of the read models' checkpoint.
 pub const READ_MODELS: &str = "read-models";
-/// How long a list waits for the projection.
+/// How long a list waits for the read models.
 const CATCH_UP: Duration = Duration::from_secs(2);
-/// The head of the log is a hint; at least so often a wait looks by itself.
+/// The head of the log is only a hint, so a wait reads the stream at least this often.
 const MAX_POLL: Duration = Duration::from_millis(250);
-/// The head of a busy log moves all the time; a wait looks no more often than this.
+/// The head of a busy log moves all the time, so a wait reads the stream no more often than this.
 const MIN_POLL: Duration = Duration::from_millis(10);
 
 impl AppState {
-    /// Waits until `done` holds of a stream's ownership, at most for `limit`; answers with the newest state
-    /// either way.
+    /// Waits until `done` is true of a stream's ownership, at most for `limit`; returns the newest state either
+    /// way.
     ///
     /// # Errors
     /// When the store does not answer.
@@ -32,7 +32,7 @@ impl AppState {
         let deadline = Instant::now() + limit;
         let mut head = self.store.head();
         loop {
-            // What was appended before this line is seen by the read; what comes later wakes the wait.
+            // The read below sees everything appended before this line; a later append wakes the wait.
             head.borrow_and_update();
             let tail = self.store.read_stream(&loaded.stream, loaded.version).await?;
             if let Some(last) = tail.last() {
@@ -55,10 +55,10 @@ impl AppState {
         Ok(loaded)
     }
 
-    /// Waits until lists tell of everything up to `position`.
+    /// Waits until the read models have reached `position`.
     ///
     /// # Errors
-    /// When they have not caught up in time, or the log itself has not come so far.
+    /// When they have not caught up in time, or the log itself has not reached the position.
     pub(crate) async fn caught_up(&self, position: Option<Position>) -> Result<(), RequestError> {
         let Some(position) = position else { return Ok(()) };
         if position > self.store.last_position().await? {

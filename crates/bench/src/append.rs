@@ -1,4 +1,4 @@
-//! Appends through the port (two events, expected version, idempotency row), with many tasks at once.
+//! Appends through the port (two events, expected version, idempotency row) by many concurrent tasks.
 use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
@@ -13,13 +13,13 @@ use deed_testkit::Postgres;
 use crate::{load, pgbench, reference, rounds, sample};
 
 pub async fn on_sqlite(name: &str, tasks: usize) -> rounds::Row {
-    let aim = rounds::Aim {
+    let comparison = rounds::Comparison {
         subject: format!("store append, {tasks} tasks"),
         reference: "one insert per transaction, plain loop".to_owned(),
         floor: 2.0,
         target: 5.0,
     };
-    rounds::interleaved(name, aim, rounds::rounds(), async || {
+    rounds::interleaved(name, comparison, rounds::rounds(), async || {
         let folder = tempfile::tempdir().expect("a folder");
         let path = folder.path().join("reference.db");
         let reference = tokio::task::spawn_blocking(move || reference::appends_per_second(&path))
@@ -29,20 +29,20 @@ pub async fn on_sqlite(name: &str, tasks: usize) -> rounds::Row {
             SqliteStore::open(SqliteConfig::new(folder.path().join("subject.db"))).await.expect("a store");
         let (subject, faults) = subject(&store, tasks).await;
         store.close().await.expect("the store closes");
-        rounds::Round { reference, subject, faults }
+        rounds::RoundResult { reference, subject, faults }
     })
     .await
 }
 
 pub async fn on_postgres(name: &str, tasks: usize, server: &Postgres) -> rounds::Row {
     let (floor, target) = if tasks <= 32 { (1.0, 1.9) } else { (1.6, 3.0) };
-    let aim = rounds::Aim {
+    let comparison = rounds::Comparison {
         subject: format!("store append, {tasks} tasks"),
         reference: "pgbench, 32 clients, the same rows in one statement".to_owned(),
         floor,
         target,
     };
-    rounds::interleaved(name, aim, rounds::rounds(), async || {
+    rounds::interleaved(name, comparison, rounds::rounds(), async || {
         let database = server.database().await;
         let reference = pgbench::appends_per_second(database.url()).await;
         let config = PostgresConfig::new(database.url().to_owned());
@@ -51,7 +51,7 @@ pub async fn on_postgres(name: &str, tasks: usize, server: &Postgres) -> rounds:
         let store = PostgresStore::connect(config).await.expect("a store");
         let (subject, faults) = subject(&store, tasks).await;
         store.close().await;
-        rounds::Round { reference, subject, faults }
+        rounds::RoundResult { reference, subject, faults }
     })
     .await
 }
@@ -61,11 +61,11 @@ where
     S: EventStore + Idempotency + Clone + 'static,
 {
     let store = Arc::new(store.clone());
-    let done = load::run(tasks, rounds::length(), |turn| {
+    let done = load::run(tasks, rounds::length(), |worker| {
         let store = store.clone();
         async move {
             let mut done = 0;
-            while let Some(n) = turn.number() {
+            while let Some(n) = worker.number() {
                 one(&*store, n).await;
                 done += 1;
             }
@@ -81,7 +81,7 @@ async fn one<S: EventStore + Idempotency>(store: &S, n: u64) {
     let at = DateTime::<Utc>::from_timestamp(1_780_000_000, 0).expect("a valid instant");
     let (stream, events) = sample::claim(n, at);
     let request = RequestKey { key_id: KeyId("key_bench".into()), idempotency_key: format!("idem-{n}") };
-    // The row that the receipt completes: two writes for us where the reference has one.
+    // The row that the receipt completes: two writes where the reference has one.
     let begun =
         store.begin(&request, [7; 32], at, at + chrono::Duration::seconds(60), at).await.expect("a request");
     assert_eq!(begun, Begin::Started);
@@ -92,7 +92,7 @@ async fn one<S: EventStore + Idempotency>(store: &S, n: u64) {
     store.append(append).await.expect("an append");
 }
 
-/// How many claims the log holds, and how many gaps.
+/// The number of claims in the log, and of gaps.
 pub async fn gaps(store: &dyn EventStore) -> (u64, u64) {
     let (mut after, mut claims, mut gaps) = (Position(0), 0, 0);
     loop {

@@ -1,4 +1,5 @@
-//! The relay (log to quorum queue, confirmed) and the consumer, each beside a bare loop of the client library.
+//! The relay (log to quorum queue, confirmed) and the consumer, each compared with a plain loop of the client
+//! library.
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -21,9 +22,9 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{load::per_second, rounds, sample};
 
-/// Claims in the log of a round: two events each, of which one is work.
+/// Claims in the log of a round: two events each, one of which is work.
 const CLAIMS: u64 = 10_000;
-/// How many confirms the bare loop waits for at a time, and how many messages it acknowledges at once.
+/// Confirms that the plain loop awaits at a time, and messages that it acknowledges at once.
 const WINDOW: usize = 100;
 
 fn limits() -> Limits {
@@ -50,20 +51,20 @@ async fn channel(vhost: &VHost) -> (Connection, Channel) {
 }
 
 pub async fn relay(name: &str, database: &Postgres, broker: &Broker) -> rounds::Row {
-    let aim = rounds::Aim {
+    let comparison = rounds::Comparison {
         subject: "run_relay: log to exchange, confirmed".to_owned(),
         reference: format!("bare lapin loop, the same bodies, confirm window {WINDOW}"),
         floor: 0.7,
         target: 1.0,
     };
-    rounds::interleaved(name, aim, rounds::rounds(), async || {
+    rounds::interleaved(name, comparison, rounds::rounds(), async || {
         let home = database.database().await;
         let config = PostgresConfig::new(home.url().to_owned());
         deed_store_postgres::migrate(&config).await.expect("tables");
         let store = PostgresStore::connect(config).await.expect("a store");
         fill(&store).await;
         let vhost = broker.vhost().await;
-        // Made once, so that both sides find the same queues.
+        // Declared once, so that both sides find the same queues.
         let bus = bus(&vhost, limits()).await;
         let reference = publish_bare(&vhost, &messages(&store).await).await;
         vhost.purge_queue(Topology::VERIFICATION).await;
@@ -72,12 +73,12 @@ pub async fn relay(name: &str, database: &Postgres, broker: &Broker) -> rounds::
         let faults = (depth as u64).abs_diff(CLAIMS);
         bus.close().await;
         store.close().await;
-        rounds::Round { reference, subject, faults }
+        rounds::RoundResult { reference, subject, faults }
     })
     .await
 }
 
-/// Brokers count with some delay.
+/// Waits for the queue depth, which the broker reports with a delay.
 async fn settled_depth(bus: &RabbitMq, expected: usize) -> usize {
     let deadline = Instant::now() + Duration::from_secs(10);
     loop {
@@ -106,7 +107,7 @@ async fn fill(store: &PostgresStore) {
     running.join_all().await;
 }
 
-/// The log's payloads with their routing keys, as the bare loop publishes them.
+/// The payloads of the log with their routing keys, for the plain loop.
 async fn messages(store: &PostgresStore) -> Vec<(String, Vec<u8>)> {
     let mut all = vec![];
     let mut after = Position(0);
@@ -175,14 +176,14 @@ async fn relay_all(store: &PostgresStore, bus: &RabbitMq) -> f64 {
 }
 
 pub async fn consume(name: &str, broker: &Broker) -> rounds::Row {
-    let aim = rounds::Aim {
+    let comparison = rounds::Comparison {
         subject: "Consumer::next and done, prefetch 200".to_owned(),
         reference: format!("bare lapin loop, prefetch 200, one ack each {WINDOW}"),
         floor: 0.6,
         target: 0.9,
     };
     let count = CLAIMS as usize * 2;
-    rounds::interleaved(name, aim, rounds::rounds(), async || {
+    rounds::interleaved(name, comparison, rounds::rounds(), async || {
         let vhost = broker.vhost().await;
         let bus = bus(&vhost, Limits { prefetch: 200, ..limits() }).await;
         fill_queue(&bus, count).await;
@@ -192,7 +193,7 @@ pub async fn consume(name: &str, broker: &Broker) -> rounds::Row {
         bus.close().await;
         let left =
             vhost.queue(Topology::VERIFICATION).await.and_then(|q| q["messages"].as_u64()).unwrap_or(0);
-        rounds::Round { reference, subject, faults: left }
+        rounds::RoundResult { reference, subject, faults: left }
     })
     .await
 }

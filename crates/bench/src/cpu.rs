@@ -1,52 +1,52 @@
-//! Who has used the processors: processes with all their threads, families of processes, single threads.
+//! Processor time of processes, process trees and threads, from /proc.
 use std::{collections::HashMap, fs};
 
-/// The kernel counts in hundredths of a second, on every Linux.
+/// Ticks per second of processor time in /proc.
 const TICKS: f64 = 100.0;
 
-/// Processor time in seconds, by whom it is used.
-pub type Used = Vec<(String, f64)>;
+/// Processor time in seconds, by name.
+pub type CpuTimes = Vec<(String, f64)>;
 
-/// Somebody whose processor time is told apart.
+/// A process or thread whose processor time is measured.
 #[derive(Debug, Clone, Copy)]
-pub enum Who {
-    /// A process and those that it has started, the ended ones included.
+pub enum CpuUser {
+    /// A process with its descendants, including those that have exited.
     Family(u32),
-    /// The threads of a process whose names begin so, and those alone.
+    /// The threads of a process whose names have this prefix.
     Threads(u32, &'static str),
     /// A thread of this process.
     Thread(u32),
-    /// This process without these threads.
-    Ourselves,
+    /// This process without the measured threads.
+    OwnProcess,
 }
 
-/// What each has used since it began.
-pub fn used(whom: &[(String, Who)]) -> Used {
+/// The processor time of each since its start.
+pub fn used(cpu_users: &[(String, CpuUser)]) -> CpuTimes {
     let children = children();
-    let threads: f64 = whom
+    let threads: f64 = cpu_users
         .iter()
-        .filter_map(|(_, who)| if let Who::Thread(id) = who { Some(thread(*id)) } else { None })
+        .filter_map(|(_, who)| if let CpuUser::Thread(id) = who { Some(thread(*id)) } else { None })
         .sum();
-    let seconds = |who: Who| match who {
-        Who::Family(pid) => family(pid, &children),
-        Who::Threads(pid, name) => named(pid, name),
-        Who::Thread(id) => thread(id),
-        Who::Ourselves => times("/proc/self/stat").map_or(0.0, |times| times.own) - threads,
+    let seconds = |who: CpuUser| match who {
+        CpuUser::Family(pid) => family(pid, &children),
+        CpuUser::Threads(pid, name) => named(pid, name),
+        CpuUser::Thread(id) => thread(id),
+        CpuUser::OwnProcess => times("/proc/self/stat").map_or(0.0, |times| times.own) - threads,
     };
-    whom.iter().map(|(name, who)| (name.clone(), seconds(*who))).collect()
+    cpu_users.iter().map(|(name, who)| (name.clone(), seconds(*who))).collect()
 }
 
-/// Kibibytes of memory that a process has in use.
+/// The resident memory of a process in KiB.
 pub fn resident(pid: u32) -> u64 {
     let status = fs::read_to_string(format!("/proc/{pid}/status")).expect("the process runs");
     let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).expect("it has memory");
     line.trim().trim_end_matches("kB").trim().parse().expect("a number")
 }
 
-struct Times {
+struct ProcStat {
     parent: u32,
     own: f64,
-    /// Of children that have ended and were waited for.
+    /// Of exited children.
     of_ended: f64,
 }
 
@@ -79,12 +79,12 @@ fn children() -> HashMap<u32, Vec<u32>> {
     children
 }
 
-/// proc(5): the name in parentheses may hold anything; state, parent and so on stand behind it.
-fn times(path: &str) -> Option<Times> {
+/// Parses stat (proc(5)): the name in parentheses may contain anything; the other fields follow.
+fn times(path: &str) -> Option<ProcStat> {
     let text = fs::read_to_string(path).ok()?;
     let fields: Vec<&str> = text.rsplit_once(')')?.1.split_whitespace().collect();
     let ticks = |field: usize| fields.get(field)?.parse::<f64>().ok();
-    Some(Times {
+    Some(ProcStat {
         parent: fields.get(1)?.parse().ok()?,
         own: (ticks(11)? + ticks(12)?) / TICKS,
         of_ended: (ticks(13)? + ticks(14)?) / TICKS,

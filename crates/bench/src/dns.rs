@@ -1,5 +1,5 @@
-//! Questions about TXT records: the prober's transport beside `dnsperf` and beside hickory's stub resolver, on the
-//! same private Knot.
+//! TXT queries: the transport of the prober compared with `dnsperf` and with the stub resolver of hickory, on
+//! the same private Knot.
 use std::fmt::Write as _;
 use std::net::{Ipv4Addr, SocketAddr, UdpSocket};
 use std::process::{Command, Stdio};
@@ -17,13 +17,13 @@ use socket2::{Domain, Socket, Type};
 
 use crate::{load, rounds};
 
-/// Names in the zone, each with a record to be proven.
+/// Names in the zone, each with a record.
 pub const NAMES: u64 = 1_000;
-/// Questions in flight.
-const FLIGHT: usize = 64;
+/// Queries in flight.
+const IN_FLIGHT: usize = 64;
 const SERVER: Ipv4Addr = Ipv4Addr::new(127, 0, 0, 57);
 
-/// A private server with a root that delegates the zone of all names to itself.
+/// Starts a server with a root that delegates the zone of all names to itself.
 pub fn serve() -> Knot {
     let mut zone = String::new();
     for n in 0..NAMES {
@@ -45,7 +45,7 @@ pub fn value(n: u64) -> String {
     format!("deed-domain-claim=k3vq5mjz2n7wxh4tbyd6r{:011}", n % NAMES)
 }
 
-/// A private server's world: it stands for all servers and so is asked without a limit.
+/// A configuration for one server that answers for all zones, without a rate limit.
 pub fn config(at: SocketAddr) -> ProbeConfig {
     ProbeConfig {
         port: at.port(),
@@ -60,8 +60,8 @@ fn prober(at: SocketAddr) -> Arc<Prober> {
     Arc::new(Prober::new(config(at)).expect("a sound configuration"))
 }
 
-/// A datagram socket on a port that is in use at other addresses.
-pub fn beside(at: SocketAddr) -> UdpSocket {
+/// A UDP socket that shares a port with other addresses.
+pub fn bind_shared_port(at: SocketAddr) -> UdpSocket {
     let socket = Socket::new(Domain::IPV4, Type::DGRAM, None).expect("a socket");
     socket.set_reuse_port(true).and_then(|()| socket.bind(&at.into())).expect("the port is shared");
     socket.into()
@@ -77,8 +77,8 @@ pub async fn with_dnsperf(row: &str) -> rounds::Row {
     }
     rounds::Row {
         name: row.to_owned(),
-        subject: format!("Prober::query_one, {FLIGHT} in flight, one core"),
-        reference: format!("dnsperf -q {FLIGHT} -T 1"),
+        subject: format!("Prober::query_one, {IN_FLIGHT} in flight, one core"),
+        reference: format!("dnsperf -q {IN_FLIGHT} -T 1"),
         floor: 0.6,
         target: 0.9,
         pairs: measured.pairs,
@@ -96,7 +96,7 @@ pub async fn with_hickory(row: &str) -> rounds::Row {
     }
     rounds::Row {
         name: row.to_owned(),
-        subject: format!("Prober::query_one, {FLIGHT} in flight, one core"),
+        subject: format!("Prober::query_one, {IN_FLIGHT} in flight, one core"),
         reference: "hickory-resolver, cache off, the same".to_owned(),
         floor: 2.0,
         target: 3.0,
@@ -105,14 +105,14 @@ pub async fn with_hickory(row: &str) -> rounds::Row {
     }
 }
 
-/// Whole checks beside single questions: what a check adds to the questions that it consists of.
+/// Complete checks compared with single queries: the overhead of a check.
 pub async fn checks(row: &str) -> rounds::Row {
     let knot = serve();
     let mut measured = Measured::default();
     let (mut questions, mut spent) = (0.0, vec![]);
     for _ in 0..rounds::rounds() {
         let single = measured.questions(knot.address()).await;
-        let checked = on_one_core(check_all_the_time(knot.address())).await;
+        let checked = on_one_core(run_checks(knot.address())).await;
         questions = checked.questions;
         spent.push(checked.micros);
         measured.faults += checked.unproven;
@@ -122,7 +122,7 @@ pub async fn checks(row: &str) -> rounds::Row {
     let micros = spent[spent.len() / 2];
     rounds::Row {
         name: row.to_owned(),
-        subject: format!("Prober::probe, {FLIGHT} in flight, one core: {micros:.0} µs of CPU each"),
+        subject: format!("Prober::probe, {IN_FLIGHT} in flight, one core: {micros:.0} µs of CPU each"),
         reference: format!("Prober::query_one, divided by the {questions:.0} questions of a check"),
         floor: 0.5,
         target: 0.8,
@@ -131,28 +131,28 @@ pub async fn checks(row: &str) -> rounds::Row {
     }
 }
 
-struct Checked {
+struct CheckRates {
     rate: f64,
     questions: f64,
     micros: f64,
     unproven: u64,
 }
 
-/// Looks for the record of each name, which takes a question by datagram and its repetition over a connection once the
-/// zone is known.
-async fn check_all_the_time(at: SocketAddr) -> Checked {
+/// Checks the record of each name; once the zone is cached, a check is one UDP query and its repetition over
+/// TCP.
+async fn run_checks(at: SocketAddr) -> CheckRates {
     let prober = prober(at);
     prober.probe(question(0)).await;
     let (asked, unproven) = (Arc::new(AtomicU64::new(0)), Arc::new(AtomicU64::new(0)));
     let before = cpu();
-    let done = load::run(FLIGHT, rounds::length(), |turn| {
+    let done = load::run(IN_FLIGHT, rounds::length(), |worker| {
         let (prober, asked, unproven) = (Arc::clone(&prober), Arc::clone(&asked), Arc::clone(&unproven));
         async move {
             let mut looks = 0;
-            while let Some(n) = turn.number() {
+            while let Some(n) = worker.number() {
                 let seen = prober.probe(question(n)).await;
                 let again = seen.confirmation.repeated.as_deref().unwrap_or_default();
-                let proven = [&seen.servers[..], again].iter().all(|answers| shows(answers, n));
+                let proven = [&seen.servers[..], again].iter().all(|answers| has_value(answers, n));
                 unproven.fetch_add(u64::from(!proven), Ordering::Relaxed);
                 asked.fetch_add(u64::from(seen.queries), Ordering::Relaxed);
                 looks += 1;
@@ -164,7 +164,7 @@ async fn check_all_the_time(at: SocketAddr) -> Checked {
     let spent = cpu() - before;
     #[expect(clippy::cast_precision_loss, reason = "counts of seconds-long runs are small")]
     let (count, asked) = (done.count.max(1) as f64, asked.load(Ordering::Relaxed) as f64);
-    Checked {
+    CheckRates {
         rate: done.rate,
         questions: asked / count,
         micros: spent.as_secs_f64() * 1e6 / count,
@@ -176,12 +176,12 @@ fn question(n: u64) -> Question {
     Question { name: name(n), looking_for: vec![value(n).into_bytes()], ..Question::default() }
 }
 
-fn shows(answers: &[ServerAnswer], n: u64) -> bool {
+fn has_value(answers: &[ServerAnswer], n: u64) -> bool {
     let right = |answer: &ServerAnswer| matches!(&answer.reply, Reply::Message { values, .. } if values[..] == [value(n).into_bytes()]);
     !answers.is_empty() && answers.iter().all(right)
 }
 
-/// What the current thread has had of its core.
+/// The processor time of the current thread.
 fn cpu() -> Duration {
     let text = std::fs::read_to_string("/proc/thread-self/schedstat").unwrap_or_default();
     let nanos = text.split_whitespace().next().and_then(|nanos| nanos.parse().ok());
@@ -196,23 +196,23 @@ struct Measured {
 
 impl Measured {
     async fn questions(&mut self, at: SocketAddr) -> f64 {
-        let (rate, wrong) = on_one_core(ask_all_the_time(at)).await;
+        let (rate, wrong) = on_one_core(run_queries(at)).await;
         self.faults += wrong;
         rate
     }
 }
 
-/// Questions a second, and how many of them did not bring the record.
-async fn ask_all_the_time(at: SocketAddr) -> (f64, u64) {
+/// Queries per second, and the number without the record.
+async fn run_queries(at: SocketAddr) -> (f64, u64) {
     let prober = prober(at);
     let wrong = Arc::new(AtomicU64::new(0));
-    let done = load::run(FLIGHT, rounds::length(), |turn| {
+    let done = load::run(IN_FLIGHT, rounds::length(), |worker| {
         let (prober, wrong) = (Arc::clone(&prober), Arc::clone(&wrong));
         async move {
             let mut asked = 0;
-            while let Some(n) = turn.number() {
+            while let Some(n) = worker.number() {
                 let answer = prober.query_one(at, &name(n)).await;
-                wrong.fetch_add(u64::from(!shows(&[answer], n)), Ordering::Relaxed);
+                wrong.fetch_add(u64::from(!has_value(&[answer], n)), Ordering::Relaxed);
                 asked += 1;
             }
             asked
@@ -235,11 +235,11 @@ async fn stub(at: SocketAddr) -> f64 {
     options.recursion_desired = false;
     options.case_randomization = true;
     let resolver = Arc::new(builder.build().expect("a resolver"));
-    let done = load::run(FLIGHT, rounds::length(), |turn| {
+    let done = load::run(IN_FLIGHT, rounds::length(), |worker| {
         let resolver = Arc::clone(&resolver);
         async move {
             let mut asked = 0;
-            while let Some(n) = turn.number() {
+            while let Some(n) = worker.number() {
                 let answer = resolver.txt_lookup(format!("{}.", name(n))).await.expect("an answer");
                 assert_eq!(answer.answers().len(), 1);
                 asked += 1;
@@ -251,7 +251,7 @@ async fn stub(at: SocketAddr) -> f64 {
     done.rate
 }
 
-/// Runs a load on a thread with a runtime of its own, so that it cannot have more than one core.
+/// Runs a load on a single-threaded runtime, so that it uses at most one core.
 pub async fn on_one_core<T, F>(work: F) -> T
 where
     T: Send + 'static,
@@ -266,7 +266,7 @@ where
     tokio::task::spawn_blocking(run).await.expect("the load ends well")
 }
 
-/// Questions a second as dnsperf counts them: the same names, EDNS and DO as ours.
+/// Queries per second by dnsperf: the same names, EDNS and DO bit.
 pub async fn dnsperf(at: SocketAddr) -> f64 {
     let run = move || {
         let folder = tempfile::tempdir().expect("a folder");
@@ -275,7 +275,7 @@ pub async fn dnsperf(at: SocketAddr) -> f64 {
         std::fs::write(&file, text).expect("the questions");
         let output = Command::new("dnsperf")
             .args(["-s", &at.ip().to_string(), "-p", &at.port().to_string()])
-            .args(["-q", &FLIGHT.to_string(), "-T", "1", "-c", "1", "-e", "-D"])
+            .args(["-q", &IN_FLIGHT.to_string(), "-T", "1", "-c", "1", "-e", "-D"])
             .args(["-l", &rounds::length().as_secs().to_string(), "-d"])
             .arg(&file)
             .stdin(Stdio::null())

@@ -1,5 +1,5 @@
-//! Due work at a million pending claims: how late it is when it falls due steadily, how fast it goes when all of it is
-//! due, and what that costs in memory. The dispatcher is the real one, on PostgreSQL and RabbitMQ.
+//! Due work with a million pending claims: lateness at a steady rate, throughput when all is due, and memory.
+//! The real dispatcher, on PostgreSQL and RabbitMQ.
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -14,43 +14,43 @@ use tokio_util::sync::CancellationToken;
 use crate::load::per_second;
 use crate::rounds::{self, Figure};
 
-/// Rows that fall due in a second.
-const PACE: u64 = 500;
-/// Messages of which it is kept how late they were.
-const KEPT: usize = 50_000;
-/// How long the dispatcher runs before anything is due.
+/// Rows that become due per second.
+const RATE: u64 = 500;
+/// Messages whose lateness is recorded.
+const LATENESS_SAMPLES: usize = 50_000;
+/// The time before the first row is due.
 const LEAD: TimeDelta = TimeDelta::seconds(1);
-/// How long nothing may come before it is said that nothing will.
+/// The time without messages after which no more are expected.
 const SILENCE: Duration = Duration::from_secs(10);
 
-/// More a second than there are.
-const UNPACED: u32 = 10_000_000;
+/// A rate limit that is never reached.
+const UNLIMITED: u32 = 10_000_000;
 
-/// Claims that wait for their check; `DEED_BENCH_PENDING` changes it.
+/// The number of pending claims; set by `DEED_BENCH_PENDING`.
 fn pending() -> u64 {
     std::env::var("DEED_BENCH_PENDING").ok().and_then(|count| count.parse().ok()).unwrap_or(1_000_000)
 }
 
-/// When the first row falls due, on the row's own clock.
+/// The time at which the first row is due, on the shifted clock.
 fn first() -> DateTime<Utc> {
     DateTime::<Utc>::from_timestamp(1_780_000_000, 0).expect("a valid instant")
 }
 
 fn due_at(number: u64) -> DateTime<Utc> {
-    first() + TimeDelta::microseconds(i64::try_from(number * 1_000_000 / PACE).expect("a near time"))
+    first() + TimeDelta::microseconds(i64::try_from(number * 1_000_000 / RATE).expect("a near time"))
 }
 
-/// The machine's clock, moved so that measuring begins when the rows say.
+/// The system clock, shifted to the times of the rows.
 #[derive(Clone, Copy)]
-struct Moved(TimeDelta);
+struct ShiftedClock(TimeDelta);
 
-impl Moved {
+impl ShiftedClock {
     fn to(begin: DateTime<Utc>) -> Self {
         Self(begin - SystemClock.now())
     }
 }
 
-impl Clock for Moved {
+impl Clock for ShiftedClock {
     fn now(&self) -> DateTime<Utc> {
         SystemClock.now() + self.0
     }
@@ -64,7 +64,7 @@ async fn filled(server: &Postgres) -> Database {
         .sql(&format!(
             "INSERT INTO due_work (stream, claim_id, kind, attempt, due_at, visible_at)
              SELECT 'apex:bench-' || n || '.com', 'clm_' || lpad(to_hex(n), 32, '0'), 'check', 1, due, due
-             FROM (SELECT n, '{}'::timestamptz + n * interval '1 second' / {PACE} AS due
+             FROM (SELECT n, '{}'::timestamptz + n * interval '1 second' / {RATE} AS due
                    FROM generate_series(0, {} - 1) AS n) AS rows",
             first().to_rfc3339(),
             pending(),
@@ -79,12 +79,12 @@ pub async fn measure(row: &str, server: &Postgres, broker: &Broker) -> Vec<Figur
     let store =
         PostgresStore::connect(PostgresConfig::new(database.url().to_owned())).await.expect("a store");
     let length = rounds::length() * u32::try_from(rounds::rounds()).expect("few rounds");
-    let asked = PACE * length.as_secs();
-    // Begins a little before anything is due.
+    let asked = RATE * length.as_secs();
+    // Starts shortly before anything is due.
     let mut steady =
         run(&store, broker, (first() - LEAD, DispatcherConfig::default().rate), asked, length * 2).await;
     steady.took = steady.took.saturating_sub(LEAD.to_std().expect("a short time"));
-    let free = run(&store, broker, (due_at(pending()), UNPACED), pending() - asked, length).await;
+    let free = run(&store, broker, (due_at(pending()), UNLIMITED), pending() - asked, length).await;
     store.close().await;
     let again = steady.numbers.iter().zip(&free.numbers).filter(|(one, two)| **one && **two).count() as u64;
     let figure = |what: &str, value, unit| Figure::new(row, what, value, unit);
@@ -103,33 +103,34 @@ pub async fn measure(row: &str, server: &Postgres, broker: &Broker) -> Vec<Figur
     figures
 }
 
-/// What came out of the queue.
+/// The messages received from the queue.
 #[derive(Default)]
-struct Seen {
-    /// Which rows.
+struct Dispatched {
+    /// The rows that were dispatched.
     numbers: Vec<bool>,
-    /// In microseconds, of the first messages: it takes no more room later than at first.
+    /// Lateness of the first messages in microseconds; the capacity is fixed, so that it does not show as
+    /// memory growth.
     lateness: Vec<i64>,
     twice: u64,
     took: Duration,
-    /// Of this process, once things run and at the end.
+    /// Memory of this process, after the start and at the end.
     memory: (f64, f64),
 }
 
-impl Seen {
+impl Dispatched {
     fn count(&self) -> u64 {
-        self.numbers.iter().filter(|seen| **seen).count() as u64
+        self.numbers.iter().filter(|dispatched| **dispatched).count() as u64
     }
 }
 
-/// Dispatches from an instant on, at most so many a second, until so many rows came or the time is over.
+/// Runs the dispatcher from a time on with a rate limit, until `rows` messages came or the time is over.
 async fn run(
     store: &PostgresStore,
     broker: &Broker,
     (from, rate): (DateTime<Utc>, u32),
     rows: u64,
     length: Duration,
-) -> Seen {
+) -> Dispatched {
     let vhost = broker.vhost().await;
     let config = RabbitMqConfig {
         url: vhost.url().to_owned(),
@@ -139,7 +140,7 @@ async fn run(
     };
     let bus = RabbitMq::start(config, Topology::deed()).expect("a bus");
     bus.connected().await;
-    let clock = Moved::to(from);
+    let clock = ShiftedClock::to(from);
     let ports = DispatcherPorts {
         store: Arc::new(store.clone()),
         checkpoints: Arc::new(store.clone()),
@@ -149,7 +150,7 @@ async fn run(
     };
     let config = DispatcherConfig {
         owner: format!("bench {}", vhost.url()),
-        // What is in hand stays so for longer than the measurement takes.
+        // Published work stays hidden for the whole measurement.
         visibility: Duration::from_secs(3600),
         rate,
         ..DispatcherConfig::default()
@@ -159,43 +160,43 @@ async fn run(
     let ended = stop.clone();
     let begin = Instant::now();
     let running = tokio::spawn(async move { run_dispatcher(ports, &config, metrics, ended).await });
-    let mut seen = Seen { numbers: vec![false; pending() as usize], ..Seen::default() };
-    seen.lateness.reserve_exact(KEPT);
+    let mut dispatched = Dispatched { numbers: vec![false; pending() as usize], ..Dispatched::default() };
+    dispatched.lateness.reserve_exact(LATENESS_SAMPLES);
     let mut consumer = bus.consumer(Topology::VERIFICATION).await.expect("a consumer");
     for nth in 0..rows {
         if nth == rows.min(10_000) / 2 {
-            seen.memory.0 = resident();
+            dispatched.memory.0 = resident();
         }
         let left = (length + SILENCE).saturating_sub(begin.elapsed()).min(SILENCE);
         let Ok(delivery) = tokio::time::timeout(left, consumer.next()).await else { break };
         let delivery = delivery.expect("a delivery").expect("the bus is open");
         let number = number(&delivery.message().body);
-        if seen.lateness.len() < KEPT {
+        if dispatched.lateness.len() < LATENESS_SAMPLES {
             let late = clock.now() - due_at(number);
-            seen.lateness.push(late.num_microseconds().unwrap_or(i64::MAX));
+            dispatched.lateness.push(late.num_microseconds().unwrap_or(i64::MAX));
         }
-        seen.twice += u64::from(std::mem::replace(&mut seen.numbers[number as usize], true));
+        dispatched.twice += u64::from(std::mem::replace(&mut dispatched.numbers[number as usize], true));
         delivery.acknowledge().await.expect("an ack");
-        seen.took = begin.elapsed();
-        if seen.took > length {
+        dispatched.took = begin.elapsed();
+        if dispatched.took > length {
             break;
         }
     }
-    seen.memory.1 = resident();
+    dispatched.memory.1 = resident();
     stop.cancel();
     running.await.expect("the dispatcher ends well");
     bus.close().await;
-    seen
+    dispatched
 }
 
-/// Which row a message is about.
+/// The row of a message.
 fn number(body: &[u8]) -> u64 {
     let event = CloudEvent::from_json(body).expect("an envelope");
     let claim = event.data["claimId"].as_str().expect("a claim").to_owned();
     u64::from_str_radix(claim.trim_start_matches("clm_"), 16).expect("a number")
 }
 
-/// In milliseconds.
+/// A percentile in milliseconds.
 fn percentile(lateness: &[i64], percent: usize) -> f64 {
     let mut sorted = lateness.to_vec();
     sorted.sort_unstable();
@@ -203,7 +204,7 @@ fn percentile(lateness: &[i64], percent: usize) -> f64 {
     sorted.get(place).map_or(f64::INFINITY, |micros| *micros as f64 / 1000.0)
 }
 
-/// What this process has in memory, in MiB.
+/// The resident memory of this process in MiB.
 fn resident() -> f64 {
     let status = std::fs::read_to_string("/proc/self/status").expect("the kernel tells");
     let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).expect("a size");

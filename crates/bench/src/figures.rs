@@ -1,7 +1,7 @@
-//! Rows without a reference: figures of one run, some of which have a bound.
+//! Rows without a reference: figures, some with an upper bound.
 use crate::rounds::Figure;
 
-/// What a row found.
+/// The figures of a row.
 pub struct Figures {
     row: String,
     figures: Vec<Figure>,
@@ -14,28 +14,28 @@ impl From<Figures> for Vec<Figure> {
 }
 
 impl Figures {
-    /// A row of which nothing is known yet.
+    /// A row without figures.
     pub fn of(row: &str) -> Self {
         Self { row: row.to_owned(), figures: vec![] }
     }
 
-    /// One more figure that is only told.
+    /// Adds a figure.
     pub fn tell(&mut self, what: impl Into<String>, value: f64, unit: &'static str) {
         self.figures.push(Figure::new(&self.row, &what.into(), value, unit));
     }
 
-    /// One more figure, with the most that it may be.
+    /// Adds a figure with an upper bound.
     pub fn bound(&mut self, what: impl Into<String>, value: f64, unit: &'static str, most: f64) {
         self.figures.push(Figure::new(&self.row, &what.into(), value, unit).within(most, most));
     }
 
-    /// What must not be there at all.
+    /// Adds a count that has to be 0.
     pub fn none(&mut self, what: impl Into<String>, count: u64) {
         #[expect(clippy::cast_precision_loss, reason = "counts of seconds-long runs are small")]
         self.bound(what, count as f64, "", 0.0);
     }
 
-    /// Median, ninety-ninth percentile and longest of durations in milliseconds; the second of them under a bound.
+    /// Adds p50, p99 and maximum of durations in milliseconds, with an upper bound for p99.
     pub fn spread(&mut self, what: &str, mut times: Vec<f64>, most: Option<f64>) {
         times.sort_by(f64::total_cmp);
         let at = |part: f64| {
@@ -57,7 +57,7 @@ impl Figures {
     }
 }
 
-/// How often one number is in another.
+/// A quotient of counts.
 #[expect(clippy::cast_precision_loss, reason = "counts of seconds-long runs are small")]
 pub fn quotient(of: u64, by: u64) -> f64 {
     of as f64 / by as f64

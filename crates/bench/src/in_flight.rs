@@ -1,5 +1,5 @@
-//! Ten thousand checks in flight against servers that never answer: what they hold open and remember, and whether a
-//! healthy zone is still seen meanwhile. A report; there is nothing to compare it with.
+//! Ten thousand concurrent checks against silent servers: open files, memory, and checks of a healthy zone
+//! meanwhile. A report without a reference.
 use std::fmt::Write as _;
 use std::net::{Ipv4Addr, SocketAddr, UdpSocket};
 use std::sync::Arc;
@@ -13,10 +13,10 @@ use tokio::task::JoinSet;
 use crate::dns;
 
 const CHECKS: usize = 10_000;
-/// How long a check of the healthy zone may take meanwhile.
-const PATIENCE: Duration = Duration::from_secs(10);
+/// The timeout of a check of the healthy zone.
+const TIMEOUT: Duration = Duration::from_secs(10);
 
-/// Each check with a server of its own, unspared and spared, and all of them with the same few.
+/// One silent server per check, without and with rate limit; and few servers for all checks.
 pub async fn report() {
     println!(
         "| {CHECKS} checks against | open descriptors | memory | over after | time-outs | ours | healthy checks | longest |"
@@ -27,13 +27,13 @@ pub async fn report() {
     }
 }
 
-struct Silent {
+struct SilentServers {
     knot: Knot,
     _sockets: UdpSocket,
 }
 
-/// A root that delegates each silent zone to one of so many addresses where nobody answers, and a healthy zone.
-fn serve(servers: usize) -> Silent {
+/// A root that delegates each silent zone to one of `servers` silent addresses, and a healthy zone.
+fn serve(servers: usize) -> SilentServers {
     let home = Ipv4Addr::new(127, 0, 0, 58);
     let port = free_port(&[home]);
     let mut root = String::from("healthy.test. NS ns.healthy.test.\n");
@@ -47,9 +47,9 @@ fn serve(servers: usize) -> Silent {
         ZoneText::new("healthy.test", "ns.healthy.test", home, 1, "_deed.healthy.test. TXT \"v\""),
     ];
     let knot = Knot::start(home, port, &zones);
-    // Takes what is sent to any other address of this port, and never reads it. Connections are refused.
-    let sockets = dns::beside(SocketAddr::from((Ipv4Addr::UNSPECIFIED, port)));
-    Silent { knot, _sockets: sockets }
+    // Receives and ignores datagrams to all other addresses of this port; connections are refused.
+    let sockets = dns::bind_shared_port(SocketAddr::from((Ipv4Addr::UNSPECIFIED, port)));
+    SilentServers { knot, _sockets: sockets }
 }
 
 fn address(server: usize) -> Ipv4Addr {
@@ -64,7 +64,7 @@ async fn run(servers: usize, rate: u32) {
         Prober::new(ProbeConfig { server_rate: rate, ..dns::config(at) }).expect("a sound configuration"),
     );
     let (memory, began) = (resident(), Instant::now());
-    let mut crowd: JoinSet<Observation> = (0..CHECKS)
+    let mut checks: JoinSet<Observation> = (0..CHECKS)
         .map(|n| {
             let prober = Arc::clone(&prober);
             async move { prober.probe(question(&format!("_deed.silent-{n}.test"))).await }
@@ -73,16 +73,16 @@ async fn run(servers: usize, rate: u32) {
     let mut peak = Peak::default();
     let (mut healthy, mut longest) = (0, Duration::ZERO);
     let (mut timeouts, mut ours) = (0, 0);
-    while !crowd.is_empty() {
+    while !checks.is_empty() {
         let asked = Instant::now();
-        let seen = tokio::time::timeout(PATIENCE, prober.probe(question("_deed.healthy.test"))).await;
+        let seen = tokio::time::timeout(TIMEOUT, prober.probe(question("_deed.healthy.test"))).await;
         let proven = seen.is_ok_and(|seen| {
             matches!(seen.servers.first().map(|s| &s.reply), Some(Reply::Message { values, .. }) if values.len() == 1)
         });
         healthy += usize::from(proven);
         longest = longest.max(asked.elapsed());
         peak.look();
-        while let Some(ended) = crowd.try_join_next() {
+        while let Some(ended) = checks.try_join_next() {
             match kind(&ended.expect("a look ends well")) {
                 NetworkFault::Internal => ours += 1,
                 _ => timeouts += 1,
@@ -103,7 +103,7 @@ fn question(name: &str) -> Question {
     Question { name: name.to_owned(), ..Question::default() }
 }
 
-/// Whose trouble a silent zone was in the end.
+/// The kind of failure of a check of a silent zone.
 fn kind(seen: &Observation) -> NetworkFault {
     let ours = matches!(seen.failure, Some(ProbeFailure::Internal(_)))
         || seen.servers.iter().any(|server| server.reply == Reply::Fault(NetworkFault::Internal));
@@ -124,7 +124,7 @@ impl Peak {
     }
 }
 
-/// Bytes of memory in use.
+/// Resident memory in bytes.
 fn resident() -> usize {
     let text = std::fs::read_to_string("/proc/self/statm").unwrap_or_default();
     let pages: usize =

@@ -1,4 +1,4 @@
-//! Many tasks doing the same thing for a while, and how often they did it.
+//! Runs many concurrent tasks for a while and counts their operations.
 use std::{
     sync::{
         Arc,
@@ -7,30 +7,30 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// What one task of a load has: numbers that no other task gets, until the time is over.
-pub struct Turn {
+/// A worker of a load: hands out unique numbers until the time is over.
+pub struct Worker {
     next: Arc<AtomicU64>,
     begin: Instant,
     length: Duration,
 }
 
-impl Turn {
+impl Worker {
     /// The next number; none when the time is over.
     pub fn number(&self) -> Option<u64> {
         (self.begin.elapsed() < self.length).then(|| self.next.fetch_add(1, Ordering::Relaxed))
     }
 }
 
-/// What came of it.
-pub struct Done {
-    /// Things done in all.
+/// The result of a load.
+pub struct LoadResult {
+    /// Operations in total.
     pub count: u64,
-    /// A second.
+    /// Operations per second.
     pub rate: f64,
 }
 
-/// Runs `work` in so many tasks for one round; each says how many things it did.
-pub async fn run<F>(tasks: usize, length: Duration, work: impl Fn(Turn) -> F) -> Done
+/// Runs `work` in this many tasks for one round; each returns its number of operations.
+pub async fn run<F>(tasks: usize, length: Duration, work: impl Fn(Worker) -> F) -> LoadResult
 where
     F: Future<Output = u64> + Send + 'static,
 {
@@ -38,10 +38,10 @@ where
     let begin = Instant::now();
     let mut running = tokio::task::JoinSet::new();
     for _ in 0..tasks {
-        running.spawn(work(Turn { next: next.clone(), begin, length }));
+        running.spawn(work(Worker { next: next.clone(), begin, length }));
     }
     let count: u64 = running.join_all().await.into_iter().sum();
-    Done { count, rate: per_second(count, begin.elapsed()) }
+    LoadResult { count, rate: per_second(count, begin.elapsed()) }
 }
 
 #[expect(clippy::cast_precision_loss, reason = "counts of seconds-long runs are small")]

@@ -1,10 +1,13 @@
-//! `make bench`: each row runs reference and subject in turn, five rounds of four seconds, and prints ratios.
+//! `make bench`: each row measures reference and subject in turn, five rounds of four seconds, and prints
+//! ratios.
 //!
 //! Figures of one machine drift; only ratios from one interleaved run count. `make bench ROW=append` runs the rows whose
 //! names begin so; `DEED_BENCH_SECONDS` and `DEED_BENCH_ROUNDS` shorten it. A ratio below its floor fails the run.
+mod api_client;
 mod append;
 mod broker;
 mod cpu;
+mod deployment;
 mod dns;
 mod due_work;
 mod end_to_end;
@@ -19,9 +22,7 @@ mod reference;
 mod replay;
 mod rounds;
 mod sample;
-mod site;
-mod stand;
-mod talk;
+mod service;
 mod verifiers;
 
 use std::process::ExitCode;
@@ -29,7 +30,7 @@ use std::process::ExitCode;
 use deed_testkit::{Postgres, RabbitMq};
 use rounds::{Figure, Row};
 
-/// A row that compares nothing, and runs only when it is asked for by name.
+/// A report without comparison, which runs only when named.
 const REPORT: &str = "in-flight";
 
 // No row compares with the crates `postgres-es` and `esrs`: both still ask for sqlx 0.8, whose SQLite part links another
@@ -85,7 +86,7 @@ async fn main() -> ExitCode {
     rounds::report(&rows, &figures)
 }
 
-/// A row that has no reference.
+/// Measures a row without a reference.
 async fn tell(row: &str, services: &mut Services) -> Option<Vec<Figure>> {
     Some(match row.split('-').next()? {
         "due" => {
@@ -100,7 +101,7 @@ async fn tell(row: &str, services: &mut Services) -> Option<Vec<Figure>> {
     })
 }
 
-/// Private servers, started when a row first needs them. Each round has a database or a virtual host of its own.
+/// Private servers, started on first use. Each round has its own database or vhost.
 #[derive(Default)]
 struct Services {
     postgres: Option<Postgres>,
@@ -139,16 +140,16 @@ async fn measure(row: &str, services: &mut Services) -> Row {
         _ if row.starts_with("append") => append::on_postgres(row, many, services.postgres()).await,
         _ if row.starts_with("http-sqlite") => http::on_sqlite(row, many).await,
         _ if row.starts_with("http-all") => {
-            http::on_postgres(row, many, http::Others::Inside, services.postgres()).await
+            http::on_postgres(row, many, http::OtherRoles::Inside, services.postgres()).await
         }
         _ => {
             let (postgres, broker) = services.both().await;
-            http::on_postgres(row, many, http::Others::Elsewhere(broker), postgres).await
+            http::on_postgres(row, many, http::OtherRoles::Elsewhere(broker), postgres).await
         }
     }
 }
 
-/// `append` means every row that begins so, `append-32` that one alone.
+/// `append` selects every row with this prefix, `append-32` only that one.
 fn selected(wanted: &[String], row: &str) -> bool {
     let begins = |w: &String| {
         row.strip_prefix(w.as_str()).is_some_and(|rest| rest.is_empty() || rest.starts_with('-'))

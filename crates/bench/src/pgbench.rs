@@ -1,11 +1,11 @@
-//! The reference on PostgreSQL: pgbench writing the same rows, one statement an append, full durability.
+//! The reference on PostgreSQL: pgbench with the same rows, one statement per append, full durability.
 use std::path::{Path, PathBuf};
 
 use tokio::process::Command;
 
 use crate::rounds;
 
-/// The tables, without triggers or read models: what anybody would make for a log with idempotent requests.
+/// The tables, without triggers and read models: a minimal log with idempotent requests.
 const TABLES: &str = "
 DROP TABLE IF EXISTS ref_events, ref_streams, ref_requests;
 CREATE TABLE ref_events(position bigserial PRIMARY KEY, stream text NOT NULL, version bigint NOT NULL, kind text NOT NULL,
@@ -13,7 +13,7 @@ CREATE TABLE ref_events(position bigserial PRIMARY KEY, stream text NOT NULL, ve
 CREATE TABLE ref_streams(stream text PRIMARY KEY, version bigint NOT NULL);
 CREATE TABLE ref_requests(key text PRIMARY KEY, status int NOT NULL, body text NOT NULL);";
 
-/// Appends (two events, the head of the stream, an idempotency row) a second.
+/// Appends per second (two events, the head of the stream, an idempotency row).
 pub async fn appends_per_second(url: &str) -> f64 {
     run(url, &["-c", TABLES]).await;
     checkpoint(url).await;
@@ -35,7 +35,7 @@ pub async fn appends_per_second(url: &str) -> f64 {
     tps.and_then(|rest| rest.split(' ').next()?.parse().ok()).unwrap_or_else(|| panic!("no rate in {said}"))
 }
 
-/// So that neither side pays for what the other wrote.
+/// A checkpoint, so that neither side pays for writes of the other.
 pub async fn checkpoint(url: &str) {
     run(url, &["-c", "CHECKPOINT"]).await;
 }
@@ -47,8 +47,7 @@ fn statement() -> String {
         .iter()
         .zip(1..)
         .map(|(event, version)| {
-            // pgbench takes `:word` for a variable of its own; JSON with a space after each colon is the same JSON,
-            // and of the instants within only the look is lost.
+            // pgbench would take `:word` for a variable; JSON with a space after each colon is equivalent.
             let payload = event.payload().expect("JSON").replace('\'', "''").replace(':', ": ");
             format!("({version}, '{}', {}, '{payload}'::jsonb)", event.kind(), event.schema())
         })
@@ -75,7 +74,7 @@ async fn run(url: &str, words: &[&str]) {
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
 }
 
-/// A program of the newest PostgreSQL that is installed.
+/// A program of the newest installed PostgreSQL.
 pub fn program(name: &str) -> PathBuf {
     let mut found: Vec<PathBuf> = std::fs::read_dir("/usr/lib/postgresql")
         .into_iter()

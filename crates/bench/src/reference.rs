@@ -1,4 +1,4 @@
-//! The plain loop everybody would write: one transaction for each append, the same rows, the same durability.
+//! The reference on SQLite: a plain loop with one transaction per append, the same rows, the same durability.
 use std::{path::Path, time::Instant};
 
 use chrono::{DateTime, Utc};
@@ -6,7 +6,7 @@ use rusqlite::{Connection, params};
 
 use crate::{rounds, sample};
 
-/// Appends (two events, the head of the stream, an idempotency row) a second.
+/// Appends per second (two events, the head of the stream, an idempotency row).
 pub fn appends_per_second(path: &Path) -> f64 {
     let mut db = Connection::open(path).expect("a database");
     db.execute_batch(

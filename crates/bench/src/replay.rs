@@ -1,4 +1,5 @@
-//! Reading the whole log, and folding it into the read models, each beside psql copying the same ordered rows out.
+//! Reading the whole log and rebuilding the read models, each compared with psql copying the same rows in
+//! order.
 use std::process::Stdio;
 use std::sync::Arc;
 use std::time::Instant;
@@ -13,15 +14,15 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{load::per_second, pgbench, rounds, sample};
 
-/// Events read at a time, and folded at a time.
+/// Events per page.
 const PAGE: usize = 5000;
 
-/// Events of the log; `DEED_BENCH_EVENTS` changes it.
+/// The number of events; set by `DEED_BENCH_EVENTS`.
 fn events() -> u64 {
     std::env::var("DEED_BENCH_EVENTS").ok().and_then(|count| count.parse().ok()).unwrap_or(1_000_000)
 }
 
-/// A database with a log of claims, two events each, written straight into the table: the port would take minutes.
+/// A database with claims of two events each, written directly by SQL, because the port would take minutes.
 pub async fn filled(server: &Postgres) -> Database {
     let database = server.database().await;
     let config = PostgresConfig::new(database.url().to_owned());
@@ -40,7 +41,7 @@ pub async fn filled(server: &Postgres) -> Database {
             format!("({version}, '{}', {}, {payload})", event.kind(), event.schema())
         })
         .collect();
-    // Each claim gets a name and an id of its own; ids end in the number, as hexadecimal digits.
+    // Each claim has its own name and id; ids end in the number in hexadecimal.
     let (head, tail) = id.split_at(id.len() - 8);
     assert!(tail.bytes().all(|b| b.is_ascii_hexdigit()), "an id ends in hexadecimal digits: {id}");
     database
@@ -60,7 +61,7 @@ pub async fn filled(server: &Postgres) -> Database {
     database
 }
 
-/// Events a second that psql copies out in order.
+/// Events per second that psql copies in order.
 async fn copied(database: &Database) -> f64 {
     pgbench::checkpoint(database.url()).await;
     let begin = Instant::now();
@@ -79,13 +80,13 @@ async fn copied(database: &Database) -> f64 {
 pub async fn replay(name: &str, database: &Database) -> rounds::Row {
     let store =
         PostgresStore::connect(PostgresConfig::new(database.url().to_owned())).await.expect("a store");
-    let aim = rounds::Aim {
+    let comparison = rounds::Comparison {
         subject: format!("read and decode {} events, {PAGE} at a time", events()),
         reference: "psql COPY of the same ordered rows".to_owned(),
         floor: 0.7,
         target: 1.2,
     };
-    let row = rounds::interleaved(name, aim, rounds::rounds(), async || {
+    let row = rounds::interleaved(name, comparison, rounds::rounds(), async || {
         let reference = copied(database).await;
         let begin = Instant::now();
         let mut read = 0;
@@ -94,7 +95,7 @@ pub async fn replay(name: &str, database: &Database) -> rounds::Row {
             read += page.expect("the log").len() as u64;
         }
         let subject = per_second(read, begin.elapsed());
-        rounds::Round { reference, subject, faults: read.abs_diff(events()) }
+        rounds::RoundResult { reference, subject, faults: read.abs_diff(events()) }
     })
     .await;
     store.close().await;
@@ -104,7 +105,7 @@ pub async fn replay(name: &str, database: &Database) -> rounds::Row {
 pub async fn folded(name: &str, database: &Database) -> rounds::Row {
     let store =
         PostgresStore::connect(PostgresConfig::new(database.url().to_owned())).await.expect("a store");
-    let aim = rounds::Aim {
+    let comparison = rounds::Comparison {
         subject: format!("rebuild from {} events, rows written, {PAGE} at a time", events()),
         reference: "psql COPY of the same ordered rows".to_owned(),
         floor: 0.3,
@@ -120,14 +121,14 @@ pub async fn folded(name: &str, database: &Database) -> rounds::Row {
         lease_ttl: std::time::Duration::from_secs(10),
         if_held: IfHeld::TakeOver,
     };
-    // A rebuild takes many times as long as a round of the others.
-    let row = rounds::interleaved(name, aim, rounds::rounds().min(3), async || {
+    // Three rounds, because a rebuild takes much longer than other rounds.
+    let row = rounds::interleaved(name, comparison, rounds::rounds().min(3), async || {
         let reference = copied(database).await;
         let (begin, stop) = (Instant::now(), CancellationToken::new());
         let done =
             rebuild(&store, &checkpoints, &clock, &mut projector, &how, &stop).await.expect("a rebuild");
         let subject = per_second(events(), begin.elapsed());
-        rounds::Round { reference, subject, faults: done.to.0.abs_diff(events()) }
+        rounds::RoundResult { reference, subject, faults: done.to.0.abs_diff(events()) }
     })
     .await;
     store.close().await;

@@ -1,53 +1,58 @@
-//! Interleaved rounds and what is made of them.
+//! Interleaved rounds, and their report.
 use std::{process::ExitCode, time::Duration};
 
-/// One row of the table.
+/// A row of the report.
 pub struct Row {
     pub name: String,
     pub subject: String,
     pub reference: String,
     pub floor: f64,
     pub target: f64,
-    /// Per round: reference and subject in operations a second.
+    /// Operations per second of reference and subject, per round.
     pub pairs: Vec<(f64, f64)>,
-    /// What was lost, doubled or gapped of what was acknowledged; has to be 0.
+    /// Lost, duplicated and missing operations; has to be 0.
     pub faults: u64,
 }
 
-/// What a row compares, and what is asked of the ratio.
-pub struct Aim {
+/// What a row compares, and the required ratio.
+pub struct Comparison {
     pub subject: String,
     pub reference: String,
     pub floor: f64,
     pub target: f64,
 }
 
-/// What one round gave: operations a second of both sides, and what was lost, doubled or gapped.
-pub struct Round {
+/// The result of a round: operations per second of both sides, and faults.
+pub struct RoundResult {
     pub reference: f64,
     pub subject: f64,
     pub faults: u64,
 }
 
-/// Measures reference and subject in turn, so many times.
-pub async fn interleaved(name: &str, aim: Aim, times: usize, mut round: impl AsyncFnMut() -> Round) -> Row {
+/// Measures reference and subject in turn.
+pub async fn interleaved(
+    name: &str,
+    comparison: Comparison,
+    times: usize,
+    mut round: impl AsyncFnMut() -> RoundResult,
+) -> Row {
     let (mut pairs, mut faults) = (vec![], 0);
     for _ in 0..times {
         let done = round().await;
         pairs.push((done.reference, done.subject));
         faults += done.faults;
     }
-    let Aim { subject, reference, floor, target } = aim;
+    let Comparison { subject, reference, floor, target } = comparison;
     Row { name: name.to_owned(), subject, reference, floor, target, pairs, faults }
 }
 
-/// A figure of a row that compares with nothing; it may have to stay within a floor.
+/// A figure without comparison, which may have an upper bound.
 pub struct Figure {
     row: String,
     what: String,
     value: f64,
     unit: &'static str,
-    /// At most: what must not be passed, and what is aimed at.
+    /// Upper bound and target.
     within: Option<(f64, f64)>,
 }
 
@@ -56,13 +61,13 @@ impl Figure {
         Self { row: row.to_owned(), what: what.to_owned(), value, unit, within: None }
     }
 
-    /// Fails the run when it is more than the floor.
+    /// Sets an upper bound and a target.
     pub fn within(self, floor: f64, target: f64) -> Self {
         Self { within: Some((floor, target)), ..self }
     }
 
     fn fails(&self) -> bool {
-        self.within.is_some_and(|(floor, _)| !(self.value <= floor))
+        self.within.is_some_and(|(floor, _)| self.value.is_nan() || self.value > floor)
     }
 }
 
@@ -79,7 +84,7 @@ fn env<T: std::str::FromStr>(name: &str) -> Option<T> {
 }
 
 impl Row {
-    /// Ratios subject ÷ reference: least, middle, greatest.
+    /// Ratios subject ÷ reference: minimum, median, maximum.
     fn ratios(&self) -> (f64, f64, f64) {
         let mut ratios: Vec<f64> =
             self.pairs.iter().map(|(reference, subject)| subject / reference).collect();
@@ -94,7 +99,7 @@ impl Row {
     }
 }
 
-/// Prints the table, writes it with the raw figures under `target/bench`, and judges the floors.
+/// Prints the table, writes it and the raw figures to `target/bench`, and returns whether all bounds hold.
 pub fn report(rows: &[Row], figures: &[Figure]) -> ExitCode {
     let (mut table, mut json) = (String::new(), vec![]);
     let compared = compare(rows, &mut table, &mut json);
@@ -111,7 +116,7 @@ pub fn report(rows: &[Row], figures: &[Figure]) -> ExitCode {
     if compared && plain { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
-/// Adds the rows that compare; whether all are above their floors.
+/// Adds the comparisons; returns whether all are above their floors.
 fn compare(rows: &[Row], table: &mut String, json: &mut Vec<serde_json::Value>) -> bool {
     if rows.is_empty() {
         return true;
@@ -138,7 +143,7 @@ fn compare(rows: &[Row], table: &mut String, json: &mut Vec<serde_json::Value>) 
     !failed
 }
 
-/// Adds the figures that compare with nothing; whether all are within their floors.
+/// Adds the figures; returns whether all are within their bounds.
 fn list(figures: &[Figure], table: &mut String, json: &mut Vec<serde_json::Value>) -> bool {
     if figures.is_empty() {
         return true;

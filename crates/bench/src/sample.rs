@@ -1,4 +1,4 @@
-//! The events that an append of the measurement writes: a claim and the request to verify it.
+//! The events of a measured append: a claim and its verification request.
 use chrono::{DateTime, Utc};
 use deed_claims::name::DomainName;
 use deed_claims::{
@@ -6,7 +6,7 @@ use deed_claims::{
     VerificationRequested,
 };
 
-/// A stream of its own and two events for it.
+/// A new stream and its two events.
 pub fn claim(n: u64, at: DateTime<Utc>) -> (StreamId, Vec<Event>) {
     let name: DomainName = format!("bench-{n}.com").parse().expect("a valid name");
     let mut id = [0; 16];

@@ -1,29 +1,29 @@
-//! How the rate of checks grows with the number of verifiers, and how evenly they share the work.
+//! The rate of checks by number of verifiers, and their shares of the work.
 //!
-//! The DNS takes its time, so that one verifier with few hands does not fill the machine by itself.
+//! DNS answers are delayed, so that one verifier with few concurrent checks does not use the whole machine.
 use std::{collections::BTreeMap, time::Duration};
 
 use deed_claims::{Event, OwnershipEvent};
 use tokio::time::Instant;
 
 use crate::Services;
+use crate::api_client::ApiClient;
+use crate::deployment::{Deployment, Mode, count};
 use crate::figures::{Figures, quotient};
 use crate::load::per_second;
-use crate::stand::{Stage, Stand, count};
-use crate::talk::Talk;
 
-/// Verifiers at work, in turn.
+/// The numbers of verifiers.
 const REPLICAS: [usize; 3] = [1, 2, 4];
-/// How much later each answer of the DNS comes.
+/// The delay of DNS answers.
 const DELAY: Duration = Duration::from_millis(20);
-/// Checks that a verifier makes at a time, and messages that it holds.
-const HANDS: usize = 8;
-/// Claims for each verifier.
+/// Concurrent checks of a verifier, and its prefetch count.
+const CONCURRENCY: usize = 8;
+/// Claims per verifier.
 const CLAIMS: u64 = 250;
-/// How many claims are handed in at a time.
+/// Concurrent clients.
 const CLIENTS: u64 = 16;
-/// How long all of it may take.
-const PATIENCE: Duration = Duration::from_secs(60);
+/// The timeout.
+const TIMEOUT: Duration = Duration::from_secs(60);
 
 pub async fn measure(name: &str, services: &mut Services) -> Figures {
     let mut figures = Figures::of(name);
@@ -39,31 +39,32 @@ pub async fn measure(name: &str, services: &mut Services) -> Figures {
 }
 
 async fn with(verifiers: usize, services: &mut Services, figures: &mut Figures) -> f64 {
-    let stand = Stand::start(Stage::Server { verifiers }, services, |site| {
-        site.with("VERIFIER__IN_FLIGHT", HANDS).with("BUS__PREFETCH", HANDS)
+    let deployment = Deployment::start(Mode::Server { verifiers }, services, |site| {
+        site.with("VERIFIER__IN_FLIGHT", CONCURRENCY).with("BUS__PREFETCH", CONCURRENCY)
     })
     .await;
-    stand.dns.delay(DELAY);
+    deployment.dns.delay(DELAY);
     let claims = CLAIMS * u64::try_from(verifiers).unwrap_or(1);
-    hand_in(&stand, claims, Step::Claim).await;
-    stand.in_view().await;
-    let (before, begin) = (stand.used(), Instant::now());
-    hand_in(&stand, claims, Step::Verify).await;
+    submit(&deployment, claims, Step::Claim).await;
+    deployment.in_view().await;
+    let (before, begin) = (deployment.used(), Instant::now());
+    submit(&deployment, claims, Step::Verify).await;
     let proven = |event: &Event| matches!(event, Event::Ownership(OwnershipEvent::DomainVerified(_)));
-    let mut events = stand.events().await;
+    let mut events = deployment.events().await;
     while count(&events, proven) < claims {
-        assert!(begin.elapsed() < PATIENCE, "the claims are not verified in time");
+        assert!(begin.elapsed() < TIMEOUT, "the claims are not verified in time");
         tokio::time::sleep(Duration::from_millis(100)).await;
-        events = stand.events().await;
+        events = deployment.events().await;
     }
     let elapsed = begin.elapsed();
-    let used: f64 = stand.used().iter().zip(&before).map(|((_, after), (_, before))| after - before).sum();
+    let used: f64 =
+        deployment.used().iter().zip(&before).map(|((_, after), (_, before))| after - before).sum();
     let rate = per_second(claims, elapsed);
     figures.tell(format!("{verifiers} verifiers: claims verified"), rate, "/s");
     figures.tell(format!("{verifiers} verifiers: processors in use"), used / elapsed.as_secs_f64(), "");
     shares(figures, verifiers, &events);
-    doubled(figures, verifiers, &stand);
-    stand.end().await;
+    repeated_checks(figures, verifiers, &deployment);
+    deployment.end().await;
     rate
 }
 
@@ -73,22 +74,22 @@ enum Step {
     Verify,
 }
 
-async fn hand_in(stand: &Stand, claims: u64, step: Step) {
-    let (api, key, dns) = (stand.api(), stand.key.clone(), stand.dns.clone());
+async fn submit(deployment: &Deployment, claims: u64, step: Step) {
+    let (api, key, dns) = (deployment.api(), deployment.key.clone(), deployment.dns.clone());
     let mut running = tokio::task::JoinSet::new();
-    for client in 0..CLIENTS {
+    for first in 0..CLIENTS {
         let (key, dns) = (key.clone(), dns.clone());
         running.spawn(async move {
-            let mut talk = Talk::to(api, &key).await;
-            for n in (client..claims).step_by(usize::try_from(CLIENTS).unwrap_or(1)) {
+            let mut client = ApiClient::to(api, &key).await;
+            for n in (first..claims).step_by(usize::try_from(CLIENTS).unwrap_or(1)) {
                 match step {
                     Step::Claim => {
-                        let answer = talk.claim(n).await;
+                        let answer = client.claim(n).await;
                         assert_eq!(answer.status, 200, "the claim is refused");
                         dns.publish(&answer);
                     }
                     Step::Verify => {
-                        assert!(talk.verify(n, 0).await.status < 300, "the verification is refused")
+                        assert!(client.verify(n, 0).await.status < 300, "the verification is refused")
                     }
                 }
             }
@@ -97,7 +98,7 @@ async fn hand_in(stand: &Stand, claims: u64, step: Step) {
     running.join_all().await;
 }
 
-/// What part of the checks the busiest and the idlest verifier made, as evidence names them.
+/// The smallest and the largest share of the checks, by the vantage name in the evidence.
 fn shares(figures: &mut Figures, verifiers: usize, events: &[deed_store::RecordedEvent]) {
     let mut made: BTreeMap<String, u64> = (1..=verifiers).map(|n| (format!("verifier-{n}"), 0)).collect();
     for recorded in events {
@@ -111,19 +112,19 @@ fn shares(figures: &mut Figures, verifiers: usize, events: &[deed_store::Recorde
     figures.tell(format!("{verifiers} verifiers: share of the busiest"), share(made.values().max()), "%");
 }
 
-/// Checks made twice: every check of this run asks the same number of questions about its record. Questions about a
-/// random sibling of it are not counted: their names are never the same.
-fn doubled(figures: &mut Figures, verifiers: usize, stand: &Stand) {
+/// Counts repeated checks: every check sends the same number of queries for its record. Queries for random
+/// siblings are not counted.
+fn repeated_checks(figures: &mut Figures, verifiers: usize, deployment: &Deployment) {
     let mut asked: BTreeMap<String, u64> = BTreeMap::new();
-    for query in stand.dns.zones.queries(None, 0) {
-        // Each question has letters of its own in capitals.
+    for query in deployment.dns.zones.queries(None, 0) {
+        // Queries have random case.
         let name = query.name.unwrap_or_default().to_ascii_lowercase();
         if name.starts_with("_deed.") && query.kind.as_deref() == Some("TXT") {
             *asked.entry(name).or_default() += 1;
         }
     }
     let once = asked.values().min().copied().unwrap_or(1).max(1);
-    let doubled = asked.values().filter(|asked| **asked >= 2 * once).count();
+    let repeated_checks = asked.values().filter(|asked| **asked >= 2 * once).count();
     figures.tell(
         format!("{verifiers} verifiers: questions about a record for each check"),
         quotient(once, 1),
@@ -131,6 +132,6 @@ fn doubled(figures: &mut Figures, verifiers: usize, stand: &Stand) {
     );
     figures.none(
         format!("{verifiers} verifiers: checks made twice"),
-        u64::try_from(doubled).unwrap_or(u64::MAX),
+        u64::try_from(repeated_checks).unwrap_or(u64::MAX),
     );
 }

@@ -18,11 +18,11 @@ fn declared(line: &str) -> Option<&str> {
     let line = match line.strip_prefix("pub") {
         None => line,
         Some(rest) => match rest.strip_prefix('(') {
-            None => rest,
-            Some(scope) => scope.split_once(')')?.1,
+            None => rest.trim_start(),
+            Some(scope) => scope.split_once(')')?.1.trim_start(),
         },
     };
-    let (kind, rest) = line.trim_start().split_once(' ')?;
+    let (kind, rest) = line.split_once(' ')?;
     let name = rest.split(|c: char| !c.is_alphanumeric()).next()?;
     (KINDS.contains(&kind) && !name.is_empty()).then_some(name)
 }

@@ -1,4 +1,5 @@
-//! Configurations: sound or refused with every fault named, never a panic; and what is printed is read as the same.
+//! Parses configurations: valid or refused with all faults, never a panic; and a printed configuration reads
+//! back the same.
 #![no_main]
 
 use std::ffi::OsString;
@@ -10,7 +11,7 @@ use libfuzzer_sys::fuzz_target;
 #[path = "../../deed/src/config/mod.rs"]
 mod config;
 
-/// What the configuration needs of the executable's module of this name.
+/// A replacement for the module of the executable that the configuration uses.
 mod telemetry {
     use tracing_subscriber::filter::{EnvFilter, ParseError};
 
@@ -20,11 +21,11 @@ mod telemetry {
 }
 
 fuzz_target!(|text: &str| {
-    // Files that a configuration names are read; a device would never end.
+    // Files named in a configuration are read; reading a device might never end.
     if text.contains("/dev") || text.contains("/proc") || text.contains("/sys") {
         return;
     }
-    // What follows a line of three dashes are variables.
+    // Lines after `---` are environment variables.
     let (file, variables) = text.split_once("\n---\n").unwrap_or((text, ""));
     let variables = variables
         .lines()
@@ -37,7 +38,7 @@ fuzz_target!(|text: &str| {
         Ok(_) => {
             let printed = config::as_toml(&loaded.config, &loaded.sources);
             let again = load(&printed, vec![]);
-            // A secret is not printed, and what stands in its place may be no sound value.
+            // A secret is printed as `[redacted]`, which may be invalid.
             assert!(again.settings.is_ok() || printed.contains("[redacted]"), "{printed}");
             assert_eq!(values(&again), values(&loaded), "{printed}");
         }
@@ -50,12 +51,12 @@ fn load(text: &str, variables: Vec<(OsString, OsString)>) -> config::Loaded {
     config::load(config::Inputs { file: Some(path), variables, flags: vec![] })
 }
 
-/// What counts of each key, wherever it came from.
+/// All keys with their values.
 fn values(loaded: &config::Loaded) -> Vec<String> {
     loaded.config.show().iter().map(|key| format!("{} = {:?}", key.path(), key.value)).collect()
 }
 
-/// Memory, where there is such a file system: the file is written thousands of times a second.
+/// A folder in memory if possible: the file is written thousands of times per second.
 fn scratch() -> &'static str {
     if std::path::Path::new("/dev/shm").is_dir() { "/dev/shm" } else { "/tmp" }
 }

@@ -1,7 +1,8 @@
-//! Whole looks at a server that answers with foreign bytes: no panic, no budget exceeded, no proof by accident.
+//! Lookups against a server that answers with arbitrary bytes: no panic, no exceeded budget, no accidental
+//! proof.
 //!
-//! The input is a row of messages, each after its length as on a connection. The server gives its n-th question the
-//! n-th message, with id and question made to fit, since without these nothing of it would be read.
+//! The input is a sequence of length-prefixed messages, as over TCP. The n-th query gets the n-th message,
+//! with id and question fixed up, since otherwise it would be ignored.
 #![no_main]
 
 use std::cell::Cell;
@@ -27,25 +28,25 @@ thread_local! {
 }
 
 fuzz_target!(|bytes: &[u8]| {
-    let script = Script::of(bytes);
+    let responses = Responses::of(bytes);
     RUNTIME.with(|runtime| {
         let tasks = LocalSet::new();
-        tasks.block_on(runtime, round(script));
+        tasks.block_on(runtime, round(responses));
     });
 });
 
-async fn round(script: Script) {
+async fn round(responses: Responses) {
     let asked = Rc::new(Cell::new(0));
-    let script = Rc::new(script);
+    let responses = Rc::new(responses);
     let (udp, listener) = sockets().await;
     let port = udp.local_addr().expect("an address").port();
-    tokio::task::spawn_local(datagrams(udp, Rc::clone(&script), Rc::clone(&asked)));
-    tokio::task::spawn_local(connections(listener, script, Rc::clone(&asked)));
+    tokio::task::spawn_local(datagrams(udp, Rc::clone(&responses), Rc::clone(&asked)));
+    tokio::task::spawn_local(connections(listener, responses, Rc::clone(&asked)));
     let seen = Prober::new(config(port)).expect("a sound configuration").probe(question()).await;
     check(&seen, asked.get());
 }
 
-/// The same free port for both transports.
+/// A port that is free for UDP and TCP.
 async fn sockets() -> (UdpSocket, TcpListener) {
     loop {
         let udp = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).await.expect("a socket");
@@ -59,7 +60,7 @@ async fn sockets() -> (UdpSocket, TcpListener) {
 fn config(port: u16) -> ProbeConfig {
     ProbeConfig {
         port,
-        // Nobody else may be asked, whatever the messages say.
+        // No other server may be queried, whatever the messages say.
         allow_networks: vec!["127.0.0.1/32".parse().expect("a network")],
         refuse_networks: everything_else(),
         ipv6: Ipv6::Off,
@@ -94,6 +95,7 @@ fn question() -> Question {
         looking_for: vec![VALUE.to_vec()],
         confirm_absence: true,
         apex: Some("acme.test".into()),
+        route: None,
     }
 }
 
@@ -105,10 +107,10 @@ fn check(seen: &Observation, asked: u32) {
     assert!(kept.is_ascii(), "{kept:?}");
 }
 
-/// What the server says, one message after the other.
-struct Script(Vec<Vec<u8>>);
+/// The messages of the server, in order.
+struct Responses(Vec<Vec<u8>>);
 
-impl Script {
+impl Responses {
     fn of(mut bytes: &[u8]) -> Self {
         let mut messages = vec![];
         while let Some((length, rest)) = bytes.split_first_chunk::<2>() {
@@ -119,7 +121,7 @@ impl Script {
         Self(messages)
     }
 
-    /// The answer to the n-th question; an error once nothing is left, so that a round ends soon.
+    /// The answer to the n-th query; an error when no message is left, so that a run ends soon.
     fn answer(&self, n: u32, question: &[u8]) -> Vec<u8> {
         let end = HEADER + question[HEADER..].iter().position(|byte| *byte == 0).map_or(0, |at| at + 5);
         let mut answer = question[..end.min(question.len())].to_vec();
@@ -128,7 +130,7 @@ impl Script {
         answer[6..HEADER].fill(0);
         let message = self.0.get(n as usize).filter(|message| message.len() >= HEADER);
         if let Some(message) = message {
-            // Response, opcode nought, one question; the rest as it comes.
+            // A response with opcode 0 and one question; the rest is unchanged.
             answer[2] = 0x80 | (message[2] & 0x07);
             answer[3] = message[3];
             answer[6..HEADER].copy_from_slice(&message[6..HEADER]);
@@ -138,35 +140,35 @@ impl Script {
     }
 }
 
-async fn datagrams(socket: UdpSocket, script: Rc<Script>, asked: Rc<Cell<u32>>) {
+async fn datagrams(socket: UdpSocket, responses: Rc<Responses>, asked: Rc<Cell<u32>>) {
     let mut buffer = [0; 2048];
     while let Ok((size, from)) = socket.recv_from(&mut buffer).await {
         let n = asked.replace(asked.get() + 1);
-        let mut answer = script.answer(n, &buffer[..size]);
+        let mut answer = responses.answer(n, &buffer[..size]);
         answer.truncate(60_000);
         reply(&socket, &answer, from).await;
     }
 }
 
-/// The asker may be gone already.
+/// Sends a reply; the client may be gone.
 async fn reply(socket: &UdpSocket, answer: &[u8], to: SocketAddr) {
     let _ = socket.send_to(answer, to).await;
 }
 
-async fn connections(listener: TcpListener, script: Rc<Script>, asked: Rc<Cell<u32>>) {
+async fn connections(listener: TcpListener, responses: Rc<Responses>, asked: Rc<Cell<u32>>) {
     while let Ok((stream, _)) = listener.accept().await {
-        tokio::task::spawn_local(converse(stream, Rc::clone(&script), Rc::clone(&asked)));
+        tokio::task::spawn_local(converse(stream, Rc::clone(&responses), Rc::clone(&asked)));
     }
 }
 
-async fn converse(mut stream: TcpStream, script: Rc<Script>, asked: Rc<Cell<u32>>) {
+async fn converse(mut stream: TcpStream, responses: Rc<Responses>, asked: Rc<Cell<u32>>) {
     while let Ok(length) = stream.read_u16().await {
         let mut question = vec![0; usize::from(length)];
         if stream.read_exact(&mut question).await.is_err() {
             return;
         }
         let n = asked.replace(asked.get() + 1);
-        let mut answer = script.answer(n, &question);
+        let mut answer = responses.answer(n, &question);
         answer.truncate(usize::from(u16::MAX));
         let length = u16::try_from(answer.len()).unwrap_or(u16::MAX);
         if stream.write_u16(length).await.is_err() || stream.write_all(&answer).await.is_err() {

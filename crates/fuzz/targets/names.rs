@@ -1,4 +1,4 @@
-//! Names as people type them: one canonical form or a refusal, never a panic.
+//! Parses names: one canonical form or a refusal, never a panic.
 #![no_main]
 
 use deed_claims::name::{ClaimableName, DomainName, NamePolicy};
@@ -30,10 +30,11 @@ fn claim(name: DomainName) {
     let registrable = name.registrable_domain();
     let policy = NamePolicy::default();
     for scope in [Scope::Apex, Scope::Host] {
-        let Ok(claimable) = ClaimableName::new(name.clone(), scope, &policy, templates.longest_prefix()) else {
+        let Ok(claimable) = ClaimableName::new(name.clone(), scope, &policy, templates.longest_prefix())
+        else {
             continue;
         };
-        // The suffix of somebody who gives names away is a host of theirs, and the registrable domain of nothing.
+        // A private suffix can be claimed as a hostname, although it has no registrable domain.
         let apex = registrable.as_ref().or(Some(&name).filter(|_| scope == Scope::Host));
         assert_eq!(apex, Some(claimable.apex()));
         assert!(claimable.name().is_within(claimable.apex()));

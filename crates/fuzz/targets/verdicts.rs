@@ -1,5 +1,5 @@
-//! Observations made of foreign bytes: a verdict for each, words that are printable and short, proof only with
-//! a second look.
+//! Judges constructed observations: each gets one outcome, short and printable messages, and a proof only
+//! with confirmation.
 #![no_main]
 
 use std::net::{IpAddr, Ipv4Addr};
@@ -37,7 +37,7 @@ fuzz_target!(|bytes: &[u8]| {
     assert!(kept.len() < 60_000, "{} bytes", kept.len());
 });
 
-/// Proof needs a server that showed the value with authority, and somebody who confirmed it.
+/// A proof needs an authoritative answer with the value, and a confirmation.
 fn proven(challenge: &Challenge, seen: &Observation) {
     let wanted = challenge.record_value.as_bytes();
     let shows = |server: &ServerAnswer| match &server.reply {
@@ -127,7 +127,7 @@ fn address(u: &mut Unstructured<'_>) -> Result<IpAddr> {
     Ok(Ipv4Addr::from(u.arbitrary::<u32>()?).into())
 }
 
-/// Foreign bytes, or the value that is wanted with something done to it.
+/// Arbitrary bytes, or a variation of the expected value.
 fn value(u: &mut Unstructured<'_>, challenge: &Challenge) -> Result<Vec<u8>> {
     let wanted = challenge.record_value.as_bytes();
     let mut value = match u.int_in_range(0..=5)? {

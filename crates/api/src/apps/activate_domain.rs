@@ -1,4 +1,4 @@
-//! The TLS side's word that a proven hostname is in service.
+//! Activates a proven hostname when the TLS side is ready.
 use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
@@ -46,7 +46,7 @@ pub async fn activate_domain(call: Arc<Call>) -> Result<JsonResponse, AppsError>
 
 fn activate(app_domain: &mut AppDomain, policy: &Policy, at: DateTime<Utc>) -> Result<(), AppsError> {
     let claim = app_domain.existing_claim()?;
-    // A grant made while activation was external still waits for this word.
+    // A holding granted while activation was external still waits for this request.
     let waits = claim.held().is_some_and(|held| held.awaits_activation);
     if policy.activation == Activation::Immediate && !waits {
         return Err(AppsError::ActivationIsImmediate);

@@ -1,4 +1,4 @@
-//! Adding a hostname to an app: a claim on it, or the one that the app has already.
+//! Adds a hostname to an app: creates a claim, or finds the app's open one.
 use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
@@ -56,7 +56,7 @@ pub async fn add_domain(call: Arc<Call>) -> Result<JsonResponse, AppsError> {
     let claim = NewClaim {
         claim_id: state.new_claim_id()?,
         challenge: state.templates.challenge(Scope::Host, &name, state.new_token()?),
-        cap_reached: open_claim_quota::reached(&call).await?,
+        quota_reached: open_claim_quota::reached(&call).await?,
     };
     call.respond(&AppDomain::streams(&app_id, &name), |loaded, at| {
         let mut app_domain = AppDomain::load(loaded, &call, &name)?;
@@ -69,12 +69,12 @@ pub async fn add_domain(call: Arc<Call>) -> Result<JsonResponse, AppsError> {
     .await
 }
 
-/// What a claim is made of if one has to be made.
+/// The parts of a new claim, used if the app has no open one.
 struct NewClaim {
     claim_id: ClaimId,
     challenge: Challenge,
-    /// The cap on the workspace's open claims, if no more may be made.
-    cap_reached: Option<u64>,
+    /// The quota of open claims, if the workspace has used it up.
+    quota_reached: Option<u64>,
 }
 
 fn add(
@@ -96,7 +96,7 @@ fn add(
     };
     app_domain.decide(command, policy, at).map_err(|why| AppsError::of_rejection(why, &name))?;
     let made = app_domain.claim().is_some_and(|claim| claim.id == new.claim_id);
-    if let Some(limit) = new.cap_reached.filter(|_| made) {
+    if let Some(limit) = new.quota_reached.filter(|_| made) {
         return Err(AppsError::TooManyClaims { limit });
     }
     if let Some(claim) = app_domain.claim() {
@@ -125,7 +125,7 @@ mod tests {
         let challenge = &ownership.claims.values().next().unwrap().challenge;
         assert_eq!(*challenge.record_name, *format!("_deed-verify.{HOST}"));
         assert_eq!(*challenge.record_value, *format!("deed-site-verification={token}"));
-        // The claim and the app's part in it stand together, the last two events.
+        // The claim and the app's event are the last two events of the log, from one append.
         let (claim, app) =
             (harness.load(&host(HOST)).await.events, harness.load(&tenant.app_stream()).await.events);
         let (claimed, added) = (claim.last().unwrap().position, app.last().unwrap().position);
@@ -149,7 +149,7 @@ mod tests {
         assert_eq!(primary("www.acme.com").await, true);
         assert_eq!(tenant.listed(harness, HOST).await["is_primary"], false);
         assert_eq!(tenant.listed(harness, "www.acme.com").await["is_primary"], true);
-        // Without asking for it nothing is taken from the primary one.
+        // Adding a domain again without `is_primary` keeps it primary.
         assert_eq!(tenant.add(harness, "www.acme.com").await["is_primary"], true);
     }
 
@@ -203,7 +203,7 @@ mod tests {
         insta::assert_json_snapshot!("add_refusals", shown);
         assert_eq!(harness.last_position().await, before);
         assert_eq!(tenant.post(&harness, &tenant.domains(), json!([])).await.status, 422);
-        // The body is looked at before the app.
+        // The body is checked before the app.
         let nowhere = "/v1/apps/app_aaaaaaaaaaaaaaaa/domains";
         assert_eq!(tenant.post(&harness, nowhere, json!({ "domain": "" })).await.status, 422);
         assert_eq!(tenant.post(&harness, nowhere, json!({ "domain": HOST })).await.status, 404);

@@ -1,4 +1,4 @@
-//! One hostname of one app: what its two streams say, and what a decision adds to them.
+//! One hostname of one app: the state from its two streams, and the events that a decision adds to them.
 use chrono::{DateTime, Utc};
 use deed_claims::app::{App, AppEvent};
 use deed_claims::name::{DomainName, Excerpt, NameError};
@@ -13,7 +13,7 @@ use super::view::{DomainDetail, DomainResponse};
 use crate::call::{Call, Writes};
 use crate::request_error::RequestError;
 
-/// The app that a path names. What is no id of an app is the id of none.
+/// The app id in a path. An invalid id is the id of no app.
 pub fn app_id(call: &Call) -> Result<AppId, AppsError> {
     let text = call.param("app_id");
     text.parse().map_err(|_| AppsError::NoSuchApp(Excerpt::of(text)))
@@ -24,7 +24,7 @@ pub fn path_name(call: &Call) -> Result<DomainName, AppsError> {
     call.state.name(call.param("domain")).map_err(AppsError::PathName)
 }
 
-/// The app of a stream as `workspace` may see it: another workspace's app is no app, nor is one that is gone.
+/// The app of a stream, if it belongs to `workspace` and is not deleted.
 pub fn visible_app(loaded: &Loaded, workspace: &WorkspaceId) -> Result<App, AppsError> {
     loaded
         .app()
@@ -37,7 +37,7 @@ pub fn app_holder(app: &App) -> Holder {
     Holder::App { workspace_id: app.workspace_id.clone(), app_id: app.app_id.clone() }
 }
 
-/// The events that end whatever `holder` has or claims; none when there is nothing to end.
+/// The events that release the holding or cancel the claim of `holder`; none when there is neither.
 pub fn withdraw_or_release(
     ownership: &Ownership,
     holder: &Holder,
@@ -52,10 +52,10 @@ pub fn withdraw_or_release(
     ownership.decide(command, policy, at)
 }
 
-/// A hostname of an app, within one decision.
+/// A hostname of an app, during one decision.
 #[derive(Debug, Clone)]
 pub struct AppDomain {
-    /// The app as it is after everything decided so far.
+    /// The app after the events so far.
     pub app: App,
     ownership: Ownership,
     name: DomainName,
@@ -70,7 +70,7 @@ impl AppDomain {
         [StreamId::app(app), StreamId::ownership(Scope::Host, name)]
     }
 
-    /// What the streams say.
+    /// The state from the loaded streams.
     ///
     /// # Errors
     /// When the workspace has no such app.
@@ -112,20 +112,20 @@ impl AppDomain {
         })
     }
 
-    /// Decides a command on the claims, and goes on from what it changes.
+    /// Decides a command on the claims and applies its events.
     ///
     /// # Errors
-    /// The refusal of the rules.
+    /// The rejection of the command.
     pub fn decide(&mut self, command: Command, policy: &Policy, at: DateTime<Utc>) -> Result<(), Rejection> {
         let events = self.ownership.decide(command, policy, at)?;
         self.apply_claim_events(events);
         Ok(())
     }
 
-    /// Ends whatever the app has or claims of the name, and takes it off the app.
+    /// Releases or cancels the app's claim on the name, and removes the name from the app.
     ///
     /// # Errors
-    /// The refusal of the rules.
+    /// The rejection of the command.
     pub fn remove(&mut self, policy: &Policy, at: DateTime<Utc>) -> Result<(), Rejection> {
         let events = withdraw_or_release(&self.ownership, &app_holder(&self.app), policy, at)?;
         self.apply_claim_events(events);
@@ -138,10 +138,10 @@ impl AppDomain {
         self.claim_events.extend(events);
     }
 
-    /// Goes on from what happened to the app.
+    /// Applies events of the app.
     pub fn apply_app_events(&mut self, events: Vec<AppEvent>) {
         for event in &events {
-            // An app that is there stays there: its end is an event in it.
+            // An app never becomes `None`: deletion only marks it.
             if let Some(app) = App::evolve(Some(self.app.clone()), event) {
                 self.app = app;
             }
@@ -149,12 +149,12 @@ impl AppDomain {
         self.app_events.extend(events);
     }
 
-    /// The hostname after everything decided so far.
+    /// The body of the hostname after the events so far.
     pub fn response(&self, cname_base: &str) -> DomainResponse {
         DomainResponse::of(&self.app, &self.name, self.claim(), cname_base)
     }
 
-    /// The same with the rest of what is known of the app's claim.
+    /// The same with the details of the app's claim.
     ///
     /// # Errors
     /// When the app does not have the name.
@@ -163,7 +163,7 @@ impl AppDomain {
         Ok(self.response(cname_base).in_detail(&self.app, claim, &self.ownership))
     }
 
-    /// Everything decided, for one append.
+    /// The events so far, for one append.
     pub fn into_writes(self) -> Writes {
         let [app, host] = Self::streams(&self.app.app_id, &self.name);
         vec![

@@ -1,4 +1,4 @@
-//! Making an app: whose it is, what it is called, and a slug that no other app has.
+//! Creates an app with a name and a unique slug.
 use std::sync::Arc;
 
 use deed_claims::app::{App, AppCreated, AppEvent, AppRejection, Slug};
@@ -13,9 +13,9 @@ use crate::call::{Call, Decision};
 use crate::request_error::RequestError;
 use crate::response::JsonResponse;
 
-/// Characters a name may have.
+/// Characters of a name at most.
 const MAX_NAME: usize = 100;
-/// Letters of the app's id that tell its slug from another's.
+/// Letters of the app's id that make its slug unique.
 const SUFFIX: usize = 6;
 
 /// What an app is made of.
@@ -64,7 +64,7 @@ pub async fn create_app(call: Arc<Call>) -> Result<JsonResponse, AppsError> {
     create_with_slug(&call, &app_id, &name, &last).await
 }
 
-/// Makes the app under a slug: both streams in one append.
+/// Creates the app and takes the slug, in one append to both streams.
 async fn create_with_slug(
     call: &Call,
     app_id: &AppId,
@@ -115,8 +115,7 @@ fn name(text: &str) -> Result<Arc<str>, AppsError> {
     Ok(text.into())
 }
 
-/// Whether a character shows as itself: no control character, no line break, nothing that changes the direction
-/// of what stands around it.
+/// Whether a character is printable: no control character, no line break, no bidirectional control.
 fn is_printable(c: char) -> bool {
     let hidden =
         matches!(c, '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{206f}' | '\u{fff9}'..='\u{fffb}' | '\u{feff}');
@@ -130,7 +129,7 @@ fn slug(text: &str) -> Result<Slug, AppsError> {
     })
 }
 
-/// Slugs for an app that asks for none: the last resort, which is its alone, and what is tried before it.
+/// Candidates for a generated slug: the last one, which is unique, and those to try before it.
 fn slug_candidates(name: &str, app_id: &AppId) -> Result<(Slug, Vec<Slug>), AppsError> {
     // The id is random, so its letters serve as the suffix.
     let letters = app_id.as_str().rsplit('_').next().unwrap_or_default();
@@ -180,10 +179,10 @@ mod tests {
         let taken = harness.post("/v1/apps", &b, json!({ "name": "Two", "slug": "docs" })).await;
         insta::assert_json_snapshot!("slug_in_use", taken.snapshot());
         assert_eq!(harness.last_position().await, before);
-        // Nobody asked for this one, so another is found.
+        // A generated slug that is in use gets a suffix.
         let other = slug_of(&harness, &b, "Docs").await;
         assert!(other.starts_with("docs-") && other.len() == "docs-".len() + SUFFIX, "{other}");
-        // Null is as good as nothing.
+        // Null is the same as an absent slug.
         let third = app(&harness, &b, json!({ "name": "docs", "slug": null })).await;
         assert_ne!(harness.get(&third, &b).await.body["slug"], other);
     }

@@ -1,4 +1,4 @@
-//! Deleting an app: first its hostnames become free, then its slug.
+//! Deletes an app: first frees its hostnames, then its slug.
 use std::sync::Arc;
 
 use deed_claims::app::{AppRejection, SlugFreed};
@@ -12,11 +12,11 @@ use crate::call::{Call, Decision, Writes};
 use crate::request_error::RequestError;
 use crate::response::JsonResponse;
 
-/// Hostnames given up in one append.
+/// Hostnames freed in one append.
 const NAMES_PER_APPEND: usize = 16;
-/// Appends before an app that gets new hostnames all the while is left alone.
+/// Appends before the deletion of an app that keeps getting new hostnames fails.
 const MAX_APPENDS: usize = 1_000;
-/// How often others may get in the way before the caller is told to try again.
+/// Conflicts with other writers before the caller is told to try again.
 const MAX_CONFLICTS: usize = 32;
 
 /// Delete an app
@@ -40,7 +40,7 @@ pub async fn delete_app(call: Arc<Call>) -> Result<JsonResponse, AppsError> {
         match delete_step(&call, &app_id).await {
             Ok(DeleteStep::NamesFreed) => {}
             Ok(DeleteStep::Deleted(response)) => return Ok(response),
-            // Hostnames were added or settled meanwhile. What is done stays done: go on from there.
+            // Hostnames were added or settled meanwhile. Earlier appends stay valid: continue from there.
             Err(AppsError::Request(RequestError::Contended)) if left > 0 => left -= 1,
             Err(other) => return Err(other),
         }
@@ -48,7 +48,7 @@ pub async fn delete_app(call: Arc<Call>) -> Result<JsonResponse, AppsError> {
     Err(RequestError::Contended.into())
 }
 
-/// What one append towards the end of an app did.
+/// The result of one append of the deletion.
 enum DeleteStep {
     /// Some hostnames are free.
     NamesFreed,
@@ -56,7 +56,7 @@ enum DeleteStep {
     Deleted(JsonResponse),
 }
 
-/// Every append leaves fewer hostnames or no app.
+/// One append: frees some hostnames, or deletes the app when none is left.
 async fn delete_step(call: &Call, app_id: &AppId) -> Result<DeleteStep, AppsError> {
     let app = visible_app(&call.load(&StreamId::app(app_id)).await?, &call.caller.workspace)?;
     let some: Vec<DomainName> = app.domains.keys().take(NAMES_PER_APPEND).cloned().collect();
@@ -67,7 +67,7 @@ async fn delete_step(call: &Call, app_id: &AppId) -> Result<DeleteStep, AppsErro
     Ok(DeleteStep::NamesFreed)
 }
 
-/// Ends the app's claims on some of its hostnames, with the app knowing of it.
+/// Ends the app's claims on some hostnames and removes these from the app, in one append.
 async fn free_names(call: &Call, app_id: &AppId, names: &[DomainName]) -> Result<(), AppsError> {
     let hosts = names.iter().map(|name| StreamId::ownership(Scope::Host, name));
     let streams: Vec<StreamId> = std::iter::once(StreamId::app(app_id)).chain(hosts).collect();
@@ -89,7 +89,7 @@ async fn free_names(call: &Call, app_id: &AppId, names: &[DomainName]) -> Result
     Ok(())
 }
 
-/// Ends the app and frees its slug.
+/// Deletes the app and frees its slug.
 async fn delete_empty_app(
     call: &Call,
     app_id: &AppId,
@@ -144,7 +144,7 @@ mod tests {
     async fn deleted_app_frees_hostnames_and_slug() {
         let harness = Harness::start().await;
         let tenant = Tenant::new(&harness, "ws_a").await;
-        // More than one append takes.
+        // More than fit in one append.
         for i in 0..=NAMES_PER_APPEND {
             tenant.add(&harness, &format!("h{i}.acme.com")).await;
         }
@@ -178,7 +178,7 @@ mod tests {
                 let answer = tenant.post(&harness, &tenant.domains(), body).await;
                 match answer.status.as_u16() {
                     200 => added.push(name),
-                    // The adding side may lose as well.
+                    // The addition may lose the race, too.
                     status => assert!(matches!(status, 404 | 503), "{}", answer.text),
                 }
             }
@@ -193,7 +193,7 @@ mod tests {
         assert!(left.deleted && left.domains.is_empty());
     }
 
-    /// Adds a hostname to the app whenever somebody is about to change the app, a number of times.
+    /// A store that adds a hostname to the app before each change of the app, a number of times.
     struct ConcurrentWriter {
         store: Arc<dyn EventStore>,
         app: AppId,
@@ -243,7 +243,7 @@ mod tests {
         tenant.add(&harness, HOST).await;
         let app = harness.load(&tenant.app_stream()).await.app().unwrap().app_id;
         let state = Arc::get_mut(&mut harness.state).unwrap();
-        // More often than one decision is made anew, so the whole step is, twice.
+        // More conflicts than one decision retries, so the whole step is repeated twice.
         let writer = ConcurrentWriter { store: state.store.clone(), app, left: AtomicUsize::new(20) };
         state.store = Arc::new(writer);
         let deleted = harness.delete(&tenant.app, &tenant.key).await;

@@ -1,4 +1,4 @@
-//! What happened to a hostname of an app, from the log.
+//! The history of a hostname of an app, from the log.
 use std::sync::Arc;
 
 use serde::Serialize;

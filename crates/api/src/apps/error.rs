@@ -1,4 +1,4 @@
-//! Contract B's errors, and the one place that turns them into answers: `{success, status, error, detail?}`.
+//! Errors of the app contract and their format: `{success, status, error, detail?}`.
 use actix_web::http::StatusCode;
 use actix_web::http::header::{HeaderName, HeaderValue};
 use deed_claims::Rejection;
@@ -11,7 +11,7 @@ use crate::request_error::{ContractError, RequestError};
 use crate::request_id::RequestId;
 use crate::response::JsonResponse;
 
-/// Everything an operation of contract B can refuse.
+/// The errors of the operations of the app contract.
 #[derive(Debug, thiserror::Error)]
 pub enum AppsError {
     #[error(transparent)]
@@ -19,7 +19,7 @@ pub enum AppsError {
     /// A name in the body that cannot be claimed.
     #[error("{0}")]
     Name(#[from] NameError),
-    /// A name in the path that is none.
+    /// The path has no valid name.
     #[error("{0}")]
     PathName(NameError),
     /// A field of the body whose value breaks a rule.
@@ -91,19 +91,19 @@ pub struct ValidationError {
 /// A name or an index on the way to a place in a request.
 #[derive(Debug, Serialize, ToSchema)]
 #[serde(untagged)]
-#[expect(dead_code, reason = "describes what is written as a JSON value")]
+#[expect(dead_code, reason = "schema of a field that is serialized from a JSON value")]
 pub enum LocationStep {
     Name(String),
     Index(u32),
 }
 
-/// Where a request is wrong: one entry of `detail`.
+/// The position of an error in the request: one entry of `detail`.
 struct Location {
     loc: Value,
     kind: &'static str,
 }
 
-/// Status, fine-grained code, structured details and the place in the request.
+/// Status, fine-grained code, structured details and the position in the request.
 struct Parts {
     status: StatusCode,
     code: Option<String>,
@@ -123,10 +123,10 @@ impl Parts {
 }
 
 impl AppsError {
-    /// A refusal of the rules for a hostname that the caller's app has or asks for.
+    /// The error for a rejected command on a hostname of the caller's app.
     ///
-    /// Refusals that are answers of their own (`TooSoon`) are handled before; what contract B never asks for is
-    /// trouble of our own.
+    /// `TooSoon` is handled by its operation. A rejection of a command that the app contract never gives is an
+    /// internal error.
     pub fn of_rejection(rejection: Rejection, domain: &DomainName) -> Self {
         match rejection {
             Rejection::NoSuchClaim => Self::NoSuchDomain(Excerpt::of(domain.as_str())),
@@ -142,10 +142,10 @@ impl AppsError {
         }
     }
 
-    /// The contract's one table of errors.
+    /// Maps each error to its status, code and details.
     fn parts(&self, request: &RequestId) -> Parts {
         let not_found = StatusCode::NOT_FOUND;
-        // The published description knows no 409 for domains: what cannot be done now is a bad request.
+        // The published description has no 409 for domains: a conflict is a bad request.
         let bad = StatusCode::BAD_REQUEST;
         match self {
             Self::Request(error) => request_error_parts(error, request),
@@ -208,7 +208,7 @@ fn request_error_parts(error: &RequestError, request: &RequestId) -> Parts {
     }
 }
 
-/// The stable type of an error; by status.
+/// The stable type of an error, which follows from the status.
 fn type_of(status: StatusCode) -> &'static str {
     match status.as_u16() {
         401 => "UnauthorizedError",
@@ -236,7 +236,7 @@ impl ContractError for AppsError {
         let detail = at.map(place).into_iter().collect();
         let error = ErrorDetail { message, kind: type_of(status).to_owned(), code, details };
         let body = ErrorResponse { success: false, status: status.as_u16(), error, detail };
-        // A body of texts and JSON values can always be written.
+        // A body of strings and JSON values always serializes.
         let body = serde_json::to_string(&body).unwrap_or_default();
         JsonResponse { status, headers: self.headers(), body }
     }

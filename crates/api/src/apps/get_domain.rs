@@ -1,4 +1,4 @@
-//! One hostname of an app, as its streams tell it.
+//! Reads one hostname of an app from its streams.
 use std::sync::Arc;
 
 use deed_claims::Claim;
@@ -37,7 +37,7 @@ pub async fn get_domain(call: Arc<Call>) -> Result<JsonResponse, AppsError> {
     Ok(JsonResponse::ok(&detail)?.at(position(app_domain.existing_claim()?, &loaded)))
 }
 
-/// The hostname that a path names, and the streams that tell of it: the app's and the hostname's.
+/// The hostname that a path names, and its streams: the app's and the hostname's.
 pub async fn load(call: &Call) -> Result<(AppDomain, [Loaded; 2]), AppsError> {
     let name = path_name(call)?;
     let [app, host] = AppDomain::streams(&app_id(call)?, &name);
@@ -46,7 +46,7 @@ pub async fn load(call: &Call) -> Result<(AppDomain, [Loaded; 2]), AppsError> {
     Ok((AppDomain::load(&loaded, call, &name)?, loaded))
 }
 
-/// How far the log had come at the last event that is the claim's or the app's business.
+/// The position of the last event of the app or of the visible events of the claim.
 pub fn position(claim: &Claim, [app, host]: &[Loaded; 2]) -> Option<Position> {
     let of_app = app.events.last().map(|event| event.position);
     Timeline::of(claim.id, Claimant::App).position(&host.events).max(of_app)
@@ -82,7 +82,7 @@ mod tests {
         insta::assert_json_snapshot!("watched", watched.snapshot());
         let position = harness.last_position().await.to_string();
         assert_eq!(watched.header("deed-position"), Some(position.as_str()));
-        // Every answer about the domain tells the reason.
+        // Every response about the domain shows the diagnosis.
         let listed = tenant.listed(&harness, HOST).await;
         let added = tenant.add(&harness, HOST).await;
         let verified = tenant.post_action(&harness, HOST, "verify").await.body;

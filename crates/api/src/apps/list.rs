@@ -95,7 +95,7 @@ mod tests {
         let key = harness.workspace_key("ws_a", &KeyScope::ALL).await;
         let made = harness.post("/v1/apps", &key, json!({ "name": "One" })).await;
         let path = format!("/v1/apps?at_least={}", made.header("deed-position").unwrap());
-        // A service that stops does not wait, so neither does this test.
+        // A stopping service does not wait, so this test does not either.
         harness.state.stop.cancel();
         let behind = harness.get(&path, &key).await;
         assert_eq!((behind.status.as_u16(), behind.header("retry-after")), (503, Some("1")));

@@ -1,4 +1,4 @@
-//! Every hostname of an app: which ones from its stream, where each stands from the read model.
+//! Lists the hostnames of an app from its stream, with their statuses from the read model.
 use std::collections::HashMap;
 use std::sync::Arc;
 
@@ -17,7 +17,7 @@ use crate::request_error::RequestError;
 use crate::response::JsonResponse;
 use crate::wait::READ_MODELS;
 
-/// Streams read at a time where the read model lags behind.
+/// Streams read concurrently when the read model lags.
 const READS: usize = 16;
 
 /// The hostnames of an app.
@@ -70,8 +70,7 @@ pub async fn list_domains(call: Arc<Call>) -> Result<JsonResponse, AppsError> {
     Ok(JsonResponse::ok(&DomainList { total: domains.len(), domains })?.at(Some(position)))
 }
 
-/// The ownership of every hostname of the app, in their order. What the read model does not know of yet is read
-/// from the log.
+/// The ownership of every hostname of the app, in their order. Those that the read model lacks are read from the log.
 async fn ownerships(call: &Call, app: &App) -> Result<Vec<Ownership>, RequestError> {
     let streams: Vec<StreamId> =
         app.domains.keys().map(|name| StreamId::ownership(Scope::Host, name)).collect();
@@ -134,7 +133,7 @@ mod tests {
         assert_eq!(tenant.listed(&harness, HOST).await["status"], "pending");
         assert_eq!(tenant.listed(&harness, "new.acme.com").await["status"], "pending");
         let path = format!("{}?at_least={}", tenant.domains(), verified.header("deed-position").unwrap());
-        // A service that stops does not wait, so neither does this test.
+        // A stopping service does not wait, so this test does not either.
         harness.state.stop.cancel();
         assert_eq!(harness.get(&path, &tenant.key).await.status, 503);
         harness.project().await;
@@ -143,7 +142,7 @@ mod tests {
             (&list.body["total"], &list.body["domains"][1]["status"]),
             (&json!(2), &json!("verifying"))
         );
-        // The read model knows the hostname, but not yet that this app claims it too.
+        // The read model has the hostname, but not yet this app's claim on it.
         let other = Tenant::new(&harness, "ws_b").await;
         other.add(&harness, HOST).await;
         assert_eq!(other.listed(&harness, HOST).await["status"], "pending");

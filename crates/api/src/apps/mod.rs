@@ -1,4 +1,4 @@
-//! Contract B: apps and their hostnames, one file per operation.
+//! The app contract: apps and their domains, one file per operation.
 mod activate_domain;
 mod add_domain;
 mod app_domain;
@@ -21,7 +21,7 @@ use deed_store::KeyScope::{DomainRead, DomainWrite};
 
 use crate::operation::Operation;
 
-/// Every operation of the contract.
+/// All operations of the app contract.
 pub fn operations() -> Vec<Operation> {
     vec![
         Operation::new(create::__path_create_app, DomainWrite, create::create_app),

@@ -1,4 +1,4 @@
-//! How contract B asks for a part of a list: `limit`, `offset`, `at_least`.
+//! Paging in the app contract: `limit`, `offset`, `at_least`.
 use std::str::FromStr;
 
 use deed_store::Position;
@@ -10,10 +10,10 @@ use crate::request_error::RequestError;
 const DEFAULT_LIMIT: u32 = 50;
 /// Rows on a page at most.
 const MAX_LIMIT: u32 = 500;
-/// Rows left out at most: what every client's integers hold.
+/// Rows to skip at most, within the integers of every client.
 const MAX_OFFSET: u32 = i32::MAX.cast_unsigned();
 
-/// A part of a list.
+/// A page of a list.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct OffsetPage {
     /// At most so many rows.
@@ -23,7 +23,7 @@ pub struct OffsetPage {
 }
 
 impl OffsetPage {
-    /// The part that a query asks for.
+    /// The page that a query asks for.
     ///
     /// # Errors
     /// When a parameter is given twice or is out of its range.
@@ -44,10 +44,10 @@ impl OffsetPage {
     }
 }
 
-/// The position that a list has to have reached.
+/// The log position that a list must reflect.
 ///
 /// # Errors
-/// When it is given twice or is no position.
+/// When it is given twice or is not a position.
 pub fn at_least(query: &Query) -> Result<Option<Position>, RequestError> {
     let rule = "is a position: a number from 0 to 9007199254740991";
     let Some(text) = query.one("at_least")? else { return Ok(None) };
@@ -55,7 +55,7 @@ pub fn at_least(query: &Query) -> Result<Option<Position>, RequestError> {
     position.map(|position| Some(Position(position))).ok_or(RequestError::Query { name: "at_least", rule })
 }
 
-/// A number of nothing but digits.
+/// A number of digits only.
 fn number<N: FromStr>(text: &str) -> Option<N> {
     text.bytes().all(|b| b.is_ascii_digit()).then(|| text.parse().ok()).flatten()
 }

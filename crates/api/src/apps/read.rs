@@ -1,4 +1,4 @@
-//! One app, from its stream.
+//! Reads one app from its stream.
 use std::sync::Arc;
 
 use deed_claims::StreamId;
@@ -90,7 +90,7 @@ mod tests {
         let reader = harness.workspace_key("ws_a", &[KeyScope::DomainRead]).await;
         let writer = harness.workspace_key("ws_a", &[KeyScope::DomainWrite]).await;
         let reads = || [TestRequest::get().uri("/v1/apps"), TestRequest::get().uri(&tenant.app)];
-        // The scope comes before the body: these have none.
+        // The scope is checked before the body, so these requests need none.
         let writes = || {
             [
                 TestRequest::post().uri("/v1/apps"),

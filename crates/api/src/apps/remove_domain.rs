@@ -1,4 +1,4 @@
-//! Taking a hostname off an app: its claim is withdrawn, or the hostname is given up.
+//! Removes a hostname from an app: cancels its claim or releases the hostname.
 use std::sync::Arc;
 
 use super::app_domain::{AppDomain, app_id, path_name};
@@ -87,7 +87,7 @@ mod tests {
         harness.record_check(&host(HOST), "ws_a", absent()).await;
         let before = harness.last_position().await;
         assert_eq!(harness.delete(&tenant.domain(HOST), &tenant.key).await.status, 200);
-        // The claim was over: only the app has news.
+        // The claim had ended: only the app gets an event.
         assert_eq!(harness.last_position().await.0, before.0 + 1);
     }
 

@@ -1,4 +1,4 @@
-//! What the tests of contract B start from: a workspace with a key and an app.
+//! The fixture for tests of the app contract: a workspace with a key and an app.
 use actix_web::test::TestRequest;
 use deed_claims::{Activation, Outcome};
 use deed_store::KeyScope;
@@ -9,7 +9,7 @@ use crate::testing::{Harness, Setup, TestResponse, with_key};
 /// The hostname most tests are about.
 pub const HOST: &str = "search.acme.com";
 
-/// Asks `Harness` as one workspace does.
+/// Sends requests to the `Harness` as one workspace.
 pub struct Tenant {
     pub workspace: &'static str,
     pub key: String,
@@ -17,7 +17,7 @@ pub struct Tenant {
     pub app: String,
 }
 
-/// A deployment whose TLS side says when a hostname is in service.
+/// A deployment with external activation.
 pub fn external() -> Setup {
     let mut setup = Setup::default();
     setup.policy.activation = Activation::External;
@@ -52,7 +52,7 @@ impl Tenant {
         harness.post(path, &self.key, body).await
     }
 
-    /// Adds a hostname and expects it to be there.
+    /// Adds a hostname and expects success.
     pub async fn add(&self, harness: &Harness, name: &str) -> Value {
         let answer = self.post(harness, &self.domains(), json!({ "domain": name })).await;
         assert_eq!(answer.status, 200, "{}", answer.text);
@@ -65,14 +65,14 @@ impl Tenant {
         harness.request(with_key(TestRequest::post().uri(&path), &self.key)).await
     }
 
-    /// Asks for verification and has the check find the record.
+    /// Requests verification and records a check that finds the record.
     pub async fn prove(&self, harness: &Harness, name: &str) {
         let answer = self.post_action(harness, name, "verify").await;
         assert_eq!(answer.status, 200, "{}", answer.text);
         harness.record_check(&host(name), self.workspace, Outcome::Proven).await;
     }
 
-    /// A hostname of the app as the list shows it; from the log, unless a test has projected it.
+    /// A hostname of the app from the list.
     pub async fn listed(&self, harness: &Harness, name: &str) -> Value {
         let list = harness.get(&self.domains(), &self.key).await;
         assert_eq!(list.status, 200, "{}", list.text);
@@ -81,7 +81,7 @@ impl Tenant {
     }
 }
 
-/// Makes an app; its path.
+/// Creates an app and returns its path.
 pub async fn app(harness: &Harness, key: &str, body: Value) -> String {
     let answer = harness.post("/v1/apps", key, body).await;
     assert_eq!(answer.status, 200, "{}", answer.text);

@@ -1,4 +1,4 @@
-//! Asking for a hostname to be checked: now, and from now on until it is proven or the time is over.
+//! Requests verification of a hostname: a check now, and more until it is proven or the claim expires.
 use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
@@ -47,7 +47,7 @@ pub async fn verify_domain(call: Arc<Call>) -> Result<JsonResponse, AppsError> {
 
 fn watch(app_domain: &mut AppDomain, policy: &Policy, at: DateTime<Utc>) -> Result<(), AppsError> {
     let claim = app_domain.existing_claim()?;
-    // Its end is recorded when its time comes up; until then the answer is the same.
+    // The expiry is recorded when it falls due; until then the response is the same.
     if claim.is_overdue(at) {
         return Err(AppsError::Ended(app_domain.name().clone()));
     }

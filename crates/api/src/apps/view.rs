@@ -1,4 +1,4 @@
-//! Apps and their hostnames as contract B shows them.
+//! Bodies of apps and their domains in the app contract.
 use chrono::{DateTime, Utc};
 use deed_claims::app::{App, Slug};
 use deed_claims::name::DomainName;
@@ -30,7 +30,7 @@ pub struct AppResponse {
 }
 
 impl AppResponse {
-    /// An app as its stream tells it.
+    /// The body of an app.
     pub fn of(app: &App) -> Self {
         Self {
             app_id: app.app_id.clone(),
@@ -62,7 +62,7 @@ impl DomainStatus {
         let Some(claim) = claim else { return Self::Failed };
         match &claim.state {
             ClaimState::Initiated { .. } => Self::Pending,
-            // What is proven is nobody's before it is granted.
+            // A proven claim has no holding before the grant.
             ClaimState::Verifying { .. } | ClaimState::Proven | ClaimState::Contesting(_) => Self::Verifying,
             ClaimState::Held(held) | ClaimState::AtRisk { held, .. } if held.awaits_activation => {
                 Self::ProvisioningTls
@@ -155,7 +155,7 @@ impl DomainResponse {
             verification_token: claim.map(|claim| claim.challenge.token.as_str().to_owned()),
             cname_target: (!cname_base.is_empty()).then(|| format!("{}.{cname_base}", app.slug)),
             is_primary: app.primary.as_ref() == Some(domain),
-            // A proof that did not win the hostname, or has lost it, must not look like one that did.
+            // Shown only to the holder: a claim that did not win the hostname, or has lost it, is not verified.
             verified_at: claim.filter(|claim| claim.is_held()).and_then(|claim| claim.verified_at),
             unicode_domain: domain.to_unicode(),
             diagnosis: claim
@@ -165,7 +165,7 @@ impl DomainResponse {
         }
     }
 
-    /// The same with the rest of what is known of the app's claim.
+    /// The same with the details of the app's claim.
     pub fn in_detail(self, app: &App, claim: &Claim, ownership: &Ownership) -> DomainDetail {
         let give_up = || {
             let request = format!("DELETE /v1/apps/{}/domains/{}", app.app_id, self.domain);
@@ -195,7 +195,7 @@ pub struct DeletedResponse {
 }
 
 impl DeletedResponse {
-    /// The one answer to whatever was deleted.
+    /// The response to every deletion.
     pub const DONE: Self = Self { message: "Successfully deleted", success: true };
 }
 

@@ -1,4 +1,4 @@
-//! A contest as either side may read it: what becomes of it and what they can do about it, never who the other is.
+//! A contest for either side: how it ends and what the side can do, never who the other side is.
 use chrono::{DateTime, Utc};
 use deed_claims::{Claim, ClaimState, Contest, ContestAnswer, ContestCause, MissingCause, Ownership};
 use serde::Serialize;
@@ -96,7 +96,7 @@ in_both_contracts! {
     }
 }
 
-/// The requests by which a claimant gives up, such as `DELETE /v1/domains/acme.com`.
+/// The requests that give a claim or a name up, such as `DELETE /v1/domains/acme.com`.
 pub struct GiveUpRequests {
     /// Of a challenger.
     pub withdraw: String,
@@ -104,7 +104,7 @@ pub struct GiveUpRequests {
     pub release: String,
 }
 
-/// A contest as one side may see it.
+/// A contest as one side sees it.
 pub struct ContestView<'a> {
     role: ContestRole,
     contest: &'a Contest,
@@ -117,7 +117,7 @@ pub struct ContestView<'a> {
 }
 
 impl<'a> ContestView<'a> {
-    /// The contest around a claim: the one that it fights, or the earliest against it when it has the name.
+    /// The contest of a claim: the one that it opened, or the earliest one against it if it has the name.
     pub fn of(
         claim: &'a Claim,
         ownership: Option<&'a Ownership>,
@@ -139,7 +139,7 @@ impl<'a> ContestView<'a> {
         match self.contest.cause {
             ContestCause::HolderRecordStands => ContestReason::HolderRecordStands,
             ContestCause::Grace => ContestReason::Grace,
-            // That a holding is locked is its holder's business.
+            // Only the holder may know that the holding is locked.
             ContestCause::Review | ContestCause::Locked => ContestReason::Review,
         }
     }
@@ -149,7 +149,7 @@ impl<'a> ContestView<'a> {
         locked || self.contest.ends_at.is_none()
     }
 
-    /// Whether servers say that the holder's record is gone.
+    /// Whether the holder's record is absent.
     fn is_record_gone(&self) -> bool {
         let risk = self.holder.and_then(|holder| match holder.state {
             ClaimState::AtRisk { risk, .. } => Some(risk),
@@ -193,7 +193,8 @@ impl<'a> ContestView<'a> {
 
     /// The other side's claim, where the removal of its record decides the contest.
     fn deciding_claim(&self) -> Option<&'a Claim> {
-        // Who decides instead of the DNS does not let a challenger win by it; without its own record it loses anyway.
+        // In a review an operator decides, so removing the holder's record does not let the challenger win; a challenger
+        // without its own record loses in any case.
         self.other.filter(|_| self.role == ContestRole::Holder || !self.is_reviewed())
     }
 
@@ -292,7 +293,7 @@ mod tests {
         ownership.claims.get_mut(&holding).unwrap()
     }
 
-    /// What both sides read.
+    /// The contest as text, for both sides.
     fn both_sides(ownership: &Ownership, claimant: Claimant) -> String {
         let mut text = String::new();
         for claim in ownership.claims.values() {

@@ -1,4 +1,4 @@
-//! What a check saw, as the claim's own workspace may see it.
+//! The evidence of a check as its own workspace sees it.
 use deed_claims::{
     DnameEvidence, ElsewhereEvidence, Evidence, NotedServers, Routing, RoutingState, Security,
     SerialEvidence, ServerEvidence, Signatures, Transport, ValidationEvidence, VantageEvidence,
@@ -204,7 +204,7 @@ pub struct RoutingEvidenceBody {
     seen: Vec<String>,
 }
 
-/// Bodies that show what they are made of, field by field.
+/// Converts evidence into bodies with the same fields.
 macro_rules! impl_by_field {
     ($($body:path, of $evidence:ident { $($field:ident),* })*) => {$(
         impl From<&$evidence> for $body {

@@ -1,5 +1,5 @@
-//! What both contracts show of a claim, to its own workspace alone. A body is declared once and made twice: in the style
-//! of contract A (`camel`) and in that of contract B (`snake`).
+//! Response bodies that both contracts share. Each is declared once and generated twice: in camel case for the workspace
+//! contract (`camel`) and in snake case for the app contract (`snake`).
 pub mod contest;
 pub mod diagnosis;
 pub mod evidence;
@@ -9,8 +9,8 @@ pub mod timeline;
 
 use std::fmt;
 
-/// Declares bodies in the modules `camel` and `snake`, under the names that their schemas have in A and in B. Bodies of
-/// other modules that they consist of are named before: `[with evidence::EvidenceBody]`.
+/// Declares bodies in the modules `camel` and `snake`, with the names of their schemas under each contract. Bodies of
+/// other modules that they contain are named before: `[with evidence::EvidenceBody]`.
 macro_rules! in_both_contracts {
     ($([with $($part:ident::$body:ident),*])? $(
         $(#[$about:meta])*
@@ -18,7 +18,7 @@ macro_rules! in_both_contracts {
             $( $(#[$note:meta])* $field:ident: $kind:ty, )*
         }
     )*) => {
-        /// As contract A writes it.
+        /// The bodies of the workspace contract.
         pub mod camel {
             use super::*;
             $($( use crate::bodies::$part::camel::$body; )*)?
@@ -31,7 +31,7 @@ macro_rules! in_both_contracts {
             )*
         }
 
-        /// As contract B writes it.
+        /// The bodies of the app contract.
         pub mod snake {
             use super::*;
             $($( use crate::bodies::$part::snake::$body; )*)?
@@ -47,12 +47,12 @@ macro_rules! in_both_contracts {
 }
 use in_both_contracts;
 
-/// Who claims, in the words of a contract.
+/// The kind of claimant, in the words of a contract.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Claimant {
-    /// Contract A.
+    /// In the workspace contract.
     Workspace,
-    /// Contract B.
+    /// In the app contract.
     App,
 }
 

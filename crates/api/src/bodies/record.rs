@@ -1,4 +1,4 @@
-//! The record that a claim has to have published, and how it was last seen.
+//! The validation record of a claim, and its last known status.
 use std::sync::Arc;
 
 use deed_claims::{Challenge, CheckOutcome, Claim, ClaimState};

@@ -1,4 +1,4 @@
-//! Schemas of the model's stable words, made of the model's own lists.
+//! Enum schemas of the model's stable words, from the model's own lists.
 use std::borrow::Cow;
 
 use deed_claims::{Code, Status};

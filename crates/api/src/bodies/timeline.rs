@@ -1,4 +1,4 @@
-//! What happened to a claim, event by event, as its own workspace may see it.
+//! The history of a claim from its events, as its own workspace sees it.
 use std::collections::BTreeSet;
 
 use chrono::{DateTime, Utc};
@@ -51,7 +51,7 @@ in_both_contracts! {
     }
 }
 
-/// One thing that happened, in no contract's style yet.
+/// A timeline entry before it is rendered for a contract.
 pub struct NeutralEntry<'a> {
     sequence: u64,
     at: DateTime<Utc>,
@@ -90,27 +90,27 @@ impl_from_entry! { camel snake }
 pub struct TimelinePage<T> {
     /// Its entries, the oldest first.
     pub entries: Vec<T>,
-    /// The number of the last entry, when there are more.
+    /// The cursor of the next page, when there are more entries.
     pub next: Option<String>,
 }
 
-/// Reads a stream and picks what one claim may know.
+/// Selects the events of a stream that the claimant of one claim may see.
 pub struct Timeline {
     claim_id: ClaimId,
     claimant: Claimant,
-    // Claims that contest this one: it is told when that ends, and nothing else of them.
+    // Claims that contest this one: the claimant learns how the contest ends, and nothing else about them.
     challengers: BTreeSet<ClaimId>,
-    // Entries so far. They are counted by claim: the stream's own numbers tell how much others do with the name.
+    // Entries so far. They are counted by claim: the stream's versions would reveal the activity of others.
     entries: u64,
 }
 
 impl Timeline {
-    /// The timeline of one claim; to be fed with its stream from the beginning.
+    /// The timeline of one claim, which reads its stream from the beginning.
     pub fn of(claim_id: ClaimId, claimant: Claimant) -> Self {
         Self { claim_id, claimant, challengers: BTreeSet::new(), entries: 0 }
     }
 
-    /// A page of the entries after one, of a stream from its beginning.
+    /// A page of the entries after a sequence number; `events` is the whole stream.
     pub fn page<'a, T: From<NeutralEntry<'a>>>(
         mut self,
         events: &'a [RecordedEvent],
@@ -125,7 +125,7 @@ impl Timeline {
         TimelinePage { entries: page.into_iter().map(Into::into).collect(), next }
     }
 
-    /// The entry for the next event of the stream; none when it is not this claim's business.
+    /// The entry for the next event of the stream; none when the event is not visible to the claimant.
     fn entry<'a>(&mut self, recorded: &'a RecordedEvent) -> Option<NeutralEntry<'a>> {
         let Event::Ownership(event) = &recorded.event else { return None };
         let message = if event.claim_id() == self.claim_id {
@@ -146,7 +146,7 @@ impl Timeline {
         Some(NeutralEntry { sequence: self.entries, at: event.at(), kind, message, check, until })
     }
 
-    /// How far the log had come at the last of these events that is this claim's business.
+    /// The position of the last of these events that is visible to the claimant.
     pub fn position(mut self, events: &[RecordedEvent]) -> Option<Position> {
         let own = events.iter().filter(|recorded| match &recorded.event {
             Event::Ownership(event) => {
@@ -157,7 +157,7 @@ impl Timeline {
         own.map(|recorded| recorded.position).fold(None, |_, position| Some(position))
     }
 
-    /// What the holder is told of an event of another's claim.
+    /// The message to a holder about an event of a challenger's claim.
     fn contest_message(&mut self, event: &OwnershipEvent) -> Option<String> {
         let who = self.claimant;
         let text = match event {
@@ -185,7 +185,7 @@ impl Timeline {
     }
 }
 
-/// What a claimant is told of an event of its own claim.
+/// The message to a claimant about an event of its own claim.
 fn own_message(event: &OwnershipEvent, who: Claimant) -> String {
     let text = match event {
         OwnershipEvent::ClaimInitiated(e) => {

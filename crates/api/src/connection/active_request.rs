@@ -1,4 +1,4 @@
-//! A request's turn on its connection: from its first call to the last byte of its answer's body.
+//! Tracks a request on its connection, from its head to the last byte of its response.
 use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll};
@@ -10,11 +10,11 @@ use actix_web::web::Bytes;
 
 use super::stream::HttpConnection;
 
-/// A request that has begun; dropped when its answer is made.
+/// Guard of a request that has begun; dropped when its response has ended.
 pub struct ActiveRequest(Option<Rc<HttpConnection>>);
 
 impl ActiveRequest {
-    /// The turn of a request.
+    /// Begins a request.
     pub fn of(request: &Request) -> Self {
         let connection = request.conn_data::<Rc<HttpConnection>>().cloned();
         if let Some(connection) = &connection {
@@ -23,7 +23,7 @@ impl ActiveRequest {
         Self(connection)
     }
 
-    /// The body of its answer.
+    /// Ties the guard to the body of the response.
     pub fn body(self, body: BoxBody) -> TrackedBody {
         TrackedBody { body, request: self }
     }
@@ -37,7 +37,7 @@ impl Drop for ActiveRequest {
     }
 }
 
-/// The body of an answer, which is the end of a turn.
+/// The body of a response; the request ends with it.
 pub struct TrackedBody {
     body: BoxBody,
     request: ActiveRequest,

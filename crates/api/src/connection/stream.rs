@@ -1,7 +1,7 @@
-//! A connection's stream as the HTTP machinery sees it, and what its keeper learns by that.
+//! The stream of a connection as actix-http sees it, which observes requests and holds back library responses.
 //!
-//! The machinery answers a request that it cannot parse by itself, with a head and no body. The stream does not
-//! let such an answer out: it is kept, for the keeper to say the same in full.
+//! actix-http itself answers a request that it cannot parse, with a head and no body. The stream holds such a response
+//! back, so that `serve_connection` can send a complete one instead.
 use std::cell::{Cell, RefCell};
 use std::io;
 use std::pin::Pin;
@@ -14,33 +14,33 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use crate::operation::Contract;
 
-/// What the stream, the requests on it and the keeper of a connection know in common.
+/// State that the stream, its requests and `serve_connection` share.
 pub struct HttpConnection {
-    /// Requests that have begun and whose answers are not written yet.
+    /// Requests that have begun and have no complete response yet.
     open: Cell<u32>,
-    /// The latest of them has a body in chunks.
+    /// The latest of them has a chunked body.
     chunked: Cell<bool>,
-    /// Requests that have begun, ever.
+    /// All requests that have begun on this connection.
     begun: Cell<u64>,
-    /// The client has begun something that is no request yet: at first by connecting.
+    /// The client has connected or sent bytes, and the head of a request is not complete.
     request_due: Cell<bool>,
-    /// What is read next is the start of something.
+    /// The next read begins a new request.
     at_start: Cell<bool>,
-    /// The client does not take what is written.
+    /// The client does not read: a write is pending.
     stalled: Cell<bool>,
-    /// One of our own bodies ends as a head does, so that a kept answer would not be certain to be none.
+    /// A response body of ours ended like a head, so a library response can no longer be recognised with certainty.
     ambiguous: Cell<bool>,
-    /// How what was begun starts.
+    /// The first bytes of the request.
     start: Cell<[u8; START]>,
     held: RefCell<Option<HeldResponse>>,
-    /// The stream, once the machinery has let go of it.
+    /// The stream, once actix-http has dropped it.
     stream: Cell<Option<TcpStream>>,
 }
 
-/// An answer of the machinery's own that was not let out.
+/// A library response that is held back.
 #[derive(Debug)]
 pub struct HeldResponse {
-    /// What it says.
+    /// Its status.
     pub status: StatusCode,
     bytes: Vec<u8>,
     flushed: bool,
@@ -64,7 +64,7 @@ impl Default for HttpConnection {
 }
 
 impl HttpConnection {
-    /// A request begins, with a body in chunks or another or none.
+    /// Records that a request has begun.
     pub fn begin(&self, chunked: bool) {
         self.chunked.set(chunked);
         self.open.set(self.open.get() + 1);
@@ -73,19 +73,19 @@ impl HttpConnection {
         self.at_start.set(true);
     }
 
-    /// An answer is made, or nobody waits for it any more.
+    /// Records that a response has ended or was abandoned.
     pub fn end(&self) {
         self.open.set(self.open.get().saturating_sub(1));
     }
 
-    /// Part of the body of one of our own answers.
+    /// Observes a part of the body of a response of ours.
     pub fn body(&self, part: &[u8]) {
         if part.ends_with(b"\n") && (part.len() < END.len() || part.ends_with(END)) {
             self.ambiguous.set(true);
         }
     }
 
-    /// What the connection waits for the client to do.
+    /// The client action that the connection waits for.
     pub fn awaited_action(&self) -> Option<ClientAction> {
         if self.stalled.get() {
             Some(ClientAction::ReadResponse)
@@ -96,22 +96,22 @@ impl HttpConnection {
         }
     }
 
-    /// Whether a request with a body in chunks waits for its answer.
+    /// Whether a request with a chunked body is in flight.
     pub fn chunked(&self) -> bool {
         self.open.get() > 0 && self.chunked.get()
     }
 
-    /// How what was begun is answered, by its path. Where one read brings several requests, it is the first one's.
+    /// The contract of the request that has begun, by its path; of the first one if a read brings several.
     pub fn contract(&self) -> Contract {
         let start = self.start.get();
         let path = start.splitn(3, |byte| *byte == b' ').nth(1).unwrap_or_default();
         let path = path.split(|byte| matches!(byte, b'?' | b'#' | b'\r' | b'\n')).next().unwrap_or_default();
-        // Anything but ASCII comes after what decides.
+        // The prefix that decides is ASCII.
         let ascii = path.iter().position(|byte| !byte.is_ascii()).unwrap_or(path.len());
         Contract::of(str::from_utf8(&path[..ascii]).unwrap_or_default())
     }
 
-    /// The stream and the answer that was kept, once the machinery is done.
+    /// The stream and the response that was held back, once actix-http has finished.
     pub fn take_remains(&self) -> Option<(TcpStream, Option<HeldResponse>)> {
         Some((self.stream.take()?, self.held.take()))
     }
@@ -128,32 +128,32 @@ impl HttpConnection {
     }
 }
 
-/// What a connection waits for the client to do.
+/// A client action that a connection waits for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ClientAction {
-    /// To complete a request, after so many others.
+    /// To complete a request.
     SendRequest {
-        /// Requests before it.
+        /// Requests before it on this connection.
         after: u64,
     },
-    /// To take what is written.
+    /// To read the response.
     ReadResponse,
 }
 
-/// A stream whose peer is served. On drop it goes to the keeper.
+/// A stream that reports to [`HttpConnection`]. On drop the TCP stream goes back to it.
 pub struct WatchedStream {
-    /// There until it is dropped.
+    /// Present until the drop.
     stream: Option<TcpStream>,
     connection: Rc<HttpConnection>,
 }
 
 impl WatchedStream {
-    /// Watches a stream.
+    /// Wraps a stream.
     pub fn new(stream: TcpStream, connection: Rc<HttpConnection>) -> Self {
         Self { stream: Some(stream), connection }
     }
 
-    /// What is known in common.
+    /// The shared state.
     pub fn connection(&self) -> &Rc<HttpConnection> {
         &self.connection
     }
@@ -168,7 +168,7 @@ impl WatchedStream {
         sent
     }
 
-    /// Lets out what was kept after all: the machinery goes on, so it was not its last word.
+    /// Sends the held response after all: actix-http continues, so it was not its last response.
     fn poll_send_held(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         while let Some(mut held) = self.connection.held.take() {
             let sent = self.poll_send(cx, &held.bytes);
@@ -219,7 +219,7 @@ impl AsyncWrite for WatchedStream {
                 self.connection.held.replace(Some(held));
                 Poll::Ready(Ok(bytes.len()))
             }
-            // First what comes before it.
+            // First send the bytes before it.
             Some((at, _)) => self.poll_send(cx, &bytes[..at]),
         }
     }
@@ -231,7 +231,7 @@ impl AsyncWrite for WatchedStream {
             None => self.stream()?.poll_flush(cx),
             Some(true) => self.poll_send_held(cx),
             Some(false) => {
-                // Asked again, it is known that the machinery goes on.
+                // A second flush shows that actix-http continues.
                 cx.waker().wake_by_ref();
                 Poll::Ready(Ok(()))
             }
@@ -246,24 +246,24 @@ impl AsyncWrite for WatchedStream {
     }
 }
 
-/// What is remembered of a request that has begun: its method and what decides of its path.
+/// Bytes of a request that are kept: its method and the prefix of its path that decides the contract.
 const START: usize = 48;
 /// The end of a head.
 const END: &[u8] = b"\r\n\r\n";
-/// No answer of the machinery's own is longer.
+/// The longest library response, in bytes.
 const MAX_LIBRARY_RESPONSE: usize = 160;
-/// A date in the form that HTTP prefers (RFC 9110 §5.6.7).
+/// The length of a date in the preferred format (RFC 9110 §5.6.7).
 const DATE: usize = 29;
 
-/// Statuses that the machinery answers with by itself.
+/// Statuses of library responses.
 const LIBRARY_STATUSES: [(&[u8], StatusCode); 3] = [
     (b"400 Bad Request", StatusCode::BAD_REQUEST),
     (b"431 Request Header Fields Too Large", StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE),
     (b"500 Internal Server Error", StatusCode::INTERNAL_SERVER_ERROR),
 ];
 
-/// Where in `bytes` an answer of the machinery's own starts that they end with. Every answer of ours has headers
-/// that it has not.
+/// The offset of a library response at the end of `bytes`. Responses of ours always have headers that a library
+/// response lacks.
 fn library_response(bytes: &[u8]) -> Option<(usize, StatusCode)> {
     if !bytes.ends_with(END) {
         return None;

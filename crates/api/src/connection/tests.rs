@@ -16,10 +16,10 @@ use super::*;
 use crate::server::{Api, ApiConfig, run_until};
 use crate::testing::Harness;
 
-/// Must not come back.
+/// Request content that must not appear in a response.
 const SECRET: &str = "sesame";
 
-/// One answer as it came.
+/// One response as received.
 #[derive(Debug)]
 struct RawResponse {
     head: String,
@@ -27,7 +27,7 @@ struct RawResponse {
 }
 
 impl RawResponse {
-    /// The first answer in `bytes`, and what follows it.
+    /// The first response in `bytes`, and the bytes after it.
     fn first(bytes: &[u8]) -> (Self, &[u8]) {
         let end = bytes.windows(4).position(|four| four == b"\r\n\r\n").expect("a whole head") + 4;
         let (head, rest) = (String::from_utf8(bytes[..end].to_vec()).unwrap(), &bytes[end..]);
@@ -37,7 +37,7 @@ impl RawResponse {
         (answer, &rest[length..])
     }
 
-    /// The only answer in `bytes`.
+    /// The only response in `bytes`.
     fn only(bytes: &[u8]) -> Self {
         let (answer, rest) = Self::first(bytes);
         assert!(rest.is_empty(), "{:?}", String::from_utf8_lossy(rest));
@@ -56,7 +56,7 @@ impl RawResponse {
         serde_json::from_slice(&self.body).unwrap()
     }
 
-    /// That it is the whole refusal of what is no request.
+    /// Asserts that it is a complete rejection of a malformed request.
     fn assert_refused(&self, status: u16, code: &str) {
         let what = format!("{}{}", self.head, String::from_utf8_lossy(&self.body));
         let body = self.json();
@@ -90,7 +90,7 @@ async fn to_end(stream: &mut TcpStream) -> Vec<u8> {
     bytes
 }
 
-/// Reads one answer of a connection that stays open.
+/// Reads one response of a connection that stays open.
 async fn next_answer(stream: &mut TcpStream) -> RawResponse {
     let mut bytes = vec![];
     loop {
@@ -107,7 +107,7 @@ async fn next_answer(stream: &mut TcpStream) -> RawResponse {
     }
 }
 
-/// ConnectionTimeouts that a test has.
+/// Timeouts of tests about slow clients.
 fn short_head_timeout() -> ConnectionTimeouts {
     ConnectionTimeouts { request_head: Duration::from_millis(300), ..ConnectionTimeouts::default() }
 }
@@ -128,13 +128,13 @@ async fn with_api(harness: &Harness, timeouts: ConnectionTimeouts, asking: impl 
 
 const BIG: usize = 24 << 20;
 
-/// What ends a body as an answer of the machinery's own would.
+/// A body that looks like a library response.
 fn lookalike() -> String {
     let head = "HTTP/1.1 400 Bad Request\r\ncontent-length: 0\r\nconnection: close\r\n";
     format!("{head}date: Sun, 06 Nov 1994 08:49:37 GMT\r\n\r\n")
 }
 
-/// A large body that ends so, in several parts.
+/// A large body in several parts that ends like a library response.
 fn split() -> SizedStream<impl Stream<Item = Result<web::Bytes, io::Error>>> {
     let (end, big) = (lookalike(), vec![b'x'; BIG]);
     let (one, two) = end.split_at(end.len() - 2);
@@ -142,7 +142,7 @@ fn split() -> SizedStream<impl Stream<Item = Result<web::Bytes, io::Error>>> {
     SizedStream::new((BIG + end.len()) as u64, futures::stream::iter(parts))
 }
 
-/// Runs `asking` against an application that answers what a client of ours never sees.
+/// Runs `asking` against an application with unusual responses.
 async fn with_test_app(timeouts: ConnectionTimeouts, asking: impl AsyncFnOnce(SocketAddr)) {
     let reject: RejectFn = Arc::new(|error, _| format!("refused: {}", error.code()).into_bytes());
     let app = || {

@@ -1,4 +1,4 @@
-//! Adding a domain that nobody else has: `POST /v1/domains`.
+//! Adds a domain that no other workspace has: `POST /v1/domains`.
 use std::sync::Arc;
 
 use deed_claims::{IfHeldByAnother, MAX_REGION, is_region};
@@ -92,7 +92,7 @@ mod tests {
         let regions: Vec<_> =
             listed.body["data"].as_array().unwrap().iter().map(|row| row["region"].clone()).collect();
         assert_eq!(regions, ["default", "default", "default"]);
-        // It is the deployment's, and not the claim's own.
+        // The region is the default and is not stored with the claim.
         let claims = harness.ownership("apex:acme.net").await.claims;
         assert!(claims.values().all(|claim| claim.region.is_none()));
     }
@@ -109,7 +109,7 @@ mod tests {
         assert_json_snapshot!("claimable", refused.snapshot());
         assert!(!refused.text.contains("ws_holder"));
         assert_eq!(harness.ownership("apex:acme.com").await.claims.len(), 1);
-        // Its holder finds its own.
+        // Its holder gets its own domain.
         let own = harness.post("/v1/domains", &holder, json!({ "domain": "acme.com" })).await;
         assert_eq!((own.status.as_u16(), &own.body["data"]["isVerified"]), (200, &json!(true)));
     }

@@ -1,4 +1,4 @@
-//! Verifying many claims at once: `POST /v1/domains/claims/verify`.
+//! Requests checks of many claims at once: `POST /v1/domains/claims/verify`.
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -18,9 +18,9 @@ use crate::call::Call;
 use crate::request_error::RequestError;
 use crate::response::JsonResponse;
 
-/// Names in one request.
+/// Names in one request at most.
 const MAX_ITEMS: usize = 50;
-/// Items in hand at the same time.
+/// Items that are processed at the same time.
 const CONCURRENCY: usize = 50;
 
 /// The names to verify.
@@ -82,7 +82,7 @@ pub async fn verify_claims(call: Arc<Call>) -> Result<JsonResponse, DomainsError
         .buffered(CONCURRENCY)
         .collect::<Vec<_>>()
         .await;
-    // Our own trouble is the whole request's: it can be tried again as a whole.
+    // An internal error fails the whole request, which can be repeated as a whole.
     let results = results.into_iter().collect::<Result<Vec<_>, RequestError>>()?;
     let (results, positions): (Vec<_>, Vec<_>) = results.into_iter().unzip();
     let body = Success::of(BulkVerifyBody { results });
@@ -90,7 +90,7 @@ pub async fn verify_claims(call: Arc<Call>) -> Result<JsonResponse, DomainsError
     Ok(if call.wait.is_some() { response.waited(wait) } else { response })
 }
 
-/// The result for one name, and how far the log had come with its claim.
+/// The result for one name, and the position of its claim.
 async fn item(
     call: &Call,
     domain: String,
@@ -100,7 +100,7 @@ async fn item(
         let claim_ref = ClaimRef::parse(call, &domain)?;
         let verified = verify(call, &claim_ref, wait).await?;
         let (claim_id, status, data) =
-            verified.outcome(&claim_ref, |status, view| Ok((view.claim.id, status, view.challenge())))?;
+            verified.show(&claim_ref, |status, view| Ok((view.claim.id, status, view.challenge())))?;
         let loaded = call.load(&claim_ref.stream).await?;
         Ok((status, data, Timeline::of(claim_id, Claimant::Workspace).position(&loaded.events)))
     };

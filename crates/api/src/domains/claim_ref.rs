@@ -1,4 +1,4 @@
-//! A workspace's own claim on the name in a path: found, or not there for this workspace.
+//! Finds a workspace's own claim on the name in a path.
 use std::sync::Arc;
 
 use deed_claims::name::{DomainName, Excerpt, NameError};
@@ -13,15 +13,15 @@ use crate::call::{Call, Writes};
 use crate::names::apex_of;
 use crate::request_error::RequestError;
 
-/// The name in a path, its registrable domain, and the workspace that asks about it.
+/// Refers to the caller's claim on a name: the name, its registrable domain, and the caller.
 pub struct ClaimRef {
-    /// The name as asked for.
+    /// The name as given in the request.
     pub name: DomainName,
     /// Its registrable domain.
     pub root: DomainName,
-    /// The stream that answers.
+    /// The stream of the registrable domain.
     pub stream: StreamId,
-    /// Who asks.
+    /// The caller as a claimant.
     pub holder: Holder,
     /// The name is longer than any that can be claimed.
     too_long: Option<NameError>,
@@ -30,19 +30,19 @@ pub struct ClaimRef {
 }
 
 impl ClaimRef {
-    /// What the path of a call asks about.
+    /// The claim that a path names.
     pub fn from_path(call: &Call) -> Result<Self, DomainsError> {
         Self::parse(call, call.param("domain"))
     }
 
-    /// What a text asks about. What is claimed already stays reachable, whatever may be claimed today.
+    /// The claim on a name. Existing claims stay reachable when the policy for new claims changes.
     pub fn parse(call: &Call, text: &str) -> Result<Self, DomainsError> {
         let name = call.state.name(text)?;
         let root = apex_of(&name);
         Ok(Self::new(call, name, root))
     }
 
-    /// What a name and its registrable domain ask about.
+    /// The claim on a parsed name and its registrable domain.
     pub fn new(call: &Call, name: DomainName, root: DomainName) -> Self {
         let holder = Holder::Workspace { workspace_id: call.caller.workspace.clone() };
         Self {
@@ -55,29 +55,29 @@ impl ClaimRef {
         }
     }
 
-    /// The workspace's newest claim.
+    /// The workspace's newest claim on the name.
     pub fn claim<'a>(&self, ownership: &'a Ownership) -> Result<&'a Claim, DomainsError> {
         ownership.claim_of(&self.holder).ok_or_else(|| self.claim_not_found())
     }
 
-    /// How far the log had come at the last event that is the claim's business.
+    /// The position of the last event that is visible to the claimant.
     pub fn position(claim: &Claim, loaded: &Loaded) -> Option<Position> {
         Timeline::of(claim.id, Claimant::Workspace).position(&loaded.events)
     }
 
-    /// The workspace's newest claim with everything it may see of it.
+    /// A view of the workspace's newest claim.
     pub fn view<'a>(&'a self, ownership: &'a Ownership) -> Result<ClaimView<'a>, DomainsError> {
         let claim = self.claim(ownership)?;
         let default_region = &self.default_region;
         Ok(ClaimView { root: &self.root, claim, ownership: Some(ownership), default_region, again_at: None })
     }
 
-    /// The same in error words: there is no claim of this workspace.
+    /// The error for a workspace without a claim on the name.
     pub fn claim_not_found(&self) -> DomainsError {
         self.not_found(DomainsError::NoSuchClaim)
     }
 
-    /// There is no domain of this workspace.
+    /// The error for a workspace without the domain.
     pub fn domain_not_found(&self) -> DomainsError {
         self.not_found(DomainsError::NoSuchDomain)
     }
@@ -89,18 +89,18 @@ impl ClaimRef {
         }
     }
 
-    /// What one decision about the name writes.
+    /// The events of one decision as writes to the stream.
     pub fn writes(&self, events: Vec<OwnershipEvent>) -> Writes {
         vec![(self.stream.clone(), events.into_iter().map(Event::from).collect())]
     }
 }
 
-/// The first of the streams a decision was given.
+/// The stream of a decision about a single stream.
 pub fn only_stream(loaded: &[Loaded]) -> Result<&Loaded, RequestError> {
     loaded.first().ok_or_else(|| RequestError::internal("loading a stream", "nothing was loaded"))
 }
 
-/// The state after events.
+/// Applies events to a state.
 pub fn apply(ownership: Ownership, events: &[OwnershipEvent]) -> Ownership {
     events.iter().fold(ownership, Ownership::evolve)
 }

@@ -1,4 +1,4 @@
-//! Giving up: a domain with `DELETE /v1/domains/{domain}`, a claim with `DELETE /v1/domains/claims/{domain}`.
+//! Deletes a domain (`DELETE /v1/domains/{domain}`) and cancels a claim (`DELETE /v1/domains/claims/{domain}`).
 use std::sync::Arc;
 
 use deed_claims::name::DomainName;
@@ -122,7 +122,7 @@ mod tests {
         assert_eq!(harness.delete("/v1/domains/acme.com", &key).await.status.as_u16(), 404);
         let claim = harness.get("/v1/domains/claims/acme.com", &key).await;
         assert_json_snapshot!("released", claim.snapshot());
-        // What is over can be claimed anew.
+        // A deleted domain can be added again.
         let anew = harness.post("/v1/domains", &key, json!({ "domain": "acme.com" })).await;
         assert_eq!(anew.body["data"]["status"], "pending");
     }

@@ -1,4 +1,4 @@
-//! Contract A's errors, and the one place that turns them into answers: `{success, error, code, data?}`.
+//! Errors of the workspace contract and their format: `{success, error, code, data?}`.
 use actix_web::http::StatusCode;
 use actix_web::http::header::{HeaderName, HeaderValue};
 use deed_claims::name::{DomainName, Excerpt, NameError};
@@ -11,14 +11,14 @@ use crate::request_error::{ContractError, RequestError};
 use crate::request_id::RequestId;
 use crate::response::JsonResponse;
 
-/// Everything an operation of contract A can refuse.
+/// The errors of the operations of the workspace contract.
 #[derive(Debug, thiserror::Error)]
 pub enum DomainsError {
     #[error(transparent)]
     Request(#[from] RequestError),
     #[error("{0}")]
     Name(#[from] NameError),
-    /// Another workspace has the name; never says which.
+    /// Another workspace has the name; the response never says which.
     #[error("{domain} is in use by another workspace: claim it with POST /v1/domains/claims")]
     Claimable { domain: DomainName, root: DomainName },
     #[error("this workspace has no domain {0}")]
@@ -59,12 +59,12 @@ pub struct ApiError {
     data: Option<Value>,
 }
 
-/// Status, code and data of an answer.
+/// Status, code and data of a response.
 type Parts = (StatusCode, String, Option<Value>);
 
 impl DomainsError {
-    /// A refusal of the rules for a claim that the caller may know of. Refusals that are answers of their own
-    /// (`TooSoon`) or belong to other roles (`StaleAttempt`, `NotDue`) are never asked about here.
+    /// The error for a rejected command on a claim that the caller may see. `TooSoon` is handled by its operation;
+    /// `StaleAttempt` and `NotDue` belong to other roles. Both are internal errors here.
     pub fn of_rejection(
         rejection: Rejection,
         domain: &DomainName,
@@ -88,7 +88,7 @@ impl DomainsError {
         }
     }
 
-    /// The contract's one table of errors.
+    /// Maps each error to its status, code and data.
     fn parts(&self, request: &RequestId) -> Parts {
         let conflict = |code: &str, data| (StatusCode::CONFLICT, code.to_owned(), data);
         match self {
@@ -131,14 +131,14 @@ impl DomainsError {
         }
     }
 
-    /// The error without status and headers, as one item of a bulk answer has it: status, code, sentence.
+    /// Status, code and message of the error, for one item of a bulk response.
     pub fn item(&self, request: &RequestId) -> (StatusCode, String, String) {
         let (status, code, _) = self.parts(request);
         (status, code, self.to_string())
     }
 }
 
-/// What more there is to say about a fault.
+/// The `data` of a request error.
 fn request_error_data(error: &RequestError, request: &RequestId) -> Option<Value> {
     match error {
         RequestError::Internal { .. } => Some(json!({ "requestId": request.as_str() })),
@@ -162,7 +162,7 @@ impl ContractError for DomainsError {
     fn response(&self, request: &RequestId) -> JsonResponse {
         let (status, code, data) = self.parts(request);
         let body = ApiError { success: false, error: self.to_string(), code, data };
-        // A body of texts and JSON values can always be written.
+        // A body of strings and JSON values always serializes.
         let body = serde_json::to_string(&body).unwrap_or_default();
         JsonResponse { status, headers: self.headers(), body }
     }

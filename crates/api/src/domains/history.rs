@@ -69,7 +69,7 @@ mod tests {
         harness.record_contested_check(ACME, "ws_b", Outcome::Proven, Some(Outcome::Proven)).await;
         let holder = harness.get(HISTORY, &a).await;
         assert_json_snapshot!("holder", holder.snapshot());
-        // What others do in between leaves no gap.
+        // Events of other claims leave no gap.
         let numbers: Vec<_> =
             holder.body["data"].as_array().unwrap().iter().map(|e| &e["sequence"]).collect();
         assert_eq!(json!(numbers), json!([1, 2, 3, 4, 5, 6, 7]));

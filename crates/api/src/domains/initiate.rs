@@ -45,14 +45,14 @@ pub async fn initiate_claim(call: Arc<Call>) -> Result<JsonResponse, DomainsErro
     claim(&call, &request, |view| JsonResponse::ok(&Success::of(view.challenge()))).await
 }
 
-/// What somebody wants to claim, and how.
+/// The name to claim, and how.
 pub struct ClaimRequest<'a> {
     pub domain: &'a str,
     pub region: Option<Arc<str>>,
     pub if_held_by_another: IfHeldByAnother,
 }
 
-/// Makes a claim, or finds the one there is, and shows it.
+/// Creates a claim or finds the open one, and shows it.
 pub async fn claim(
     call: &Call,
     request: &ClaimRequest<'_>,
@@ -60,14 +60,14 @@ pub async fn claim(
 ) -> Result<JsonResponse, DomainsError> {
     let (name, root) = call.state.claimable(request.domain, Scope::Apex)?.into_parts();
     let claim_ref = ClaimRef::new(call, name.clone(), root.clone());
-    let full = open_claim_quota::reached(call).await?;
+    let quota_reached = open_claim_quota::reached(call).await?;
     let claim_id = call.state.new_claim_id()?;
     let challenge = call.state.templates.challenge(Scope::Apex, &root, call.state.new_token()?);
     call.respond(std::slice::from_ref(&claim_ref.stream), |loaded, at| {
         let ownership = only_stream(loaded)?.ownership();
         let own = ownership.claim_of(&claim_ref.holder);
         let is_new = own.is_none_or(|own| !own.is_open() || own.is_overdue(at));
-        if let Some(limit) = full.filter(|_| is_new) {
+        if let Some(limit) = quota_reached.filter(|_| is_new) {
             return Err(DomainsError::TooManyClaims { limit });
         }
         let command = Command::Initiate {
@@ -199,7 +199,7 @@ mod tests {
         let first = harness.post(CLAIMS, &a, json!({ "domain": "acme.com" })).await;
         let second = harness.post(CLAIMS, &b, json!({ "domain": "acme.com" })).await;
         assert_eq!(second.status, StatusCode::OK);
-        // Its workspace is told, and claims again at once.
+        // Its workspace sees the expiry and can claim again at once.
         let ended = harness.get("/v1/domains/claims/acme.com", &a).await;
         assert_eq!(ended.body["data"]["status"], "expired");
         let history = harness.get("/v1/domains/claims/acme.com/history", &a).await;

@@ -89,7 +89,7 @@ async fn page<T: serde::Serialize>(
     };
     let contests = contested(call, &found).await?;
     let rows = found.rows.iter().map(|row| {
-        // The claim and the contest around it have to be of one moment.
+        // The claim and its contest must come from the same state.
         let ownership = contests.get(&row.stream);
         let claim = ownership.and_then(|ownership| ownership.claims.get(&row.claim.id)).unwrap_or(&row.claim);
         let default_region = &call.state.default_region;
@@ -98,7 +98,7 @@ async fn page<T: serde::Serialize>(
     Ok(JsonResponse::ok(&Page::of(rows.collect(), found.next.as_ref().map(encode_cursor)))?)
 }
 
-/// What else is claimed on the names of a page, where a contest may run.
+/// All claims on the names of a page that may have a contest.
 async fn contested(call: &Call, page: &ClaimPage) -> Result<HashMap<StreamId, Ownership>, RequestError> {
     let may_be = |status: Status| matches!(status, Status::Contested | Status::Verified | Status::AtRisk);
     let streams: Vec<_> =
@@ -182,10 +182,10 @@ mod tests {
         let path = format!("/v1/domains?atLeast={}", added.header("deed-position").unwrap());
         let (listed, ()) = futures::join!(harness.get(&path, &key), harness.project());
         assert_eq!(names(&listed), ["acme.com"]);
-        // What the log has not come to need not be waited for.
+        // A position beyond the log is rejected without a wait.
         let beyond = harness.get("/v1/domains?atLeast=99", &key).await;
         assert_json_snapshot!("beyond_the_log", beyond.snapshot());
-        // Nothing is waited for for ever, and by a service that stops not at all.
+        // The wait is bounded, and a stopping service does not wait.
         harness.state.stop.cancel();
         harness.delete("/v1/domains/acme.com", &key).await;
         let behind = harness.get("/v1/domains?atLeast=2", &key).await;

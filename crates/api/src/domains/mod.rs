@@ -1,4 +1,4 @@
-//! Contract A: domains and claims of workspaces, one file per operation or pair of operations.
+//! The workspace contract: domains and claims of workspaces, one file per operation or pair of operations.
 mod add;
 mod bulk;
 mod claim_ref;
@@ -15,7 +15,7 @@ use deed_store::KeyScope::{DomainRead, DomainWrite};
 
 use crate::operation::Operation;
 
-/// Every operation of contract A.
+/// All operations of the workspace contract.
 pub fn operations() -> Vec<Operation> {
     vec![
         Operation::new(add::__path_add_domain, DomainWrite, add::add_domain),

@@ -1,4 +1,4 @@
-//! One domain, one claim, as their streams tell them: `GET /v1/domains/{domain}`, `GET /v1/domains/claims/{domain}`.
+//! Reads one domain or claim from its stream: `GET /v1/domains/{domain}`, `GET /v1/domains/claims/{domain}`.
 use std::sync::Arc;
 
 use deed_claims::Status;
@@ -57,7 +57,7 @@ pub async fn get_claim(call: Arc<Call>) -> Result<JsonResponse, DomainsError> {
     Ok(JsonResponse::ok(&Success::of(view.challenge()))?.at(ClaimRef::position(view.claim, &loaded)))
 }
 
-/// Whether a domain in this status was given up by its own workspace: then it is gone.
+/// Whether a domain in this status was deleted by its own workspace.
 pub fn is_deleted(status: Status) -> bool {
     matches!(status, Status::Released | Status::Cancelled)
 }
@@ -88,7 +88,7 @@ mod tests {
         assert_eq!(before, after);
     }
 
-    /// What a workspace sees of acme.com, by every way to see it.
+    /// The responses of all operations about acme.com to one workspace.
     async fn answers(harness: &Harness, key: &str) -> Vec<serde_json::Value> {
         vec![
             harness.get("/v1/domains/acme.com", key).await.snapshot(),
@@ -140,7 +140,7 @@ mod tests {
         assert!(!own.text.contains("ws_challenger"));
         let challenge = harness.ownership(ACME).await.claims.values().next().unwrap().challenge.clone();
         assert_eq!(theirs.body["data"]["contest"]["removeRecord"]["value"], json!(challenge.record_value));
-        // Lists tell the same.
+        // Lists show the same.
         harness.project().await;
         let listed = harness.get("/v1/domains", &holder).await;
         assert_eq!(listed.body["data"][0]["contest"], own.body["data"]["contest"]);
@@ -165,7 +165,7 @@ mod tests {
         ] {
             assert_eq!(harness.get(path, key).await.header("deed-position"), Some(position), "{path}");
         }
-        // A contest is the holder's business too.
+        // The holder sees the contest too.
         for (key, workspace, view) in [(&own, "ws_a", None), (&other, "ws_b", Some(Outcome::Proven))] {
             harness.verify("/v1/domains/acme.com/verify", key).await;
             harness.record_contested_check(ACME, workspace, Outcome::Proven, view).await;

@@ -1,10 +1,9 @@
-//! Asking for a check now and waiting a moment for it: `POST /v1/domains/claims/{domain}/verify`, and the same for a
-//! domain.
+//! Requests a check and waits a moment for it: `POST /v1/domains/claims/{domain}/verify`, and the same for a domain.
 use std::sync::Arc;
 use std::time::Duration;
 
 use actix_web::http::StatusCode;
-use actix_web::http::header::{HeaderName, HeaderValue, RETRY_AFTER};
+use actix_web::http::header::{HeaderValue, RETRY_AFTER};
 use chrono::{DateTime, Utc};
 use deed_claims::{ClaimId, Command, Ownership, OwnershipEvent, Rejection};
 use deed_store::Loaded;
@@ -18,13 +17,12 @@ use crate::call::{Call, Writes, record_claim_id};
 use crate::request_error::RequestError;
 use crate::response::JsonResponse;
 
-/// How long an answer waits for the first check unless the caller says otherwise.
+/// How long a response waits for the check by default.
 const DEFAULT_WAIT: Duration = Duration::from_secs(3);
 /// The longest wait a caller may prefer.
 const MAX_WAIT: Duration = Duration::from_secs(30);
 /// The longest `Retry-After`; published clients sleep it through.
 const MAX_RETRY_AFTER: i64 = 60;
-const PREFERENCE_APPLIED: HeaderName = HeaderName::from_static("preference-applied");
 
 /// Verify Domain Claim
 ///
@@ -90,38 +88,38 @@ pub fn wait_limit(call: &Call, unless_given: Duration) -> Duration {
     call.wait.unwrap_or(unless_given).min(MAX_WAIT)
 }
 
-/// What asking for a check came to.
+/// The result of a request for a check.
 enum CheckRequest {
-    /// A check of this attempt was asked for.
+    /// A check of this attempt was requested.
     Attempt(u32),
-    /// Nothing had to be asked: the name is held, or the claim has run out.
+    /// No check is needed: the name is held, or the claim has expired.
     NotNeeded,
-    /// Asked again too soon.
+    /// The last check was requested too short a time ago.
     TooSoon { again_at: DateTime<Utc> },
 }
 
-/// A claim after it was asked to be verified, as far as it got in the time given.
+/// A claim after a request for verification and the wait for its outcome.
 pub struct VerifyOutcome {
     claim_id: ClaimId,
     loaded: Loaded,
     again_at: Option<DateTime<Utc>>,
 }
 
-/// Asks for a check and waits for its outcome.
+/// Requests a check and waits for its outcome.
 pub async fn verify(
     call: &Call,
     claim_ref: &ClaimRef,
     wait: Duration,
 ) -> Result<VerifyOutcome, DomainsError> {
     let (stream, policy) = (&claim_ref.stream, &call.state.policy);
-    let ((claim_id, before, started), _) = call
+    let ((claim_id, before, request), _) = call
         .append(std::slice::from_ref(stream), |loaded, at| {
             let before = only_stream(loaded)?;
             let ownership = before.ownership();
             let claim = claim_ref.claim(&ownership)?;
             let (claim_id, status, domain) = (claim.id, claim.status(), claim.requested.clone());
-            let asking = ownership.decide(Command::RequestVerification { claim_id }, policy, at);
-            let (writes, started): (Writes, CheckRequest) = match asking {
+            let decided = ownership.decide(Command::RequestVerification { claim_id }, policy, at);
+            let (writes, request): (Writes, CheckRequest) = match decided {
                 Ok(events) if events.is_empty() => (vec![], CheckRequest::NotNeeded),
                 Ok(events) => {
                     let attempt = requested_attempt(&events);
@@ -132,11 +130,11 @@ pub async fn verify(
                     return Err(DomainsError::of_rejection(other, &domain, &claim_ref.root, Some(status)));
                 }
             };
-            Ok((writes, (claim_id, before.clone(), started)))
+            Ok((writes, (claim_id, before.clone(), request)))
         })
         .await?;
     record_claim_id(claim_id);
-    let (loaded, again_at) = match started {
+    let (loaded, again_at) = match request {
         CheckRequest::Attempt(attempt) => {
             let settled = |ownership: &Ownership| is_settled(ownership, claim_id, attempt);
             (call.state.wait_for(before, wait, settled).await?, None)
@@ -147,7 +145,7 @@ pub async fn verify(
     Ok(VerifyOutcome { claim_id, loaded, again_at })
 }
 
-/// The attempt that was asked for; when the claim turned out to have run out, one that never comes.
+/// The attempt that was requested; if the claim has expired instead, one that never comes.
 fn requested_attempt(events: &[OwnershipEvent]) -> u32 {
     let attempt = events.iter().find_map(|event| match event {
         OwnershipEvent::VerificationRequested(e) => Some(e.attempt),
@@ -162,8 +160,8 @@ fn is_settled(ownership: &Ownership, claim_id: ClaimId, attempt: u32) -> bool {
 }
 
 impl VerifyOutcome {
-    /// The claim and the status of its answer: 200 when proven and held, 202 while it is watched.
-    pub fn outcome<R>(
+    /// Shows the claim with the HTTP status: 200 when it is proven and held, 202 while it is being checked.
+    pub fn show<R>(
         &self,
         claim_ref: &ClaimRef,
         show: impl FnOnce(StatusCode, ClaimView<'_>) -> Result<R, RequestError>,
@@ -187,17 +185,14 @@ impl VerifyOutcome {
         show: impl FnOnce(StatusCode, ClaimView<'_>) -> Result<JsonResponse, RequestError>,
     ) -> Result<JsonResponse, DomainsError> {
         let position = Timeline::of(self.claim_id, Claimant::Workspace).position(&self.loaded.events);
-        let mut response = self.outcome(claim_ref, show)?.at(position);
+        let mut response = self.show(claim_ref, show)?.at(position);
         if let Some(again_at) = self.again_at {
             let seconds = (again_at - call.state.clock.now()).num_seconds().saturating_add(1);
             let value = HeaderValue::from(seconds.clamp(1, MAX_RETRY_AFTER));
             response = response.header(RETRY_AFTER, value);
         }
-        if call.wait.is_some()
-            && let Ok(value) =
-                HeaderValue::from_str(&format!("wait={}", wait_limit(call, DEFAULT_WAIT).as_secs()))
-        {
-            response = response.header(PREFERENCE_APPLIED, value);
+        if call.wait.is_some() {
+            response = response.waited(wait_limit(call, DEFAULT_WAIT));
         }
         Ok(response)
     }
@@ -222,7 +217,7 @@ mod tests {
         key
     }
 
-    /// Asks, and settles the check while the answer waits for it.
+    /// Requests verification, and settles the check while the response waits for it.
     async fn verify_while(harness: &Harness, key: &str, outcome: Outcome) -> TestResponse {
         let request = TestRequest::post().uri(VERIFY).insert_header(("prefer", "wait=30"));
         let claim_ref =
@@ -253,7 +248,7 @@ mod tests {
         let answer = verify_while(&harness, &key, Outcome::Proven).await;
         assert_json_snapshot!("proven", answer.snapshot());
         assert_eq!(answer.header("preference-applied"), Some("wait=30"));
-        // Held: nothing is asked again.
+        // Held: no check is requested.
         let before = harness.last_position().await;
         let again = harness.post(VERIFY, &key, json!({})).await;
         assert_eq!((again.status.as_u16(), harness.last_position().await), (200, before));
@@ -265,7 +260,7 @@ mod tests {
         let harness = Harness::start().await;
         let key = claimed(&harness).await;
         assert_json_snapshot!("absent", verify_while(&harness, &key, absent()).await.snapshot());
-        // Asked again at once: nothing is started.
+        // Repeated at once: no check is requested.
         let before = harness.last_position().await;
         let soon = harness.post(VERIFY, &key, json!({})).await;
         assert_json_snapshot!("too_soon", soon.snapshot());
@@ -296,7 +291,7 @@ mod tests {
         ));
         assert_json_snapshot!("refused", verify_while(&harness, &key, refused).await.snapshot());
         assert_eq!(harness.post(VERIFY, &key, json!({})).await.body["code"], "CLAIM_ENDED");
-        // One whose time ran out ends when it is asked about.
+        // An overdue claim expires when verification is requested.
         harness.post("/v1/domains/claims", &key, json!({ "domain": "acme.org" })).await;
         harness.clock.advance(chrono::Duration::days(8));
         let overdue = harness.verify("/v1/domains/claims/acme.org/verify", &key).await;

@@ -1,4 +1,4 @@
-//! What contract A shows of a claim: to its own workspace, and nothing of anybody else's.
+//! Bodies of claims and domains in the workspace contract; they show a workspace nothing about other claimants.
 use std::sync::Arc;
 
 use chrono::{DateTime, DurationRound, TimeDelta, Utc};
@@ -140,18 +140,18 @@ pub struct DomainChallengeBody {
     domain: DomainBody,
 }
 
-/// A claim as its own workspace may see it.
+/// A claim as its own workspace sees it.
 #[derive(Clone, Copy)]
 pub struct ClaimView<'a> {
     /// The registrable domain.
     pub root: &'a DomainName,
     /// The claim.
     pub claim: &'a Claim,
-    /// Every claim on the name, where a contest has to be told of.
+    /// All claims on the name, for the contest.
     pub ownership: Option<&'a Ownership>,
     /// The region of a claim that was made without one.
     pub default_region: &'a Arc<str>,
-    /// When a check may be asked for again, after one was asked for too soon.
+    /// When the next check may be requested, after a request that came too soon.
     pub again_at: Option<DateTime<Utc>>,
 }
 
@@ -179,7 +179,7 @@ impl ClaimView<'_> {
         }
     }
 
-    /// The claim with a sentence.
+    /// The claim with a message.
     pub fn challenge(self) -> ChallengeBody {
         ChallengeBody { message: self.message(), claim: self.claim() }
     }
@@ -198,7 +198,7 @@ impl ClaimView<'_> {
         }
     }
 
-    /// The claim as a domain, with a sentence.
+    /// The claim as a domain, with a message.
     pub fn domain_challenge(self) -> DomainChallengeBody {
         DomainChallengeBody { message: self.message(), domain: self.domain() }
     }
@@ -207,7 +207,7 @@ impl ClaimView<'_> {
         self.claim.last_check.as_ref()?.diagnosis.as_ref()
     }
 
-    /// Whether the name is at risk because no check could learn anything.
+    /// Whether the name is at risk because its name servers give no usable answer.
     fn is_unchecked(self) -> bool {
         matches!(&self.claim.state, ClaimState::AtRisk { risk, .. } if risk.cause == MissingCause::Unreachable)
     }
@@ -220,11 +220,11 @@ impl ClaimView<'_> {
         ContestView::of(self.claim, self.ownership, Claimant::Workspace, give_up).map(Into::into)
     }
 
-    /// Where things stand and what to do, in a sentence.
+    /// The state of the claim and the next step, in a sentence.
     fn message(self) -> String {
         match self.again_at {
             Some(again_at) => {
-                // Up to a whole second: the moment that is named must not be too soon again.
+                // Rounded up to a whole second: at the time in the message a request must not be too soon.
                 let again_at = again_at.duration_round_up(TimeDelta::seconds(1)).unwrap_or(again_at);
                 let again_at = again_at.to_rfc3339_opts(chrono::SecondsFormat::Secs, true);
                 format!("{} A check was asked for just now: ask again from {again_at} on.", self.standing())

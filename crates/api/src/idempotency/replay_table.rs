@@ -1,4 +1,4 @@
-//! Every answer of every operation that changes something: whether the same request with the same key gets it again.
+//! For every response of every changing operation: whether it is replayed to the same request with the same key.
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 use std::sync::Arc;
@@ -25,7 +25,7 @@ const DOMAIN: &str = "/v1/domains/acme.com";
 const CLAIM: &str = "/v1/domains/claims/acme.com";
 const NO_APP: &str = "/v1/apps/app_aaaaaaaaaaaaaaaa";
 
-/// A request that can be sent more than once.
+/// A request that a test can send more than once.
 struct TestCall {
     method: Method,
     path: String,
@@ -56,7 +56,7 @@ impl TestCall {
     }
 }
 
-/// A workspace with an app, and what it takes to get every answer.
+/// A workspace with an app, and the steps to get every response.
 struct ReplayFixture {
     harness: Harness,
     tenant: Tenant,
@@ -100,7 +100,7 @@ impl ReplayFixture {
         self.harness.project().await;
     }
 
-    /// What is asked so that the operation answers with this status.
+    /// The request to which the operation answers with this status.
     async fn call(&self, operation: &str, status: u16) -> TestCall {
         let acme = || json!({ "domain": "acme.com" });
         match (operation, status) {
@@ -192,7 +192,7 @@ impl ReplayFixture {
     }
 }
 
-/// The statuses that each operation that changes something declares as its own, and what it says to a bad request.
+/// The statuses that each changing operation declares, and its status for an invalid request.
 fn declared() -> BTreeMap<String, BTreeSet<u16>> {
     let changing = operations().into_iter().filter(crate::operation::Operation::changes);
     changing
@@ -200,7 +200,7 @@ fn declared() -> BTreeMap<String, BTreeSet<u16>> {
             let own = operation.docs.responses.responses.keys().filter_map(|status| status.parse().ok());
             let bad = match operation.contract {
                 crate::operation::Contract::Workspace => Some(400),
-                // Of the app alone there is nothing to say wrong.
+                // A request with only an app id cannot be invalid.
                 crate::operation::Contract::Apps => Some(422).filter(|_| operation.id != "DeleteApp"),
             };
             (operation.id.clone(), own.chain(bad).collect())
@@ -227,7 +227,7 @@ async fn replays_only_responses_to_effects() {
             }
             let said = if replayed { "given again" } else { "answered anew" };
             writeln!(table, "{operation} {status}: {said}").unwrap();
-            // Kept or not, the key belongs to this request.
+            // Stored or not, the key belongs to this request.
             let other = TestCall::post("/v1/apps", json!({ "name": "Another" })).send(harness, key).await;
             let code = other.body["error"]["code"].as_str();
             assert_eq!(
@@ -269,7 +269,7 @@ async fn verification_responses_are_never_replayed() {
     assert_eq!((proven.status.as_u16(), proven.header("idempotency-replayed")), (200, None));
     assert_eq!(status(&bulk().send(&harness, &bulk_key).await), 200);
     assert_eq!(host().send(&harness, &host_key).await.body["status"], "active");
-    // What was proven and is lost again is no longer said to be proven.
+    // A name that was proven and then released is not reported as proven.
     harness.delete(DOMAIN, &tenant.key).await;
     let lost = claim.send(&harness, &workspace).await;
     assert_eq!((lost.status.as_u16(), &lost.body["code"]), (409, &json!("CLAIM_ENDED")));
@@ -291,7 +291,7 @@ async fn refusals_are_not_replayed() {
     harness.delete(DOMAIN, &b).await;
     let free = add.send(&harness, &a).await;
     assert_eq!((free.status.as_u16(), &free.body["data"]["status"]), (200, &json!("pending")));
-    // From then on it is the answer to an effect.
+    // From then on there is a response to an effect.
     assert_eq!(add.send(&harness, &a).await.header("idempotency-replayed"), Some("true"));
     assert_eq!(remove.send(&harness, &b).await.status, 404);
     harness.post(CLAIMS, &b, json!({ "domain": "acme.org" })).await;
@@ -315,7 +315,7 @@ async fn equivalent_json_bodies_share_a_response() {
     assert_eq!(other.body["code"], "IDEMPOTENCY_CONFLICT");
 }
 
-/// A store that fails once, after or before it has written.
+/// A store that fails once, before or after it has appended.
 struct FailingStore {
     store: Arc<dyn EventStore>,
     fails: AtomicBool,
@@ -363,7 +363,7 @@ async fn retry_after_store_failure_has_one_effect() {
         let key = harness.workspace_key("ws_a", &KeyScope::ALL).await;
         let state = Arc::get_mut(&mut harness.state).unwrap();
         state.store = Arc::new(FailingStore { store: state.store.clone(), fails: true.into(), writes });
-        // An app: without its key, a second request would make a second one.
+        // Without the idempotency key, the second request would create a second app.
         let create = TestCall::post("/v1/apps", json!({ "name": "One" }));
         assert_eq!(create.send(&harness, &key).await.status, 503);
         let again = create.send(&harness, &key).await;

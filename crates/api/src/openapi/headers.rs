@@ -1,4 +1,4 @@
-//! The headers of answers: what they are called and mean, and which answers have them.
+//! Response headers: names, meanings, and the responses that have them.
 use std::collections::BTreeSet;
 
 use actix_web::http::StatusCode;
@@ -8,7 +8,7 @@ use utoipa::openapi::{Ref, RefOr, Response};
 
 use crate::operation::Operation;
 
-/// Every header that answers have for a reason of their own: name, type, meaning.
+/// All declared response headers: name, type, meaning.
 const HEADERS: &[(&str, Type, &str)] = &[
     ("Allow", Type::String, "The methods that the path has"),
     (
@@ -33,10 +33,10 @@ const HEADERS: &[(&str, Type, &str)] = &[
     ("X-Request-Id", Type::String, "The request's name in logs: the caller's own or a new one"),
 ];
 
-/// Operations that answer of what has no one position: pages of claims of many names, and an app by its id.
+/// Operations whose responses have no position: lists of claims on many names, and one app.
 const WITHOUT_POSITION: &[&str] = &["ListDomains", "ListDomainClaims", "GetApp"];
 
-/// The headers that an operation's answer of this status may have.
+/// The headers of an operation's response of this status.
 pub fn names(operation: &Operation, status: u16) -> BTreeSet<&'static str> {
     let success = (200..300).contains(&status);
     let prefers = operation
@@ -46,7 +46,7 @@ pub fn names(operation: &Operation, status: u16) -> BTreeSet<&'static str> {
         .flatten()
         .any(|parameter| matches!(parameter, RefOr::T(parameter) if parameter.name == "Prefer"));
     let mut names = BTreeSet::from(["X-Request-Id"]);
-    // The limit is counted by key, so it comes after the key and with an operation.
+    // The rate limit is counted by key, so responses before authentication lack it.
     if !matches!(status, 401 | 405 | 431) {
         names.extend(["RateLimit", "RateLimit-Policy"]);
     }
@@ -71,7 +71,7 @@ pub fn names(operation: &Operation, status: u16) -> BTreeSet<&'static str> {
     names
 }
 
-/// Declares headers with an answer.
+/// Declares headers of a response.
 pub fn declare(response: &mut Response, names: impl IntoIterator<Item = &'static str>) {
     let declared = names
         .into_iter()

@@ -1,4 +1,4 @@
-//! The metrics as `OpenMetrics` text, which has what Prometheus' own format lacks: for a bucket, a trace that fell into it.
+//! The metrics as `OpenMetrics` text, which has exemplars: a trace id for a bucket of a histogram.
 //!
 //! <https://github.com/prometheus/OpenMetrics/blob/v1.0.0/specification/OpenMetrics.md>
 use std::fmt::{self, Write as _};
@@ -6,13 +6,13 @@ use std::fmt::{self, Write as _};
 use deed_trace::Exemplars;
 use prometheus::proto::{LabelPair, Metric, MetricFamily, MetricType};
 
-/// The media type of the answer.
+/// The media type of the response.
 pub(super) const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 
-/// What a counter's samples end with, and its family does not.
+/// The suffix of a counter's samples, which the name of its family does not have.
 const TOTAL: &str = "_total";
 
-/// Whether somebody who accepts these media types is better served by this one.
+/// Whether an `Accept` header includes this format.
 pub(super) fn is_wanted(accept: &str) -> bool {
     accept.split(',').any(|range| {
         let mut parts = range.split(';').map(str::trim);
@@ -26,7 +26,7 @@ pub(super) fn is_wanted(accept: &str) -> bool {
     })
 }
 
-/// All families, with examples where there are any.
+/// All metric families, with exemplars where there are any.
 pub(super) fn text(families: &[MetricFamily], exemplars: &Exemplars) -> String {
     let mut out = String::new();
     for family in families {
@@ -40,7 +40,7 @@ pub(super) fn text(families: &[MetricFamily], exemplars: &Exemplars) -> String {
 fn write_family(out: &mut String, family: &MetricFamily, exemplars: &Exemplars) -> fmt::Result {
     let kind = family.get_field_type();
     let (name, word) = match kind {
-        // A counter has to be called one.
+        // The name of a counter's sample must end in `_total`.
         MetricType::COUNTER => match family.name().strip_suffix(TOTAL) {
             Some(name) => (name, "counter"),
             None => (family.name(), "unknown"),
@@ -57,7 +57,7 @@ fn write_family(out: &mut String, family: &MetricFamily, exemplars: &Exemplars) 
             MetricType::COUNTER => sample(out, family.name(), labels, metric.get_counter().get_value())?,
             MetricType::GAUGE => sample(out, name, labels, metric.get_gauge().get_value())?,
             MetricType::HISTOGRAM => write_histogram(out, name, metric, exemplars)?,
-            // Nobody here makes any.
+            // This project registers none.
             MetricType::SUMMARY | MetricType::UNTYPED => {}
         }
     }
@@ -105,7 +105,7 @@ fn write_labels(out: &mut String, labels: &[LabelPair], more: Option<(&str, &str
     Ok(())
 }
 
-/// A number as the standard wants bounds: whole ones with a point.
+/// A number as the standard writes it: whole numbers with a decimal point.
 fn number(value: f64) -> String {
     if value.is_infinite() { "+Inf".to_owned() } else { format!("{value:?}") }
 }

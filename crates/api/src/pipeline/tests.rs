@@ -1,4 +1,4 @@
-//! What every request meets, whatever it asks for.
+//! Tests of the checks and headers that all operations share.
 use std::sync::{Arc, Mutex};
 
 use actix_web::http::StatusCode;
@@ -133,7 +133,7 @@ async fn checks_run_in_fixed_order() {
     let forbidden = harness.request(with_key(bad(), &reader)).await;
     assert_json_snapshot!("scope_missing", forbidden.snapshot());
     assert_eq!(code(&harness.request(with_key(bad(), &writer)).await), (400, "INVALID_BODY"));
-    // A body that is too large comes before the question whether there is such a thing.
+    // The size of the body is checked before the resource is looked up.
     let large = TestRequest::delete().uri("/v1/domains/acme.com").set_payload(vec![b'x'; 16 * 1024 + 1]);
     let large = harness.request(with_key(large, &writer)).await;
     assert_json_snapshot!("too_large", large.snapshot());
@@ -177,7 +177,7 @@ async fn routing_errors_follow_the_contract_of_the_path() {
     let patch = ask(TestRequest::patch().uri("/v1/apps")).await;
     assert_json_snapshot!("not_allowed_b", patch.snapshot());
     assert_eq!(patch.header("allow"), Some("GET, POST"));
-    // As the router reads a path, encoded or not.
+    // The contract follows the decoded path.
     let encoded = ask(TestRequest::put().uri("/v1/%61pps")).await;
     assert_eq!(encoded.body["error"]["type"], "MethodNotAllowedError", "{}", encoded.text);
     let encoded = ask(TestRequest::get().uri("/v1/%61pps/x/y/z")).await;
@@ -238,7 +238,7 @@ async fn rate_limited_request_has_no_effect_and_gets_retry_after() {
     assert_eq!(over.header("retry-after"), Some("2"));
     assert!(harness.load(ACME).await.events.is_empty());
     assert_eq!(harness.get("/v1/domains", &other).await.status, StatusCode::OK);
-    // What was refused for the limit is not kept: the same request goes through later.
+    // A 429 is not stored: the same request succeeds later.
     harness.clock.advance(chrono::Duration::seconds(2));
     let later = post_with(&harness, CLAIMS, &key, "k1", &claim("acme.com")).await;
     assert_eq!((later.status.as_u16(), later.header("idempotency-replayed")), (200, None));
@@ -249,16 +249,16 @@ async fn replays_idempotent_response_verbatim() {
     let harness = Harness::start().await;
     let key = harness.workspace_key("ws_a", &KeyScope::ALL).await;
     let first = post_with(&harness, CLAIMS, &key, "k1", &claim("acme.com")).await;
-    // Whatever happens in between.
+    // A later change does not alter the stored response.
     harness.delete("/v1/domains/claims/acme.com", &key).await;
     let again = post_with(&harness, CLAIMS, &key, "\"k1\"", &claim("acme.com")).await;
     assert_eq!((again.status, &again.text), (first.status, &first.text));
     assert_eq!(first.header("idempotency-replayed"), None);
     assert_eq!(again.header("idempotency-replayed"), Some("true"));
     assert_eq!(harness.load(ACME).await.events.len(), 2);
-    // Where its effect is to be found, or a little later.
+    // The position of the replay is at or after that of the effect.
     assert_eq!((first.header("deed-position"), again.header("deed-position")), (Some("1"), Some("2")));
-    // After a day the key is new again.
+    // After a day the key is forgotten.
     harness.clock.advance(chrono::Duration::hours(25));
     let new = post_with(&harness, CLAIMS, &key, "k1", &claim("acme.com")).await;
     assert_eq!((new.status.as_u16(), new.header("idempotency-replayed")), (200, None));
@@ -305,12 +305,12 @@ async fn running_request_is_not_executed_twice() {
     let begun =
         harness.store.begin(&request, print, now, now + chrono::Duration::seconds(60), now).await.unwrap();
     assert_eq!(begun, Begin::Started);
-    // The service is about to stop, so nobody waits for the other run.
+    // A stopping service does not wait for the other run.
     harness.state.stop.cancel();
     let running = post_with(&harness, CLAIMS, &key, "k1", &body).await;
     assert_json_snapshot!("idempotency_in_progress", running.snapshot());
     assert_eq!(running.header("retry-after"), Some("1"));
-    // A run that has not answered in its time is taken for dead.
+    // A run without a response counts as dead after its time limit.
     harness.clock.advance(chrono::Duration::seconds(61));
     assert_eq!(post_with(&harness, CLAIMS, &key, "k1", &body).await.status, StatusCode::OK);
 }
@@ -345,7 +345,7 @@ async fn unavailable_store_gives_503_without_details() {
     assert_eq!(answer.header("retry-after"), Some("1"));
 }
 
-/// What is logged while it is in force.
+/// The log output of a test.
 #[derive(Clone, Default)]
 struct LogBuffer(Arc<Mutex<Vec<u8>>>);
 
@@ -418,7 +418,7 @@ async fn counts_requests_by_operation_and_status_class() {
     harness.get("/v1/secret-name.com", &key).await;
     let text = prometheus::TextEncoder::new().encode_to_string(&harness.registry.gather()).unwrap();
     let counted = text.lines().filter(|line| line.starts_with("deed_http_requests_total"));
-    // Everything else is there as well, with 0.
+    // The other series are exported with 0.
     let counted: Vec<_> = counted.filter(|line| !line.ends_with(" 0")).collect();
     assert_eq!(
         counted,

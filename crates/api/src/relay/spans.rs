@@ -1,4 +1,4 @@
-//! The relay's part in traces: each message goes out with the context of its own publication.
+//! Spans of the relay: each message carries the trace context of its own publish span.
 use std::time::Duration;
 
 use deed_bus::{Message, PublishOutcome, Requirement, Topology};
@@ -8,19 +8,19 @@ use tracing::Span;
 
 use super::is_delivered;
 
-/// What the log says of the trace that an event belongs to.
+/// The trace context that is stored with an event.
 pub(super) fn context(recorded: &RecordedEvent) -> Option<TraceContext> {
     let metadata = &recorded.metadata;
     TraceContext::parse(metadata.traceparent.as_deref()?, metadata.tracestate.as_deref())
 }
 
-/// The span of one event's publication: a part of the event's own trace when it comes at once.
+/// Begins the publish span of one event: a child in the event's trace when it is published at once.
 pub(super) fn begin(recorded: &RecordedEvent, clock: &dyn Clock) -> Span {
     let age: Duration = (clock.now() - recorded.recorded_at).to_std().unwrap_or_default();
     deed_trace::publish_span(context(recorded).as_ref().map(|cause| (cause, age)))
 }
 
-/// Tells what is published.
+/// Records the message in its publish span.
 pub(super) fn record_message(span: &Span, message: &Message, system: &'static str) {
     deed_trace::set_publish_attributes(
         span,
@@ -34,7 +34,7 @@ pub(super) fn record_message(span: &Span, message: &Message, system: &'static st
     );
 }
 
-/// Tells which messages did not arrive.
+/// Marks the spans of messages that were not delivered as failed.
 pub(super) fn record_failures(spans: &[Span], needs: &[Requirement], outcomes: &[PublishOutcome]) {
     for (index, span) in spans.iter().enumerate() {
         let kind = match (needs.get(index), outcomes.get(index)) {

@@ -26,7 +26,7 @@ use super::*;
 const PATIENCE: Duration = Duration::from_secs(20);
 const TRACE: &str = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
 
-/// A log in which claims are made and watched: one event of each, in turn.
+/// A log with two events for each claim: `claim.initiated`, then `verification.requested`.
 struct RelayFixture {
     _folder: TempDir,
     store: SqliteStore,
@@ -119,7 +119,7 @@ impl RelayFixture {
     }
 }
 
-/// A publisher that keeps what it is given, and answers as scripted; then it confirms.
+/// A publisher that records its messages and returns scripted results; after these it confirms.
 #[derive(Default)]
 struct ScriptedPublisher {
     given: Mutex<Vec<Message>>,
@@ -194,7 +194,7 @@ async fn relays_unknown_fields_of_newer_versions() {
 #[tokio::test]
 async fn checkpoint_stops_before_first_undelivered_event() {
     use PublishOutcome::{Confirmed, Full, Rejected, Unroutable};
-    // In the log, news and work take turns.
+    // Every second event of the log must reach a queue.
     let cases: [(&[PublishOutcome], Option<u64>); 7] = [
         (&[Confirmed, Confirmed, Confirmed, Confirmed], Some(4)),
         (&[Unroutable, Confirmed, Unroutable, Confirmed], Some(4)),
@@ -228,7 +228,7 @@ async fn retries_unavailable_broker() {
     fixture.relayed_to(4).await;
     stop.cancel();
     running.await.unwrap().unwrap();
-    // Twice all, once again all, then from the first that was not confirmed.
+    // All events three times, then those from the first that was not confirmed.
     let all = ["evt_1", "evt_2", "evt_3", "evt_4"];
     assert_eq!(publisher.ids(), [&all[..], &all, &all, &all[1..]].concat());
 }
@@ -253,7 +253,7 @@ async fn crash_before_checkpoint_repeats_events() {
     assert_eq!(before.ids(), expected[..6]);
     assert_eq!(after.ids(), expected);
 
-    // Nothing is repeated after an orderly end.
+    // After a clean stop nothing is repeated.
     let idle = ScriptedPublisher::of([]);
     let stop = CancellationToken::new();
     let running = fixture.run(relay(idle.clone()), &stop);
@@ -274,7 +274,7 @@ async fn full_queue_loses_no_verification_request() {
     let running = fixture.run(relay(bus.publisher()), &stop);
     let requests: BTreeSet<_> = (1..=8).map(|claim| format!("evt_{}", claim * 2)).collect();
     let mut seen = BTreeSet::new();
-    // A message may come twice, when another one had no room.
+    // A message can come twice when another one found the queue full.
     while seen != requests {
         let delivery =
             tokio::time::timeout(PATIENCE, consumer.next()).await.expect("in time").unwrap().unwrap();
@@ -298,7 +298,7 @@ async fn measures_lag_while_broker_is_down() {
     running.await.unwrap().unwrap();
 }
 
-/// What the relay's spans say, and what its messages carry, when it passes events on so long after they were recorded.
+/// The spans and messages of the relay when it publishes events of this age.
 async fn traced(age: chrono::Duration) -> (Vec<SpanData>, Vec<Message>) {
     let fixture = RelayFixture::with_claims(1).await;
     let publisher = ScriptedPublisher::of([]);
@@ -311,9 +311,9 @@ async fn traced(age: chrono::Duration) -> (Vec<SpanData>, Vec<Message>) {
     let tracing = tracing::subscriber::set_default(tracing_subscriber::registry().with(layer));
     assert!(matches!(fixture.consume(&mut relay).await, Ok(Progress::Advance)));
     drop(tracing);
-    let published = spans.get_finished_spans().unwrap().into_iter().filter(|s| s.name == "message.publish");
+    let finished = spans.get_finished_spans().unwrap().into_iter().filter(|s| s.name == "message.publish");
     let given = publisher.given.lock().unwrap().clone();
-    (published.collect(), given)
+    (finished.collect(), given)
 }
 
 #[tokio::test]

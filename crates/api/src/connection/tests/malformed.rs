@@ -1,14 +1,12 @@
 //! Requests that are not valid HTTP, and unusual ones that are.
 use super::*;
 
-#[actix_web::test]
-async fn rejects_malformed_requests_with_full_response() {
-    let harness = Harness::start().await;
+/// Malformed requests, each with the reason.
+fn malformed() -> Vec<(&'static str, Vec<u8>)> {
     let get = |rest: &str| format!("GET /v1/domains HTTP/1.1\r\n{rest}\r\n\r\n").into_bytes();
     let post =
         |rest: &str| format!("POST /v1/domains HTTP/1.1\r\nhost: x\r\n{rest}\r\n\r\n{SECRET}").into_bytes();
-    let many: Vec<_> = (0..97).map(|i| format!("x-{i}: {SECRET}")).collect();
-    let malformed = [
+    vec![
         ("no request at all", format!("{SECRET}\r\n\r\n").into_bytes()),
         ("a TLS greeting", b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03sesame\r\n\r\n".to_vec()),
         (
@@ -33,12 +31,24 @@ async fn rejects_malformed_requests_with_full_response() {
         ("a later version", format!("GET /{SECRET} HTTP/3.0\r\nhost: x\r\n\r\n").into()),
         ("an older version", format!("GET /{SECRET} HTTP/0.9\r\nhost: x\r\n\r\n").into()),
         ("HTTP/2 without a word", b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n".to_vec()),
-    ];
-    let large = [
+    ]
+}
+
+/// Requests with a head that is too large, each with the reason.
+fn large() -> Vec<(&'static str, Vec<u8>)> {
+    let get = |rest: &str| format!("GET /v1/domains HTTP/1.1\r\n{rest}\r\n\r\n").into_bytes();
+    let many: Vec<_> = (0..97).map(|i| format!("x-{i}: {SECRET}")).collect();
+    vec![
         ("too many headers", get(&format!("host: x\r\n{}", many.join("\r\n")))),
         ("a header too large", get(&format!("host: x\r\nx-a: {}", SECRET.repeat(40_000)))),
         ("a target too large", format!("GET /{} HTTP/1.1\r\nhost: x\r\n\r\n", SECRET.repeat(40_000)).into()),
-    ];
+    ]
+}
+
+#[actix_web::test]
+async fn rejects_malformed_requests_with_full_response() {
+    let harness = Harness::start().await;
+    let (malformed, large) = (malformed(), large());
     with_api(&harness, ConnectionTimeouts::default(), async |address| {
         for (what, bytes) in &malformed {
             println!("{what}");
@@ -58,9 +68,8 @@ async fn rejects_malformed_requests_with_full_response() {
     .await;
     let measured = prometheus::TextEncoder::new().encode_to_string(&harness.registry.gather()).unwrap();
     for (code, times) in [("malformed_request", malformed.len() + 2), ("headers_too_large", large.len())] {
-        let connection =
-            format!("deed_http_requests_total{{operation=\"{code}\",status_class=\"4xx\"}} {times}\n");
-        assert!(measured.contains(&connection), "{measured}");
+        let line = format!("deed_http_requests_total{{operation=\"{code}\",status_class=\"4xx\"}} {times}\n");
+        assert!(measured.contains(&line), "{measured}");
     }
 }
 
@@ -139,13 +148,13 @@ async fn answers_requests_before_a_malformed_one() {
         let second = RawResponse::only(rest);
         assert_eq!((first.status(), second.status()), (200, 200));
         assert_eq!((first.header("connection"), second.header("connection")), (None, None));
-        // The same connection, with a request that is none right behind another.
+        // On the same connection, a malformed request directly after a valid one.
         stream.write_all(format!("{good}{SECRET}\r\n\r\n{good}").as_bytes()).await.unwrap();
         let bytes = to_end(&mut stream).await;
         let (first, rest) = RawResponse::first(&bytes);
         assert_eq!(first.status(), 200);
         RawResponse::only(rest).assert_refused(400, "MALFORMED_REQUEST");
-        // And on its own, on a connection that has been used.
+        // Alone, on a connection that has been used.
         let mut stream = TcpStream::connect(address).await.unwrap();
         stream.write_all(good.as_bytes()).await.unwrap();
         assert_eq!(next_answer(&mut stream).await.status(), 200);
@@ -169,7 +178,7 @@ async fn rejects_malformed_chunked_body() {
     with_test_app(ConnectionTimeouts::default(), async |address| {
         let refused = exchange(address, request("/never").as_bytes()).await;
         assert_eq!(refused, b"refused: MALFORMED_REQUEST");
-        // What is being answered already is not the request that is broken.
+        // The request that is already in progress is not the malformed one.
         let behind = format!("GET /never HTTP/1.1\r\nhost: x\r\n\r\n{}", request("/204"));
         assert_eq!(exchange(address, behind.as_bytes()).await, b"");
     })
@@ -182,7 +191,7 @@ async fn rejection_after_slowly_read_response_is_complete() {
     with_test_app(timeouts, async |address| {
         let mut stream = TcpStream::connect(address).await.unwrap();
         stream.write_all(b"GET /big HTTP/1.1\r\nhost: x\r\n\r\nsesame\r\n\r\n").await.unwrap();
-        // What fits into the buffers of both sides is far less than the body: the rest is written piece by piece.
+        // The body is larger than the socket buffers of both sides, so it is written in pieces.
         stream.readable().await.unwrap();
         let bytes = to_end(&mut stream).await;
         let (answer, rest) = RawResponse::first(&bytes);

@@ -1,4 +1,4 @@
-//! The executable under measurement: where it runs, with which settings, as which processes.
+//! Runs the measured executable with its settings.
 use std::{
     net::{Ipv4Addr, SocketAddr},
     path::{Path, PathBuf},
@@ -9,29 +9,29 @@ use std::{
 use deed_testkit::free_port;
 use tokio::process::{Child, Command};
 
-use crate::talk::Talk;
+use crate::api_client::ApiClient;
 
-/// How long a process may take to be ready.
-const PATIENCE: Duration = Duration::from_secs(30);
+/// The timeout for readiness.
+const TIMEOUT: Duration = Duration::from_secs(30);
 
-/// A folder, and what every process in it is told.
+/// A data folder and the settings of all processes on it.
 #[derive(Clone)]
-pub struct Site {
+pub struct ServiceSettings {
     folder: PathBuf,
     settings: Vec<(String, String)>,
 }
 
-/// One running process; killed when it is dropped.
-pub struct Process {
+/// A running process; killed on drop.
+pub struct ServiceProcess {
     child: Child,
-    /// Where it serves HTTP, if it has that role.
+    /// Its HTTP address, if it has the role `api`.
     pub listen: SocketAddr,
     /// Its operations port.
     pub ops: SocketAddr,
 }
 
-impl Site {
-    /// Without limits that a load would run into, on SQLite unless there is the address of a database.
+impl ServiceSettings {
+    /// Settings without low limits; SQLite unless a database URL is given.
     pub fn new(folder: &Path, database: Option<&str>) -> Self {
         let site = Self { folder: folder.to_owned(), settings: vec![] }
             .with("STORE__DATA_DIR", folder.display())
@@ -45,7 +45,7 @@ impl Site {
         }
     }
 
-    /// The same with one more setting.
+    /// Adds a setting.
     #[must_use]
     pub fn with(mut self, key: &str, value: impl ToString) -> Self {
         self.settings.push((format!("DEED__{key}"), value.to_string()));
@@ -63,7 +63,7 @@ impl Site {
         command
     }
 
-    /// A new key of the platform's own.
+    /// Creates a service key.
     pub async fn key(&self) -> String {
         let make = ["keys", "create", "--name", "bench", "--service", "--json"];
         let made = self.command(&make).output().await.expect("a key");
@@ -71,8 +71,8 @@ impl Site {
         made["secret"].as_str().expect("a secret").to_owned()
     }
 
-    /// Starts a process with these roles, `all` for every one, and waits until it is ready.
-    pub async fn serve(&self, roles: &str) -> Process {
+    /// Starts a process with these roles, or all, and waits until it is ready.
+    pub async fn serve(&self, roles: &str) -> ServiceProcess {
         let address = || SocketAddr::from((Ipv4Addr::LOCALHOST, free_port(&[Ipv4Addr::LOCALHOST])));
         let (listen, ops) = (address(), address());
         let (at, ops_at) = (listen.to_string(), ops.to_string());
@@ -81,25 +81,25 @@ impl Site {
             words.extend(["--roles", roles]);
         }
         let child = self.command(&words).stdout(Stdio::null()).spawn().expect("the service starts");
-        let mut process = Process { child, listen, ops };
+        let mut process = ServiceProcess { child, listen, ops };
         process.until_ready().await;
         process
     }
 }
 
-/// Every role in one process.
+/// All roles in one process.
 pub const ALL: &str = "all";
 
-impl Process {
+impl ServiceProcess {
     async fn until_ready(&mut self) {
-        let deadline = Instant::now() + PATIENCE;
+        let deadline = Instant::now() + TIMEOUT;
         loop {
             assert!(
                 self.child.try_wait().expect("a child can be looked after").is_none(),
                 "the service ended"
             );
-            if let Ok(mut talk) = Talk::try_to(self.ops, "").await
-                && talk.get("/readyz").await.status == 200
+            if let Ok(mut client) = ApiClient::try_to(self.ops, "").await
+                && client.get("/readyz").await.status == 200
             {
                 return;
             }
@@ -108,12 +108,12 @@ impl Process {
         }
     }
 
-    /// Its number; none once it has ended.
+    /// The process id; it must be running.
     pub fn pid(&self) -> u32 {
         self.child.id().expect("the service runs")
     }
 
-    /// Ends it at once: what was acknowledged has to be there all the same.
+    /// Kills it: acknowledged work has to survive.
     pub async fn kill(mut self) {
         self.child.kill().await.expect("the service can be killed");
     }

@@ -1,4 +1,4 @@
-//! HTTP as a platform's backend speaks it: a connection that stays, a key, and a tenant for each request.
+//! An HTTP client on one persistent connection, with a service key and a workspace per request.
 use std::net::SocketAddr;
 
 use bytes::Bytes;
@@ -8,30 +8,30 @@ use hyper::{Method, Request};
 use hyper_util::rt::TokioIo;
 use tokio_util::task::AbortOnDropHandle;
 
-/// Tenants that the load is spread over, as a platform has many, none of which has thousands of open claims.
+/// Workspaces that the load is spread over, so that none has thousands of open claims.
 const WORKSPACES: u64 = 500;
 
-/// A connection.
-pub struct Talk {
+/// A client connection.
+pub struct ApiClient {
     sender: SendRequest<Full<Bytes>>,
     key: String,
     _driver: AbortOnDropHandle<hyper::Result<()>>,
 }
 
-/// An answer.
-pub struct Answer {
+/// A response.
+pub struct ApiResponse {
     pub status: u16,
     pub body: Bytes,
 }
 
-impl Answer {
+impl ApiResponse {
     /// The body as JSON.
     pub fn json(&self) -> serde_json::Value {
         serde_json::from_slice(&self.body).expect("every answer is JSON")
     }
 }
 
-/// The tenant that claims the name with this number.
+/// The workspace of a name.
 pub fn workspace(n: u64) -> String {
     format!("ws_{}", n % WORKSPACES)
 }
@@ -41,13 +41,13 @@ pub fn domain(n: u64) -> String {
     format!("bench-{n}.com")
 }
 
-impl Talk {
+impl ApiClient {
     /// Connects.
     pub async fn to(address: SocketAddr, key: &str) -> Self {
         Self::try_to(address, key).await.expect("a connection")
     }
 
-    /// The same where nobody may be listening yet.
+    /// Connects, unless nothing listens yet.
     pub async fn try_to(address: SocketAddr, key: &str) -> std::io::Result<Self> {
         let stream = tokio::net::TcpStream::connect(address).await?;
         stream.set_nodelay(true)?;
@@ -56,25 +56,25 @@ impl Talk {
         Ok(Self { sender, key: format!("Bearer {key}"), _driver: driver })
     }
 
-    /// A question of no tenant's.
-    pub async fn get(&mut self, path: &str) -> Answer {
+    /// A GET request without a workspace.
+    pub async fn get(&mut self, path: &str) -> ApiResponse {
         let request =
             Request::get(path).header("host", "localhost").body(Full::default()).expect("a request");
         self.send(request).await
     }
 
-    /// Claims the name with this number for its tenant.
-    pub async fn claim(&mut self, n: u64) -> Answer {
+    /// Claims the name with this number.
+    pub async fn claim(&mut self, n: u64) -> ApiResponse {
         let body = format!("{{\"domain\":\"{}\"}}", domain(n));
         self.post("/v1/domains/claims", n, 0, body).await
     }
 
-    /// Asks for its verification and waits at most so many seconds for the first check.
-    pub async fn verify(&mut self, n: u64, wait: u64) -> Answer {
+    /// Requests verification and waits at most this many seconds for the first check.
+    pub async fn verify(&mut self, n: u64, wait: u64) -> ApiResponse {
         self.post(&format!("/v1/domains/claims/{}/verify", domain(n)), n, wait, String::new()).await
     }
 
-    async fn post(&mut self, path: &str, n: u64, wait: u64, body: String) -> Answer {
+    async fn post(&mut self, path: &str, n: u64, wait: u64, body: String) -> ApiResponse {
         let request = Request::builder()
             .method(Method::POST)
             .uri(path)
@@ -88,11 +88,11 @@ impl Talk {
         self.send(request).await
     }
 
-    async fn send(&mut self, request: Request<Full<Bytes>>) -> Answer {
+    async fn send(&mut self, request: Request<Full<Bytes>>) -> ApiResponse {
         self.sender.ready().await.expect("a ready connection");
         let answer = self.sender.send_request(request).await.expect("an answer");
         let status = answer.status().as_u16();
         let body = answer.into_body().collect().await.expect("a body").to_bytes();
-        Answer { status, body }
+        ApiResponse { status, body }
     }
 }

@@ -1,4 +1,4 @@
-//! The whole service as one measures it from request to view: processes, what they stand on, and a DNS server.
+//! The complete service under test: processes, database, broker and DNS server.
 use std::{
     net::{Ipv4Addr, SocketAddr},
     sync::Arc,
@@ -16,27 +16,27 @@ use tokio::sync::oneshot;
 use tokio_util::sync::{CancellationToken, DropGuard};
 
 use crate::Services;
-use crate::cpu::{self, Used, Who};
-use crate::site::{ALL, Process, Site};
-use crate::talk::Answer;
+use crate::api_client::ApiResponse;
+use crate::cpu::{self, CpuTimes, CpuUser};
+use crate::service::{ALL, ServiceProcess, ServiceSettings};
 
-/// How the service runs.
+/// The mode of the service.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Stage {
-    /// In one process, on SQLite, with the bus in it.
+pub enum Mode {
+    /// One process, SQLite, in-process bus.
     Embedded,
-    /// A process for each role, on PostgreSQL and RabbitMQ, with so many verifiers.
+    /// One process per role, PostgreSQL, RabbitMQ, and this many verifiers.
     Server { verifiers: usize },
 }
 
-impl Stage {
-    /// What the name of a row says.
+impl Mode {
+    /// The mode in the name of a row.
     pub fn of(row: &str) -> Self {
         if row.ends_with("embedded") { Self::Embedded } else { Self::Server { verifiers: 1 } }
     }
 }
 
-/// A DNS server for every zone there may be, on a thread of its own.
+/// A DNS server for all zones, on its own thread.
 pub struct Dns {
     pub zones: Zones,
     address: SocketAddr,
@@ -45,19 +45,19 @@ pub struct Dns {
 }
 
 /// A running service.
-pub struct Stand {
+pub struct Deployment {
     pub dns: Arc<Dns>,
     pub key: String,
     pub log: Arc<dyn EventStore>,
     pub models: Arc<dyn ReadModels>,
     checkpoints: Arc<dyn Checkpoints>,
-    processes: Vec<(String, Process)>,
-    whom: Vec<(String, Who)>,
+    processes: Vec<(String, ServiceProcess)>,
+    cpu_users: Vec<(String, CpuUser)>,
     _kept: (TempDir, Option<(Database, VHost)>),
 }
 
 impl Dns {
-    /// Starts it.
+    /// Starts the server.
     pub async fn start() -> Self {
         let (tell, told) = oneshot::channel();
         let stop = CancellationToken::new();
@@ -83,44 +83,48 @@ impl Dns {
         Self { zones, address, thread, _stop: stop.drop_guard() }
     }
 
-    /// Publishes the record that the answer to a claim asks for.
-    pub fn publish(&self, claimed: &Answer) {
+    /// Publishes the record of a claim response.
+    pub fn publish(&self, claimed: &ApiResponse) {
         let body = claimed.json();
         let text = |field: &str| body["data"]["record"][field].as_str().expect("a record").to_owned();
         let put = PutRecords::values([text("value")]);
         self.zones.put_records(&text("name"), "TXT", &put).expect("the record is published");
     }
 
-    /// Has every answer come so much later.
+    /// Delays all answers.
     pub fn delay(&self, by: Duration) {
         let ms = by.as_millis().try_into().expect("a short time");
         self.zones.put_fault("*.", &PutFault::delay(ms)).expect("the fault is set");
     }
 }
 
-/// gettid(2), without a crate for it.
+/// The id of the current thread, from /proc.
 fn own_thread() -> u32 {
     let link = std::fs::read_link("/proc/thread-self").expect("there is /proc");
     link.file_name().and_then(|id| id.to_str()?.parse().ok()).expect("a thread has a number")
 }
 
-impl Stand {
-    /// Starts everything; `settings` says what is not as usual.
-    pub async fn start(stage: Stage, services: &mut Services, settings: impl Fn(Site) -> Site) -> Self {
+impl Deployment {
+    /// Starts everything; `settings` changes the defaults.
+    pub async fn start(
+        mode: Mode,
+        services: &mut Services,
+        settings: impl Fn(ServiceSettings) -> ServiceSettings,
+    ) -> Self {
         let folder = tempfile::tempdir().expect("a folder");
         let dns = Dns::start().await;
         let hints = folder.path().join("root.hints");
         std::fs::write(&hints, format!("root-server.test. 3600 A {}\n", dns.address.ip()))
             .expect("root hints");
-        let kept = match stage {
-            Stage::Embedded => None,
-            Stage::Server { .. } => {
+        let kept = match mode {
+            Mode::Embedded => None,
+            Mode::Server { .. } => {
                 let (postgres, broker) = services.both().await;
                 Some((postgres.database().await, broker.vhost().await))
             }
         };
         let url = kept.as_ref().map(|(database, _)| database.url());
-        let mut site = Site::new(folder.path(), url)
+        let mut site = ServiceSettings::new(folder.path(), url)
             .with("DNS__PORT", dns.address.port())
             .with("DNS__ROOTS", hints.display())
             .with("DNS__ALLOW_NETWORKS", "127.0.0.0/8")
@@ -129,8 +133,8 @@ impl Stand {
             site = site.with("BUS__URL", vhost.url());
         }
         let site = settings(site);
-        let mut whom = vec![("load generator".to_owned(), Who::Ourselves)];
-        whom.push(("DNS server".to_owned(), Who::Thread(dns.thread)));
+        let mut cpu_users = vec![("load generator".to_owned(), CpuUser::OwnProcess)];
+        cpu_users.push(("DNS server".to_owned(), CpuUser::Thread(dns.thread)));
         let (log, models, checkpoints): (Arc<dyn EventStore>, Arc<dyn ReadModels>, Arc<dyn Checkpoints>) =
             match url {
                 None => {
@@ -142,59 +146,59 @@ impl Stand {
                     let config = PostgresConfig::new(url.to_owned());
                     deed_store_postgres::migrate(&config).await.expect("tables");
                     let store = Arc::new(PostgresStore::connect(config).await.expect("a store"));
-                    whom.push(("PostgreSQL".to_owned(), Who::Family(services.postgres().pid())));
-                    whom.extend(
-                        services.broker.as_ref().map(|b| ("RabbitMQ".to_owned(), Who::Family(b.pid()))),
+                    cpu_users.push(("PostgreSQL".to_owned(), CpuUser::Family(services.postgres().pid())));
+                    cpu_users.extend(
+                        services.broker.as_ref().map(|b| ("RabbitMQ".to_owned(), CpuUser::Family(b.pid()))),
                     );
                     (store.clone(), store.clone(), store)
                 }
             };
         let key = site.key().await;
         let mut processes = vec![];
-        match stage {
-            Stage::Embedded => {
+        match mode {
+            Mode::Embedded => {
                 let process = site.serve(ALL).await;
                 for (part, threads) in
                     [("HTTP", "actix"), ("SQLite", "sqlx-sqlite"), ("the rest", "tokio-rt-worker")]
                 {
-                    whom.push((format!("deed: {part}"), Who::Threads(process.pid(), threads)));
+                    cpu_users.push((format!("deed: {part}"), CpuUser::Threads(process.pid(), threads)));
                 }
                 processes.push((ALL.to_owned(), process));
             }
-            Stage::Server { verifiers } => {
+            Mode::Server { verifiers } => {
                 for role in ["api", "projector"] {
                     let process = site.serve(role).await;
-                    whom.push((format!("deed: {role}"), Who::Family(process.pid())));
+                    cpu_users.push((format!("deed: {role}"), CpuUser::Family(process.pid())));
                     processes.push((role.to_owned(), process));
                 }
                 for n in 1..=verifiers {
                     let name = format!("verifier-{n}");
                     let process = site.clone().with("DNS__VANTAGE", &name).serve("verifier").await;
-                    whom.push((format!("deed: {name}"), Who::Family(process.pid())));
+                    cpu_users.push((format!("deed: {name}"), CpuUser::Family(process.pid())));
                     processes.push((name, process));
                 }
             }
         }
         let kept = (folder, kept);
-        Self { dns: Arc::new(dns), key, log, models, checkpoints, processes, whom, _kept: kept }
+        Self { dns: Arc::new(dns), key, log, models, checkpoints, processes, cpu_users, _kept: kept }
     }
 
-    /// Where the HTTP interface is.
+    /// The address of the HTTP interface.
     pub fn api(&self) -> SocketAddr {
         self.processes.first().expect("the first serves HTTP").1.listen
     }
 
     /// The processes, by name.
-    pub fn processes(&self) -> &[(String, Process)] {
+    pub fn processes(&self) -> &[(String, ServiceProcess)] {
         &self.processes
     }
 
-    /// What everybody has used of the processors so far.
-    pub fn used(&self) -> Used {
-        cpu::used(&self.whom)
+    /// The processor time of all parts so far.
+    pub fn used(&self) -> CpuTimes {
+        cpu::used(&self.cpu_users)
     }
 
-    /// Waits until the read models tell of the whole log.
+    /// Waits until the read models are up to date.
     pub async fn in_view(&self) {
         let last = self.log.last_position().await.expect("the end of the log");
         while self.checkpoints.checkpoint("read-models").await.expect("the checkpoint") < last {
@@ -202,7 +206,7 @@ impl Stand {
         }
     }
 
-    /// Every event of the log.
+    /// All events of the log.
     pub async fn events(&self) -> Vec<RecordedEvent> {
         let mut all: Vec<RecordedEvent> = vec![];
         loop {
@@ -215,7 +219,7 @@ impl Stand {
         }
     }
 
-    /// Ends every process.
+    /// Kills all processes.
     pub async fn end(self) {
         for (_, process) in self.processes {
             process.kill().await;
@@ -225,10 +229,10 @@ impl Stand {
 
 /// The stream of the name with this number.
 pub fn stream(n: u64) -> StreamId {
-    StreamId::ownership(Scope::Apex, &crate::talk::domain(n).parse().expect("a valid name"))
+    StreamId::ownership(Scope::Apex, &crate::api_client::domain(n).parse().expect("a valid name"))
 }
 
-/// How many events of this kind there are.
+/// The number of events that match.
 pub fn count(events: &[RecordedEvent], is: impl Fn(&Event) -> bool) -> u64 {
     events.iter().filter(|recorded| is(&recorded.event)).count().try_into().unwrap_or(u64::MAX)
 }
