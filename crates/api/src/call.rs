@@ -6,7 +6,9 @@ use std::time::Duration;
 use actix_web::web::Bytes;
 use chrono::{DateTime, Utc};
 use deed_claims::{ClaimId, Event, StreamId};
-use deed_store::{ExecuteError, Executed, Loaded, Metadata, Plan, Position, Receipt, RequestKey};
+use deed_store::{
+    ExecuteError, Executed, Loaded, Metadata, Plan, Position, Receipt, RecordedEvent, RequestKey,
+};
 use deed_trace::TraceContext;
 use serde::de::DeserializeOwned;
 use tracing::Span;
@@ -156,5 +158,31 @@ impl Call {
     /// When the store does not answer.
     pub async fn load(&self, stream: &StreamId) -> Result<Loaded, RequestError> {
         Ok(deed_store::load(&*self.state.store, stream).await?)
+    }
+
+    /// One event more than a page of the history of a claim holds, after its first `after` ones.
+    ///
+    /// # Errors
+    /// When the store does not answer.
+    pub async fn read_claim(
+        &self,
+        loaded: &Loaded,
+        claim_id: ClaimId,
+        after: u64,
+        limit: usize,
+    ) -> Result<Vec<RecordedEvent>, RequestError> {
+        Ok(self.state.store.read_claim(&loaded.stream, claim_id, after, limit + 1).await?)
+    }
+
+    /// The position of the newest event of the history of a claim.
+    ///
+    /// # Errors
+    /// When the store does not answer.
+    pub async fn claim_position(
+        &self,
+        loaded: &Loaded,
+        claim_id: ClaimId,
+    ) -> Result<Option<Position>, RequestError> {
+        Ok(loaded.claim_position(&*self.state.store, claim_id).await?)
     }
 }

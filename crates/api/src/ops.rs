@@ -412,7 +412,12 @@ mod tests {
         async fn append(&self, _: Append) -> Result<Appended, AppendError> {
             std::future::pending().await
         }
-        async fn read_stream(&self, _: &StreamId, _: Version) -> Result<Vec<RecordedEvent>, Unavailable> {
+        async fn read_stream(
+            &self,
+            _: &StreamId,
+            _: Version,
+            _: usize,
+        ) -> Result<Vec<RecordedEvent>, Unavailable> {
             std::future::pending().await
         }
         async fn read_log(&self, _: Position, _: usize) -> Result<Vec<RecordedEvent>, Unavailable> {

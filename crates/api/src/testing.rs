@@ -16,7 +16,7 @@ use deed_claims::{
 };
 use deed_store::{
     AppRow, Changes, Checkpoints, ClaimRow, Clock as _, Entropy, EventStore, KeyHash, KeyOwner, KeyScope,
-    Keys, Loaded, Metadata, NewKey, OwnershipRow, Plan, Position, ReadModels, Version,
+    Keys, Loaded, Metadata, NewKey, OwnershipRow, Plan, Position, ReadModels,
 };
 use deed_store_sqlite::{SqliteConfig, SqliteStore};
 use deed_testkit::FakeClock;
@@ -284,13 +284,7 @@ impl Harness {
         let mut streams = BTreeMap::<StreamId, Loaded>::new();
         for event in log {
             let stream = event.stream.clone();
-            let loaded = streams.entry(stream.clone()).or_insert(Loaded {
-                stream,
-                version: Version(0),
-                events: vec![],
-            });
-            loaded.version = event.version;
-            loaded.events.push(event);
+            streams.entry(stream.clone()).or_insert_with(|| Loaded::empty(stream)).push(event);
         }
         let mut changes = Changes::default();
         for loaded in streams.into_values() {

@@ -34,11 +34,7 @@ impl AppState {
         loop {
             // The read below sees everything appended before this line; a later append wakes the wait.
             head.borrow_and_update();
-            let tail = self.store.read_stream(&loaded.stream, loaded.version).await?;
-            if let Some(last) = tail.last() {
-                loaded.version = last.version;
-                loaded.events.extend(tail);
-            }
+            loaded.catch_up(&*self.store).await?;
             let now = Instant::now();
             if done(&loaded.ownership()) || now >= deadline || self.stop.is_cancelled() {
                 break;

@@ -1,9 +1,9 @@
 //! A stream as commands and reads need it: its state, its version and its newest events. What loading costs does not depend
 //! on how long the stream is: beyond its first page it goes on from the state that the read models keep.
 use deed_claims::app::{App, SlugOwner};
-use deed_claims::{Event, Ownership, StreamId, StreamKind};
+use deed_claims::{ClaimId, Event, Ownership, StreamId, StreamKind};
 
-use crate::{EventStore, ReadModels, RecordedEvent, Unavailable, Version};
+use crate::{ClaimHistory, EventStore, Position, ReadModels, RecordedEvent, Unavailable, Version};
 
 /// A stream of fewer events is read whole, which is quicker than to look for its state.
 const FIRST_PAGE: usize = 64;
@@ -100,6 +100,23 @@ impl Loaded {
         }
         self.version = recorded.version;
         self.events.push(recorded);
+    }
+
+    /// The position of the newest event of the history of a claim.
+    ///
+    /// # Errors
+    /// When the store does not answer.
+    pub async fn claim_position(
+        &self,
+        store: &dyn EventStore,
+        claim_id: ClaimId,
+    ) -> Result<Option<Position>, Unavailable> {
+        let whole = self.events.first().is_none_or(|first| first.version == Version(1));
+        if whole && self.version.0 == self.events.len() as u64 {
+            let history = ClaimHistory::of(claim_id).filter(&self.events);
+            return Ok(history.last().map(|recorded| recorded.position));
+        }
+        store.claim_position(&self.stream, claim_id).await
     }
 
     /// Reads the events that were appended since.

@@ -2,8 +2,8 @@
 use std::time::Duration;
 
 use deed_claims::{
-    Challenge, Claim, ClaimId, ClaimState, Context, EarlierValue, Evidence, Observation, Outcome,
-    Ownership, ProbeFailure, Scope, judge_within,
+    Challenge, Claim, ClaimId, ClaimState, Context, EarlierValue, Evidence, Observation, Outcome, Ownership,
+    ProbeFailure, Scope, judge_within,
     name::{ClaimableName, DomainName},
 };
 use deed_probe::{Probe, Question, RoutingQuestion};

@@ -222,8 +222,9 @@ mod tests {
             &self,
             stream: &StreamId,
             after: Version,
+            limit: usize,
         ) -> Result<Vec<RecordedEvent>, Unavailable> {
-            self.store.read_stream(stream, after).await
+            self.store.read_stream(stream, after, limit).await
         }
         async fn read_log(&self, after: Position, limit: usize) -> Result<Vec<RecordedEvent>, Unavailable> {
             self.store.read_log(after, limit).await

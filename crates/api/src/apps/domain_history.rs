@@ -47,9 +47,11 @@ pub async fn domain_history(call: Arc<Call>) -> Result<JsonResponse, AppsError> 
     let (app_domain, loaded) = load(&call).await?;
     let claim = app_domain.existing_claim()?;
     let [_, host] = &loaded;
+    let events = call.read_claim(host, claim.id, after, limit).await?;
     let timeline = Timeline::of(claim.id, Claimant::App);
-    let TimelinePage { entries, next: next_cursor } = timeline.page(&host.events, after, limit);
-    Ok(JsonResponse::ok(&DomainHistory { entries, next_cursor })?.at(position(claim, &loaded)))
+    let TimelinePage { entries, next: next_cursor } = timeline.page(&events, after, limit);
+    let position = position(&call, claim, &loaded).await?;
+    Ok(JsonResponse::ok(&DomainHistory { entries, next_cursor })?.at(position))
 }
 
 #[cfg(test)]

@@ -8,9 +8,8 @@ use futures::try_join;
 use super::app_domain::{AppDomain, app_id, path_name};
 use super::error::{AppsError, ErrorResponse};
 use super::view::DomainDetail;
-use crate::bodies::Claimant;
-use crate::bodies::timeline::Timeline;
 use crate::call::Call;
+use crate::request_error::RequestError;
 use crate::response::JsonResponse;
 
 /// Get a custom domain
@@ -34,7 +33,8 @@ use crate::response::JsonResponse;
 pub async fn get_domain(call: Arc<Call>) -> Result<JsonResponse, AppsError> {
     let (app_domain, loaded) = load(&call).await?;
     let detail = app_domain.detail(&call.state.cname_base)?;
-    Ok(JsonResponse::ok(&detail)?.at(position(app_domain.existing_claim()?, &loaded)))
+    let position = position(&call, app_domain.existing_claim()?, &loaded).await?;
+    Ok(JsonResponse::ok(&detail)?.at(position))
 }
 
 /// The hostname that a path names, and its streams: the app's and the hostname's.
@@ -47,9 +47,13 @@ pub async fn load(call: &Call) -> Result<(AppDomain, [Loaded; 2]), AppsError> {
 }
 
 /// The position of the last event of the app or of the visible events of the claim.
-pub fn position(claim: &Claim, [app, host]: &[Loaded; 2]) -> Option<Position> {
+pub async fn position(
+    call: &Call,
+    claim: &Claim,
+    [app, host]: &[Loaded; 2],
+) -> Result<Option<Position>, RequestError> {
     let of_app = app.events.last().map(|event| event.position);
-    Timeline::of(claim.id, Claimant::App).position(&host.events).max(of_app)
+    Ok(call.claim_position(host, claim.id).await?.max(of_app))
 }
 
 #[cfg(test)]

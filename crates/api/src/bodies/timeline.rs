@@ -1,12 +1,10 @@
 //! The history of a claim from its events, as its own workspace sees it.
-use std::collections::BTreeSet;
-
 use chrono::{DateTime, Utc};
 use deed_claims::{
     CheckCause, CheckOutcome, CheckRecorded, ClaimId, ContestAnswer, ContestResolution, EndReason, Event,
     ExpiryReason, MissingCause, OwnershipEvent,
 };
-use deed_store::{Position, RecordedEvent};
+use deed_store::RecordedEvent;
 
 use super::schemas::{CauseSchema, OutcomeSchema};
 use super::{Claimant, in_both_contracts};
@@ -94,44 +92,42 @@ pub struct TimelinePage<T> {
     pub next: Option<String>,
 }
 
-/// Selects the events of a stream that the claimant of one claim may see.
+/// Shows the history of one claim to its claimant.
 pub struct Timeline {
     claim_id: ClaimId,
     claimant: Claimant,
-    // Claims that contest this one: the claimant learns how the contest ends, and nothing else about them.
-    challengers: BTreeSet<ClaimId>,
-    // Entries so far. They are counted by claim: the stream's versions would reveal the activity of others.
-    entries: u64,
 }
 
 impl Timeline {
-    /// The timeline of one claim, which reads its stream from the beginning.
+    /// The timeline of one claim.
     pub fn of(claim_id: ClaimId, claimant: Claimant) -> Self {
-        Self { claim_id, claimant, challengers: BTreeSet::new(), entries: 0 }
+        Self { claim_id, claimant }
     }
 
-    /// A page of the entries after a sequence number; `events` is the whole stream.
+    /// A page of the entries after a sequence number; `events` are those of the history after that number, one more than
+    /// the page holds where there are more.
     pub fn page<'a, T: From<NeutralEntry<'a>>>(
-        mut self,
+        self,
         events: &'a [RecordedEvent],
         after: u64,
         limit: usize,
     ) -> TimelinePage<T> {
-        let entries = events.iter().filter_map(|event| self.entry(event));
-        let mut page: Vec<_> = entries.filter(|entry| entry.sequence > after).take(limit + 1).collect();
+        // Entries are counted by claim: the stream's versions would reveal the activity of others.
+        let numbered = events.iter().zip(after + 1..);
+        let page = numbered.filter_map(|(event, sequence)| self.entry(event, sequence));
+        let mut page: Vec<_> = page.collect();
         let more = page.len() > limit;
         page.truncate(limit);
         let next = page.last().filter(|_| more).map(|entry| entry.sequence.to_string());
         TimelinePage { entries: page.into_iter().map(Into::into).collect(), next }
     }
 
-    /// The entry for the next event of the stream; none when the event is not visible to the claimant.
-    fn entry<'a>(&mut self, recorded: &'a RecordedEvent) -> Option<NeutralEntry<'a>> {
+    fn entry<'a>(&self, recorded: &'a RecordedEvent, sequence: u64) -> Option<NeutralEntry<'a>> {
         let Event::Ownership(event) = &recorded.event else { return None };
         let message = if event.claim_id() == self.claim_id {
             own_message(event, self.claimant)
         } else {
-            self.contest_message(event)?
+            contest_message(event, self.claimant)?
         };
         let (check, until) = match event {
             OwnershipEvent::CheckRecorded(e) => (Some(e), None),
@@ -142,47 +138,26 @@ impl Timeline {
             _ => (None, None),
         };
         let kind = recorded.event.routing_key();
-        self.entries += 1;
-        Some(NeutralEntry { sequence: self.entries, at: event.at(), kind, message, check, until })
+        Some(NeutralEntry { sequence, at: event.at(), kind, message, check, until })
     }
+}
 
-    /// The position of the last of these events that is visible to the claimant.
-    pub fn position(mut self, events: &[RecordedEvent]) -> Option<Position> {
-        let own = events.iter().filter(|recorded| match &recorded.event {
-            Event::Ownership(event) => {
-                event.claim_id() == self.claim_id || self.contest_message(event).is_some()
-            }
-            Event::App(_) => false,
-        });
-        own.map(|recorded| recorded.position).fold(None, |_, position| Some(position))
-    }
-
-    /// The message to a holder about an event of a challenger's claim.
-    fn contest_message(&mut self, event: &OwnershipEvent) -> Option<String> {
-        let who = self.claimant;
-        let text = match event {
-            OwnershipEvent::ContestOpened(e) if e.holder_claim_id == self.claim_id => {
-                self.challengers.insert(e.claim_id);
-                format!(
-                    "Another {who} has proven the name too. Keep the record in place: while it stands, the name stays."
-                )
-            }
-            OwnershipEvent::ContestAnswered(e) if e.holder_claim_id == self.claim_id => match e.answer {
-                ContestAnswer::Accept => format!("This {who} accepted that the name moves."),
-                ContestAnswer::Dispute => format!("This {who} disputed the contest."),
-            },
-            OwnershipEvent::ContestResolved(e) if self.challengers.remove(&e.claim_id) => {
-                match e.resolution {
-                    ContestResolution::Granted => format!("The contest ended for the other {who}."),
-                    ContestResolution::Refused => {
-                        format!("The contest ended, and this {who} keeps the name.")
-                    }
-                }
-            }
-            _ => return None,
-        };
-        Some(text)
-    }
+/// The message to a holder about an event of a challenger's claim.
+fn contest_message(event: &OwnershipEvent, who: Claimant) -> Option<String> {
+    Some(match event {
+        OwnershipEvent::ContestOpened(_) => format!(
+            "Another {who} has proven the name too. Keep the record in place: while it stands, the name stays."
+        ),
+        OwnershipEvent::ContestAnswered(e) => match e.answer {
+            ContestAnswer::Accept => format!("This {who} accepted that the name moves."),
+            ContestAnswer::Dispute => format!("This {who} disputed the contest."),
+        },
+        OwnershipEvent::ContestResolved(e) => match e.resolution {
+            ContestResolution::Granted => format!("The contest ended for the other {who}."),
+            ContestResolution::Refused => format!("The contest ended, and this {who} keeps the name."),
+        },
+        _ => return None,
+    })
 }
 
 /// The message to a claimant about an event of its own claim.

@@ -12,8 +12,6 @@ use super::claim_ref::ClaimRef;
 use super::error::DomainsError;
 use super::verify::{verify, wait_limit};
 use super::view::{ChallengeBody, Success};
-use crate::bodies::Claimant;
-use crate::bodies::timeline::Timeline;
 use crate::call::Call;
 use crate::request_error::RequestError;
 use crate::response::JsonResponse;
@@ -102,7 +100,7 @@ async fn item(
         let (claim_id, status, data) =
             verified.show(&claim_ref, |status, view| Ok((view.claim.id, status, view.challenge())))?;
         let loaded = call.load(&claim_ref.stream).await?;
-        Ok((status, data, Timeline::of(claim_id, Claimant::Workspace).position(&loaded.events)))
+        Ok((status, data, call.claim_position(&loaded, claim_id).await?))
     };
     let span = tracing::error_span!("claim.verify", claim = tracing::field::Empty);
     match verified.instrument(span).await {

@@ -3,12 +3,10 @@ use std::sync::Arc;
 
 use deed_claims::name::{DomainName, Excerpt, NameError};
 use deed_claims::{Claim, Event, Holder, Ownership, OwnershipEvent, Scope, StreamId};
-use deed_store::{Loaded, Position};
+use deed_store::Loaded;
 
 use super::error::DomainsError;
 use super::view::ClaimView;
-use crate::bodies::Claimant;
-use crate::bodies::timeline::Timeline;
 use crate::call::{Call, Writes};
 use crate::names::apex_of;
 use crate::request_error::RequestError;
@@ -58,11 +56,6 @@ impl ClaimRef {
     /// The workspace's newest claim on the name.
     pub fn claim<'a>(&self, ownership: &'a Ownership) -> Result<&'a Claim, DomainsError> {
         ownership.claim_of(&self.holder).ok_or_else(|| self.claim_not_found())
-    }
-
-    /// The position of the last event that is visible to the claimant.
-    pub fn position(claim: &Claim, loaded: &Loaded) -> Option<Position> {
-        Timeline::of(claim.id, Claimant::Workspace).position(&loaded.events)
     }
 
     /// A view of the workspace's newest claim.

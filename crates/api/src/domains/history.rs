@@ -35,9 +35,10 @@ pub async fn claim_history(call: Arc<Call>) -> Result<JsonResponse, DomainsError
     let loaded = call.load(&claim_ref.stream).await?;
     let ownership = loaded.ownership();
     let claim = claim_ref.claim(&ownership)?;
+    let events = call.read_claim(&loaded, claim.id, after, limit).await?;
     let timeline = Timeline::of(claim.id, Claimant::Workspace);
-    let TimelinePage::<TimelineEntry> { entries, next } = timeline.page(&loaded.events, after, limit);
-    Ok(JsonResponse::ok(&Page::of(entries, next))?.at(ClaimRef::position(claim, &loaded)))
+    let TimelinePage::<TimelineEntry> { entries, next } = timeline.page(&events, after, limit);
+    Ok(JsonResponse::ok(&Page::of(entries, next))?.at(call.claim_position(&loaded, claim.id).await?))
 }
 
 #[cfg(test)]

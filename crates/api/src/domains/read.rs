@@ -32,7 +32,7 @@ pub async fn get_domain(call: Arc<Call>) -> Result<JsonResponse, DomainsError> {
     if is_deleted(view.claim.status()) {
         return Err(claim_ref.domain_not_found());
     }
-    Ok(JsonResponse::ok(&Success::of(view.domain()))?.at(ClaimRef::position(view.claim, &loaded)))
+    Ok(JsonResponse::ok(&Success::of(view.domain()))?.at(call.claim_position(&loaded, view.claim.id).await?))
 }
 
 /// Get Domain Claim
@@ -54,7 +54,8 @@ pub async fn get_claim(call: Arc<Call>) -> Result<JsonResponse, DomainsError> {
     let loaded = call.load(&claim_ref.stream).await?;
     let ownership = loaded.ownership();
     let view = claim_ref.view(&ownership)?;
-    Ok(JsonResponse::ok(&Success::of(view.challenge()))?.at(ClaimRef::position(view.claim, &loaded)))
+    Ok(JsonResponse::ok(&Success::of(view.challenge()))?
+        .at(call.claim_position(&loaded, view.claim.id).await?))
 }
 
 /// Whether a domain in this status was deleted by its own workspace.

@@ -11,8 +11,6 @@ use deed_store::Loaded;
 use super::claim_ref::{ClaimRef, only_stream};
 use super::error::{ApiError, DomainsError};
 use super::view::{ChallengeBody, ClaimView, DomainChallengeBody, Success};
-use crate::bodies::Claimant;
-use crate::bodies::timeline::Timeline;
 use crate::call::{Call, Writes, record_claim_id};
 use crate::request_error::RequestError;
 use crate::response::JsonResponse;
@@ -48,9 +46,11 @@ const MAX_RETRY_AFTER: i64 = 60;
 pub async fn verify_claim(call: Arc<Call>) -> Result<JsonResponse, DomainsError> {
     let claim_ref = ClaimRef::from_path(&call)?;
     let verified = verify(&call, &claim_ref, wait_limit(&call, DEFAULT_WAIT)).await?;
-    verified.response(&call, &claim_ref, |status, view| {
-        JsonResponse::json(status, &Success::of(view.challenge()))
-    })
+    verified
+        .response(&call, &claim_ref, |status, view| {
+            JsonResponse::json(status, &Success::of(view.challenge()))
+        })
+        .await
 }
 
 /// Verify Domain
@@ -78,9 +78,11 @@ pub async fn verify_domain(call: Arc<Call>) -> Result<JsonResponse, DomainsError
         DomainsError::NoSuchClaim(_) => claim_ref.domain_not_found(),
         other => other,
     })?;
-    verified.response(&call, &claim_ref, |status, view| {
-        JsonResponse::json(status, &Success::of(view.domain_challenge()))
-    })
+    verified
+        .response(&call, &claim_ref, |status, view| {
+            JsonResponse::json(status, &Success::of(view.domain_challenge()))
+        })
+        .await
 }
 
 /// How long to wait: as the caller prefers, within bounds.
@@ -178,13 +180,13 @@ impl VerifyOutcome {
         Ok(show(status, view)?)
     }
 
-    fn response(
+    async fn response(
         &self,
         call: &Call,
         claim_ref: &ClaimRef,
         show: impl FnOnce(StatusCode, ClaimView<'_>) -> Result<JsonResponse, RequestError>,
     ) -> Result<JsonResponse, DomainsError> {
-        let position = Timeline::of(self.claim_id, Claimant::Workspace).position(&self.loaded.events);
+        let position = call.claim_position(&self.loaded, self.claim_id).await?;
         let mut response = self.show(claim_ref, show)?.at(position);
         if let Some(again_at) = self.again_at {
             let seconds = (again_at - call.state.clock.now()).num_seconds().saturating_add(1);

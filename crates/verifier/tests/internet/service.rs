@@ -14,7 +14,9 @@ use deed_projector::{
     DispatcherConfig, DispatcherMetrics, DispatcherPorts, Projector, ProjectorMetrics, rebuild_channel,
     run_dispatcher, run_projector,
 };
-use deed_store::{EventStore as _, Loaded, Metadata, Plan, SubscriptionConfig, SystemClock, Version, execute};
+use deed_store::{
+    EventStore as _, Loaded, Metadata, Plan, SubscriptionConfig, SystemClock, Version, execute,
+};
 use deed_store_sqlite::{SqliteConfig, SqliteStore};
 use deed_testkit::{NetworkNamespace, Stub, Unbound, eventually};
 use deed_verifier::{Verifier, VerifierConfig, VerifierMetrics, run_verifier};
