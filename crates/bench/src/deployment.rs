@@ -104,6 +104,40 @@ fn own_thread() -> u32 {
     link.file_name().and_then(|id| id.to_str()?.parse().ok()).expect("a thread has a number")
 }
 
+/// Starts the processes of the service, and adds them to those whose processor time is measured.
+async fn start_processes(
+    service: &ServiceSettings,
+    mode: Mode,
+    cpu_users: &mut Vec<(String, CpuUser)>,
+) -> Vec<(String, ServiceProcess)> {
+    let mut processes = vec![];
+    match mode {
+        Mode::Embedded => {
+            let process = service.serve(ALL).await;
+            for (part, threads) in
+                [("HTTP", "actix"), ("SQLite", "sqlx-sqlite"), ("the rest", "tokio-rt-worker")]
+            {
+                cpu_users.push((format!("deed: {part}"), CpuUser::Threads(process.pid(), threads)));
+            }
+            processes.push((ALL.to_owned(), process));
+        }
+        Mode::Server { verifiers } => {
+            for role in ["api", "projector"] {
+                let process = service.serve(role).await;
+                cpu_users.push((format!("deed: {role}"), CpuUser::Family(process.pid())));
+                processes.push((role.to_owned(), process));
+            }
+            for n in 1..=verifiers {
+                let name = format!("verifier-{n}");
+                let process = service.clone().with("DNS__VANTAGE", &name).serve("verifier").await;
+                cpu_users.push((format!("deed: {name}"), CpuUser::Family(process.pid())));
+                processes.push((name, process));
+            }
+        }
+    }
+    processes
+}
+
 impl Deployment {
     /// Starts everything; `settings` changes the defaults.
     pub async fn start(
@@ -124,15 +158,15 @@ impl Deployment {
             }
         };
         let url = kept.as_ref().map(|(database, _)| database.url());
-        let mut site = ServiceSettings::new(folder.path(), url)
+        let mut service = ServiceSettings::new(folder.path(), url)
             .with("DNS__PORT", dns.address.port())
             .with("DNS__ROOTS", hints.display())
             .with("DNS__ALLOW_NETWORKS", "127.0.0.0/8")
             .with("DNS__SERVER_RATE", 0);
         if let Some((_, vhost)) = &kept {
-            site = site.with("BUS__URL", vhost.url());
+            service = service.with("BUS__URL", vhost.url());
         }
-        let site = settings(site);
+        let service = settings(service);
         let mut cpu_users = vec![("load generator".to_owned(), CpuUser::OwnProcess)];
         cpu_users.push(("DNS server".to_owned(), CpuUser::Thread(dns.thread)));
         let (log, models, checkpoints): (Arc<dyn EventStore>, Arc<dyn ReadModels>, Arc<dyn Checkpoints>) =
@@ -153,32 +187,8 @@ impl Deployment {
                     (store.clone(), store.clone(), store)
                 }
             };
-        let key = site.key().await;
-        let mut processes = vec![];
-        match mode {
-            Mode::Embedded => {
-                let process = site.serve(ALL).await;
-                for (part, threads) in
-                    [("HTTP", "actix"), ("SQLite", "sqlx-sqlite"), ("the rest", "tokio-rt-worker")]
-                {
-                    cpu_users.push((format!("deed: {part}"), CpuUser::Threads(process.pid(), threads)));
-                }
-                processes.push((ALL.to_owned(), process));
-            }
-            Mode::Server { verifiers } => {
-                for role in ["api", "projector"] {
-                    let process = site.serve(role).await;
-                    cpu_users.push((format!("deed: {role}"), CpuUser::Family(process.pid())));
-                    processes.push((role.to_owned(), process));
-                }
-                for n in 1..=verifiers {
-                    let name = format!("verifier-{n}");
-                    let process = site.clone().with("DNS__VANTAGE", &name).serve("verifier").await;
-                    cpu_users.push((format!("deed: {name}"), CpuUser::Family(process.pid())));
-                    processes.push((name, process));
-                }
-            }
-        }
+        let key = service.key().await;
+        let processes = start_processes(&service, mode, &mut cpu_users).await;
         let kept = (folder, kept);
         Self { dns: Arc::new(dns), key, log, models, checkpoints, processes, cpu_users, _kept: kept }
     }

@@ -8,7 +8,7 @@ use deed_bus::{Bus, CloudEvent, Limits, RabbitMq, RabbitMqConfig, Topology};
 use deed_projector::{DispatcherConfig, DispatcherMetrics, DispatcherPorts, run_dispatcher};
 use deed_store::{Clock, SystemClock};
 use deed_store_postgres::{PostgresConfig, PostgresStore};
-use deed_testkit::{Database, Postgres, RabbitMq as Broker};
+use deed_testkit::{Database, Postgres, RabbitMq as Broker, VHost};
 use tokio_util::sync::CancellationToken;
 
 use crate::load::per_second;
@@ -121,6 +121,26 @@ impl Dispatched {
     fn count(&self) -> u64 {
         self.numbers.iter().filter(|dispatched| **dispatched).count() as u64
     }
+
+    fn add(&mut self, number: u64, at: DateTime<Utc>) {
+        if self.lateness.len() < LATENESS_SAMPLES {
+            let late = at - due_at(number);
+            self.lateness.push(late.num_microseconds().unwrap_or(i64::MAX));
+        }
+        self.twice += u64::from(std::mem::replace(&mut self.numbers[number as usize], true));
+    }
+}
+
+async fn connect(vhost: &VHost) -> RabbitMq {
+    let config = RabbitMqConfig {
+        url: vhost.url().to_owned(),
+        limits: Limits { prefetch: 500, ..Limits::default() },
+        heartbeat: Duration::from_secs(10),
+        connection_name: "bench".to_owned(),
+    };
+    let bus = RabbitMq::start(config, Topology::deed()).expect("a bus");
+    bus.connected().await;
+    bus
 }
 
 /// Runs the dispatcher from a time on with a rate limit, until `rows` messages came or the time is over.
@@ -132,14 +152,7 @@ async fn run(
     length: Duration,
 ) -> Dispatched {
     let vhost = broker.vhost().await;
-    let config = RabbitMqConfig {
-        url: vhost.url().to_owned(),
-        limits: Limits { prefetch: 500, ..Limits::default() },
-        heartbeat: Duration::from_secs(10),
-        connection_name: "bench".to_owned(),
-    };
-    let bus = RabbitMq::start(config, Topology::deed()).expect("a bus");
-    bus.connected().await;
+    let bus = connect(&vhost).await;
     let clock = ShiftedClock::to(from);
     let ports = DispatcherPorts {
         store: Arc::new(store.clone()),
@@ -171,11 +184,7 @@ async fn run(
         let Ok(delivery) = tokio::time::timeout(left, consumer.next()).await else { break };
         let delivery = delivery.expect("a delivery").expect("the bus is open");
         let number = number(&delivery.message().body);
-        if dispatched.lateness.len() < LATENESS_SAMPLES {
-            let late = clock.now() - due_at(number);
-            dispatched.lateness.push(late.num_microseconds().unwrap_or(i64::MAX));
-        }
-        dispatched.twice += u64::from(std::mem::replace(&mut dispatched.numbers[number as usize], true));
+        dispatched.add(number, clock.now());
         delivery.acknowledge().await.expect("an ack");
         dispatched.took = begin.elapsed();
         if dispatched.took > length {

@@ -80,7 +80,7 @@ pub async fn on_postgres(
                     .acquire(RELAY, "another", SystemClock.now(), LONG)
                     .await
                     .expect("the store answers");
-                assert!(led.is_some(), "somebody else leads the relay");
+                assert!(led.is_some(), "another process leads the relay");
                 let vhost = broker.vhost().await;
                 (site.with("BUS__URL", vhost.url()), "api", Some(vhost))
             }

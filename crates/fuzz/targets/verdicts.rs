@@ -28,7 +28,7 @@ fuzz_target!(|bytes: &[u8]| {
             }
             if verdict.is_absence() {
                 let answered = seen.servers.iter().any(|server| with_authority(&server.reply));
-                assert!(answered, "absence although nobody knew: {diagnosis:?} {seen:?}");
+                assert!(answered, "absence without an authoritative answer: {diagnosis:?} {seen:?}");
             }
         }
     }

@@ -341,7 +341,7 @@ mod tests {
         let held = Duration::from_millis(200);
         assert!(tokio::time::timeout(held, server.read(&mut bytes)).await.is_err(), "held on the way there");
         assert!(tokio::time::timeout(held, client.read(&mut bytes)).await.is_err(), "held on the way back");
-        assert!(tokio::time::timeout(held, listener.accept()).await.is_err(), "nobody reaches the target");
+        assert!(tokio::time::timeout(held, listener.accept()).await.is_err(), "the target is not reached");
         proxy.thaw();
         tokio::time::timeout(TIMEOUT, server.read_exact(&mut bytes)).await.unwrap().unwrap();
         assert_eq!(&bytes, b"there");
@@ -383,8 +383,8 @@ mod tests {
 
     #[tokio::test]
     async fn resets_when_target_is_down() {
-        let nobody = SocketAddr::from((Ipv4Addr::LOCALHOST, crate::free_port(&[Ipv4Addr::LOCALHOST])));
-        let proxy = Proxy::start(nobody).await;
+        let unused = SocketAddr::from((Ipv4Addr::LOCALHOST, crate::free_port(&[Ipv4Addr::LOCALHOST])));
+        let proxy = Proxy::start(unused).await;
         let mut stream = TcpStream::connect(proxy.address()).await.unwrap();
         assert!(end_of(&mut stream).await.is_err());
     }

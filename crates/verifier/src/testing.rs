@@ -105,26 +105,6 @@ impl Probe for ScriptedDns {
             vantage: "test".to_owned(),
             ..Observation::default()
         };
-        let reply = |rcode, values: Vec<Vec<u8>>| Reply::Message {
-            rcode,
-            authoritative: true,
-            truncated: false,
-            ede: None,
-            statement: match rcode {
-                _ if !values.is_empty() => Statement::Values,
-                3 => Statement::NoName,
-                _ => Statement::NoData,
-            },
-            signatures: Signatures::Current,
-            plain: false,
-            soa: values.is_empty().then(|| SoaSeen {
-                owner: "acme.com".to_owned(),
-                serial: 1,
-                negative_ttl: 60,
-            }),
-            values,
-            oversize: false,
-        };
         if self.canary_fails.load(Ordering::SeqCst) {
             seen.failure = Some(ProbeFailure::Canary("timeout".to_owned()));
             return seen;
@@ -162,6 +142,26 @@ impl Probe for ScriptedDns {
         };
         seen.servers.push(server(3, reply));
         seen
+    }
+}
+
+/// An authoritative message with these values; without values it is negative.
+fn reply(rcode: u16, values: Vec<Vec<u8>>) -> Reply {
+    Reply::Message {
+        rcode,
+        authoritative: true,
+        truncated: false,
+        ede: None,
+        statement: match rcode {
+            _ if !values.is_empty() => Statement::Values,
+            3 => Statement::NoName,
+            _ => Statement::NoData,
+        },
+        signatures: Signatures::Current,
+        plain: false,
+        soa: values.is_empty().then(|| SoaSeen { owner: "acme.com".to_owned(), serial: 1, negative_ttl: 60 }),
+        values,
+        oversize: false,
     }
 }
 

@@ -53,7 +53,7 @@ fn sample_lists_every_key_and_its_default() {
         std::fs::write(concat!(env!("CARGO_MANIFEST_DIR"), "/sample.toml"), wanted).unwrap();
         return;
     }
-    assert_eq!(SAMPLE, wanted, "write it anew: UPDATE_SAMPLE=1 cargo test -p deed sample");
+    assert_eq!(SAMPLE, wanted, "update it: UPDATE_SAMPLE=1 cargo test -p deed sample");
     let loaded = from(SAMPLE, &[], &[]);
     assert_eq!(loaded.config, Config::default());
     assert!(loaded.settings.is_ok());

@@ -77,7 +77,7 @@ async fn json_lines_have_context_and_no_secrets(mode: Mode) {
     // The last line of a check, and one from deep inside.
     for message in ["claim.checked", "looked"] {
         let found = of(message);
-        assert!(!found.is_empty(), "nobody says {message} in {text}");
+        assert!(!found.is_empty(), "no line {message} in {text}");
         for line in found {
             for name in ["request_id", "claim", "trace_id", "span_id", "span"] {
                 assert!(is_text(line, name), "no {name} in {line:?}");

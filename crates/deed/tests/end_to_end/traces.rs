@@ -85,12 +85,36 @@ async fn claim_is_one_trace_with_later_links(mode: Mode) {
     dev.stop();
     let spans = receiver.spans();
 
+    let database = if mode == Mode::Embedded { "sqlite" } else { "postgresql" };
     let request = only("the request", &spans, |s| s.trace == TRACE && s.name == "request.serve");
+    assert_eq!(traceparent, format!("00-{TRACE}-{}-01", request.id));
+    assert_request(&spans, request, database);
+    let system = if mode == Mode::Embedded { "in_process" } else { "rabbitmq" };
+    let process = assert_message(&spans, request, system);
+    let later = only("the second look", &spans, second);
+    assert_later_check(&spans, later);
+    let fold = spans.iter().find(|span| done(span)).unwrap();
+    assert!(fold.trace != TRACE && fold.parent.is_empty());
+    assert_eq!(children(&spans, fold, "models.apply")[0].attribute("db.system.name"), database);
+    let token = value.rsplit('=').next().unwrap();
+    for span in &spans {
+        assert_resource_and_privacy(span, token);
+    }
+    let instance = |span: &Span| span.resource["service.instance.id"].clone();
+    assert_eq!(instance(request) == instance(process), mode == Mode::Embedded);
+    assert_eq!(instance(request) == instance(fold), mode == Mode::Embedded);
+    assert!(
+        receiver.keys().iter().all(|key| key == "open sesame")
+            && receiver.keys().len() == receiver.requests()
+    );
+}
+
+/// Asserts the span of the request, and its append.
+fn assert_request(spans: &[Span], request: &Span, database: &str) {
     assert_eq!(
         (&*request.parent, request.kind, &*request.state),
         (CALLER, "SPAN_KIND_SERVER", "congo=t61rcWkgMzE")
     );
-    assert_eq!(traceparent, format!("00-{TRACE}-{}-01", request.id));
     for (attribute, wanted) in [
         ("http.request.method", "POST"),
         ("http.route", "/v1/domains/claims/{domain}/verify"),
@@ -100,19 +124,20 @@ async fn claim_is_one_trace_with_later_links(mode: Mode) {
     ] {
         assert_eq!(request.attribute(attribute), wanted, "{attribute}");
     }
-    let database = if mode == Mode::Embedded { "sqlite" } else { "postgresql" };
-    let append = children(&spans, request, "log.append");
+    let append = children(spans, request, "log.append");
     assert_eq!(append[0].kind, "SPAN_KIND_CLIENT");
     assert_eq!(append[0].attribute("db.system.name"), database);
     assert_eq!(append[0].attribute("db.operation.name"), "append");
+}
 
-    let publish = children(&spans, request, "message.publish")[0];
-    let system = if mode == Mode::Embedded { "in_process" } else { "rabbitmq" };
+/// Asserts the spans of the message and of the check that follows from it; returns the latter.
+fn assert_message<'a>(spans: &'a [Span], request: &Span, system: &str) -> &'a Span {
+    let publish = children(spans, request, "message.publish")[0];
     assert_eq!((publish.kind, publish.failed), ("SPAN_KIND_PRODUCER", false));
     assert_eq!(publish.attribute("messaging.system"), system);
     assert_eq!(publish.attribute("messaging.operation.type"), "send");
     assert_eq!(publish.attribute("messaging.destination.name"), "deed.events");
-    let process = children(&spans, publish, "message.process")[0];
+    let process = children(spans, publish, "message.process")[0];
     assert_eq!((process.kind, &*process.trace), ("SPAN_KIND_CONSUMER", TRACE));
     assert_eq!(process.attribute("messaging.operation.type"), "process");
     assert_eq!(process.attribute("messaging.destination.name"), "deed.verification");
@@ -122,40 +147,33 @@ async fn claim_is_one_trace_with_later_links(mode: Mode) {
     // A missing record is a result, not an error.
     assert!(!process.failed && process.links.is_empty(), "{process:#?}");
     for name in ["stream.read", "dns.look", "log.append"] {
-        assert!(!children(&spans, process, name).is_empty(), "no {name} below {process:#?} among {spans:#?}");
+        assert!(!children(spans, process, name).is_empty(), "no {name} below {process:#?} among {spans:#?}");
     }
     // The events of the check are published within the same trace.
-    assert!(!children(&spans, process, "message.publish").is_empty());
+    assert!(!children(spans, process, "message.publish").is_empty());
+    process
+}
 
-    let later = only("the second look", &spans, second);
+/// Asserts that a later check has its own trace, with a link to the first one.
+fn assert_later_check(spans: &[Span], later: &Span) {
     assert_ne!(later.trace, TRACE);
     assert_eq!(later.links, [TRACE], "{later:#?}");
-    let dispatch = only("its dispatch", &spans, |s| s.id == later.parent);
+    let dispatch = only("its dispatch", spans, |s| s.id == later.parent);
     assert_eq!(
         (&*dispatch.name, &*dispatch.parent, dispatch.kind),
         ("message.publish", "", "SPAN_KIND_PRODUCER")
     );
-    let fold = spans.iter().find(|span| done(span)).unwrap();
-    assert!(fold.trace != TRACE && fold.parent.is_empty());
-    assert_eq!(children(&spans, fold, "models.apply")[0].attribute("db.system.name"), database);
+}
 
-    for span in &spans {
-        assert_eq!(span.resource["service.name"], "deed");
-        assert_eq!(span.resource["service.version"], env!("CARGO_PKG_VERSION"));
-        assert_eq!(span.resource["deployment.environment.name"], "test");
-        // A store query without a parent starts no trace.
-        assert!(!(span.parent.is_empty() && span.kind == "SPAN_KIND_CLIENT"), "{span:#?}");
-        // Spans contain neither names nor tokens.
-        let said = format!("{span:?}");
-        assert!(!said.contains("acme.com") && !said.contains(value.rsplit('=').next().unwrap()), "{said}");
-    }
-    let instance = |span: &Span| span.resource["service.instance.id"].clone();
-    assert_eq!(instance(request) == instance(process), mode == Mode::Embedded);
-    assert_eq!(instance(request) == instance(fold), mode == Mode::Embedded);
-    assert!(
-        receiver.keys().iter().all(|key| key == "open sesame")
-            && receiver.keys().len() == receiver.requests()
-    );
+fn assert_resource_and_privacy(span: &Span, token: &str) {
+    assert_eq!(span.resource["service.name"], "deed");
+    assert_eq!(span.resource["service.version"], env!("CARGO_PKG_VERSION"));
+    assert_eq!(span.resource["deployment.environment.name"], "test");
+    // A store query without a parent starts no trace.
+    assert!(!(span.parent.is_empty() && span.kind == "SPAN_KIND_CLIENT"), "{span:#?}");
+    // Spans contain neither names nor tokens.
+    let text = format!("{span:?}");
+    assert!(!text.contains("acme.com") && !text.contains(token), "{text}");
 }
 
 in_both_modes!(claim_is_one_trace_with_later_links);

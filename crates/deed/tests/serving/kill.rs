@@ -123,7 +123,7 @@ async fn compare_with_store(deployment: &Deployment, acknowledged: &Acknowledged
         assert!(acknowledged.published.contains(name), "{name} was granted and never published");
     }
     let (folded, before) = audit::read_models(&deployment.database()).await;
-    assert!(folded, "the read models are behind a log that nobody writes");
+    assert!(folded, "the read models are behind an idle log");
     deployment.json(&["projections", "rebuild"]);
     assert_eq!(
         audit::read_models(&deployment.database()).await,

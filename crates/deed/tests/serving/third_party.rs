@@ -67,32 +67,37 @@ async fn knot_zone_proves_and_transfers_a_name() {
     deployment.until_status(&globex_key, "acme.com", "verified").await;
     deployment.until_status(&acme_key, "acme.com", "transferred").await;
 
-    // The hostname of an app, through an alias in the same zone.
-    let app = json!({ "name": "Docs" });
-    let (_, app) = deployment.ask_as(&globex_key, "POST", "/v1/apps", Some(app)).await.unwrap();
-    let domains = format!("/v1/apps/{}/domains", app["app_id"].as_str().unwrap());
-    let add = json!({ "domain": "docs.acme.com" });
-    let (status, added) = deployment.ask_as(&globex_key, "POST", &domains, Some(add)).await.unwrap();
-    assert_eq!(status, 200, "{added}");
-    let token = added["verification_token"].as_str().unwrap();
-    let lines = format!(
-        "{name}. TXT \"{value}\"\n_deed-verify.docs.acme.com. CNAME dcv.acme.com.\n\
-         dcv.acme.com. TXT \"deed-site-verification={token}\""
-    );
-    zone.publish(&acme(6, &lines));
-    let verify = format!("{domains}/docs.acme.com/verify");
-    deployment.ask_as(&globex_key, "POST", &verify, None).await.unwrap();
-    deed_testkit::eventually("the hostname to be active", crate::service::TIMEOUT, || async {
-        let (_, body) = deployment.ask_as(&globex_key, "GET", &domains, None).await.ok()?;
-        (body["domains"][0]["status"] == "active").then_some(())
-    })
-    .await;
+    let holder_record = format!("{name}. TXT \"{value}\"");
+    hostname_becomes_active(&deployment, &zone, &globex_key, &holder_record).await;
 
     // Without the server the name stays held: silence is not an absence.
     drop(zone);
     let (status, body) = deployment.ask_as(&globex_key, "GET", "/v1/domains/acme.com", None).await.unwrap();
     assert_eq!((status, &body["data"]["status"]), (200, &json!("verified")));
     service.stop();
+}
+
+/// Proves the hostname of an app, through an alias in the same zone.
+async fn hostname_becomes_active(deployment: &Deployment, zone: &Knot, key: &str, holder_record: &str) {
+    let app = json!({ "name": "Docs" });
+    let (_, app) = deployment.ask_as(key, "POST", "/v1/apps", Some(app)).await.unwrap();
+    let domains = format!("/v1/apps/{}/domains", app["app_id"].as_str().unwrap());
+    let add = json!({ "domain": "docs.acme.com" });
+    let (status, added) = deployment.ask_as(key, "POST", &domains, Some(add)).await.unwrap();
+    assert_eq!(status, 200, "{added}");
+    let token = added["verification_token"].as_str().unwrap();
+    let lines = format!(
+        "{holder_record}\n_deed-verify.docs.acme.com. CNAME dcv.acme.com.\n\
+         dcv.acme.com. TXT \"deed-site-verification={token}\""
+    );
+    zone.publish(&acme(6, &lines));
+    let verify = format!("{domains}/docs.acme.com/verify");
+    deployment.ask_as(key, "POST", &verify, None).await.unwrap();
+    deed_testkit::eventually("the hostname to be active", crate::service::TIMEOUT, || async {
+        let (_, body) = deployment.ask_as(key, "GET", &domains, None).await.ok()?;
+        (body["domains"][0]["status"] == "active").then_some(())
+    })
+    .await;
 }
 
 async fn until_code(deployment: &Deployment, key: &str, wanted: &str) {

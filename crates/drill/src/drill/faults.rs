@@ -331,7 +331,7 @@ impl DrillContext {
                 return Ok(leader);
             }
             drop(fleet);
-            anyhow::ensure!(Instant::now() < deadline, "nobody holds the lease {lease}");
+            anyhow::ensure!(Instant::now() < deadline, "the lease {lease} is free");
             tokio::time::sleep(Duration::from_millis(100)).await;
         }
     }
