@@ -1,5 +1,9 @@
 //! The codes that say what is wrong, and the four classes that say what it means for a claim.
-use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Deserializer, Serialize};
+
+use crate::explain::{Phrase, render, say};
 
 /// What a failed check means for the claim.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -140,7 +144,7 @@ codes! {
     Internal = "internal", Internal, false;
 }
 
-/// One cause and one fix, in words.
+/// One cause and one fix, as facts; [`Diagnosis::message`] and [`Diagnosis::fix`] put them into words.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Diagnosis {
@@ -148,10 +152,15 @@ pub struct Diagnosis {
     pub code: Code,
     /// What it means for the claim.
     pub class: Class,
-    /// A sentence that names the record, the servers asked and what was seen.
-    pub message: String,
+    /// Parameters that all sentences share, such as `record`.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub params: BTreeMap<String, String>,
+    /// The record, the servers asked and what was seen.
+    #[serde(deserialize_with = "sentences")]
+    pub message: Vec<Phrase>,
     /// What to do.
-    pub fix: String,
+    #[serde(deserialize_with = "sentences")]
+    pub fix: Vec<Phrase>,
     /// Values seen, printable and capped.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub observed: Vec<String>,
@@ -160,10 +169,43 @@ pub struct Diagnosis {
     pub clears_in: Option<u32>,
 }
 
+/// Reads phrases, and the text that a state folded by an older version has until it is folded again.
+fn sentences<'de, D: Deserializer<'de>>(from: D) -> Result<Vec<Phrase>, D::Error> {
+    #[derive(Deserialize)]
+    #[serde(untagged)]
+    enum Sentences {
+        Phrases(Vec<Phrase>),
+        Text(String),
+    }
+    Ok(match Sentences::deserialize(from)? {
+        Sentences::Phrases(phrases) => phrases,
+        Sentences::Text(text) => vec![say("text").with("text", text)],
+    })
+}
+
 impl Diagnosis {
-    /// A diagnosis in these words.
-    pub fn new(code: Code, message: impl Into<String>, fix: impl Into<String>) -> Self {
-        let (message, fix) = (message.into(), fix.into());
-        Self { code, class: code.class(), message, fix, observed: vec![], clears_in: None }
+    /// A diagnosis in sentences of others, as older versions stored them.
+    pub fn from_text(code: Code, message: &str, fix: &str) -> Self {
+        let text = |text: &str| vec![say("text").with("text", text)];
+        let (message, fix) = (text(message), text(fix));
+        Self {
+            code,
+            class: code.class(),
+            params: BTreeMap::new(),
+            message,
+            fix,
+            observed: vec![],
+            clears_in: None,
+        }
+    }
+
+    /// What was seen, in sentences: printable, at most 1000 characters.
+    pub fn message(&self) -> String {
+        render(&self.message, &self.params)
+    }
+
+    /// What to do, in sentences: printable, at most 1000 characters.
+    pub fn fix(&self) -> String {
+        render(&self.fix, &self.params)
     }
 }

@@ -1,12 +1,14 @@
-//! Everything that can have happened: past tense, one struct each, schema-numbered, never edited once shipped.
+//! Everything that can have happened: past tense, one struct each, schema-numbered. A shipped schema is never edited: a
+//! kind that has to change gets the next number, and [`crate::upcast`] a step to it.
 use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use crate::app::{AppCreated, AppDeleted, AppDomainAdded, AppDomainRemoved, AppEvent, SlugFreed, SlugTaken};
 use crate::name::DomainName;
-use crate::{Challenge, ClaimId, Code, Diagnosis, Evidence, Holder, Scope};
+use crate::{Challenge, ClaimId, Code, Diagnosis, Evidence, Holder, Scope, upcast};
 
 type At = DateTime<Utc>;
 
@@ -32,8 +34,31 @@ pub enum EventError {
     },
 }
 
+fn unknown(kind: &str, schema: u16) -> EventError {
+    EventError::Unknown { kind: kind.chars().take(64).collect(), schema }
+}
+
+/// Reads the payload of a known kind, whose newest schema is `newest`.
+fn read<E: DeserializeOwned>(
+    payload: &str,
+    kind: &'static str,
+    schema: u16,
+    newest: u16,
+) -> Result<E, EventError> {
+    let read = if schema == newest {
+        serde_json::from_str(payload)
+    } else if (1..newest).contains(&schema) {
+        serde_json::from_str(payload)
+            .map(|value| upcast(kind, schema, value))
+            .and_then(serde_json::from_value)
+    } else {
+        return Err(unknown(kind, schema));
+    };
+    read.map_err(|source| EventError::Payload { kind, source })
+}
+
 macro_rules! events {
-    ($($group:ident($inner:ident): $($name:ident = $route:literal),+;)+) => {
+    ($($group:ident($inner:ident): $($name:ident = $route:literal $schema:literal),+;)+) => {
         /// Any event of the log.
         #[derive(Debug, Clone, PartialEq, Eq)]
         pub enum Event {
@@ -47,6 +72,11 @@ macro_rules! events {
             /// Every kind with its routing key.
             pub const KINDS: &'static [(&'static str, &'static str)] = &[$($((stringify!($name), $route)),+),+];
 
+            /// The newest schema of a kind; none for a kind that this version does not know.
+            pub fn newest_schema(kind: &str) -> Option<u16> {
+                match kind { $($(stringify!($name) => Some($schema),)+)+ _ => None }
+            }
+
             /// The kind as stored: the name of the struct.
             pub fn kind(&self) -> &'static str {
                 match self { $($(Self::$group($inner::$name(_)) => stringify!($name)),+),+ }
@@ -57,8 +87,10 @@ macro_rules! events {
                 match self { $($(Self::$group($inner::$name(_)) => $route),+),+ }
             }
 
-            /// The schema number of the payload.
-            pub fn schema(&self) -> u16 { 1 }
+            /// The schema number of the payload: the newest of its kind.
+            pub fn schema(&self) -> u16 {
+                match self { $($(Self::$group($inner::$name(_)) => $schema),+),+ }
+            }
 
             /// The payload as JSON.
             ///
@@ -68,16 +100,15 @@ macro_rules! events {
                 match self { $($(Self::$group($inner::$name(e)) => serde_json::to_string(e)),+),+ }
             }
 
-            /// Reads a stored event.
+            /// Reads a stored event; one of an older schema is brought to the newest first.
             ///
             /// # Errors
-            /// When the kind is unknown or the payload does not fit it.
+            /// When the kind is unknown, the schema newer than this version, or the payload does not fit.
             pub fn from_parts(kind: &str, schema: u16, payload: &str) -> Result<Self, EventError> {
-                match (kind, schema) {
-                    $($((stringify!($name), 1) => serde_json::from_str(payload)
-                        .map(|e| Self::$group($inner::$name(e)))
-                        .map_err(|source| EventError::Payload { kind: stringify!($name), source }),)+)+
-                    _ => Err(EventError::Unknown { kind: kind.chars().take(64).collect(), schema }),
+                match kind {
+                    $($(stringify!($name) => read(payload, stringify!($name), schema, $schema)
+                        .map(|e| Self::$group($inner::$name(e))),)+)+
+                    _ => Err(unknown(kind, schema)),
                 }
             }
         }
@@ -90,30 +121,30 @@ macro_rules! events {
 
 events! {
     Ownership(OwnershipEvent):
-        ClaimInitiated = "claim.initiated",
-        VerificationRequested = "verification.requested",
-        CheckRecorded = "check.recorded",
-        DomainVerified = "domain.verified",
-        ContestOpened = "contest.opened",
-        ContestAnswered = "contest.answered",
-        ContestResolved = "contest.resolved",
-        OwnershipGranted = "ownership.granted",
-        DomainActivated = "domain.activated",
-        OwnershipEnded = "ownership.ended",
-        ProofMissing = "proof.missing",
-        ProofRestored = "proof.restored",
-        ClaimExpired = "claim.expired",
-        ClaimCancelled = "claim.cancelled",
-        ClaimRefused = "claim.refused",
-        HoldingLocked = "holding.locked",
-        HoldingUnlocked = "holding.unlocked";
+        ClaimInitiated = "claim.initiated" 1,
+        VerificationRequested = "verification.requested" 1,
+        CheckRecorded = "check.recorded" 2,
+        DomainVerified = "domain.verified" 1,
+        ContestOpened = "contest.opened" 1,
+        ContestAnswered = "contest.answered" 1,
+        ContestResolved = "contest.resolved" 1,
+        OwnershipGranted = "ownership.granted" 1,
+        DomainActivated = "domain.activated" 1,
+        OwnershipEnded = "ownership.ended" 1,
+        ProofMissing = "proof.missing" 1,
+        ProofRestored = "proof.restored" 1,
+        ClaimExpired = "claim.expired" 1,
+        ClaimCancelled = "claim.cancelled" 1,
+        ClaimRefused = "claim.refused" 1,
+        HoldingLocked = "holding.locked" 1,
+        HoldingUnlocked = "holding.unlocked" 1;
     App(AppEvent):
-        AppCreated = "app.created",
-        AppDomainAdded = "app.domain_added",
-        AppDomainRemoved = "app.domain_removed",
-        AppDeleted = "app.deleted",
-        SlugTaken = "slug.taken",
-        SlugFreed = "slug.freed";
+        AppCreated = "app.created" 1,
+        AppDomainAdded = "app.domain_added" 1,
+        AppDomainRemoved = "app.domain_removed" 1,
+        AppDeleted = "app.deleted" 1,
+        SlugTaken = "slug.taken" 1,
+        SlugFreed = "slug.freed" 1;
 }
 
 /// An event in the stream of a contested name.

@@ -12,6 +12,7 @@ mod diagnosis;
 mod event;
 mod evidence;
 mod evolve;
+mod explain;
 mod foreign;
 mod holder;
 mod id;
@@ -29,6 +30,7 @@ pub mod schedule;
 mod shares;
 mod status;
 mod stream;
+mod upcast;
 
 pub use challenge::{Challenge, ChallengeTemplates, TemplateError, Token};
 pub use command::{Command, IfHeldByAnother, Rejection};
@@ -44,6 +46,7 @@ pub use evidence::{
     DnameEvidence, ElsewhereEvidence, Evidence, NotedServers, SerialEvidence, ServerEvidence,
     ValidationEvidence, VantageEvidence,
 };
+pub use explain::{Phrase, PhraseList};
 pub use foreign::printable;
 pub use holder::{Holder, Scope};
 pub use id::{AppId, ClaimId, IdError, WorkspaceId};
@@ -63,3 +66,4 @@ pub use region::{MAX_REGION, is_region};
 pub use routing::{Routing, RoutingSeen, RoutingState};
 pub use status::{Status, StatusError};
 pub use stream::{StreamId, StreamKind};
+pub use upcast::upcast;

@@ -8,7 +8,8 @@ use deed_claims::Event;
 use prost_reflect::{Cardinality, DescriptorPool, FieldDescriptor, Kind, MessageDescriptor};
 use serde_json::{Map, Value, json};
 
-const PACKAGE: &str = "deed.events.v1";
+/// The packages of definitions, the newest last.
+const PACKAGES: [&str; 2] = ["deed.events.v1", "deed.events.v2"];
 /// Work that is on the bus and never in the log.
 const DUE: (&str, &str) = ("VerificationDue", "verification.due");
 /// What the work queue is bound to.
@@ -19,13 +20,14 @@ fn root() -> PathBuf {
 }
 
 fn descriptors() -> DescriptorPool {
-    let set = protox::compile(["deed/events/v1/events.proto"], [root().join("proto")]).unwrap();
+    let files = ["deed/events/v1/events.proto", "deed/events/v2/events.proto"];
+    let set = protox::compile(files, [root().join("proto")]).unwrap();
     DescriptorPool::from_file_descriptor_set(set).unwrap()
 }
 
 /// The comments of the definitions, by the path that descriptors have for messages and fields.
-fn comments(pool: &DescriptorPool) -> BTreeMap<Vec<i32>, String> {
-    let file = pool.files().find(|file| file.package_name() == PACKAGE).unwrap();
+fn comments(pool: &DescriptorPool, package: &str) -> BTreeMap<Vec<i32>, String> {
+    let file = pool.files().find(|file| file.package_name() == package).unwrap();
     let info = file.file_descriptor_proto().source_code_info.clone().unwrap_or_default();
     let text = |comment: &str| comment.lines().map(str::trim).collect::<Vec<_>>().join(" ").trim().to_owned();
     info.location
@@ -45,6 +47,10 @@ fn reference(place: &str, name: &str) -> Value {
 
 fn field_schema(field: &FieldDescriptor, comment: Option<&String>) -> Value {
     let mut schema = match field.kind() {
+        Kind::Message(entry) if field.is_map() => {
+            let values = field_schema(&entry.map_entry_value_field(), None);
+            json!({"type": "object", "additionalProperties": values})
+        }
         Kind::String => json!({"type": "string"}),
         Kind::Bool => json!({"type": "boolean"}),
         Kind::Uint32 => json!({"type": "integer", "minimum": 0}),
@@ -54,7 +60,7 @@ fn field_schema(field: &FieldDescriptor, comment: Option<&String>) -> Value {
         Kind::Message(message) => reference("components/schemas", message.name()),
         other => panic!("{} is a {other:?}: say how that looks in JSON", field.full_name()),
     };
-    if field.cardinality() == Cardinality::Repeated {
+    if field.cardinality() == Cardinality::Repeated && !field.is_map() {
         schema = json!({"type": "array", "items": schema});
     }
     if let (Some(comment), Some(schema)) = (comment, schema.as_object_mut()) {
@@ -119,21 +125,24 @@ fn envelope() -> Value {
 }
 
 fn bus_message(pool: &DescriptorPool, kind: &str, key: &str, summary: Option<&String>) -> Value {
-    assert!(pool.get_message_by_name(&format!("{PACKAGE}.{kind}")).is_some(), "no definition of {kind}");
+    // Work is no event of the log.
+    let schema = Event::newest_schema(kind).unwrap_or(1);
+    let definition = format!("deed.events.v{schema}.{kind}");
+    assert!(pool.get_message_by_name(&definition).is_some(), "no definition of {kind}");
     json!({
         "name": kind,
-        "title": format!("deed.{key}.v1"),
+        "title": format!("deed.{key}.v{schema}"),
         "summary": summary.unwrap_or_else(|| panic!("{kind} has no comment")),
         "contentType": "application/cloudevents+json",
         "headers": reference("components/schemas", "Headers"),
         "payload": {
             "allOf": [
                 reference("components/schemas", "Envelope"),
-                {"properties": {"type": {"const": format!("deed.{key}.v1")}, "data": reference("components/schemas", kind)}}
+                {"properties": {"type": {"const": format!("deed.{key}.v{schema}")}, "data": reference("components/schemas", kind)}}
             ]
         },
         "x-routing-key": key,
-        "x-protobuf-message": format!("{PACKAGE}.{kind}")
+        "x-protobuf-message": definition
     })
 }
 
@@ -171,13 +180,18 @@ fn channels() -> Value {
 
 fn document() -> Value {
     let pool = descriptors();
-    let comments = comments(&pool);
-    let file = pool.files().find(|file| file.package_name() == PACKAGE).unwrap();
-    let definitions: Vec<MessageDescriptor> = file.messages().collect();
-    let about = |kind: &str| {
-        let index = definitions.iter().position(|message| message.name() == kind).unwrap();
-        comments.get(&vec![4, i32::try_from(index).unwrap()])
-    };
+    // A definition of a newer package replaces that of an older one.
+    let mut definitions: BTreeMap<String, (Value, Option<String>)> = BTreeMap::new();
+    for package in PACKAGES {
+        let comments = comments(&pool, package);
+        let file = pool.files().find(|file| file.package_name() == package).unwrap();
+        for (index, message) in file.messages().enumerate() {
+            let about = comments.get(&vec![4, i32::try_from(index).unwrap()]).cloned();
+            let schema = message_schema(&message, index, &comments);
+            definitions.insert(message.name().to_owned(), (schema, about));
+        }
+    }
+    let about = |kind: &str| definitions[kind].1.as_ref();
     let messages: Map<String, Value> = kinds()
         .iter()
         .map(|(kind, key)| ((*kind).to_owned(), bus_message(&pool, kind, key, about(kind))))
@@ -189,15 +203,15 @@ fn document() -> Value {
             "properties": {"traceparent": {"type": "string", "description": "The same as the extension, for tools that read headers."}, "tracestate": {"type": "string", "description": "The same as the extension."}}
         }
     });
-    for (index, message) in definitions.iter().enumerate() {
-        schemas[message.name()] = message_schema(message, index, &comments);
+    for (name, (schema, _)) in &definitions {
+        schemas[name] = schema.clone();
     }
     json!({
         "asyncapi": "3.0.0",
         "info": {
             "title": "Deed on the bus",
             "version": "1.0.0",
-            "description": "What Deed publishes to RabbitMQ, and the work it hands to its own verifiers. Fields are only ever added; texts documented as \"one of\" are open lists. A breaking change gets a new number at the end of `type`."
+            "description": "What Deed publishes to RabbitMQ, and the work it hands to its own verifiers. Fields are only ever added; texts documented as \"one of\" are open lists. A breaking change gets a new number at the end of `type`; the newest of each event is described here. An event that an older version stored keeps its number: proto/deed/events has every one."
         },
         "defaultContentType": "application/cloudevents+json",
         "channels": channels(),
@@ -260,7 +274,7 @@ fn scalar(value: &Value) -> String {
 #[test]
 fn the_document_is_what_the_model_and_the_definitions_are() {
     let path = root().join("proto/asyncapi.yaml");
-    let mut now = "# Made by `make generate` of the model and of deed/events/v1/events.proto.\n".to_owned();
+    let mut now = "# Made by `make generate` of the model and of proto/deed/events.\n".to_owned();
     yaml(&document(), 0, &mut now);
     if std::env::var_os("DEED_GENERATE").is_some() {
         std::fs::write(&path, &now).unwrap();

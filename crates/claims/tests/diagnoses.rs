@@ -101,7 +101,9 @@ fn page() -> String {
 /// A message and its fix.
 fn example(code: Code, seen: &Observation) -> String {
     match judge_within(&challenge(), &context(), seen) {
-        Outcome::NotProven(told) if told.code == code => format!("{}\n\nFix: {}\n", told.message, told.fix),
+        Outcome::NotProven(told) if told.code == code => {
+            format!("{}\n\nFix: {}\n", told.message(), told.fix())
+        }
         other => panic!("{code:?}: {other:?}"),
     }
 }

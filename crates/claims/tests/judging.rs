@@ -321,8 +321,10 @@ proptest! {
         }
         if let Outcome::NotProven(diagnosis) = &outcome {
             prop_assert_eq!(diagnosis.class, diagnosis.code.class());
-            for text in [&diagnosis.message, &diagnosis.fix] {
-                prop_assert!(text.len() <= 1000 && !text.is_empty());
+            for text in [&diagnosis.message(), &diagnosis.fix()] {
+                prop_assert!(text.len() <= 1000 && !text.is_empty(), "{:?}", diagnosis);
+                // So an unknown key would show.
+                prop_assert!(!text.starts_with('[') && !text.contains(". ["), "{text}");
                 prop_assert!(text.chars().all(|c| (' '..='~').contains(&c)), "{text}");
             }
             prop_assert!(diagnosis.observed.len() <= 3);

@@ -3,7 +3,7 @@
 
 use std::{collections::BTreeMap, path::PathBuf};
 
-use deed_claims::Event;
+use deed_claims::{Event, EventError, OwnershipEvent, upcast};
 use prost_reflect::{DescriptorPool, DynamicMessage};
 
 fn root() -> PathBuf {
@@ -11,7 +11,8 @@ fn root() -> PathBuf {
 }
 
 fn descriptors() -> DescriptorPool {
-    let set = protox::compile(["deed/events/v1/events.proto"], [root().join("proto")]).unwrap();
+    let files = ["deed/events/v1/events.proto", "deed/events/v2/events.proto"];
+    let set = protox::compile(files, [root().join("proto")]).unwrap();
     DescriptorPool::from_file_descriptor_set(set).unwrap()
 }
 
@@ -43,7 +44,7 @@ fn every_golden_event_is_still_read_and_written_back_the_same() {
         let event = Event::from_parts(kind, schema, &json).unwrap_or_else(|e| panic!("{file}: {e:?}"));
         let again: serde_json::Value = serde_json::from_str(&event.payload().unwrap()).unwrap();
         let stored: serde_json::Value = serde_json::from_str(&json).unwrap();
-        assert_eq!(again, stored, "{file}");
+        assert_eq!(again, upcast(kind, schema, stored), "{file}");
     }
 }
 
@@ -51,7 +52,12 @@ fn every_golden_event_is_still_read_and_written_back_the_same() {
 fn every_kind_of_event_has_a_golden_file() {
     let files = golden();
     for (kind, _) in Event::KINDS {
-        assert!(files.keys().any(|file| kind_of(file).0 == *kind), "no golden file of {kind}");
+        for schema in 1..=Event::newest_schema(kind).unwrap() {
+            assert!(
+                files.keys().any(|file| kind_of(file) == (*kind, schema)),
+                "no golden {kind} of schema {schema}"
+            );
+        }
     }
 }
 
@@ -70,11 +76,11 @@ fn every_golden_event_decodes_through_the_descriptors() {
     }
 }
 
-/// Every field of every message, one a line.
-fn shape(pool: &DescriptorPool) -> Vec<String> {
+/// Every field of every message of a package, one a line.
+fn shape(pool: &DescriptorPool, package: &str) -> Vec<String> {
     let mut lines: Vec<String> = pool
         .all_messages()
-        .filter(|m| m.package_name() == "deed.events.v1")
+        .filter(|m| m.package_name() == package)
         .flat_map(|m| {
             m.fields()
                 .map(|f| {
@@ -96,19 +102,40 @@ fn shape(pool: &DescriptorPool) -> Vec<String> {
 
 #[test]
 fn nothing_that_shipped_is_changed_or_taken_away() {
-    let path = root().join("proto/deed/events/v1/shipped.txt");
-    let now = shape(&descriptors());
-    if std::env::var_os("DEED_GENERATE").is_some() {
-        std::fs::write(&path, now.join("\n") + "\n").unwrap();
+    for version in ["v1", "v2"] {
+        let path = root().join(format!("proto/deed/events/{version}/shipped.txt"));
+        let now = shape(&descriptors(), &format!("deed.events.{version}"));
+        if std::env::var_os("DEED_GENERATE").is_some() {
+            std::fs::write(&path, now.join("\n") + "\n").unwrap();
+        }
+        let shipped = std::fs::read_to_string(&path).unwrap_or_default();
+        for line in shipped.lines() {
+            assert!(now.iter().any(|n| n == line), "shipped and now gone or different: {line}");
+        }
+        for line in &now {
+            assert!(
+                shipped.lines().any(|s| s == line),
+                "new and not in {version}/shipped.txt yet: {line} (run `make generate`)"
+            );
+        }
     }
-    let shipped = std::fs::read_to_string(&path).unwrap();
-    for line in shipped.lines() {
-        assert!(now.iter().any(|n| n == line), "shipped and now gone or different: {line}");
-    }
-    for line in &now {
-        assert!(
-            shipped.lines().any(|s| s == line),
-            "new and not in shipped.txt yet: {line} (run `make generate`)"
-        );
+}
+
+#[test]
+fn sentences_of_old_checks_read_as_they_were_told() {
+    let old = &golden()["CheckRecorded.v1.diagnosed"];
+    let stored: serde_json::Value = serde_json::from_str(old).unwrap();
+    let event = Event::from_parts("CheckRecorded", 1, old).unwrap();
+    let Event::Ownership(OwnershipEvent::CheckRecorded(check)) = event else { panic!("{event:?}") };
+    let diagnosis = check.diagnosis.unwrap();
+    assert_eq!(diagnosis.message(), stored["diagnosis"]["message"].as_str().unwrap());
+    assert_eq!(diagnosis.fix(), stored["diagnosis"]["fix"].as_str().unwrap());
+}
+
+#[test]
+fn refuses_events_of_newer_schemas() {
+    let new = &golden()["CheckRecorded.v2.diagnosed"];
+    for schema in [0, 3] {
+        assert!(matches!(Event::from_parts("CheckRecorded", schema, new), Err(EventError::Unknown { .. })));
     }
 }

@@ -57,7 +57,7 @@ fn within(gap: Duration, base: Duration, percent: i32) -> bool {
 }
 
 fn stale(seconds: u32) -> Outcome {
-    let diagnosis = Diagnosis::new(Code::StaleNegativeCache, "seen", "wait");
+    let diagnosis = Diagnosis::from_text(Code::StaleNegativeCache, "seen", "wait");
     Outcome::NotProven(Diagnosis { clears_in: Some(seconds), ..diagnosis })
 }
 

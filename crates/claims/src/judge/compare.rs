@@ -8,10 +8,12 @@ mod sample;
 
 use crate::Challenge;
 use crate::foreign::unescaped;
+pub(super) use characters::look_alike;
 use characters::{ANY, characters, folded};
-pub(super) use characters::{marks_of, name_of};
+pub(crate) use characters::{character_name, marks_name};
 pub(super) use difference::{Difference, Edit};
 pub(super) use flaw::Flaw;
+pub(super) use notation::Notation;
 pub(super) use sample::Sample;
 
 /// Letters of the random part by which a piece of the value is recognised: 40 bits.

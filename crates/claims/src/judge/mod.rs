@@ -16,9 +16,9 @@
 mod absence;
 mod compare;
 mod confirm;
+mod explain;
 mod notes;
 mod tally;
-mod words;
 
 use std::sync::Arc;
 
@@ -29,10 +29,11 @@ use crate::diagnosis::{Code, Diagnosis};
 use crate::foreign::named;
 use crate::{Challenge, Observation, ProbeFailure, Statement};
 use compare::Wanted;
+pub(crate) use compare::{character_name, marks_name};
+use explain::Explainer;
 pub use notes::{Note, note_servers, notes};
 pub use tally::Vote;
 use tally::{Tally, ended_by, said, silence, votes_of};
-use words::Words;
 
 /// The verdict of one check.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -111,7 +112,7 @@ pub fn judge_within(challenge: &Challenge, context: &Context, seen: &Observation
     let case = Case { challenge, context, seen, wanted: Wanted::of(challenge) };
     match case.verdict() {
         Ok(()) => Outcome::Proven,
-        Err(why) => Outcome::NotProven(Words::of(&case).diagnosis(&why)),
+        Err(why) => Outcome::NotProven(Explainer::of(&case).diagnosis(&why)),
     }
 }
 

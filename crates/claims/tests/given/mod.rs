@@ -65,7 +65,7 @@ pub fn evidence_of(n: u8) -> Evidence {
 }
 
 pub fn not_proven(code: Code) -> Outcome {
-    Outcome::NotProven(Diagnosis::new(code, "seen", "do"))
+    Outcome::NotProven(Diagnosis::from_text(code, "seen", "do"))
 }
 
 pub fn absent() -> Outcome {

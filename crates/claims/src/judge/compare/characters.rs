@@ -64,7 +64,7 @@ pub(super) fn folded(value: &[u8], form: Form) -> Vec<char> {
 }
 
 /// A character of a value, by name: one that is visible ASCII as it is, any other by its code point.
-pub(in crate::judge) fn name_of(c: char) -> String {
+pub(crate) fn character_name(c: char) -> String {
     let point = u32::from(c);
     let what = match c {
         '`' => "a backtick",
@@ -94,7 +94,7 @@ pub(in crate::judge) fn name_of(c: char) -> String {
 }
 
 /// Quotation marks of one kind, by name.
-pub(in crate::judge) fn marks_of(c: char) -> String {
+pub(crate) fn marks_name(c: char) -> String {
     match c {
         '"' => "quotation marks (\")".to_owned(),
         '\'' => "apostrophes (')".to_owned(),
@@ -153,7 +153,7 @@ mod tests {
             ('\u{4e2d}', "the character U+4E2D"),
             ('\u{1f600}', "the character U+1F600"),
         ] {
-            assert_eq!(name_of(c), name);
+            assert_eq!(character_name(c), name);
         }
     }
 

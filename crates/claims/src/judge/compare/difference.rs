@@ -1,6 +1,4 @@
 //! Where two values differ first, and how far they are from each other.
-use super::characters::{look_alike, name_of};
-
 /// The first place at which a value is not the expected one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(in crate::judge) struct Difference {
@@ -18,20 +16,6 @@ impl Difference {
         let same = found.iter().zip(expected).take_while(|(a, b)| a == b).count();
         let (seen, wanted) = (found.get(same).copied(), expected.get(same).copied());
         (seen != wanted).then_some(Self { place: same + 1, found: seen, expected: wanted })
-    }
-
-    /// A sentence with the place and both characters.
-    pub fn sentence(self) -> String {
-        let name = |c: Option<char>| c.map_or_else(|| "the end of the value".to_owned(), name_of);
-        let alike = match (self.found, self.expected) {
-            (Some(found), Some(expected)) if look_alike(found, expected) => "; these two look alike",
-            _ => "",
-        };
-        let (found, expected) = (name(self.found), name(self.expected));
-        format!(
-            "The first difference is at character {}: found {found}, expected {expected}{alike}.",
-            self.place
-        )
     }
 }
 
@@ -91,10 +75,6 @@ mod tests {
         assert_eq!(between("claim=abl."), place(10, Some('.'), None));
         assert_eq!(between("claim=ab"), place(9, None, Some('l')));
         assert_eq!(between("<claim=abl>"), place(1, Some('<'), Some('c')));
-        assert_eq!(
-            between("claim=ab1").map(Difference::sentence).as_deref(),
-            Some("The first difference is at character 9: found `1`, expected `l`; these two look alike.")
-        );
     }
 
     #[test]

@@ -16,16 +16,6 @@ pub(in crate::judge) enum Notation {
 impl Notation {
     const ALL: [Self; 4] = [Self::Url, Self::Html, Self::Mail, Self::ZoneFile];
 
-    /// Its codes, for people.
-    pub fn codes(self) -> &'static str {
-        match self {
-            Self::Url => "URL codes",
-            Self::Html => "HTML codes",
-            Self::Mail => "the codes of e-mail source text",
-            Self::ZoneFile => "zone file codes",
-        }
-    }
-
     /// The character a text begins with as a code, and the length of the code.
     fn code(self, text: &[u8]) -> Option<(Vec<u8>, usize)> {
         match self {

@@ -1,7 +1,7 @@
 //! Extended DNS Errors (RFC 8914) in plain words.
 
 /// What an Extended DNS Error says.
-pub(crate) fn ede_name(code: u16) -> String {
+pub(super) fn ede_name(code: u16) -> String {
     match code {
         1 => "the key's algorithm is not supported",
         2 => "the DS record's digest is not supported",

@@ -1,0 +1,204 @@
+//! Puts parameters into sentences.
+//!
+//! In a template `{name}` stands for a parameter or a list, `{name:filter}` for a parameter made readable, and a part in
+//! square brackets is left out when a parameter in it is missing; outside of brackets that reads as "none". Some names stand for more than one parameter: see
+//! [`Scope::value`].
+use super::filters;
+use super::phrase::{Parameters, Phrase, PhraseList};
+use super::sentences::template;
+
+/// Characters of a message, and of a fix.
+const LENGTH: usize = 1000;
+
+/// What stands for a missing parameter.
+const NONE: &str = "none";
+
+/// Sentences as one text, cut. `common` are the parameters that all of them share.
+pub(crate) fn render(phrases: &[Phrase], common: &Parameters) -> String {
+    let sentences = phrases.iter().map(|phrase| Scope { phrase, common }.text());
+    cut(sentences.filter(|sentence| !sentence.is_empty()).collect::<Vec<_>>().join(" "))
+}
+
+/// One item of a list.
+pub(crate) fn render_item(item: &Phrase) -> String {
+    Scope { phrase: item, common: &Parameters::new() }.text()
+}
+
+/// Where the names in a template are looked up.
+struct Scope<'a> {
+    phrase: &'a Phrase,
+    common: &'a Parameters,
+}
+
+impl Scope<'_> {
+    fn text(&self) -> String {
+        match template(&self.phrase.say) {
+            Some(template) => {
+                let mut text = String::new();
+                let mut rest = template;
+                while let Some((before, behind)) = rest.split_once('[') {
+                    text.push_str(&self.filled(before, Some(NONE)).unwrap_or_default());
+                    let (optional, after) = behind.split_once(']').unwrap_or((behind, ""));
+                    text.push_str(&self.filled(optional, None).unwrap_or_default());
+                    rest = after;
+                }
+                text.push_str(&self.filled(rest, Some(NONE)).unwrap_or_default());
+                text.trim().to_owned()
+            }
+            // Of a newer version: the key is more than nothing.
+            None => format!("[{}]", self.phrase.say),
+        }
+    }
+
+    /// A part of a template with everything put in, and `or` for what is missing; none when there is neither.
+    fn filled(&self, part: &str, or: Option<&str>) -> Option<String> {
+        let mut text = String::new();
+        let mut rest = part;
+        while let Some((before, behind)) = rest.split_once('{') {
+            let (name, after) = behind.split_once('}')?;
+            text.push_str(before);
+            text.push_str(&self.value(name).or_else(|| or.map(ToOwned::to_owned))?);
+            rest = after;
+        }
+        text.push_str(rest);
+        Some(text)
+    }
+
+    /// What stands for a name in a template; some names are composed of several parameters.
+    fn value(&self, name: &str) -> Option<String> {
+        if let Some((name, filter)) = name.split_once(':') {
+            return filters::apply(filter, self.parameter(name));
+        }
+        match name {
+            "record" | "value" | "end" => self.quoted(name),
+            "target" => self.quoted("target").or_else(|| Some("another name".to_owned())),
+            "last" => self.quoted("end").or_else(|| Some("another name".to_owned())),
+            "above" => self.quoted("above").or_else(|| Some("a name above".to_owned())),
+            "zone" => Some(self.zone()),
+            "parent" => self.parameter("parent").map(|parent| match parent {
+                "" => "the root zone".to_owned(),
+                parent => format!("the zone `{parent}`"),
+            }),
+            "place" => self.place(),
+            "entry" => self.entry(),
+            "sides" => self.sides(),
+            "chain" => self.phrase.lists.get("chain").map(chained),
+            _ => {
+                let list = self.phrase.lists.get(name).map(listed);
+                list.or_else(|| self.parameter(name).map(ToOwned::to_owned))
+            }
+        }
+    }
+
+    fn quoted(&self, name: &str) -> Option<String> {
+        self.parameter(name).map(|text| format!("`{text}`"))
+    }
+
+    fn zone(&self) -> String {
+        match self.parameter("zone") {
+            None => "the zone".to_owned(),
+            Some("" | ".") => "the root zone".to_owned(),
+            Some(zone) => format!("`{zone}`"),
+        }
+    }
+
+    /// The name at which the servers were asked in the end.
+    fn place(&self) -> Option<String> {
+        let record = self.quoted("record")?;
+        Some(match self.quoted("end") {
+            None => record,
+            Some(end) => format!("{record}, an alias of {end},"),
+        })
+    }
+
+    /// The record's name as it is entered in an editor, which may append the zone by itself.
+    fn entry(&self) -> Option<String> {
+        let record = self.quoted("record")?;
+        Some(match (self.quoted("label"), self.quoted("zone")) {
+            (Some(label), Some(zone)) => {
+                format!("{label} (or {record}, if other names in your editor end in {zone})")
+            }
+            _ => format!("{record} (without the domain's own name in an editor that appends it)"),
+        })
+    }
+
+    /// Which servers have the value and which have not.
+    fn sides(&self) -> Option<String> {
+        let side = |name: &str| self.phrase.lists.get(name).map(|list| format!("{name} on {}", listed(list)));
+        match (side("present"), side("missing")) {
+            (Some(present), Some(missing)) => Some(format!("{present}, {missing}")),
+            (present, missing) => present.or(missing),
+        }
+    }
+
+    fn parameter(&self, name: &str) -> Option<&str> {
+        self.phrase.params.get(name).or_else(|| self.common.get(name)).map(String::as_str)
+    }
+}
+
+/// `a, b, c, d and 3 more`
+fn listed(list: &PhraseList) -> String {
+    let shown = list.items.iter().map(render_item).collect::<Vec<_>>().join(", ");
+    match list.more {
+        0 => shown,
+        more => format!("{shown} and {more} more"),
+    }
+}
+
+/// `a -> b -> ...`
+fn chained(list: &PhraseList) -> String {
+    let chain = list.items.iter().map(render_item).collect::<Vec<_>>().join(" -> ");
+    if list.more > 0 { format!("{chain} -> ...") } else { chain }
+}
+
+/// Everything in it is ASCII by now, so that every byte is a character.
+fn cut(mut text: String) -> String {
+    if text.len() > LENGTH {
+        let end = (0..=LENGTH - 3).rev().find(|end| text.is_char_boundary(*end)).unwrap_or_default();
+        text.truncate(end);
+        text.push_str("...");
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::{Parameters, say};
+    use super::*;
+
+    fn text(phrase: Phrase) -> String {
+        let common = [("record", "_deed.acme.com"), ("value", "v")];
+        let common = common.map(|(name, value)| (name.to_owned(), value.to_owned()));
+        render(&[phrase], &Parameters::from(common))
+    }
+
+    #[test]
+    fn leaves_out_optional_parts_without_parameters() {
+        let servers = || [say("server").with("server", "ns1")];
+        assert_eq!(text(say("said_by").sorted("without", servers())), "Name servers that do not: ns1.");
+        assert_eq!(text(say("lame")), "Name servers are listed for the zone that do not serve it.");
+        assert_eq!(text(say("result_timeout").with("server", "ns1")), "ns1 (no answer in none ms)");
+    }
+
+    #[test]
+    fn takes_parameters_of_others_for_nothing_but_text() {
+        let found = "{value}[x] `{record}`";
+        let told = text(say("value_is").with("found", found));
+        assert_eq!(
+            told,
+            format!("The TXT record at `_deed.acme.com` has the value `{found}`, expected is `v`.")
+        );
+    }
+
+    #[test]
+    fn counts_items_that_are_not_named() {
+        let servers = (1..=6).map(|n| say("server").with("server", format!("ns{n}")));
+        let told = text(say("blocked").sorted("servers", servers));
+        assert!(told.contains(": ns1, ns2, ns3, ns4 and 2 more."), "{told}");
+    }
+
+    #[test]
+    fn shows_the_key_of_an_unknown_sentence() {
+        assert_eq!(text(say("of_tomorrow").with("x", "1")), "[of_tomorrow]");
+    }
+}
