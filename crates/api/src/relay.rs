@@ -105,7 +105,7 @@ impl Relay {
         let envelope = CloudEvent {
             id: format!("evt_{position}"),
             source: self.source.clone(),
-            r#type: format!("deed.{key}.v{}", event.schema()),
+            r#type: format!("deed.{key}.v{}", recorded.schema),
             subject: Some(recorded.stream.to_string()),
             time: Some(recorded.recorded_at),
             datacontenttype: Some(CloudEvent::JSON.to_owned()),

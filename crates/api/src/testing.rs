@@ -118,7 +118,7 @@ fn redacted(value: &Value) -> Value {
 
 /// The outcome of a check that finds no record.
 pub fn absent() -> Outcome {
-    Outcome::NotProven(Diagnosis::new(Code::RecordNotFound, "There is no record.", "Publish it."))
+    Outcome::NotProven(Diagnosis::from_text(Code::RecordNotFound, "There is no record.", "Publish it."))
 }
 
 pub fn evidence() -> Evidence {

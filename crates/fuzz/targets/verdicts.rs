@@ -22,7 +22,7 @@ fuzz_target!(|bytes: &[u8]| {
     match &verdict {
         Outcome::Proven => proven(&challenge, &seen),
         Outcome::NotProven(diagnosis) => {
-            for words in [&diagnosis.message, &diagnosis.fix].into_iter().chain(&diagnosis.observed) {
+            for words in [&diagnosis.message(), &diagnosis.fix()].into_iter().chain(&diagnosis.observed) {
                 assert!(!words.chars().any(char::is_control), "{words:?}");
                 assert!(words.len() <= 2000, "{} bytes: {words}", words.len());
             }

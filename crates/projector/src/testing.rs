@@ -180,7 +180,7 @@ pub fn record_check(claim: u8, attempt: u32, outcome: Outcome, holder_outcome: O
 }
 
 pub fn not_proven(code: Code) -> Outcome {
-    Outcome::NotProven(Diagnosis::new(code, "seen", "mend"))
+    Outcome::NotProven(Diagnosis::from_text(code, "seen", "mend"))
 }
 
 pub fn absent() -> Outcome {

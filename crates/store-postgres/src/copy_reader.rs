@@ -124,6 +124,7 @@ fn event(decoder: Decoder, columns: [&[u8]; 8]) -> Result<RecordedEvent, Unavail
             metadata => decoder.json("metadata", text(decoder, "metadata", metadata)?)?,
         },
         event: event.map_err(|e| decoder.unreadable("payload", Some(e.into())))?,
+        schema,
         payload: payload.to_owned(),
     })
 }

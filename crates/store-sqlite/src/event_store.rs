@@ -39,6 +39,7 @@ impl EventRecord {
             metadata: decoder.json("metadata", &self.metadata)?,
             event: Event::from_parts(&self.kind, schema, &self.payload)
                 .map_err(|e| decoder.unreadable("payload", Some(e.into())))?,
+            schema,
             payload: self.payload,
         })
     }

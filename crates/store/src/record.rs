@@ -58,6 +58,8 @@ pub struct RecordedEvent {
     pub metadata: Metadata,
     /// The event, as far as this version knows it.
     pub event: Event,
+    /// The schema of the stored JSON, which may be older than that of `event`.
+    pub schema: u16,
     /// The stored JSON; it may have more fields when a newer version wrote it.
     pub payload: String,
 }

@@ -126,7 +126,7 @@ mod tests {
         assert_eq!(not_zero(), Vec::<String>::new());
         assert_eq!(text().matches("deed_checks_total{").count(), Code::ALL.len() + 1);
         for code in Code::ALL {
-            metrics.count_check(&Outcome::NotProven(Diagnosis::new(*code, "seen", "mend")));
+            metrics.count_check(&Outcome::NotProven(Diagnosis::from_text(*code, "seen", "mend")));
             let series = format!(
                 "class=\"{}\",code=\"{}\",outcome=\"not_proven\"",
                 code.class().as_str(),

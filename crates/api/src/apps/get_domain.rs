@@ -78,7 +78,8 @@ mod tests {
         let pending = harness.get(&tenant.domain(HOST), &tenant.key).await;
         insta::assert_json_snapshot!("pending", pending.snapshot());
         tenant.post_action(&harness, HOST, "verify").await;
-        let mut diagnosis = Diagnosis::new(Code::WrongValue, "Another value stands there.", "Publish ours.");
+        let mut diagnosis =
+            Diagnosis::from_text(Code::WrongValue, "Another value stands there.", "Publish ours.");
         diagnosis.observed = vec!["v=spf1".into()];
         diagnosis.clears_in = Some(300);
         harness.record_check(&host(HOST), "ws_a", Outcome::NotProven(diagnosis)).await;

@@ -28,8 +28,8 @@ macro_rules! impl_from_diagnosis {
     ($($case:ident)*) => {$(
         impl From<&Diagnosis> for $case::DiagnosisBody {
             fn from(d: &Diagnosis) -> Self {
-                let Diagnosis { code, class, message, fix, observed, clears_in } = d.clone();
-                Self { code, class, message, fix, observed, clears_in }
+                let Diagnosis { code, class, observed, clears_in, .. } = d.clone();
+                Self { code, class, message: d.message(), fix: d.fix(), observed, clears_in }
             }
         }
     )*};

@@ -170,10 +170,7 @@ fn own_message(event: &OwnershipEvent, who: Claimant) -> String {
             );
         }
         OwnershipEvent::CheckRecorded(e) => {
-            return e
-                .diagnosis
-                .as_ref()
-                .map_or_else(|| "The record was found.".to_owned(), |d| d.message.clone());
+            return e.diagnosis.as_ref().map_or_else(|| "The record was found.".to_owned(), |d| d.message());
         }
         OwnershipEvent::ClaimRefused(e) => return format!("The claim was refused: {}.", e.code.as_str()),
         OwnershipEvent::VerificationRequested(e) => match e.cause {

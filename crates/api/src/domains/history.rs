@@ -99,7 +99,7 @@ mod tests {
         harness.record_check(ACME, "ws_a", Outcome::Proven).await;
         for _ in 0..2 {
             harness.clock.advance(chrono::Duration::days(20));
-            let answered = Diagnosis::new(Code::Servfail, "ns1.acme.com (SERVFAIL).", "Ask.");
+            let answered = Diagnosis::from_text(Code::Servfail, "ns1.acme.com (SERVFAIL).", "Ask.");
             harness.record_check(ACME, "ws_a", Outcome::NotProven(answered)).await;
         }
         let history = harness.get(HISTORY, &key).await;

@@ -286,7 +286,7 @@ mod tests {
     async fn rejects_verification_of_ended_claim() {
         let harness = Harness::start().await;
         let key = claimed(&harness).await;
-        let refused = Outcome::NotProven(Diagnosis::new(
+        let refused = Outcome::NotProven(Diagnosis::from_text(
             Code::NameRefused,
             "The name may not be claimed.",
             "Claim another.",

@@ -241,7 +241,7 @@ impl ClaimView<'_> {
                 record.record_name, record.record_value
             ),
             Status::Verifying => match self.diagnosis() {
-                Some(diagnosis) => format!("{} {}", diagnosis.message, diagnosis.fix),
+                Some(diagnosis) => format!("{} {}", diagnosis.message(), diagnosis.fix()),
                 None => format!("The TXT record at {} is being looked for.", record.record_name),
             },
             Status::Contested => format!(

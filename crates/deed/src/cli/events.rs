@@ -98,7 +98,7 @@ fn view(event: &RecordedEvent) -> Result<Value, Failure> {
         "version": event.version,
         "recordedAt": event.recorded_at,
         "kind": event.event.kind(),
-        "schema": event.event.schema(),
+        "schema": event.schema,
         "metadata": event.metadata,
         "data": payload,
     }))

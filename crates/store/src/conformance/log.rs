@@ -16,6 +16,7 @@ fn recorded(position: u64, stream: &StreamId, version: u64, event: &Event) -> Re
         recorded_at: at(0),
         metadata: metadata(),
         event: event.clone(),
+        schema: event.schema(),
         payload: event.payload().unwrap(),
     }
 }

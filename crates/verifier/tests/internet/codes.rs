@@ -224,7 +224,7 @@ fn render(expected: &[&(&str, &str)], checked: &[CheckedZone]) -> String {
     for ((domain, code), CheckedZone { seen, outcome }) in expected.iter().zip(checked) {
         let Outcome::NotProven(diagnosis) = outcome else { continue };
         // Writing to a string cannot fail.
-        let _ = write!(text, "{domain}: {code}\n  {}\n  {}\n", diagnosis.message, diagnosis.fix);
+        let _ = write!(text, "{domain}: {code}\n  {}\n  {}\n", diagnosis.message(), diagnosis.fix());
         for server in Evidence::from(seen).servers {
             let shown = server.values.first().map_or("", String::as_str);
             let (name, result, aa) = (server.server, server.result, u8::from(server.authoritative));

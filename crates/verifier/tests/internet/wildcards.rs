@@ -18,6 +18,6 @@ async fn tells_wildcard_alias_from_own_alias() {
         let checked = check(&prober, domain).await;
         assert_eq!((checked.code(), checked.seen.findings.alias_origin), ("cname_elsewhere", origin));
         let Outcome::NotProven(diagnosis) = checked.outcome else { panic!("{domain} is proven") };
-        assert!(diagnosis.fix.contains(advice), "{domain}: {}", diagnosis.fix);
+        assert!(diagnosis.fix().contains(advice), "{domain}: {}", diagnosis.fix());
     }
 }

@@ -2,7 +2,7 @@
 use std::fmt::Write as _;
 
 use deed_claims::{
-    Agreement, Challenge, Class, Context, Diagnosis, Evidence, Note, Observation, Outcome, Routing,
+    Agreement, Challenge, Class, Code, Context, Diagnosis, Evidence, Note, Observation, Outcome, Routing,
     RoutingState, Security, ServerEvidence, Signatures, Transport, ValidationEvidence, VantageEvidence, Vote,
     judge_within, notes, printable, votes,
 };
@@ -33,13 +33,35 @@ pub(super) struct Report {
     expected: Option<String>,
     verdict: Verdict,
     #[serde(skip_serializing_if = "Option::is_none")]
-    diagnosis: Option<Diagnosis>,
+    diagnosis: Option<DiagnosisReport>,
     /// The votes of the name servers; empty without an expected value.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     votes: Vec<ServerVote>,
     evidence: Evidence,
     #[serde(skip)]
     notes: Vec<Note>,
+}
+
+/// The cause, in sentences.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct DiagnosisReport {
+    code: Code,
+    class: Class,
+    message: String,
+    fix: String,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    observed: Vec<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    clears_in: Option<u32>,
+}
+
+impl From<Diagnosis> for DiagnosisReport {
+    fn from(diagnosis: Diagnosis) -> Self {
+        let (message, fix) = (diagnosis.message(), diagnosis.fix());
+        let Diagnosis { code, class, observed, clears_in, .. } = diagnosis;
+        Self { code, class, message, fix, observed, clears_in }
+    }
 }
 
 /// The vote of a name server.
@@ -79,7 +101,7 @@ impl Report {
         let (verdict, diagnosis) = match judge_within(challenge, &context, seen) {
             Outcome::Proven => (Verdict::Proven, None),
             Outcome::NotProven(d) if found && d.code.is_absence() => (Verdict::RecordsFound, None),
-            Outcome::NotProven(d) => (Verdict::NotProven, Some(d)),
+            Outcome::NotProven(d) => (Verdict::NotProven, Some(d.into())),
         };
         Self {
             domain: input.domain,

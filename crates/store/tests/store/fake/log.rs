@@ -35,6 +35,7 @@ impl Rows {
                     version,
                     recorded_at: append.at,
                     metadata: append.metadata.clone(),
+                    schema: event.schema(),
                     payload: event.payload().unwrap(),
                     event,
                 });
