@@ -102,6 +102,12 @@ impl Loaded {
         self.events.push(recorded);
     }
 
+    fn extend(&mut self, events: impl IntoIterator<Item = RecordedEvent>) {
+        for event in events {
+            self.push(event);
+        }
+    }
+
     /// The position of the newest event of the history of a claim.
     ///
     /// # Errors
@@ -131,7 +137,7 @@ impl Loaded {
                 // Older events are in the state already.
                 self.events.clear();
             }
-            page.into_iter().for_each(|event| self.push(event));
+            self.extend(page);
             if !more {
                 return Ok(());
             }
@@ -151,7 +157,7 @@ impl Loaded {
             SnapshotState::Ownership(ownership) => self.ownership = *ownership,
             SnapshotState::App(app) => self.app = Some(*app),
         }
-        page.for_each(|event| self.push(event));
+        self.extend(page);
         Ok(())
     }
 }
@@ -164,7 +170,7 @@ pub async fn load(store: &dyn EventStore, stream: &StreamId) -> Result<Loaded, U
     let mut loaded = Loaded::empty(stream.clone());
     let page = store.read_stream(stream, Version(0), FIRST_PAGE).await?;
     let more = page.len() == FIRST_PAGE;
-    page.into_iter().for_each(|event| loaded.push(event));
+    loaded.extend(page);
     if more {
         let snapshot = store.snapshot(stream).await?.filter(|snapshot| snapshot.version > loaded.version);
         if let Some(snapshot) = snapshot {

@@ -1,8 +1,8 @@
 //! The history of a claim from its events, as its own workspace sees it.
 use chrono::{DateTime, Utc};
 use deed_claims::{
-    CheckCause, CheckOutcome, CheckRecorded, ClaimId, ContestAnswer, ContestResolution, EndReason, Event,
-    ExpiryReason, MissingCause, OwnershipEvent,
+    CheckCause, CheckOutcome, CheckRecorded, ClaimId, ContestAnswer, ContestResolution, Diagnosis, EndReason,
+    Event, ExpiryReason, MissingCause, OwnershipEvent,
 };
 use deed_store::RecordedEvent;
 
@@ -170,7 +170,10 @@ fn own_message(event: &OwnershipEvent, who: Claimant) -> String {
             );
         }
         OwnershipEvent::CheckRecorded(e) => {
-            return e.diagnosis.as_ref().map_or_else(|| "The record was found.".to_owned(), |d| d.message());
+            return e
+                .diagnosis
+                .as_ref()
+                .map_or_else(|| "The record was found.".to_owned(), Diagnosis::message);
         }
         OwnershipEvent::ClaimRefused(e) => return format!("The claim was refused: {}.", e.code.as_str()),
         OwnershipEvent::VerificationRequested(e) => match e.cause {
