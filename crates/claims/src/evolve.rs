@@ -6,7 +6,10 @@ use crate::event::{
 use crate::ownership::{
     AtRisk, Claim, ClaimState, Contest, Ended, Held, LastCheck, LastRouting, Ownership, Pending,
 };
+use crate::{EarlierValue, Holder};
 
+/// Values of a holder's earlier claims remembered per claim: the newest.
+const MAX_EARLIER_VALUES: usize = 16;
 /// Manual checks remembered per claim.
 const MANUAL_KEPT: usize = 100;
 
@@ -35,10 +38,26 @@ impl Ownership {
         self
     }
 
+    /// Forgets the ended claims of a holder, and gives the values that it was told to publish for them, the newest last.
+    fn take_earlier_values(&mut self, holder: &Holder) -> Vec<EarlierValue> {
+        let ended = |claim: &Claim| !claim.is_open() && claim.holder == *holder;
+        let mut values: Vec<EarlierValue> = vec![];
+        for claim in self.claims.values().filter(|claim| ended(claim)) {
+            values.extend(claim.earlier.iter().cloned());
+            values.push(EarlierValue {
+                value: claim.challenge.record_value.clone(),
+                issued_at: claim.initiated_at,
+            });
+        }
+        self.claims.retain(|_, claim| !ended(claim));
+        values.sort_by(|one, other| (one.issued_at, &one.value).cmp(&(other.issued_at, &other.value)));
+        values.split_off(values.len().saturating_sub(MAX_EARLIER_VALUES))
+    }
+
     fn initiated(&mut self, e: &ClaimInitiated) {
         self.scope = Some(e.scope);
         self.name = Some(e.name.clone());
-        self.claims.retain(|_, old| old.is_open() || old.holder != e.holder);
+        let earlier = self.take_earlier_values(&e.holder);
         let claim = Claim {
             id: e.claim_id,
             holder: e.holder.clone(),
@@ -57,6 +76,7 @@ impl Ownership {
             manual: vec![],
             routing: None,
             seen: false,
+            earlier,
             state: ClaimState::Initiated { expires_at: e.expires_at },
         };
         self.claims.insert(e.claim_id, claim);

@@ -6,8 +6,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::name::DomainName;
 use crate::{
-    Challenge, CheckCause, CheckOutcome, ClaimId, ContestAnswer, ContestCause, Diagnosis, Holder,
-    MissingCause, Routing, RoutingState, Scope,
+    Challenge, CheckCause, CheckOutcome, ClaimId, ContestAnswer, ContestCause, Diagnosis, EarlierValue,
+    Holder, MissingCause, Routing, RoutingState, Scope,
 };
 
 type At = DateTime<Utc>;
@@ -71,6 +71,9 @@ pub struct Claim {
     /// Where the hostname leads, as it was last seen.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub routing: Option<LastRouting>,
+    /// What the holder was told to publish for earlier claims on the name, the newest last.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub earlier: Vec<EarlierValue>,
     /// Whether the last check that learnt anything saw the claim's own value at some server, proven or not.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub seen: bool,

@@ -151,7 +151,7 @@ fn proven_before(log: &[OwnershipEvent], id: ClaimId) -> bool {
 fn tell(
     policy: Policy,
     steps: &[Step],
-    mut told: impl FnMut(&Told<'_>) -> Result<(), TestCaseError>,
+    mut told: impl FnMut(&Commanded<'_>) -> Result<(), TestCaseError>,
 ) -> Result<Story, TestCaseError> {
     let mut story = Story::with(policy);
     for step in steps {
@@ -161,13 +161,13 @@ fn tell(
         let Some(command) = command(&story, step) else { continue };
         let (before, length) = (story.ownership.clone(), story.log.len());
         let rejected = story.when(command.clone()).err();
-        told(&Told { story: &story, before: &before, events: &story.log[length..], command, rejected })?;
+        told(&Commanded { story: &story, before: &before, events: &story.log[length..], command, rejected })?;
     }
     Ok(story)
 }
 
 /// One command and what came of it.
-struct Told<'a> {
+struct Commanded<'a> {
     story: &'a Story,
     before: &'a Ownership,
     events: &'a [OwnershipEvent],
@@ -207,7 +207,7 @@ impl Holding {
     }
 
     /// Whether the holding may end so, after the events of the same decision that came before.
-    fn may_end(&self, told: &Told<'_>, reason: EndReason, earlier: &[OwnershipEvent]) -> bool {
+    fn may_end(&self, told: &Commanded<'_>, reason: EndReason, earlier: &[OwnershipEvent]) -> bool {
         let gone = self.last_look == Some(CheckOutcome::Absent);
         let locked = told.before.holder_claim().and_then(Claim::held).is_some_and(|held| held.locked);
         let granted = earlier.iter().rev().find_map(|event| match event {
@@ -238,7 +238,7 @@ impl Holding {
 }
 
 /// Claims that count for a cap: open, and their deadline has not passed.
-fn running(told: &Told<'_>, state: &Ownership) -> Vec<Claim> {
+fn running(told: &Commanded<'_>, state: &Ownership) -> Vec<Claim> {
     let now = told.story.now;
     state.claims.values().filter(|c| c.is_open() && !c.is_overdue(now)).cloned().collect()
 }
@@ -248,7 +248,7 @@ fn of(claims: &[Claim], workspace: &WorkspaceId) -> usize {
 }
 
 /// What has to hold of a command that claims the name.
-fn lets_in(told: &Told<'_>) -> Result<(), TestCaseError> {
+fn lets_in(told: &Commanded<'_>) -> Result<(), TestCaseError> {
     let Command::Initiate { holder, if_held_by_another, .. } = &told.command else {
         // Room is made for newcomers alone.
         let gave_way =
@@ -329,7 +329,7 @@ proptest! {
     #[test]
     fn every_history_keeps_the_promises(policy in policy(), steps in prop::collection::vec(step(), 1..80)) {
         let story = tell(policy, &steps, |told| {
-            let Told { story, before, events, rejected, .. } = told;
+            let Commanded { story, before, events, rejected, .. } = told;
             if rejected.is_some() {
                 prop_assert_eq!(&story.ownership, *before, "a refused command changes nothing");
             }

@@ -136,7 +136,7 @@ fn earlier_values(ownership: &Ownership, claim: &Claim) -> Vec<EarlierValue> {
         value: earlier.challenge.record_value.clone(),
         issued_at: earlier.initiated_at,
     });
-    let mut values: Vec<EarlierValue> = values.collect();
+    let mut values: Vec<EarlierValue> = claim.earlier.iter().cloned().chain(values).collect();
     values.sort_by(|one, other| (one.issued_at, &one.value).cmp(&(other.issued_at, &other.value)));
     values.split_off(values.len().saturating_sub(MAX_EARLIER_VALUES))
 }

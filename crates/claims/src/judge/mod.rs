@@ -71,7 +71,8 @@ pub enum Agreement {
 }
 
 /// The value of an earlier claim of the same holder on the same name.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
 pub struct EarlierValue {
     /// The whole value.
     pub value: Arc<str>,
