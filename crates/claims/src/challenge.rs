@@ -54,10 +54,10 @@ text_serde!(Token);
 #[serde(rename_all = "camelCase")]
 pub struct Challenge {
     /// Owner name of the record, lower-case ASCII without the trailing dot.
-    #[serde(deserialize_with = "crate::id::shared")]
+    #[serde(deserialize_with = "crate::id::shared_str")]
     pub record_name: Arc<str>,
     /// The whole value, compared byte for byte.
-    #[serde(deserialize_with = "crate::id::shared")]
+    #[serde(deserialize_with = "crate::id::shared_str")]
     pub record_value: Arc<str>,
     /// The random part of the value.
     pub token: Token,

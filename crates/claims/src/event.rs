@@ -228,7 +228,7 @@ macro_rules! payloads {
             pub claim_id: ClaimId,
             $($(#[$fdoc])* pub $field: $ty,)*
             /// When it happened.
-            #[serde(deserialize_with = "crate::instant::read")]
+            #[serde(deserialize_with = "crate::rfc3339::deserialize")]
             pub at: At,
         })+
     };
@@ -251,7 +251,7 @@ payloads! {
         /// The record to publish.
         challenge: Challenge,
         /// When the claim ends unless verification is requested.
-        #[serde(deserialize_with = "crate::instant::read")]
+        #[serde(deserialize_with = "crate::rfc3339::deserialize")]
         expires_at: At,
     }
     /// Somebody asked for a check now; the first time, watching begins.
@@ -264,7 +264,7 @@ payloads! {
         #[serde(
             default,
             skip_serializing_if = "Option::is_none",
-            deserialize_with = "crate::instant::read_option"
+            deserialize_with = "crate::rfc3339::deserialize_option"
         )]
         expires_at: Option<At>,
     }
@@ -288,7 +288,7 @@ payloads! {
         #[serde(
             default,
             skip_serializing_if = "Option::is_none",
-            deserialize_with = "crate::instant::read_option"
+            deserialize_with = "crate::rfc3339::deserialize_option"
         )]
         next_check_at: Option<At>,
     }
@@ -307,11 +307,11 @@ payloads! {
         #[serde(
             default,
             skip_serializing_if = "Option::is_none",
-            deserialize_with = "crate::instant::read_option"
+            deserialize_with = "crate::rfc3339::deserialize_option"
         )]
         ends_at: Option<At>,
         /// When the next check falls due.
-        #[serde(deserialize_with = "crate::instant::read")]
+        #[serde(deserialize_with = "crate::rfc3339::deserialize")]
         next_check_at: At,
     }
     /// The present holder answered.
@@ -335,7 +335,7 @@ payloads! {
         /// Whether a grant needs the TLS side's word before it is in service.
         awaits_activation: bool,
         /// When the holding is checked again.
-        #[serde(deserialize_with = "crate::instant::read")]
+        #[serde(deserialize_with = "crate::rfc3339::deserialize")]
         next_check_at: At,
     }
     /// A hostname went into service.
@@ -353,7 +353,7 @@ payloads! {
         #[serde(
             default,
             skip_serializing_if = "Option::is_none",
-            deserialize_with = "crate::instant::read_option"
+            deserialize_with = "crate::rfc3339::deserialize_option"
         )]
         lapses_at: Option<At>,
     }

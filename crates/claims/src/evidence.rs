@@ -1,7 +1,7 @@
-//! What is kept of an observation: capped, escaped, fit for people and for the log of events.
+//! Evidence: the part of an observation that the log keeps, capped and escaped.
 use serde::{Deserialize, Serialize};
 
-use crate::foreign::{ede_text, named as name, printable};
+use crate::escape::{ede_text, printable, printable_name as name};
 use crate::{
     Challenge, Elsewhere, NetworkFault, Note, Observation, Place, ProbeFailure, Reply, Routing, Security,
     Serial, ServerAnswer, Signatures, Transport, Validation, VantageAnswer, note_servers, notes,

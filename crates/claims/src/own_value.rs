@@ -1,6 +1,6 @@
 //! That evidence, which keeps a few values of each server, keeps the claim's own wherever it was seen.
+use crate::escape::{escape_bytes, printable};
 use crate::evidence::{ROWS, VALUES};
-use crate::foreign::{escaped, printable};
 use crate::{Challenge, Evidence, Observation, Reply, ServerAnswer, ServerEvidence};
 
 /// The value that a claim looks for.
@@ -13,7 +13,7 @@ struct Own<'a> {
 impl<'a> Own<'a> {
     fn of(challenge: &'a Challenge) -> Self {
         let value = challenge.record_value.as_bytes();
-        Self { value, text: escaped(value, usize::MAX) }
+        Self { value, text: escape_bytes(value, usize::MAX) }
     }
 
     fn is_among(&self, seen: &[Vec<u8>]) -> bool {

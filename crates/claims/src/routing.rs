@@ -4,7 +4,7 @@ use std::net::IpAddr;
 
 use serde::{Deserialize, Serialize};
 
-use crate::foreign::named;
+use crate::escape::printable_name;
 
 /// Addresses and names kept.
 const KEPT: usize = 3;
@@ -63,11 +63,11 @@ impl Routing {
             () if seen.proxied && !seen.addresses.is_empty() => RoutingState::Proxied,
             () => RoutingState::Elsewhere,
         };
-        let alias = seen.aliases.last().map(|alias| named(alias));
+        let alias = seen.aliases.last().map(|alias| printable_name(alias));
         let addresses = seen.addresses.iter().map(ToString::to_string);
         Self {
             state,
-            target: named(&seen.target),
+            target: printable_name(&seen.target),
             seen: alias.into_iter().chain(addresses).take(KEPT).collect(),
         }
     }

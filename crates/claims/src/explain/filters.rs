@@ -3,7 +3,7 @@ use std::fmt::Write as _;
 
 use super::ede::ede_name;
 use crate::evidence::rcode_name;
-use crate::judge::{character_name, marks_name};
+use crate::judge::{character_name, quotes_name};
 
 /// A parameter by a filter; none where it is missing, except that a missing character is the end of the value.
 pub(super) fn apply(filter: &str, parameter: Option<&str>) -> Option<String> {
@@ -13,7 +13,7 @@ pub(super) fn apply(filter: &str, parameter: Option<&str>) -> Option<String> {
     let parameter = parameter?;
     match filter {
         "char" => character(parameter).map(character_name),
-        "marks" => character(parameter).map(marks_name),
+        "marks" => character(parameter).map(quotes_name),
         "ede" => parameter.parse().ok().map(ede_name),
         "rcode" => parameter.parse().ok().map(rcode_name),
         "often" => Some(if parameter == "2" { "twice".to_owned() } else { format!("{parameter} times") }),
