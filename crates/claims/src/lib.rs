@@ -1,7 +1,7 @@
-//! The model of claims and ownership, pure: no I/O, no clock, no randomness.
+//! The model of claims and ownership. Pure: no I/O, no clock, no randomness.
 //!
-//! Commands go through [`decide`](Ownership::decide), which answers with events; [`evolve`](Ownership::evolve)
-//! folds events back into state. Time and random material are arguments everywhere.
+//! [`decide`](Ownership::decide) turns a command into events; [`evolve`](Ownership::evolve) folds events into state.
+//! Time and random bytes are arguments everywhere.
 #![deny(missing_docs)]
 
 pub mod app;

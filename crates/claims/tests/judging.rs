@@ -4,8 +4,8 @@
 mod given;
 
 use deed_claims::{
-    Agreement, AliasOrigin, Code, Confirmation, Context, Dname, Elsewhere, ExtendedError, Findings,
-    NetworkFault, Observation, Outcome, Place, ProbeFailure, Reply, Security, Serial, ServerAnswer,
+    Agreement, AliasOrigin, Code, Confirmation, Context, Diagnosis, Dname, Elsewhere, ExtendedError,
+    Findings, NetworkFault, Observation, Outcome, Place, ProbeFailure, Reply, Security, Serial, ServerAnswer,
     Signatures, SoaSeen, Statement, Transport, Validation, VantageAnswer, judge_within, notes,
 };
 use given::observations::{challenge, context, expected_value};
@@ -274,6 +274,63 @@ fn shuffled(first: &Observation, seed: &mut u64) -> Observation {
     again
 }
 
+/// The rules of a proof, by definitions that are independent of the code under test.
+fn check_proof(context: &Context, observation: &Observation) -> Result<(), TestCaseError> {
+    let enough = |(with, all, _): (usize, usize, bool)| match context.agreement {
+        Agreement::Strict => with > 0 && with == all,
+        Agreement::Majority => with * 2 > all,
+    };
+    let confirmation = &observation.confirmation;
+    let security = confirmation.validation.as_ref().map(|v| v.security);
+    let (with, answering, shown) = showing(&observation.servers);
+    prop_assert!(enough((with, answering, shown)), "too few servers");
+    prop_assert_ne!(observation.findings.alias_origin, AliasOrigin::Wildcard);
+    prop_assert_ne!(security, Some(Security::Bogus));
+    let validated = confirmation.validation.as_ref().is_some_and(|v| v.values.contains(&expected_value()));
+    let secure = security == Some(Security::Secure) && validated;
+    let repeated = confirmation.repeated.as_ref().is_some_and(|again| enough(showing(again)));
+    prop_assert!(secure || repeated, "nothing confirmed it");
+    if context.held_by_another && !secure {
+        prop_assert_eq!(with, answering, "a server that answers contradicts it");
+        prop_assert!(observation.dissent.is_empty() && confirmation.dissent.is_empty());
+    }
+    Ok(())
+}
+
+/// The rules of an absence.
+fn check_absence(context: &Context, observation: &Observation) -> Result<(), TestCaseError> {
+    let security = observation.confirmation.validation.as_ref().map(|v| v.security);
+    let (_, answering, shown) = showing(&observation.servers);
+    let wildcard = observation.findings.alias_origin == AliasOrigin::Wildcard;
+    prop_assert!(!shown || wildcard, "a server shows it");
+    let denied = matches!(observation.failure, Some(ProbeFailure::NotDelegated(_)));
+    prop_assert!(answering > 0 || denied, "no server said so");
+    prop_assert_ne!(security, Some(Security::Bogus));
+    if context.at_stake {
+        let signed = security == Some(Security::Secure);
+        let again = observation.confirmation.repeated.as_ref().map(|again| showing(again));
+        let repeated = again.is_some_and(|(_, all, shown)| !shown && all > 0);
+        prop_assert!(signed || wildcard || repeated, "seen once");
+    }
+    Ok(())
+}
+
+/// The bounds of the texts of a diagnosis.
+fn check_texts(diagnosis: &Diagnosis) -> Result<(), TestCaseError> {
+    let is_printable = |text: &str| text.chars().all(|c| (' '..='~').contains(&c));
+    prop_assert_eq!(diagnosis.class, diagnosis.code.class());
+    for text in [&diagnosis.message(), &diagnosis.fix()] {
+        prop_assert!(text.len() <= 1000 && !text.is_empty(), "{:?}", diagnosis);
+        // An unknown key would render like this.
+        prop_assert!(!text.starts_with('[') && !text.contains(". ["), "{text}");
+        prop_assert!(is_printable(text), "{text}");
+    }
+    prop_assert!(diagnosis.observed.len() <= 3);
+    prop_assert!(diagnosis.observed.iter().all(|value| value.len() <= 100 && is_printable(value)));
+    prop_assert_eq!(diagnosis.clears_in.is_some() && diagnosis.code != Code::StaleNegativeCache, false);
+    Ok(())
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { cases: 500, ..ProptestConfig::default() })]
 
@@ -289,49 +346,12 @@ proptest! {
         let outcome = judge_within(&challenge(), &context, &observation);
         prop_assert_eq!(&outcome, &judge_within(&challenge(), &context, &observation), "the outcome is deterministic");
 
-        let enough =
-            |(with, all, _): (usize, usize, bool)| with > 0 && if strict { with == all } else { with * 2 > all };
-        let security = observation.confirmation.validation.as_ref().map(|v| v.security);
-        let (with, answering, shown) = showing(&observation.servers);
-        if outcome == Outcome::Proven {
-            prop_assert!(enough((with, answering, shown)), "too few servers");
-            prop_assert_ne!(observation.findings.alias_origin, AliasOrigin::Wildcard);
-            prop_assert_ne!(security, Some(Security::Bogus));
-            let validated = observation.confirmation.validation.as_ref().is_some_and(|v| v.values.contains(&expected_value()));
-            let secure = security == Some(Security::Secure) && validated;
-            let repeated = observation.confirmation.repeated.as_ref().is_some_and(|again| enough(showing(again)));
-            prop_assert!(secure || repeated, "nothing confirmed it");
-            if held_by_another && !secure {
-                prop_assert_eq!(with, answering, "a server that answers contradicts it");
-                prop_assert!(observation.dissent.is_empty() && observation.confirmation.dissent.is_empty());
-            }
+        match &outcome {
+            Outcome::Proven => check_proof(&context, &observation)?,
+            Outcome::NotProven(diagnosis) => check_texts(diagnosis)?,
         }
         if outcome.is_absence() {
-            let wildcard = observation.findings.alias_origin == AliasOrigin::Wildcard;
-            prop_assert!(!shown || wildcard, "a server shows it");
-            let denied = matches!(observation.failure, Some(ProbeFailure::NotDelegated(_)));
-            prop_assert!(answering > 0 || denied, "no server said so");
-            prop_assert_ne!(security, Some(Security::Bogus));
-            let again = observation.confirmation.repeated.as_ref().map(|again| showing(again));
-            if at_stake {
-                let signed = security == Some(Security::Secure);
-                prop_assert!(
-                    signed || wildcard || again.is_some_and(|(_, all, shown)| !shown && all > 0),
-                    "seen once"
-                );
-            }
-        }
-        if let Outcome::NotProven(diagnosis) = &outcome {
-            prop_assert_eq!(diagnosis.class, diagnosis.code.class());
-            for text in [&diagnosis.message(), &diagnosis.fix()] {
-                prop_assert!(text.len() <= 1000 && !text.is_empty(), "{:?}", diagnosis);
-                // An unknown key would render like this.
-                prop_assert!(!text.starts_with('[') && !text.contains(". ["), "{text}");
-                prop_assert!(text.chars().all(|c| (' '..='~').contains(&c)), "{text}");
-            }
-            prop_assert!(diagnosis.observed.len() <= 3);
-            prop_assert!(diagnosis.observed.iter().all(|v| v.len() <= 100 && v.chars().all(|c| (' '..='~').contains(&c))));
-            prop_assert_eq!(diagnosis.clears_in.is_some() && diagnosis.code != Code::StaleNegativeCache, false);
+            check_absence(&context, &observation)?;
         }
         // Evidence and notes are total as well, and evidence round-trips.
         let evidence = deed_claims::Evidence::from(&observation).noting(&challenge(), &observation);

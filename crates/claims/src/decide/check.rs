@@ -88,8 +88,8 @@ impl Decider<'_> {
         }
     }
 
-    /// The pause, shortened to the time at which a negative answer leaves a resolver's cache. If the check before reported
-    /// one as well, the pause is at least the first of the schedule, since a resolver may report it for ever.
+    /// The pause, shortened to the time at which a negative answer leaves a resolver's cache. If the check before
+    /// reported one as well, the pause is at least the first of the schedule, since a resolver may report it for ever.
     fn pause_until_clear(&self, check: &UnrecordedCheck<'_>, pause: chrono::Duration) -> chrono::Duration {
         let Some(left) = check.record.diagnosis.as_ref().and_then(|d| d.clears_in) else { return pause };
         let previous = check.claim.last_check.as_ref().and_then(|last| last.diagnosis.as_ref());

@@ -1,7 +1,7 @@
 //! Limits the open claims on a name, and chooses the claim that gives way to a newcomer.
 //!
-//! A newcomer who can prove the name must always be able to claim it, so claims without proof must not use up the limit.
-//! Every number that grows, who can make it grow, and its bound:
+//! A newcomer who can prove the name must always be able to claim it, so claims without proof must not use up the
+//! limit. Every number that grows, who can make it grow, and its bound:
 //!
 //! | number, per name | grows by | bound |
 //! |---|---|---|
@@ -40,8 +40,8 @@ impl Decider<'_> {
     }
 }
 
-/// The claim that gives way to one more of `newcomer`: a claim that was never watched, or else any; of the workspace with
-/// the most, the oldest. Never one of a workspace that has fewer than the newcomer will have.
+/// The claim that gives way to one more of `newcomer`: a claim that was never watched, or else any; of the workspace
+/// with the most, the oldest. Never one of a workspace that has fewer than the newcomer will have.
 fn gives_way<'a>(unseen: &[&'a Claim], newcomer: &WorkspaceId) -> Option<&'a Claim> {
     let share = |of: &WorkspaceId| unseen.iter().filter(|claim| claim.holder.workspace() == of).count();
     let own = share(newcomer) + 1;

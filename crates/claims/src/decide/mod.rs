@@ -113,8 +113,8 @@ impl<'a> Decider<'a> {
             return Ok(vec![self.expired(claim)]);
         }
         let (cause, expires_at) = match &claim.state {
-            // A held name needs no proof now. If its hostname was misrouted, a check updates the routing; a manual check
-            // never puts a holding at risk.
+            // A held name needs no proof now. If its hostname was misrouted, a check updates the routing; a manual
+            // check never puts a holding at risk.
             ClaimState::Held(_) if !claim.is_misrouted() => return Ok(vec![]),
             ClaimState::Initiated { .. } => (CheckCause::First, Some(self.deadline(&claim.holder))),
             _ => {

@@ -128,7 +128,8 @@ impl Tally {
         servers * 2 >= self.listed
     }
 
-    /// Why the votes do not suffice: lame servers, where their votes could have made the majority, or else disagreement.
+    /// Why the votes do not suffice: lame servers, where their votes could have made the majority, or else
+    /// disagreement.
     pub fn shortfall_code(self, agreement: Agreement) -> Code {
         let decisive = (self.showing + self.lame) * 2 > self.answering + self.lame;
         if agreement == Agreement::Majority && self.lame > 0 && decisive {

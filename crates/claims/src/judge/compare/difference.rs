@@ -51,8 +51,8 @@ pub(super) fn single_edit(found: &[char], expected: &[char]) -> Option<Edit> {
 }
 
 /// The edit distance of two texts by optimal string alignment: replaced, inserted, removed and swapped characters. None
-/// where it is more than `most`. Texts whose lengths differ by more are not compared, so that the length of foreign text
-/// does not determine the time.
+/// where it is more than `most`. Texts whose lengths differ by more are not compared, so that the length of foreign
+/// text does not determine the time.
 pub(super) fn distance(one: &[char], other: &[char], most: usize) -> Option<usize> {
     let comparable = one.len().abs_diff(other.len()) <= most;
     let text = |chars: &[char]| chars.iter().collect::<String>();

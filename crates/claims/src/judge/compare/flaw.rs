@@ -66,8 +66,8 @@ impl Flaw {
         }
     }
 
-    /// How near a value with this flaw is to the expected one: by the kind of the flaw, then by its extent. The smallest is
-    /// the nearest.
+    /// How near a value with this flaw is to the expected one: by the kind of the flaw, then by its extent. The
+    /// smallest is the nearest.
     pub fn nearness(&self, length: usize) -> (u8, usize) {
         match self {
             Self::Split { .. } => (0, 0),

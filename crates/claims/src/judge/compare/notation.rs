@@ -97,8 +97,8 @@ fn reference(text: &[u8]) -> Option<(Vec<u8>, usize)> {
     Some((character.into_bytes(), end + 2))
 }
 
-/// The decodings of a value: for each notation that applies, its first escape code and the plain value. A value may have
-/// been encoded more than once.
+/// The decodings of a value: for each notation that applies, its first escape code and the plain value. A value may
+/// have been encoded more than once.
 pub(super) fn decodings(value: &[u8]) -> impl Iterator<Item = (Notation, String, Vec<u8>)> {
     /// Layers of encoding that are undone; more do not happen by mistake.
     const LAYERS: usize = 3;

@@ -6,8 +6,8 @@ use super::difference::{distance, single_edit};
 use super::notation::decodings;
 use super::{Candidate, ExpectedValue, Flaw, MIN_RECOGNISED, fully_folded};
 
-/// A value is still recognised with one edit per this many characters of the token. Two random tokens are never so near:
-/// 160 bits in 32 characters.
+/// A value is still recognised with one edit per this many characters of the token. Two random tokens are never so
+/// near: 160 bits in 32 characters.
 const CHARS_PER_EDIT: usize = 4;
 /// The shortest prefix by which a value with another token is recognised.
 const MIN_PREFIX: usize = 4;
