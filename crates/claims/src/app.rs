@@ -1,4 +1,4 @@
-//! Apps: whose they are, which hostnames they have, which of them is primary; and who has a slug.
+//! Apps with their hostnames, and the owners of slugs.
 use std::{collections::BTreeMap, fmt, str::FromStr, sync::Arc};
 
 use chrono::{DateTime, Utc};
@@ -11,7 +11,7 @@ use crate::{AppId, WorkspaceId, name::DomainName};
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Slug(Arc<str>);
 
-/// A text that is no slug.
+/// A text that is not a slug.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("a slug is 1 to 63 lower-case letters, digits and inner hyphens")]
 pub struct SlugError;
@@ -22,7 +22,7 @@ impl Slug {
         &self.0
     }
 
-    /// The nearest slug to an app's name; none when nothing of it can stand in one.
+    /// The slug that is nearest to an app's name; none where no character of it is allowed in a slug.
     pub fn from_name(name: &str) -> Option<Self> {
         let mut text = String::new();
         for c in name.chars().map(|c| c.to_ascii_lowercase()) {
@@ -36,7 +36,7 @@ impl Slug {
         cut.trim_end_matches('-').parse().ok()
     }
 
-    /// The same with a suffix of letters and digits, for a second app of the same name.
+    /// This slug with a suffix of letters and digits, for a second app of the same name.
     pub fn with_suffix(&self, suffix: &str) -> Option<Self> {
         let room = 62_usize.saturating_sub(suffix.len());
         let head: String = self.0.chars().take(room).collect();
@@ -57,7 +57,7 @@ impl FromStr for Slug {
             && s.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-')
             && !s.starts_with('-')
             && !s.ends_with('-')
-            // Labels of this form are reserved, `xn--` among them (RFC 5891 §4.2.3.1).
+            // Labels of this form, such as `xn--`, are reserved (RFC 5891 §4.2.3.1).
             && s.get(2..4) != Some("--");
         if fits { Ok(Self(s.into())) } else { Err(SlugError) }
     }
@@ -92,67 +92,67 @@ macro_rules! payloads {
 }
 
 payloads! {
-    /// A workspace made an app.
+    /// A workspace created an app.
     AppCreated {
         /// The workspace.
         workspace_id: WorkspaceId,
-        /// What people call it.
+        /// The display name.
         name: Arc<str>,
-        /// Its part of the CNAME target.
+        /// The first label of its CNAME target.
         slug: Slug,
     }
-    /// A hostname was added to the app, or made its primary one.
+    /// A hostname was added to the app, or became its primary one.
     AppDomainAdded {
         /// The hostname.
         domain: DomainName,
-        /// Whether it is the app's primary one from now on.
+        /// Whether it becomes the app's primary hostname.
         primary: bool,
     }
-    /// A hostname was taken off the app.
+    /// A hostname was removed from the app.
     AppDomainRemoved {
         /// The hostname.
         domain: DomainName,
     }
-    /// The app is gone.
+    /// The app was deleted.
     AppDeleted {}
-    /// A slug is in use.
+    /// An app took a slug.
     SlugTaken {
         /// The slug.
         slug: Slug,
     }
-    /// A slug may be used again.
+    /// A slug became free.
     SlugFreed {
         /// The slug.
         slug: Slug,
     }
 }
 
-/// An app as its stream tells it.
+/// An app, folded from its stream.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct App {
     /// The app.
     pub app_id: AppId,
-    /// Whose it is.
+    /// The workspace that owns it.
     pub workspace_id: WorkspaceId,
-    /// What people call it.
+    /// The display name.
     pub name: Arc<str>,
-    /// Its part of the CNAME target.
+    /// The first label of its CNAME target.
     pub slug: Slug,
-    /// When it was made.
+    /// When it was created.
     pub created_at: DateTime<Utc>,
-    /// Its hostnames and when each was added.
+    /// Its hostnames, and when each was added.
     pub domains: BTreeMap<DomainName, DateTime<Utc>>,
-    /// The primary hostname: the newest that was asked to be.
+    /// The primary hostname: the one that was made primary last.
     pub primary: Option<DomainName>,
-    /// Whether the app is gone.
+    /// Whether the app is deleted.
     pub deleted: bool,
 }
 
-/// Why nothing is done.
+/// Why a change of an app is rejected.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum AppRejection {
-    /// No such app, or not this workspace's.
+    /// The workspace has no such app.
     #[error("there is no such app")]
     NotFound,
     /// Another app has the slug.
@@ -193,12 +193,12 @@ impl App {
                 app.deleted = true;
                 Some(app)
             }
-            // Slugs have streams of their own; anything else says nothing new about the app.
+            // Events of slugs are in streams of their own.
             (state, _) => state,
         }
     }
 
-    /// The events that add `domain`, or make it primary; none when nothing changes.
+    /// The events that add `domain`, or make it primary; none where nothing changes.
     pub fn add_domain(&self, domain: &DomainName, primary: bool, at: DateTime<Utc>) -> Vec<AppEvent> {
         let known = self.domains.contains_key(domain);
         let already_primary = self.primary.as_ref() == Some(domain);
@@ -208,7 +208,7 @@ impl App {
         vec![AppDomainAdded { app_id: self.app_id.clone(), domain: domain.clone(), primary, at }.into()]
     }
 
-    /// The events that take `domain` off; none when it is not there.
+    /// The events that remove `domain`; none where the app does not have it.
     pub fn remove_domain(&self, domain: &DomainName, at: DateTime<Utc>) -> Vec<AppEvent> {
         if !self.domains.contains_key(domain) {
             return vec![];
@@ -216,10 +216,10 @@ impl App {
         vec![AppDomainRemoved { app_id: self.app_id.clone(), domain: domain.clone(), at }.into()]
     }
 
-    /// The event that ends the app, once it has no domains.
+    /// The event that deletes the app, once it has no domains.
     ///
     /// # Errors
-    /// When the app is gone already or still has domains.
+    /// When the app is deleted already or still has domains.
     pub fn delete(&self, at: DateTime<Utc>) -> Result<AppEvent, AppRejection> {
         if self.deleted {
             return Err(AppRejection::NotFound);
@@ -231,7 +231,7 @@ impl App {
     }
 }
 
-/// Who has a slug, as its stream tells it.
+/// The owner of a slug, folded from its stream.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct SlugOwner(pub Option<AppId>);
 
@@ -282,7 +282,7 @@ mod tests {
     }
 
     #[test]
-    fn the_newest_primary_wins_and_adding_again_changes_nothing() {
+    fn newest_primary_wins_and_adding_again_does_nothing() {
         let (a, b): (DomainName, DomainName) = ("a.acme.com".parse().unwrap(), "b.acme.com".parse().unwrap());
         let mut app = app();
         for name in [&a, &b] {
@@ -299,7 +299,7 @@ mod tests {
     }
 
     #[test]
-    fn names_make_slugs() {
+    fn makes_slugs_from_names() {
         assert_eq!(Slug::from_name("  My Döcs! 2 ").unwrap().as_str(), "my-d-cs-2");
         assert_eq!(Slug::from_name("日本"), None);
         assert_eq!(Slug::from_name("docs").unwrap().with_suffix("x7").unwrap().as_str(), "docs-x7");

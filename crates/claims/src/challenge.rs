@@ -1,4 +1,4 @@
-//! Tokens and the record that has to be published.
+//! Challenges: the token and the validation record to publish.
 use std::{fmt, str::FromStr, sync::Arc};
 
 use serde::{Deserialize, Serialize};
@@ -6,17 +6,17 @@ use serde::{Deserialize, Serialize};
 use crate::id::{BASE32, text_serde};
 use crate::{Scope, name::DomainName};
 
-/// The random part of a validation record: 160 bits as 32 lower-case base32 letters.
+/// The random part of a record value: 160 bits as 32 characters of lower-case base32.
 #[derive(Clone, PartialEq, Eq, Hash)]
 pub struct Token(Arc<str>);
 
 impl Token {
-    /// A token made of 20 random bytes.
+    /// A token from 20 random bytes.
     pub fn from_bytes(bytes: [u8; 20]) -> Self {
         Self(BASE32.encode(&bytes).into())
     }
 
-    /// The letters of the token.
+    /// The characters of the token.
     pub fn as_str(&self) -> &str {
         &self.0
     }
@@ -42,28 +42,28 @@ pub struct TokenError;
 impl FromStr for Token {
     type Err = TokenError;
     fn from_str(s: &str) -> Result<Self, TokenError> {
-        // Thirty-two letters of five bits are 160 bits, with none left over.
+        // 32 characters of five bits are exactly 160 bits.
         let fits = s.len() == 32 && s.bytes().all(|b| matches!(b, b'a'..=b'z' | b'2'..=b'7'));
         if fits { Ok(Self(s.into())) } else { Err(TokenError) }
     }
 }
 text_serde!(Token);
 
-/// What a claimant has to publish: one TXT record.
+/// The TXT record that a claimant has to publish.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Challenge {
-    /// Owner name of the record, lower-case ASCII without the trailing dot.
-    #[serde(deserialize_with = "crate::id::shared")]
+    /// The owner name of the record, in lower-case ASCII without the trailing dot.
+    #[serde(deserialize_with = "crate::id::shared_str")]
     pub record_name: Arc<str>,
-    /// The whole value, compared byte for byte.
-    #[serde(deserialize_with = "crate::id::shared")]
+    /// The whole value, which is compared byte for byte.
+    #[serde(deserialize_with = "crate::id::shared_str")]
     pub record_value: Arc<str>,
     /// The random part of the value.
     pub token: Token,
 }
 
-/// A template that cannot make a record.
+/// An invalid template.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum TemplateError {
     /// The label is not an underscore and letters, digits or hyphens.
@@ -76,7 +76,7 @@ pub enum TemplateError {
     Value(String),
 }
 
-/// How records are named and worded in this deployment.
+/// The names and values of validation records in a deployment.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ChallengeTemplates {
     apex_label: Arc<str>,
@@ -101,18 +101,18 @@ impl ChallengeTemplates {
         }
     }
 
-    /// The usual templates under the name of a brand.
+    /// The default templates with a brand.
     ///
     /// # Errors
-    /// When the brand does not make a valid label.
+    /// When the brand does not result in a valid label.
     pub fn branded(brand: &str) -> Result<Self, TemplateError> {
         Self::of_brand(brand).checked()
     }
 
-    /// The same with some parts overridden; `None` keeps a part.
+    /// These templates with some parts replaced; `None` keeps a part.
     ///
     /// # Errors
-    /// When an overridden part cannot make a record.
+    /// When a replaced part is invalid.
     pub fn with(
         mut self,
         apex_label: Option<&str>,
@@ -153,12 +153,12 @@ impl ChallengeTemplates {
         Ok(self)
     }
 
-    /// Octets the longest label and its dot add to a name; what a claimable name has to leave free.
+    /// The octets that the longest label, with its dot, adds to a name.
     pub fn longest_prefix(&self) -> usize {
         self.apex_label.len().max(self.host_label.len()) + 1
     }
 
-    /// The record for one claim.
+    /// The challenge of one claim.
     pub fn challenge(&self, scope: Scope, name: &DomainName, token: Token) -> Challenge {
         let (label, value) = match scope {
             Scope::Apex => (&self.apex_label, &self.apex_value),
@@ -177,7 +177,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_record_follows_the_brand() {
+    fn record_follows_the_brand() {
         let name: DomainName = "acme.com".parse().unwrap();
         let token = Token::from_bytes([0; 20]);
         let made = ChallengeTemplates::branded("migma").unwrap().challenge(Scope::Apex, &name, token.clone());
@@ -189,7 +189,7 @@ mod tests {
     }
 
     #[test]
-    fn tokens_hold_160_bits_and_hide_themselves() {
+    fn tokens_have_160_bits_and_are_not_debugged() {
         let token = Token::from_bytes([0xff; 20]);
         assert_eq!(token.as_str().len(), 32);
         assert_eq!(token.as_str().parse(), Ok(token.clone()));
@@ -197,7 +197,7 @@ mod tests {
     }
 
     #[test]
-    fn unusable_templates_are_refused() {
+    fn refuses_invalid_templates() {
         assert!(ChallengeTemplates::branded("Acme Corp").is_err());
         let base = ChallengeTemplates::default;
         assert!(base().with(Some("nounderscore"), None, None, None).is_err());

@@ -1,4 +1,4 @@
-//! What can be asked of an ownership, and how it refuses.
+//! Commands to an ownership, and the rejections.
 use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
@@ -9,77 +9,77 @@ use crate::{Challenge, ClaimId, ContestAnswer, ContestResolution, Evidence, Hold
 /// What to do when another holder has the name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum IfHeldByAnother {
-    /// Claim all the same: proof decides.
+    /// Make the claim; proof decides.
     Challenge,
-    /// Refuse and say that the name can be claimed.
+    /// Reject, so that the caller can offer to challenge the holder.
     Refuse,
 }
 
-/// Something asked of the claims on one name.
+/// A command to the claims on one name.
 #[derive(Debug, Clone)]
-#[expect(clippy::large_enum_variant, reason = "a command lives for one decision and is never stored")]
+#[expect(clippy::large_enum_variant, reason = "a command exists for one decision and is never stored")]
 pub enum Command {
-    /// Hand out a challenge.
+    /// Make a claim with its challenge.
     Initiate {
-        /// The id of the claim if it becomes one.
+        /// The id of the new claim, if one is made.
         claim_id: ClaimId,
-        /// Who claims.
+        /// The claimant.
         holder: Holder,
-        /// The registrable domain or the hostname, as the holder's scope wants it.
+        /// The registrable domain or the hostname, by the scope of the holder.
         name: DomainName,
-        /// The name as it was asked for.
+        /// The name as the caller requested it.
         requested: DomainName,
-        /// Echoed.
+        /// The caller's region, which is only returned.
         region: Option<Arc<str>>,
-        /// The record to publish if it becomes a claim.
+        /// The challenge of the new claim, if one is made.
         challenge: Challenge,
         /// What to do when another holder has the name.
         if_held_by_another: IfHeldByAnother,
     },
-    /// Check now; the first time, begin to watch.
+    /// Make a check now; the first request also starts the scheduled checks.
     RequestVerification {
         /// The claim.
         claim_id: ClaimId,
     },
-    /// Settle an attempt with what a check found.
+    /// Settle an attempt with the outcome of a check.
     RecordCheck {
         /// The claim.
         claim_id: ClaimId,
         /// The attempt.
         attempt: u32,
-        /// The verdict on the claim's own record.
+        /// The outcome for the claim's own record.
         outcome: Outcome,
-        /// The verdict on the present holder's record, when another holds the name.
+        /// The outcome for the present holder's record, where another holder has the name.
         holder_outcome: Option<Outcome>,
-        /// What was seen.
+        /// The evidence of the check.
         evidence: Evidence,
     },
-    /// End a claim whose deadline passed.
+    /// Expire a claim whose deadline has passed.
     Expire {
         /// The claim.
         claim_id: ClaimId,
     },
-    /// Withdraw an open claim.
+    /// Cancel an open claim.
     Cancel {
         /// The claim.
         claim_id: ClaimId,
     },
-    /// Give a held name up.
+    /// Release a held name.
     Release {
         /// The claim.
         claim_id: ClaimId,
     },
-    /// Take a held name away.
+    /// Revoke a holding, as an operator.
     Revoke {
         /// The claim.
         claim_id: ClaimId,
     },
-    /// Put a proven hostname into service.
+    /// Activate a proven hostname.
     Activate {
         /// The claim.
         claim_id: ClaimId,
     },
-    /// Answer one challenger. An answer counts in that challenger's present contest and nowhere else.
+    /// Answer one challenger. The answer counts only in that challenger's present contest.
     AnswerContest {
         /// The holder's claim.
         claim_id: ClaimId,
@@ -88,50 +88,50 @@ pub enum Command {
         /// The answer.
         answer: ContestAnswer,
     },
-    /// Decide a contest as an operator.
+    /// Resolve a contest, as an operator.
     ResolveContest {
         /// The challenger's claim.
         claim_id: ClaimId,
-        /// For whom.
+        /// The resolution.
         resolution: ContestResolution,
     },
-    /// Mark a holding as in active use.
+    /// Lock a holding: it is in active use.
     Lock {
         /// The claim.
         claim_id: ClaimId,
     },
-    /// Take the mark off.
+    /// Unlock a holding.
     Unlock {
         /// The claim.
         claim_id: ClaimId,
     },
 }
 
-/// Why nothing is done.
+/// Why a command is not carried out.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum Rejection {
     /// There is no such claim.
     #[error("there is no such claim")]
     NoSuchClaim,
-    /// Another holder has the name; it can be claimed.
+    /// Another holder has the name, and the command does not challenge.
     #[error("another holder has the name")]
     HeldByAnother,
-    /// The claimant's workspace has as many open claims on this name as one workspace may have.
+    /// The claimant's workspace has the most open claims that one workspace may have on this name.
     #[error("the workspace has {limit} open claims on this name already")]
     TooManyClaims {
-        /// How many it may have.
+        /// The limit.
         limit: usize,
     },
-    /// The message is of an attempt that is settled.
+    /// The attempt is already settled.
     #[error("the attempt is settled already")]
     StaleAttempt,
-    /// Asked again too soon.
+    /// A manual check was requested too soon after the last one.
     #[error("a check was asked for just now")]
     TooSoon {
-        /// When it may be asked again.
+        /// The earliest time of the next request.
         again_at: DateTime<Utc>,
     },
-    /// The claim is over.
+    /// The claim has ended.
     #[error("the claim is over")]
     Ended,
     /// The claimant has the name.
@@ -140,10 +140,10 @@ pub enum Rejection {
     /// The claimant does not have the name.
     #[error("the name is not held")]
     NotHeld,
-    /// The name has no contest, or its contester is not the one that the command names.
+    /// There is no contest with this challenger.
     #[error("there is no contest")]
     NoContest,
-    /// The time has not come.
+    /// The deadline has not passed.
     #[error("it is not due yet")]
     NotDue,
 }

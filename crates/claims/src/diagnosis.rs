@@ -1,21 +1,21 @@
-//! The codes that say what is wrong, and the four classes that say what it means for a claim.
+//! Diagnoses: the code of a cause, its class, and the phrases of its message and fix.
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Deserializer, Serialize};
 
 use crate::explain::{Phrase, render, say};
 
-/// What a failed check means for the claim.
+/// What a code means for a claim.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Class {
-    /// Waiting on the user: watching goes on.
+    /// Waiting for the user: checks continue.
     Waiting,
-    /// Transient trouble of network or servers: never counts as absence.
+    /// Transient failure of network or servers: never counts as absence.
     Transient,
     /// Permanent for this claim.
     Permanent,
-    /// Our own trouble: never touches a claim.
+    /// Failure on our side: never touches a claim.
     Internal,
 }
 
@@ -33,7 +33,7 @@ impl Class {
 
 macro_rules! codes {
     ($($(#[doc = $doc:literal])+ $name:ident = $text:literal, $class:ident, $absence:literal;)*) => {
-        /// One cause, told to the tenant. Codes are stable; a new cause gets a new code.
+        /// The stable code of a cause. A new cause gets a new code.
         #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
         pub enum Code { $($(#[doc = $doc])+ #[serde(rename = $text)] $name,)* }
 
@@ -51,13 +51,12 @@ macro_rules! codes {
                 match self { $(Self::$name => Class::$class,)* }
             }
 
-            /// Whether servers that know said that the record is not there: the only thing that
-            /// may start or continue the loss of a holding.
+            /// Whether authoritative servers say that the record does not exist: only this can cost a holding.
             pub const fn is_absence(self) -> bool {
                 match self { $(Self::$name => $absence,)* }
             }
 
-            /// How it is recognised.
+            /// How the cause is recognised.
             pub const fn detection(self) -> &'static str {
                 match self { $(Self::$name => concat!($($doc),+),)* }
             }
@@ -144,32 +143,32 @@ codes! {
     Internal = "internal", Internal, false;
 }
 
-/// One cause and one fix, as facts; [`Diagnosis::message`] and [`Diagnosis::fix`] put them into words.
+/// One cause and its fix as phrases; [`Diagnosis::message`] and [`Diagnosis::fix`] render them.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Diagnosis {
-    /// What is wrong.
+    /// The code of the cause.
     pub code: Code,
-    /// What it means for the claim.
+    /// The class of the code.
     pub class: Class,
     /// Parameters that all sentences share, such as `record`.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub params: BTreeMap<String, String>,
-    /// The record, the servers asked and what was seen.
+    /// What was seen, and from which servers.
     #[serde(deserialize_with = "sentences")]
     pub message: Vec<Phrase>,
     /// What to do.
     #[serde(deserialize_with = "sentences")]
     pub fix: Vec<Phrase>,
-    /// Values seen, printable and capped.
+    /// Values that were seen, printable and capped.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub observed: Vec<String>,
-    /// After how many seconds it may have passed by itself, where that is known.
+    /// After how many seconds the cause may have passed by itself, where known.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub clears_in: Option<u32>,
 }
 
-/// Reads phrases, and the text that a state folded by an older version has until it is folded again.
+/// Deserializes phrases, or the text that a snapshot of an older version has until it is folded again.
 fn sentences<'de, D: Deserializer<'de>>(from: D) -> Result<Vec<Phrase>, D::Error> {
     #[derive(Deserialize)]
     #[serde(untagged)]
@@ -184,7 +183,7 @@ fn sentences<'de, D: Deserializer<'de>>(from: D) -> Result<Vec<Phrase>, D::Error
 }
 
 impl Diagnosis {
-    /// A diagnosis in sentences of others, as older versions stored them.
+    /// A diagnosis with given sentences, as older versions stored them.
     pub fn from_text(code: Code, message: &str, fix: &str) -> Self {
         let text = |text: &str| vec![say("text").with("text", text)];
         let (message, fix) = (text(message), text(fix));

@@ -1,5 +1,7 @@
-//! Everything that can have happened: past tense, one struct each, schema-numbered. A shipped schema is never edited: a
-//! kind that has to change gets the next number, and [`crate::upcast`] a step to it.
+//! The events, one struct per kind, with schema numbers. A shipped schema is never edited: a changed kind gets the next
+//! number, and [`crate::upcast()`] gets a step to it.
+mod reasons;
+
 use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
@@ -9,13 +11,17 @@ use serde::{Deserialize, Serialize};
 use crate::app::{AppCreated, AppDeleted, AppDomainAdded, AppDomainRemoved, AppEvent, SlugFreed, SlugTaken};
 use crate::name::DomainName;
 use crate::{Challenge, ClaimId, Code, Diagnosis, Evidence, Holder, Scope, upcast};
+pub use reasons::{
+    CheckCause, CheckOutcome, ContestAnswer, ContestCause, ContestResolution, ContestResolvedBy, EndReason,
+    ExpiryReason, MissingCause,
+};
 
 type At = DateTime<Utc>;
 
 /// A stored event that cannot be read.
 #[derive(Debug, thiserror::Error)]
 pub enum EventError {
-    /// The kind and schema are not known to this version.
+    /// This version does not know the kind and schema.
     #[error("unknown event {kind} schema {schema}")]
     Unknown {
         /// The kind as stored.
@@ -28,7 +34,7 @@ pub enum EventError {
     Payload {
         /// The kind as stored.
         kind: &'static str,
-        /// What serde says.
+        /// The error of serde.
         #[source]
         source: serde_json::Error,
     },
@@ -38,7 +44,7 @@ fn unknown(kind: &str, schema: u16) -> EventError {
     EventError::Unknown { kind: kind.chars().take(64).collect(), schema }
 }
 
-/// Reads the payload of a known kind, whose newest schema is `newest`.
+/// Deserializes the payload of a known kind whose newest schema is `newest`.
 fn read<E: DeserializeOwned>(
     payload: &str,
     kind: &'static str,
@@ -69,15 +75,15 @@ macro_rules! events {
         }
 
         impl Event {
-            /// Every kind with its routing key.
+            /// All kinds with their routing keys.
             pub const KINDS: &'static [(&'static str, &'static str)] = &[$($((stringify!($name), $route)),+),+];
 
-            /// The newest schema of a kind; none for a kind that this version does not know.
+            /// The newest schema of a kind; none for an unknown kind.
             pub fn newest_schema(kind: &str) -> Option<u16> {
                 match kind { $($(stringify!($name) => Some($schema),)+)+ _ => None }
             }
 
-            /// The kind as stored: the name of the struct.
+            /// The stored kind: the name of the struct.
             pub fn kind(&self) -> &'static str {
                 match self { $($(Self::$group($inner::$name(_)) => stringify!($name)),+),+ }
             }
@@ -100,10 +106,10 @@ macro_rules! events {
                 match self { $($(Self::$group($inner::$name(e)) => serde_json::to_string(e)),+),+ }
             }
 
-            /// Reads a stored event; one of an older schema is brought to the newest first.
+            /// Deserializes a stored event; an older schema is upcast first.
             ///
             /// # Errors
-            /// When the kind is unknown, the schema newer than this version, or the payload does not fit.
+            /// When the kind or schema is unknown, or the payload does not fit.
             pub fn from_parts(kind: &str, schema: u16, payload: &str) -> Result<Self, EventError> {
                 match kind {
                     $($(stringify!($name) => read(payload, stringify!($name), schema, $schema)
@@ -228,132 +234,132 @@ macro_rules! payloads {
             pub claim_id: ClaimId,
             $($(#[$fdoc])* pub $field: $ty,)*
             /// When it happened.
-            #[serde(deserialize_with = "crate::instant::read")]
+            #[serde(deserialize_with = "crate::rfc3339::deserialize")]
             pub at: At,
         })+
     };
 }
 
 payloads! {
-    /// A holder claimed the name and was handed a challenge.
+    /// A claimant claimed the name and got a challenge.
     ClaimInitiated {
-        /// How far the proof reaches.
+        /// The scope of the claim.
         scope: Scope,
-        /// The name that is claimed: the registrable domain or the hostname.
+        /// The claimed name: the registrable domain or the hostname.
         name: DomainName,
-        /// The name as it was asked for, canonical.
+        /// The name as the caller requested it, in canonical form.
         requested: DomainName,
-        /// The region the caller gave, echoed and nothing more.
+        /// The caller's region, which is only returned.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         region: Option<Arc<str>>,
-        /// Who claims.
+        /// The claimant.
         holder: Holder,
         /// The record to publish.
         challenge: Challenge,
         /// When the claim ends unless verification is requested.
-        #[serde(deserialize_with = "crate::instant::read")]
+        #[serde(deserialize_with = "crate::rfc3339::deserialize")]
         expires_at: At,
     }
-    /// Somebody asked for a check now; the first time, watching begins.
+    /// A check was requested; the first request also starts the scheduled checks.
     VerificationRequested {
         /// The attempt that falls due at once.
         attempt: u32,
-        /// Why.
+        /// The cause of the check.
         cause: CheckCause,
-        /// Until when the claim is watched; absent where nothing is watched to a deadline.
+        /// The deadline of the claim; absent where it has none.
         #[serde(
             default,
             skip_serializing_if = "Option::is_none",
-            deserialize_with = "crate::instant::read_option"
+            deserialize_with = "crate::rfc3339::deserialize_option"
         )]
         expires_at: Option<At>,
     }
-    /// A check was made. A failed one is data, not an error.
+    /// A check was made. A failed check is data, not an error.
     CheckRecorded {
         /// The attempt that this check settles.
         attempt: u32,
-        /// Why it was made.
+        /// The cause of the check.
         cause: CheckCause,
-        /// What it found.
+        /// The outcome.
         outcome: CheckOutcome,
-        /// The reason when it was not proven.
+        /// The diagnosis, where it was not proven.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         diagnosis: Option<Diagnosis>,
-        /// What was seen.
+        /// The evidence.
         evidence: Box<Evidence>,
-        /// The present holder's record, where a contest looked at it.
+        /// The outcome for the present holder's record, where another holder has the name.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         holder_record: Option<CheckOutcome>,
-        /// When attempt + 1 falls due; absent when the claim is no longer checked.
+        /// When the next attempt falls due; absent where no more checks are scheduled.
         #[serde(
             default,
             skip_serializing_if = "Option::is_none",
-            deserialize_with = "crate::instant::read_option"
+            deserialize_with = "crate::rfc3339::deserialize_option"
         )]
         next_check_at: Option<At>,
     }
-    /// The record was proven to stand.
+    /// A check proved the record.
     DomainVerified {
-        /// The attempt that proved it.
+        /// The attempt of that check.
         attempt: u32,
     }
-    /// A proven claim meets a present holder.
+    /// A claim was proven while another holder has the name.
     ContestOpened {
         /// The holder's claim.
         holder_claim_id: ClaimId,
-        /// Why it did not move at once.
+        /// Why the name was not transferred at once.
         cause: ContestCause,
-        /// When the grace ends; absent when an operator decides.
+        /// When the grace period ends; absent where an operator decides.
         #[serde(
             default,
             skip_serializing_if = "Option::is_none",
-            deserialize_with = "crate::instant::read_option"
+            deserialize_with = "crate::rfc3339::deserialize_option"
         )]
         ends_at: Option<At>,
         /// When the next check falls due.
-        #[serde(deserialize_with = "crate::instant::read")]
+        #[serde(deserialize_with = "crate::rfc3339::deserialize")]
         next_check_at: At,
     }
-    /// The present holder answered.
+    /// The present holder answered the challenger.
     ContestAnswered {
         /// The holder's claim.
         holder_claim_id: ClaimId,
         /// The answer.
         answer: ContestAnswer,
     }
-    /// The contest is over.
+    /// The contest ended.
     ContestResolved {
-        /// For whom.
+        /// The resolution.
         resolution: ContestResolution,
-        /// By what.
+        /// The reason.
         by: ContestResolvedBy,
     }
-    /// The claim's holder has the name from now on.
+    /// The claimant became the holder of the name.
     OwnershipGranted {
         /// The new holder.
         holder: Holder,
-        /// Whether a grant needs the TLS side's word before it is in service.
+        /// Whether activation is pending until the TLS side is ready.
         awaits_activation: bool,
-        /// When the holding is checked again.
-        #[serde(deserialize_with = "crate::instant::read")]
+        /// When the next check falls due.
+        #[serde(deserialize_with = "crate::rfc3339::deserialize")]
         next_check_at: At,
     }
-    /// A hostname went into service.
+    /// A hostname was activated.
     DomainActivated {}
-    /// The holding is over.
+    /// The holding ended.
     OwnershipEnded {
-        /// Why.
+        /// The reason.
         reason: EndReason,
     }
-    /// A held name's proof is missing.
+    /// The proof of a held name is missing.
     ProofMissing {
-        /// What is known.
+        /// Why it is missing.
         cause: MissingCause,
         /// When the holding may lapse; absent while the servers are only unreachable.
         #[serde(
             default,
             skip_serializing_if = "Option::is_none",
-            deserialize_with = "crate::instant::read_option"
+            deserialize_with = "crate::rfc3339::deserialize_option"
         )]
         lapses_at: Option<At>,
     }
@@ -361,141 +367,19 @@ payloads! {
     ProofRestored {}
     /// The claim ended without proof.
     ClaimExpired {
-        /// Why before its deadline; absent when the deadline passed.
+        /// The reason to expire before the deadline; absent where the deadline passed.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         reason: Option<ExpiryReason>,
     }
-    /// The claimant withdrew.
+    /// The claimant cancelled the claim.
     ClaimCancelled {}
     /// The claim can never succeed.
     ClaimRefused {
-        /// Why.
+        /// The code of the cause.
         code: Code,
     }
-    /// The holding is in active use: a contest goes to review.
+    /// The holding was locked: an operator decides every contest.
     HoldingLocked {}
-    /// The lock is gone.
+    /// The holding was unlocked.
     HoldingUnlocked {}
-}
-
-/// Why a check is made.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum CheckCause {
-    /// Verification was requested for the first time.
-    First,
-    /// Somebody asked again.
-    Manual,
-    /// The schedule.
-    Schedule,
-}
-
-/// What a check found.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum CheckOutcome {
-    /// The record stands.
-    Proven,
-    /// Servers that know say that it is not there.
-    Absent,
-    /// Something stands in the way that only the user can change.
-    Blocked,
-    /// Nothing could be learnt.
-    Unknown,
-    /// It never can be.
-    Refused,
-}
-
-/// Why a contest was opened.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum ContestCause {
-    /// The holder's record stands too, or could not be seen to be gone.
-    HolderRecordStands,
-    /// The deployment gives every holder a grace.
-    Grace,
-    /// The deployment has every contest reviewed.
-    Review,
-    /// The holding is locked.
-    Locked,
-}
-
-/// The present holder's answer.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum ContestAnswer {
-    /// The name may move.
-    Accept,
-    /// The name is still theirs.
-    Dispute,
-}
-
-/// For whom a contest ended.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum ContestResolution {
-    /// The challenger gets the name.
-    Granted,
-    /// The challenger does not.
-    Refused,
-}
-
-/// What ended a contest.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum ContestResolvedBy {
-    /// The holder's record is gone.
-    HolderRecordRemoved,
-    /// The challenger's record is gone.
-    ChallengerRecordRemoved,
-    /// The grace ended long ago and the challenger's record could not be seen to stand.
-    ChallengerUnproven,
-    /// The holder accepted.
-    HolderAccepted,
-    /// The grace ended without a dispute and the name moved. Older logs have it; nothing is decided so any more.
-    GraceEnded,
-    /// The grace ended, disputed, with the holder's record still standing.
-    Disputed,
-    /// The grace ended without an answer, with the holder's record still standing.
-    HolderRecordStands,
-    /// The grace ended, was given once more, and the holder's record could not be seen to be gone.
-    HolderRecordUnknown,
-    /// The holder gave the name up or lost it.
-    HolderLeft,
-    /// Another challenger got the name.
-    Superseded,
-    /// An operator decided.
-    Operator,
-}
-
-/// Why a holding ended.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum EndReason {
-    /// It moved to another holder.
-    Transferred,
-    /// The holder gave it up.
-    Released,
-    /// The proof stayed missing.
-    Lapsed,
-    /// An operator took it.
-    Revoked,
-}
-
-/// Why a claim expired before its deadline.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum ExpiryReason {
-    /// Too many claims on the name were unproven, and a newer one needed the room.
-    GaveWay,
-}
-
-/// What is known of a missing proof.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum MissingCause {
-    /// Servers say that the record is gone.
-    Absent,
-    /// Nothing could be learnt for long.
-    Unreachable,
 }

@@ -1,85 +1,85 @@
-//! What is kept of an observation: capped, escaped, fit for people and for the log of events.
+//! Evidence: the part of an observation that the log keeps, capped and escaped.
 use serde::{Deserialize, Serialize};
 
-use crate::foreign::{ede_text, named as name, printable};
+use crate::escape::{ede_text, printable, printable_name as name};
 use crate::{
     Challenge, Elsewhere, NetworkFault, Note, Observation, Place, ProbeFailure, Reply, Routing, Security,
     Serial, ServerAnswer, Signatures, Transport, Validation, VantageAnswer, note_servers, notes,
 };
 
-/// Servers, vantages and the like kept.
-pub(crate) const ROWS: usize = 16;
-/// Values kept per server.
-pub(crate) const VALUES: usize = 3;
+/// The most servers, vantage points and other rows kept.
+pub(crate) const MAX_ROWS: usize = 16;
+/// The most values kept per server.
+pub(crate) const MAX_VALUES: usize = 3;
 
-/// Evidence kept with each check.
+/// The evidence of a check.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Evidence {
-    /// The zone whose servers were asked.
+    /// The zone whose servers were queried.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub zone: Option<String>,
     /// The chain of aliases that was followed.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub aliases: Vec<String>,
-    /// Every server asked.
+    /// The servers queried.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub servers: Vec<ServerEvidence>,
-    /// Servers on the way that contradict what most of them said.
+    /// Servers of the zones above that contradict their majority.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub dissent: Vec<ServerEvidence>,
-    /// TXT values beside a CNAME that was followed, like those of servers.
+    /// TXT values beside a CNAME record that was followed.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub beside_alias: Vec<String>,
-    /// The second look: `none`, `repeated`, `secure` or `bogus`.
+    /// The confirmation: `none`, `repeated`, `secure` or `bogus`.
     pub confirmation: String,
-    /// The servers' second answers.
+    /// The servers' answers to the repeat.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub confirmed_by: Vec<ServerEvidence>,
-    /// Questions sent.
+    /// Queries sent.
     pub queries: u32,
     /// Duration in milliseconds.
     pub took_ms: u32,
-    /// The place that looked.
+    /// The vantage point that made the check.
     pub vantage: String,
-    /// The Public Suffix List in force.
+    /// The version of the Public Suffix List.
     pub suffix_list: String,
-    /// What DNSSEC says.
+    /// The validation by DNSSEC.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub validation: Option<ValidationEvidence>,
-    /// What resolvers elsewhere see.
+    /// The answers of vantage points.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub vantages: Vec<VantageEvidence>,
-    /// How many of them have to see the value; absent where none has to.
+    /// How many vantage points have to see the value; absent where none has to.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub quorum: Option<u32>,
     /// The DNAME that moved the name.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub dname: Option<DnameEvidence>,
-    /// TXT records at places where records are put by mistake.
+    /// TXT records at places where the record is often put by mistake.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub elsewhere: Vec<ElsewhereEvidence>,
     /// Other types at the name.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub other_types: Vec<String>,
-    /// The zone's serial at each server that told it.
+    /// The zone's serial at each server that reports one.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub serials: Vec<SerialEvidence>,
-    /// What ended the look before its time.
+    /// The failure that ended the probe.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub failure: Option<String>,
-    /// Where the hostname leads, apart from its proof.
+    /// The routing of the hostname.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub routing: Option<Routing>,
-    /// What should be known besides the verdict, in stable words such as `wildcard_answer`.
+    /// Notes, in stable words such as `wildcard_answer`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub notes: Vec<String>,
-    /// The name servers that notes are about.
+    /// The name servers that the notes are about.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub noted_servers: Vec<NotedServers>,
 }
 
-/// The name servers that a note is about, as kept.
+/// The name servers that a note is about.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct NotedServers {
@@ -89,59 +89,59 @@ pub struct NotedServers {
     pub servers: Vec<String>,
 }
 
-/// What DNSSEC says, as kept.
+/// The evidence of a validation by DNSSEC.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct ValidationEvidence {
-    /// Who validated: the address of a resolver, or `self`.
+    /// The validator: the address of a resolver, or `self`.
     pub by: String,
     /// `secure`, `insecure`, `bogus` or `indeterminate`.
     pub security: Security,
-    /// The response code, such as `NXDOMAIN`, where there was an answer.
+    /// The response code, such as `NXDOMAIN`, where there was a response.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub result: Option<String>,
-    /// The values it saw, like those of servers.
+    /// The values in the response, as of a server.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub values: Vec<String>,
     /// Why it failed: the code of an Extended DNS Error.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ede: Option<u32>,
-    /// Its text, printable and cut.
+    /// The text of that error, printable and cut.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ede_text: Option<String>,
-    /// How much longer it may keep a denial, in seconds.
+    /// The remaining time for which the negative answer is cached, in seconds.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub negative_ttl: Option<u32>,
     /// Duration in milliseconds.
     pub ms: u32,
 }
 
-/// What a resolver elsewhere sees, as kept.
+/// The evidence of a vantage point.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct VantageEvidence {
     /// Its name.
     pub vantage: String,
-    /// What came back, as of a server.
+    /// The result, as of a server.
     pub result: String,
     /// The values, as of a server.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub values: Vec<String>,
-    /// Round trip in milliseconds.
+    /// Round-trip time in milliseconds.
     pub ms: u32,
 }
 
-/// A DNAME, as kept.
+/// The evidence of a DNAME record.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct DnameEvidence {
-    /// Where it stands.
+    /// Its owner name.
     pub owner: String,
-    /// Where it leads.
+    /// Its target.
     pub target: String,
 }
 
-/// TXT records at another place, as kept.
+/// The evidence of TXT records at another place.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct ElsewhereEvidence {
@@ -154,7 +154,7 @@ pub struct ElsewhereEvidence {
     pub values: Vec<String>,
 }
 
-/// A serial, as kept.
+/// The evidence of a zone's serial.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct SerialEvidence {
@@ -166,7 +166,7 @@ pub struct SerialEvidence {
     pub serial: u32,
 }
 
-/// What one server said, as kept.
+/// The evidence of one server address.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct ServerEvidence {
@@ -177,29 +177,29 @@ pub struct ServerEvidence {
     pub address: Option<String>,
     /// `udp` or `tcp`.
     pub transport: Transport,
-    /// What came back: a response code such as `NXDOMAIN`, or `timeout`, `unreachable`, `malformed`,
-    /// `truncated_no_tcp`, `edns_broken`, `internal`, `blocked`.
+    /// The result: a response code such as `NXDOMAIN`, or `timeout`, `unreachable`, `malformed`, `truncated_no_tcp`,
+    /// `edns_broken`, `internal`, `blocked`.
     pub result: String,
-    /// The aa bit.
+    /// The AA bit.
     #[serde(default)]
     pub authoritative: bool,
-    /// The tc bit.
+    /// The TC bit.
     #[serde(default)]
     pub truncated: bool,
     /// Extended DNS Error.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ede: Option<u32>,
-    /// At most three values, printable, each at most 100 characters; the claim's own is among them, whole, where it was
-    /// seen.
+    /// At most three values, printable, each at most 100 characters; the claim's own value is among them, and not cut,
+    /// where it was seen.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub values: Vec<String>,
-    /// Serial of the SOA in a negative answer.
+    /// The serial of the SOA in a negative answer.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub soa_serial: Option<u32>,
-    /// The time-frame of the answer's signatures, where it has some.
+    /// The validity period of the signatures, where there are any.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub signatures: Option<Signatures>,
-    /// Round trip in milliseconds.
+    /// Round-trip time in milliseconds.
     pub ms: u32,
 }
 
@@ -219,12 +219,13 @@ pub(crate) fn rcode_name(rcode: u16) -> String {
     .to_owned()
 }
 
-fn kept(values: &[Vec<u8>]) -> Vec<String> {
-    values.iter().take(VALUES).map(|value| printable(value)).collect()
+/// The first values, printable.
+fn capped(values: &[Vec<u8>]) -> Vec<String> {
+    values.iter().take(MAX_VALUES).map(|value| printable(value)).collect()
 }
 
-/// What came back, in one stable word.
-fn result_of(reply: &Reply) -> String {
+/// The stable word for a reply.
+fn result_word(reply: &Reply) -> String {
     match reply {
         Reply::Message { rcode, .. } => return rcode_name(*rcode),
         Reply::Fault(NetworkFault::Timeout) => "timeout",
@@ -244,7 +245,7 @@ impl From<&ServerAnswer> for ServerEvidence {
             server: name(&answer.server),
             address: answer.address.map(|a| a.to_string()),
             transport: answer.transport,
-            result: result_of(&answer.reply),
+            result: result_word(&answer.reply),
             authoritative: false,
             truncated: false,
             ede: None,
@@ -258,7 +259,7 @@ impl From<&ServerAnswer> for ServerEvidence {
             evidence.authoritative = *authoritative;
             evidence.truncated = *truncated;
             evidence.ede = ede.map(u32::from);
-            evidence.values = kept(values);
+            evidence.values = capped(values);
             evidence.soa_serial = soa.as_ref().map(|s| s.serial);
         }
         evidence
@@ -271,7 +272,7 @@ impl From<&Validation> for ValidationEvidence {
             by: name(&validation.by),
             security: validation.security,
             result: validation.rcode.map(rcode_name),
-            values: kept(&validation.values),
+            values: capped(&validation.values),
             ede: validation.ede.as_ref().map(|ede| ede.code.into()),
             ede_text: ede_text(validation),
             negative_ttl: validation.negative_ttl,
@@ -283,10 +284,10 @@ impl From<&Validation> for ValidationEvidence {
 impl From<&VantageAnswer> for VantageEvidence {
     fn from(answer: &VantageAnswer) -> Self {
         let values = match &answer.reply {
-            Reply::Message { values, .. } => kept(values),
+            Reply::Message { values, .. } => capped(values),
             _ => vec![],
         };
-        Self { vantage: name(&answer.vantage), result: result_of(&answer.reply), values, ms: answer.ms }
+        Self { vantage: name(&answer.vantage), result: result_word(&answer.reply), values, ms: answer.ms }
     }
 }
 
@@ -297,12 +298,12 @@ impl From<&Elsewhere> for ElsewhereEvidence {
             Place::ParentLabel => "parent_label",
             Place::DoubledZone => "doubled_zone",
         };
-        Self { place: place.to_owned(), name: name(&found.name), values: kept(&found.values) }
+        Self { place: place.to_owned(), name: name(&found.name), values: capped(&found.values) }
     }
 }
 
-/// What ended a look, in one stable word.
-fn failure_of(failure: &ProbeFailure) -> String {
+/// The stable word for a failure of the probe.
+fn failure_word(failure: &ProbeFailure) -> String {
     match failure {
         ProbeFailure::NoDelegation(_) => "no_delegation",
         ProbeFailure::ParentRefused(_) => "parent_refused",
@@ -322,7 +323,7 @@ impl From<&Observation> for Evidence {
     fn from(seen: &Observation) -> Self {
         let (confirmation, findings) = (&seen.confirmation, &seen.findings);
         let security = confirmation.validation.as_ref().map(|validation| validation.security);
-        let second = match (security, &confirmation.repeated) {
+        let confirmation_word = match (security, &confirmation.repeated) {
             (Some(Security::Secure), _) => "secure",
             (Some(Security::Bogus), _) => "bogus",
             (_, Some(_)) => "repeated",
@@ -330,27 +331,33 @@ impl From<&Observation> for Evidence {
         };
         Self {
             zone: seen.zone.as_deref().map(name),
-            aliases: seen.aliases.iter().take(ROWS).map(|a| name(a)).collect(),
-            servers: seen.servers.iter().take(ROWS).map(Into::into).collect(),
-            dissent: seen.dissent.iter().chain(&confirmation.dissent).take(ROWS).map(Into::into).collect(),
-            beside_alias: kept(&seen.beside_alias),
-            confirmation: second.to_owned(),
-            confirmed_by: confirmation.repeated.iter().flatten().take(ROWS).map(Into::into).collect(),
+            aliases: seen.aliases.iter().take(MAX_ROWS).map(|a| name(a)).collect(),
+            servers: seen.servers.iter().take(MAX_ROWS).map(Into::into).collect(),
+            dissent: seen
+                .dissent
+                .iter()
+                .chain(&confirmation.dissent)
+                .take(MAX_ROWS)
+                .map(Into::into)
+                .collect(),
+            beside_alias: capped(&seen.beside_alias),
+            confirmation: confirmation_word.to_owned(),
+            confirmed_by: confirmation.repeated.iter().flatten().take(MAX_ROWS).map(Into::into).collect(),
             queries: seen.queries,
             took_ms: seen.took_ms,
             vantage: name(&seen.vantage),
             suffix_list: crate::name::suffix_list_version().to_owned(),
             validation: confirmation.validation.as_ref().map(Into::into),
-            vantages: confirmation.vantages.iter().take(ROWS).map(Into::into).collect(),
+            vantages: confirmation.vantages.iter().take(MAX_ROWS).map(Into::into).collect(),
             quorum: u32::try_from(confirmation.quorum).ok().filter(|quorum| *quorum > 0),
             dname: seen
                 .dname
                 .as_ref()
                 .map(|d| DnameEvidence { owner: name(&d.owner), target: name(&d.target) }),
-            elsewhere: findings.elsewhere.iter().take(ROWS).map(Into::into).collect(),
-            other_types: findings.other_types.iter().take(ROWS).map(|t| name(t)).collect(),
-            serials: findings.serials.iter().take(ROWS).map(serial_of).collect(),
-            failure: seen.failure.as_ref().map(failure_of),
+            elsewhere: findings.elsewhere.iter().take(MAX_ROWS).map(Into::into).collect(),
+            other_types: findings.other_types.iter().take(MAX_ROWS).map(|t| name(t)).collect(),
+            serials: findings.serials.iter().take(MAX_ROWS).map(serial_evidence).collect(),
+            failure: seen.failure.as_ref().map(failure_word),
             routing: seen.routing.as_ref().map(Routing::of),
             notes: vec![],
             noted_servers: vec![],
@@ -358,7 +365,7 @@ impl From<&Observation> for Evidence {
     }
 }
 
-fn serial_of(serial: &Serial) -> SerialEvidence {
+fn serial_evidence(serial: &Serial) -> SerialEvidence {
     SerialEvidence {
         server: name(&serial.server),
         address: serial.address.to_string(),
@@ -367,12 +374,13 @@ fn serial_of(serial: &Serial) -> SerialEvidence {
 }
 
 impl Evidence {
-    /// The same with what should be known besides the verdict.
+    /// This evidence with the notes on the check.
     #[must_use]
     pub fn noting(mut self, challenge: &Challenge, seen: &Observation) -> Self {
         let notes = notes(challenge, seen);
         let with_servers = |note: &Note| {
-            let servers: Vec<String> = note_servers(*note, challenge, seen).into_iter().take(ROWS).collect();
+            let servers: Vec<String> =
+                note_servers(*note, challenge, seen).into_iter().take(MAX_ROWS).collect();
             (!servers.is_empty()).then(|| NotedServers { note: note.as_str().to_owned(), servers })
         };
         self.noted_servers = notes.iter().filter_map(with_servers).collect();

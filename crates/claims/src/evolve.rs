@@ -1,4 +1,4 @@
-//! Folds events into state: total, and deaf to what it does not know.
+//! Folds events into state. The fold is total: an event that does not apply to the state changes nothing.
 use crate::event::{
     CheckCause, CheckOutcome, CheckRecorded, ClaimInitiated, ContestOpened, ContestResolution, EndReason,
     MissingCause, OwnershipEvent, OwnershipGranted, ProofMissing, VerificationRequested,
@@ -8,10 +8,10 @@ use crate::ownership::{
 };
 use crate::{EarlierValue, Holder};
 
-/// Values of a holder's earlier claims remembered per claim: the newest.
+/// Values of a holder's earlier claims kept per claim: the newest.
 const MAX_EARLIER_VALUES: usize = 16;
-/// Manual checks remembered per claim.
-const MANUAL_KEPT: usize = 100;
+/// Times of manual checks kept per claim.
+const MAX_MANUAL: usize = 100;
 
 impl Ownership {
     /// The state after one more event.
@@ -86,7 +86,7 @@ impl Ownership {
 impl Claim {
     fn evolve(&mut self, event: &OwnershipEvent) {
         match event {
-            // Handled above, where the claim is made.
+            // Handled by `Ownership::initiated`.
             OwnershipEvent::ClaimInitiated(_) => {}
             OwnershipEvent::VerificationRequested(e) => self.requested(e),
             OwnershipEvent::CheckRecorded(e) => self.checked(e),
@@ -137,7 +137,7 @@ impl Claim {
         }
         self.pending = Some(Pending { attempt: e.attempt, cause: e.cause, due_at: e.at });
         self.manual.push(e.at);
-        if self.manual.len() > MANUAL_KEPT {
+        if self.manual.len() > MAX_MANUAL {
             self.manual.remove(0);
         }
     }
@@ -151,7 +151,7 @@ impl Claim {
         }
         let contesting = matches!(self.state, ClaimState::Contesting(_));
         self.step = match (e.outcome, e.cause) {
-            // A contest is looked at less often the longer it lasts, whatever is seen.
+            // The pauses of a contest grow with every check, whatever its outcome.
             (CheckOutcome::Proven, _) if !contesting => 0,
             (_, CheckCause::Manual) => self.step,
             _ => self.step.saturating_add(1),
@@ -166,9 +166,9 @@ impl Claim {
             cause: CheckCause::Schedule,
             due_at,
         });
-        let learnt = matches!(e.outcome, CheckOutcome::Proven | CheckOutcome::Absent);
+        let conclusive = matches!(e.outcome, CheckOutcome::Proven | CheckOutcome::Absent);
         self.change_held(|held| {
-            held.unreachable_since = if learnt { None } else { held.unreachable_since.or(Some(e.at)) };
+            held.unreachable_since = if conclusive { None } else { held.unreachable_since.or(Some(e.at)) };
         });
     }
 
@@ -180,7 +180,7 @@ impl Claim {
             ends_at: e.ends_at,
             answer: None,
         });
-        self.next(e.next_check_at);
+        self.schedule_check(e.next_check_at);
     }
 
     fn granted(&mut self, e: &OwnershipGranted) {
@@ -191,20 +191,20 @@ impl Claim {
             unreachable_since: None,
         });
         self.step = 0;
-        self.next(e.next_check_at);
+        self.schedule_check(e.next_check_at);
     }
 
     fn missing(&mut self, e: &ProofMissing) {
         let Some(held) = self.held().copied() else { return };
         if e.cause == MissingCause::Absent {
-            // The check that found it gone was the first of its kind.
+            // The check that found the absence was the first of its schedule.
             self.step = 1;
         }
         let risk = AtRisk { cause: e.cause, since: e.at, lapses_at: e.lapses_at };
         self.state = ClaimState::AtRisk { held, risk };
     }
 
-    fn next(&mut self, due_at: chrono::DateTime<chrono::Utc>) {
+    fn schedule_check(&mut self, due_at: chrono::DateTime<chrono::Utc>) {
         let attempt = self.next_attempt();
         self.pending = Some(Pending { attempt, cause: CheckCause::Schedule, due_at });
         self.scheduled_at = Some(due_at);

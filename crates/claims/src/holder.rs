@@ -1,19 +1,19 @@
-//! Who claims, and how far a proof reaches.
+//! Holders and claimants, and the scope of a proof.
 use serde::{Deserialize, Serialize};
 
 use crate::{AppId, WorkspaceId};
 
-/// How far a proof reaches.
+/// The names that a proof covers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub enum Scope {
     /// The registrable domain and every name under it within the same registrable domain.
     Apex,
-    /// Exactly that hostname.
+    /// Exactly one hostname.
     Host,
 }
 
-/// Whoever claims or holds a name.
+/// A holder or claimant of a name.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", rename_all_fields = "camelCase")]
 pub enum Holder {
@@ -32,14 +32,14 @@ pub enum Holder {
 }
 
 impl Holder {
-    /// The tenant in whose name the holder acts.
+    /// The workspace of the holder.
     pub fn workspace(&self) -> &WorkspaceId {
         match self {
             Self::Workspace { workspace_id } | Self::App { workspace_id, .. } => workspace_id,
         }
     }
 
-    /// The app, for holders of hostnames.
+    /// The app, where the holder is one.
     pub fn app(&self) -> Option<&AppId> {
         match self {
             Self::Workspace { .. } => None,
@@ -47,7 +47,7 @@ impl Holder {
         }
     }
 
-    /// The scope this kind of holder claims in.
+    /// The scope in which this kind of holder claims.
     pub fn scope(&self) -> Scope {
         match self {
             Self::Workspace { .. } => Scope::Apex,

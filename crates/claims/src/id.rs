@@ -1,4 +1,4 @@
-//! Typed identifiers; each shows itself with a prefix that says what it names.
+//! Typed identifiers; the text of each has a prefix that names its kind.
 use std::{
     fmt,
     marker::PhantomData,
@@ -10,7 +10,7 @@ use data_encoding::{Encoding, Specification};
 use serde::de::{Deserializer, Error, Visitor};
 use uuid::Uuid;
 
-/// A text that is not an identifier of the wanted kind.
+/// A text that is not an identifier of the expected kind.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum IdError {
     /// Not `clm_` and 32 hexadecimal digits.
@@ -32,10 +32,10 @@ pub(crate) static BASE32: LazyLock<Encoding> = LazyLock::new(|| {
     spec.encoding().expect("a valid alphabet")
 });
 
-/// Reads a text where it lies: the log is decoded by the million, and a copy for each field would be most of it.
-struct Text<T>(PhantomData<T>);
+/// Parses borrowed text without copying it: copies would dominate the decoding of a log of millions of events.
+struct TextVisitor<T>(PhantomData<T>);
 
-impl<T: FromStr<Err: fmt::Display>> Visitor<'_> for Text<T> {
+impl<T: FromStr<Err: fmt::Display>> Visitor<'_> for TextVisitor<T> {
     type Value = T;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -47,19 +47,19 @@ impl<T: FromStr<Err: fmt::Display>> Visitor<'_> for Text<T> {
     }
 }
 
-/// Deserializes what is parsed from a text.
+/// Deserializes a value that is parsed from its text.
 pub(crate) fn from_text<'de, D, T>(deserializer: D) -> Result<T, D::Error>
 where
     D: Deserializer<'de>,
     T: FromStr<Err: fmt::Display>,
 {
-    deserializer.deserialize_str(Text(PhantomData))
+    deserializer.deserialize_str(TextVisitor(PhantomData))
 }
 
-/// A text as it is, in one copy.
-struct Shared(Arc<str>);
+/// A text in one shared copy.
+struct SharedStr(Arc<str>);
 
-impl FromStr for Shared {
+impl FromStr for SharedStr {
     type Err = std::convert::Infallible;
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         Ok(Self(text.into()))
@@ -67,10 +67,11 @@ impl FromStr for Shared {
 }
 
 /// Deserializes a shared text.
-pub(crate) fn shared<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Arc<str>, D::Error> {
-    from_text(deserializer).map(|Shared(text)| text)
+pub(crate) fn shared_str<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Arc<str>, D::Error> {
+    from_text(deserializer).map(|SharedStr(text)| text)
 }
 
+/// Serializes a type as its text, and parses it from there.
 macro_rules! text_serde {
     ($t:ty) => {
         impl serde::Serialize for $t {
@@ -87,17 +88,17 @@ macro_rules! text_serde {
 }
 pub(crate) use text_serde;
 
-/// One claim, for ever: `clm_` and a UUID in hexadecimal.
+/// A claim: `clm_` and a UUID in hexadecimal; never used again.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ClaimId(Uuid);
 
 impl ClaimId {
-    /// A claim id made of 16 random (or time-ordered) bytes.
+    /// A claim id from 16 random or time-ordered bytes.
     pub const fn from_bytes(bytes: [u8; 16]) -> Self {
         Self(Uuid::from_bytes(bytes))
     }
 
-    /// The bytes behind the id; the seed of the schedule's jitter.
+    /// The bytes of the id; the seed of the schedule's jitter.
     pub const fn as_bytes(&self) -> &[u8; 16] {
         self.0.as_bytes()
     }
@@ -150,7 +151,7 @@ text_serde!(WorkspaceId);
 pub struct AppId(Arc<str>);
 
 impl AppId {
-    /// An app id made of 10 random bytes.
+    /// An app id from 10 random bytes.
     pub fn from_bytes(bytes: [u8; 10]) -> Self {
         Self(format!("app_{}", BASE32.encode(&bytes)).into())
     }
@@ -183,7 +184,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn ids_survive_their_text() {
+    fn ids_round_trip_through_text() {
         let claim = ClaimId::from_bytes([7; 16]);
         assert_eq!(claim.to_string().parse(), Ok(claim));
         let app = AppId::from_bytes([9; 10]);
@@ -192,7 +193,7 @@ mod tests {
     }
 
     #[test]
-    fn foreign_texts_are_refused() {
+    fn refuses_malformed_ids() {
         for bad in [
             "",
             "clm_",

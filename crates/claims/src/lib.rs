@@ -1,7 +1,7 @@
-//! The model of claims and ownership, pure: no I/O, no clock, no randomness.
+//! The model of claims and ownership. Pure: no I/O, no clock, no randomness.
 //!
-//! Commands go through [`decide`](Ownership::decide), which answers with events; [`evolve`](Ownership::evolve)
-//! folds events back into state. Time and random material are arguments everywhere.
+//! [`decide`](Ownership::decide) turns a command into events; [`evolve`](Ownership::evolve) folds events into state.
+//! Time and random bytes are arguments everywhere.
 #![deny(missing_docs)]
 
 pub mod app;
@@ -9,25 +9,25 @@ mod challenge;
 mod command;
 mod decide;
 mod diagnosis;
+mod escape;
 mod event;
+mod eviction;
 mod evidence;
 mod evolve;
 mod explain;
-mod foreign;
 mod holder;
 mod id;
-mod instant;
 mod judge;
-mod kept;
 pub mod name;
 mod observation;
 mod own_value;
 mod ownership;
 mod policy;
 mod region;
+mod retention;
+mod rfc3339;
 mod routing;
 pub mod schedule;
-mod shares;
 mod status;
 mod stream;
 mod upcast;
@@ -35,6 +35,7 @@ mod upcast;
 pub use challenge::{Challenge, ChallengeTemplates, TemplateError, Token};
 pub use command::{Command, IfHeldByAnother, Rejection};
 pub use diagnosis::{Class, Code, Diagnosis};
+pub use escape::printable;
 pub use event::{
     CheckCause, CheckOutcome, CheckRecorded, ClaimCancelled, ClaimExpired, ClaimInitiated, ClaimRefused,
     ContestAnswer, ContestAnswered, ContestCause, ContestOpened, ContestResolution, ContestResolved,
@@ -47,7 +48,6 @@ pub use evidence::{
     ValidationEvidence, VantageEvidence,
 };
 pub use explain::{Phrase, PhraseList};
-pub use foreign::printable;
 pub use holder::{Holder, Scope};
 pub use id::{AppId, ClaimId, IdError, WorkspaceId};
 pub use judge::{

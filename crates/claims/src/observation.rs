@@ -1,145 +1,145 @@
-//! What a look at the DNS saw, before anybody judges it.
+//! Observations: everything that a check saw in the DNS, before it is judged.
 use std::net::IpAddr;
 
 use serde::{Deserialize, Serialize};
 
 use crate::RoutingSeen;
 
-/// How a question travelled.
+/// The transport of a query.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub enum Transport {
-    /// One datagram each way.
+    /// UDP: one datagram each way.
     Udp,
-    /// A connection, which an off-path attacker cannot forge with one packet.
+    /// TCP, which an off-path attacker cannot forge with one packet.
     Tcp,
 }
 
-/// Everything one check saw.
+/// Everything that one check saw.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Observation {
-    /// The name that was asked for, without the trailing dot.
+    /// The queried name, without the trailing dot.
     pub name: String,
-    /// The zone whose servers were asked last, where one was found.
+    /// The zone whose servers were queried last, where one was found.
     pub zone: Option<String>,
-    /// Names passed on the way when the name is an alias: the target of each CNAME in turn.
+    /// The target of each CNAME in turn, where the name is an alias.
     pub aliases: Vec<String>,
     /// The first DNAME that moved the name elsewhere (RFC 6672).
     pub dname: Option<Dname>,
-    /// What each authoritative server of the last name on the chain said.
+    /// The answer of each authoritative server of the last name of the chain.
     pub servers: Vec<ServerAnswer>,
-    /// Servers of zones on the way that contradict what most of them said: another alias, none, or another delegation.
+    /// Servers of the zones above that contradict their majority: another alias, none, or another delegation.
     pub dissent: Vec<ServerAnswer>,
-    /// TXT values that stand beside a CNAME at an alias that was followed. No resolver shows them (RFC 1034 §3.6.2).
+    /// TXT values beside a CNAME record that was followed. No resolver shows them (RFC 1034 §3.6.2).
     pub beside_alias: Vec<Vec<u8>>,
-    /// What ended the look before, or besides, the servers' answers.
+    /// The failure that ended the probe, before or besides the servers' answers.
     pub failure: Option<ProbeFailure>,
-    /// The second look that a match needs.
+    /// The confirmation that a match needs.
     pub confirmation: Confirmation,
-    /// What was asked besides because nothing, or not the right thing, stands at the name.
+    /// Results of the queries that explain why the value is not at the name.
     pub findings: Findings,
-    /// Where the hostname leads; none where nobody asked, or it could not be found out.
+    /// The routing data of the hostname; none where it was not queried or the queries failed.
     pub routing: Option<RoutingSeen>,
-    /// Questions sent in all.
+    /// Queries sent in total.
     pub queries: u32,
-    /// How long it took, in milliseconds.
+    /// Duration, in milliseconds.
     pub took_ms: u32,
-    /// Who we were: a name of the vantage from the configuration.
+    /// The configured name of the vantage point that made the check.
     pub vantage: String,
 }
 
-/// What one server said.
+/// The answer of one server address.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ServerAnswer {
-    /// The server's name as its parent gives it.
+    /// The server's name, as the delegation has it.
     pub server: String,
-    /// Its address; none when it has none.
+    /// Its address; none where none was found.
     pub address: Option<IpAddr>,
-    /// How the last question travelled.
+    /// The transport of the last query.
     pub transport: Transport,
-    /// What came back.
+    /// The reply.
     pub reply: Reply,
-    /// Round trip of the last question, in milliseconds.
+    /// Round-trip time of the last query, in milliseconds.
     pub ms: u32,
 }
 
-/// What came back from a server.
+/// The reply of a server.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Reply {
-    /// A well-formed answer to the question asked.
+    /// A well-formed response to the query.
     Message {
         /// The response code, extended by EDNS (RFC 6895 §2.3).
         rcode: u16,
-        /// The aa bit.
+        /// The AA bit.
         authoritative: bool,
-        /// The tc bit of the last transport.
+        /// The TC bit of the last response.
         truncated: bool,
         /// The first Extended DNS Error (RFC 8914).
         ede: Option<u16>,
         /// The values at the name: the strings of each TXT record joined.
         values: Vec<Vec<u8>>,
-        /// More TXT records or bytes came than a check keeps as evidence. All of them are in `values`.
+        /// Whether there are more TXT records or bytes than evidence keeps. All of them are in `values`.
         oversize: bool,
         /// The SOA of a negative answer.
         soa: Option<SoaSeen>,
-        /// What the answer says of the name.
+        /// What the response says about the name.
         statement: Statement,
-        /// The time-frame of the signatures that came with it.
+        /// The validity period of its signatures.
         signatures: Signatures,
-        /// The server took the question only without EDNS.
+        /// Whether the server answered only without EDNS.
         plain: bool,
     },
-    /// Nothing usable came back.
+    /// There was no usable response.
     Fault(NetworkFault),
-    /// The address may not be asked; nothing was sent.
+    /// The address may not be queried; nothing was sent.
     Blocked,
 }
 
-/// What an answer says of the name that was asked for, with the authority of its server.
+/// What an authoritative response says about the queried name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Statement {
-    /// TXT records stand at the name, or at the end of aliases that the answer holds.
+    /// The name has TXT records, or the end of the aliases in the response has.
     Values,
     /// The name does not exist: NXDOMAIN, or NXNAME in a compact denial (RFC 9824).
     NoName,
     /// The name has no TXT record (NODATA, RFC 2308 §2.2).
     NoData,
-    /// The name is an alias whose end is not in the answer.
+    /// The name is an alias whose end is not in the response.
     Alias,
-    /// Nothing that counts: without authority, truncated, a referral, an error.
+    /// Nothing that counts: not authoritative, truncated, a referral, or an error.
     Nothing,
 }
 
-/// The time-frame of the signatures of an answer (RFC 4034 §3.1.5). Only that: whether they fit is not looked at here.
+/// The validity period of the signatures of a response (RFC 4034 §3.1.5). The signatures themselves are not verified.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Signatures {
-    /// The answer has none.
+    /// The response has no signatures.
     #[default]
     None,
-    /// One of each set is valid now.
+    /// Each record set has a signature that is valid now.
     Current,
-    /// A set has only signatures that have expired.
+    /// A record set has only expired signatures.
     Expired,
-    /// A set has only signatures that are not valid yet.
+    /// A record set has only signatures that are not valid yet.
     NotYetValid,
 }
 
-/// Why nothing usable came back.
+/// Why there was no usable response.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub enum NetworkFault {
-    /// No answer in time.
+    /// No response in time.
     Timeout,
-    /// Unreachable, refused connection, reset.
+    /// Unreachable, connection refused, or reset.
     Unreachable,
-    /// Bytes that are no answer to the question.
+    /// Bytes that are not a response to the query.
     Malformed,
-    /// Truncated over UDP, and TCP does not answer.
+    /// Truncated over UDP, and no response over TCP.
     TruncatedNoTcp,
-    /// No answer to a question with EDNS, though one without it is answered or answered with an error (RFC 8906 §5).
+    /// No response to a query with EDNS, but a response or an error without it (RFC 8906 §5).
     EdnsBroken,
-    /// Our own trouble: no descriptors, no memory, no socket.
+    /// A failure on our side: no descriptors, no memory, no socket.
     Internal,
 }
 
@@ -150,82 +150,82 @@ pub struct SoaSeen {
     pub owner: String,
     /// Its serial number.
     pub serial: u32,
-    /// How long caches may keep the denial, in seconds (RFC 2308 §5).
+    /// How long the negative answer may be cached, in seconds (RFC 2308 §5).
     pub negative_ttl: u32,
 }
 
-/// What ended a look.
+/// The failure that ended a probe.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum ProbeFailure {
-    /// No server of the parent zones answered; which fault prevailed.
+    /// No server of the parent zones answered; the dominant fault.
     NoDelegation(NetworkFault),
     /// The servers of a parent zone answered only with this response code.
     ParentRefused(u16),
     /// The parent zone, named here, says with authority that the registrable domain does not exist in it.
     NotDelegated(String),
-    /// A name that has to exist could not be asked for either (the canary): the trouble is ours.
+    /// The canary, a name that has to exist, could not be looked up either: the failure is on our side.
     Canary(String),
-    /// The chain of aliases comes back to a name it has passed.
+    /// The chain of aliases is a loop.
     AliasLoop,
-    /// The chain of aliases is longer than is followed.
+    /// The chain of aliases is too long.
     AliasTooLong,
-    /// The delegation gives no address to ask.
+    /// The delegation has no address to query.
     NoAddress,
-    /// The limits of questions, referrals or time were reached.
+    /// The budget of queries, referrals or time is exhausted.
     BudgetExhausted,
-    /// The name may not be claimed at all any more.
+    /// The policy no longer allows to claim the name.
     NameRefused(String),
-    /// Our own trouble; says nothing about the name.
+    /// A failure on our side, which says nothing about the name.
     Internal(String),
 }
 
-/// The second look that has to agree before a match counts; empty when nothing had to be confirmed.
+/// The confirmation of a match; empty where none was needed.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Confirmation {
-    /// The zone's servers found and asked once more, over TCP; none when this was not done.
+    /// The answers of the zone's servers to the repeat over TCP; none where there was no repeat.
     pub repeated: Option<Vec<ServerAnswer>>,
-    /// Servers on the way of the second look that contradict the others.
+    /// Servers of the zones above that contradict the others in the repeat.
     pub dissent: Vec<ServerAnswer>,
-    /// What DNSSEC says; none when nobody validated.
+    /// The validation by DNSSEC; none where there was none.
     pub validation: Option<Validation>,
-    /// What resolvers elsewhere see.
+    /// The answers of vantage points.
     pub vantages: Vec<VantageAnswer>,
-    /// How many of the vantages have to see the value; nought when none is configured.
+    /// How many vantage points have to see the value; 0 where none is configured.
     pub quorum: usize,
 }
 
-/// What validation by DNSSEC found, of a trusted resolver or our own.
+/// The result of validation by DNSSEC, from a trusted resolver or from Deed itself.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Validation {
-    /// Who validated: the address of a trusted resolver, or `self`.
+    /// The validator: the address of a trusted resolver, or `self`.
     pub by: String,
-    /// The verdict (RFC 4035 §4.3).
+    /// The security status (RFC 4035 §4.3).
     pub security: Security,
-    /// The response code, where there was an answer.
+    /// The response code, where there was a response.
     pub rcode: Option<u16>,
-    /// The values it saw.
+    /// The values in the response.
     pub values: Vec<Vec<u8>>,
-    /// Why it failed (RFC 8914); beside an indeterminate verdict, our own trouble that stood in the way, a wrong clock.
+    /// Why it failed (RFC 8914); with indeterminate status, a failure on our side, such as a wrong clock.
     pub ede: Option<ExtendedError>,
-    /// How much longer it may keep a denial, in seconds (RFC 2308 §5).
+    /// The remaining time for which the negative answer is cached, in seconds (RFC 2308 §5).
     pub negative_ttl: Option<u32>,
-    /// Beside an indeterminate verdict: the trouble is ours, because a name that has to exist shares it.
+    /// With indeterminate status: the failure is on our side, since the canary has it too.
     pub ours: bool,
-    /// How long it took, in milliseconds.
+    /// Duration, in milliseconds.
     pub ms: u32,
 }
 
-/// The states of DNSSEC (RFC 4033 §5).
+/// The security status by DNSSEC (RFC 4033 §5).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub enum Security {
-    /// Signed from the trust anchor down to the answer.
+    /// Signed, with a chain of trust from the trust anchor to the response.
     Secure,
     /// Proven to be unsigned.
     Insecure,
-    /// Signed, and the signatures are broken or missing.
+    /// Signatures are invalid or missing.
     Bogus,
-    /// Nobody could tell: no answer, or no way to the keys.
+    /// Unknown: no response, or the keys could not be retrieved.
     Indeterminate,
 }
 
@@ -234,52 +234,52 @@ pub enum Security {
 pub struct ExtendedError {
     /// The info code.
     pub code: u16,
-    /// The extra text: foreign bytes.
+    /// The extra text, in foreign bytes.
     pub text: Vec<u8>,
 }
 
-/// What a resolver elsewhere in the network sees.
+/// The answer of a vantage point.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct VantageAnswer {
-    /// Its name from the configuration.
+    /// Its configured name.
     pub vantage: String,
-    /// What it said; authority is not asked of a resolver.
+    /// Its reply, which need not be authoritative.
     pub reply: Reply,
-    /// Round trip, in milliseconds.
+    /// Round-trip time, in milliseconds.
     pub ms: u32,
 }
 
-/// A DNAME that was met on the way.
+/// A DNAME record above the name.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Dname {
-    /// Where it stands.
+    /// Its owner name.
     pub owner: String,
-    /// Where everything below it lives.
+    /// Its target.
     pub target: String,
 }
 
-/// What the diagnosis questions found; asked only when the value was not seen.
+/// Results of the queries for a diagnosis, which are made only where the value was not seen.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Findings {
-    /// TXT records at places where the record is often put by mistake; only places that have some.
+    /// TXT records at places where the record is often put by mistake; only places with records.
     pub elsewhere: Vec<Elsewhere>,
-    /// Other types that stand at the name itself, such as `A`.
+    /// Other types at the name itself, such as `A`.
     pub other_types: Vec<String>,
-    /// What TXT records a sibling has whose name nobody can have made: they come from a wildcard.
+    /// The TXT values of a random sibling name, which come from a wildcard.
     pub wildcard: Vec<Vec<u8>>,
-    /// The zone's serial at each server that told it.
+    /// The zone's serial at each server that reports one.
     pub serials: Vec<Serial>,
-    /// Where the alias at the name comes from.
+    /// The origin of the alias at the name.
     pub alias_origin: AliasOrigin,
 }
 
-/// Where an alias at a name comes from, as a random sibling of the name tells.
+/// The origin of an alias, found by a query for a random sibling of the name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 pub enum AliasOrigin {
-    /// The name is no alias, or nobody was asked.
+    /// The name is not an alias, or the sibling was not queried.
     #[default]
     NotAsked,
-    /// It stands at the name itself: the sibling has no such alias.
+    /// The name itself: the sibling has no such alias.
     Name,
     /// A wildcard: most servers say that the sibling is an alias of the same name (RFC 4592).
     Wildcard,
@@ -290,13 +290,13 @@ pub enum AliasOrigin {
 /// TXT records at another place.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Elsewhere {
-    /// Which mistake leads there.
+    /// The mistake that leads there.
     pub place: Place,
     /// The name.
     pub name: String,
     /// The values.
     pub values: Vec<Vec<u8>>,
-    /// What a random sibling of that name has: what stands there too comes from a wildcard.
+    /// The values of a random sibling of that name: the same values come from a wildcard.
     pub control: Vec<Vec<u8>>,
 }
 
@@ -307,7 +307,7 @@ pub enum Place {
     Apex,
     /// The name without the leading underscore, or the label under the registrable domain instead of the hostname.
     ParentLabel,
-    /// The name with the zone behind it once more.
+    /// The name with the zone appended once more.
     DoubledZone,
 }
 

@@ -1,4 +1,4 @@
-//! The aggregate: every claim on one name, and who has it.
+//! The aggregate: all claims on one name, and the present holding.
 use std::{collections::BTreeMap, sync::Arc};
 
 use chrono::{DateTime, Utc};
@@ -12,19 +12,19 @@ use crate::{
 
 type At = DateTime<Utc>;
 
-/// Every claim on one name and its present holder; folded from one stream.
+/// All claims on one name and the present holding, folded from one stream.
 ///
-/// Of ended claims the newest of each holder is kept, and at most 50 that were proven and 50 that were not.
+/// Of the ended claims the newest of each holder is kept, and at most 50 that were proven and 50 that were not.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Ownership {
-    /// How far a proof of this name reaches; none before the first claim.
+    /// The scope of the name; none before the first claim.
     pub scope: Option<Scope>,
     /// The name.
     pub name: Option<DomainName>,
-    /// The claim whose holder has the name.
+    /// The claim of the present holder.
     pub holding: Option<ClaimId>,
-    /// Every claim that is open, and those of the ended ones that are kept.
+    /// All open claims, and the ended ones that are kept.
     pub claims: BTreeMap<ClaimId, Claim>,
 }
 
@@ -32,62 +32,62 @@ pub struct Ownership {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Claim {
-    /// Its id.
+    /// The id.
     pub id: ClaimId,
-    /// Who claims.
+    /// The claimant.
     pub holder: Holder,
-    /// The name as it was asked for.
+    /// The name as the caller requested it.
     pub requested: DomainName,
     /// The region the caller gave.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub region: Option<Arc<str>>,
     /// The record to publish.
     pub challenge: Challenge,
-    /// When it was made.
+    /// When the claim was made.
     pub initiated_at: At,
-    /// When anything about it last changed.
+    /// The time of its last event.
     pub updated_at: At,
     /// When it was first proven.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub verified_at: Option<At>,
-    /// Checks made so far.
+    /// Checks recorded so far.
     pub attempts: u32,
-    /// The number of the last attempt that was settled; 0 before the first. Numbers may be left out.
+    /// The number of the last settled attempt; 0 before the first. Numbers may be skipped.
     pub settled: u32,
-    /// Where the schedule stands: scheduled checks since the last proof or the begin of watching.
+    /// The step of the schedule: scheduled checks since the last proof or the first request.
     pub step: u32,
     /// The last check.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub last_check: Option<LastCheck>,
-    /// The check that is due next.
+    /// The next check.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub pending: Option<Pending>,
-    /// When the schedule wants the next check, whoever asks for one before that.
+    /// The time of the next scheduled check, whatever manual checks are requested before.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub scheduled_at: Option<At>,
-    /// When manual checks were asked for; the newest 100.
+    /// When manual checks were requested; the newest 100.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub manual: Vec<At>,
-    /// Where the hostname leads, as it was last seen.
+    /// The last routing of the hostname.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub routing: Option<LastRouting>,
     /// What the holder was told to publish for earlier claims on the name, the newest last.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub earlier: Vec<EarlierValue>,
-    /// Whether the last check that learnt anything saw the claim's own value at some server, proven or not.
+    /// Whether the last conclusive check saw the claim's value on any server, proven or not.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub seen: bool,
-    /// Where it stands.
+    /// The state.
     pub state: ClaimState,
 }
 
-/// Where a hostname leads.
+/// The routing of a hostname at a time.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct LastRouting {
-    /// What was found.
+    /// The routing.
     pub routing: Routing,
-    /// When.
+    /// When it was recorded.
     pub at: At,
 }
 
@@ -97,57 +97,57 @@ pub struct LastRouting {
 pub struct LastCheck {
     /// When it was recorded.
     pub at: At,
-    /// What it found.
+    /// Its outcome.
     pub outcome: CheckOutcome,
-    /// The reason when it was not proven.
+    /// The diagnosis, where it was not proven.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub diagnosis: Option<Diagnosis>,
 }
 
-/// The check that is due next.
+/// The next check of a claim.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Pending {
-    /// Its number: greater than that of any attempt before.
+    /// Its number, greater than that of every earlier attempt.
     pub attempt: u32,
-    /// Why it is made.
+    /// Its cause.
     pub cause: CheckCause,
-    /// When.
+    /// When it falls due.
     pub due_at: At,
 }
 
-/// Where a claim stands.
+/// The place of a claim in its life cycle.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", rename_all_fields = "camelCase")]
 pub enum ClaimState {
-    /// The challenge is handed out; nobody watches yet.
+    /// The challenge is issued; no checks are made yet.
     Initiated {
         /// When the claim ends unless verification is requested.
         expires_at: At,
     },
-    /// The DNS is watched.
+    /// Checks are made on schedule.
     Verifying {
         /// When the claim ends without proof.
         expires_at: At,
     },
-    /// Proven; who gets the name is decided in the same breath.
+    /// Proven; the same append decides who gets the name.
     Proven,
     /// Proven while another holder has the name.
     Contesting(Contest),
     /// The claimant has the name.
     Held(Held),
-    /// The claimant has the name, its proof is missing.
+    /// The claimant has the name, and its proof is missing.
     AtRisk {
         /// The holding.
         held: Held,
-        /// What is missing since when.
+        /// What is missing, and since when.
         risk: AtRisk,
     },
-    /// Over.
+    /// The claim has ended.
     Ended {
-        /// How.
+        /// How it ended.
         how: Ended,
-        /// When.
+        /// When it ended.
         at: At,
     },
 }
@@ -158,19 +158,18 @@ pub enum ClaimState {
 pub struct Contest {
     /// The claim of the present holder when the contest began.
     pub holder_claim_id: ClaimId,
-    /// Why the name did not move at once.
+    /// Why the name was not transferred at once.
     pub cause: ContestCause,
-    /// When it began.
+    /// When it was opened.
     pub opened_at: At,
-    /// When the grace ends; none when an operator decides. Both records decide then, see [`Contest::refused_at`].
+    /// When the grace period ends and both records decide, see [`Contest::refused_at`]; none where an operator decides.
     pub ends_at: Option<At>,
-    /// What the holder said.
+    /// The holder's answer.
     pub answer: Option<ContestAnswer>,
 }
 
 impl Contest {
-    /// When it is refused at the latest unless the name moved: the grace once more after its end. None when an operator
-    /// decides.
+    /// When the contest is refused at the latest: one more grace period after its end. None where an operator decides.
     pub fn refused_at(&self) -> Option<At> {
         self.ends_at.map(|end| end + (end - self.opened_at))
     }
@@ -180,23 +179,23 @@ impl Contest {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Held {
-    /// Since when.
+    /// When it was granted.
     pub since: At,
-    /// In active use: contests go to review.
+    /// Whether it is in active use, so that an operator decides every contest.
     pub locked: bool,
-    /// Waits for the TLS side's word before it is in service.
+    /// Whether activation is pending until the TLS side is ready.
     pub awaits_activation: bool,
-    /// Since when no check could learn anything.
+    /// Since when no check was conclusive.
     pub unreachable_since: Option<At>,
 }
 
-/// What is missing of a holding's proof.
+/// Why a holding is at risk.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct AtRisk {
-    /// What is known.
+    /// Why the proof is missing.
     pub cause: MissingCause,
-    /// Since when.
+    /// When it was first missing.
     pub since: At,
     /// When the holding may lapse.
     pub lapses_at: Option<At>,
@@ -208,40 +207,41 @@ pub struct AtRisk {
 pub enum Ended {
     /// The deadline passed without proof.
     Expired,
-    /// The claimant withdrew.
+    /// The claimant cancelled it.
     Cancelled,
     /// It lost a contest or can never succeed.
     Refused,
-    /// The name moved to another holder.
+    /// The name was transferred to another holder.
     Transferred,
-    /// The holder gave the name up.
+    /// The holder released the name.
     Released,
-    /// The proof stayed missing.
+    /// The record stayed absent for the grace period.
     Lapsed,
-    /// An operator took the name.
+    /// An operator revoked the holding.
     Revoked,
 }
 
-/// Work that a claim needs at a time.
+/// Work that falls due for a claim.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Due {
-    /// What.
+    /// The kind of work.
     pub kind: DueKind,
-    /// For checks the attempt, otherwise 0.
+    /// The attempt of a check; 0 for other work.
     pub attempt: u32,
-    /// When.
+    /// When it falls due.
     pub at: DateTime<Utc>,
-    /// The event itself asks for the work, so the row is only for the case that its message is lost.
+    /// Whether the message of the event itself starts the work, so that due work is needed only if that message is
+    /// lost.
     pub announced: bool,
 }
 
-/// What has to be done for a claim at a time.
+/// The kind of due work.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum DueKind {
-    /// Look at the DNS.
+    /// Make a check.
     Check,
-    /// End a claim whose deadline passed.
+    /// Expire a claim whose deadline has passed.
     Expire,
 }
 
@@ -256,27 +256,27 @@ impl DueKind {
 }
 
 impl Claim {
-    /// The number of an attempt that nobody has been asked to make yet.
+    /// The number of the next new attempt.
     pub(crate) fn next_attempt(&self) -> u32 {
         self.pending.map_or(self.settled, |pending| pending.attempt).saturating_add(1)
     }
 
-    /// Whether anything can still happen to it.
+    /// Whether the claim has not ended.
     pub fn is_open(&self) -> bool {
         !matches!(self.state, ClaimState::Ended { .. })
     }
 
-    /// Whether the hostname was last seen to lead anywhere but to its target.
+    /// Whether the last routing of the hostname was not to its target.
     pub fn is_misrouted(&self) -> bool {
         self.routing.as_ref().is_some_and(|last| last.routing.state != RoutingState::Ok)
     }
 
-    /// Whether its holder has the name.
+    /// Whether the claimant holds the name.
     pub fn is_held(&self) -> bool {
         self.held().is_some()
     }
 
-    /// The holding, where there is one.
+    /// The holding, where the claimant has one.
     pub fn held(&self) -> Option<&Held> {
         match &self.state {
             ClaimState::Held(held) | ClaimState::AtRisk { held, .. } => Some(held),
@@ -284,7 +284,7 @@ impl Claim {
         }
     }
 
-    /// Whether it is open and neither proven nor seen at any server: what costs its maker nothing to have.
+    /// Whether the claim is open, not proven, and its record was never seen: a claim that costs its claimant nothing.
     pub fn is_unseen(&self) -> bool {
         matches!(self.state, ClaimState::Initiated { .. } | ClaimState::Verifying { .. }) && !self.seen
     }
@@ -302,7 +302,7 @@ impl Claim {
         self.expires_at().is_some_and(|end| at >= end)
     }
 
-    /// Everything that has to be done for it, and when.
+    /// All due work of the claim.
     pub fn due(&self) -> Vec<Due> {
         let check = self.pending.filter(|_| self.is_open()).map(|pending| Due {
             kind: DueKind::Check,
@@ -328,7 +328,7 @@ impl Ownership {
         of().find(|c| c.is_open()).or_else(|| of().max_by_key(|c| (c.initiated_at, c.id)))
     }
 
-    /// Open contests, the earliest first. A contest may outlast the holding it began with, but no new grant.
+    /// Open contests, the earliest first. A contest may outlast the holding that it began with, but not the next grant.
     pub fn contests(&self) -> Vec<(&Claim, &Contest)> {
         let mut open: Vec<_> = self
             .claims

@@ -1,17 +1,17 @@
-//! What a deployment decides: contests, deadlines, intervals, caps.
+//! The policy of a deployment: contests, deadlines, intervals, limits.
 use chrono::Duration;
 use serde::{Deserialize, Serialize};
 
-/// What happens when a claim is proven while another holder has the name.
+/// How a contest is decided: a claim is proven while another holder has the name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum ContestPolicy {
-    /// The holder's own record decides: gone, the name moves at once; still there, a contest with grace, which is
-    /// refused when the record still stands at its end.
+    /// The holder's record decides. If it is absent, the name is transferred at once; otherwise a contest begins, which
+    /// is refused if the record still exists at the end of the grace period.
     Evidence,
-    /// The name moves at once.
+    /// The name is transferred at once.
     Immediate,
-    /// The same as `Evidence`, but the grace has to run out first, even when the record is gone before.
+    /// As `Evidence`, but the name is transferred only after the grace period, even if the record is absent before.
     Grace,
     /// An operator decides.
     Review,
@@ -21,43 +21,43 @@ pub enum ContestPolicy {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Activation {
-    /// As soon as it is proven.
+    /// At once with the proof.
     Immediate,
-    /// When the TLS side says so.
+    /// When the TLS side reports that it is ready.
     External,
 }
 
-/// The deployment's rules, given to every decision.
+/// The rules of a deployment, an argument of every decision.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Policy {
-    /// What a contest does.
+    /// How contests are decided.
     pub contest: ContestPolicy,
-    /// How long a contest runs before it is decided by the holder's record; as long again where that cannot be seen.
+    /// The grace period after which the holder's record decides a contest; twice as long where that is inconclusive.
     pub contest_grace: Duration,
-    /// The longest pause between two checks of a contest.
+    /// The longest pause between two checks during a contest.
     pub contest_interval: Duration,
-    /// How long an apex claim waits, and is then watched.
+    /// The deadline of an apex claim, from its start and again from the first request for verification.
     pub apex_deadline: Duration,
-    /// How long a hostname claim waits, and is then watched.
+    /// The same deadline of a hostname claim.
     pub host_deadline: Duration,
-    /// First pause between two checks of a watched claim.
+    /// The first pause between two checks of a claim that is not proven.
     pub watch_first: Duration,
-    /// Longest pause between two checks of a watched claim.
+    /// The longest pause between two checks of a claim that is not proven.
     pub watch_longest: Duration,
-    /// Pause between two checks of a held name.
+    /// The pause between two checks of a held name.
     pub held_interval: Duration,
-    /// How long proof may be missing before a holding lapses.
+    /// The grace period after which a holding without its record lapses.
     pub drift_grace: Duration,
-    /// How long servers may be unreachable before a holding is at risk.
+    /// The time without a conclusive check after which a holding is at risk.
     pub unreachable_after: Duration,
-    /// Least pause between two manual checks of a claim.
+    /// The shortest pause between two manual checks of a claim.
     pub manual_gap: Duration,
-    /// Manual checks of a claim within one hour, at most 100: more are not remembered.
+    /// The most manual checks of a claim within one hour; at most 100, since no more are kept.
     pub manual_per_hour: usize,
-    /// Open claims of one workspace on one name that do not hold it, over all its apps, at least 1.
+    /// The most open claims of one workspace, with all its apps, on one name that do not hold it; at least 1.
     pub open_claims_per_claimant: usize,
-    /// Open claims on one name, over all workspaces, whose record no server has shown, at least 1. A newcomer is let in
-    /// all the same: another one gives way.
+    /// The most open claims of all workspaces on one name whose record no server has shown; at least 1. For a newcomer
+    /// another claim gives way.
     pub open_claims_per_name: usize,
     /// When proven hostnames go into service.
     pub activation: Activation,

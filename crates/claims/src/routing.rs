@@ -1,58 +1,57 @@
-//! Whether a hostname points at its app. That is told apart from the proof: a hostname may be proven and lead elsewhere,
-//! and the other way round.
+//! Routing: whether a hostname points at the CNAME target of its app. It is independent of the proof.
 use std::net::IpAddr;
 
 use serde::{Deserialize, Serialize};
 
-use crate::foreign::named;
+use crate::escape::printable_name;
 
-/// Addresses and names kept.
-const KEPT: usize = 3;
+/// The most addresses and names kept.
+const MAX_SEEN: usize = 3;
 
-/// What the DNS says of a hostname and of the target that it has to point at.
+/// DNS data of a hostname and of its target.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RoutingSeen {
     /// The target, without the trailing dot.
     pub target: String,
     /// The target of each CNAME in turn, from the hostname on.
     pub aliases: Vec<String>,
-    /// Addresses at the end of the aliases.
+    /// The addresses at the end of the aliases.
     pub addresses: Vec<IpAddr>,
     /// The target's own addresses.
     pub target_addresses: Vec<IpAddr>,
-    /// Every address at the end belongs to a proxy, behind which the real target cannot be seen.
+    /// Whether every address belongs to a proxy, which hides the real target.
     pub proxied: bool,
 }
 
-/// Where a hostname leads.
+/// The state of a hostname's routing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum RoutingState {
-    /// To the target: by its aliases, or by the target's own addresses, as where an alias at an apex is flattened.
+    /// It points at the target: by its aliases, or by the target's addresses, as with CNAME flattening at an apex.
     Ok,
-    /// Nowhere: it has neither an alias nor an address.
+    /// It has neither an alias nor an address.
     Missing,
-    /// To something else.
+    /// It points elsewhere.
     Elsewhere,
-    /// To a proxy, which may or may not lead to the target.
+    /// It points at a proxy, which may or may not lead to the target.
     Proxied,
 }
 
-/// Where a hostname leads, as kept.
+/// The routing of a hostname, as the evidence keeps it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Routing {
-    /// Where it leads.
+    /// The state.
     pub state: RoutingState,
-    /// Where it has to lead.
+    /// The target.
     pub target: String,
-    /// What was seen: the last alias, then addresses; printable, at most three.
+    /// The last alias, then addresses; printable, at most three.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub seen: Vec<String>,
 }
 
 impl Routing {
-    /// Judges what was seen.
+    /// Judges the DNS data.
     pub fn of(seen: &RoutingSeen) -> Self {
         let is_target = |name: &String| name.trim_end_matches('.').eq_ignore_ascii_case(&seen.target);
         let flattened = !seen.addresses.is_empty()
@@ -63,12 +62,12 @@ impl Routing {
             () if seen.proxied && !seen.addresses.is_empty() => RoutingState::Proxied,
             () => RoutingState::Elsewhere,
         };
-        let alias = seen.aliases.last().map(|alias| named(alias));
+        let alias = seen.aliases.last().map(|alias| printable_name(alias));
         let addresses = seen.addresses.iter().map(ToString::to_string);
         Self {
             state,
-            target: named(&seen.target),
-            seen: alias.into_iter().chain(addresses).take(KEPT).collect(),
+            target: printable_name(&seen.target),
+            seen: alias.into_iter().chain(addresses).take(MAX_SEEN).collect(),
         }
     }
 }
@@ -90,7 +89,7 @@ mod tests {
     }
 
     #[test]
-    fn an_alias_of_the_target_is_ok_whatever_stands_behind_it() {
+    fn alias_of_the_target_is_ok() {
         assert_eq!(state(&["APP.apps.vendor.com."], &[], false), RoutingState::Ok);
         assert_eq!(
             state(&["www.acme.com", "app.apps.vendor.com", "lb.vendor.com"], &[9], false),
@@ -100,14 +99,18 @@ mod tests {
     }
 
     #[test]
-    fn a_flattened_alias_has_the_addresses_of_the_target() {
+    fn flattened_alias_has_the_addresses_of_the_target() {
         assert_eq!(state(&[], &[1], false), RoutingState::Ok);
         assert_eq!(state(&[], &[1, 2], false), RoutingState::Ok);
-        assert_eq!(state(&[], &[1, 9], false), RoutingState::Elsewhere, "one of them is another's");
+        assert_eq!(
+            state(&[], &[1, 9], false),
+            RoutingState::Elsewhere,
+            "one address belongs to another target"
+        );
     }
 
     #[test]
-    fn nothing_and_proxies_are_told_apart() {
+    fn distinguishes_missing_records_from_proxies() {
         assert_eq!(state(&[], &[], false), RoutingState::Missing);
         assert_eq!(state(&["gone.example.net"], &[], false), RoutingState::Elsewhere, "an alias to nothing");
         assert_eq!(state(&[], &[9], true), RoutingState::Proxied);

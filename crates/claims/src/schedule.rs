@@ -1,12 +1,12 @@
-//! When to look again: monotone, bounded, spread by a jitter that the claim itself decides.
+//! Pauses between checks: monotone, bounded, and with a jitter that depends on the claim.
 use chrono::Duration;
 
 use crate::{ClaimId, Policy};
 
-/// The shortest pause between two checks that the schedule makes.
+/// The shortest pause between two scheduled checks.
 pub const SHORTEST: Duration = Duration::seconds(1);
 
-/// A number in -1.0..=1.0 that depends on claim and attempt alone, so that replays agree.
+/// A number in -1.0..=1.0 that depends only on claim and attempt, so that replays agree.
 fn jitter(claim: ClaimId, attempt: u32) -> f64 {
     let mut hash = u64::from(attempt).wrapping_add(0x9e37_79b9_7f4a_7c15);
     for chunk in claim.as_bytes().chunks_exact(8) {
@@ -18,7 +18,8 @@ fn jitter(claim: ClaimId, attempt: u32) -> f64 {
     unit.mul_add(2.0, -1.0)
 }
 
-fn spread(base: Duration, share: f64, claim: ClaimId, attempt: u32) -> Duration {
+/// A pause with a jitter of a share of its length.
+fn with_jitter(base: Duration, share: f64, claim: ClaimId, attempt: u32) -> Duration {
     #[expect(clippy::cast_precision_loss, reason = "pauses are far below 2^52 milliseconds")]
     let base_ms = base.num_milliseconds() as f64;
     #[expect(clippy::cast_possible_truncation, reason = "pauses are far below 2^52 milliseconds")]
@@ -26,8 +27,8 @@ fn spread(base: Duration, share: f64, claim: ClaimId, attempt: u32) -> Duration 
     Duration::milliseconds(ms)
 }
 
-/// The pause after scheduled check number `step` (from 0) of a watched claim, before jitter:
-/// the first pause grown by 1.3 each time, capped.
+/// The pause after scheduled check number `step` (from 0) of a claim that is not proven, before jitter: the first
+/// pause, multiplied by 1.3 for each step, up to the longest one.
 pub fn watch_pause(policy: &Policy, step: u32) -> Duration {
     let mut pause = policy.watch_first;
     for _ in 0..step.min(200) {
@@ -39,30 +40,30 @@ pub fn watch_pause(policy: &Policy, step: u32) -> Duration {
     pause.min(policy.watch_longest)
 }
 
-/// The pause after scheduled check number `step` of a watched claim, ± 20 %.
+/// The pause after scheduled check number `step` of a claim that is not proven, ± 20 %.
 pub fn after_watch(policy: &Policy, claim: ClaimId, attempt: u32, step: u32) -> Duration {
-    spread(watch_pause(policy, step), 0.2, claim, attempt)
+    with_jitter(watch_pause(policy, step), 0.2, claim, attempt)
 }
 
-/// The pause while a contest runs: as for watching, but never long, since one removed record ends it.
+/// The pause during a contest, ± 20 %: bounded by the policy, since the removal of one record ends the contest.
 pub fn after_contest(policy: &Policy, claim: ClaimId, attempt: u32, step: u32) -> Duration {
-    spread(watch_pause(policy, step).min(policy.contest_interval), 0.2, claim, attempt)
+    with_jitter(watch_pause(policy, step).min(policy.contest_interval), 0.2, claim, attempt)
 }
 
 /// The pause until a held name is checked again, ± 10 %.
 pub fn after_held(policy: &Policy, claim: ClaimId, attempt: u32) -> Duration {
-    spread(policy.held_interval, 0.1, claim, attempt)
+    with_jitter(policy.held_interval, 0.1, claim, attempt)
 }
 
-/// The pause while a holding's proof is missing: 10 minutes, 1 hour, then 6-hourly, and never longer
-/// than a held name's own interval.
+/// The pause while the proof of a holding is missing: 10 minutes, 1 hour, then 6 hours, and never longer than the
+/// interval of a held name.
 pub fn after_missing(policy: &Policy, claim: ClaimId, attempt: u32, step: u32) -> Duration {
     let base = match step {
         0 => Duration::minutes(10),
         1 => Duration::hours(1),
         _ => Duration::hours(6),
     };
-    spread(base.min(policy.held_interval), 0.1, claim, attempt)
+    with_jitter(base.min(policy.held_interval), 0.1, claim, attempt)
 }
 
 #[cfg(test)]
@@ -71,7 +72,7 @@ mod tests {
     use proptest::prelude::*;
 
     #[test]
-    fn a_week_of_watching_is_about_sixty_checks() {
+    fn a_week_has_about_sixty_checks() {
         let policy = Policy::default();
         let mut at = Duration::zero();
         let mut checks = 0;

@@ -1,11 +1,11 @@
-//! The one word that lists, answers and filters use for where a claim stands.
+//! The status: one stable word for the state of a claim in lists, answers and filters.
 use std::{fmt, str::FromStr};
 
 use serde::{Deserialize, Serialize};
 
 use crate::{Claim, ClaimState, Ended};
 
-/// A text that is no status.
+/// A text that is not a status.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error(
     "a status is one of pending, verifying, contested, verified, at_risk, expired, cancelled, refused, transferred, released, lapsed, revoked"
@@ -14,7 +14,7 @@ pub struct StatusError;
 
 macro_rules! statuses {
     ($($(#[$doc:meta])* $name:ident = $text:literal;)*) => {
-        /// Where a claim stands, in one stable word.
+        /// The state of a claim in one stable word.
         #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
         pub enum Status { $($(#[$doc])* #[serde(rename = $text)] $name,)* }
 
@@ -31,34 +31,34 @@ macro_rules! statuses {
 }
 
 statuses! {
-    /// The challenge is handed out; nobody watches yet.
+    /// The challenge is issued; no checks are made yet.
     Pending = "pending";
-    /// The DNS is watched.
+    /// Checks are made on schedule.
     Verifying = "verifying";
     /// Proven while another holder has the name.
     Contested = "contested";
     /// The claimant has the name.
     Verified = "verified";
-    /// The claimant has the name, its proof is missing.
+    /// The claimant has the name, and its proof is missing.
     AtRisk = "at_risk";
     /// The deadline passed without proof.
     Expired = "expired";
-    /// The claimant withdrew.
+    /// The claimant cancelled it.
     Cancelled = "cancelled";
     /// It lost a contest or can never succeed.
     Refused = "refused";
-    /// The name moved to another holder.
+    /// The name was transferred to another holder.
     Transferred = "transferred";
-    /// The holder gave the name up.
+    /// The holder released the name.
     Released = "released";
-    /// The proof stayed missing.
+    /// The record stayed absent for the grace period.
     Lapsed = "lapsed";
-    /// An operator took the name.
+    /// An operator revoked the holding.
     Revoked = "revoked";
 }
 
 impl Status {
-    /// Whether nothing can happen to such a claim any more.
+    /// Whether a claim with this status has ended.
     pub const fn is_over(self) -> bool {
         !matches!(self, Self::Pending | Self::Verifying | Self::Contested | Self::Verified | Self::AtRisk)
     }
@@ -78,11 +78,11 @@ impl FromStr for Status {
 }
 
 impl Claim {
-    /// Where it stands.
+    /// The status of the claim.
     pub fn status(&self) -> Status {
         match &self.state {
             ClaimState::Initiated { .. } => Status::Pending,
-            // Proven is passed through within one append: no grant yet, so nothing is promised.
+            // A claim is `Proven` only within one append, before the grant.
             ClaimState::Verifying { .. } | ClaimState::Proven => Status::Verifying,
             ClaimState::Contesting(_) => Status::Contested,
             ClaimState::Held(_) => Status::Verified,
@@ -105,7 +105,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn words_are_the_same_in_json_and_text_and_read_back() {
+    fn words_round_trip_through_json_and_text() {
         for status in Status::ALL {
             assert_eq!(serde_json::to_string(status).unwrap(), format!("\"{status}\""));
             assert_eq!(status.as_str().parse(), Ok(*status));

@@ -1,19 +1,19 @@
-//! Names of streams: one stream per contested name, per app, per slug.
+//! Stream ids: one stream per claimed name, per app, and per slug.
 use std::{fmt, str::FromStr, sync::Arc};
 
 use crate::id::text_serde;
 use crate::{AppId, Scope, name::DomainName};
 
-/// What a stream is about.
+/// The kind of a stream.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum StreamKind {
-    /// Every claim on one registrable domain.
+    /// All claims on one registrable domain.
     Apex,
-    /// Every claim on one hostname.
+    /// All claims on one hostname.
     Host,
     /// One app.
     App,
-    /// One slug: whose it is.
+    /// One slug and its owner.
     Slug,
 }
 
@@ -28,14 +28,14 @@ impl StreamKind {
     }
 }
 
-/// The name of a stream, such as `apex:acme.com`.
+/// The id of a stream, such as `apex:acme.com`.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct StreamId {
     kind: StreamKind,
     text: Arc<str>,
 }
 
-/// A text that names no stream.
+/// A text that is not a stream id.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("a stream is `apex:`, `host:`, `app:` or `slug:` followed by a name")]
 pub struct StreamIdError;
@@ -45,7 +45,7 @@ impl StreamId {
         Self { kind, text: format!("{}:{rest}", kind.prefix()).into() }
     }
 
-    /// The stream that holds every claim on `name` in `scope`.
+    /// The stream of all claims on `name` in `scope`.
     pub fn ownership(scope: Scope, name: &DomainName) -> Self {
         let kind = match scope {
             Scope::Apex => StreamKind::Apex,
@@ -59,12 +59,12 @@ impl StreamId {
         Self::new(StreamKind::App, app.as_str())
     }
 
-    /// The stream that guards one slug.
+    /// The stream of one slug.
     pub fn slug(slug: &crate::app::Slug) -> Self {
         Self::new(StreamKind::Slug, slug.as_str())
     }
 
-    /// What the stream is about.
+    /// The kind of the stream.
     pub fn kind(&self) -> StreamKind {
         self.kind
     }
@@ -74,7 +74,7 @@ impl StreamId {
         &self.text
     }
 
-    /// The text behind the prefix.
+    /// The text after the prefix.
     pub fn rest(&self) -> &str {
         self.text.split_once(':').map_or("", |(_, rest)| rest)
     }

@@ -1,16 +1,16 @@
-//! Brings stored payloads of older schemas to the newest, one step for each schema.
+//! Upcasts stored payloads of older schemas to the newest one, one step per schema.
 use serde_json::{Value, json};
 
 use crate::event::Event;
 
-/// A payload of an older schema, as the newest schema of its kind has it. What does not have the form of its schema stays as
-/// it is, and is refused when it is read.
+/// A payload of an older schema in the newest schema of its kind. A payload that does not fit its schema stays
+/// unchanged, and deserializing it fails later.
 pub fn upcast(kind: &str, schema: u16, payload: Value) -> Value {
     let newest = Event::newest_schema(kind).unwrap_or(schema);
     (schema..newest).fold(payload, |payload, schema| step(kind, schema, payload))
 }
 
-/// One step: from this schema to the next.
+/// One step, from a schema to the next.
 fn step(kind: &str, schema: u16, payload: Value) -> Value {
     match (kind, schema) {
         ("CheckRecorded", 1) => check_recorded_2(payload),
@@ -18,8 +18,8 @@ fn step(kind: &str, schema: u16, payload: Value) -> Value {
     }
 }
 
-/// Schema 1 of `CheckRecorded` has a diagnosis in sentences, schema 2 what they are made of. The sentences of old checks
-/// are kept as they were told.
+/// Schema 1 of `CheckRecorded` has the sentences of a diagnosis, schema 2 their keys and parameters. The sentences of
+/// old checks become phrases with the same text.
 fn check_recorded_2(mut payload: Value) -> Value {
     if let Some(diagnosis) = payload.get_mut("diagnosis").and_then(Value::as_object_mut) {
         for sentences in ["message", "fix"] {

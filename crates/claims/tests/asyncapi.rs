@@ -1,5 +1,5 @@
-//! `proto/asyncapi.yaml` says what is on the bus. It is made of the model and the published definitions, so it is always
-//! what they are; `make generate` writes it anew.
+//! Generates `proto/asyncapi.yaml`, which describes the messages on the bus, from the model and the published
+//! definitions; `make generate` writes it.
 #![expect(clippy::unwrap_used, reason = "a definition that cannot be read fails its test")]
 
 use std::{collections::BTreeMap, fmt::Write as _, path::PathBuf};
@@ -10,9 +10,9 @@ use serde_json::{Map, Value, json};
 
 /// The packages of definitions, the newest last.
 const PACKAGES: [&str; 2] = ["deed.events.v1", "deed.events.v2"];
-/// Work that is on the bus and never in the log.
+/// The message of due work, which is on the bus and never in the log.
 const DUE: (&str, &str) = ("VerificationDue", "verification.due");
-/// What the work queue is bound to.
+/// The messages that the work queue is bound to.
 const WORK: [&str; 2] = ["VerificationRequested", "VerificationDue"];
 
 fn root() -> PathBuf {
@@ -25,7 +25,7 @@ fn descriptors() -> DescriptorPool {
     DescriptorPool::from_file_descriptor_set(set).unwrap()
 }
 
-/// The comments of the definitions, by the path that descriptors have for messages and fields.
+/// The comments of the definitions by the descriptor path of their message or field.
 fn comments(pool: &DescriptorPool, package: &str) -> BTreeMap<Vec<i32>, String> {
     let file = pool.files().find(|file| file.package_name() == package).unwrap();
     let info = file.file_descriptor_proto().source_code_info.clone().unwrap_or_default();
@@ -69,7 +69,7 @@ fn field_schema(field: &FieldDescriptor, comment: Option<&String>) -> Value {
     schema
 }
 
-/// proto3 has no required fields; those that every reader may count on are what it is about and when it was.
+/// proto3 has no required fields; every reader may rely on the identifier and the time.
 fn required(message: &MessageDescriptor) -> Vec<String> {
     if message.name() == DUE.0 {
         return message.fields().map(|field| field.json_name().to_owned()).collect();
@@ -125,7 +125,7 @@ fn envelope() -> Value {
 }
 
 fn bus_message(pool: &DescriptorPool, kind: &str, key: &str, summary: Option<&String>) -> Value {
-    // Work is no event of the log.
+    // Due work is not an event of the log.
     let schema = Event::newest_schema(kind).unwrap_or(1);
     let definition = format!("deed.events.v{schema}.{kind}");
     assert!(pool.get_message_by_name(&definition).is_some(), "no definition of {kind}");
@@ -180,7 +180,7 @@ fn channels() -> Value {
 
 fn document() -> Value {
     let pool = descriptors();
-    // A definition of a newer package replaces that of an older one.
+    // A definition in a newer package replaces the older one.
     let mut definitions: BTreeMap<String, (Value, Option<String>)> = BTreeMap::new();
     for package in PACKAGES {
         let comments = comments(&pool, package);
@@ -224,7 +224,7 @@ fn document() -> Value {
     })
 }
 
-/// Block style; strings in the quotes of JSON unless they are plain words.
+/// Writes YAML in block style; strings are quoted as in JSON unless they are plain words.
 fn yaml(value: &Value, depth: usize, out: &mut String) {
     let indent = "  ".repeat(depth);
     let is_block = |value: &Value| {
@@ -232,7 +232,7 @@ fn yaml(value: &Value, depth: usize, out: &mut String) {
     };
     match value {
         Value::Object(map) if !map.is_empty() => {
-            // Sorted, because the order in a map depends on what else is compiled.
+            // Sorted, because the order of a map depends on the features of serde_json.
             let sorted: BTreeMap<&String, &Value> = map.iter().collect();
             for (key, value) in sorted {
                 write!(out, "{indent}{}:", scalar(&json!(key))).unwrap();
@@ -272,7 +272,7 @@ fn scalar(value: &Value) -> String {
 }
 
 #[test]
-fn the_document_is_what_the_model_and_the_definitions_are() {
+fn document_matches_model_and_definitions() {
     let path = root().join("proto/asyncapi.yaml");
     let mut now = "# Made by `make generate` of the model and of proto/deed/events.\n".to_owned();
     yaml(&document(), 0, &mut now);
@@ -284,7 +284,7 @@ fn the_document_is_what_the_model_and_the_definitions_are() {
 }
 
 #[test]
-fn every_reference_in_the_document_leads_somewhere() {
+fn every_reference_resolves() {
     fn references<'a>(value: &'a Value, found: &mut Vec<&'a str>) {
         match value {
             Value::Object(map) => {
@@ -305,7 +305,7 @@ fn every_reference_in_the_document_leads_somewhere() {
 }
 
 #[test]
-fn every_routing_key_is_one_message_and_every_message_has_one() {
+fn each_message_has_a_routing_key_of_its_own() {
     let document = document();
     let messages = document["components"]["messages"].as_object().unwrap();
     let mut keys: Vec<&str> =

@@ -1,11 +1,11 @@
-//! The page that explains every cause of a failed check is made of the model itself.
+//! Generates `docs/DIAGNOSES.md`, which explains every cause of a failed check, from the model.
 #![expect(clippy::unwrap_used, reason = "a page that cannot be written fails its test")]
 mod given;
 
 use std::{fmt::Write as _, path::PathBuf};
 
 use deed_claims::{Code, Note, Observation, Outcome, judge_within};
-use given::seen::{challenge, context, further_examples, of_every_cause};
+use given::observations::{challenge, context, further_examples, of_every_code};
 
 const HEAD: &str = "\
 # What a failed check says
@@ -86,7 +86,7 @@ fn page() -> String {
         writeln!(page, "| `{}` | {} |", note.as_str(), note.about()).unwrap();
     }
     page.push_str("\n## Messages and fixes\n\nExamples of each, for a claim of `acme.com`.\n");
-    let examples: Vec<(Code, Observation)> = of_every_cause().into_iter().chain(further_examples()).collect();
+    let examples: Vec<(Code, Observation)> = of_every_code().into_iter().chain(further_examples()).collect();
     for code in Code::ALL {
         write!(page, "\n### {}\n", code.as_str()).unwrap();
         let of_code: Vec<String> =
@@ -101,15 +101,15 @@ fn page() -> String {
 /// A message and its fix.
 fn example(code: Code, seen: &Observation) -> String {
     match judge_within(&challenge(), &context(), seen) {
-        Outcome::NotProven(told) if told.code == code => {
-            format!("{}\n\nFix: {}\n", told.message(), told.fix())
+        Outcome::NotProven(diagnosis) if diagnosis.code == code => {
+            format!("{}\n\nFix: {}\n", diagnosis.message(), diagnosis.fix())
         }
         other => panic!("{code:?}: {other:?}"),
     }
 }
 
 #[test]
-fn the_page_is_what_the_model_says() {
+fn page_matches_the_model() {
     let path = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../docs/DIAGNOSES.md");
     let now = page();
     if std::env::var_os("DEED_GENERATE").is_some() {

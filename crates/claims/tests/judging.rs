@@ -1,24 +1,24 @@
-//! What holds for every observation, however strange.
+//! Properties of `judge` that hold for every observation.
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
 mod given;
 
 use deed_claims::{
-    Agreement, AliasOrigin, Code, Confirmation, Context, Dname, Elsewhere, ExtendedError, Findings,
-    NetworkFault, Observation, Outcome, Place, ProbeFailure, Reply, Security, Serial, ServerAnswer,
+    Agreement, AliasOrigin, Code, Confirmation, Context, Diagnosis, Dname, Elsewhere, ExtendedError,
+    Findings, NetworkFault, Observation, Outcome, Place, ProbeFailure, Reply, Security, Serial, ServerAnswer,
     Signatures, SoaSeen, Statement, Transport, Validation, VantageAnswer, judge_within, notes,
 };
-use given::seen::{challenge, context, wanted};
+use given::observations::{challenge, context, expected_value};
 use proptest::collection::vec;
 use proptest::option;
 use proptest::prelude::*;
 
-/// Values as tenants and attackers make them: ours, nearly ours, anybody's, and noise.
+/// Values as tenants and attackers make them: the expected one, near matches, foreign ones, and noise.
 fn value() -> impl Strategy<Value = Vec<u8>> {
-    let ours = String::from_utf8(wanted()).unwrap();
+    let ours = String::from_utf8(expected_value()).unwrap();
     let token = challenge().token.to_string();
     prop_oneof![
-        4 => Just(wanted()),
+        4 => Just(expected_value()),
         1 => Just(format!("\"{ours}\"").into_bytes()),
         1 => Just(format!("{ours}\u{200b}").into_bytes()),
         1 => Just(ours.to_uppercase().into_bytes()),
@@ -199,8 +199,8 @@ fn observation() -> impl Strategy<Value = Observation> {
         })
 }
 
-/// The values of an answer that counts, told independently of how the judge tells it.
-fn authority(answer: &ServerAnswer) -> Option<&[Vec<u8>]> {
+/// The values of an answer that counts, by a definition that is independent of the code under test.
+fn counted_values(answer: &ServerAnswer) -> Option<&[Vec<u8>]> {
     match &answer.reply {
         Reply::Message { authoritative: true, truncated: false, values, statement, .. } => {
             (*statement != Statement::Nothing).then_some(values)
@@ -209,19 +209,21 @@ fn authority(answer: &ServerAnswer) -> Option<&[Vec<u8>]> {
     }
 }
 
-/// Name servers that show the value at every address that answers, name servers that answer, and whether any address
-/// shows it.
+/// The number of name servers that show the value at every answering address, the number that answer, and whether any
+/// address shows it.
 fn showing(answers: &[ServerAnswer]) -> (usize, usize, bool) {
     let counted: Vec<(&str, bool)> = answers
         .iter()
-        .filter_map(|answer| Some((answer.server.as_str(), authority(answer)?.contains(&wanted()))))
+        .filter_map(|answer| {
+            Some((answer.server.as_str(), counted_values(answer)?.contains(&expected_value())))
+        })
         .collect();
     let names: std::collections::BTreeSet<&str> = counted.iter().map(|(name, _)| *name).collect();
     let all_show = |name: &&&str| counted.iter().filter(|(of, _)| *of == **name).all(|(_, shows)| *shows);
     (names.iter().filter(all_show).count(), names.len(), counted.iter().any(|(_, shows)| *shows))
 }
 
-/// The same in another order (Fisher and Yates), the same one for the same seed.
+/// Shuffles by Fisher and Yates; the seed determines the order.
 fn shuffle<T>(items: &mut [T], seed: &mut u64) {
     for last in (1..items.len()).rev() {
         *seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
@@ -242,7 +244,7 @@ fn shuffle_answers(answers: &mut [ServerAnswer], seed: &mut u64) {
     }
 }
 
-/// What another look may see of the same zone: its servers, records and findings come in another order.
+/// The same observation with servers, records and findings in another order.
 fn shuffled(first: &Observation, seed: &mut u64) -> Observation {
     let mut again = first.clone();
     shuffle_answers(&mut again.servers, seed);
@@ -272,78 +274,98 @@ fn shuffled(first: &Observation, seed: &mut u64) -> Observation {
     again
 }
 
+/// The rules of a proof, by definitions that are independent of the code under test.
+fn check_proof(context: &Context, observation: &Observation) -> Result<(), TestCaseError> {
+    let enough = |(with, all, _): (usize, usize, bool)| match context.agreement {
+        Agreement::Strict => with > 0 && with == all,
+        Agreement::Majority => with * 2 > all,
+    };
+    let confirmation = &observation.confirmation;
+    let security = confirmation.validation.as_ref().map(|v| v.security);
+    let (with, answering, shown) = showing(&observation.servers);
+    prop_assert!(enough((with, answering, shown)), "too few servers");
+    prop_assert_ne!(observation.findings.alias_origin, AliasOrigin::Wildcard);
+    prop_assert_ne!(security, Some(Security::Bogus));
+    let validated = confirmation.validation.as_ref().is_some_and(|v| v.values.contains(&expected_value()));
+    let secure = security == Some(Security::Secure) && validated;
+    let repeated = confirmation.repeated.as_ref().is_some_and(|again| enough(showing(again)));
+    prop_assert!(secure || repeated, "nothing confirmed it");
+    if context.held_by_another && !secure {
+        prop_assert_eq!(with, answering, "a server that answers contradicts it");
+        prop_assert!(observation.dissent.is_empty() && confirmation.dissent.is_empty());
+    }
+    Ok(())
+}
+
+/// The rules of an absence.
+fn check_absence(context: &Context, observation: &Observation) -> Result<(), TestCaseError> {
+    let security = observation.confirmation.validation.as_ref().map(|v| v.security);
+    let (_, answering, shown) = showing(&observation.servers);
+    let wildcard = observation.findings.alias_origin == AliasOrigin::Wildcard;
+    prop_assert!(!shown || wildcard, "a server shows it");
+    let denied = matches!(observation.failure, Some(ProbeFailure::NotDelegated(_)));
+    prop_assert!(answering > 0 || denied, "no server said so");
+    prop_assert_ne!(security, Some(Security::Bogus));
+    if context.at_stake {
+        let signed = security == Some(Security::Secure);
+        let again = observation.confirmation.repeated.as_ref().map(|again| showing(again));
+        let repeated = again.is_some_and(|(_, all, shown)| !shown && all > 0);
+        prop_assert!(signed || wildcard || repeated, "seen once");
+    }
+    Ok(())
+}
+
+/// The bounds of the texts of a diagnosis.
+fn check_texts(diagnosis: &Diagnosis) -> Result<(), TestCaseError> {
+    let is_printable = |text: &str| text.chars().all(|c| (' '..='~').contains(&c));
+    prop_assert_eq!(diagnosis.class, diagnosis.code.class());
+    for text in [&diagnosis.message(), &diagnosis.fix()] {
+        prop_assert!(text.len() <= 1000 && !text.is_empty(), "{:?}", diagnosis);
+        // An unknown key would render like this.
+        prop_assert!(!text.starts_with('[') && !text.contains(". ["), "{text}");
+        prop_assert!(is_printable(text), "{text}");
+    }
+    prop_assert!(diagnosis.observed.len() <= 3);
+    prop_assert!(diagnosis.observed.iter().all(|value| value.len() <= 100 && is_printable(value)));
+    prop_assert_eq!(diagnosis.clears_in.is_some() && diagnosis.code != Code::StaleNegativeCache, false);
+    Ok(())
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { cases: 500, ..ProptestConfig::default() })]
 
     #[test]
-    fn verdicts_keep_the_rules(
-        seen in observation(),
+    fn outcomes_keep_the_rules(
+        observation in observation(),
         strict in any::<bool>(),
         at_stake in any::<bool>(),
         held_by_another in any::<bool>(),
     ) {
         let agreement = if strict { Agreement::Strict } else { Agreement::Majority };
         let context = Context { agreement, at_stake, held_by_another, ..context() };
-        let outcome = judge_within(&challenge(), &context, &seen);
-        prop_assert_eq!(&outcome, &judge_within(&challenge(), &context, &seen), "the same again");
+        let outcome = judge_within(&challenge(), &context, &observation);
+        prop_assert_eq!(&outcome, &judge_within(&challenge(), &context, &observation), "the outcome is deterministic");
 
-        let enough =
-            |(with, all, _): (usize, usize, bool)| with > 0 && if strict { with == all } else { with * 2 > all };
-        let security = seen.confirmation.validation.as_ref().map(|v| v.security);
-        let (with, answering, shown) = showing(&seen.servers);
-        if outcome == Outcome::Proven {
-            prop_assert!(enough((with, answering, shown)), "too few servers");
-            prop_assert_ne!(seen.findings.alias_origin, AliasOrigin::Wildcard);
-            prop_assert_ne!(security, Some(Security::Bogus));
-            let validated = seen.confirmation.validation.as_ref().is_some_and(|v| v.values.contains(&wanted()));
-            let secure = security == Some(Security::Secure) && validated;
-            let repeated = seen.confirmation.repeated.as_ref().is_some_and(|again| enough(showing(again)));
-            prop_assert!(secure || repeated, "nothing confirmed it");
-            if held_by_another && !secure {
-                prop_assert_eq!(with, answering, "a server that answers contradicts it");
-                prop_assert!(seen.dissent.is_empty() && seen.confirmation.dissent.is_empty());
-            }
+        match &outcome {
+            Outcome::Proven => check_proof(&context, &observation)?,
+            Outcome::NotProven(diagnosis) => check_texts(diagnosis)?,
         }
         if outcome.is_absence() {
-            let wildcard = seen.findings.alias_origin == AliasOrigin::Wildcard;
-            prop_assert!(!shown || wildcard, "a server shows it");
-            let denied = matches!(seen.failure, Some(ProbeFailure::NotDelegated(_)));
-            prop_assert!(answering > 0 || denied, "nobody said so");
-            prop_assert_ne!(security, Some(Security::Bogus));
-            let again = seen.confirmation.repeated.as_ref().map(|again| showing(again));
-            if at_stake {
-                let signed = security == Some(Security::Secure);
-                prop_assert!(
-                    signed || wildcard || again.is_some_and(|(_, all, shown)| !shown && all > 0),
-                    "seen once"
-                );
-            }
+            check_absence(&context, &observation)?;
         }
-        if let Outcome::NotProven(diagnosis) = &outcome {
-            prop_assert_eq!(diagnosis.class, diagnosis.code.class());
-            for text in [&diagnosis.message(), &diagnosis.fix()] {
-                prop_assert!(text.len() <= 1000 && !text.is_empty(), "{:?}", diagnosis);
-                // So an unknown key would show.
-                prop_assert!(!text.starts_with('[') && !text.contains(". ["), "{text}");
-                prop_assert!(text.chars().all(|c| (' '..='~').contains(&c)), "{text}");
-            }
-            prop_assert!(diagnosis.observed.len() <= 3);
-            prop_assert!(diagnosis.observed.iter().all(|v| v.len() <= 100 && v.chars().all(|c| (' '..='~').contains(&c))));
-            prop_assert_eq!(diagnosis.clears_in.is_some() && diagnosis.code != Code::StaleNegativeCache, false);
-        }
-        // Evidence and notes are total as well, and read back.
-        let evidence = deed_claims::Evidence::from(&seen).noting(&challenge(), &seen);
+        // Evidence and notes are total as well, and evidence round-trips.
+        let evidence = deed_claims::Evidence::from(&observation).noting(&challenge(), &observation);
         let written = serde_json::to_string(&evidence).unwrap();
         prop_assert!(written.len() < 64 * 1024, "{} bytes", written.len());
         prop_assert_eq!(serde_json::from_str::<deed_claims::Evidence>(&written).unwrap(), evidence);
     }
 
     #[test]
-    fn the_order_of_servers_and_records_changes_nothing(seen in observation(), mut seed in any::<u64>(), at_stake in any::<bool>()) {
+    fn order_of_servers_and_records_does_not_matter(observation in observation(), mut seed in any::<u64>(), at_stake in any::<bool>()) {
         let context = Context { at_stake, ..context() };
-        let told = judge_within(&challenge(), &context, &seen);
-        let again = shuffled(&seen, &mut seed);
-        prop_assert_eq!(told, judge_within(&challenge(), &context, &again));
-        prop_assert_eq!(notes(&challenge(), &seen), notes(&challenge(), &again));
+        let outcome = judge_within(&challenge(), &context, &observation);
+        let shuffled = shuffled(&observation, &mut seed);
+        prop_assert_eq!(outcome, judge_within(&challenge(), &context, &shuffled));
+        prop_assert_eq!(notes(&challenge(), &observation), notes(&challenge(), &shuffled));
     }
 }

@@ -1,4 +1,4 @@
-//! What holds for every history that commands can make.
+//! Properties of `Ownership` that hold for every sequence of commands.
 mod given;
 
 use chrono::Duration;
@@ -7,7 +7,7 @@ use deed_claims::{
     ContestResolvedBy, EndReason, Event, ExpiryReason, Holder, IfHeldByAnother, Outcome, Ownership,
     OwnershipEvent, Policy, Rejection, WorkspaceId,
 };
-use given::{Story, app, claim, evidence, evidence_of, initiate, not_proven};
+use given::{Scenario, app, claim, evidence, evidence_of, initiate, not_proven};
 use proptest::prelude::*;
 
 /// One step of a random history.
@@ -47,8 +47,8 @@ fn step() -> impl Strategy<Value = Step> {
     ]
 }
 
-/// A name that is held and contested, and what holder, challengers, operators and time do with it.
-fn duel() -> impl Strategy<Value = Vec<Step>> {
+/// Histories of a name that is held and contested.
+fn contested_history() -> impl Strategy<Value = Vec<Step>> {
     let opening = |n: u8| {
         let check = Step::Check { n, own: 0, holder: Some(0), stale: false, seen: true };
         [Step::Initiate(n, n, false), Step::Request(n), check]
@@ -86,13 +86,13 @@ fn holder(n: u8) -> Holder {
     app(["a", "b", "c"][usize::from(n % 3)], n)
 }
 
-fn command(story: &Story, step: &Step) -> Option<Command> {
-    // What is done by a holder and in a contest is mostly meant for those there are.
-    let holding = |n: u8| story.ownership.holding.filter(|_| n < 12).unwrap_or(claim(n));
+fn command(scenario: &Scenario, step: &Step) -> Option<Command> {
+    // Most commands of holders are for the present holding.
+    let holding = |n: u8| scenario.ownership.holding.filter(|_| n < 12).unwrap_or(claim(n));
     Some(match *step {
         Step::Wait(_) => return None,
-        // An id is used once, as entropy gives it.
-        Step::Initiate(n, ..) if story.log.iter().any(|e| e.claim_id() == claim(n)) => return None,
+        // Ids are random and therefore used once.
+        Step::Initiate(n, ..) if scenario.log.iter().any(|e| e.claim_id() == claim(n)) => return None,
         Step::Initiate(n, h, refuse) => {
             let what = if refuse { IfHeldByAnother::Refuse } else { IfHeldByAnother::Challenge };
             initiate(n, holder(h), what)
@@ -100,7 +100,7 @@ fn command(story: &Story, step: &Step) -> Option<Command> {
         Step::Request(n) => Command::RequestVerification { claim_id: claim(n) },
         Step::Check { n, own, holder, stale, seen } => Command::RecordCheck {
             claim_id: claim(n),
-            attempt: if stale { 0 } else { story.pending_attempt(n).unwrap_or(1) },
+            attempt: if stale { 0 } else { scenario.pending_attempt(n).unwrap_or(1) },
             outcome: outcome(own),
             holder_outcome: holder.map(outcome),
             evidence: if seen { evidence_of(n) } else { evidence() },
@@ -147,55 +147,59 @@ fn proven_before(log: &[OwnershipEvent], id: ClaimId) -> bool {
     log.iter().any(|e| matches!(e, OwnershipEvent::DomainVerified(v) if v.claim_id == id))
 }
 
-/// Steps taken one after the other, with what each of them changed.
-fn tell(
+/// Runs steps one after the other and checks each transition.
+fn run_steps(
     policy: Policy,
     steps: &[Step],
-    mut told: impl FnMut(&Commanded<'_>) -> Result<(), TestCaseError>,
-) -> Result<Story, TestCaseError> {
-    let mut story = Story::with(policy);
+    mut check: impl FnMut(&Transition<'_>) -> Result<(), TestCaseError>,
+) -> Result<Scenario, TestCaseError> {
+    let mut scenario = Scenario::with(policy);
     for step in steps {
         if let Step::Wait(seconds) = step {
-            story.now += Duration::seconds(*seconds);
+            scenario.now += Duration::seconds(*seconds);
         }
-        let Some(command) = command(&story, step) else { continue };
-        let (before, length) = (story.ownership.clone(), story.log.len());
-        let rejected = story.when(command.clone()).err();
-        told(&Commanded { story: &story, before: &before, events: &story.log[length..], command, rejected })?;
+        let Some(command) = command(&scenario, step) else { continue };
+        let (before, length) = (scenario.ownership.clone(), scenario.log.len());
+        let rejected = scenario.when(command.clone()).err();
+        let events = &scenario.log[length..];
+        check(&Transition { scenario: &scenario, before: &before, events, command, rejected })?;
     }
-    Ok(story)
+    Ok(scenario)
 }
 
-/// One command and what came of it.
-struct Commanded<'a> {
-    story: &'a Story,
+/// One command with the state before it and its result.
+struct Transition<'a> {
+    scenario: &'a Scenario,
     before: &'a Ownership,
     events: &'a [OwnershipEvent],
     command: Command,
     rejected: Option<Rejection>,
 }
 
-/// What is known of the holder's record, and what the holder said to challengers.
+/// The last outcome of the holder's record, and the holder's answers to challengers.
 #[derive(Default)]
-struct Holding {
+struct HoldingView {
     id: Option<ClaimId>,
-    last_look: Option<CheckOutcome>,
+    last_outcome: Option<CheckOutcome>,
     /// By challenger: the answer of this holder in the present contest.
     answers: std::collections::BTreeMap<ClaimId, ContestAnswer>,
 }
 
-impl Holding {
+impl HoldingView {
     fn evolve(&mut self, event: &OwnershipEvent) {
         match event {
             OwnershipEvent::OwnershipGranted(e) => {
-                *self =
-                    Self { id: Some(e.claim_id), last_look: Some(CheckOutcome::Proven), ..Self::default() };
+                *self = Self {
+                    id: Some(e.claim_id),
+                    last_outcome: Some(CheckOutcome::Proven),
+                    ..Self::default()
+                };
             }
             OwnershipEvent::OwnershipEnded(e) if self.id == Some(e.claim_id) => *self = Self::default(),
             OwnershipEvent::CheckRecorded(e) if self.id == Some(e.claim_id) => {
-                self.last_look = Some(e.outcome);
+                self.last_outcome = Some(e.outcome);
             }
-            OwnershipEvent::CheckRecorded(e) => self.last_look = e.holder_record.or(self.last_look),
+            OwnershipEvent::CheckRecorded(e) => self.last_outcome = e.holder_record.or(self.last_outcome),
             OwnershipEvent::ContestOpened(e) => {
                 self.answers.remove(&e.claim_id);
             }
@@ -206,28 +210,28 @@ impl Holding {
         }
     }
 
-    /// Whether the holding may end so, after the events of the same decision that came before.
-    fn may_end(&self, told: &Commanded<'_>, reason: EndReason, earlier: &[OwnershipEvent]) -> bool {
-        let gone = self.last_look == Some(CheckOutcome::Absent);
-        let locked = told.before.holder_claim().and_then(Claim::held).is_some_and(|held| held.locked);
+    /// Whether the holding may end for this reason, after the earlier events of the same decision.
+    fn may_end(&self, transition: &Transition<'_>, reason: EndReason, earlier: &[OwnershipEvent]) -> bool {
+        let gone = self.last_outcome == Some(CheckOutcome::Absent);
+        let locked = transition.before.holder_claim().and_then(Claim::held).is_some_and(|held| held.locked);
         let granted = earlier.iter().rev().find_map(|event| match event {
             OwnershipEvent::ContestResolved(e) => Some((e.claim_id, e.by)),
             _ => None,
         });
         match reason {
-            EndReason::Released => matches!(told.command, Command::Release { .. }),
-            EndReason::Revoked => matches!(told.command, Command::Revoke { .. }),
+            EndReason::Released => matches!(transition.command, Command::Release { .. }),
+            EndReason::Revoked => matches!(transition.command, Command::Revoke { .. }),
             EndReason::Lapsed => gone,
             EndReason::Transferred => match granted {
                 Some((_, ContestResolvedBy::Operator)) => {
-                    matches!(told.command, Command::ResolveContest { .. })
+                    matches!(transition.command, Command::ResolveContest { .. })
                 }
                 _ if locked => false,
                 Some((challenger, ContestResolvedBy::HolderAccepted)) => {
                     self.answers.get(&challenger) == Some(&ContestAnswer::Accept)
                 }
                 Some((_, by)) => by == ContestResolvedBy::HolderRecordRemoved && gone,
-                None => match told.story.policy.contest {
+                None => match transition.scenario.policy.contest {
                     ContestPolicy::Immediate => true,
                     ContestPolicy::Evidence => gone,
                     ContestPolicy::Grace | ContestPolicy::Review => false,
@@ -237,56 +241,56 @@ impl Holding {
     }
 }
 
-/// Claims that count for a cap: open, and their deadline has not passed.
-fn running(told: &Commanded<'_>, state: &Ownership) -> Vec<Claim> {
-    let now = told.story.now;
+/// Claims that count towards a limit: open, and not overdue.
+fn running(transition: &Transition<'_>, state: &Ownership) -> Vec<Claim> {
+    let now = transition.scenario.now;
     state.claims.values().filter(|c| c.is_open() && !c.is_overdue(now)).cloned().collect()
 }
 
-fn of(claims: &[Claim], workspace: &WorkspaceId) -> usize {
+fn count_of(claims: &[Claim], workspace: &WorkspaceId) -> usize {
     claims.iter().filter(|c| c.holder.workspace() == workspace && !c.is_held()).count()
 }
 
-/// What has to hold of a command that claims the name.
-fn lets_in(told: &Commanded<'_>) -> Result<(), TestCaseError> {
-    let Command::Initiate { holder, if_held_by_another, .. } = &told.command else {
-        // Room is made for newcomers alone.
+/// The invariants of a command that claims the name.
+fn check_newcomer(transition: &Transition<'_>) -> Result<(), TestCaseError> {
+    let Command::Initiate { holder, if_held_by_another, .. } = &transition.command else {
+        // Claims give way to newcomers only.
         let gave_way =
             |e: &OwnershipEvent| matches!(e, OwnershipEvent::ClaimExpired(e) if e.reason.is_some());
-        prop_assert!(!told.events.iter().any(gave_way));
+        prop_assert!(!transition.events.iter().any(gave_way));
         return Ok(());
     };
-    let (policy, newcomer) = (&told.story.policy, holder.workspace());
-    let before = running(told, told.before);
-    match told.rejected {
+    let (policy, newcomer) = (&transition.scenario.policy, holder.workspace());
+    let before = running(transition, transition.before);
+    match transition.rejected {
         Some(Rejection::HeldByAnother) => prop_assert_eq!(*if_held_by_another, IfHeldByAnother::Refuse),
         Some(Rejection::TooManyClaims { limit }) => {
             prop_assert_eq!(limit, policy.open_claims_per_claimant);
-            prop_assert!(of(&before, newcomer) >= limit, "refused for what others have");
+            prop_assert!(count_of(&before, newcomer) >= limit, "rejected because of the claims of others");
         }
         Some(other) => prop_assert!(false, "{other:?}"),
         None => {}
     }
-    if !told.events.iter().any(|e| matches!(e, OwnershipEvent::ClaimInitiated(_))) {
+    if !transition.events.iter().any(|e| matches!(e, OwnershipEvent::ClaimInitiated(_))) {
         return Ok(());
     }
-    let after = running(told, &told.story.ownership);
-    prop_assert!(of(&after, newcomer) <= policy.open_claims_per_claimant);
+    let after = running(transition, &transition.scenario.ownership);
+    prop_assert!(count_of(&after, newcomer) <= policy.open_claims_per_claimant);
     prop_assert!(after.iter().filter(|c| c.is_unseen()).count() <= policy.open_claims_per_name);
-    for event in told.events {
+    for event in transition.events {
         let OwnershipEvent::ClaimExpired(e) = event else { continue };
-        let claim = &told.before.claims[&e.claim_id];
+        let claim = &transition.before.claims[&e.claim_id];
         match e.reason {
-            None => prop_assert!(claim.holder == *holder && claim.is_overdue(told.story.now)),
+            None => prop_assert!(claim.holder == *holder && claim.is_overdue(transition.scenario.now)),
             Some(ExpiryReason::GaveWay) => {
                 let unproven =
                     matches!(claim.state, ClaimState::Initiated { .. } | ClaimState::Verifying { .. });
                 prop_assert!(unproven && !claim.seen, "{:?} gave way", claim.state);
                 let unseen: Vec<Claim> = before.iter().filter(|c| c.is_unseen()).cloned().collect();
-                let share = |workspace| of(&unseen, workspace);
+                let share = |workspace| count_of(&unseen, workspace);
                 prop_assert!(
                     claim.holder.workspace() == newcomer || share(claim.holder.workspace()) > share(newcomer),
-                    "gave way to a workspace that has as many"
+                    "gave way to a workspace with as many claims"
                 );
             }
         }
@@ -298,22 +302,22 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 600, ..ProptestConfig::default() })]
 
     #[test]
-    fn a_name_is_lost_only_by_absence_or_by_word(
+    fn name_is_lost_only_by_absence_or_decision(
         policy in policy(),
-        steps in prop_oneof![4 => duel(), 1 => prop::collection::vec(step(), 1..120)],
+        steps in prop_oneof![4 => contested_history(), 1 => prop::collection::vec(step(), 1..120)],
     ) {
-        let mut holding = Holding::default();
-        tell(policy, &steps, |told| {
-            for (index, event) in told.events.iter().enumerate() {
+        let mut holding = HoldingView::default();
+        run_steps(policy, &steps, |transition| {
+            for (index, event) in transition.events.iter().enumerate() {
                 if let OwnershipEvent::OwnershipEnded(e) = event {
                     prop_assert_eq!(holding.id, Some(e.claim_id));
-                    let may = holding.may_end(told, e.reason, &told.events[..index]);
-                    prop_assert!(may, "{:?} after a look that said {:?}", e.reason, holding.last_look);
+                    let may = holding.may_end(transition, e.reason, &transition.events[..index]);
+                    prop_assert!(may, "{:?} after the outcome {:?}", e.reason, holding.last_outcome);
                 }
                 if let (OwnershipEvent::ContestAnswered(e), Command::AnswerContest { challenger_id, .. }) =
-                    (event, &told.command)
+                    (event, &transition.command)
                 {
-                    prop_assert_eq!(e.claim_id, *challenger_id, "answered for another");
+                    prop_assert_eq!(e.claim_id, *challenger_id, "answered another challenger");
                 }
                 holding.evolve(event);
             }
@@ -322,34 +326,34 @@ proptest! {
     }
 
     #[test]
-    fn newcomers_are_let_in_and_the_seen_stay(policy in policy(), steps in prop::collection::vec(step(), 1..120)) {
-        tell(policy, &steps, lets_in)?;
+    fn newcomers_are_let_in_and_seen_claims_stay(policy in policy(), steps in prop::collection::vec(step(), 1..120)) {
+        run_steps(policy, &steps, check_newcomer)?;
     }
 
     #[test]
-    fn every_history_keeps_the_promises(policy in policy(), steps in prop::collection::vec(step(), 1..80)) {
-        let story = tell(policy, &steps, |told| {
-            let Commanded { story, before, events, rejected, .. } = told;
+    fn every_history_keeps_the_invariants(policy in policy(), steps in prop::collection::vec(step(), 1..80)) {
+        let scenario = run_steps(policy, &steps, |transition| {
+            let Transition { scenario, before, events, rejected, .. } = transition;
             if rejected.is_some() {
-                prop_assert_eq!(&story.ownership, *before, "a refused command changes nothing");
+                prop_assert_eq!(&scenario.ownership, *before, "a rejected command changes nothing");
             }
-            // At most one holder, and the holder is the one that is recorded.
-            let held = held_claims(&story.ownership);
+            // There is at most one holder, and it is the recorded one.
+            let held = held_claims(&scenario.ownership);
             prop_assert!(held.len() <= 1);
-            prop_assert_eq!(held.first().copied(), story.ownership.holding);
-            // Nobody gets a name without proof.
-            if let Some(holding) = story.ownership.holding {
-                prop_assert!(proven_before(&story.log, holding));
+            prop_assert_eq!(held.first().copied(), scenario.ownership.holding);
+            // Every holder has a proof.
+            if let Some(holding) = scenario.ownership.holding {
+                prop_assert!(proven_before(&scenario.log, holding));
             }
-            // Between events nothing stays merely proven.
-            prop_assert!(story.ownership.claims.values().all(|c| c.state != ClaimState::Proven));
-            // A terminal claim emits nothing.
+            // No claim stays proven without a grant or a contest.
+            prop_assert!(scenario.ownership.claims.values().all(|c| c.state != ClaimState::Proven));
+            // An ended claim has no more events.
             for event in *events {
                 let was_ended = before.claims.get(&event.claim_id()).is_some_and(|c| !c.is_open());
                 prop_assert!(!was_ended, "{event:?}");
             }
-            // Work is due for every claim that can still change by itself, never for one that is over.
-            for claim in story.ownership.claims.values() {
+            // An open claim always has due work, an ended one never.
+            for claim in scenario.ownership.claims.values() {
                 prop_assert_eq!(claim.due().is_empty(), !claim.is_open(), "{:?}", claim);
                 if let Some(pending) = claim.pending {
                     prop_assert!(pending.attempt > claim.settled);
@@ -357,9 +361,9 @@ proptest! {
             }
             Ok(())
         })?;
-        // Folding is deterministic, and every event survives its JSON.
+        // The fold is deterministic, and every event round-trips through JSON.
         let mut folded = Ownership::default();
-        for event in &story.log {
+        for event in &scenario.log {
             let event = Event::from(event.clone());
             let json = event.payload().unwrap();
             let back = Event::from_parts(event.kind(), event.schema(), &json).unwrap();
@@ -367,24 +371,24 @@ proptest! {
             let Event::Ownership(inner) = back else { unreachable!() };
             folded = folded.evolve(&inner);
         }
-        prop_assert_eq!(&folded, &story.ownership);
-        // So does the state.
+        prop_assert_eq!(&folded, &scenario.ownership);
+        // The state round-trips as well.
         let json = serde_json::to_string(&folded).unwrap();
         prop_assert_eq!(serde_json::from_str::<Ownership>(&json).unwrap(), folded);
     }
 
     #[test]
     fn evolve_is_total(events in prop::collection::vec(0_usize..1000, 0..30), seed in prop::collection::vec(step(), 10..60)) {
-        // Events of a real history in any order and number never panic.
-        let mut story = Story::default();
+        // Events of a real history in any order and number never cause a panic.
+        let mut scenario = Scenario::default();
         for step in &seed {
-            if let Some(command) = command(&story, step) {
-                let _ = story.when(command);
+            if let Some(command) = command(&scenario, step) {
+                let _ = scenario.when(command);
             }
         }
         let mut state = Ownership::default();
         for pick in events {
-            if let Some(event) = story.log.get(pick % story.log.len().max(1)) {
+            if let Some(event) = scenario.log.get(pick % scenario.log.len().max(1)) {
                 state = state.evolve(event);
             }
         }

@@ -1,4 +1,4 @@
-//! Golden events: what lies in logs can be read for ever, and is the proto3-JSON form of the published definitions.
+//! Golden events: every stored event stays readable, and is the proto3-JSON form of the published definitions.
 #![expect(clippy::unwrap_used, reason = "a golden file that cannot be read fails its test")]
 
 use std::{collections::BTreeMap, path::PathBuf};
@@ -38,7 +38,7 @@ fn kind_of(file: &str) -> (&str, u16) {
 }
 
 #[test]
-fn every_golden_event_is_still_read_and_written_back_the_same() {
+fn golden_events_round_trip() {
     for (file, json) in golden() {
         let (kind, schema) = kind_of(&file);
         let event = Event::from_parts(kind, schema, &json).unwrap_or_else(|e| panic!("{file}: {e:?}"));
@@ -49,7 +49,7 @@ fn every_golden_event_is_still_read_and_written_back_the_same() {
 }
 
 #[test]
-fn every_kind_of_event_has_a_golden_file() {
+fn every_event_kind_has_a_golden_file() {
     let files = golden();
     for (kind, _) in Event::KINDS {
         for schema in 1..=Event::newest_schema(kind).unwrap() {
@@ -62,7 +62,7 @@ fn every_kind_of_event_has_a_golden_file() {
 }
 
 #[test]
-fn every_golden_event_decodes_through_the_descriptors() {
+fn golden_events_decode_by_the_descriptors() {
     let pool = descriptors();
     for (file, json) in golden() {
         let (kind, schema) = kind_of(&file);
@@ -76,7 +76,7 @@ fn every_golden_event_decodes_through_the_descriptors() {
     }
 }
 
-/// Every field of every message of a package, one a line.
+/// Every field of every message of a package, one per line.
 fn shape(pool: &DescriptorPool, package: &str) -> Vec<String> {
     let mut lines: Vec<String> = pool
         .all_messages()
@@ -101,7 +101,7 @@ fn shape(pool: &DescriptorPool, package: &str) -> Vec<String> {
 }
 
 #[test]
-fn nothing_that_shipped_is_changed_or_taken_away() {
+fn shipped_fields_stay_unchanged() {
     for version in ["v1", "v2"] {
         let path = root().join(format!("proto/deed/events/{version}/shipped.txt"));
         let now = shape(&descriptors(), &format!("deed.events.{version}"));
@@ -122,7 +122,7 @@ fn nothing_that_shipped_is_changed_or_taken_away() {
 }
 
 #[test]
-fn sentences_of_old_checks_read_as_they_were_told() {
+fn sentences_of_old_checks_stay_unchanged() {
     let old = &golden()["CheckRecorded.v1.diagnosed"];
     let stored: serde_json::Value = serde_json::from_str(old).unwrap();
     let event = Event::from_parts("CheckRecorded", 1, old).unwrap();

@@ -1,4 +1,4 @@
-//! Names against what others publish to test programs like this one: read where their packages install it.
+//! Names against the published test files of the Public Suffix List and of Unicode, read from their packages.
 #![expect(clippy::expect_used, reason = "a test that cannot go on has failed")]
 
 use std::path::{Path, PathBuf};
@@ -13,7 +13,7 @@ fn read(path: &Path, package: &str) -> String {
 
 /// The Public Suffix List's own test: `checkPublicSuffix('a.b.com', 'b.com')` for each name.
 #[test]
-fn registrable_domains_are_those_of_the_suffix_lists_test() {
+fn registrable_domains_match_the_psl_test_file() {
     let path = Path::new("/usr/share/doc/publicsuffix/examples/test_psl.txt");
     let text = read(path, "`apt-get install --yes publicsuffix` installs it");
     let (mut right, mut misses) = (0, vec![]);
@@ -21,7 +21,7 @@ fn registrable_domains_are_those_of_the_suffix_lists_test() {
         let (given, meant) = arguments(line);
         let Some(given) = given else { continue };
         let found = DomainName::parse(&given).ok().and_then(|name| name.registrable_domain());
-        // The test writes letters as they are typed; we keep the form of the DNS.
+        // The test file has U-labels; a `DomainName` has A-labels.
         let meant = meant.map(|meant| DomainName::parse(&meant).expect("a registrable domain is a name"));
         if found == meant { right += 1 } else { misses.push((given, meant, found)) }
     }
@@ -39,17 +39,17 @@ fn arguments(line: &str) -> (Option<String>, Option<String>) {
 }
 
 /// One line of Unicode's IdnaTestV2.txt (UTS 46 §8).
-struct Case {
+struct IdnaCase {
     source: String,
     ascii: String,
-    /// The statuses of `toASCIIN`; none when the name is right.
+    /// The status codes of `toASCIIN`; empty for a valid name.
     faults: String,
 }
 
-/// The file is in the source package of the crate that maps names.
+/// The file is in the source package of the crate `idna`.
 fn idna_tests() -> PathBuf {
     let manifest = concat!(env!("CARGO_MANIFEST_DIR"), "/Cargo.toml");
-    // What other platforms need may never have been fetched.
+    // Packages for other platforms may not be downloaded.
     let options = ["--offline".to_owned(), "--filter-platform".to_owned(), host()];
     let metadata = MetadataCommand::new().manifest_path(manifest).other_options(options).exec();
     let packages = metadata.expect("`cargo metadata` reads this workspace").packages;
@@ -58,7 +58,7 @@ fn idna_tests() -> PathBuf {
     folder.parent().expect("a manifest is in a folder").join("tests/IdnaTestV2.txt").into()
 }
 
-/// The platform that this runs on, as the compiler names it.
+/// The host triple of the compiler.
 fn host() -> String {
     let output = Command::new("rustc").arg("-vV").output().expect("rustc runs");
     let text = String::from_utf8(output.stdout).expect("rustc speaks ASCII");
@@ -66,7 +66,7 @@ fn host() -> String {
     host.expect("rustc names its host").to_owned()
 }
 
-fn cases(text: &str) -> Vec<Case> {
+fn cases(text: &str) -> Vec<IdnaCase> {
     let mut cases = vec![];
     for line in text.lines() {
         let line = line.split('#').next().unwrap_or_default();
@@ -79,12 +79,12 @@ fn cases(text: &str) -> Vec<Case> {
         let source = unescaped(source);
         let unicode = or(unicode, &source);
         let faults = if ascii_faults.is_empty() { unicode_faults } else { ascii_faults };
-        cases.push(Case { ascii: or(ascii, &unicode), faults: faults.to_owned(), source });
+        cases.push(IdnaCase { ascii: or(ascii, &unicode), faults: faults.to_owned(), source });
     }
     cases
 }
 
-/// `""` is nothing; `\uXXXX` and `\x{XXXX}` stand for characters.
+/// `""` is the empty string; `\uXXXX` and `\x{XXXX}` are characters.
 fn unescaped(text: &str) -> String {
     if text == "\"\"" {
         return String::new();
@@ -101,15 +101,15 @@ fn unescaped(text: &str) -> String {
             None => (&rest[at + 2..at + 6], at + 6),
         };
         let code = u32::from_str_radix(digits, 16).expect("hexadecimal digits");
-        // Lone surrogates cannot be in a text at all.
+        // A Rust string cannot have lone surrogates.
         out.push(char::from_u32(code).unwrap_or('\u{fffd}'));
         rest = &rest[end..];
     }
     out + rest
 }
 
-/// Why we refuse a name that UTS 46 alone would take.
-fn stricter(case: &Case) -> Option<&'static str> {
+/// Why Deed refuses a name that UTS 46 alone allows.
+fn stricter(case: &IdnaCase) -> Option<&'static str> {
     let ascii = case.ascii.as_str();
     let dots = ['.', '\u{3002}', '\u{ff0e}', '\u{ff61}'];
     if !ascii.trim_end_matches('.').contains('.') {
@@ -119,7 +119,7 @@ fn stricter(case: &Case) -> Option<&'static str> {
     } else if ascii.rsplit('.').find(|label| !label.is_empty()).is_some_and(is_number) {
         Some("it ends in a number, as an address does")
     } else if case.source.chars().any(|c| c.is_control() || (c.is_whitespace() && !dots.contains(&c))) {
-        Some("white space and control characters are slips of who typed, not to be mapped away")
+        Some("white space and control characters are typing errors and not mapped away")
     } else if case.source.contains(['/', ':', '@', '%', '\\', '[', ']', '?', '#', '*']) {
         Some("part of a URL or a pattern")
     } else {
@@ -133,27 +133,27 @@ fn is_number(label: &str) -> bool {
     hexadecimal || label.bytes().all(|b| b.is_ascii_digit())
 }
 
-/// Names with characters that had no meaning in the Unicode of the file (16.0) and have one in that of the mapping.
+/// Names with characters that the Unicode version of the file (16.0) does not assign and that of the mapping does.
 const NEWER: [&str; 3] =
     ["xn--5cb172r175fug38a.xn--mlj", "xn--9-i0j5967eg3qz.ss", "xn--t92s.xn--znb.xn--5-y88f"];
 
-/// Whether a fault is only one of length or empty labels at the end, which we read as the trailing dot it is.
-fn is_trailing_dot(case: &Case) -> bool {
+/// Whether the only fault is an empty label at the end: the trailing dot, which Deed accepts.
+fn is_trailing_dot(case: &IdnaCase) -> bool {
     case.ascii.ends_with('.') && !case.ascii.ends_with("..")
 }
 
 #[test]
-fn names_are_mapped_as_unicodes_test_says() {
+fn names_match_the_unicode_idna_test_file() {
     let cases = cases(&read(&idna_tests(), "the crate's source package holds it"));
-    let (mut right, mut refused, mut reasons, mut newer, mut misses) = (0, 0, 0, 0, vec![]);
+    let (mut right, mut refused, mut stricter_count, mut newer, mut misses) = (0, 0, 0, 0, vec![]);
     for case in &cases {
         let found = DomainName::parse(&case.source);
         let sound = case.faults.is_empty() || case.faults == "[]";
         match (sound, found) {
             (true, Ok(name)) if name.as_str() == case.ascii.trim_end_matches('.') => right += 1,
-            (true, Err(_)) if stricter(case).is_some() => reasons += 1,
+            (true, Err(_)) if stricter(case).is_some() => stricter_count += 1,
             (false, Err(_)) => refused += 1,
-            (false, Ok(_)) if is_trailing_dot(case) => reasons += 1,
+            (false, Ok(_)) if is_trailing_dot(case) => stricter_count += 1,
             (false, Ok(_)) if case.faults == "[V7]" && NEWER.contains(&case.ascii.as_str()) => newer += 1,
             (_, found) => {
                 misses.push(format!("{:?} {} -> {found:?}, not {}", case.source, case.faults, case.ascii));
@@ -162,8 +162,11 @@ fn names_are_mapped_as_unicodes_test_says() {
     }
     assert_eq!(
         newer, 5,
-        "the file and the mapping have other versions of Unicode now: look which names differ"
+        "the Unicode versions of the file or the mapping have changed: check which names differ"
     );
     assert!(misses.is_empty(), "{} of {}: {misses:#?}", misses.len(), cases.len());
-    assert!(right > 400 && refused > 5000, "{right} right, {refused} refused, {reasons} by our own rules");
+    assert!(
+        right > 400 && refused > 5000,
+        "{right} right, {refused} refused, {stricter_count} by stricter rules"
+    );
 }

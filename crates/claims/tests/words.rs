@@ -1,4 +1,4 @@
-//! What a tenant is told of a record that is nearly right: what stands there, what is expected, where they differ, who says so.
+//! Messages and fixes for near matches and other mistakes: the value found, the value expected, and their difference.
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
 mod given;
@@ -7,18 +7,18 @@ use deed_claims::{
     AliasOrigin, Challenge, ChallengeTemplates, Code, Context, Diagnosis, Findings, NetworkFault,
     Observation, Outcome, Place, Reply, Scope, Security, Signatures, Token, judge, judge_within,
 };
-use given::seen::{
-    again, aliased_to, answer, by_wildcard, challenge, context, denies, elsewhere, fault, oversize, seen,
-    shows, text, validated, validation, with,
+use given::observations::{
+    aliased_to, answer, by_wildcard, bytes, challenge, context, denying, elsewhere, fault, observed,
+    observed_twice, oversize, showing, showing_values, validated, validation,
 };
 use proptest::collection::vec;
 use proptest::prelude::*;
 
-fn told(observation: &Observation) -> Diagnosis {
-    diagnosis(&challenge(), observation)
+fn diagnose(observation: &Observation) -> Diagnosis {
+    diagnose_for(&challenge(), observation)
 }
 
-fn diagnosis(challenge: &Challenge, observation: &Observation) -> Diagnosis {
+fn diagnose_for(challenge: &Challenge, observation: &Observation) -> Diagnosis {
     match judge_within(challenge, &context(), observation) {
         Outcome::Proven => panic!("proven"),
         Outcome::NotProven(diagnosis) => diagnosis,
@@ -78,71 +78,79 @@ fn mistyped() -> Vec<(Code, String)> {
 }
 
 #[test]
-fn every_mistake_is_named() {
+fn names_every_mistake() {
     let mut lines = vec![];
     for (code, wrong) in mistyped() {
-        let told = told(&with(&[b"v=spf1 -all", wrong.as_bytes()]));
-        assert_eq!(told.code, code, "{wrong}");
+        let diagnosis = diagnose(&showing_values(&[b"v=spf1 -all", wrong.as_bytes()]));
+        assert_eq!(diagnosis.code, code, "{wrong}");
         let shown = deed_claims::printable(wrong.as_bytes());
-        assert!(told.message().contains(&format!("`{shown}`")), "what stands there: {}", told.message());
         assert!(
-            told.message().contains(&format!("`{}`", expected())),
-            "what is expected: {}",
-            told.message()
+            diagnosis.message().contains(&format!("`{shown}`")),
+            "the value found: {}",
+            diagnosis.message()
         );
-        assert!(told.message().contains("The first difference is at character "), "{}", told.message());
         assert!(
-            told.message().ends_with("Name servers that say so: ns1.acme.com, ns2.acme.com."),
+            diagnosis.message().contains(&format!("`{}`", expected())),
+            "the value expected: {}",
+            diagnosis.message()
+        );
+        assert!(
+            diagnosis.message().contains("The first difference is at character "),
             "{}",
-            told.message()
+            diagnosis.message()
         );
-        assert!(told.fix().contains(&format!("`{}`", expected())), "{}", told.fix());
-        assert_eq!(told.observed.first(), Some(&shown));
-        let message = told.message();
+        assert!(
+            diagnosis.message().ends_with("Name servers that say so: ns1.acme.com, ns2.acme.com."),
+            "{}",
+            diagnosis.message()
+        );
+        assert!(diagnosis.fix().contains(&format!("`{}`", expected())), "{}", diagnosis.fix());
+        assert_eq!(diagnosis.observed.first(), Some(&shown));
+        let message = diagnosis.message();
         let (_, what) = message.split_once(&format!("expected is `{}`. ", expected())).unwrap();
-        lines.push(format!("{} {shown}\n    {what}\n    {}", code.as_str(), told.fix()));
+        lines.push(format!("{} {shown}\n    {what}\n    {}", code.as_str(), diagnosis.fix()));
     }
     insta::assert_snapshot!(lines.join("\n"));
 }
 
 #[test]
-fn no_mistake_is_proof() {
+fn mistake_is_never_proof() {
     for (_, wrong) in mistyped() {
-        let outcome = judge(&challenge(), &with(&[wrong.as_bytes()]));
+        let outcome = judge(&challenge(), &showing_values(&[wrong.as_bytes()]));
         assert!(outcome.is_absence(), "{wrong}: {outcome:?}");
     }
 }
 
 #[test]
-fn servers_that_say_it_are_told_from_those_that_do_not() {
-    let wrong = text(&format!("{}.", expected()));
+fn lists_servers_with_and_without_the_value() {
+    let wrong = bytes(&format!("{}.", expected()));
     let servers = vec![
         answer(3, 0, vec![wrong.clone()]),
         answer(2, 3, vec![]),
-        answer(1, 0, vec![text("x"), wrong]),
+        answer(1, 0, vec![bytes("x"), wrong]),
         fault(4, NetworkFault::Timeout),
     ];
-    let message = told(&seen(servers)).message();
+    let message = diagnose(&observed(servers)).message();
     let end = "Name servers that say so: ns1.acme.com, ns3.acme.com. Name servers that do not: ns2.acme.com. No usable answer: ns4.acme.com (no answer in 1500 ms).";
     assert!(message.ends_with(end), "{message}");
 }
 
 #[test]
-fn a_server_whose_addresses_differ_is_told_by_address() {
+fn names_the_addresses_of_a_contradictory_server() {
     let on = |last: u8, values: Vec<Vec<u8>>| {
         let mut answer = answer(last, if values.is_empty() { 3 } else { 0 }, values);
         answer.server = "ns.acme.com".into();
         answer
     };
-    let message = told(&seen(vec![on(2, vec![]), on(1, vec![text(&expected())])])).message();
+    let message = diagnose(&observed(vec![on(2, vec![]), on(1, vec![bytes(&expected())])])).message();
     let end = "is present on ns.acme.com (192.0.2.1), missing on ns.acme.com (192.0.2.2, serial 7).";
     assert!(message.ends_with(end), "{message}");
 }
 
 #[test]
-fn of_several_values_the_nearest_is_told() {
+fn reports_the_nearest_of_several_values() {
     let value = expected();
-    // From the nearest to the furthest.
+    // The nearest first.
     let ranked = [
         format!("\"{value}\""),
         format!("{value} "),
@@ -165,23 +173,23 @@ fn of_several_values_the_nearest_is_told() {
         let mut values: Vec<&[u8]> = ranked[at..].iter().map(String::as_bytes).collect();
         for _ in 0..values.len() {
             values.rotate_left(1);
-            let told = told(&with(&values));
+            let diagnosis = diagnose(&showing_values(&values));
             let shown = deed_claims::printable(nearest.as_bytes());
-            assert_eq!(told.observed.first(), Some(&shown), "{}", told.message());
+            assert_eq!(diagnosis.observed.first(), Some(&shown), "{}", diagnosis.message());
         }
     }
 }
 
 #[test]
-fn every_record_of_a_large_set_is_compared() {
+fn compares_every_record_of_a_large_set() {
     let many = |last: &str| {
-        let all = (0..5000).map(|n| text(&format!("filler {n}"))).chain([text(last)]).collect();
-        seen(vec![oversize(answer(1, 0, all))])
+        let all = (0..5000).map(|n| bytes(&format!("filler {n}"))).chain([bytes(last)]).collect();
+        observed(vec![oversize(answer(1, 0, all))])
     };
-    let near = told(&many(&format!("{}.", expected())));
+    let near = diagnose(&many(&format!("{}.", expected())));
     assert_eq!(near.code, Code::WrongValue);
     assert!(near.message().contains("at character 51: found `.`"), "{}", near.message());
-    let none = told(&many("other"));
+    let none = diagnose(&many("other"));
     assert_eq!(none.code, Code::OversizeAnswer);
     assert!(
         none.message().starts_with("There are 5001 TXT records at `_deed.acme.com`."),
@@ -190,12 +198,12 @@ fn every_record_of_a_large_set_is_compared() {
     );
     assert!(none.message().contains(&format!("None has the expected value `{}`", expected())));
     assert!(judge(&challenge(), &many("other")).is_absence(), "all of them were compared");
-    let halves = vec![text(&expected()[..20]), text("x"), text(&expected()[20..])];
-    assert_eq!(told(&seen(vec![oversize(answer(1, 0, halves))])).code, Code::SplitOverRecords);
+    let halves = vec![bytes(&expected()[..20]), bytes("x"), bytes(&expected()[20..])];
+    assert_eq!(diagnose(&observed(vec![oversize(answer(1, 0, halves))])).code, Code::SplitOverRecords);
 }
 
 #[test]
-fn the_value_as_the_target_of_a_cname_is_recognised() {
+fn recognises_the_value_as_a_cname_target() {
     let value = expected();
     let exists = || vec![answer(1, 0, vec![])];
     for target in [
@@ -209,66 +217,70 @@ fn the_value_as_the_target_of_a_cname_is_recognised() {
         format!("{}.acme.com", value.replacen("qc", "qx", 1)),
         format!("{}.acme.com", challenge().token.as_str()),
     ] {
-        for (servers, code) in [(denies(), Code::CnameDangling), (exists(), Code::CnameElsewhere)] {
-            let told = told(&aliased_to(&target, servers));
-            assert_eq!(told.code, code, "{target}");
-            assert!(told.message().contains("This is the value: publish it as TXT."), "{}", told.message());
+        for (servers, code) in [(denying(), Code::CnameDangling), (exists(), Code::CnameElsewhere)] {
+            let diagnosis = diagnose(&aliased_to(&target, servers));
+            assert_eq!(diagnosis.code, code, "{target}");
             assert!(
-                told.message().contains(&format!("points to `{target}`")),
+                diagnosis.message().contains("This is the value: publish it as TXT."),
+                "{}",
+                diagnosis.message()
+            );
+            assert!(
+                diagnosis.message().contains(&format!("points to `{target}`")),
                 "escaped once: {}",
-                told.message()
+                diagnosis.message()
             );
             let fix =
                 "Delete the CNAME record at `_deed.acme.com`, and no other. Then add a record: type TXT";
-            assert!(told.fix().starts_with(fix), "{}", told.fix());
-            assert!(told.fix().ends_with(&format!("value `{value}`.")), "{}", told.fix());
+            assert!(diagnosis.fix().starts_with(fix), "{}", diagnosis.fix());
+            assert!(diagnosis.fix().ends_with(&format!("value `{value}`.")), "{}", diagnosis.fix());
         }
     }
-    let plain = told(&aliased_to("acme.dcv.example.net", denies()));
+    let plain = diagnose(&aliased_to("acme.dcv.example.net", denying()));
     assert!(!plain.message().contains("This is the value"), "{}", plain.message());
 }
 
 #[test]
-fn a_cname_behind_an_alias_is_named_where_it_stands() {
+fn names_the_owner_of_a_cname_behind_an_alias() {
     let aliases = vec!["records.acme.net".to_owned(), format!("{}.acme.net", expected())];
-    let told = told(&Observation { aliases, ..seen(denies()) });
+    let diagnosis = diagnose(&Observation { aliases, ..observed(denying()) });
     assert!(
-        told.message().starts_with("The CNAME record at `records.acme.net` points to"),
+        diagnosis.message().starts_with("The CNAME record at `records.acme.net` points to"),
         "{}",
-        told.message()
+        diagnosis.message()
     );
-    assert!(told.fix().contains("type TXT, name `records.acme.net`"), "{}", told.fix());
+    assert!(diagnosis.fix().contains("type TXT, name `records.acme.net`"), "{}", diagnosis.fix());
 }
 
 #[test]
-fn a_record_beside_a_cname_is_told_to_be_hidden() {
+fn explains_a_record_beside_a_cname() {
     let beside = |value: String| Observation {
         beside_alias: vec![value.into_bytes()],
-        ..aliased_to("host.other.net", denies())
+        ..aliased_to("host.other.net", denying())
     };
-    let right = told(&beside(expected()));
+    let right = diagnose(&beside(expected()));
     assert_eq!(right.code, Code::CnameDangling);
     assert!(right.message().contains("beside it a TXT record"), "{}", right.message());
     assert_eq!(right.observed, [expected()]);
     let keep = format!("Keep the TXT record with the value `{}`.", expected());
     assert!(right.fix().starts_with(&keep), "{}", right.fix());
     assert!(right.fix().ends_with("delete this CNAME record, and no other."), "{}", right.fix());
-    let wrong = told(&beside("v=spf1 -all".to_owned()));
+    let wrong = diagnose(&beside("v=spf1 -all".to_owned()));
     let change = format!("Change the value of the TXT record to exactly `{}`.", expected());
     assert!(wrong.fix().starts_with(&change), "{}", wrong.fix());
 }
 
 #[test]
-fn an_alias_made_by_a_wildcard_is_told_as_such() {
+fn explains_an_alias_from_a_wildcard() {
     let of = |alias_origin| Observation {
         findings: Findings { alias_origin, ..Findings::default() },
         aliases: vec!["tenant.vendor.com".into()],
-        ..again(shows(), shows())
+        ..observed_twice(showing(), showing())
     };
-    let wild = told(&of(AliasOrigin::Wildcard));
+    let wild = diagnose(&of(AliasOrigin::Wildcard));
     assert_eq!(wild.code, Code::WildcardAnswer);
     assert!(wild.message().contains("a wildcard record such as `*.acme.com`"), "{}", wild.message());
-    let unknown = told(&of(AliasOrigin::Unknown));
+    let unknown = diagnose(&of(AliasOrigin::Unknown));
     assert_eq!(unknown.code, Code::Timeout);
     assert!(
         unknown.message().contains("no answer came for a random name beside it"),
@@ -279,48 +291,57 @@ fn an_alias_made_by_a_wildcard_is_told_as_such() {
 
 #[test]
 fn never_advises_to_delete_a_wildcard_alias() {
-    for servers in [denies(), vec![answer(1, 0, vec![])], vec![answer(1, 0, vec![text("other")])]] {
-        let told = told(&by_wildcard(aliased_to("host.other.net", servers)));
-        assert!(matches!(told.code, Code::CnameDangling | Code::CnameElsewhere), "{told:?}");
-        assert!(told.message().contains("a wildcard record such as `*.acme.com`"), "{}", told.message());
-        assert!(told.fix().ends_with("Do not change the wildcard record."), "{}", told.fix());
-        assert!(!told.fix().contains("elete"), "{}", told.fix());
+    for servers in [denying(), vec![answer(1, 0, vec![])], vec![answer(1, 0, vec![bytes("other")])]] {
+        let diagnosis = diagnose(&by_wildcard(aliased_to("host.other.net", servers)));
+        assert!(matches!(diagnosis.code, Code::CnameDangling | Code::CnameElsewhere), "{diagnosis:?}");
+        assert!(
+            diagnosis.message().contains("a wildcard record such as `*.acme.com`"),
+            "{}",
+            diagnosis.message()
+        );
+        assert!(diagnosis.fix().ends_with("Do not change the wildcard record."), "{}", diagnosis.fix());
+        assert!(!diagnosis.fix().contains("elete"), "{}", diagnosis.fix());
     }
 }
 
 #[test]
-fn contradicting_servers_are_named_with_what_they_contradict() {
+fn names_contradicting_servers() {
     let held = Context { held_by_another: true, ..context() };
     let under = |observation: &Observation| match judge_within(&challenge(), &held, observation) {
-        Outcome::NotProven(told) if told.code == Code::InconsistentServers => told.message(),
+        Outcome::NotProven(diagnosis) if diagnosis.code == Code::InconsistentServers => diagnosis.message(),
         other => panic!("{other:?}"),
     };
-    let on_the_way = Observation { dissent: vec![answer(9, 0, vec![])], ..again(shows(), shows()) };
+    let on_the_way =
+        Observation { dissent: vec![answer(9, 0, vec![])], ..observed_twice(showing(), showing()) };
     assert!(under(&on_the_way).starts_with("On the way to `_deed.acme.com` some name servers contradict"));
     assert!(under(&on_the_way).ends_with(": ns9.acme.com."));
-    let twice = again(shows(), denies());
+    let twice = observed_twice(showing(), denying());
     assert!(under(&twice).contains("when they were asked twice"), "{}", under(&twice));
-    let third = || [shows(), vec![answer(3, 3, vec![])]].concat();
+    let third = || [showing(), vec![answer(3, 3, vec![])]].concat();
     assert!(
-        under(&again(third(), third())).contains("present on ns1.acme.com, ns2.acme.com, missing on ns3")
+        under(&observed_twice(third(), third()))
+            .contains("present on ns1.acme.com, ns2.acme.com, missing on ns3")
     );
 }
 
 #[test]
-fn silent_servers_are_not_to_be_deleted() {
+fn never_advises_to_delete_silent_servers() {
     let held = Context { held_by_another: true, ..context() };
     let silent = |n| fault(n, NetworkFault::Timeout);
-    let few = || vec![answer(1, 0, vec![text(&expected())]), silent(2), silent(3)];
-    let Outcome::NotProven(told) = judge_within(&challenge(), &held, &again(few(), few())) else { panic!() };
-    assert_eq!(told.code, Code::PartiallyLame);
-    assert!(!told.fix().contains("delete"), "{}", told.fix());
-    assert!(told.message().contains("ns2.acme.com (no answer in 1500 ms)"), "{}", told.message());
+    let few = || vec![answer(1, 0, vec![bytes(&expected())]), silent(2), silent(3)];
+    let Outcome::NotProven(diagnosis) = judge_within(&challenge(), &held, &observed_twice(few(), few()))
+    else {
+        panic!()
+    };
+    assert_eq!(diagnosis.code, Code::PartiallyLame);
+    assert!(!diagnosis.fix().contains("delete"), "{}", diagnosis.fix());
+    assert!(diagnosis.message().contains("ns2.acme.com (no answer in 1500 ms)"), "{}", diagnosis.message());
 }
 
 #[test]
-fn a_zone_is_not_to_be_unsigned_while_some_copies_are_right() {
+fn keeps_the_zone_signed_while_some_copies_are_valid() {
     let signed = |n, of| {
-        let mut answer = answer(n, 0, vec![text(&expected())]);
+        let mut answer = answer(n, 0, vec![bytes(&expected())]);
         if let Reply::Message { signatures, .. } = &mut answer.reply {
             *signatures = of;
         }
@@ -328,7 +349,7 @@ fn a_zone_is_not_to_be_unsigned_while_some_copies_are_right() {
     };
     let broken = |other| {
         let servers = vec![signed(1, Signatures::Expired), signed(2, other)];
-        told(&validated(validation("self", Security::Bogus, vec![]), seen(servers)))
+        diagnose(&validated(validation("self", Security::Bogus, vec![]), observed(servers)))
     };
     let some = broken(Signatures::Current);
     assert!(
@@ -346,38 +367,38 @@ fn a_zone_is_not_to_be_unsigned_while_some_copies_are_right() {
 }
 
 #[test]
-fn names_are_escaped_once_and_foreign_bytes_always() {
+fn escapes_names_once_and_foreign_bytes_always() {
     let odd = Observation {
         zone: Some("a\\.b\\255.net".into()),
         aliases: vec!["x\\.y.net".into(), "a\\032b\n\u{e9}.net".into()],
-        ..seen(vec![])
+        ..observed(vec![])
     };
-    let message = told(&Observation { servers: denies(), ..odd.clone() }).message();
+    let message = diagnose(&Observation { servers: denying(), ..odd.clone() }).message();
     assert!(message.contains("`a\\032b\\x0a\\xc3\\xa9.net`"), "{message}");
     let message =
-        told(&Observation { aliases: vec![], servers: vec![fault(1, NetworkFault::Timeout)], ..odd })
+        diagnose(&Observation { aliases: vec![], servers: vec![fault(1, NetworkFault::Timeout)], ..odd })
             .message();
     assert!(message.contains("`a\\.b\\255.net`"), "{message}");
 }
 
 #[test]
-fn a_value_that_is_nearly_right_at_another_place_is_shown() {
-    let wrong = text(&format!("{}.", expected()));
-    let findings = elsewhere(Place::Apex, "acme.com", &[text("v=spf1 -all"), wrong], &[]);
-    let told = told(&Observation { findings, ..seen(denies()) });
-    assert_eq!(told.code, Code::AtApex);
+fn shows_a_near_match_at_another_place() {
+    let wrong = bytes(&format!("{}.", expected()));
+    let findings = elsewhere(Place::Apex, "acme.com", &[bytes("v=spf1 -all"), wrong], &[]);
+    let diagnosis = diagnose(&Observation { findings, ..observed(denying()) });
+    assert_eq!(diagnosis.code, Code::AtApex);
     assert!(
-        told.message().contains(&format!("at `acme.com`: `{}.`. Expected is", expected())),
+        diagnosis.message().contains(&format!("at `acme.com`: `{}.`. Expected is", expected())),
         "{}",
-        told.message()
+        diagnosis.message()
     );
 }
 
 #[test]
-fn values_of_other_claims_behind_aliases_are_no_mistakes() {
-    let other = text(&given::challenge(9).record_value);
-    let told = told(&aliased_to("acme.dcv.example.net", vec![answer(1, 0, vec![other])]));
-    assert_eq!(told.code, Code::CnameElsewhere);
+fn ignores_values_of_other_claims_behind_aliases() {
+    let other = bytes(&given::challenge(9).record_value);
+    let diagnosis = diagnose(&aliased_to("acme.dcv.example.net", vec![answer(1, 0, vec![other])]));
+    assert_eq!(diagnosis.code, Code::CnameElsewhere);
 }
 
 /// One edit of the expected value.
@@ -403,7 +424,7 @@ fn edited() -> impl Strategy<Value = String> {
     change.prop_filter("an edit changes something", |wrong: &String| *wrong != expected())
 }
 
-/// How a message has to name a character, told independently: as it is, or by its code point.
+/// Whether a message names a character, as it is or by its code point.
 fn names(text: &str, c: Option<char>) -> bool {
     match c {
         None => text.contains("the end of the value"),
@@ -426,20 +447,20 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 500, ..ProptestConfig::default() })]
 
     #[test]
-    fn one_edit_is_named_with_its_place_and_both_characters(wrong in edited()) {
+    fn names_a_single_edit_with_place_and_characters(wrong in edited()) {
         let (found, wanted): (Vec<char>, Vec<char>) = (wrong.chars().collect(), expected().chars().collect());
         let at = (0..=found.len()).find(|at| found.get(*at) != wanted.get(*at)).unwrap();
-        let told = told(&with(&[wrong.as_bytes()]));
+        let diagnosis = diagnose(&showing_values(&[wrong.as_bytes()]));
         let place = format!("The first difference is at character {}: found ", at + 1);
-        let message = told.message();
+        let message = diagnosis.message();
         let (_, behind) = message.split_once(&place).expect(&message);
         let (first, second) = behind.split_once(", expected ").unwrap();
-        prop_assert!(names(first, found.get(at).copied()), "{}", told.message());
-        prop_assert!(names(second, wanted.get(at).copied()), "{}", told.message());
+        prop_assert!(names(first, found.get(at).copied()), "{}", diagnosis.message());
+        prop_assert!(names(second, wanted.get(at).copied()), "{}", diagnosis.message());
     }
 
     #[test]
-    fn messages_are_short_and_printable_whatever_stands_there(
+    fn messages_are_short_and_printable(
         before in vec(any::<u8>(), 0..300),
         after in vec(any::<u8>(), 0..600),
         at in 0_usize..200,
@@ -458,16 +479,16 @@ proptest! {
             after.clone(),
         ] {
             let aliases = if aliased { vec![alias.clone()] } else { vec![] };
-            let observation = Observation { aliases, ..with(&[&wrong, b"x"]) };
-            let Outcome::NotProven(told) = judge_within(&challenge, &context(), &observation) else { continue };
-            for text in [&told.message(), &told.fix()] {
+            let observation = Observation { aliases, ..showing_values(&[&wrong, b"x"]) };
+            let Outcome::NotProven(diagnosis) = judge_within(&challenge, &context(), &observation) else { continue };
+            for text in [&diagnosis.message(), &diagnosis.fix()] {
                 prop_assert!(text.len() <= 1000, "{} bytes", text.len());
                 prop_assert!(text.bytes().all(|byte| (0x20..=0x7e).contains(&byte)), "{}", text);
             }
-            // However long they are, nothing of it is lost.
-            if told.message().contains("has the value") && !aliased {
-                prop_assert!(told.message().contains(&format!("`{}`", challenge.record_value)), "{}", told.message());
-                prop_assert!(told.message().contains("Name servers that say so: ns1.acme.com"), "{}", told.message());
+            // Even of the longest value nothing is lost.
+            if diagnosis.message().contains("has the value") && !aliased {
+                prop_assert!(diagnosis.message().contains(&format!("`{}`", challenge.record_value)), "{}", diagnosis.message());
+                prop_assert!(diagnosis.message().contains("Name servers that say so: ns1.acme.com"), "{}", diagnosis.message());
             }
         }
     }

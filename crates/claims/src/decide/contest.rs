@@ -1,5 +1,5 @@
-//! When two holders want one name: the holder's word and the holder's record decide, never time alone.
-use super::{Case, Decision};
+//! Decides contests: the holder's answer and the holder's record decide, never time alone (ADR 0008).
+use super::{At, Decider, Decision};
 use crate::command::Rejection;
 use crate::event::{
     CheckOutcome, ContestAnswer, ContestAnswered, ContestCause, ContestOpened, ContestResolution,
@@ -8,8 +8,8 @@ use crate::event::{
 use crate::policy::{Activation, ContestPolicy};
 use crate::{Claim, ClaimId, ClaimState, Contest, Scope, schedule};
 
-impl Case<'_> {
-    /// What becomes of a claim that has just been proven.
+impl Decider<'_> {
+    /// Grants the name to a claim that has just been proven, or opens a contest.
     pub(super) fn settle_proven(
         &self,
         claim: &Claim,
@@ -17,7 +17,7 @@ impl Case<'_> {
         holder_record: Option<CheckOutcome>,
     ) -> Vec<OwnershipEvent> {
         let Some(holder) = self.ownership.holder_claim() else {
-            // Nobody has it, so nobody is asked; whoever contested an earlier holder comes too late.
+            // There is no holder, so there is no contest; challengers of an earlier holder lose.
             return self.transfer(claim, attempt);
         };
         let locked = holder.held().is_some_and(|held| held.locked);
@@ -43,22 +43,22 @@ impl Case<'_> {
         vec![opened.into()]
     }
 
-    /// Whether a check ends a contest, for whom and why. While the holder has the name and has not accepted, only the
-    /// absence of the holder's record gives it away.
-    pub(super) fn contest_verdict(
+    /// The resolution of a contest and its reason, where a check ends it. While the holder has the name and has not
+    /// accepted, only the absence of the holder's record grants it to the challenger.
+    pub(super) fn contest_resolution(
         &self,
         contest: &Contest,
         own: CheckOutcome,
         holder: Option<CheckOutcome>,
     ) -> Option<(ContestResolution, ContestResolvedBy)> {
         use ContestResolution::{Granted, Refused};
-        let passed = |end: super::At| self.at >= end;
+        let passed = |end: At| self.at >= end;
         let over = contest.ends_at.is_some_and(passed);
         let long_over = contest.refused_at().is_some_and(passed);
         match own {
             CheckOutcome::Absent => return Some((Refused, ContestResolvedBy::ChallengerRecordRemoved)),
             CheckOutcome::Proven => {}
-            // Only a proven challenger gets anything.
+            // Only a proven challenger can get the name.
             CheckOutcome::Blocked | CheckOutcome::Unknown | CheckOutcome::Refused => {
                 return long_over.then_some((Refused, ContestResolvedBy::ChallengerUnproven));
             }
@@ -77,7 +77,7 @@ impl Case<'_> {
             Some(CheckOutcome::Absent) => {
                 may_move.then_some((Granted, ContestResolvedBy::HolderRecordRemoved))
             }
-            Some(CheckOutcome::Proven) if over => Some((Refused, stood(contest))),
+            Some(CheckOutcome::Proven) if over => Some((Refused, refusal_reason(contest))),
             _ => long_over.then_some((Refused, ContestResolvedBy::HolderRecordUnknown)),
         }
     }
@@ -88,7 +88,7 @@ impl Case<'_> {
             && self.ownership.holding == Some(contest.holder_claim_id)
     }
 
-    /// Whether an operator decides: by how the contest began, or because the holding has been locked since.
+    /// Whether an operator decides: by the cause of the contest, or because the holding was locked since.
     fn is_reviewed(&self, contest: &Contest) -> bool {
         let locked = self.ownership.holder_claim().and_then(Claim::held).is_some_and(|held| held.locked);
         locked || matches!(contest.cause, ContestCause::Locked | ContestCause::Review)
@@ -110,7 +110,7 @@ impl Case<'_> {
         events
     }
 
-    /// Moves the name to `claim`; every other challenger loses.
+    /// Moves the name to `claim`; all other challengers are refused.
     fn transfer(&self, claim: &Claim, attempt: u32) -> Vec<OwnershipEvent> {
         let mut events = vec![];
         if let Some(holder) = self.ownership.holding {
@@ -146,19 +146,19 @@ impl Case<'_> {
         .into()
     }
 
-    /// Ends a holding; a challenger whose record stood at its last check gets the name in the same breath.
+    /// Ends a holding; the earliest challenger that was proven at its last check gets the name in the same append.
     pub(super) fn end_holding(&self, claim: &Claim, reason: EndReason) -> Vec<OwnershipEvent> {
         let mut events = vec![OwnershipEnded { claim_id: claim.id, reason, at: self.at }.into()];
-        let heir = self.ownership.contests().into_iter().map(|(c, _)| c).find(|c| stands(c));
-        if let Some(heir) = heir {
+        let successor = self.ownership.contests().into_iter().map(|(c, _)| c).find(|c| is_proven(c));
+        if let Some(successor) = successor {
             events.push(resolved(
-                heir.id,
+                successor.id,
                 ContestResolution::Granted,
                 ContestResolvedBy::HolderLeft,
                 self.at,
             ));
-            events.push(self.grant(heir, heir.attempts));
-            events.extend(self.supersede_all_but(heir.id));
+            events.push(self.grant(successor, successor.attempts));
+            events.extend(self.supersede_all_but(successor.id));
         }
         events
     }
@@ -169,7 +169,7 @@ impl Case<'_> {
         }
         let contests = self.ownership.contests();
         let named = contests.into_iter().find(|(other, _)| other.id == challenger);
-        // What is said in one contest is not an answer in another.
+        // An answer counts only in the contest it was given in.
         let (challenger, contest) =
             named.filter(|(_, contest)| contest.holder_claim_id == claim.id).ok_or(Rejection::NoContest)?;
         if contest.answer == Some(answer) {
@@ -178,7 +178,7 @@ impl Case<'_> {
         let answered =
             ContestAnswered { claim_id: challenger.id, holder_claim_id: claim.id, answer, at: self.at };
         let mut events = vec![answered.into()];
-        if answer == ContestAnswer::Accept && !self.is_reviewed(contest) && stands(challenger) {
+        if answer == ContestAnswer::Accept && !self.is_reviewed(contest) && is_proven(challenger) {
             events.extend(self.resolve_as(
                 challenger,
                 challenger.attempts,
@@ -197,13 +197,13 @@ impl Case<'_> {
     }
 }
 
-/// Whether the challenger's record stood when it was last looked at.
-fn stands(claim: &Claim) -> bool {
+/// Whether the last check of the challenger's record was a proof.
+fn is_proven(claim: &Claim) -> bool {
     claim.last_check.as_ref().is_some_and(|check| check.outcome == CheckOutcome::Proven)
 }
 
-/// What refuses a contest whose grace ended while the holder's record stood.
-fn stood(contest: &Contest) -> ContestResolvedBy {
+/// The reason to refuse a contest whose grace period ended while the holder's record was still published.
+fn refusal_reason(contest: &Contest) -> ContestResolvedBy {
     match contest.answer {
         Some(ContestAnswer::Dispute) => ContestResolvedBy::Disputed,
         _ => ContestResolvedBy::HolderRecordStands,
@@ -214,7 +214,7 @@ fn resolved(
     claim_id: ClaimId,
     resolution: ContestResolution,
     by: ContestResolvedBy,
-    at: super::At,
+    at: At,
 ) -> OwnershipEvent {
     ContestResolved { claim_id, resolution, by, at }.into()
 }

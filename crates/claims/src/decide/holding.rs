@@ -1,14 +1,15 @@
-//! What a holder, the TLS side or an operator does with a held name.
-use super::{Case, Decision};
+//! Decides commands about a held name: release, revocation, activation, lock.
+use super::{Decider, Decision};
 use crate::command::Rejection;
 use crate::event::{DomainActivated, EndReason, HoldingLocked, HoldingUnlocked};
 use crate::{Claim, Held};
 
-impl Case<'_> {
+impl Decider<'_> {
     fn held(claim: &Claim) -> Result<Held, Rejection> {
         claim.held().copied().ok_or(Rejection::NotHeld)
     }
 
+    /// Ends a holding, by its holder or by an operator.
     pub(super) fn give_up(&self, claim: &Claim, reason: EndReason) -> Decision {
         Self::held(claim)?;
         Ok(self.end_holding(claim, reason))

@@ -1,8 +1,8 @@
-//! From a command to events, or a reasoned refusal: total, synchronous, without a clock.
+//! Decides a command: events or a rejection. Pure and synchronous; time is an argument.
 mod check;
+mod claim_limits;
 mod contest;
 mod holding;
-mod room;
 
 use chrono::{DateTime, Utc};
 
@@ -15,45 +15,51 @@ use crate::{Claim, ClaimId, ClaimState, Holder, Ownership, Policy, Scope};
 type At = DateTime<Utc>;
 type Decision = Result<Vec<OwnershipEvent>, Rejection>;
 
-/// State, rules and time of one decision.
-struct Case<'a> {
+/// The state, policy and time of one decision.
+struct Decider<'a> {
     ownership: &'a Ownership,
     policy: &'a Policy,
     at: At,
 }
 
 impl Ownership {
-    /// What happens when `command` is given at `at`: no events when nothing changes.
+    /// The events of `command` at the time `at`; none where nothing changes.
     ///
     /// # Errors
-    /// The reason why the command cannot be followed.
+    /// The reason why the command is not carried out.
     pub fn decide(&self, command: Command, policy: &Policy, at: At) -> Decision {
-        let case = Case { ownership: self, policy, at };
+        let decider = Decider { ownership: self, policy, at };
         match command {
-            command @ Command::Initiate { .. } => case.initiate(command),
-            Command::RequestVerification { claim_id } => case.request_verification(case.open(claim_id)?),
-            Command::RecordCheck { claim_id, attempt, outcome, holder_outcome, evidence } => {
-                let claim = case.open(claim_id).map_err(|_| Rejection::StaleAttempt)?;
-                case.record_check(claim, attempt, &outcome, holder_outcome.as_ref(), evidence)
+            command @ Command::Initiate { .. } => decider.initiate(command),
+            Command::RequestVerification { claim_id } => {
+                decider.request_verification(decider.open(claim_id)?)
             }
-            Command::Expire { claim_id } => case.expire(case.open(claim_id)?),
-            Command::Cancel { claim_id } => case.cancel(case.open(claim_id)?),
-            Command::Release { claim_id } => case.give_up(case.open(claim_id)?, crate::EndReason::Released),
-            Command::Revoke { claim_id } => case.give_up(case.open(claim_id)?, crate::EndReason::Revoked),
-            Command::Activate { claim_id } => case.activate(case.open(claim_id)?),
+            Command::RecordCheck { claim_id, attempt, outcome, holder_outcome, evidence } => {
+                let claim = decider.open(claim_id).map_err(|_| Rejection::StaleAttempt)?;
+                decider.record_check(claim, attempt, &outcome, holder_outcome.as_ref(), evidence)
+            }
+            Command::Expire { claim_id } => decider.expire(decider.open(claim_id)?),
+            Command::Cancel { claim_id } => decider.cancel(decider.open(claim_id)?),
+            Command::Release { claim_id } => {
+                decider.give_up(decider.open(claim_id)?, crate::EndReason::Released)
+            }
+            Command::Revoke { claim_id } => {
+                decider.give_up(decider.open(claim_id)?, crate::EndReason::Revoked)
+            }
+            Command::Activate { claim_id } => decider.activate(decider.open(claim_id)?),
             Command::AnswerContest { claim_id, challenger_id, answer } => {
-                case.answer(case.open(claim_id)?, challenger_id, answer)
+                decider.answer(decider.open(claim_id)?, challenger_id, answer)
             }
             Command::ResolveContest { claim_id, resolution } => {
-                case.resolve(case.open(claim_id)?, resolution)
+                decider.resolve(decider.open(claim_id)?, resolution)
             }
-            Command::Lock { claim_id } => case.lock(case.open(claim_id)?, true),
-            Command::Unlock { claim_id } => case.lock(case.open(claim_id)?, false),
+            Command::Lock { claim_id } => decider.lock(decider.open(claim_id)?, true),
+            Command::Unlock { claim_id } => decider.lock(decider.open(claim_id)?, false),
         }
     }
 }
 
-impl<'a> Case<'a> {
+impl<'a> Decider<'a> {
     fn open(&self, claim_id: ClaimId) -> Result<&'a Claim, Rejection> {
         let claim = self.ownership.claims.get(&claim_id).ok_or(Rejection::NoSuchClaim)?;
         if claim.is_open() { Ok(claim) } else { Err(Rejection::Ended) }
@@ -107,8 +113,8 @@ impl<'a> Case<'a> {
             return Ok(vec![self.expired(claim)]);
         }
         let (cause, expires_at) = match &claim.state {
-            // A held name has nothing to prove now. Where its hostname did not lead to the app, a check sees whether it
-            // does now; asking never puts it at risk.
+            // A held name needs no proof now. If its hostname was misrouted, a check updates the routing; a manual
+            // check never puts a holding at risk.
             ClaimState::Held(_) if !claim.is_misrouted() => return Ok(vec![]),
             ClaimState::Initiated { .. } => (CheckCause::First, Some(self.deadline(&claim.holder))),
             _ => {
@@ -116,7 +122,7 @@ impl<'a> Case<'a> {
                 (CheckCause::Manual, claim.expires_at())
             }
         };
-        // A new number: a look that began before this was asked for must not settle it.
+        // A new number, so that a check that began before this request cannot settle it.
         let attempt = claim.next_attempt();
         Ok(vec![VerificationRequested { claim_id: claim.id, attempt, cause, expires_at, at: self.at }.into()])
     }

@@ -1,6 +1,6 @@
-//! Extended DNS Errors (RFC 8914) in plain words.
+//! Descriptions of Extended DNS Errors (RFC 8914).
 
-/// What an Extended DNS Error says.
+/// The description of an Extended DNS Error.
 pub(super) fn ede_name(code: u16) -> String {
     match code {
         1 => "the key's algorithm is not supported",

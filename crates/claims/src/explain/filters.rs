@@ -1,11 +1,11 @@
-//! Parameters made readable.
+//! Filters that format parameters for people.
 use std::fmt::Write as _;
 
 use super::ede::ede_name;
 use crate::evidence::rcode_name;
-use crate::judge::{character_name, marks_name};
+use crate::judge::{character_name, quotes_name};
 
-/// A parameter by a filter; none where it is missing, except that a missing character is the end of the value.
+/// A parameter formatted by a filter; none where it is missing. A missing character is the end of the value.
 pub(super) fn apply(filter: &str, parameter: Option<&str>) -> Option<String> {
     if filter == "char" && parameter.is_none() {
         return Some("the end of the value".to_owned());
@@ -13,7 +13,7 @@ pub(super) fn apply(filter: &str, parameter: Option<&str>) -> Option<String> {
     let parameter = parameter?;
     match filter {
         "char" => character(parameter).map(character_name),
-        "marks" => character(parameter).map(marks_name),
+        "marks" => character(parameter).map(quotes_name),
         "ede" => parameter.parse().ok().map(ede_name),
         "rcode" => parameter.parse().ok().map(rcode_name),
         "often" => Some(if parameter == "2" { "twice".to_owned() } else { format!("{parameter} times") }),
@@ -22,7 +22,7 @@ pub(super) fn apply(filter: &str, parameter: Option<&str>) -> Option<String> {
     }
 }
 
-/// A character as a parameter: its code point in hexadecimal digits.
+/// A character in the form of a parameter: its code point in hexadecimal digits.
 pub(crate) fn code_point(c: char) -> String {
     let mut digits = String::new();
     // Writing to a string cannot fail.
@@ -34,7 +34,7 @@ fn character(digits: &str) -> Option<char> {
     u32::from_str_radix(digits, 16).ok().and_then(char::from_u32)
 }
 
-/// A span of time for people.
+/// A span of time in words.
 fn span(seconds: u32) -> String {
     match seconds {
         0 | 1 => "a second".to_owned(),

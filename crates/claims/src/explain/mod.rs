@@ -1,5 +1,5 @@
-//! Sentences for tenants: the only place that has any. The log keeps what they are made of, phrases with named
-//! parameters, and they are rendered when somebody reads them.
+//! Sentences for tenants, all in this module. The log keeps phrases with named parameters, which are rendered on
+//! reading.
 mod ede;
 mod filters;
 mod phrase;

@@ -1,17 +1,17 @@
-//! What a sentence is made of: its key, and named parameters.
+//! Phrases: the key of a sentence and its named parameters.
 use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
 use super::render_item;
 
-/// Parameters by name. Values are printable ASCII, and cut.
+/// Parameters by name. Values are printable ASCII of bounded length.
 pub(crate) type Parameters = BTreeMap<String, String>;
 
-/// Items of a list that are kept.
-const ITEMS: usize = 4;
+/// The most items of a list.
+const MAX_ITEMS: usize = 4;
 
-/// One sentence as facts. Keys are stable: what a key says may be reworded, what it means stays.
+/// One sentence as a key with parameters. Keys are stable: the words of a sentence may change, its meaning stays.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Phrase {
@@ -20,7 +20,7 @@ pub struct Phrase {
     /// Its parameters.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub params: Parameters,
-    /// Its lists; one without items is left out.
+    /// Its lists; an empty list is omitted.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub lists: BTreeMap<String, PhraseList>,
 }
@@ -29,9 +29,9 @@ pub struct Phrase {
 #[derive(Debug, Clone, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct PhraseList {
-    /// The items that are named.
+    /// The items that are shown.
     pub items: Vec<Phrase>,
-    /// How many more there are.
+    /// The number of items that are not shown.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub more: u32,
 }
@@ -41,20 +41,20 @@ fn is_zero(more: &u32) -> bool {
     *more == 0
 }
 
-/// The sentence with this key.
+/// The phrase with this key.
 pub(crate) fn say(key: &str) -> Phrase {
     Phrase { say: key.to_owned(), params: Parameters::new(), lists: BTreeMap::new() }
 }
 
 impl Phrase {
     /// Sets a parameter.
-    #[expect(clippy::needless_pass_by_value, reason = "values of any kind, most of them made for this")]
+    #[expect(clippy::needless_pass_by_value, reason = "most arguments are temporary values")]
     pub(crate) fn with(mut self, name: &str, value: impl ToString) -> Self {
         self.params.insert(name.to_owned(), value.to_string());
         self
     }
 
-    /// Sets a parameter where there is a value.
+    /// Sets a parameter if there is a value.
     pub(crate) fn maybe(self, name: &str, value: Option<impl ToString>) -> Self {
         match value {
             Some(value) => self.with(name, value),
@@ -62,7 +62,7 @@ impl Phrase {
         }
     }
 
-    /// Sets a list in the order that it has.
+    /// Sets a list in the given order.
     pub(crate) fn list(mut self, name: &str, items: Vec<Self>, most: usize) -> Self {
         if items.is_empty() {
             return self;
@@ -73,10 +73,10 @@ impl Phrase {
         self
     }
 
-    /// Sets a list in an order of its own, each item once: that of servers is another each time.
+    /// Sets a list in canonical order without duplicates, since the order of servers varies.
     pub(crate) fn sorted(self, name: &str, items: impl IntoIterator<Item = Self>) -> Self {
         let items: BTreeSet<(String, Self)> =
             items.into_iter().map(|item| (render_item(&item), item)).collect();
-        self.list(name, items.into_iter().map(|(_, item)| item).collect(), ITEMS)
+        self.list(name, items.into_iter().map(|(_, item)| item).collect(), MAX_ITEMS)
     }
 }

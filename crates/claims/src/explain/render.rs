@@ -1,36 +1,36 @@
-//! Puts parameters into sentences.
+//! Renders phrases as text.
 //!
-//! In a template `{name}` stands for a parameter or a list, `{name:filter}` for a parameter made readable, and a part in
-//! square brackets is left out when a parameter in it is missing; outside of brackets that reads as "none". Some names stand for more than one parameter: see
-//! [`Scope::value`].
+//! In a template `{name}` is a parameter or a list, and `{name:filter}` is a formatted parameter. A part in square
+//! brackets is omitted where one of its parameters is missing; outside of brackets a missing parameter reads "none".
+//! Some names combine several parameters: see [`PhraseRenderer::value`].
 use super::filters;
 use super::phrase::{Parameters, Phrase, PhraseList};
 use super::sentences::template;
 
-/// Characters of a message, and of a fix.
-const LENGTH: usize = 1000;
+/// The most characters of a message or a fix.
+const MAX_CHARS: usize = 1000;
 
-/// What stands for a missing parameter.
+/// The text of a missing parameter.
 const NONE: &str = "none";
 
-/// Sentences as one text, cut. `common` are the parameters that all of them share.
+/// Phrases as one text of bounded length. All of them share the parameters in `common`.
 pub(crate) fn render(phrases: &[Phrase], common: &Parameters) -> String {
-    let sentences = phrases.iter().map(|phrase| Scope { phrase, common }.text());
+    let sentences = phrases.iter().map(|phrase| PhraseRenderer { phrase, common }.text());
     cut(sentences.filter(|sentence| !sentence.is_empty()).collect::<Vec<_>>().join(" "))
 }
 
 /// One item of a list.
 pub(crate) fn render_item(item: &Phrase) -> String {
-    Scope { phrase: item, common: &Parameters::new() }.text()
+    PhraseRenderer { phrase: item, common: &Parameters::new() }.text()
 }
 
-/// Where the names in a template are looked up.
-struct Scope<'a> {
+/// Renders one phrase.
+struct PhraseRenderer<'a> {
     phrase: &'a Phrase,
     common: &'a Parameters,
 }
 
-impl Scope<'_> {
+impl PhraseRenderer<'_> {
     fn text(&self) -> String {
         match template(&self.phrase.say) {
             Some(template) => {
@@ -45,26 +45,26 @@ impl Scope<'_> {
                 text.push_str(&self.filled(rest, Some(NONE)).unwrap_or_default());
                 text.trim().to_owned()
             }
-            // Of a newer version: the key is more than nothing.
+            // A key of a newer version.
             None => format!("[{}]", self.phrase.say),
         }
     }
 
-    /// A part of a template with everything put in, and `or` for what is missing; none when there is neither.
-    fn filled(&self, part: &str, or: Option<&str>) -> Option<String> {
+    /// A part of a template with its parameters; `default` replaces a missing one, and none where there is no default.
+    fn filled(&self, part: &str, default: Option<&str>) -> Option<String> {
         let mut text = String::new();
         let mut rest = part;
         while let Some((before, behind)) = rest.split_once('{') {
             let (name, after) = behind.split_once('}')?;
             text.push_str(before);
-            text.push_str(&self.value(name).or_else(|| or.map(ToOwned::to_owned))?);
+            text.push_str(&self.value(name).or_else(|| default.map(ToOwned::to_owned))?);
             rest = after;
         }
         text.push_str(rest);
         Some(text)
     }
 
-    /// What stands for a name in a template; some names are composed of several parameters.
+    /// The text of a name in a template; some names combine several parameters.
     fn value(&self, name: &str) -> Option<String> {
         if let Some((name, filter)) = name.split_once(':') {
             return filters::apply(filter, self.parameter(name));
@@ -102,7 +102,7 @@ impl Scope<'_> {
         }
     }
 
-    /// The name at which the servers were asked in the end.
+    /// The record's name, with the end of its aliases.
     fn place(&self) -> Option<String> {
         let record = self.quoted("record")?;
         Some(match self.quoted("end") {
@@ -111,7 +111,7 @@ impl Scope<'_> {
         })
     }
 
-    /// The record's name as it is entered in an editor, which may append the zone by itself.
+    /// The record's name as entered in an editor, which may append the zone by itself.
     fn entry(&self) -> Option<String> {
         let record = self.quoted("record")?;
         Some(match (self.quoted("label"), self.quoted("zone")) {
@@ -122,7 +122,7 @@ impl Scope<'_> {
         })
     }
 
-    /// Which servers have the value and which have not.
+    /// The servers that have the value and those that do not.
     fn sides(&self) -> Option<String> {
         let side = |name: &str| self.phrase.lists.get(name).map(|list| format!("{name} on {}", listed(list)));
         match (side("present"), side("missing")) {
@@ -151,10 +151,10 @@ fn chained(list: &PhraseList) -> String {
     if list.more > 0 { format!("{chain} -> ...") } else { chain }
 }
 
-/// Everything in it is ASCII by now, so that every byte is a character.
+/// Cuts a text to the maximum length; it is ASCII, so a byte is a character.
 fn cut(mut text: String) -> String {
-    if text.len() > LENGTH {
-        let end = (0..=LENGTH - 3).rev().find(|end| text.is_char_boundary(*end)).unwrap_or_default();
+    if text.len() > MAX_CHARS {
+        let end = (0..=MAX_CHARS - 3).rev().find(|end| text.is_char_boundary(*end)).unwrap_or_default();
         text.truncate(end);
         text.push_str("...");
     }
@@ -173,7 +173,7 @@ mod tests {
     }
 
     #[test]
-    fn leaves_out_optional_parts_without_parameters() {
+    fn omits_optional_parts_without_parameters() {
         let servers = || [say("server").with("server", "ns1")];
         assert_eq!(text(say("said_by").sorted("without", servers())), "Name servers that do not: ns1.");
         assert_eq!(text(say("lame")), "Name servers are listed for the zone that do not serve it.");
@@ -181,20 +181,20 @@ mod tests {
     }
 
     #[test]
-    fn takes_parameters_of_others_for_nothing_but_text() {
+    fn never_interprets_parameters_as_templates() {
         let found = "{value}[x] `{record}`";
-        let told = text(say("value_is").with("found", found));
+        let text = text(say("value_is").with("found", found));
         assert_eq!(
-            told,
+            text,
             format!("The TXT record at `_deed.acme.com` has the value `{found}`, expected is `v`.")
         );
     }
 
     #[test]
-    fn counts_items_that_are_not_named() {
+    fn counts_items_that_are_not_shown() {
         let servers = (1..=6).map(|n| say("server").with("server", format!("ns{n}")));
-        let told = text(say("blocked").sorted("servers", servers));
-        assert!(told.contains(": ns1, ns2, ns3, ns4 and 2 more."), "{told}");
+        let text = text(say("blocked").sorted("servers", servers));
+        assert!(text.contains(": ns1, ns2, ns3, ns4 and 2 more."), "{text}");
     }
 
     #[test]

@@ -1,98 +1,108 @@
-//! Why a record is not there, when servers that know say so. Nothing here depends on the order of servers or records.
+//! Finds the cause of an absence that authoritative servers report. The order of servers and records has no influence.
 use std::collections::BTreeSet;
 
-use super::compare::{Flaw, Sample, bare};
-use super::tally::{Said, said};
-use super::{Case, Cause, Near};
+use super::compare::{Candidate, Flaw, fully_folded};
+use super::tally::CountedAnswer;
+use super::{Cause, Judgement, NearMatch};
 use crate::diagnosis::Code;
 use crate::{Elsewhere, Place, Security, Statement};
 
-/// Which mistake is the likeliest where several places have the value.
-const PLACES: [Place; 3] = [Place::DoubledZone, Place::Apex, Place::ParentLabel];
+/// Places where records are put by mistake, the likeliest mistake first.
+const PLACES_BY_LIKELIHOOD: [Place; 3] = [Place::DoubledZone, Place::Apex, Place::ParentLabel];
 
-impl Case<'_> {
+impl Judgement<'_> {
     /// The one cause when servers answer and none shows the value.
-    pub(super) fn absence(&self) -> Cause {
-        let counted: Vec<Said<'_>> = self.seen.servers.iter().filter_map(said).collect();
-        if self.seen.confirmation.validation.as_ref().is_some_and(|v| v.security == Security::Bogus) {
+    pub(super) fn absence_cause(&self) -> Cause {
+        let counted: Vec<CountedAnswer<'_>> =
+            self.observation.servers.iter().filter_map(CountedAnswer::of).collect();
+        if self.observation.confirmation.validation.as_ref().is_some_and(|v| v.security == Security::Bogus) {
             return Code::DnssecBogus.into();
         }
-        let values = distinct(&counted);
-        self.elsewhere(|value| value == self.wanted.value)
-            .or_else(|| self.near(&counted, &values))
-            .or_else(|| self.elsewhere(|value| self.wanted.is_meant(value)))
-            .or_else(|| self.stray(&values))
-            .unwrap_or_else(|| self.unmistaken(&counted, &values))
+        let values = distinct_values(&counted);
+        self.at_other_place(|value| value == self.expected.value)
+            .or_else(|| self.near_match(&counted, &values))
+            .or_else(|| self.at_other_place(|value| self.expected.is_meant_for_claim(value)))
+            .or_else(|| self.any_at_doubled_name(&values))
+            .unwrap_or_else(|| self.unrelated(&counted, &values))
     }
 
-    /// A place where a value is that fits, unless a wildcard puts it there.
-    fn elsewhere(&self, fits: impl Fn(&[u8]) -> bool) -> Option<Cause> {
+    /// The likeliest place with a value that fits and does not come from a wildcard.
+    fn at_other_place(&self, fits: impl Fn(&[u8]) -> bool) -> Option<Cause> {
         let own = |found: &Elsewhere, value: &Vec<u8>| !found.control.contains(value) && fits(value);
-        PLACES.iter().find_map(|place| {
+        PLACES_BY_LIKELIHOOD.iter().find_map(|place| {
             let of_place = |found: &&Elsewhere| found.place == *place;
-            let found = self.seen.findings.elsewhere.iter().filter(of_place);
+            let found = self.observation.findings.elsewhere.iter().filter(of_place);
             found
                 .filter(|found| found.values.iter().any(|value| own(found, value)))
-                .min_by_key(|found| &found.name)
-                .map(|found| self.here(found))
+                .min_by_key(|found| canonical(found))
+                .map(|found| self.elsewhere(found))
         })
     }
 
-    /// A record at the doubled name: nobody makes one there but by mistake, whatever its value.
-    fn stray(&self, values: &BTreeSet<&[u8]>) -> Option<Cause> {
+    /// A record at the doubled name, which is a mistake whatever its value.
+    fn any_at_doubled_name(&self, values: &BTreeSet<&[u8]>) -> Option<Cause> {
         if !values.is_empty() {
             return None;
         }
         let own = |found: &&Elsewhere| found.values.iter().any(|value| !found.control.contains(value));
         let doubled = |found: &&Elsewhere| found.place == Place::DoubledZone;
-        let strays = self.seen.findings.elsewhere.iter().filter(doubled).filter(own);
-        strays.min_by_key(|found| &found.name).map(|found| self.here(found))
+        let found = self.observation.findings.elsewhere.iter().filter(doubled).filter(own);
+        found.min_by_key(|found| canonical(found)).map(|found| self.elsewhere(found))
     }
 
-    /// A value at the name that is nearly right: the one that is nearest.
-    fn near(&self, counted: &[Said<'_>], values: &BTreeSet<&[u8]>) -> Option<Cause> {
-        if let Some([first, rest]) = counted.iter().filter_map(|s| self.wanted.halves(s.values)).min() {
+    /// The value at the name that is nearest to the expected one.
+    fn near_match(&self, counted: &[CountedAnswer<'_>], values: &BTreeSet<&[u8]>) -> Option<Cause> {
+        if let Some([first, rest]) = counted.iter().filter_map(|s| self.expected.halves(s.values)).min() {
             let flaw = Flaw::Split { rest: rest.to_vec() };
-            return Some(Cause::Near(Near { value: first.to_vec(), flaw }));
+            return Some(Cause::NearMatch(NearMatch { value: first.to_vec(), flaw }));
         }
         let earlier: Vec<_> =
-            self.context.earlier.iter().map(|e| (bare(e.value.as_bytes()), e.issued_at)).collect();
-        let earlier = |sample: &Sample<'_>| {
+            self.context.earlier.iter().map(|e| (fully_folded(e.value.as_bytes()), e.issued_at)).collect();
+        let earlier = |candidate: &Candidate<'_>| {
             earlier
                 .iter()
-                .find(|(value, _)| sample.is_but_form(value))
+                .find(|(value, _)| candidate.equals_folded(value))
                 .map(|(_, issued_at)| Flaw::Earlier(*issued_at))
         };
-        self.nearest(values, |sample| {
-            self.wanted.flaw(sample).or_else(|| earlier(sample)).or_else(|| self.wanted.imitation(sample))
+        self.nearest_match(values, |candidate| {
+            self.expected
+                .flaw(candidate)
+                .or_else(|| earlier(candidate))
+                .or_else(|| self.expected.loose_flaw(candidate))
         })
     }
 
-    fn nearest(&self, values: &BTreeSet<&[u8]>, flaw: impl Fn(&Sample<'_>) -> Option<Flaw>) -> Option<Cause> {
-        let near = values.iter().filter_map(|value| Some((*value, flaw(&Sample::of(value))?)));
-        let length = self.wanted.length();
-        // Of equally near ones the first by its bytes.
+    fn nearest_match(
+        &self,
+        values: &BTreeSet<&[u8]>,
+        flaw: impl Fn(&Candidate<'_>) -> Option<Flaw>,
+    ) -> Option<Cause> {
+        let near = values.iter().filter_map(|value| Some((*value, flaw(&Candidate::of(value))?)));
+        let length = self.expected.length();
+        // Ties are broken by byte order.
         let (value, flaw) = near.min_by_key(|(value, flaw)| (flaw.nearness(length), *value))?;
-        Some(Cause::Near(Near { value: value.to_vec(), flaw }))
+        Some(Cause::NearMatch(NearMatch { value: value.to_vec(), flaw }))
     }
 
-    /// Nothing was meant for this claim. Values of other claims are recognised only here: they may rightly stand where an
-    /// alias or a wildcard leads.
-    fn unmistaken(&self, counted: &[Said<'_>], values: &BTreeSet<&[u8]>) -> Cause {
-        match self.plain(counted, values) {
-            code @ (Code::WrongValue | Code::OversizeAnswer) => {
-                self.nearest(values, |sample| self.wanted.other_token(sample)).unwrap_or(code.into())
-            }
+    /// No value was meant for this claim. Values of other claims are recognised only here: at the end of an alias or a
+    /// wildcard they may be right.
+    fn unrelated(&self, counted: &[CountedAnswer<'_>], values: &BTreeSet<&[u8]>) -> Cause {
+        match self.plain_code(counted, values) {
+            code @ (Code::WrongValue | Code::OversizeAnswer) => self
+                .nearest_match(values, |candidate| self.expected.other_token(candidate))
+                .unwrap_or(code.into()),
             code => code.into(),
         }
     }
 
-    fn plain(&self, counted: &[Said<'_>], values: &BTreeSet<&[u8]>) -> Code {
+    /// The code that follows from the kind of the answers alone.
+    fn plain_code(&self, counted: &[CountedAnswer<'_>], values: &BTreeSet<&[u8]>) -> Code {
         let denied = counted.iter().all(|s| s.statement == Statement::NoName);
-        let wildcard: BTreeSet<&[u8]> = self.seen.findings.wildcard.iter().map(Vec::as_slice).collect();
-        if self.seen.dname.is_some() {
+        let wildcard: BTreeSet<&[u8]> =
+            self.observation.findings.wildcard.iter().map(Vec::as_slice).collect();
+        if self.observation.dname.is_some() {
             Code::Dname
-        } else if !self.seen.aliases.is_empty() {
+        } else if !self.observation.aliases.is_empty() {
             if denied && values.is_empty() { Code::CnameDangling } else { Code::CnameElsewhere }
         } else if counted.iter().any(|s| s.oversize) {
             Code::OversizeAnswer
@@ -107,21 +117,30 @@ impl Case<'_> {
         }
     }
 
-    fn here(&self, found: &Elsewhere) -> Cause {
+    fn elsewhere(&self, found: &Elsewhere) -> Cause {
         let code = match found.place {
             Place::Apex => Code::AtApex,
             Place::ParentLabel => Code::AtParentLabel,
             Place::DoubledZone => Code::DoubledZone,
         };
         let own = found.values.iter().filter(|value| !found.control.contains(value));
-        let mut values = self.wanted.nearest_first(own.map(Vec::as_slice));
-        values.sort_by_cached_key(|value| !self.wanted.is_meant(value));
+        let mut values = self.expected.nearest_first(own.map(Vec::as_slice));
+        values.sort_by_cached_key(|value| !self.expected.is_meant_for_claim(value));
         let values = values.into_iter().map(<[u8]>::to_vec).collect();
         Cause::Elsewhere { code, name: found.name.clone(), values }
     }
 }
 
-/// Different values that servers gave.
-pub(super) fn distinct<'a>(counted: &[Said<'a>]) -> BTreeSet<&'a [u8]> {
+/// The different values in these answers.
+pub(super) fn distinct_values<'a>(counted: &[CountedAnswer<'a>]) -> BTreeSet<&'a [u8]> {
     counted.iter().flat_map(|s| s.values).map(Vec::as_slice).collect()
+}
+
+/// The order of findings, which does not depend on that of questions or records.
+fn canonical(found: &Elsewhere) -> (&str, Vec<&[u8]>, Vec<&[u8]>) {
+    let mut values: Vec<&[u8]> = found.values.iter().map(Vec::as_slice).collect();
+    values.sort_unstable();
+    let mut control: Vec<&[u8]> = found.control.iter().map(Vec::as_slice).collect();
+    control.sort_unstable();
+    (&found.name, values, control)
 }

@@ -1,47 +1,47 @@
-//! Recognises values that are nearly the expected one, for messages alone: nothing here accepts a value.
+//! Recognises values that are nearly the expected one. Only messages use the result: nothing here accepts a value.
+mod candidate;
 mod characters;
 mod difference;
 mod flaw;
 mod notation;
 mod recognise;
-mod sample;
 
 use crate::Challenge;
-use crate::foreign::unescaped;
-pub(super) use characters::look_alike;
-use characters::{ANY, characters, folded};
-pub(crate) use characters::{character_name, marks_name};
+use crate::escape::unescape_name;
+pub(super) use candidate::Candidate;
+pub(super) use characters::are_confusable;
+use characters::{ALL, characters, fold_value};
+pub(crate) use characters::{character_name, quotes_name};
 pub(super) use difference::{Difference, Edit};
 pub(super) use flaw::Flaw;
 pub(super) use notation::Notation;
-pub(super) use sample::Sample;
 
-/// Letters of the random part by which a piece of the value is recognised: 40 bits.
-const RECOGNISED: usize = 8;
+/// Characters of the token that a piece of the value needs in order to be recognised: 40 bits.
+const MIN_RECOGNISED: usize = 8;
 
-/// The value that is looked for, and its parts.
-pub(super) struct Wanted<'a> {
+/// The expected value and its parts.
+pub(super) struct ExpectedValue<'a> {
     pub value: &'a [u8],
     record_name: &'a str,
     token: &'a str,
-    /// What stands before the random part; nothing where that cannot be told from the rest.
+    /// The part before the token; empty where the two cannot be told apart.
     prefix: &'a str,
     /// The characters of the value.
-    whole: Vec<char>,
-    /// Those that are left without marks, white space and capital letters; and so of its parts: what stands before the
-    /// random part, that part, what stands behind it.
-    bare: Vec<char>,
-    parts: [Vec<char>; 3],
+    chars: Vec<char>,
+    /// The characters without quotation marks and white space, in lower case.
+    folded: Vec<char>,
+    /// The same of the prefix, the token and the suffix.
+    folded_parts: [Vec<char>; 3],
 }
 
-impl<'a> Wanted<'a> {
+impl<'a> ExpectedValue<'a> {
     pub fn of(challenge: &'a Challenge) -> Self {
         let (value, token) = (&*challenge.record_value, challenge.token.as_str());
         let (prefix, token, suffix) = match value.split_once(token) {
             Some((prefix, suffix)) => (prefix, token, suffix),
-            // A value that was given as a whole: `name=token` is what most look like.
+            // A value that was given as a whole: most have the form `name=token`.
             None => match value.split_once('=') {
-                Some((name, token)) if token.len() >= RECOGNISED => (&value[..=name.len()], token, ""),
+                Some((name, token)) if token.len() >= MIN_RECOGNISED => (&value[..=name.len()], token, ""),
                 _ => ("", value, ""),
             },
         };
@@ -51,51 +51,51 @@ impl<'a> Wanted<'a> {
             record_name: &challenge.record_name,
             token,
             prefix,
-            whole: characters(value),
-            bare: bare(value),
-            parts: [prefix, token, suffix].map(|part| bare(part.as_bytes())),
+            chars: characters(value),
+            folded: fully_folded(value),
+            folded_parts: [prefix, token, suffix].map(|part| fully_folded(part.as_bytes())),
         }
     }
 
-    /// Characters of the value.
+    /// The length of the value in characters.
     pub fn length(&self) -> usize {
-        self.whole.len()
+        self.chars.len()
     }
 
-    /// What stands before the random part.
+    /// The part before the token.
     pub fn prefix(&self) -> &'a str {
         self.prefix
     }
 
-    /// Where a value differs first from the one that is looked for.
+    /// The first difference between a value and the expected one.
     pub fn difference(&self, value: &[u8]) -> Option<Difference> {
-        Difference::between(&characters(value), &self.whole)
+        Difference::between(&characters(value), &self.chars)
     }
 
-    /// Values in the order in which they are told, whatever order they came in: the one that is looked for, those that begin
-    /// like it, all others; and each by its bytes.
+    /// Values in the order in which a message lists them: the expected value, those with its prefix, all others; each
+    /// group by byte order.
     pub fn nearest_first<'v>(&self, values: impl IntoIterator<Item = &'v [u8]>) -> Vec<&'v [u8]> {
-        let [prefix, ..] = &self.parts;
+        let [prefix, ..] = &self.folded_parts;
         let mut sorted: Vec<&[u8]> = values.into_iter().collect();
         sorted.sort_by_cached_key(|value| {
-            let alike = !prefix.is_empty() && bare(value).starts_with(prefix);
-            (*value != self.value, !alike, *value)
+            let has_prefix = !prefix.is_empty() && fully_folded(value).starts_with(prefix);
+            (*value != self.value, !has_prefix, *value)
         });
         sorted.dedup();
         sorted
     }
 
-    /// Whether a value can only be meant for this claim: the random part, or nearly all of it, is in it.
-    pub fn is_meant(&self, value: &[u8]) -> bool {
-        let sample = Sample::of(value);
-        let flaw = self.flaw(&sample).or_else(|| self.imitation(&sample));
+    /// Whether a value can only be meant for this claim: it contains the token, or nearly all of it.
+    pub fn is_meant_for_claim(&self, value: &[u8]) -> bool {
+        let candidate = Candidate::of(value);
+        let flaw = self.flaw(&candidate).or_else(|| self.loose_flaw(&candidate));
         !matches!(flaw, None | Some(Flaw::Truncated { .. }))
     }
 
-    /// Whether a name is the value, as an editor makes it that wants a name there: in lower case, and with the zone or the
-    /// record's name behind it.
-    pub fn is_name(&self, name: &str) -> bool {
-        let name = unescaped(name);
+    /// Whether a name spells the value, as an editor makes it that expects a name: in lower case, and with the zone or
+    /// the record's name appended.
+    pub fn is_spelled_as_name(&self, name: &str) -> bool {
+        let name = unescape_name(name);
         let end = |name: &[u8], suffix: &str| {
             let stem = name.len().checked_sub(suffix.len() + 1)?;
             let fits = name[stem] == b'.' && name[stem + 1..].eq_ignore_ascii_case(suffix.as_bytes());
@@ -104,17 +104,17 @@ impl<'a> Wanted<'a> {
         let above = |name: &&'a str| name.split_once('.').map(|(_, above)| above);
         let suffixes = std::iter::successors(Some(self.record_name), above);
         let stems = suffixes.filter_map(|suffix| end(&name, suffix)).map(|stem| &name[..stem]);
-        // A name may well hold a short word, and be meant as a name.
-        let certain = self.token.len() >= 2 * RECOGNISED;
+        // A name may contain a short token by chance.
+        let certain = self.token.len() >= 2 * MIN_RECOGNISED;
         std::iter::once(&*name)
             .chain(stems)
-            .any(|stem| stem.eq_ignore_ascii_case(self.value) || (certain && self.is_meant(stem)))
+            .any(|stem| stem.eq_ignore_ascii_case(self.value) || (certain && self.is_meant_for_claim(stem)))
     }
 }
 
-/// The characters of a value without marks, white space and capital letters.
-pub(super) fn bare(value: &[u8]) -> Vec<char> {
-    folded(value, ANY)
+/// The characters of a value without quotation marks and white space, in lower case.
+pub(super) fn fully_folded(value: &[u8]) -> Vec<char> {
+    fold_value(value, ALL)
 }
 
 #[cfg(test)]

@@ -1,21 +1,22 @@
-//! Turns an observation into a verdict on one challenge: exact values, majorities, never one packet.
+//! Judges one observation against one challenge: exact values, majorities, never a single packet.
 //!
-//! One observation gives one verdict and, where it is not proof, one cause. What comes first here wins:
+//! One observation has one outcome and, where that is not proof, one cause. The first rule that applies decides:
 //!
-//! 1. The name is refused, the aliases do not end, or the trouble is ours alone.
-//! 2. Servers that answer show the value. Enough of them, and the second look agrees: proof. Otherwise the cause is what
-//!    kept them from it: broken signatures, a resolver that remembers older answers, places that do not see it, servers
-//!    that contradict or do not serve the zone, a second look that failed.
-//! 3. Nobody shows the value and something ended the look: that.
-//! 4. Nobody answers: the prevailing reason.
-//! 5. Servers answer that it is not there: broken signatures; the exact value at another place; a value at the name that is
-//!    nearly right; a value at another place that is nearly right; any record at the doubled name; a DNAME; an alias; an
-//!    unusually large set; a wildcard; other values, of which that of another claim is recognised; no value.
+//! 1. The name is refused, the aliases do not end, or the failure is Deed's own.
+//! 2. Servers show the value. Proof, if enough of them do and the confirmation agrees. Otherwise the cause is what
+//!    prevents it: broken signatures, a resolver with an older answer in its cache, vantage points that do not see the
+//!    value, servers that contradict or do not serve the zone, a confirmation that failed.
+//! 3. No server shows the value, and a failure ended the probe: that failure.
+//! 4. No server answers: the dominant failure.
+//! 5. Servers deny the value: broken signatures; the exact value at another place; a near match at the name; a near
+//!    match at another place; any record at the doubled name; a DNAME; an alias; an unusually large set; a wildcard;
+//!    other values, among which that of another claim is recognised; no value.
 //!
-//! An absence that may cost somebody a holding is sure only when a second look agrees; until then its cause is the doubt.
+//! An absence that may cost a holding counts only when a confirmation agrees; until then its cause is the doubt.
 mod absence;
 mod compare;
 mod confirm;
+mod confirm_absence;
 mod explain;
 mod notes;
 mod tally;
@@ -26,26 +27,26 @@ use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
 use crate::diagnosis::{Code, Diagnosis};
-use crate::foreign::named;
+use crate::escape::printable_name;
 use crate::{Challenge, Observation, ProbeFailure, Statement};
-use compare::Wanted;
-pub(crate) use compare::{character_name, marks_name};
+use compare::ExpectedValue;
+pub(crate) use compare::{character_name, quotes_name};
 use explain::Explainer;
 pub use notes::{Note, note_servers, notes};
 pub use tally::Vote;
-use tally::{Tally, ended_by, said, silence, votes_of};
+use tally::{CountedAnswer, Tally, dominant_failure, probe_failure_code, votes_of};
 
-/// The verdict of one check.
+/// The outcome of one check.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Outcome {
-    /// The record stands, seen by enough servers and confirmed.
+    /// Enough servers show the record, and it is confirmed.
     Proven,
-    /// It was not proven, and why.
+    /// Not proven, with the cause.
     NotProven(Diagnosis),
 }
 
 impl Outcome {
-    /// The cause, where it was not proven.
+    /// The cause, where the record is not proven.
     pub fn code(&self) -> Option<Code> {
         match self {
             Self::Proven => None,
@@ -53,13 +54,13 @@ impl Outcome {
         }
     }
 
-    /// Whether servers that know said that the record is not there.
+    /// Whether authoritative servers say that the record does not exist.
     pub fn is_absence(&self) -> bool {
         self.code().is_some_and(Code::is_absence)
     }
 }
 
-/// How many of the servers that answer have to show the value.
+/// How many of the name servers that answer have to show the value.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Agreement {
@@ -76,67 +77,67 @@ pub enum Agreement {
 pub struct EarlierValue {
     /// The whole value.
     pub value: Arc<str>,
-    /// When it was handed out.
+    /// When its challenge was issued.
     pub issued_at: DateTime<Utc>,
 }
 
-/// What judging goes by besides the challenge and what was seen.
+/// What an outcome depends on besides the challenge and the observation.
 #[derive(Debug, Clone, Default)]
 #[expect(
     clippy::struct_excessive_bools,
-    reason = "each is a rule of its own, and any of them may hold together"
+    reason = "the rules are independent of each other, and any combination is possible"
 )]
 pub struct Context {
     /// How many servers have to agree.
     pub agreement: Agreement,
     /// Whether another holder has the name: then, in an unsigned zone, every name server that answers has to show the
-    /// value, and at least half of those that are listed have to answer.
+    /// value, and at least half of the listed name servers have to answer.
     pub held_by_another: bool,
-    /// Whether the record is a holder's whom another claimant challenges: then it is gone only when at least half of the
-    /// listed name servers say so, since whoever runs one of them may keep the others from answering.
+    /// Whether the record belongs to a holder whom another claimant challenges: then it is absent only when at least
+    /// half of the listed name servers say so, since the operator of one may keep the others from answering.
     pub challenged: bool,
     /// Whether an alias that comes from a wildcard may prove the name.
     pub accept_wildcard: bool,
-    /// Whether somebody could lose the name by an absence, so that one that nothing confirmed is none.
+    /// Whether an absence could cost a holding, so that an unconfirmed one does not count.
     pub at_stake: bool,
-    /// Values of this holder's earlier claims on the name. Never another's: what is recognised here is told.
+    /// Values of this holder's earlier claims on the name. Never those of another holder: the message names a match.
     pub earlier: Vec<EarlierValue>,
 }
 
-/// Judges what was seen against one challenge, by majority and with nothing at stake.
-pub fn judge(challenge: &Challenge, seen: &Observation) -> Outcome {
-    judge_within(challenge, &Context::default(), seen)
+/// Judges an observation against one challenge, by majority and with no holding at stake.
+pub fn judge(challenge: &Challenge, observation: &Observation) -> Outcome {
+    judge_within(challenge, &Context::default(), observation)
 }
 
-/// Judges what was seen against one challenge.
-pub fn judge_within(challenge: &Challenge, context: &Context, seen: &Observation) -> Outcome {
-    let case = Case { challenge, context, seen, wanted: Wanted::of(challenge) };
-    match case.verdict() {
+/// Judges an observation against one challenge.
+pub fn judge_within(challenge: &Challenge, context: &Context, observation: &Observation) -> Outcome {
+    let judgement = Judgement { challenge, context, observation, expected: ExpectedValue::of(challenge) };
+    match judgement.outcome() {
         Ok(()) => Outcome::Proven,
-        Err(why) => Outcome::NotProven(Explainer::of(&case).diagnosis(&why)),
+        Err(cause) => Outcome::NotProven(Explainer::of(&judgement).diagnosis(&cause)),
     }
 }
 
-/// How each name server votes on a challenge, by its name; in canonical order.
-pub fn votes(challenge: &Challenge, seen: &Observation) -> Vec<(String, Vote)> {
-    let votes = votes_of(&seen.servers, challenge.record_value.as_bytes());
-    votes.into_iter().map(|(server, vote)| (named(server), vote)).collect()
+/// The vote of each name server on a challenge, by its name; in canonical order.
+pub fn votes(challenge: &Challenge, observation: &Observation) -> Vec<(String, Vote)> {
+    let votes = votes_of(&observation.servers, challenge.record_value.as_bytes());
+    votes.into_iter().map(|(server, vote)| (printable_name(server), vote)).collect()
 }
 
-/// A cause, with what is needed to put it into words.
+/// A cause, with the details that its message needs.
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum Cause {
-    /// The code says it all.
+    /// The code needs no details.
     Plain(Code),
-    /// A value that is nearly right, where it stands, and in which way it is wrong.
-    Near(Near),
-    /// The value, or a record that only this claim's instructions can have led to, stands at another name.
+    /// A value at the name that is nearly the expected one.
+    NearMatch(NearMatch),
+    /// The value, or a record that can only result from this claim's instructions, is at another name.
     Elsewhere { code: Code, name: String, values: Vec<Vec<u8>> },
 }
 
-/// A value at the name that is nearly right.
+/// A value at the name that is nearly the expected one, and its flaw.
 #[derive(Debug, Clone, PartialEq, Eq)]
-struct Near {
+struct NearMatch {
     value: Vec<u8>,
     flaw: compare::Flaw,
 }
@@ -151,66 +152,57 @@ impl Cause {
     fn code(&self) -> Code {
         match self {
             Self::Plain(code) | Self::Elsewhere { code, .. } => *code,
-            Self::Near(near) => near.flaw.code(),
+            Self::NearMatch(near) => near.flaw.code(),
         }
     }
 }
 
-/// One challenge and what was seen of it.
-struct Case<'a> {
+/// One observation on the way to its outcome.
+struct Judgement<'a> {
     challenge: &'a Challenge,
     context: &'a Context,
-    seen: &'a Observation,
-    wanted: Wanted<'a>,
+    observation: &'a Observation,
+    expected: ExpectedValue<'a>,
 }
 
-impl Case<'_> {
+impl Judgement<'_> {
     fn tally(&self, answers: &[crate::ServerAnswer]) -> Tally {
-        Tally::of(answers, self.wanted.value)
+        Tally::of(answers, self.expected.value)
     }
 
-    fn verdict(&self) -> Result<(), Cause> {
-        // What stands at the end of aliases that are not followed any more is not what stands at the name, and of a
-        // name that is not to be asked for nothing counts.
-        if let Some(code) = barred(self.seen) {
-            // A denial needs somebody who knows and says so.
-            let denied =
-                || self.seen.servers.iter().filter_map(said).any(|s| s.statement == Statement::NoName);
-            if code.is_absence() && !denied() {
-                return Err(silence(&self.seen.servers).into());
+    fn outcome(&self) -> Result<(), Cause> {
+        let servers = &self.observation.servers;
+        if let Some(code) = disqualifying_failure(self.observation) {
+            // NXDOMAIN counts only from a server with authority.
+            let mut counted = servers.iter().filter_map(CountedAnswer::of);
+            if code.is_absence() && !counted.any(|answer| answer.statement == Statement::NoName) {
+                return Err(dominant_failure(servers).into());
             }
-            return self.unless_unsure(code.into());
+            return self.confirm_absence(code.into());
         }
-        let first = self.tally(&self.seen.servers);
+        let first = self.tally(servers);
         if first.shown {
-            return self.confirmed(&first);
+            return self.confirm_match(&first);
         }
-        if let Some(code) = ended_by(self.seen) {
+        if let Some(code) = probe_failure_code(self.observation) {
             return Err(code.into());
         }
         if first.answering == 0 {
-            return Err(silence(&self.seen.servers).into());
+            return Err(dominant_failure(servers).into());
         }
-        self.unless_unsure(self.absence())
-    }
-
-    /// An absence, unless the second look says otherwise or there has to be one and there is none.
-    fn unless_unsure(&self, cause: Cause) -> Result<(), Cause> {
-        match self.doubt(cause.code()) {
-            Some(doubt) => Err(doubt.into()),
-            None => Err(cause),
-        }
+        self.confirm_absence(self.absence_cause())
     }
 }
 
-/// What ended a look so that no answer counts.
-fn barred(seen: &Observation) -> Option<Code> {
-    match seen.failure.as_ref()? {
+/// A failure of the probe after which no answer counts: the servers at the end of aliases that are not followed further
+/// say nothing about the name, and of a refused name no record counts.
+fn disqualifying_failure(observation: &Observation) -> Option<Code> {
+    match observation.failure.as_ref()? {
         ProbeFailure::NameRefused(_)
         | ProbeFailure::AliasLoop
         | ProbeFailure::AliasTooLong
         | ProbeFailure::NotDelegated(_)
-        | ProbeFailure::Canary(_) => ended_by(seen),
+        | ProbeFailure::Canary(_) => probe_failure_code(observation),
         _ => None,
     }
 }

@@ -1,25 +1,25 @@
-//! What is said of a check besides its verdict: things that were accepted, and should be known.
+//! Notes: facts about a check that did not change its outcome and are worth knowing.
 use std::collections::BTreeSet;
 
 use super::Agreement;
-use super::tally::{Tally, Vote, is_lame, said, votes_of};
-use crate::foreign::named;
+use super::tally::{CountedAnswer, Tally, Vote, is_lame, votes_of};
+use crate::escape::printable_name;
 use crate::{AliasOrigin, Challenge, Observation, Reply, Security, ServerAnswer, Signatures};
 
-/// Something worth knowing that decided nothing.
+/// A fact worth knowing that did not change the outcome.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Note {
     /// The value comes from a wildcard.
     WildcardAnswer,
     /// Some of the listed servers do not serve the zone.
     PartiallyLame,
-    /// Some of the listed servers may not be asked: their addresses are not public.
+    /// Some of the listed servers have no public address and are not queried.
     BlockedAddress,
     /// The name is an alias.
     Alias,
-    /// DNSSEC could not be judged; the second look was made without it.
+    /// DNSSEC validation was indeterminate; the confirmation did without it.
     NotValidated,
-    /// Some servers of a signed zone have signatures that are out of date.
+    /// Some servers of a signed zone have signatures that are not valid now.
     StaleSignatures,
     /// Some of the servers that answer do not show the value, although enough do.
     InconsistentServers,
@@ -57,54 +57,61 @@ impl Note {
     }
 }
 
-/// What should be known of a check whatever its verdict is.
-pub fn notes(challenge: &Challenge, seen: &Observation) -> Vec<Note> {
-    let wanted = challenge.record_value.as_bytes();
-    let tally = Tally::of(&seen.servers, wanted);
+/// The notes on a check, whatever its outcome.
+pub fn notes(challenge: &Challenge, observation: &Observation) -> Vec<Note> {
+    let expected = challenge.record_value.as_bytes();
+    let tally = Tally::of(&observation.servers, expected);
     let answering = tally.answering > 0;
-    let security = seen.confirmation.validation.as_ref().map(|validation| validation.security);
-    let from_wildcard = seen.findings.wildcard.iter().any(|value| value == wanted)
-        || seen.findings.alias_origin == AliasOrigin::Wildcard;
+    let security = observation.confirmation.validation.as_ref().map(|validation| validation.security);
+    let from_wildcard = observation.findings.wildcard.iter().any(|value| value == expected)
+        || observation.findings.alias_origin == AliasOrigin::Wildcard;
     let candidates = [
         (Note::WildcardAnswer, tally.shown && from_wildcard),
-        (Note::PartiallyLame, answering && seen.servers.iter().any(is_lame)),
-        (Note::BlockedAddress, answering && seen.servers.iter().any(|a| a.reply == crate::Reply::Blocked)),
-        (Note::Alias, !seen.aliases.is_empty()),
+        (Note::PartiallyLame, answering && observation.servers.iter().any(is_lame)),
+        (Note::BlockedAddress, answering && observation.servers.iter().any(|a| a.reply == Reply::Blocked)),
+        (Note::Alias, !observation.aliases.is_empty()),
         (Note::NotValidated, security == Some(Security::Indeterminate)),
-        (Note::StaleSignatures, security == Some(Security::Secure) && !stale_servers(seen).is_empty()),
+        (Note::StaleSignatures, security == Some(Security::Secure) && !stale_servers(observation).is_empty()),
         (Note::InconsistentServers, tally.suffices(Agreement::Majority) && tally.showing < tally.answering),
     ];
     candidates.into_iter().filter(|(_, holds)| *holds).map(|(note, _)| note).collect()
 }
 
 /// The name servers that a note is about, printable, in canonical order; none for notes about the record.
-pub fn note_servers(note: Note, challenge: &Challenge, seen: &Observation) -> Vec<String> {
+pub fn note_servers(note: Note, challenge: &Challenge, observation: &Observation) -> Vec<String> {
     let of = |is: &dyn Fn(&ServerAnswer) -> bool| -> Vec<String> {
-        let names: BTreeSet<&str> =
-            seen.servers.iter().filter(|answer| is(answer)).map(|answer| answer.server.as_str()).collect();
-        names.into_iter().map(named).collect()
+        let names: BTreeSet<&str> = observation
+            .servers
+            .iter()
+            .filter(|answer| is(answer))
+            .map(|answer| answer.server.as_str())
+            .collect();
+        names.into_iter().map(printable_name).collect()
     };
     match note {
         Note::WildcardAnswer | Note::Alias | Note::NotValidated => vec![],
         Note::PartiallyLame => of(&is_lame),
         Note::BlockedAddress => of(&|answer| answer.reply == Reply::Blocked),
-        Note::StaleSignatures => stale_servers(seen).into_iter().map(named).collect(),
+        Note::StaleSignatures => stale_servers(observation).into_iter().map(printable_name).collect(),
         Note::InconsistentServers => {
-            let votes = votes_of(&seen.servers, challenge.record_value.as_bytes());
+            let votes = votes_of(&observation.servers, challenge.record_value.as_bytes());
             let differs = |vote: &Vote| matches!(vote, Vote::Denies | Vote::Contradicts);
             let names = votes.into_iter().filter(|(_, vote)| differs(vote)).map(|(name, _)| name);
-            names.map(named).collect()
+            names.map(printable_name).collect()
         }
     }
 }
 
 /// The name servers whose copy of a signed zone has no signature that is valid now.
-pub(crate) fn stale_servers(seen: &Observation) -> Vec<&str> {
+pub(crate) fn stale_servers(observation: &Observation) -> Vec<&str> {
     let is_stale = |answer: &&ServerAnswer| match &answer.reply {
-        Reply::Message { signatures, .. } if said(answer).is_some() => *signatures != Signatures::Current,
+        Reply::Message { signatures, .. } if CountedAnswer::of(answer).is_some() => {
+            *signatures != Signatures::Current
+        }
         _ => false,
     };
-    let mut names: Vec<&str> = seen.servers.iter().filter(is_stale).map(|a| a.server.as_str()).collect();
+    let mut names: Vec<&str> =
+        observation.servers.iter().filter(is_stale).map(|a| a.server.as_str()).collect();
     names.sort_unstable();
     names.dedup();
     names

@@ -1,8 +1,8 @@
-//! Blanks: characters that nobody sees, as they come along with a pasted name.
+//! Blanks: invisible characters that a pasted name may contain.
 use std::fmt;
 
-/// Whether a character is one that nobody sees: white space (Unicode's property `White_Space`), the zero-width
-/// characters that stand for a possible or forbidden break, the byte order mark, and marks of direction.
+/// Whether a character is invisible: white space (Unicode's property `White_Space`), zero-width characters that allow
+/// or forbid a line break, the byte order mark, and marks of text direction.
 pub(super) fn is_blank(c: char) -> bool {
     c.is_whitespace()
         || matches!(
@@ -18,16 +18,15 @@ pub(super) fn is_blank(c: char) -> bool {
         )
 }
 
-/// The text without the blanks around it. A soft hyphen at an edge hyphenates nothing and goes as well; within a name
-/// UTS 46 ignores it.
+/// The text without blanks and soft hyphens at its ends. Within a name UTS 46 ignores soft hyphens.
 pub(super) fn trimmed(text: &str) -> &str {
     text.trim_matches(|c| is_blank(c) || c == '\u{ad}')
 }
 
-/// A character that is not seen, by its name and code point: `a no-break space (U+00A0)`.
-pub(super) struct Named(pub(super) char);
+/// Displays an invisible character by its name and code point: `a no-break space (U+00A0)`.
+pub(super) struct BlankName(pub(super) char);
 
-impl fmt::Display for Named {
+impl fmt::Display for BlankName {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{} (U+{:04X})", name(self.0), u32::from(self.0))
     }
@@ -70,14 +69,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_blank_has_a_name_of_its_own() {
+    fn every_blank_has_a_name() {
         let blanks: Vec<char> = ('\0'..=char::MAX).filter(|c| is_blank(*c)).collect();
-        // 25 of `White_Space`, 12 more.
+        // 25 of `White_Space`, and the others above.
         assert_eq!(blanks.len(), 40);
         for c in blanks {
             assert_ne!(name(c), "a control character", "U+{:04X}", u32::from(c));
         }
-        assert_eq!(Named('\u{a0}').to_string(), "a no-break space (U+00A0)");
-        assert_eq!(Named('\0').to_string(), "a control character (U+0000)");
+        assert_eq!(BlankName('\u{a0}').to_string(), "a no-break space (U+00A0)");
+        assert_eq!(BlankName('\0').to_string(), "a control character (U+0000)");
     }
 }

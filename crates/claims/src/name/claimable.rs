@@ -1,32 +1,32 @@
-//! Which domain names a deployment lets somebody claim.
+//! Domain names that can be claimed under a deployment's policy.
 use super::{
     DomainName, Excerpt, MAX_NAME_LEN, NameError, consumer_mail, special_use,
-    suffix::{Section, Standing, standing},
+    suffix::{Section, SuffixLookup, lookup},
 };
 use crate::Scope;
 
-/// What a deployment lets people claim. The default is the strictest.
+/// The names that a deployment allows to claim. The default is the strictest.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct NamePolicy {
     /// Private and special zones (`.test`, `.internal`, `example.com`) and top-level domains that are not listed:
     /// for tests and the sandbox.
     pub allow_special_use: bool,
-    /// A public suffix of the PRIVATE section as a workspace's domain, such as `github.io`. A proof there covers that
-    /// name alone. As the hostname of an app it can always be claimed.
+    /// A public suffix of the PRIVATE section as a workspace's domain, such as `github.io`. Its proof covers that name
+    /// alone. As the hostname of an app it can always be claimed.
     pub allow_private_suffix: bool,
-    /// Domains of providers of public mailboxes, such as `gmail.com`, and those of `extra_consumer_mail`.
+    /// Domains of providers of public mailboxes, such as `gmail.com`, and those in `extra_consumer_mail`.
     pub allow_consumer_mail: bool,
-    /// More domains that are refused like those of mail providers, with all names below them.
+    /// More domains to refuse like those of mail providers, with all names below them.
     pub extra_consumer_mail: Vec<DomainName>,
 }
 
-/// The most octets a name may have that can be claimed, so that the name of its validation record is one the DNS allows
-/// (RFC 1035 §2.3.4). `longest_prefix_len` is what the longest label of a record, with its dot, adds to a name.
+/// The most octets of a name that can be claimed, so that the name of its validation record is a valid one (RFC 1035
+/// §2.3.4). `longest_prefix_len` is the number of octets that the longest label of a record, with its dot, adds.
 pub const fn longest_claimable(longest_prefix_len: usize) -> usize {
     MAX_NAME_LEN.saturating_sub(longest_prefix_len)
 }
 
-/// A name that may be claimed here, and the registrable domain it lies in.
+/// A name that the policy allows to claim, and its registrable domain.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct ClaimableName {
     name: DomainName,
@@ -34,10 +34,10 @@ pub struct ClaimableName {
 }
 
 impl ClaimableName {
-    /// Reads a name as people write it and applies a deployment's policy.
+    /// Parses a name as people write it, and applies a deployment's policy.
     ///
     /// # Errors
-    /// When the text is no domain name, and as [`ClaimableName::new`].
+    /// When the text is not a domain name, and as [`ClaimableName::new`].
     pub fn parse(
         text: &str,
         scope: Scope,
@@ -48,11 +48,11 @@ impl ClaimableName {
         Self::new(name, scope, policy, longest_prefix_len)
     }
 
-    /// Applies a deployment's policy. `longest_prefix_len` is what the longest label of a validation record, with
-    /// its dot, adds to a name, in octets.
+    /// Applies a deployment's policy. `longest_prefix_len` is the number of octets that the longest label of a
+    /// validation record, with its dot, adds to a name.
     ///
     /// # Errors
-    /// When the name leaves no room for that label, or the policy does not let anybody claim it in this scope.
+    /// When the name leaves no room for that label, or the policy does not allow to claim it in this scope.
     pub fn new(
         name: DomainName,
         scope: Scope,
@@ -68,19 +68,19 @@ impl ClaimableName {
         {
             return Err(NameError::SpecialUse { name: Excerpt::of(name.as_str()), zone });
         }
-        let (apex, section) = match standing(&name) {
-            Standing::Registrable { apex, section } => (apex, Some(section)),
-            // Whoever gives away the names below it has it as a host all the same: exactly that name is proven.
-            Standing::PublicSuffix(Section::Private)
+        let (apex, section) = match lookup(&name) {
+            SuffixLookup::Registrable { apex, section } => (apex, Some(section)),
+            // The operator of a private suffix can prove it as a hostname: the proof covers exactly that name.
+            SuffixLookup::PublicSuffix(Section::Private)
                 if scope == Scope::Host || policy.allow_private_suffix =>
             {
                 (name.clone(), None)
             }
-            Standing::PublicSuffix(_) => {
+            SuffixLookup::PublicSuffix(_) => {
                 return Err(NameError::PublicSuffix { suffix: Excerpt::of(name.as_str()) });
             }
-            Standing::Unlisted { apex } if policy.allow_special_use => (apex, None),
-            Standing::Unlisted { .. } => {
+            SuffixLookup::Unlisted { apex } if policy.allow_special_use => (apex, None),
+            SuffixLookup::Unlisted { .. } => {
                 let tld = name.labels().next_back().unwrap_or_default();
                 return Err(NameError::UnlistedTld { tld: Excerpt::of(tld) });
             }
@@ -96,8 +96,8 @@ impl ClaimableName {
         &self.name
     }
 
-    /// The registrable domain by the full Public Suffix List. A suffix of the PRIVATE section, where it may be claimed,
-    /// is its own.
+    /// The registrable domain by the full Public Suffix List; for a claimable suffix of the PRIVATE section, the suffix
+    /// itself.
     pub fn apex(&self) -> &DomainName {
         &self.apex
     }
@@ -113,7 +113,7 @@ impl ClaimableName {
     }
 }
 
-/// The providers in the list by registrable domain, the deployment's own by name.
+/// Refuses domains of mail providers: the listed ones by registrable domain, the deployment's own by name.
 fn refuse_consumer_mail(
     name: &DomainName,
     apex: &DomainName,

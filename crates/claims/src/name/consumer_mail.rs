@@ -1,7 +1,7 @@
-//! Domains under which providers give mailboxes to the public: nobody who claims one of them owns it.
+//! Domains of providers of public mailboxes: a claimant of one of them never owns it.
 use super::{DomainName, suffix::Section};
 
-/// Brands that their owners hold under most top-level domains; any of them counts, whatever the suffix.
+/// Brands that are refused under every suffix of the ICANN section, since their owners have most of them.
 const BRANDS: &[&str] = &["gmail", "googlemail", "hotmail", "yahoo"];
 
 /// Registrable domains, sorted.
@@ -125,22 +125,22 @@ const DOMAINS: &[&str] = &[
 /// Whether a registrable domain is a provider's; `section` is that of the suffix above it.
 pub(super) fn is_providers(apex: &DomainName, section: Section) -> bool {
     let brand = || apex.labels().next().is_some_and(|first| BRANDS.contains(&first));
-    // Below a suffix that is not a registry's, a brand is some stranger's page: `yahoo.github.io`.
+    // Below a private suffix a brand belongs to any user of it: `yahoo.github.io`.
     DOMAINS.binary_search(&apex.as_str()).is_ok() || (section == Section::Icann && brand())
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::name::suffix::{Standing, standing};
+    use crate::name::suffix::{SuffixLookup, lookup};
 
     #[test]
-    fn the_list_is_sorted_and_holds_registrable_domains() {
+    fn list_is_sorted_and_has_registrable_domains() {
         assert!(DOMAINS.is_sorted_by(|a, b| a < b));
         for text in DOMAINS {
             let domain: DomainName = text.parse().unwrap();
             assert_eq!(domain.as_str(), *text);
-            let Standing::Registrable { apex, section } = standing(&domain) else {
+            let SuffixLookup::Registrable { apex, section } = lookup(&domain) else {
                 panic!("{text} is not registrable");
             };
             assert_eq!(apex, domain);

@@ -4,7 +4,10 @@ use std::{fmt, str::FromStr, sync::Arc};
 use idna::uts46::{AsciiDenyList, Hyphens, Uts46};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-use super::{NameError, parse, suffix};
+use super::{
+    NameError, parse,
+    suffix::{self, SuffixLookup},
+};
 
 /// A valid domain name of two labels or more: lower-case A-labels, no trailing dot, at most 253 octets.
 ///
@@ -13,8 +16,8 @@ use super::{NameError, parse, suffix};
 pub struct DomainName(Arc<str>);
 
 impl DomainName {
-    /// Reads a name as people write it: any case, U-labels or A-labels, one trailing dot, blanks of any kind around it.
-    /// International names follow UTS 46 (STD 3, non-transitional, `CheckHyphens`).
+    /// Parses a name as people write it: any case, U-labels or A-labels, one trailing dot, blanks of any kind around
+    /// it. Internationalised names follow UTS 46 (STD 3, non-transitional, `CheckHyphens`).
     ///
     /// # Errors
     /// When the text is not a domain name of at least two labels.
@@ -29,7 +32,7 @@ impl DomainName {
 
     /// The name with its A-labels decoded, for people.
     pub fn to_unicode(&self) -> String {
-        // A name that passed ToASCII passes ToUnicode: both apply the same validity criteria.
+        // A name that passed ToASCII passes ToUnicode, since both apply the same criteria.
         let (unicode, _) = Uts46::new().to_unicode(self.0.as_bytes(), AsciiDenyList::STD3, Hyphens::Check);
         unicode.into_owned()
     }
@@ -39,13 +42,13 @@ impl DomainName {
         self.0.split('.')
     }
 
-    /// The name above this one; `None` when that is a top-level domain.
+    /// The parent name; `None` where that is a top-level domain.
     pub fn parent(&self) -> Option<Self> {
         let (_, above) = self.0.split_once('.')?;
         above.contains('.').then(|| Self(above.into()))
     }
 
-    /// Whether this name is `other` or lies below it.
+    /// Whether this name is `other` or is below it.
     ///
     /// A proof at `other` covers fewer names: those whose [`registrable_domain`](Self::registrable_domain) is `other`.
     pub fn is_within(&self, other: &Self) -> bool {
@@ -55,15 +58,13 @@ impl DomainName {
     /// The registrable domain by the full Public Suffix List, the PRIVATE section included; `None` for a public
     /// suffix. Under a top-level domain that is not listed it is the last two labels.
     pub fn registrable_domain(&self) -> Option<Self> {
-        match suffix::standing(self) {
-            suffix::Standing::PublicSuffix(_) => None,
-            suffix::Standing::Registrable { apex, .. } | suffix::Standing::Unlisted { apex } => Some(apex),
+        match suffix::lookup(self) {
+            SuffixLookup::PublicSuffix(_) => None,
+            SuffixLookup::Registrable { apex, .. } | SuffixLookup::Unlisted { apex } => Some(apex),
         }
     }
 
-    /// The last `octets` of the name.
-    ///
-    /// The caller knows that they are two whole labels or more.
+    /// The last `octets` of the name, which have to be at least two whole labels.
     pub(super) fn tail(&self, octets: usize) -> Self {
         match self.0.len().checked_sub(octets) {
             None | Some(0) => self.clone(),

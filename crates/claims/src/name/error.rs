@@ -1,22 +1,22 @@
-//! Why a name is refused, with a code for programs and a sentence for people.
+//! Reasons to refuse a name, with a code for programs and a sentence for people.
 use std::fmt::{self, Write as _};
 
 use super::MAX_NAME_LEN;
-use super::blank::Named;
+use super::blank::BlankName;
 
-/// Characters of somebody's input that a sentence shows.
+/// The most characters of input that a sentence shows.
 const EXCERPT_CHARS: usize = 100;
 
-/// A piece of input that is safe to show: printable ASCII, everything else escaped, at most 100 characters.
+/// A piece of input that is safe to show: printable ASCII, all other characters escaped, at most 100 characters.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Excerpt(Box<str>);
 
 impl Excerpt {
-    /// The piece as it may be shown; what does not fit ends in `...`.
+    /// The excerpt of a text; a cut one ends in `...`.
     pub fn of(text: &str) -> Self {
         const ELLIPSIS: &str = "...";
         let mut shown = String::new();
-        // Where the text is cut if it turns out to be too long: never inside an escape.
+        // Where a long text is cut: never inside an escape.
         let mut cut = 0;
         for c in text.chars() {
             // Writing to a string cannot fail.
@@ -45,7 +45,7 @@ impl fmt::Display for Excerpt {
     }
 }
 
-/// What is wrong with one label of a name.
+/// The rule that one label of a name breaks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum LabelFault {
     /// Nothing between two dots.
@@ -57,15 +57,15 @@ pub enum LabelFault {
     /// A hyphen at either end, or at the third and fourth place (RFC 5891 §4.2.3.1).
     #[error("a hyphen may not stand first, last, or at both the third and the fourth place")]
     Hyphens,
-    /// An underscore: somebody gave the name of a record.
+    /// An underscore, as in the name of a record.
     #[error("it has an underscore: give the domain name itself, not the name of a record")]
     Underscore,
     /// A blank or a control character within the name.
-    #[error("character {position} is {}", Named(*character))]
+    #[error("character {position} is {}", BlankName(*character))]
     Blank {
         /// The character.
         character: char,
-        /// Its place in the name, counted in characters from 1, blanks before the name left out.
+        /// Its place in the name, in characters from 1, without the blanks before the name.
         position: usize,
     },
     /// An `xn--` label that decodes to nothing valid, or to another `xn--` label.
@@ -85,22 +85,22 @@ pub enum NameError {
     /// There is no name.
     #[error("the domain name is empty")]
     Empty,
-    /// The name does not fit, or would not with the label of the validation record before it.
+    /// The name is too long, alone or with the label of the validation record before it.
     #[error("the domain name is too long: {}", Limit(*limit))]
     TooLong {
-        /// The most octets a name may have here, in A-label form: [`MAX_NAME_LEN`] less the longest label of a
-        /// validation record, where there has to be room for one.
+        /// The most octets that the name may have, as A-labels: [`MAX_NAME_LEN`], less the longest label of a
+        /// validation record for a name to claim.
         limit: usize,
     },
     /// A label breaks the rules of host names.
     #[error("`{label}` cannot be used in a domain name: {fault}")]
     BadLabel {
-        /// The label, or the whole name when no label is at fault alone.
+        /// The label, or the whole name where no single label breaks the rule.
         label: Excerpt,
         /// The rule it breaks.
         fault: LabelFault,
     },
-    /// An IPv4 or IPv6 address in any of the forms a browser understands.
+    /// An IPv4 or IPv6 address in any notation that a browser understands.
     #[error("`{address}` is an IP address, not a domain name")]
     IpLiteral {
         /// The text given.
@@ -118,7 +118,7 @@ pub enum NameError {
         /// The text given.
         name: Excerpt,
     },
-    /// An address of a page or a mailbox, or a name with a port or a path.
+    /// A URL, an e-mail address, or a name with a port or a path.
     #[error("`{text}` is not a plain domain name: leave out the scheme, port, path and mailbox")]
     Url {
         /// The text given.
@@ -132,12 +132,12 @@ pub enum NameError {
         /// The suffix.
         suffix: Excerpt,
     },
-    /// A name set aside by a standard (RFC 6761) or by custom for private networks.
+    /// A name reserved by a standard (RFC 6761), or by custom for private networks.
     #[error("`{name}` lies in `{zone}`, which is set aside for special use and is not in the public DNS")]
     SpecialUse {
         /// The name given.
         name: Excerpt,
-        /// The zone set aside.
+        /// The reserved zone.
         zone: &'static str,
     },
     /// The last label is not a top-level domain.
@@ -146,7 +146,7 @@ pub enum NameError {
         /// The last label.
         tld: Excerpt,
     },
-    /// A domain under which a provider gives mailboxes to the public.
+    /// The domain of a provider of public mailboxes.
     #[error("`{domain}` belongs to a provider of public mailboxes and cannot be claimed")]
     ConsumerMail {
         /// The provider's domain.
@@ -154,7 +154,7 @@ pub enum NameError {
     },
 }
 
-/// How long a name may be, with the reason.
+/// Displays the longest length of a name, with the reason.
 struct Limit(usize);
 
 impl fmt::Display for Limit {
@@ -172,7 +172,7 @@ impl fmt::Display for Limit {
 }
 
 impl NameError {
-    /// The same with the limit that holds here, where the name is too long: who reads a text knows of no record.
+    /// Replaces the limit of [`NameError::TooLong`]: the parser does not know the label of the validation record.
     #[must_use]
     pub fn within(self, limit: usize) -> Self {
         match self {
@@ -181,7 +181,7 @@ impl NameError {
         }
     }
 
-    /// The refusal for programs; never changes once shipped.
+    /// The stable code of the refusal.
     pub const fn code(&self) -> &'static str {
         match self {
             Self::Empty => "name_empty",
@@ -204,12 +204,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_excerpt_is_printable_and_cut_between_escapes() {
+    fn excerpt_is_printable_and_cut_between_escapes() {
         assert_eq!(Excerpt::of("acme.com").as_str(), "acme.com");
         assert_eq!(Excerpt::of("a\u{1b}[2J\n\u{202e}ü").as_str(), "a\\u{1b}[2J\\n\\u{202e}\\u{fc}");
         assert_eq!(Excerpt::of(&"a".repeat(100)).as_str(), "a".repeat(100));
         assert_eq!(Excerpt::of(&"a".repeat(101)).as_str(), format!("{}...", "a".repeat(97)));
-        // Six characters an escape: sixteen of them make 96.
+        // An escape has six characters: sixteen of them make 96.
         assert_eq!(Excerpt::of(&"ü".repeat(40)).as_str(), format!("{}...", "\\u{fc}".repeat(16)));
     }
 }

@@ -1,7 +1,7 @@
-//! Names: which texts are domain names, and which domain names can be claimed.
+//! Domain names: parsing, the Public Suffix List, and the policy of what can be claimed.
 //!
-//! A text becomes a [`DomainName`] (valid and canonical), and a domain name becomes a [`ClaimableName`] (a
-//! deployment lets somebody own it). Nothing downstream looks at a raw text again.
+//! A text becomes a [`DomainName`] (valid and canonical), and a domain name becomes a [`ClaimableName`] (allowed by the
+//! deployment's policy). Later code never handles the raw text.
 
 mod blank;
 mod claimable;
@@ -19,5 +19,5 @@ pub use domain::DomainName;
 pub use error::{Excerpt, LabelFault, NameError};
 pub use suffix::{is_registry, suffix_list_version};
 
-/// Octets a name can have on the wire, in text form without the trailing dot (RFC 1035 §2.3.4).
+/// The most octets of a name in text form, without the trailing dot (RFC 1035 §2.3.4).
 pub const MAX_NAME_LEN: usize = 253;

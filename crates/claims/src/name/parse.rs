@@ -1,7 +1,7 @@
-//! From a text to the canonical form of a name, or to the rule it breaks.
+//! Parses a text into the canonical form of a name, or finds the rule that it breaks.
 //!
-//! The order matters: what is plainly something else (a URL, a wildcard, an address) is told apart before the
-//! mapping of international names could make a name of it.
+//! The order matters: URLs, wildcards and addresses are refused before the mapping of internationalised names could
+//! turn them into names.
 use std::{borrow::Cow, net::Ipv6Addr};
 
 use idna::uts46::{AsciiDenyList, DnsLength, Hyphens, Uts46};
@@ -9,21 +9,21 @@ use idna::uts46::{AsciiDenyList, DnsLength, Hyphens, Uts46};
 use super::blank::{is_blank, trimmed};
 use super::{Excerpt, LabelFault, MAX_NAME_LEN, NameError};
 
-/// Octets in a label (RFC 1035 §2.3.4).
+/// The most octets of a label (RFC 1035 §2.3.4).
 const MAX_LABEL_LEN: usize = 63;
-/// Bytes of text that are looked at. A name of 253 octets is never longer, however it is written, unless somebody
-/// pads it with characters that the mapping drops.
+/// The most bytes of text that are parsed. A name of 253 octets is shorter in every notation, unless it is padded with
+/// characters that the mapping drops.
 const MAX_TEXT_LEN: usize = 4096;
-/// What UTS 46 takes for a dot (§4, the mapping of U+3002, U+FF0E and U+FF61).
+/// Characters that UTS 46 maps to a dot (§4: U+3002, U+FF0E and U+FF61).
 const DOTS: [char; 4] = ['.', '\u{3002}', '\u{ff0e}', '\u{ff61}'];
 
 /// The canonical form: lower-case A-labels, two or more, without a trailing dot.
 pub(super) fn canonical(text: &str) -> Result<String, NameError> {
-    if is_canonical(text) { Ok(text.to_owned()) } else { examined(text) }
+    if is_canonical(text) { Ok(text.to_owned()) } else { parse_thoroughly(text) }
 }
 
-/// The same, whatever the text looks like.
-pub(super) fn examined(text: &str) -> Result<String, NameError> {
+/// The same without the fast path.
+pub(super) fn parse_thoroughly(text: &str) -> Result<String, NameError> {
     let text = trimmed(text);
     if text.is_empty() {
         return Err(NameError::Empty);
@@ -38,7 +38,7 @@ pub(super) fn examined(text: &str) -> Result<String, NameError> {
     }
     refuse_ipv4(name)?;
     let ascii = to_ascii(name, DnsLength::Verify).ok_or_else(|| broken_rule(name))?;
-    // Digits in other scripts are plain digits only now.
+    // The mapping may have produced ASCII digits.
     refuse_ipv4(&ascii)?;
     if !ascii.contains('.') {
         return Err(NameError::SingleLabel { name: Excerpt::of(&ascii) });
@@ -46,8 +46,8 @@ pub(super) fn examined(text: &str) -> Result<String, NameError> {
     Ok(ascii.into_owned())
 }
 
-/// Whether a text is plainly in its canonical form already, as nearly every one is that was written by this program.
-/// What has hyphens as its third and fourth characters may be an A-label, which has to be looked at closely.
+/// Whether a text is certainly in canonical form, as almost every name in the log is. A label with hyphens at the third
+/// and fourth place may be an A-label, which needs the full check.
 pub(super) fn is_canonical(text: &str) -> bool {
     let plain = |label: &str| {
         let bytes = label.as_bytes();
@@ -63,7 +63,7 @@ pub(super) fn is_canonical(text: &str) -> bool {
         && refuse_ipv4(text).is_ok()
 }
 
-/// Blanks, IPv6 addresses, URLs and wildcards: everything that its characters give away.
+/// Refuses blanks, IPv6 addresses, URLs and wildcards, which are recognised by their characters.
 fn refuse_other_notations(text: &str) -> Result<(), NameError> {
     if let Some((at, character)) = text.chars().enumerate().find(|(_, c)| c.is_control() || is_blank(*c)) {
         let fault = LabelFault::Blank { character, position: at + 1 };
@@ -81,15 +81,15 @@ fn refuse_other_notations(text: &str) -> Result<(), NameError> {
     Ok(())
 }
 
-/// An IPv6 address, bare or in brackets, with or without a zone (RFC 4007 §11).
+/// Whether a text is an IPv6 address, with or without brackets and zone (RFC 4007 §11).
 fn is_ipv6(text: &str) -> bool {
     let bare = text.strip_prefix('[').and_then(|inner| inner.strip_suffix(']')).unwrap_or(text);
     let address = bare.split_once('%').map_or(bare, |(address, _zone)| address);
     address.parse::<Ipv6Addr>().is_ok()
 }
 
-/// Whatever a browser would take for an IPv4 address: a last label of digits, or of `0x` and hexadecimal digits
-/// (URL Standard, "ends in a number"). No top-level domain is a number.
+/// Refuses every text that a browser reads as an IPv4 address: the last label is a number in digits, or in `0x` and
+/// hexadecimal digits (URL Standard, "ends in a number"). No top-level domain is a number.
 fn refuse_ipv4(name: &str) -> Result<(), NameError> {
     let last = name.rsplit('.').next().unwrap_or(name);
     let digits = !last.is_empty() && last.bytes().all(|b| b.is_ascii_digit());
@@ -100,13 +100,13 @@ fn refuse_ipv4(name: &str) -> Result<(), NameError> {
     if digits || hexadecimal { Err(NameError::IpLiteral { address: Excerpt::of(name) }) } else { Ok(()) }
 }
 
-/// UTS 46 `ToASCII`. `CheckHyphens` looks at labels in decoded form too, so that a label which decodes to another
-/// `xn--` label is refused with them.
+/// UTS 46 `ToASCII`. `CheckHyphens` also applies to the decoded form, so that a label which decodes to another `xn--`
+/// label is refused.
 fn to_ascii(name: &str, length: DnsLength) -> Option<Cow<'_, str>> {
     Uts46::new().to_ascii(name.as_bytes(), AsciiDenyList::STD3, Hyphens::Check, length).ok()
 }
 
-/// Why `ToASCII` refused a name; it says no more than that it did.
+/// The rule for which `ToASCII` refused a name; it does not report one.
 fn broken_rule(name: &str) -> NameError {
     let bad = |label: &str, fault| NameError::BadLabel { label: Excerpt::of(label), fault };
     if let Some(ascii) = to_ascii(name, DnsLength::Ignore) {
@@ -116,7 +116,7 @@ fn broken_rule(name: &str) -> NameError {
         if ascii.split('.').any(str::is_empty) {
             return bad(name, LabelFault::Empty);
         }
-        // First of all: cutting one label would not help.
+        // Before the labels: shortening one label would not help.
         if ascii.len() > MAX_NAME_LEN {
             return NameError::TooLong { limit: MAX_NAME_LEN };
         }

@@ -1,10 +1,9 @@
-//! Zones that are never part of the public DNS.
+//! Special-use zones, which are never part of the public DNS.
 use super::DomainName;
 
-/// Every zone set aside; names below count too.
+/// The reserved zones; all names below them are reserved as well.
 const ZONES: &[&str] = &[
-    // The Special-Use Domain Names registry (RFC 6761). Of its entries under `arpa`, and of everything else there,
-    // none is anybody's to claim: the whole of it is kept for infrastructure (RFC 3172).
+    // The Special-Use Domain Names registry (RFC 6761). All of `arpa` is reserved for infrastructure (RFC 3172).
     "alt",
     "arpa",
     "example",
@@ -16,8 +15,8 @@ const ZONES: &[&str] = &[
     "localhost",
     "onion",
     "test",
-    // Not registered there, but never to be delegated: `internal` is reserved for private use by ICANN, the others
-    // are in such wide private use that they were turned down as top-level domains or never stood a chance.
+    // Not in the registry, but never delegated: ICANN reserves `internal` for private use, and does not delegate the
+    // others because of their wide private use.
     "corp",
     "home",
     "internal",
@@ -27,7 +26,7 @@ const ZONES: &[&str] = &[
     "private",
 ];
 
-/// The zone set aside in which a name lies.
+/// The reserved zone that a name is in.
 pub(super) fn zone_of(name: &DomainName) -> Option<&'static str> {
     ZONES.iter().copied().find(|zone| {
         name.as_str().strip_suffix(zone).is_some_and(|below| below.is_empty() || below.ends_with('.'))
@@ -39,7 +38,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_zone_holds_itself_and_what_is_below() {
+    fn reserves_a_zone_and_all_names_below() {
         let zone = |name: &str| zone_of(&name.parse().unwrap());
         assert_eq!(zone("example.com"), Some("example.com"));
         assert_eq!(zone("a.b.example.com"), Some("example.com"));

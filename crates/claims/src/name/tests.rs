@@ -1,4 +1,4 @@
-//! Every refusal of a text, every canonical form.
+//! Parsing of names: every canonical form and every refusal.
 use super::*;
 use crate::Scope;
 
@@ -30,7 +30,7 @@ fn name_of(octets: usize) -> String {
 }
 
 #[test]
-fn names_have_one_canonical_form() {
+fn each_name_has_one_canonical_form() {
     for (text, canonical) in [
         ("acme.com", "acme.com"),
         ("ACME.Com", "acme.com"),
@@ -46,9 +46,9 @@ fn names_have_one_canonical_form() {
         ("MÜNCHEN.DE", "xn--mnchen-3ya.de"),
         ("xn--mnchen-3ya.de", "xn--mnchen-3ya.de"),
         ("XN--MNCHEN-3YA.de", "xn--mnchen-3ya.de"),
-        // The same letter, composed and as a letter and a mark.
+        // The same letter, precomposed and decomposed.
         ("mu\u{308}nchen.de", "xn--mnchen-3ya.de"),
-        // Not transitional: ß stays.
+        // Non-transitional processing keeps ß.
         ("faß.de", "xn--fa-hia.de"),
         // The mapping drops or folds these.
         ("exa\u{ad}mple.de", "example.de"),
@@ -61,7 +61,7 @@ fn names_have_one_canonical_form() {
 }
 
 #[test]
-fn international_names_are_shown_in_both_forms() {
+fn shows_international_names_in_both_forms() {
     for (text, unicode) in [
         ("xn--mnchen-3ya.de", "münchen.de"),
         ("FASS.de", "fass.de"),
@@ -84,17 +84,17 @@ fn all_refused(code: &str, texts: &[&str]) {
 }
 
 #[test]
-fn nothing_is_not_a_name() {
+fn refuses_empty_names() {
     all_refused("name_empty", &["", " ", "\t\n", ".", " . ", "。", "\u{ad}", "\u{200b}.", "\u{a0}\u{3000}"]);
 }
 
-/// White space by Unicode, and what is not seen at all.
+/// White space by Unicode, and other invisible characters.
 const BLANKS: &str = "\t\n\u{b}\u{c}\r \u{85}\u{a0}\u{1680}\u{2000}\u{2001}\u{2002}\u{2003}\u{2004}\u{2005}\u{2006}\
                       \u{2007}\u{2008}\u{2009}\u{200a}\u{2028}\u{2029}\u{202f}\u{205f}\u{3000}\u{200b}\u{feff}\u{2060}\
                       \u{200e}\u{200f}\u{61c}\u{202a}\u{202b}\u{202c}\u{202d}\u{202e}\u{2066}\u{2067}\u{2068}\u{2069}";
 
 #[test]
-fn blanks_around_a_name_are_trimmed() {
+fn trims_blanks_around_a_name() {
     for blank in BLANKS.chars().chain(['\u{ad}']) {
         for text in [
             format!("{blank}acme.com"),
@@ -111,7 +111,7 @@ fn blanks_around_a_name_are_trimmed() {
 }
 
 #[test]
-fn a_blank_within_a_name_is_named_with_its_place() {
+fn names_a_blank_within_a_name_and_its_place() {
     for blank in BLANKS.chars() {
         let text = format!("\u{a0}ac{blank}me.com ");
         let NameError::BadLabel { fault, .. } = refused(&text) else { panic!("{text:?}") };
@@ -138,12 +138,12 @@ fn a_blank_within_a_name_is_named_with_its_place() {
 }
 
 #[test]
-fn addresses_are_refused_in_every_notation() {
+fn refuses_addresses_in_every_notation() {
     all_refused("ip_literal", &["192.0.2.1", "192.0.2.1.", "1.2.3", "127.1", "2130706433", "acme.123"]);
     all_refused("ip_literal", &["0x7f.1", "0X7F000001", "0x7f.0X1", "a.0x"]);
-    // Whatever else is wrong with them.
+    // Other faults do not matter.
     all_refused("ip_literal", &["1..2", "a_b.1", "-.0x7f"]);
-    // Addresses only after the mapping.
+    // These are addresses only after the mapping.
     all_refused("ip_literal", &["１９２.０.２.１", "192。0。2。1", "192.0.2.\u{ad}1"]);
     all_refused(
         "ip_literal",
@@ -152,7 +152,7 @@ fn addresses_are_refused_in_every_notation() {
 }
 
 #[test]
-fn urls_and_wildcards_are_refused() {
+fn refuses_urls_and_wildcards() {
     all_refused(
         "url",
         &["https://acme.com", "acme.com/path", "acme.com:443", "me@acme.com", "ex%41mple.com"],
@@ -163,12 +163,12 @@ fn urls_and_wildcards_are_refused() {
 }
 
 #[test]
-fn a_single_label_is_refused() {
+fn refuses_a_single_label() {
     all_refused("single_label", &["acme", "com.", "localhost", "XN--P1AI", "рф"]);
 }
 
 #[test]
-fn labels_that_are_no_host_names_are_refused() {
+fn refuses_labels_that_are_no_host_names() {
     all_refused(
         "bad_label",
         &["a b.com", "a\u{0}.com", "a\n.com", "a\u{a0}b.com", "\u{0}acme.com", "a\u{7f}.com"],
@@ -186,7 +186,7 @@ fn labels_that_are_no_host_names_are_refused() {
 }
 
 #[test]
-fn a_label_that_decodes_to_an_encoded_label_is_refused() {
+fn refuses_a_label_that_decodes_to_an_encoded_label() {
     for text in ["xn--xn---epa.com", "xn--Xn---epa.com", "XN--XN---EPA.com", "xn--xn--acme-xyz.com"] {
         let label = Excerpt::of(text.strip_suffix(".com").unwrap());
         assert_eq!(refused(text), NameError::BadLabel { label, fault: LabelFault::Encoding });
@@ -194,7 +194,7 @@ fn a_label_that_decodes_to_an_encoded_label_is_refused() {
 }
 
 #[test]
-fn the_label_and_its_fault_are_named() {
+fn names_the_label_and_its_fault() {
     for (text, shown, rule) in [
         ("acme..com", "acme..com", LabelFault::Empty),
         ("www.-acme.com", "-acme", LabelFault::Hyphens),
@@ -211,7 +211,7 @@ fn the_label_and_its_fault_are_named() {
 }
 
 #[test]
-fn labels_have_63_octets_and_names_253() {
+fn limits_labels_to_63_octets_and_names_to_253() {
     let label = |octets: usize| format!("{}.com", "a".repeat(octets));
     assert_eq!(parsed(&label(63)), label(63));
     assert!(matches!(refused(&label(64)), NameError::BadLabel { fault: LabelFault::TooLong, .. }));
@@ -223,17 +223,17 @@ fn labels_have_63_octets_and_names_253() {
     assert_eq!(parsed(&format!("{}.", name_of(253))), name_of(253));
     assert_eq!(refused(&name_of(254)), NameError::TooLong { limit: 253 });
     assert_eq!(refused(&"a.".repeat(5000)), NameError::TooLong { limit: 253 });
-    // Nor is it better with one label that is too long as well.
+    // The same with a label that is too long as well.
     assert_eq!(refused(&label(300)), NameError::TooLong { limit: 253 });
 
-    // Padding that the mapping drops counts for nothing, until there is too much of it to look at.
+    // Padding that the mapping drops does not count, up to the limit of the text.
     let padded = |count| "ac".to_owned() + &"\u{ad}".repeat(count) + "me.com";
     assert_eq!(parsed(&padded(300)), "acme.com");
     assert_eq!(refused(&padded(5000)), NameError::TooLong { limit: 253 });
 }
 
 #[test]
-fn names_are_ordered_in_a_tree() {
+fn names_form_a_tree() {
     let name = |text: &str| text.parse::<DomainName>().unwrap();
     let host = name("a.b.acme.com");
     assert_eq!(host.labels().collect::<Vec<_>>(), ["a", "b", "acme", "com"]);
@@ -250,7 +250,7 @@ fn names_are_ordered_in_a_tree() {
 }
 
 #[test]
-fn a_name_is_a_checked_string_in_json() {
+fn validates_names_in_json() {
     let name: DomainName = serde_json::from_str(r#""M\u00dcNCHEN.de.""#).unwrap();
     assert_eq!(serde_json::to_string(&name).unwrap(), r#""xn--mnchen-3ya.de""#);
     let error = serde_json::from_str::<DomainName>(r#""a b.com""#).unwrap_err();

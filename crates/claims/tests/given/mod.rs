@@ -1,12 +1,12 @@
-//! A small language for scenarios: given a history, when a command, then events.
-#![expect(clippy::unwrap_used, clippy::expect_used, reason = "a story that cannot be told fails its test")]
-#![allow(dead_code, reason = "each test binary uses a part of the language")]
+//! Given, when, then: builds a history of commands, runs one, and returns its events.
+#![expect(clippy::unwrap_used, clippy::expect_used, reason = "a test that cannot go on has failed")]
+#![allow(dead_code, reason = "each test binary uses a part of this module")]
 #![allow(
     clippy::allow_attributes,
     reason = "an expectation would be unfulfilled in the binary that uses all of it"
 )]
 
-pub mod seen;
+pub mod observations;
 
 use chrono::{DateTime, Duration, Utc};
 use deed_claims::{
@@ -55,13 +55,17 @@ pub fn evidence() -> Evidence {
     }
 }
 
-/// Evidence in which one server of two shows the record of claim `n`.
+/// Evidence in which one of two servers shows the record of claim `n`.
 pub fn evidence_of(n: u8) -> Evidence {
     let servers = vec![
-        seen::answer(1, 0, vec![seen::text("v=spf1 -all"), seen::text(&challenge(n).record_value)]),
-        seen::answer(2, 3, vec![]),
+        observations::answer(
+            1,
+            0,
+            vec![observations::bytes("v=spf1 -all"), observations::bytes(&challenge(n).record_value)],
+        ),
+        observations::answer(2, 3, vec![]),
     ];
-    Evidence::of(&seen::seen(servers), &challenge(n))
+    Evidence::of(&observations::observed(servers), &challenge(n))
 }
 
 pub fn not_proven(code: Code) -> Outcome {
@@ -77,22 +81,22 @@ pub fn unreachable() -> Outcome {
     not_proven(Code::Timeout)
 }
 
-/// A story told command by command.
+/// One name with its history, its policy and the present time.
 #[derive(Clone)]
-pub struct Story {
+pub struct Scenario {
     pub ownership: Ownership,
     pub policy: Policy,
     pub now: DateTime<Utc>,
     pub log: Vec<OwnershipEvent>,
 }
 
-impl Default for Story {
+impl Default for Scenario {
     fn default() -> Self {
         Self { ownership: Ownership::default(), policy: Policy::default(), now: start(), log: vec![] }
     }
 }
 
-impl Story {
+impl Scenario {
     pub fn with(policy: Policy) -> Self {
         Self { policy, ..Self::default() }
     }
@@ -102,7 +106,7 @@ impl Story {
         self
     }
 
-    /// Carries a command out and tells the kinds of events it made.
+    /// Runs a command; the kinds of its events.
     pub fn when(&mut self, command: Command) -> Result<Vec<&'static str>, Rejection> {
         let events = self.ownership.decide(command, &self.policy, self.now)?;
         for event in &events {
@@ -136,7 +140,7 @@ impl Story {
         self.when(Command::RecordCheck { claim_id, attempt, outcome, holder_outcome, evidence: evidence() })
     }
 
-    /// Settles the pending attempt of a claim whose record one server of two shows: seen, and not proven.
+    /// Settles the pending attempt of a claim whose record one of two servers shows: seen, but not proven.
     pub fn check_seen(&mut self, n: u8) -> Result<Vec<&'static str>, Rejection> {
         let attempt = self.pending_attempt(n).unwrap_or(0);
         self.when(Command::RecordCheck {
@@ -168,7 +172,7 @@ impl Story {
         })
     }
 
-    /// How a claim ended, where it did.
+    /// How a claim ended; none while it is open.
     pub fn ended(&self, n: u8) -> Option<Ended> {
         match self.state(n) {
             ClaimState::Ended { how, .. } => Some(*how),
@@ -176,7 +180,7 @@ impl Story {
         }
     }
 
-    /// The status of a claim that is remembered.
+    /// The status of a claim; none where the fold no longer keeps it.
     pub fn status(&self, n: u8) -> Option<Status> {
         self.ownership.claims.get(&claim(n)).map(deed_claims::Claim::status)
     }
@@ -186,7 +190,7 @@ impl Story {
         self.ownership.holding == Some(claim(n))
     }
 
-    /// What ended the last contest.
+    /// The reason of the last contest resolution.
     pub fn resolved_by(&self) -> Option<ContestResolvedBy> {
         self.log.iter().rev().find_map(|event| match event {
             OwnershipEvent::ContestResolved(e) => Some(e.by),
@@ -198,7 +202,7 @@ impl Story {
         self.ownership.claims.get(&claim(n))?.pending.map(|p| p.attempt)
     }
 
-    /// Moves time to when the claim's next check is due.
+    /// Advances the time to the claim's next check.
     pub fn until_next_check(mut self, n: u8) -> Self {
         self.now = self.ownership.claims[&claim(n)].pending.expect("a pending check").due_at;
         self

@@ -1,19 +1,20 @@
-//! Characters of a value: how bytes become characters, and how each is named in a message, also an invisible one.
+//! Characters of a value: decoding from bytes, folding for comparison, and names for messages.
 
-/// What is passed over when two values are compared.
+/// Differences that a comparison ignores.
 #[derive(Clone, Copy, Default)]
-pub(super) struct Form {
+pub(super) struct Folding {
     pub quotes: bool,
     pub spaces: bool,
     pub case: bool,
 }
 
-pub(super) const QUOTES: Form = Form { quotes: true, spaces: false, case: false };
-pub(super) const SPACES: Form = Form { quotes: false, spaces: true, case: false };
-pub(super) const CASE: Form = Form { quotes: false, spaces: false, case: true };
-pub(super) const MARKS: Form = Form { quotes: true, spaces: true, case: false };
-pub(super) const ANY: Form = Form { quotes: true, spaces: true, case: true };
+pub(super) const QUOTES: Folding = Folding { quotes: true, spaces: false, case: false };
+pub(super) const SPACES: Folding = Folding { quotes: false, spaces: true, case: false };
+pub(super) const CASE: Folding = Folding { quotes: false, spaces: false, case: true };
+pub(super) const QUOTES_AND_SPACES: Folding = Folding { quotes: true, spaces: true, case: false };
+pub(super) const ALL: Folding = Folding { quotes: true, spaces: true, case: true };
 
+/// Whether a character is a quotation mark, straight or typographic, or a backslash.
 pub(super) fn is_quote(c: char) -> bool {
     matches!(
         c,
@@ -22,7 +23,7 @@ pub(super) fn is_quote(c: char) -> bool {
     )
 }
 
-/// White space, control characters, and characters without any width.
+/// Whether a character is white space, a control character, or has no width.
 pub(super) fn is_space(c: char) -> bool {
     if c.is_ascii_graphic() {
         return false;
@@ -32,7 +33,7 @@ pub(super) fn is_space(c: char) -> bool {
         || matches!(c, '\u{ad}' | '\u{34f}' | '\u{180e}' | '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2060}'..='\u{2064}' | '\u{2066}'..='\u{2069}' | '\u{feff}')
 }
 
-/// The characters of a value; bytes that are no UTF-8 as the code page of Western editors has them.
+/// The characters of a value. Bytes that are not UTF-8 are read as Windows-1252.
 pub(super) fn characters(value: &[u8]) -> Vec<char> {
     let western = |byte: u8| match byte {
         0x91 => '\u{2018}',
@@ -51,19 +52,19 @@ pub(super) fn characters(value: &[u8]) -> Vec<char> {
     all
 }
 
-/// These characters, in a form.
-pub(super) fn fold(characters: &[char], form: Form) -> Vec<char> {
-    let passed_over = |c: char| (form.quotes && is_quote(c)) || (form.spaces && is_space(c));
-    let cased = |c: char| if form.case { c.to_ascii_lowercase() } else { c };
-    characters.iter().copied().filter(|c| !passed_over(*c)).map(cased).collect()
+/// These characters without the ignored differences.
+pub(super) fn fold(characters: &[char], folding: Folding) -> Vec<char> {
+    let ignored = |c: char| (folding.quotes && is_quote(c)) || (folding.spaces && is_space(c));
+    let cased = |c: char| if folding.case { c.to_ascii_lowercase() } else { c };
+    characters.iter().copied().filter(|c| !ignored(*c)).map(cased).collect()
 }
 
-/// The characters of a value, in a form.
-pub(super) fn folded(value: &[u8], form: Form) -> Vec<char> {
-    fold(&characters(value), form)
+/// The characters of a value without the ignored differences.
+pub(super) fn fold_value(value: &[u8], folding: Folding) -> Vec<char> {
+    fold(&characters(value), folding)
 }
 
-/// A character of a value, by name: one that is visible ASCII as it is, any other by its code point.
+/// The name of a character for messages: visible ASCII as it is, everything else with its code point.
 pub(crate) fn character_name(c: char) -> String {
     let point = u32::from(c);
     let what = match c {
@@ -85,7 +86,7 @@ pub(crate) fn character_name(c: char) -> String {
         other if other.is_control() => "a control character",
         other if is_space(other) => "an invisible character",
         other if is_quote(other) => "a typographic quotation mark",
-        other => match twin_of(other) {
+        other => match confusable_with(other) {
             Some(twin) => return format!("a character that looks like `{twin}` (U+{point:04X})"),
             None => "the character",
         },
@@ -93,8 +94,8 @@ pub(crate) fn character_name(c: char) -> String {
     if what == "the character" { format!("{what} U+{point:04X}") } else { format!("{what} (U+{point:04X})") }
 }
 
-/// Quotation marks of one kind, by name.
-pub(crate) fn marks_name(c: char) -> String {
+/// The name of quotation marks of one kind, for messages.
+pub(crate) fn quotes_name(c: char) -> String {
     match c {
         '"' => "quotation marks (\")".to_owned(),
         '\'' => "apostrophes (')".to_owned(),
@@ -104,8 +105,8 @@ pub(crate) fn marks_name(c: char) -> String {
     }
 }
 
-/// Characters, and the ASCII ones that they look like.
-const TWINS: [(&str, &str); 3] = [
+/// Confusable characters (UTS 39), and the ASCII characters that they look like.
+const CONFUSABLES: [(&str, &str); 3] = [
     // Cyrillic.
     ("аеорсхуіјѕһԁԛԝӏвкмнтАВЕКМНОРСТХЅІЈУ", "aeopcxyijshdqwlbkmhtABEKMHOPCTXSIJY"),
     // Greek.
@@ -114,19 +115,19 @@ const TWINS: [(&str, &str); 3] = [
     ("ıɡſł‐‑‒–—―−﹘﹣․…‚꞊═", "igsl---------..,=="),
 ];
 
-/// The ASCII character that one of another script, or a typographic one, looks like.
-fn twin_of(c: char) -> Option<char> {
+/// The ASCII character that a character of another script, or a typographic one, looks like.
+fn confusable_with(c: char) -> Option<char> {
     if let '\u{ff01}'..='\u{ff5e}' = c {
-        // Full-width forms are those of ASCII, shifted.
+        // Full-width forms are ASCII with an offset.
         return char::from_u32(u32::from(c) - 0xfee0);
     }
-    TWINS
+    CONFUSABLES
         .iter()
         .find_map(|(from, to)| from.chars().position(|twin| twin == c).and_then(|at| to.chars().nth(at)))
 }
 
-/// Whether two ASCII characters are mistaken for each other.
-pub(in crate::judge) fn look_alike(one: char, other: char) -> bool {
+/// Whether two ASCII characters look alike.
+pub(in crate::judge) fn are_confusable(one: char, other: char) -> bool {
     ["lI1i|!", "O0oQD", "S5s", "Z2z", "B8", "-_"]
         .iter()
         .any(|group| group.contains(one) && group.contains(other))
@@ -137,7 +138,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn characters_are_named_so_that_they_can_be_told_apart() {
+    fn names_characters_unambiguously() {
         for (c, name) in [
             ('a', "`a`"),
             ('`', "a backtick (U+0060)"),
@@ -158,20 +159,20 @@ mod tests {
     }
 
     #[test]
-    fn every_twin_has_its_ascii_character() {
-        for (from, to) in TWINS {
+    fn maps_confusables_to_visible_ascii() {
+        for (from, to) in CONFUSABLES {
             assert_eq!(from.chars().count(), to.chars().count());
         }
         for c in '\u{80}'..='\u{ffff}' {
-            assert!(twin_of(c).is_none_or(|twin| twin.is_ascii_graphic()), "{c:?}");
+            assert!(confusable_with(c).is_none_or(|twin| twin.is_ascii_graphic()), "{c:?}");
         }
         for (c, twin) in [('у', 'y'), ('Y', 'Y'), ('Χ', 'X'), ('═', '='), ('…', '.')] {
-            assert!(c == twin || twin_of(c) == Some(twin), "{c:?}");
+            assert!(c == twin || confusable_with(c) == Some(twin), "{c:?}");
         }
     }
 
     #[test]
-    fn bytes_that_are_no_utf_8_are_read_as_editors_wrote_them() {
+    fn reads_invalid_utf_8_as_windows_1252() {
         assert_eq!(characters(b"a\x93\xe9\x96\xc3\xa9"), ['a', '\u{201c}', '\u{e9}', '\u{2013}', '\u{e9}']);
     }
 }

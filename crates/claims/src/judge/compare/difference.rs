@@ -1,56 +1,58 @@
-//! Where two values differ first, and how far they are from each other.
+//! The first difference between two values, and their edit distance.
+
 /// The first place at which a value is not the expected one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(in crate::judge) struct Difference {
     /// In characters, counted from 1.
     pub place: usize,
-    /// What stands there; none where the value has ended.
+    /// The character found; none where the value has ended.
     pub found: Option<char>,
-    /// What has to stand there; none where the value has to end.
+    /// The character expected; none where the value has to end.
     pub expected: Option<char>,
 }
 
 impl Difference {
-    /// Where two values differ; none when they do not.
+    /// The first difference of two values; none where they are equal.
     pub fn between(found: &[char], expected: &[char]) -> Option<Self> {
         let same = found.iter().zip(expected).take_while(|(a, b)| a == b).count();
-        let (seen, wanted) = (found.get(same).copied(), expected.get(same).copied());
-        (seen != wanted).then_some(Self { place: same + 1, found: seen, expected: wanted })
+        let (a, b) = (found.get(same).copied(), expected.get(same).copied());
+        (a != b).then_some(Self { place: same + 1, found: a, expected: b })
     }
 }
 
-/// What turns a value into one that is one edit away from it.
+/// The kind of a single edit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(in crate::judge) enum Edit {
-    /// One character is another.
+    /// One character is replaced.
     Changed,
-    /// One is missing.
+    /// One character is missing.
     Missing,
-    /// One is too many.
+    /// One character is inserted.
     Extra,
-    /// Two neighbours have changed places.
+    /// Two adjacent characters are swapped.
     Swapped,
 }
 
-/// The one edit between two values; none when there is none, or more than one.
+/// The single edit between two values; none where there is no edit or more than one.
 pub(super) fn single_edit(found: &[char], expected: &[char]) -> Option<Edit> {
     let at = found.iter().zip(expected).take_while(|(a, b)| a == b).count();
-    let (seen, wanted) = (&found[at..], &expected[at..]);
+    let (found, expected) = (&found[at..], &expected[at..]);
     let behind = |chars: &[char], count: usize| chars.get(count..).map(<[char]>::to_vec);
-    match (behind(seen, 1), behind(wanted, 1)) {
+    match (behind(found, 1), behind(expected, 1)) {
         (Some(a), Some(b)) if a == b => Some(Edit::Changed),
-        (_, Some(b)) if seen == b => Some(Edit::Missing),
-        (Some(a), _) if a == wanted => Some(Edit::Extra),
+        (_, Some(b)) if found == b => Some(Edit::Missing),
+        (Some(a), _) if a == expected => Some(Edit::Extra),
         _ => {
-            let crossed = seen.len() > 1 && wanted.len() > 1 && seen[0] == wanted[1] && seen[1] == wanted[0];
-            (crossed && behind(seen, 2) == behind(wanted, 2)).then_some(Edit::Swapped)
+            let swapped =
+                found.len() > 1 && expected.len() > 1 && found[0] == expected[1] && found[1] == expected[0];
+            (swapped && behind(found, 2) == behind(expected, 2)).then_some(Edit::Swapped)
         }
     }
 }
 
-/// How many characters have to be changed, put in, taken out or swapped with their neighbour (optimal string alignment) to
-/// turn one text into the other; none when it is more than `most`. Texts whose lengths differ by more are not compared, so
-/// that the time does not grow with the length of a stranger's text.
+/// The edit distance of two texts by optimal string alignment: replaced, inserted, removed and swapped characters. None
+/// where it is more than `most`. Texts whose lengths differ by more are not compared, so that the length of foreign
+/// text does not determine the time.
 pub(super) fn distance(one: &[char], other: &[char], most: usize) -> Option<usize> {
     let comparable = one.len().abs_diff(other.len()) <= most;
     let text = |chars: &[char]| chars.iter().collect::<String>();
@@ -68,7 +70,7 @@ mod tests {
     }
 
     #[test]
-    fn the_first_difference_has_a_place_and_both_characters() {
+    fn finds_the_first_difference() {
         let between = |found: &str| Difference::between(&chars(found), &chars("claim=abl"));
         let place = |place, found, expected| Some(Difference { place, found, expected });
         assert_eq!(between("claim=abl"), None);
@@ -78,7 +80,7 @@ mod tests {
     }
 
     #[test]
-    fn one_edit_is_told_by_its_kind() {
+    fn recognises_each_kind_of_edit() {
         let edit = |found: &str| single_edit(&chars(found), &chars("abcd"));
         assert_eq!(edit("abXd"), Some(Edit::Changed));
         assert_eq!(edit("acd"), Some(Edit::Missing));
@@ -92,7 +94,7 @@ mod tests {
     }
 
     #[test]
-    fn distances_are_exact_up_to_their_bound() {
+    fn distance_is_exact_up_to_its_bound() {
         let of = |one: &str, other: &str, most| distance(&chars(one), &chars(other), most);
         assert_eq!(of("kitten", "sitting", 3), Some(3));
         assert_eq!(of("kitten", "sitting", 2), None);
@@ -103,7 +105,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn one_edit_is_a_distance_of_one(one in "[ab]{0,12}", other in "[abc]{0,12}", most in 1_usize..8) {
+        fn a_single_edit_has_distance_one(one in "[ab]{0,12}", other in "[abc]{0,12}", most in 1_usize..8) {
             let (one, other) = (chars(&one), chars(&other));
             let edits = distance(&one, &other, most);
             prop_assert_eq!(single_edit(&one, &other).is_some(), edits == Some(1));

@@ -1,46 +1,46 @@
-//! The kinds of mistakes in a value, the code of each, and which of them is nearest to the expected value.
+//! The flaws a value can have, the code of each, and how near it is to the expected value.
 use chrono::{DateTime, Utc};
 
 use super::difference::Edit;
 use super::notation::Notation;
 use crate::diagnosis::Code;
 
-/// In which way a value is wrong.
+/// The difference between a value and the expected one, as a kind of mistake.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(in crate::judge) enum Flaw {
-    /// Two records make the value: the rest of it is in this one.
+    /// Two records together are the value: this is the second part.
     Split { rest: Vec<u8> },
-    /// Quotation marks or backslashes are part of it: the first one.
+    /// The value contains quotation marks or backslashes: the first one.
     Quoted(char),
-    /// White space or an invisible character, and its place, counted from 1.
+    /// The value contains white space or an invisible character, at this place, counted from 1.
     Space { what: char, place: usize },
-    /// A space is missing, and where.
+    /// A space is missing at this place, counted from 1.
     SpaceMissing { place: usize },
-    /// Capital letters.
+    /// Only upper and lower case differ.
     Case,
-    /// The whole value so many times.
+    /// The whole value, repeated.
     Doubled { times: usize },
-    /// The random part so many times behind one beginning.
+    /// One prefix with the token repeated.
     TokenDoubled { times: usize },
-    /// Only the random part.
+    /// Only the token, without the prefix.
     OnlyToken,
-    /// What stands before the random part, twice.
+    /// The prefix more than once.
     PrefixTwice,
-    /// The random part behind something else than it belongs to.
+    /// The token behind another prefix.
     OtherPrefix,
-    /// The record's name was pasted into the value.
+    /// The record's name before the value.
     NamePasted,
     /// The value of an earlier claim of this holder.
     Earlier(DateTime<Utc>),
-    /// Only a piece of so many characters; whether it is the beginning.
+    /// Only a piece of the value: its length, and whether it is the beginning.
     Truncated { kept: usize, beginning: bool },
-    /// Characters are written as codes of a notation: the first code, and whether only those before the random part are.
+    /// Characters are written in a notation: the first escape code, and whether only the prefix is affected.
     Encoded { notation: Notation, code: String, in_prefix: bool },
-    /// The whole value, with something before it, behind it, or both.
+    /// The whole value with other text before it, behind it, or both.
     Surrounded { before: String, after: String },
-    /// So many characters are wrong, missing or too many; which edit it is where it is one.
+    /// Characters are wrong, missing or inserted: their number, and the kind where it is a single edit.
     Mistyped { edits: usize, edit: Option<Edit> },
-    /// The right beginning with another random part; whether that is as long as it has to be.
+    /// The right prefix with another token, and whether that has the right length.
     OtherToken { as_long: bool },
 }
 
@@ -66,8 +66,8 @@ impl Flaw {
         }
     }
 
-    /// How near a value with this flaw is to the expected one, where several stand at a name: the kind of the flaw first,
-    /// then how much of it there is. The least is the nearest.
+    /// How near a value with this flaw is to the expected one: by the kind of the flaw, then by its extent. The
+    /// smallest is the nearest.
     pub fn nearness(&self, length: usize) -> (u8, usize) {
         match self {
             Self::Split { .. } => (0, 0),
@@ -81,7 +81,7 @@ impl Flaw {
             Self::Truncated { kept, .. } => (8, length.saturating_sub(*kept)),
             Self::Surrounded { before, after } => (9, before.chars().count() + after.chars().count()),
             Self::Mistyped { edits, .. } => (10, *edits),
-            // A value that is left from before says less than one that was meant for this claim.
+            // A leftover value says less than one that was meant for this claim.
             Self::Earlier(_) => (11, 0),
             Self::OtherToken { as_long } => (12, usize::from(!*as_long)),
         }

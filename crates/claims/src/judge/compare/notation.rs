@@ -1,6 +1,6 @@
-//! Values that were copied out of a place where characters are written as codes: `%3D`, `&#61;`, `=3D`, `\061`.
+//! Decodes values that were copied from a notation with escape codes: `%3D`, `&#61;`, `=3D`, `\061`.
 
-/// Where characters are written as such codes.
+/// A notation with escape codes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(in crate::judge) enum Notation {
     /// Percent-encoding (RFC 3986 §2.1).
@@ -16,13 +16,13 @@ pub(in crate::judge) enum Notation {
 impl Notation {
     const ALL: [Self; 4] = [Self::Url, Self::Html, Self::Mail, Self::ZoneFile];
 
-    /// The character a text begins with as a code, and the length of the code.
+    /// The bytes of the escape code at the start of a text, and the length of the code.
     fn code(self, text: &[u8]) -> Option<(Vec<u8>, usize)> {
         match self {
             Self::Url => hexadecimal(text.strip_prefix(b"%")?).map(|byte| (vec![byte], 3)),
             Self::Mail => {
                 let behind = text.strip_prefix(b"=")?;
-                // At the end of a line it stands for nothing.
+                // A soft line break.
                 for line_end in [b"\r\n".as_slice(), b"\n"] {
                     if behind.starts_with(line_end) {
                         return Some((vec![], 1 + line_end.len()));
@@ -39,7 +39,7 @@ impl Notation {
         }
     }
 
-    /// A value without its codes, and the first of them.
+    /// The decoded value and its first escape code; none where the value has no code.
     fn decoded(self, value: &[u8]) -> Option<(Vec<u8>, String)> {
         let code_at = |at: &usize| self.code(&value[*at..]);
         let from = (0..value.len()).find(|at| code_at(at).is_some())?;
@@ -63,7 +63,7 @@ fn hexadecimal(text: &[u8]) -> Option<u8> {
     u8::from_str_radix(std::str::from_utf8(digits).ok()?, 16).ok()
 }
 
-/// The references that stand for characters of values, or around them.
+/// Named character references of HTML for characters that occur in values or around them.
 const NAMED: [(&str, &str); 12] = [
     ("amp", "&"),
     ("lt", "<"),
@@ -79,7 +79,7 @@ const NAMED: [(&str, &str); 12] = [
     ("colon", ":"),
 ];
 
-/// A character reference of HTML that a text begins with, and its length.
+/// The character reference of HTML at the start of a text, and its length.
 fn reference(text: &[u8]) -> Option<(Vec<u8>, usize)> {
     let behind = text.strip_prefix(b"&")?;
     let end = behind.iter().take(10).position(|byte| *byte == b';')?;
@@ -97,14 +97,14 @@ fn reference(text: &[u8]) -> Option<(Vec<u8>, usize)> {
     Some((character.into_bytes(), end + 2))
 }
 
-/// Every way to read a value as one of these notations: what it says then, and the first of its codes. A value may have been
-/// encoded more than once.
-pub(super) fn readings(value: &[u8]) -> impl Iterator<Item = (Notation, String, Vec<u8>)> {
-    /// Encodings on top of each other that are undone; nobody makes more of them by mistake.
-    const TIMES: usize = 3;
+/// The decodings of a value: for each notation that applies, its first escape code and the plain value. A value may
+/// have been encoded more than once.
+pub(super) fn decodings(value: &[u8]) -> impl Iterator<Item = (Notation, String, Vec<u8>)> {
+    /// Layers of encoding that are undone; more do not happen by mistake.
+    const LAYERS: usize = 3;
     Notation::ALL.into_iter().filter_map(|notation| {
         let (mut plain, first) = notation.decoded(value)?;
-        for _ in 1..TIMES {
+        for _ in 1..LAYERS {
             let Some((plainer, _)) = notation.decoded(&plain).filter(|_| notation != Notation::Mail) else {
                 break;
             };
@@ -119,9 +119,9 @@ mod tests {
     use super::*;
 
     #[test]
-    fn each_notation_is_read() {
+    fn decodes_each_notation() {
         let read = |value: &str| {
-            readings(value.as_bytes())
+            decodings(value.as_bytes())
                 .map(|(notation, first, plain)| {
                     (notation, first, String::from_utf8_lossy(&plain).into_owned())
                 })

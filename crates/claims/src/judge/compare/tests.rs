@@ -1,3 +1,4 @@
+//! Every flaw of a value, and values that are none.
 use super::notation::Notation;
 use super::*;
 use crate::{ChallengeTemplates, Scope, Token};
@@ -11,17 +12,17 @@ fn challenge() -> Challenge {
 }
 
 fn flaw(value: impl AsRef<[u8]>) -> Option<Flaw> {
-    Wanted::of(&challenge()).flaw(&Sample::of(value.as_ref()))
+    ExpectedValue::of(&challenge()).flaw(&Candidate::of(value.as_ref()))
 }
 
-/// Of a value that has no flaw.
-fn imitation(value: impl AsRef<[u8]>) -> Option<Flaw> {
+/// The flaw of a value without one of the exact flaws.
+fn loose_flaw(value: impl AsRef<[u8]>) -> Option<Flaw> {
     assert_eq!(flaw(&value), None);
-    Wanted::of(&challenge()).imitation(&Sample::of(value.as_ref()))
+    ExpectedValue::of(&challenge()).loose_flaw(&Candidate::of(value.as_ref()))
 }
 
 #[test]
-fn quotation_marks_of_every_kind_are_seen() {
+fn recognises_quotation_marks_of_every_kind() {
     let value = challenge().record_value;
     for (wrong, mark) in [
         (format!("\"{value}\""), '"'),
@@ -40,7 +41,7 @@ fn quotation_marks_of_every_kind_are_seen() {
 }
 
 #[test]
-fn characters_that_nobody_sees_are_named_with_their_place() {
+fn recognises_invisible_characters_and_their_place() {
     let value = challenge().record_value;
     let end = value.len() + 1;
     for (wrong, what, place) in [
@@ -61,23 +62,26 @@ fn characters_that_nobody_sees_are_named_with_their_place() {
 }
 
 #[test]
-fn a_space_that_the_value_needs_is_missed() {
+fn recognises_a_missing_space() {
     let templates =
         ChallengeTemplates::default().with(None, Some("token={token} expiry=never"), None, None).unwrap();
     let challenge =
         templates.challenge(Scope::Apex, &"acme.com".parse().unwrap(), Token::from_bytes([1; 20]));
-    let wanted = Wanted::of(&challenge);
+    let expected_value = ExpectedValue::of(&challenge);
     let without = challenge.record_value.replace(' ', "");
-    assert_eq!(wanted.flaw(&Sample::of(without.as_bytes())), Some(Flaw::SpaceMissing { place: 39 }));
+    assert_eq!(
+        expected_value.flaw(&Candidate::of(without.as_bytes())),
+        Some(Flaw::SpaceMissing { place: 39 })
+    );
     let early = challenge.record_value.replace(" expiry=never", "");
     assert_eq!(
-        wanted.flaw(&Sample::of(early.as_bytes())),
+        expected_value.flaw(&Candidate::of(early.as_bytes())),
         Some(Flaw::Truncated { kept: 38, beginning: true })
     );
 }
 
 #[test]
-fn case_and_repetition_are_told_apart() {
+fn distinguishes_case_from_repetition() {
     let (value, token) = (challenge().record_value, challenge().token);
     assert_eq!(flaw(value.to_uppercase()), Some(Flaw::Case));
     assert_eq!(flaw(format!("{value}{value}")), Some(Flaw::Doubled { times: 2 }));
@@ -86,7 +90,7 @@ fn case_and_repetition_are_told_apart() {
 }
 
 #[test]
-fn what_stands_before_the_random_part_is_looked_at() {
+fn recognises_wrong_prefixes() {
     let (value, token) = (challenge().record_value, challenge().token);
     for (wrong, expected) in [
         (token.to_string(), Flaw::OnlyToken),
@@ -103,7 +107,7 @@ fn what_stands_before_the_random_part_is_looked_at() {
 }
 
 #[test]
-fn pieces_are_recognised_from_eight_random_letters_on() {
+fn recognises_pieces_with_eight_token_letters() {
     let (value, token) = (challenge().record_value, challenge().token.to_string());
     for (piece, kept, beginning) in [
         (&value[..30], 30, true),
@@ -120,7 +124,7 @@ fn pieces_are_recognised_from_eight_random_letters_on() {
 }
 
 #[test]
-fn a_value_that_a_page_cut_off_is_a_piece() {
+fn recognises_values_cut_by_a_web_page() {
     let value = challenge().record_value;
     for wrong in [format!("{}...", &value[..30]), format!("{}\u{2026}", &value[..30])] {
         assert_eq!(flaw(&wrong), Some(Flaw::Truncated { kept: 30, beginning: true }), "{wrong}");
@@ -128,7 +132,7 @@ fn a_value_that_a_page_cut_off_is_a_piece() {
 }
 
 #[test]
-fn characters_written_as_codes_are_read() {
+fn recognises_escape_codes() {
     let value = challenge().record_value;
     let token = challenge().token;
     let prefix = |with: &str| format!("deed-domain-claim{with}{token}");
@@ -150,7 +154,7 @@ fn characters_written_as_codes_are_read() {
 }
 
 #[test]
-fn what_stands_around_the_value_is_told_from_it() {
+fn recognises_text_around_the_value() {
     let value = challenge().record_value;
     for (before, after) in [
         ("", "."),
@@ -178,13 +182,13 @@ fn what_stands_around_the_value_is_told_from_it() {
         ("\u{2014} ", " \u{2014}"),
     ] {
         let around = Some(Flaw::Surrounded { before: before.to_owned(), after: after.to_owned() });
-        assert_eq!(imitation(format!("{before}{value}{after}")), around);
-        assert_eq!(imitation(format!("{before}{}{after}", value.to_uppercase())), around);
+        assert_eq!(loose_flaw(format!("{before}{value}{after}")), around);
+        assert_eq!(loose_flaw(format!("{before}{}{after}", value.to_uppercase())), around);
     }
 }
 
 #[test]
-fn one_wrong_letter_of_the_random_part_is_found() {
+fn finds_one_wrong_letter_in_the_token() {
     let value = challenge().record_value.to_string();
     assert_eq!(&value[18..26], "aeaqcaib");
     let with = |letters: &str| format!("{}{letters}{}", &value[..18], &value[26..]);
@@ -199,53 +203,54 @@ fn one_wrong_letter_of_the_random_part_is_found() {
         (with("\u{430}eaqcaib"), Edit::Changed, 19, Some('\u{430}'), Some('a')),
         (with("ae\u{430}qcaib"), Edit::Changed, 21, Some('\u{430}'), Some('a')),
     ] {
-        assert_eq!(imitation(&wrong), Some(Flaw::Mistyped { edits: 1, edit: Some(edit) }), "{wrong}");
-        let difference = Wanted::of(&challenge()).difference(wrong.as_bytes());
+        assert_eq!(loose_flaw(&wrong), Some(Flaw::Mistyped { edits: 1, edit: Some(edit) }), "{wrong}");
+        let difference = ExpectedValue::of(&challenge()).difference(wrong.as_bytes());
         assert_eq!(difference, Some(Difference { place, found, expected }), "{wrong}");
     }
 }
 
 #[test]
-fn several_wrong_letters_are_counted_up_to_a_quarter() {
+fn counts_wrong_letters_up_to_a_quarter() {
     let value = challenge().record_value.to_string();
     let wrong = |count: usize| format!("{}{}", &value[..50 - count], "8".repeat(count));
     for edits in 2..=8 {
-        assert_eq!(imitation(wrong(edits)), Some(Flaw::Mistyped { edits, edit: None }));
+        assert_eq!(loose_flaw(wrong(edits)), Some(Flaw::Mistyped { edits, edit: None }));
     }
-    assert_eq!(imitation(wrong(9)), None);
-    // Marks, white space and case are not counted.
+    assert_eq!(loose_flaw(wrong(9)), None);
+    // Quotation marks, white space and case are not counted.
     let marked = format!("\"{} \"", value.to_uppercase().replacen("QC", "QX", 1));
-    assert_eq!(imitation(marked), Some(Flaw::Mistyped { edits: 1, edit: None }));
+    assert_eq!(loose_flaw(marked), Some(Flaw::Mistyped { edits: 1, edit: None }));
     let dotted = format!("{}.", value.replacen("qc", "qx", 1));
-    assert_eq!(imitation(dotted), Some(Flaw::Mistyped { edits: 2, edit: None }));
+    assert_eq!(loose_flaw(dotted), Some(Flaw::Mistyped { edits: 2, edit: None }));
 }
 
 #[test]
-fn the_value_of_another_claim_is_recognised_by_its_beginning() {
+fn recognises_another_claims_value_by_its_prefix() {
     let challenge = challenge();
-    let wanted = Wanted::of(&challenge);
+    let expected_value = ExpectedValue::of(&challenge);
     let other = Token::from_bytes([9; 20]);
     for (value, as_long) in [
         (format!("deed-domain-claim={other}"), true),
         (format!("\"DEED-DOMAIN-CLAIM={other}\""), true),
         ("deed-domain-claim=your-token-here".to_owned(), false),
     ] {
-        assert_eq!(imitation(&value), None, "{value}");
+        assert_eq!(loose_flaw(&value), None, "{value}");
         assert_eq!(
-            wanted.other_token(&Sample::of(value.as_bytes())),
+            expected_value.other_token(&Candidate::of(value.as_bytes())),
             Some(Flaw::OtherToken { as_long }),
             "{value}"
         );
     }
     for stranger in ["", "deed-domain-claim=", "v=spf1 -all", "deed-site-verification=x"] {
-        assert_eq!(wanted.other_token(&Sample::of(stranger.as_bytes())), None, "{stranger}");
+        assert_eq!(expected_value.other_token(&Candidate::of(stranger.as_bytes())), None, "{stranger}");
     }
 }
 
 #[test]
-fn a_name_that_is_the_value_is_recognised() {
+fn recognises_the_value_in_a_name() {
     let challenge = challenge();
-    let (wanted, value, token) = (Wanted::of(&challenge), &*challenge.record_value, challenge.token.as_str());
+    let (expected_value, value, token) =
+        (ExpectedValue::of(&challenge), &*challenge.record_value, challenge.token.as_str());
     for name in [
         value.to_owned(),
         value.to_uppercase(),
@@ -261,61 +266,63 @@ fn a_name_that_is_the_value_is_recognised() {
         format!("txt\\032{value}.acme.com"),
         format!("{}.acme.com", value.replacen("qc", "qx", 1)),
     ] {
-        assert!(wanted.is_name(&name), "{name}");
+        assert!(expected_value.is_spelled_as_name(&name), "{name}");
     }
     let other = Token::from_bytes([9; 20]);
     for name in
         ["acme.com", "_deed.acme.com", "deed-domain-claim.acme.com", "", ".", &format!("{other}.dcv.net")]
     {
-        assert!(!wanted.is_name(name), "{name}");
+        assert!(!expected_value.is_spelled_as_name(name), "{name}");
     }
 }
 
 #[test]
-fn short_values_are_not_recognised_in_names() {
+fn ignores_short_values_in_names() {
     let given = Challenge {
         record_name: "_gh.acme.com".into(),
         record_value: "verify".into(),
         token: Token::from_bytes([0; 20]),
     };
-    let wanted = Wanted::of(&given);
-    assert!(wanted.is_name("verify.acme.com") && wanted.is_name("verify"));
+    let expected_value = ExpectedValue::of(&given);
+    assert!(
+        expected_value.is_spelled_as_name("verify.acme.com") && expected_value.is_spelled_as_name("verify")
+    );
     for name in ["verify.vendor.net", "verifx.acme.com", "my-verify.acme.com"] {
-        assert!(!wanted.is_name(name), "{name}");
+        assert!(!expected_value.is_spelled_as_name(name), "{name}");
     }
 }
 
 #[test]
-fn two_records_make_the_value_in_either_order() {
+fn joins_two_records_in_either_order() {
     let challenge = challenge();
-    let (wanted, value) = (Wanted::of(&challenge), challenge.record_value.as_bytes());
+    let (expected_value, value) = (ExpectedValue::of(&challenge), challenge.record_value.as_bytes());
     let (first, rest) = value.split_at(30);
     let halves = |values: &[&[u8]]| {
         let values: Vec<Vec<u8>> = values.iter().map(|value| value.to_vec()).collect();
-        wanted.halves(&values).map(|halves| halves.map(<[u8]>::to_vec))
+        expected_value.halves(&values).map(|halves| halves.map(<[u8]>::to_vec))
     };
-    let told = Some([first.to_vec(), rest.to_vec()]);
-    assert_eq!(halves(&[first, rest]), told);
-    assert_eq!(halves(&[b"other", rest, first]), told);
+    let both = Some([first.to_vec(), rest.to_vec()]);
+    assert_eq!(halves(&[first, rest]), both);
+    assert_eq!(halves(&[b"other", rest, first]), both);
     let quoted = format!("\"{}\"", &challenge.record_value[..30]).into_bytes();
     assert_eq!(halves(&[&quoted, rest]), Some([quoted.clone(), rest.to_vec()]));
-    // Of two that fit the same is told in every order.
+    // Where two fit, the order does not matter.
     assert_eq!(halves(&[&quoted, rest, first]), halves(&[first, &quoted, rest]));
     assert_eq!(halves(&[first, first]), None);
     assert_eq!(halves(&[first]), None);
 }
 
 #[test]
-fn a_value_given_as_a_whole_is_compared_in_the_same_way() {
+fn recognises_flaws_of_a_value_without_template() {
     let given = Challenge {
         record_name: "_gh.acme.com".into(),
         record_value: "code=0123456789abcdef".into(),
         token: Token::from_bytes([0; 20]),
     };
-    let wanted = Wanted::of(&given);
-    assert_eq!(wanted.flaw(&Sample::of(b"0123456789abcdef")), Some(Flaw::OnlyToken));
+    let expected_value = ExpectedValue::of(&given);
+    assert_eq!(expected_value.flaw(&Candidate::of(b"0123456789abcdef")), Some(Flaw::OnlyToken));
     assert_eq!(
-        wanted.flaw(&Sample::of(b"code=01234567")),
+        expected_value.flaw(&Candidate::of(b"code=01234567")),
         Some(Flaw::Truncated { kept: 13, beginning: true })
     );
 }

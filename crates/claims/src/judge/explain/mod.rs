@@ -1,22 +1,22 @@
-//! Explains causes: what was seen, of whom, and what to do, as phrases with parameters. Everything foreign is escaped and
-//! cut, so that it is printable ASCII of bounded length whatever the DNS says.
+//! Explains a cause: what was seen, from which servers, and what to do, as phrases with parameters. Foreign text is
+//! escaped and cut, so that it is printable ASCII of bounded length.
 mod alias;
 mod record;
-mod trouble;
+mod servers;
 mod value;
 
 use super::compare::Flaw;
-use super::tally::{Said, said, unfit};
-use super::{Case, Cause, absence::distinct};
+use super::tally::{CountedAnswer, rejection_code};
+use super::{Cause, Judgement, absence::distinct_values};
 use crate::diagnosis::{Code, Diagnosis};
+use crate::escape::{escape_text, printable, printable_name};
 use crate::explain::{Parameters, Phrase, say};
-use crate::foreign::{named, printable, verbatim};
 use crate::{NetworkFault, Reply, ServerAnswer};
 
-/// Characters of a name or value of our own making: the longest name, the longest value.
-const OWN: usize = 260;
-/// Values shown.
-const VALUES: usize = 3;
+/// The longest record name or value that Deed makes, in characters.
+const MAX_OWN_CHARS: usize = 260;
+/// Values that a message shows.
+const MAX_VALUES: usize = 3;
 
 /// What was seen, and what to do.
 struct Explanation {
@@ -24,20 +24,20 @@ struct Explanation {
     fix: Vec<Phrase>,
 }
 
-/// Explains the causes of one check.
+/// Turns the cause of one judgement into a diagnosis.
 pub(super) struct Explainer<'a> {
-    case: &'a Case<'a>,
+    judgement: &'a Judgement<'a>,
 }
 
 impl<'a> Explainer<'a> {
-    pub fn of(case: &'a Case<'a>) -> Self {
-        Self { case }
+    pub fn of(judgement: &'a Judgement<'a>) -> Self {
+        Self { judgement }
     }
 
     pub fn diagnosis(&self, cause: &Cause) -> Diagnosis {
         let code = cause.code();
         let Explanation { message, fix } = match cause {
-            Cause::Near(near) => self.near(near),
+            Cause::NearMatch(near) => self.near_match(near),
             Cause::Elsewhere { code, name, values } => self.elsewhere(*code, name, values),
             Cause::Plain(code) => self.plain(*code),
         };
@@ -48,30 +48,33 @@ impl<'a> Explainer<'a> {
 
     fn plain(&self, code: Code) -> Explanation {
         match code.class() {
-            crate::Class::Waiting => self.of_record(code),
-            _ => self.of_trouble(code),
+            crate::Class::Waiting => self.explain_record(code),
+            _ => self.explain_server_failure(code),
         }
     }
 
-    /// Parameters that all sentences of a diagnosis share.
+    /// Parameters that all sentences of the diagnosis share.
     fn common(&self) -> Parameters {
-        let seen = self.case.seen;
-        let zone = seen.zone.as_deref().map(|zone| if zone.is_empty() { String::new() } else { named(zone) });
+        let observation = self.judgement.observation;
+        let zone = observation
+            .zone
+            .as_deref()
+            .map(|zone| if zone.is_empty() { String::new() } else { printable_name(zone) });
         let all = [
-            ("record", Some(verbatim(&self.case.challenge.record_name, OWN))),
-            ("value", Some(verbatim(&self.case.challenge.record_value, OWN))),
+            ("record", Some(escape_text(&self.judgement.challenge.record_name, MAX_OWN_CHARS))),
+            ("value", Some(escape_text(&self.judgement.challenge.record_value, MAX_OWN_CHARS))),
             ("zone", zone),
             ("label", self.label()),
-            ("end", seen.aliases.last().map(|end| named(end))),
+            ("end", observation.aliases.last().map(|end| printable_name(end))),
         ];
         all.into_iter().filter_map(|(name, value)| Some((name.to_owned(), value?))).collect()
     }
 
-    /// Different values seen, at most three: the one that the message is about first, then the others, nearest first.
+    /// Up to three different values that were seen: first the one that the message is about, then the nearest.
     fn observed(&self, cause: &Cause) -> Vec<String> {
         let values: Vec<&[u8]> = match cause {
             Cause::Elsewhere { values, .. } => values.iter().map(Vec::as_slice).collect(),
-            Cause::Near(near) => {
+            Cause::NearMatch(near) => {
                 let rest = match &near.flaw {
                     Flaw::Split { rest } => Some(rest.as_slice()),
                     _ => None,
@@ -79,8 +82,8 @@ impl<'a> Explainer<'a> {
                 std::iter::once(near.value.as_slice()).chain(rest).chain(self.seen_values()).collect()
             }
             Cause::Plain(Code::CnameDangling | Code::CnameElsewhere) => {
-                let beside = self.case.seen.beside_alias.iter().map(Vec::as_slice);
-                self.case.wanted.nearest_first(self.seen_values().into_iter().chain(beside))
+                let beside = self.judgement.observation.beside_alias.iter().map(Vec::as_slice);
+                self.judgement.expected.nearest_first(self.seen_values().into_iter().chain(beside))
             }
             Cause::Plain(
                 Code::WrongValue
@@ -94,73 +97,75 @@ impl<'a> Explainer<'a> {
         };
         let mut observed: Vec<String> = vec![];
         for value in values.into_iter().map(printable) {
-            if observed.len() < VALUES && !observed.contains(&value) {
+            if observed.len() < MAX_VALUES && !observed.contains(&value) {
                 observed.push(value);
             }
         }
         observed
     }
 
-    /// All different values that count, nearest first.
+    /// All different values in answers that count, nearest first.
     fn seen_values(&self) -> Vec<&'a [u8]> {
-        let counted: Vec<Said<'a>> = self.case.seen.servers.iter().filter_map(said).collect();
-        self.case.wanted.nearest_first(distinct(&counted))
+        let counted: Vec<CountedAnswer<'a>> =
+            self.judgement.observation.servers.iter().filter_map(CountedAnswer::of).collect();
+        self.judgement.expected.nearest_first(distinct_values(&counted))
     }
 
-    /// Who says it, who says something else, and who says nothing that counts.
-    fn said_by(&self, it: impl Fn(&Said<'_>) -> bool) -> Option<Phrase> {
-        let seen = &self.case.seen.servers;
-        let (with, without): (Vec<_>, Vec<_>) =
-            seen.iter().filter_map(|answer| Some((answer, it(&said(answer)?)))).partition(|(_, it)| *it);
+    /// The servers whose answers meet a condition, those whose answers do not, and those whose answers do not count.
+    fn servers_that(&self, meets: impl Fn(&CountedAnswer<'_>) -> bool) -> Option<Phrase> {
+        let answers = &self.judgement.observation.servers;
+        let (with, without): (Vec<_>, Vec<_>) = answers
+            .iter()
+            .filter_map(|answer| Some((answer, meets(&CountedAnswer::of(answer)?))))
+            .partition(|(_, meets)| *meets);
         let servers =
             |answers: Vec<(&'a ServerAnswer, bool)>| answers.into_iter().map(|(answer, _)| server(answer));
-        let unfit = seen.iter().filter(|answer| said(answer).is_none()).map(result);
+        let unusable = answers.iter().filter(|answer| CountedAnswer::of(answer).is_none()).map(result);
         let phrase = say("said_by")
             .sorted("with", servers(with))
             .sorted("without", servers(without))
-            .sorted("unfit", unfit);
+            .sorted("unfit", unusable);
         (!phrase.lists.is_empty()).then_some(phrase)
     }
 
-    /// The same, of whatever the servers say that is no other value.
-    fn said_by_all(&self) -> Option<Phrase> {
-        self.said_by(|_| true)
+    /// The same with every answer that counts.
+    fn all_servers(&self) -> Option<Phrase> {
+        self.servers_that(|_| true)
     }
 
-    /// The record's name as editors want it that append the zone by themselves.
+    /// The record's name for editors that append the zone by themselves.
     fn label(&self) -> Option<String> {
-        let name = self.case.challenge.record_name.strip_suffix(self.case.seen.zone.as_deref()?)?;
+        let name =
+            self.judgement.challenge.record_name.strip_suffix(self.judgement.observation.zone.as_deref()?)?;
         let name = name.strip_suffix('.').filter(|name| !name.is_empty())?;
-        Some(verbatim(name, OWN))
+        Some(escape_text(name, MAX_OWN_CHARS))
     }
 
-    /// Where the servers were asked in the end.
+    /// The name at the end of the aliases.
     fn end(&self) -> Option<String> {
-        self.case.seen.aliases.last().map(|end| named(end))
+        self.judgement.observation.aliases.last().map(|end| printable_name(end))
     }
 }
 
 impl Phrase {
-    /// The first of some values, and how many more there are.
+    /// A list of the first values and the number of the others.
     fn values(self, values: &[&[u8]]) -> Self {
-        self.values_at_most(values, VALUES)
-    }
-
-    fn values_at_most(self, values: &[&[u8]], most: usize) -> Self {
         let items = values.iter().map(|value| say("value").with("text", printable(value))).collect();
-        self.list("values", items, most)
+        self.list("values", items, MAX_VALUES)
     }
 }
 
-/// A server by its name.
+/// A list item with the name of a server.
 fn server(answer: &ServerAnswer) -> Phrase {
-    say("server").with("server", named(&answer.server))
+    say("server").with("server", printable_name(&answer.server))
 }
 
-/// What servers said instead of an answer, those with one cause apart from the others.
+/// A list of the servers that failed with this code, and a list of the others.
 fn failures(phrase: Phrase, answers: &[ServerAnswer], code: Code) -> Phrase {
     let failed = |this: bool| {
-        let of = answers.iter().filter(move |answer| unfit(answer).is_some_and(|why| (why == code) == this));
+        let of = answers
+            .iter()
+            .filter(move |answer| rejection_code(answer).is_some_and(|of| (of == code) == this));
         of.map(result).collect::<Vec<_>>()
     };
     match (failed(true), failed(false)) {
@@ -169,9 +174,9 @@ fn failures(phrase: Phrase, answers: &[ServerAnswer], code: Code) -> Phrase {
     }
 }
 
-/// What a server said instead of an answer.
+/// A list item with a server and its reply that does not count.
 fn result(answer: &ServerAnswer) -> Phrase {
-    let phrase = |key: &str| say(key).with("server", named(&answer.server));
+    let phrase = |key: &str| say(key).with("server", printable_name(&answer.server));
     match &answer.reply {
         Reply::Blocked => match answer.address {
             Some(address) => phrase("server_at").with("address", address),
@@ -194,7 +199,7 @@ fn result(answer: &ServerAnswer) -> Phrase {
     }
 }
 
-/// One sentence, and the one about who says it.
-fn and(phrase: Phrase, who: Option<Phrase>) -> Vec<Phrase> {
-    std::iter::once(phrase).chain(who).collect()
+/// A sentence, followed by the one that lists the servers.
+fn with_servers(phrase: Phrase, servers: Option<Phrase>) -> Vec<Phrase> {
+    std::iter::once(phrase).chain(servers).collect()
 }

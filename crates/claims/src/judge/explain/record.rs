@@ -1,18 +1,18 @@
-//! What the tenant has to change: the record, its place, its value, the zone around it.
-use super::super::confirm::OURSELVES;
-use super::super::tally::{Tally, said};
-use super::{Explainer, Explanation, and, result, server};
+//! Explains what the tenant has to change: the record, its place, its value, or its zone.
+use super::super::confirm::OWN_VALIDATOR;
+use super::super::tally::{CountedAnswer, Tally};
+use super::{Explainer, Explanation, result, server, with_servers};
 use crate::diagnosis::Code;
+use crate::escape::{ede_text, escape_text, printable, printable_name};
 use crate::explain::{Phrase, say};
-use crate::foreign::{ede_text, named, printable, verbatim};
 use crate::{AliasOrigin, ProbeFailure, Reply, ServerAnswer, Signatures};
 
 impl Explainer<'_> {
-    /// The value, or a record that can only be meant for us, at another place.
+    /// The value, or a record that can only be meant for this claim, is at another name.
     pub(super) fn elsewhere(&self, code: Code, name: &str, values: &[Vec<u8>]) -> Explanation {
-        let found = |key: &str| say(key).with("found", named(name));
-        let exact = values.iter().any(|value| value == self.case.wanted.value);
-        let ours = values.iter().any(|value| self.case.wanted.is_meant(value));
+        let found = |key: &str| say(key).with("found", printable_name(name));
+        let exact = values.iter().any(|value| value == self.judgement.expected.value);
+        let ours = values.iter().any(|value| self.judgement.expected.is_meant_for_claim(value));
         let values: Vec<&[u8]> = values.iter().map(Vec::as_slice).collect();
         let first = values.get(..1).unwrap_or_default();
         let what = match (exact, ours) {
@@ -20,47 +20,54 @@ impl Explainer<'_> {
             (false, true) => found("elsewhere_near").values(first),
             (false, false) => found("elsewhere_other").values(&values),
         };
-        let unalias = (!self.case.seen.aliases.is_empty()).then(|| say("first_unalias"));
+        let unalias = (!self.judgement.observation.aliases.is_empty()).then(|| say("first_unalias"));
         let mut fix: Vec<Phrase> = unalias.into_iter().collect();
         if code == Code::DoubledZone {
             fix.push(say(if self.label().is_some() { "rename_doubled" } else { "rename_doubled_whole" }));
             fix.extend((!exact).then(|| say("set_value")));
         } else {
-            // Other records stand at such a name, on which mail may depend: the wrong one is told by its value.
+            // Mail may depend on other records at this name, so the message identifies the wrong one by its value.
             let delete = if code == Code::AtApex { "then_delete_apex" } else { "then_delete" };
             fix.extend([say("add"), found(delete).values(first)]);
         }
-        Explanation { message: and(what, self.said_by_all()), fix }
+        Explanation { message: with_servers(what, self.all_servers()), fix }
     }
 
-    /// Everything else that waits for the tenant.
-    pub(super) fn of_record(&self, code: Code) -> Explanation {
+    /// Causes of class `waiting`.
+    pub(super) fn explain_record(&self, code: Code) -> Explanation {
         match code {
             Code::NoTxtAtName => {
-                let types = self.case.seen.findings.other_types.iter();
-                let types = types.map(|of| say("name").with("text", named(of)));
+                let types = self.judgement.observation.findings.other_types.iter();
+                let types = types.map(|of| say("name").with("text", printable_name(of)));
                 let has = say("no_txt_but").sorted("types", types);
                 let has = if has.lists.is_empty() { say("no_txt") } else { has };
-                Explanation { message: and(has, self.said_by_all()), fix: vec![say("add"), say("if_added")] }
+                Explanation {
+                    message: with_servers(has, self.all_servers()),
+                    fix: vec![say("add"), say("if_added")],
+                }
             }
             Code::WrongValue => self.wrong_value(),
             Code::WildcardAnswer => self.wildcard(),
-            Code::CnameDangling | Code::CnameElsewhere | Code::CnameLoop | Code::Dname => self.of_alias(code),
+            Code::CnameDangling | Code::CnameElsewhere | Code::CnameLoop | Code::Dname => {
+                self.explain_alias(code)
+            }
             Code::NotDelegated => self.not_delegated(),
             Code::OversizeAnswer => {
                 let values = self.seen_values();
-                let shown = values.get(..super::VALUES).unwrap_or(&values);
+                let shown = values.get(..super::MAX_VALUES).unwrap_or(&values);
                 let large = say("large_set").with("count", values.len()).values(shown);
                 let fix = vec![say("add"), say("others_may_stay")];
-                Explanation { message: and(large, self.said_by_all()), fix }
+                Explanation { message: with_servers(large, self.all_servers()), fix }
             }
             Code::BlockedAddress => Explanation {
-                message: vec![say("blocked").sorted("servers", self.case.seen.servers.iter().map(result))],
+                message: vec![
+                    say("blocked").sorted("servers", self.judgement.observation.servers.iter().map(result)),
+                ],
                 fix: vec![say("list_public_servers")],
             },
             Code::DnssecBogus => self.bogus(),
             _ => Explanation {
-                message: and(say("no_record"), self.said_by_all()),
+                message: with_servers(say("no_record"), self.all_servers()),
                 fix: vec![say("add"), say("if_added")],
             },
         }
@@ -72,44 +79,47 @@ impl Explainer<'_> {
             1 => say("one_value"),
             count => say("other_values").with("count", count),
         };
-        let who = self.said_by(|said| !said.values.is_empty());
-        Explanation { message: and(what.values(&values), who), fix: vec![say("add"), say("others_may_stay")] }
+        let servers = self.servers_that(|counted| !counted.values.is_empty());
+        Explanation {
+            message: with_servers(what.values(&values), servers),
+            fix: vec![say("add"), say("others_may_stay")],
+        }
     }
 
     /// The wildcard record nearest to the name.
     pub(super) fn wildcard_name(&self) -> String {
-        let parent = self.case.challenge.record_name.split_once('.').map_or("", |(_, parent)| parent);
-        format!("*.{}", verbatim(parent, super::OWN))
+        let parent = self.judgement.challenge.record_name.split_once('.').map_or("", |(_, parent)| parent);
+        format!("*.{}", escape_text(parent, super::MAX_OWN_CHARS))
     }
 
     fn wildcard(&self) -> Explanation {
         let wildcard = |key: &str| say(key).with("wildcard", self.wildcard_name());
         let fix = vec![say("add"), say("wildcard_may_stay")];
-        let aliased = self.case.seen.findings.alias_origin == AliasOrigin::Wildcard;
+        let aliased = self.judgement.observation.findings.alias_origin == AliasOrigin::Wildcard;
         let first = if aliased && self.end().is_some() {
             vec![wildcard("wildcard_alias"), say("value_behind_wildcard")]
         } else {
-            let shown = Tally::of(&self.case.seen.servers, self.case.wanted.value).shown;
+            let shown = Tally::of(&self.judgement.observation.servers, self.judgement.expected.value).shown;
             let among = say(if shown { "value_among_them" } else { "value_not_among_them" });
             vec![wildcard("wildcard_values").values(&self.seen_values()), among]
         };
-        Explanation { message: first.into_iter().chain(self.said_by_all()).collect(), fix }
+        Explanation { message: first.into_iter().chain(self.all_servers()).collect(), fix }
     }
 
     fn not_delegated(&self) -> Explanation {
-        let parent = match &self.case.seen.failure {
+        let parent = match &self.judgement.observation.failure {
             Some(ProbeFailure::NotDelegated(parent)) => parent.trim_end_matches('.'),
             _ => "",
         };
-        let missing = named(below(&self.case.challenge.record_name, parent));
-        let parent = if parent.is_empty() { String::new() } else { named(parent) };
+        let missing = printable_name(below(&self.judgement.challenge.record_name, parent));
+        let parent = if parent.is_empty() { String::new() } else { printable_name(parent) };
         let what = say("not_delegated").with("missing", &missing).with("parent", parent);
         let fix = vec![say("check_spelling").with("missing", missing)];
-        Explanation { message: and(what, self.said_by_all()), fix }
+        Explanation { message: with_servers(what, self.all_servers()), fix }
     }
 
     fn bogus(&self) -> Explanation {
-        let validation = self.case.seen.confirmation.validation.as_ref();
+        let validation = self.judgement.observation.confirmation.validation.as_ref();
         let ede = validation.and_then(|v| Some((v.ede.as_ref()?, ede_text(v))));
         let what = match ede {
             None => say("bogus"),
@@ -120,25 +130,31 @@ impl Explainer<'_> {
                 Reply::Message { signatures, .. } => of.contains(signatures),
                 _ => false,
             };
-            self.case.seen.servers.iter().filter(signatures).collect::<Vec<_>>()
+            self.judgement.observation.servers.iter().filter(signatures).collect::<Vec<_>>()
         };
         let outdated = signed(&[Signatures::Expired, Signatures::NotYetValid]);
         let outdated = say("bogus_servers").sorted("servers", outdated.into_iter().map(server));
-        let shown = self.case.seen.servers.iter().filter_map(said).any(|s| s.shows(self.case.wanted.value));
+        let shown = self
+            .judgement
+            .observation
+            .servers
+            .iter()
+            .filter_map(CountedAnswer::of)
+            .any(|s| s.shows(self.judgement.expected.value));
         let counts = say(if shown { "bogus_record" } else { "bogus_nothing" });
-        let by = validation.map(|v| v.by.as_str()).filter(|by| *by != OURSELVES);
+        let by = validation.map(|v| v.by.as_str()).filter(|by| *by != OWN_VALIDATOR);
         let by = by.map(|by| say("checked_by").with("by", printable(by.as_bytes())));
         let mut message = vec![what];
         message.extend((!outdated.lists.is_empty()).then_some(outdated));
         message.push(counts);
         message.extend(by);
-        // To unsign a zone does harm where only some copies of it are broken.
+        // Unsigning the zone does harm where only some of its copies are broken.
         let unsign = signed(&[Signatures::Current]).is_empty().then(|| say("keep_ds"));
-        Explanation { message, fix: and(say("repair_dnssec"), unsign) }
+        Explanation { message, fix: with_servers(say("repair_dnssec"), unsign) }
     }
 }
 
-/// The name one label below a zone on the way to `name`.
+/// The name one label below `zone` that `name` is in.
 fn below<'a>(name: &'a str, zone: &str) -> &'a str {
     let above =
         if zone.is_empty() { Some(name) } else { name.strip_suffix(zone).and_then(|n| n.strip_suffix('.')) };

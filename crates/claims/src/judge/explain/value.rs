@@ -1,43 +1,43 @@
-//! A value at the name that is nearly right: what stands there, what is expected, where they differ, who says so.
-use super::super::Near;
-use super::super::compare::{Difference, Edit, Flaw, Notation, look_alike};
+//! Explains a near match: the value found, the value expected, their first difference, and the servers that show it.
+use super::super::NearMatch;
+use super::super::compare::{Difference, Edit, Flaw, Notation, are_confusable};
 use super::{Explainer, Explanation};
+use crate::escape::{MAX_CHARS, escape_bytes, escape_text, printable};
 use crate::explain::{Phrase, code_point, say};
-use crate::foreign::{CHARS, escaped, printable, verbatim};
 
-/// Characters shown before the first difference where a value is too long to be shown.
-const BEFORE: usize = 20;
-/// Characters shown of what stands around a value.
-const AROUND: usize = 40;
+/// Characters shown before the first difference where a value is too long to be shown whole.
+const CHARS_BEFORE_DIFFERENCE: usize = 20;
+/// Characters shown of the text around a value.
+const MAX_SURROUNDING: usize = 40;
 
 impl Explainer<'_> {
-    /// A value at the name that is nearly right.
-    pub(super) fn near(&self, near: &Near) -> Explanation {
+    /// A value at the name that is nearly the expected one.
+    pub(super) fn near_match(&self, near: &NearMatch) -> Explanation {
         if let Flaw::Split { rest } = &near.flaw {
             return self.split(&near.value, rest);
         }
-        let difference = self.case.wanted.difference(&near.value);
+        let difference = self.judgement.expected.difference(&near.value);
         let mut message = vec![say("value_is").with("found", excerpt(&near.value, difference))];
         message.push(self.flaw(&near.flaw, difference));
-        // A value that was never meant to be this one differs from it everywhere.
+        // The value of an earlier claim differs everywhere, so the first difference says nothing.
         if !matches!(near.flaw, Flaw::Earlier(_)) {
-            message.extend(difference.map(differs));
+            message.extend(difference.map(difference_phrase));
         }
-        message.extend(self.said_by(|said| said.shows(&near.value)));
-        Explanation { message, fix: mend(&near.flaw) }
+        message.extend(self.servers_that(|counted| counted.shows(&near.value)));
+        Explanation { message, fix: value_fix(&near.flaw) }
     }
 
     fn split(&self, first: &[u8], rest: &[u8]) -> Explanation {
         let halves = say("halves").with("first", printable(first)).with("rest", printable(rest));
-        let who = self.said_by(|said| said.shows(first) && said.shows(rest));
-        Explanation { message: super::and(halves, who), fix: vec![say("join_halves")] }
+        let servers = self.servers_that(|counted| counted.shows(first) && counted.shows(rest));
+        Explanation { message: super::with_servers(halves, servers), fix: vec![say("join_halves")] }
     }
 
-    /// What is wrong with it, without the place.
+    /// The sentence that names the flaw.
     fn flaw(&self, flaw: &Flaw, difference: Option<Difference>) -> Phrase {
-        let prefix = || verbatim(self.case.wanted.prefix(), AROUND);
+        let prefix = || escape_text(self.judgement.expected.prefix(), MAX_SURROUNDING);
         match flaw {
-            // Told in a sentence of its own.
+            // Explained by `split`.
             Flaw::Split { .. } => say("flaw_edits"),
             Flaw::Quoted(mark) => say("flaw_quoted").with("mark", code_point(*mark)),
             Flaw::Space { what, place } => {
@@ -55,7 +55,7 @@ impl Explainer<'_> {
             Flaw::Earlier(issued_at) => say("flaw_earlier").with("issued", issued_at.format("%Y-%m-%d")),
             Flaw::Truncated { kept, beginning } => say(if *beginning { "flaw_cut_end" } else { "flaw_cut" })
                 .with("kept", kept)
-                .with("length", self.case.wanted.length()),
+                .with("length", self.judgement.expected.length()),
             Flaw::Encoded { notation, code, .. } => encoded(*notation).with("code", around(code)),
             Flaw::Surrounded { before, after } => surrounded(before, after),
             Flaw::Mistyped { edits, edit } => match edit {
@@ -69,8 +69,8 @@ impl Explainer<'_> {
     }
 }
 
-/// What to do about a value that is nearly right.
-fn mend(flaw: &Flaw) -> Vec<Phrase> {
+/// The sentences that say how to correct the value.
+fn value_fix(flaw: &Flaw) -> Vec<Phrase> {
     match flaw {
         Flaw::OtherToken { .. } => vec![say("add"), say("this_may_stay")],
         Flaw::Quoted(mark) => vec![say("change_unquoted").with("mark", code_point(*mark))],
@@ -82,22 +82,23 @@ fn mend(flaw: &Flaw) -> Vec<Phrase> {
     }
 }
 
-/// A value, cut; where it is long, the part around the first difference.
+/// A value for a message; of a long one the part around the first difference.
 fn excerpt(value: &[u8], difference: Option<Difference>) -> String {
-    let whole = escaped(value, usize::MAX);
-    if whole.len() <= 2 * CHARS {
+    let whole = escape_bytes(value, usize::MAX);
+    if whole.len() <= 2 * MAX_CHARS {
         return whole;
     }
-    // Up to the difference it is the expected value, of one byte a character.
-    let from = difference.map_or(0, |difference| difference.place - 1).saturating_sub(BEFORE);
+    // Up to the difference it equals the expected value, whose characters are one byte each.
+    let from =
+        difference.map_or(0, |difference| difference.place - 1).saturating_sub(CHARS_BEFORE_DIFFERENCE);
     let before = if from > 0 { "..." } else { "" };
     format!("{before}{}", printable(value.get(from..).unwrap_or(value)))
 }
 
-/// The place of the first difference, and both characters.
-fn differs(difference: Difference) -> Phrase {
+/// The sentence with the place of the first difference and both characters.
+fn difference_phrase(difference: Difference) -> Phrase {
     let Difference { place, found, expected } = difference;
-    let alike = found.zip(expected).is_some_and(|(found, expected)| look_alike(found, expected));
+    let alike = found.zip(expected).is_some_and(|(found, expected)| are_confusable(found, expected));
     say(if alike { "difference_alike" } else { "difference" })
         .with("at", place)
         .maybe("found", found.map(code_point))
@@ -122,7 +123,7 @@ fn edited(edit: Edit) -> Phrase {
     })
 }
 
-/// What stands around the value.
+/// The sentence with the text around the value.
 fn surrounded(before: &str, after: &str) -> Phrase {
     match (before.is_empty(), after.is_empty()) {
         (false, false) => say("flaw_around").with("before", around(before)).with("after", around(after)),
@@ -132,5 +133,5 @@ fn surrounded(before: &str, after: &str) -> Phrase {
 }
 
 fn around(text: &str) -> String {
-    escaped(text.as_bytes(), AROUND)
+    escape_bytes(text.as_bytes(), MAX_SURROUNDING)
 }

@@ -1,4 +1,4 @@
-//! What can be claimed under which policy.
+//! Names that can be claimed under each policy.
 use super::*;
 
 fn claimed(text: &str, policy: &NamePolicy) -> Result<String, &'static str> {
@@ -13,7 +13,7 @@ fn claimed_as(scope: Scope, text: &str, policy: &NamePolicy) -> Result<String, &
 }
 
 #[test]
-fn a_claimable_name_leaves_room_for_the_records_label() {
+fn claimable_name_leaves_room_for_the_record_label() {
     let claim = |octets, prefix| {
         ClaimableName::parse(&name_of(octets), Scope::Host, &NamePolicy::default(), prefix)
             .map(|name| name.name().as_str().len())
@@ -21,14 +21,14 @@ fn a_claimable_name_leaves_room_for_the_records_label() {
     assert_eq!(claim(239, 14), Ok(239));
     assert_eq!(claim(253, 0), Ok(253));
     assert_eq!(claim(20, 400), Err(NameError::TooLong { limit: 0 }));
-    // One limit, whether the name would be one by itself or not.
+    // The same limit for texts that are valid names and for longer ones.
     for octets in (240..300).chain([1000, 4000, 4100, 10_000]) {
         assert_eq!(claim(octets, 14), Err(NameError::TooLong { limit: 239 }), "{octets}");
     }
 }
 
 #[test]
-fn a_private_suffix_is_a_hostname_and_no_domain() {
+fn private_suffix_is_a_hostname_and_no_domain() {
     let strict = NamePolicy::default();
     for name in ["is-a.dev", "github.io", "pages.dev", "s3.amazonaws.com"] {
         assert_eq!(claimed_as(Scope::Host, name, &strict).as_deref(), Ok(name));
@@ -37,16 +37,16 @@ fn a_private_suffix_is_a_hostname_and_no_domain() {
     for name in ["co.uk", "com.br", "foo.ck", "公司.cn"] {
         assert_eq!(claimed_as(Scope::Host, name, &strict), Err("public_suffix"), "{name}");
     }
-    // Below it everything is as anywhere.
+    // Names below it follow the usual rules.
     assert_eq!(claimed_as(Scope::Host, "a.me.is-a.dev", &strict).as_deref(), Ok("me.is-a.dev"));
-    // Mailboxes are still given to the public there.
+    // The rule for public mailboxes still applies.
     let extra = vec!["is-a.dev".parse().unwrap()];
     let stricter = NamePolicy { extra_consumer_mail: extra, ..strict };
     assert_eq!(claimed_as(Scope::Host, "is-a.dev", &stricter), Err("consumer_mail_domain"));
 }
 
 #[test]
-fn the_strict_policy_refuses_what_nobody_owns() {
+fn strict_policy_refuses_names_without_an_owner() {
     let strict = NamePolicy::default();
     for (code, names) in [
         ("public_suffix", "co.uk github.io pages.dev s3.amazonaws.com foo.ck 公司.cn"),
@@ -65,7 +65,7 @@ fn the_strict_policy_refuses_what_nobody_owns() {
 }
 
 #[test]
-fn the_registrable_domain_follows_the_full_list() {
+fn registrable_domain_follows_the_full_list() {
     let strict = NamePolicy::default();
     for (name, apex) in [
         ("acme.com", "acme.com"),
@@ -84,7 +84,7 @@ fn the_registrable_domain_follows_the_full_list() {
 }
 
 #[test]
-fn each_switch_opens_its_own_door_only() {
+fn each_switch_allows_its_own_names_only() {
     let strict = NamePolicy::default();
 
     let special = NamePolicy { allow_special_use: true, ..strict.clone() };
@@ -121,7 +121,7 @@ fn each_switch_opens_its_own_door_only() {
 }
 
 #[test]
-fn a_claimable_name_knows_its_apex() {
+fn claimable_name_has_its_apex() {
     let claim = |text: &str| ClaimableName::parse(text, Scope::Apex, &NamePolicy::default(), 14).unwrap();
     assert!(claim("acme.com").is_apex());
     assert!(!claim("www.acme.com").is_apex());

@@ -1,9 +1,9 @@
-//! What holds for every text whatever.
+//! Properties that hold for every text.
 use proptest::prelude::*;
 
 use super::*;
 
-/// Texts near the border between names and everything else, where arbitrary strings seldom come.
+/// Texts near the border between valid and invalid names, which arbitrary strings seldom reach.
 fn near_names() -> impl Strategy<Value = String> {
     let label = prop_oneof![
         "[a-z0-9-]{0,12}",
@@ -21,7 +21,7 @@ fn near_names() -> impl Strategy<Value = String> {
     let dot = prop_oneof![8 => Just("."), 1 => Just("。"), 1 => Just("｡")];
     proptest::collection::vec((label, dot), 1..8).prop_map(|pieces| {
         let mut text: String = pieces.iter().flat_map(|(label, dot)| [label.as_str(), dot]).collect();
-        // As often with a trailing dot as without.
+        // About half of them have a trailing dot.
         if text.len().is_multiple_of(2) {
             text.pop();
         }
@@ -64,7 +64,7 @@ fn check_text(text: &str) -> Result<(), TestCaseError> {
             }
             Err(error) => prop_assert!(printable(&error.to_string()), "{error}"),
         }
-        // A host covers its own name, so it may be a suffix below which others have names.
+        // The scope of a host is its own name, so it may be a private suffix.
         if let Ok(host) = ClaimableName::new(name.clone(), Scope::Host, &policy, 14) {
             let apex = name.registrable_domain().unwrap_or_else(|| name.clone());
             prop_assert_eq!((host.name(), host.apex()), (&name, &apex));
@@ -73,7 +73,7 @@ fn check_text(text: &str) -> Result<(), TestCaseError> {
     Ok(())
 }
 
-/// Texts of what canonical names are made of, many of which are none.
+/// Texts of the characters of canonical names, many of which are no names.
 fn plain_texts() -> impl Strategy<Value = String> {
     prop_oneof![
         4 => "[a-z0-9-]{1,4}(\\.[a-z0-9-]{1,4}){1,3}",
@@ -87,20 +87,20 @@ proptest! {
     #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(2000) })]
 
     #[test]
-    fn arbitrary_texts_keep_the_promises(text in any::<String>()) {
+    fn arbitrary_texts_keep_the_invariants(text in any::<String>()) {
         check_text(&text)?;
     }
 
     #[test]
-    fn texts_near_names_keep_the_promises(text in near_names()) {
+    fn texts_near_names_keep_the_invariants(text in near_names()) {
         check_text(&text)?;
     }
 
-    /// The look that spares most names the close one never takes for a name what is none, nor for canonical what is not.
+    /// The fast path accepts only texts that are names in canonical form.
     #[test]
-    fn what_looks_canonical_is(text in prop_oneof![plain_texts(), near_names()]) {
+    fn fast_path_agrees_with_thorough_parsing(text in prop_oneof![plain_texts(), near_names()]) {
         if parse::is_canonical(&text) {
-            prop_assert_eq!(parse::examined(&text), Ok(text));
+            prop_assert_eq!(parse::parse_thoroughly(&text), Ok(text));
         }
     }
 }

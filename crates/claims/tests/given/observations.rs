@@ -1,4 +1,4 @@
-//! Made-up observations: one for each cause, and the pieces they are made of.
+//! Examples of observations: at least one for each code, and functions to build them.
 use deed_claims::{
     AliasOrigin, Challenge, Code, Confirmation, Context, Dname, EarlierValue, Elsewhere, ExtendedError,
     Findings, NetworkFault, Observation, Place, ProbeFailure, Reply, Security, Serial, ServerAnswer,
@@ -9,15 +9,15 @@ pub fn challenge() -> Challenge {
     super::challenge(1)
 }
 
-pub fn wanted() -> Vec<u8> {
+pub fn expected_value() -> Vec<u8> {
     challenge().record_value.as_bytes().to_vec()
 }
 
-pub fn text(value: &str) -> Vec<u8> {
+pub fn bytes(value: &str) -> Vec<u8> {
     value.as_bytes().to_vec()
 }
 
-/// An answer with authority; without values a denial.
+/// An authoritative answer; a negative one without values.
 pub fn answer(n: u8, rcode: u16, values: Vec<Vec<u8>>) -> ServerAnswer {
     let soa = values.is_empty().then(|| SoaSeen { owner: "acme.com".into(), serial: 7, negative_ttl: 300 });
     server(n, message(rcode, values, soa))
@@ -71,20 +71,20 @@ pub fn server(n: u8, reply: Reply) -> ServerAnswer {
     ServerAnswer { server: format!("ns{n}.acme.com"), address, transport: Transport::Udp, reply, ms: 5 }
 }
 
-/// A server of the parent zone, which denies the domain.
+/// A server of the parent zone that denies the domain.
 fn registry(label: &str) -> ServerAnswer {
     ServerAnswer { server: format!("{label}.gtld-servers.net"), ..answer(1, 3, vec![]) }
 }
 
-pub fn shows() -> Vec<ServerAnswer> {
-    vec![answer(1, 0, vec![wanted()]), answer(2, 0, vec![wanted()])]
+pub fn showing() -> Vec<ServerAnswer> {
+    vec![answer(1, 0, vec![expected_value()]), answer(2, 0, vec![expected_value()])]
 }
 
-pub fn denies() -> Vec<ServerAnswer> {
+pub fn denying() -> Vec<ServerAnswer> {
     vec![answer(1, 3, vec![]), answer(2, 3, vec![])]
 }
 
-/// The same answer, of a set that is unusually large.
+/// The same answer with an unusually large set of records.
 pub fn oversize(mut answer: ServerAnswer) -> ServerAnswer {
     if let Reply::Message { oversize, .. } = &mut answer.reply {
         *oversize = true;
@@ -92,13 +92,13 @@ pub fn oversize(mut answer: ServerAnswer) -> ServerAnswer {
     answer
 }
 
-/// Every server has these values at the name.
-pub fn with(values: &[&[u8]]) -> Observation {
+/// Two servers show these values.
+pub fn showing_values(values: &[&[u8]]) -> Observation {
     let values: Vec<Vec<u8>> = values.iter().map(|value| value.to_vec()).collect();
-    seen(vec![answer(1, 0, values.clone()), answer(2, 0, values)])
+    observed(vec![answer(1, 0, values.clone()), answer(2, 0, values)])
 }
 
-pub fn seen(servers: Vec<ServerAnswer>) -> Observation {
+pub fn observed(servers: Vec<ServerAnswer>) -> Observation {
     Observation {
         name: "_deed.acme.com".into(),
         zone: Some("acme.com".into()),
@@ -111,12 +111,12 @@ pub fn seen(servers: Vec<ServerAnswer>) -> Observation {
 }
 
 pub fn failed(failure: ProbeFailure, servers: Vec<ServerAnswer>) -> Observation {
-    Observation { failure: Some(failure), ..seen(servers) }
+    Observation { failure: Some(failure), ..observed(servers) }
 }
 
-pub fn again(servers: Vec<ServerAnswer>, repeated: Vec<ServerAnswer>) -> Observation {
+pub fn observed_twice(servers: Vec<ServerAnswer>, repeated: Vec<ServerAnswer>) -> Observation {
     let confirmation = Confirmation { repeated: Some(repeated), ..Confirmation::default() };
-    Observation { confirmation, ..seen(servers) }
+    Observation { confirmation, ..observed(servers) }
 }
 
 pub fn validation(by: &str, security: Security, values: Vec<Vec<u8>>) -> Validation {
@@ -147,10 +147,10 @@ pub fn aliased(servers: Vec<ServerAnswer>) -> Observation {
 }
 
 pub fn aliased_to(target: &str, servers: Vec<ServerAnswer>) -> Observation {
-    Observation { aliases: vec![target.into()], ..seen(servers) }
+    Observation { aliases: vec![target.into()], ..observed(servers) }
 }
 
-/// What a check knows besides the challenge in these tests: an earlier claim of the same holder.
+/// The context of these tests: the holder has an earlier claim.
 pub fn context() -> Context {
     let earlier = EarlierValue {
         value: super::challenge(7).record_value,
@@ -165,46 +165,46 @@ fn token() -> String {
 
 fn value_causes() -> Vec<(Code, Observation)> {
     let value = challenge().record_value;
-    let near = |wrong: String| with(&[b"v=spf1 -all", wrong.as_bytes()]);
+    let near = |wrong: String| showing_values(&[b"v=spf1 -all", wrong.as_bytes()]);
     vec![
-        (Code::RecordNotFound, seen(denies())),
+        (Code::RecordNotFound, observed(denying())),
         (Code::NoTxtAtName, {
             let findings = Findings { other_types: vec!["A".into(), "MX".into()], ..Findings::default() };
-            Observation { findings, ..seen(vec![answer(1, 0, vec![]), answer(2, 0, vec![])]) }
+            Observation { findings, ..observed(vec![answer(1, 0, vec![]), answer(2, 0, vec![])]) }
         }),
-        (Code::WrongValue, with(&[b"v=spf1 -all", b"<script>\n\x1b[31m"])),
+        (Code::WrongValue, showing_values(&[b"v=spf1 -all", b"<script>\n\x1b[31m"])),
         (Code::ValueQuoted, near(format!("\"{value}\""))),
         (Code::ValueWhitespace, near(format!("{value}\u{a0}"))),
         (Code::ValueCase, near(value.to_uppercase())),
         (Code::ValueTruncated, near(value[..30].to_owned())),
         (Code::ValueDoubled, near(format!("{value}{value}"))),
         (Code::ValuePrefixMissing, near(token())),
-        (Code::ValueOfEarlierClaim, with(&[super::challenge(7).record_value.as_bytes()])),
-        (Code::SplitOverRecords, with(&[&value.as_bytes()[30..], &value.as_bytes()[..30]])),
+        (Code::ValueOfEarlierClaim, showing_values(&[super::challenge(7).record_value.as_bytes()])),
+        (Code::SplitOverRecords, showing_values(&[&value.as_bytes()[30..], &value.as_bytes()[..30]])),
     ]
 }
 
 fn place_causes() -> Vec<(Code, Observation)> {
     let found = |place, name: &str| Observation {
-        findings: elsewhere(place, name, &[wanted()], &[]),
-        ..seen(denies())
+        findings: elsewhere(place, name, &[expected_value()], &[]),
+        ..observed(denying())
     };
-    let wildcard = Findings { wildcard: vec![text("v=spf1 -all")], ..Findings::default() };
+    let wildcard = Findings { wildcard: vec![bytes("v=spf1 -all")], ..Findings::default() };
     let dname = Dname { owner: "acme.com".into(), target: "acme.net".into() };
     vec![
         (Code::AtApex, found(Place::Apex, "acme.com")),
         (Code::AtParentLabel, found(Place::ParentLabel, "deed.acme.com")),
         (Code::DoubledZone, found(Place::DoubledZone, "_deed.acme.com.acme.com")),
-        (Code::WildcardAnswer, Observation { findings: wildcard, ..with(&[b"v=spf1 -all"]) }),
-        (Code::CnameDangling, aliased(denies())),
-        (Code::CnameElsewhere, aliased(vec![answer(1, 0, vec![text("other")])])),
+        (Code::WildcardAnswer, Observation { findings: wildcard, ..showing_values(&[b"v=spf1 -all"]) }),
+        (Code::CnameDangling, aliased(denying())),
+        (Code::CnameElsewhere, aliased(vec![answer(1, 0, vec![bytes("other")])])),
         (Code::CnameLoop, {
             let aliases = vec!["a.acme.com".into(), "b.acme.com".into(), "a.acme.com".into()];
             Observation { aliases, ..failed(ProbeFailure::AliasLoop, vec![]) }
         }),
         (
             Code::Dname,
-            Observation { dname: Some(dname), aliases: vec!["_deed.acme.net".into()], ..seen(denies()) },
+            Observation { dname: Some(dname), aliases: vec!["_deed.acme.net".into()], ..observed(denying()) },
         ),
         (
             Code::NotDelegated,
@@ -214,24 +214,24 @@ fn place_causes() -> Vec<(Code, Observation)> {
             },
         ),
         (Code::OversizeAnswer, {
-            let values = (1..=81).map(|n| text(&format!("record {n} of many"))).collect();
-            seen(vec![oversize(answer(1, 0, values))])
+            let values = (1..=81).map(|n| bytes(&format!("record {n} of many"))).collect();
+            observed(vec![oversize(answer(1, 0, values))])
         }),
         (Code::BlockedAddress, {
             let mut inside = server(1, Reply::Blocked);
             inside.address = Some(std::net::Ipv4Addr::new(10, 0, 0, 5).into());
-            seen(vec![inside])
+            observed(vec![inside])
         }),
         (Code::DnssecBogus, {
             let mut broken = validation("127.0.0.1:53", Security::Bogus, vec![]);
             broken.ede = Some(ExtendedError { code: 7, text: b"signature expired\n2026-11-20".to_vec() });
-            validated(broken, seen(shows()))
+            validated(broken, observed(showing()))
         }),
     ]
 }
 
-fn trouble_causes() -> Vec<(Code, Observation)> {
-    let fresh = vec![answer(1, 0, vec![wanted()]), answer(2, 3, vec![])];
+fn failure_causes() -> Vec<(Code, Observation)> {
+    let updated = vec![answer(1, 0, vec![expected_value()]), answer(2, 3, vec![])];
     let serials = (12..=13).rev().zip(1..).map(|(serial, n)| Serial {
         server: format!("ns{n}.acme.com"),
         address: std::net::Ipv4Addr::new(192, 0, 2, n).into(),
@@ -240,38 +240,45 @@ fn trouble_causes() -> Vec<(Code, Observation)> {
     let findings = Findings { serials: serials.collect(), ..Findings::default() };
     let addressless = ServerAnswer { address: None, ..fault(1, NetworkFault::Unreachable) };
     let quorum = Confirmation {
-        repeated: Some(shows()),
+        repeated: Some(showing()),
         dissent: vec![],
-        validation: Some(validation("self", Security::Insecure, vec![wanted()])),
+        validation: Some(validation("self", Security::Insecure, vec![expected_value()])),
         vantages: vec![
-            vantage("fra", Some(vec![wanted()])),
-            vantage("sin", Some(vec![wanted()])),
+            vantage("fra", Some(vec![expected_value()])),
+            vantage("sin", Some(vec![expected_value()])),
             vantage("iad", Some(vec![])),
             vantage("gru", Some(vec![])),
             vantage("syd", None),
         ],
         quorum: 3,
     };
-    let mut remembered = validation("127.0.0.1:53", Security::Insecure, vec![]);
-    remembered.negative_ttl = Some(850);
+    let mut cached = validation("127.0.0.1:53", Security::Insecure, vec![]);
+    cached.negative_ttl = Some(850);
     vec![
         (Code::NsWithoutAddress, failed(ProbeFailure::NoAddress, vec![addressless])),
-        (Code::LameDelegation, seen(vec![refusal(1, 5, Some(20)), refusal(2, 0, None)])),
+        (Code::LameDelegation, observed(vec![refusal(1, 5, Some(20)), refusal(2, 0, None)])),
         (Code::PartiallyLame, {
-            seen(vec![answer(1, 0, vec![wanted()]), answer(2, 3, vec![]), refusal(3, 5, Some(20))])
+            observed(vec![
+                answer(1, 0, vec![expected_value()]),
+                answer(2, 3, vec![]),
+                refusal(3, 5, Some(20)),
+            ])
         }),
-        (Code::Refused, seen(vec![refusal(1, 5, None), refusal(2, 5, None)])),
-        (Code::Servfail, seen(vec![refusal(1, 2, Some(22)), fault(2, NetworkFault::Timeout)])),
-        (Code::EdnsBroken, seen(vec![refusal(1, 1, None), fault(2, NetworkFault::EdnsBroken)])),
-        (Code::Timeout, seen(vec![fault(1, NetworkFault::Timeout), fault(2, NetworkFault::Unreachable)])),
-        (Code::TruncatedNoTcp, seen(vec![fault(1, NetworkFault::TruncatedNoTcp)])),
-        (Code::InconsistentServers, Observation { findings, ..seen(fresh) }),
+        (Code::Refused, observed(vec![refusal(1, 5, None), refusal(2, 5, None)])),
+        (Code::Servfail, observed(vec![refusal(1, 2, Some(22)), fault(2, NetworkFault::Timeout)])),
+        (Code::EdnsBroken, observed(vec![refusal(1, 1, None), fault(2, NetworkFault::EdnsBroken)])),
+        (Code::Timeout, observed(vec![fault(1, NetworkFault::Timeout), fault(2, NetworkFault::Unreachable)])),
+        (Code::TruncatedNoTcp, observed(vec![fault(1, NetworkFault::TruncatedNoTcp)])),
+        (Code::InconsistentServers, Observation { findings, ..observed(updated) }),
         (
             Code::DnssecIndeterminate,
-            validated(validation("self", Security::Indeterminate, vec![]), again(shows(), shows())),
+            validated(
+                validation("self", Security::Indeterminate, vec![]),
+                observed_twice(showing(), showing()),
+            ),
         ),
-        (Code::StaleNegativeCache, validated(remembered, again(shows(), shows()))),
-        (Code::VantageDisagreement, Observation { confirmation: quorum, ..seen(shows()) }),
+        (Code::StaleNegativeCache, validated(cached, observed_twice(showing(), showing()))),
+        (Code::VantageDisagreement, Observation { confirmation: quorum, ..observed(showing()) }),
         (
             Code::BudgetExhausted,
             Observation { queries: 60, took_ms: 9000, ..failed(ProbeFailure::BudgetExhausted, vec![]) },
@@ -281,32 +288,32 @@ fn trouble_causes() -> Vec<(Code, Observation)> {
     ]
 }
 
-/// One observation for each cause.
-pub fn of_every_cause() -> Vec<(Code, Observation)> {
-    [value_causes(), place_causes(), trouble_causes()].concat()
+/// One observation for each code.
+pub fn of_every_code() -> Vec<(Code, Observation)> {
+    [value_causes(), place_causes(), failure_causes()].concat()
 }
 
-/// More observations of some causes, of which one example says too little.
 /// The alias at the name comes from a wildcard record.
 pub fn by_wildcard(seen: Observation) -> Observation {
     let findings = Findings { alias_origin: AliasOrigin::Wildcard, ..seen.findings };
     Observation { findings, ..seen }
 }
 
+/// More observations for codes that need more than one example.
 pub fn further_examples() -> Vec<(Code, Observation)> {
     let value = challenge().record_value;
     let other = super::challenge(9).record_value;
-    let near = |wrong: String| with(&[b"v=spf1 -all", wrong.as_bytes()]);
+    let near = |wrong: String| showing_values(&[b"v=spf1 -all", wrong.as_bytes()]);
     vec![
-        (Code::NoTxtAtName, seen(vec![answer(1, 0, vec![]), fault(2, NetworkFault::Timeout)])),
+        (Code::NoTxtAtName, observed(vec![answer(1, 0, vec![]), fault(2, NetworkFault::Timeout)])),
         (Code::WrongValue, near(format!("{value}."))),
         (Code::WrongValue, near(format!("TXT \"{value}\""))),
         (Code::WrongValue, near(value.replacen("qc", "q\u{441}", 1))),
-        (Code::WrongValue, with(&[other.as_bytes()])),
+        (Code::WrongValue, showing_values(&[other.as_bytes()])),
         (Code::ValuePrefixMissing, near(value.replace('=', "%3D"))),
-        (Code::CnameDangling, aliased_to(&format!("{value}.acme.com"), denies())),
+        (Code::CnameDangling, aliased_to(&format!("{value}.acme.com"), denying())),
         (Code::CnameDangling, {
-            Observation { beside_alias: vec![wanted()], ..aliased_to("host.other.net", denies()) }
+            Observation { beside_alias: vec![expected_value()], ..aliased_to("host.other.net", denying()) }
         }),
         (Code::CnameElsewhere, by_wildcard(aliased_to("host.other.net", vec![answer(1, 0, vec![])]))),
     ]

@@ -1,16 +1,16 @@
-//! Which ended claims are remembered: their number must not grow with how many have claimed a name.
+//! Bounds the ended claims that the fold keeps: their number must not grow with the number of claims ever made.
 use std::collections::BTreeSet;
 
-use crate::shares::first_to_go;
+use crate::eviction::evict_first;
 use crate::{Claim, ClaimId, ClaimState, Ownership};
 
-/// Ended claims kept of each kind: of those that were proven, and of those that were not. Apart, since whoever can prove
-/// nothing must not push the record of a former holder out.
-const ENDED_KEPT: usize = 50;
+/// Ended claims kept of each kind, proven and never proven. The kinds are separate so that claimants who prove nothing
+/// cannot evict a former holder.
+const MAX_ENDED: usize = 50;
 
 impl Ownership {
-    /// Forgets ended claims beyond what is kept, now that `latest` has ended: of those of its kind the oldest of the
-    /// workspace that has most. What an open contest refers to stays.
+    /// Evicts ended claims beyond the limit after `latest` has ended: of its kind, the oldest of the workspace with the
+    /// most. A claim that an open contest refers to stays.
     pub(crate) fn forget_ended(&mut self, latest: ClaimId) {
         let Some(proven) = self.claims.get(&latest).map(was_proven) else { return };
         let referred: BTreeSet<ClaimId> =
@@ -18,12 +18,12 @@ impl Ownership {
         loop {
             let of_kind: Vec<&Claim> =
                 self.claims.values().filter(|c| !c.is_open() && was_proven(c) == proven).collect();
-            if of_kind.len() <= ENDED_KEPT {
+            if of_kind.len() <= MAX_ENDED {
                 return;
             }
-            let free: Vec<&Claim> =
+            let evictable: Vec<&Claim> =
                 of_kind.into_iter().filter(|c| c.id != latest && !referred.contains(&c.id)).collect();
-            let Some(id) = first_to_go(&free, None, ended_at).map(|claim| claim.id) else { return };
+            let Some(id) = evict_first(&evictable, None, ended_at).map(|claim| claim.id) else { return };
             self.claims.remove(&id);
         }
     }

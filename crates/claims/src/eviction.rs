@@ -1,4 +1,4 @@
-//! Whose claim goes first where there are more than there is room for.
+//! Chooses the claim to evict where a limit is exceeded.
 use std::cmp::Reverse;
 use std::collections::BTreeMap;
 
@@ -6,9 +6,9 @@ use chrono::{DateTime, Utc};
 
 use crate::{Claim, WorkspaceId};
 
-/// The one of `claims` that goes first: the oldest of the workspace that has most of them, so that making more never
-/// costs those who have few. `newcomer` is a workspace that is about to have one more.
-pub(crate) fn first_to_go<'a>(
+/// The claim to evict first: the oldest of the workspace with the most, so that a workspace that makes many claims only
+/// evicts its own. `newcomer` is a workspace that is about to have one more.
+pub(crate) fn evict_first<'a>(
     claims: &[&'a Claim],
     newcomer: Option<&WorkspaceId>,
     age: impl Fn(&Claim) -> DateTime<Utc>,
