@@ -6,7 +6,7 @@ use deed_claims::{ClaimId, Event, Ownership, StreamId, StreamKind};
 use crate::{ClaimHistory, EventStore, Position, ReadModels, RecordedEvent, Unavailable, Version};
 
 /// A stream of fewer events is read whole, which is quicker than to look for its state.
-const FIRST_PAGE: usize = 64;
+const FIRST_PAGE: usize = 16;
 /// Events read at a time.
 const PAGE: usize = 1_000;
 
