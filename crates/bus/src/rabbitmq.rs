@@ -225,7 +225,7 @@ impl Bus for RabbitMq {
         let _ = self.inner.metrics.set(metrics);
     }
 
-    /// Waits, at most [`CLOSE_TIMEOUT`], until no more messages can arrive, and until the connections are closed if no
+    /// Waits, at most `CLOSE_TIMEOUT`, until no more messages can arrive, and until the connections are closed if no
     /// delivery is unsettled.
     async fn close(&self) {
         let RabbitMqInner { closed, stop, tasks, .. } = &*self.inner;
