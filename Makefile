@@ -84,10 +84,11 @@ check: toolchain $(DENY) ## formatting, lints, docs, dependency rules, generated
 
 .PHONY: check-outside
 check-outside:
+	$(CARGO) fetch --locked --quiet --manifest-path $(CRATE)/Cargo.toml
 	$(CARGO) fmt --manifest-path $(CRATE)/Cargo.toml --check
 	$(CARGO) clippy --manifest-path $(CRATE)/Cargo.toml --target-dir target/outside --locked --all-targets --quiet -- $(STRICT)
 	RUSTDOCFLAGS="$(STRICT)" $(CARGO) doc --manifest-path $(CRATE)/Cargo.toml --target-dir target/outside --no-deps --quiet
-	$(DENY) --manifest-path $(CRATE)/Cargo.toml --offline --log-level error check --config deny.toml bans licenses sources
+	$(DENY) --manifest-path $(CRATE)/Cargo.toml --offline --log-level error check --config $(CURDIR)/deny.toml bans licenses sources
 
 .PHONY: image
 image: toolchain $(AUDITABLE) ## make the container image, without a container engine, and list what is in it (target/image)
