@@ -38,7 +38,6 @@ else
 	$(SERVICES) -- $(CARGO) test --workspace --no-fail-fast
 endif
 	$(CARGO) test --workspace --doc --quiet
-	set -e; for crate in $(OUTSIDE); do $(CARGO) test --manifest-path $$crate/Cargo.toml --target-dir target/outside --locked --quiet; done
 	$(CARGO) build --quiet --package deed
 	deploy/scripts/fuzz-api.sh embedded
 	$(SERVICES) --dev -- deploy/scripts/fuzz-api.sh server
