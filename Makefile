@@ -87,7 +87,7 @@ check-outside:
 	$(CARGO) fmt --manifest-path $(CRATE)/Cargo.toml --check
 	$(CARGO) clippy --manifest-path $(CRATE)/Cargo.toml --target-dir target/outside --locked --all-targets --quiet -- $(STRICT)
 	RUSTDOCFLAGS="$(STRICT)" $(CARGO) doc --manifest-path $(CRATE)/Cargo.toml --target-dir target/outside --no-deps --quiet
-	$(DENY) --manifest-path $(CRATE)/Cargo.toml --offline --log-level error check --config $(CURDIR)/deny.toml bans licenses sources
+	$(DENY) --manifest-path $(CRATE)/Cargo.toml --config $(CURDIR)/deny.toml --offline --log-level error check bans licenses sources
 
 .PHONY: image
 image: toolchain $(AUDITABLE) ## make the container image, without a container engine, and list what is in it (target/image)
