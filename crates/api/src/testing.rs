@@ -16,7 +16,7 @@ use deed_claims::{
 };
 use deed_store::{
     AppRow, Changes, Checkpoints, ClaimRow, Clock as _, Entropy, EventStore, KeyHash, KeyOwner, KeyScope,
-    Keys, Loaded, Metadata, NewKey, OwnershipRow, Plan, Position, ReadModels,
+    Keys, Loaded, Metadata, NewKey, OwnershipRow, Plan, Position, READ_MODELS, ReadModels,
 };
 use deed_store_sqlite::{SqliteConfig, SqliteStore};
 use deed_testkit::FakeClock;
@@ -29,7 +29,6 @@ use crate::metrics::HttpMetrics;
 use crate::rate_limit::Rate;
 use crate::routes::Routes;
 use crate::state::{AppState, AppStateParts, Caps};
-use crate::wait::READ_MODELS;
 
 /// Deterministic random bytes.
 #[derive(Default)]

@@ -2,14 +2,12 @@
 use std::time::Duration;
 
 use deed_claims::Ownership;
-use deed_store::{Loaded, Position};
+use deed_store::{Loaded, Position, READ_MODELS};
 use tokio::time::Instant;
 
 use crate::request_error::RequestError;
 use crate::state::AppState;
 
-/// The name of the read models' checkpoint.
-pub const READ_MODELS: &str = "read-models";
 /// How long a list waits for the read models.
 const CATCH_UP: Duration = Duration::from_secs(2);
 /// The head of the log is only a hint, so a wait reads the stream at least this often.

@@ -8,6 +8,10 @@ use crate::ownership::{
 };
 use crate::{EarlierValue, Holder};
 
+/// The version of the fold. It changes whenever the same events give another state, so that states which an older version
+/// kept are folded again.
+pub const FOLD_VERSION: u64 = 2;
+
 /// Values of a holder's earlier claims kept per claim: the newest.
 const MAX_EARLIER_VALUES: usize = 16;
 /// Times of manual checks kept per claim.

@@ -47,6 +47,7 @@ pub use evidence::{
     DnameEvidence, ElsewhereEvidence, Evidence, NotedServers, SerialEvidence, ServerEvidence,
     ValidationEvidence, VantageEvidence,
 };
+pub use evolve::FOLD_VERSION;
 pub use explain::{Phrase, PhraseList};
 pub use holder::{Holder, Scope};
 pub use id::{AppId, ClaimId, IdError, WorkspaceId};

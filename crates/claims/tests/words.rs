@@ -264,7 +264,7 @@ fn explains_a_record_beside_a_cname() {
     assert_eq!(right.observed, [expected()]);
     let keep = format!("Keep the TXT record with the value `{}`.", expected());
     assert!(right.fix().starts_with(&keep), "{}", right.fix());
-    assert!(right.fix().ends_with("delete this CNAME record, and no other."), "{}", right.fix());
+    assert!(right.fix().contains("delete this CNAME record, and no other."), "{}", right.fix());
     let wrong = diagnose(&beside("v=spf1 -all".to_owned()));
     let change = format!("Change the value of the TXT record to exactly `{}`.", expected());
     assert!(wrong.fix().starts_with(&change), "{}", wrong.fix());

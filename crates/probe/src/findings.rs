@@ -115,12 +115,17 @@ impl FindingsSearch<'_> {
 
     async fn of_an_absence(&self) -> Findings {
         let places = self.places();
-        let (found, wildcard, other_types, alias_origin) = tokio::join!(
+        let (found, sibling, other_types) = tokio::join!(
             join_all(places.iter().map(|place| self.values_at(&place.name))),
-            self.sibling_values(self.name),
+            self.sibling_response(self.name),
             self.other_types(),
-            self.alias_origin(),
         );
+        let (wildcard, alias_origin) = match &sibling {
+            Some((sibling, response)) => {
+                (self.values_of(sibling, response), self.alias_origin_by(sibling, response))
+            }
+            None => (vec![], AliasOrigin::NotAsked),
+        };
         let found = places.into_iter().zip(found).filter(|(_, values)| !values.is_empty());
         let elsewhere = join_all(found.map(|(place, values)| self.with_control(place, values, &wildcard)));
         let (elsewhere, serials) = tokio::join!(elsewhere, self.serials());
@@ -162,16 +167,33 @@ impl FindingsSearch<'_> {
         Elsewhere { place: place.place, name: text_of(&place.name), values, control }
     }
 
-    /// The values at a random sibling name, which only a wildcard can provide.
+    /// A random sibling name and the response for it, to which only a wildcard can give records.
+    async fn sibling_response(&self, name: &Name) -> Option<(Name, Response)> {
+        let sibling = sibling(name)?;
+        let response = self.query(&sibling, RecordType::TXT).await?;
+        Some((sibling, response))
+    }
+
     async fn sibling_values(&self, name: &Name) -> Vec<Vec<u8>> {
-        match sibling(name) {
-            Some(sibling) => self.values_at(&sibling).await,
+        let response = self.sibling_response(name).await;
+        response.map_or_else(Vec::new, |(sibling, response)| self.values_of(&sibling, &response))
+    }
+
+    /// The origin of the alias at the name by the word of one server, which is enough where nothing is proven by it.
+    fn alias_origin_by(&self, sibling: &Name, response: &Response) -> AliasOrigin {
+        let Some(target) = self.result.aliases.first() else { return AliasOrigin::NotAsked };
+        let chain = response.chain(sibling, self.lookup.shared.config.budgets.aliases);
+        if chain.targets.first() == Some(target) { AliasOrigin::Wildcard } else { AliasOrigin::Name }
+    }
+
+    async fn values_at(&self, name: &Name) -> Vec<Vec<u8>> {
+        match self.query(name, RecordType::TXT).await {
+            Some(response) => self.values_of(name, &response),
             None => vec![],
         }
     }
 
-    async fn values_at(&self, name: &Name) -> Vec<Vec<u8>> {
-        let Some(response) = self.query(name, RecordType::TXT).await else { return vec![] };
+    fn values_of(&self, name: &Name, response: &Response) -> Vec<Vec<u8>> {
         let budgets = &self.lookup.shared.config.budgets;
         let chain = response.chain(name, budgets.aliases);
         let end = chain.targets.last().unwrap_or(name);

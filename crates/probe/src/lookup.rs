@@ -260,7 +260,7 @@ fn zone_failure(cut: &Delegation, servers: &[ServerAnswer]) -> Option<ProbeFailu
             // Resolved, and no server has an address.
             None => Some(ProbeFailure::NoAddress),
             Some(NetworkFault::Internal) if failed.all(|fault| fault == NetworkFault::Internal) => Some(
-                ProbeFailure::Internal("nobody could be asked for the name servers' addresses".to_owned()),
+                ProbeFailure::Internal("no server could be asked for the name servers' addresses".to_owned()),
             ),
             // Whether they have an address is unknown; each server is reported with its own fault.
             Some(_) => None,

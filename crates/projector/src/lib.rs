@@ -8,6 +8,7 @@
 mod dispatch_loop;
 mod dispatch_round;
 mod fold;
+mod fold_version;
 mod lifecycle_counter;
 mod metrics;
 mod projector;
@@ -19,9 +20,10 @@ mod spans;
 mod testing;
 mod token_bucket;
 
+pub use deed_store::READ_MODELS;
 pub use dispatch_loop::{DISPATCHER, DispatcherConfig, DispatcherPorts, run_dispatcher};
 pub use fold::FoldError;
 pub use metrics::{DispatcherMetrics, ProjectorMetrics};
-pub use projector::{Projector, READ_MODELS};
+pub use projector::Projector;
 pub use rebuild::{IfHeld, REBUILD_BATCH, RebuildConfig, RebuildError, Rebuilt, rebuild};
 pub use run::{RebuildRequests, Rebuilder, rebuild_channel, run_projector};

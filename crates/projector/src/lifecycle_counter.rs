@@ -11,6 +11,8 @@ use chrono::TimeDelta;
 use deed_claims::{Claim, ClaimState, Code, ContestResolution, Ended, Ownership, OwnershipEvent, Scope};
 use deed_store::{Checkpoints, Clock, Lease, LeaseError, Position, Unavailable};
 
+use crate::fold_version::set_mark;
+
 /// The checkpoint that stores where the log ended when the last rebuild began.
 const COUNTED_UNTIL: &str = "read-models-rebuilt";
 
@@ -126,17 +128,10 @@ impl CountFrom {
 pub(crate) async fn store_counted_until(
     checkpoints: &dyn Checkpoints,
     clock: &dyn Clock,
-    (owner, ttl): (&str, Duration),
+    owner: (&str, Duration),
     to: Position,
 ) -> Result<(), LeaseError> {
-    // A process that died with this lease has lost the lease of the read models as well, so it is safe to take over.
-    let later = clock.now() + TimeDelta::from_std(ttl * 2).unwrap_or(TimeDelta::hours(1));
-    let lease = checkpoints.acquire(COUNTED_UNTIL, owner, later, ttl).await?.ok_or(LeaseError::Lost)?;
-    let from = checkpoints.checkpoint(COUNTED_UNTIL).await?;
-    if from < to {
-        checkpoints.advance(&lease, from, to).await?;
-    }
-    Ok(checkpoints.release(&lease).await?)
+    set_mark(checkpoints, clock, owner, COUNTED_UNTIL, |from| from.max(to)).await
 }
 
 #[cfg(test)]

@@ -3,8 +3,8 @@ use std::{sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 use deed_store::{
-    Batch, Changes, Checkpoints, Lease, LeaseError, Position, Progress, ReadModels, RecordedEvent,
-    Subscriber, SubscriberError,
+    Batch, Changes, Checkpoints, Lease, LeaseError, Position, Progress, READ_MODELS, ReadModels,
+    RecordedEvent, Subscriber, SubscriberError,
 };
 use tracing::Instrument;
 
@@ -13,9 +13,6 @@ use crate::lifecycle_counter::{CountFrom, LifecycleCounter};
 use crate::metrics::ProjectorMetrics;
 use crate::row_cache::RowCache;
 use crate::spans;
-
-/// The name of the projector's lease and checkpoint.
-pub const READ_MODELS: &str = "read-models";
 
 /// Folds batches of the log into the read models.
 pub struct Projector {

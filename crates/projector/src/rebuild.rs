@@ -5,14 +5,15 @@ use std::{sync::Arc, time::Duration};
 
 use deed_store::{
     Changes, Checkpoints, Clock, EventStore, Lease, LeaseError, LeaseKeeper, LeaseMetrics, Position,
-    RecordedEvent, SubscriberError, Unavailable, log_pages,
+    READ_MODELS, RecordedEvent, SubscriberError, Unavailable, log_pages,
 };
 use futures::{Stream, StreamExt};
 use tokio_util::sync::CancellationToken;
 use tracing::Instrument;
 
+use crate::fold_version::store_fold_version;
 use crate::lifecycle_counter::store_counted_until;
-use crate::projector::{Projector, READ_MODELS};
+use crate::projector::Projector;
 use crate::row_cache::RowCache;
 use crate::spans;
 
@@ -97,12 +98,29 @@ pub async fn rebuild(
 ) -> Result<Rebuilt, RebuildError> {
     let keeper =
         acquire_lease(checkpoints, clock, &projector.metrics.subscription.lease, config, stop).await?;
+    rebuild_under(keeper, store, checkpoints, clock, projector, config, stop).await
+}
+
+/// The same under a lease that this process has.
+pub(crate) async fn rebuild_under(
+    keeper: LeaseKeeper,
+    store: &dyn EventStore,
+    checkpoints: &Arc<dyn Checkpoints>,
+    clock: &Arc<dyn Clock>,
+    projector: &mut Projector,
+    config: &RebuildConfig,
+    stop: &CancellationToken,
+) -> Result<Rebuilt, RebuildError> {
     projector.metrics.rebuilds.inc();
     tracing::info!(owner = %config.owner, "rebuilding the read models");
     let span = spans::rebuild();
     let folding = async {
         let end = store.last_position().await?;
-        store_counted_until(&**checkpoints, &**clock, (&config.owner, config.lease_ttl), end).await?;
+        let owner = (config.owner.as_str(), config.lease_ttl);
+        store_counted_until(&**checkpoints, &**clock, owner, end).await?;
+        // In this order: a crash in between leaves empty read models of another version, which are rebuilt.
+        projector.models().reset(keeper.lease()).await?;
+        store_fold_version(&**checkpoints, &**clock, owner).await?;
         fold_all(store, keeper.lease(), projector, (end, config.batch.max(1)), stop).await
     };
     let result = tokio::select! {
@@ -122,7 +140,7 @@ pub async fn rebuild(
     result
 }
 
-async fn acquire_lease(
+pub(crate) async fn acquire_lease(
     checkpoints: &Arc<dyn Checkpoints>,
     clock: &Arc<dyn Clock>,
     metrics: &LeaseMetrics,
@@ -149,7 +167,6 @@ async fn fold_all(
     (end, batch): (Position, usize),
     stop: &CancellationToken,
 ) -> Result<Rebuilt, RebuildError> {
-    projector.models().reset(lease).await?;
     let mut from = Position(0);
     let pages = Box::pin(log_pages(store, from, end, batch));
     let mut log = LogFolder { pages, projector, cache: RowCache::default() };

@@ -1,11 +1,14 @@
 //! The running projector: follows the log, and rebuilds the read models on request.
 use std::{pin::pin, sync::Arc};
 
-use deed_store::{Checkpoints, Clock, EventStore, SubscriptionConfig, SubscriptionError, run_subscription};
+use deed_store::{
+    Checkpoints, Clock, EventStore, READ_MODELS, SubscriptionConfig, SubscriptionError, run_subscription,
+};
 use tokio::sync::{mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 
-use crate::projector::{Projector, READ_MODELS};
+use crate::fold_version::rebuild_if_outdated;
+use crate::projector::Projector;
 use crate::rebuild::{IfHeld, REBUILD_BATCH, RebuildConfig, RebuildError, Rebuilt, rebuild};
 
 type RebuildResult = Result<Rebuilt, RebuildError>;
@@ -73,6 +76,19 @@ async fn follow(
         lease_ttl: config.lease_ttl,
         if_held: IfHeld::TakeOver,
     };
+    let waiting = RebuildConfig { if_held: IfHeld::Wait, ..rebuild_config.clone() };
+    while let Err(error) =
+        rebuild_if_outdated(&*store, &checkpoints, &clock, projector, &waiting, &stop).await
+    {
+        if stop.is_cancelled() {
+            return Ok(());
+        }
+        tracing::warn!(
+            error = &error as &dyn std::error::Error,
+            "the read models are still those of another version"
+        );
+        stop.run_until_cancelled(tokio::time::sleep(config.backoff_max)).await;
+    }
     while !stop.is_cancelled() {
         let pause = stop.child_token();
         let reply = {

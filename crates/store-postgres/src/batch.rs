@@ -16,7 +16,7 @@ struct RetriesExhausted;
 #[async_trait]
 impl BatchBackend for StoreInner {
     type Op = EncodedAppend;
-    type Reply = AppendResult;
+    type OpResult = AppendResult;
 
     async fn execute_batch(&self, batch: Vec<EncodedAppend>) -> Result<Vec<AppendResult>, Unavailable> {
         self.metrics.record_batch(batch.len());

@@ -3,7 +3,8 @@ use async_trait::async_trait;
 use chrono::{DateTime, Utc};
 use deed_claims::{ClaimId, Event, StreamId};
 use deed_store::{
-    Append, AppendError, Appended, EventStore, Position, RecordedEvent, Snapshot, Unavailable, Version, spans,
+    Append, AppendError, Appended, EventStore, Position, RecordedEvent, Snapshot, StreamRead, Unavailable,
+    Version, spans,
 };
 use tokio::sync::watch;
 
@@ -12,7 +13,6 @@ use crate::claim_history;
 use crate::columns::{Decoder, to_i64};
 use crate::copy_reader;
 use crate::open::PostgresStore;
-use crate::stream_reader::StreamRead;
 
 /// The name of the database in traces (`db.system.name`).
 pub(crate) const SYSTEM: &str = "postgresql";

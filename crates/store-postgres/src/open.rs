@@ -1,7 +1,7 @@
 //! Connecting to the database: its errors, and the handle [`PostgresStore`].
 use std::{fmt, sync::Arc, time::Duration};
 
-use deed_store::{AppendMetrics, Batcher, Connections, MetricsSlot, Position, Unavailable};
+use deed_store::{AppendMetrics, Batcher, Connections, MetricsSlot, Position, StreamRead, Unavailable};
 use sqlx::ConnectOptions;
 use sqlx::postgres::{PgConnectOptions, PgConnection};
 use tokio::sync::watch;
@@ -18,7 +18,7 @@ use crate::pool::{Pool, PoolLimits};
 use crate::requests::{RequestOp, RequestReply, RequestWriter};
 use crate::schema;
 use crate::session::SessionSettings;
-use crate::stream_reader::{StreamEvents, StreamRead, StreamReader};
+use crate::stream_reader::{StreamEvents, StreamReader};
 
 /// How long `close` waits for the listener.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(2);

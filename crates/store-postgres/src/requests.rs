@@ -131,7 +131,7 @@ struct RetriesExhausted;
 #[async_trait]
 impl BatchBackend for RequestWriter {
     type Op = RequestOp;
-    type Reply = RequestReply;
+    type OpResult = RequestReply;
 
     /// Begins come first, then the rest, each in their order: no caller can tell, since none has its reply yet. None of it
     /// is synced to disk. When the server loses power before an append was synced, the run of its request is lost too; a

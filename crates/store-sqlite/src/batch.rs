@@ -61,7 +61,7 @@ impl Op {
 #[async_trait]
 impl BatchBackend for StoreInner {
     type Op = Op;
-    type Reply = OpReply;
+    type OpResult = OpReply;
 
     /// Begins come first, then appends, then the rest, each in their order: no caller can tell, since none has its reply
     /// yet. Only appends are synced to disk. When power is lost before an append was synced, the run of its request is

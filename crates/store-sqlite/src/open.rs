@@ -2,7 +2,9 @@
 use std::path::{Path, PathBuf};
 use std::{fmt, io, sync::Arc, time::Duration};
 
-use deed_store::{AppendMetrics, BatchLimits, Batcher, Connections, MetricsSlot, Position, Unavailable};
+use deed_store::{
+    AppendMetrics, BatchLimits, Batcher, Connections, MetricsSlot, Position, StreamRead, Unavailable,
+};
 use sqlx::migrate::{MigrateError, Migrator};
 use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection, SqlitePool, SqlitePoolOptions};
 use sqlx::{ConnectOptions, Connection};
@@ -10,7 +12,7 @@ use tokio::{sync::watch, time::Instant};
 
 use crate::batch::{Op, OpReply};
 use crate::columns::Decoder;
-use crate::stream_reader::{StreamEvents, StreamRead, StreamReader};
+use crate::stream_reader::{StreamEvents, StreamReader};
 use crate::writer::Writer;
 
 static MIGRATIONS: Migrator = sqlx::migrate!("../../migrations/sqlite");

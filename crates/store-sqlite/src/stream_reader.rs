@@ -2,28 +2,13 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use deed_claims::StreamId;
-use deed_store::{BatchBackend, RecordedEvent, Unavailable, Version};
+use deed_store::{BatchBackend, RecordedEvent, StreamRead, Unavailable};
 
 use crate::columns::{Decoder, json_rows, to_i64};
 use crate::event_store::EventRecord;
 use crate::open::StoreInner;
 
 const OPERATION: &str = "read a stream";
-
-/// A read of a stream after a version, of so many events at most.
-pub(crate) struct StreamRead {
-    pub(crate) stream: StreamId,
-    pub(crate) after: Version,
-    pub(crate) limit: usize,
-}
-
-impl StreamRead {
-    /// The last version of interest: versions have no gaps.
-    fn last(&self) -> i64 {
-        to_i64(self.after.0).saturating_add(to_i64(self.limit))
-    }
-}
 
 /// The events of a stream, in order.
 pub(crate) type StreamEvents = Result<Vec<RecordedEvent>, Unavailable>;
@@ -34,12 +19,12 @@ pub(crate) struct StreamReader(pub(crate) Arc<StoreInner>);
 #[async_trait]
 impl BatchBackend for StreamReader {
     type Op = StreamRead;
-    type Reply = StreamEvents;
+    type OpResult = StreamEvents;
 
     /// An unreadable event fails the read of its own stream only.
     async fn execute_batch(&self, batch: Vec<StreamRead>) -> Result<Vec<StreamEvents>, Unavailable> {
         let asked: Vec<_> =
-            batch.iter().map(|read| (read.stream.as_str(), read.after.0, read.last())).collect();
+            batch.iter().map(|read| (read.stream.as_str(), read.after.0, to_i64(read.last().0))).collect();
         let asked = json_rows(OPERATION, &asked)?;
         let found = sqlx::query!(
             r#"SELECT asked.key + 0 AS "place!: i64", position AS "position!: i64", version, kind, schema, payload, metadata,

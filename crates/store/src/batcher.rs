@@ -28,13 +28,13 @@ pub trait BatchBackend: Send + Sync + 'static {
     /// One operation.
     type Op: Send + 'static;
     /// Its reply.
-    type Reply: Send + 'static;
+    type OpResult: Send + 'static;
 
     /// Executes a batch; returns one reply for each operation, in their order.
     ///
     /// # Errors
     /// When the store does not answer; then either nothing or everything of the batch was done.
-    async fn execute_batch(&self, batch: Vec<Self::Op>) -> Result<Vec<Self::Reply>, Unavailable>;
+    async fn execute_batch(&self, batch: Vec<Self::Op>) -> Result<Vec<Self::OpResult>, Unavailable>;
 }
 
 /// Bounds of a batcher.
@@ -155,7 +155,7 @@ impl<Op: Send + 'static, Reply: Send + 'static> Batcher<Op, Reply> {
     /// Starts a batcher in front of a backend; `operation` names one call in errors. Needs a Tokio runtime.
     pub fn start(
         operation: &'static str,
-        backend: Arc<dyn BatchBackend<Op = Op, Reply = Reply>>,
+        backend: Arc<dyn BatchBackend<Op = Op, OpResult = Reply>>,
         limits: BatchLimits,
     ) -> Self {
         let (queue, receiver) = mpsc::channel(limits.queue.max(1));
@@ -225,7 +225,7 @@ impl<Op: Send + 'static, Reply: Send + 'static> Batcher<Op, Reply> {
 /// The task behind a batcher.
 struct BatchWorker<Op, Reply> {
     operation: &'static str,
-    backend: Arc<dyn BatchBackend<Op = Op, Reply = Reply>>,
+    backend: Arc<dyn BatchBackend<Op = Op, OpResult = Reply>>,
     limits: BatchLimits,
     counters: Arc<Counters>,
 }

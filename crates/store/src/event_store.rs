@@ -35,6 +35,24 @@ impl Unavailable {
     }
 }
 
+/// A read of a stream after a version, of so many events at most.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StreamRead {
+    /// The stream.
+    pub stream: StreamId,
+    /// The version before the first event.
+    pub after: Version,
+    /// The most events.
+    pub limit: usize,
+}
+
+impl StreamRead {
+    /// The last version that is read: versions have no gaps.
+    pub fn last(&self) -> Version {
+        Version(self.after.0.saturating_add(u64::try_from(self.limit).unwrap_or(u64::MAX)))
+    }
+}
+
 /// The log of events. What has a default reads whole streams: enough for stores that never hold a long one.
 #[async_trait]
 pub trait EventStore: Send + Sync {

@@ -30,7 +30,7 @@ pub use checkpoints::{Checkpoints, Lease, LeaseError};
 pub use claim_history::ClaimHistory;
 pub use clock::{Clock, Entropy, OsEntropy, SystemClock};
 pub use due_work::{DueItem, DueWork, Overdue};
-pub use event_store::{EventStore, Unavailable};
+pub use event_store::{EventStore, StreamRead, Unavailable};
 pub use execute::{ExecuteError, Executed, Plan, execute};
 pub use idempotency::{Begin, Idempotency, Receipt, RequestKey, StoredResponse};
 pub use keys::{ApiKey, KeyHash, KeyId, KeyOwner, KeyScope, Keys, NewKey};
@@ -42,7 +42,8 @@ pub use metrics::{
     SubscriptionMetrics,
 };
 pub use read_models::{
-    AppPage, AppRow, Changes, ClaimPage, ClaimQuery, ClaimRow, Cursor, DueRow, OwnershipRow, ReadModels,
+    AppPage, AppRow, Changes, ClaimPage, ClaimQuery, ClaimRow, Cursor, DueRow, OwnershipRow, READ_MODELS,
+    READ_MODELS_FOLD, ReadModels,
 };
 pub use record::{Metadata, Position, RecordedEvent, Version};
 pub use subscription::{

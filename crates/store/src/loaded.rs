@@ -1,9 +1,12 @@
 //! A stream as commands and reads need it: its state, its version and its newest events. What loading costs does not depend
 //! on how long the stream is: beyond its first page it goes on from the state that the read models keep.
 use deed_claims::app::{App, SlugOwner};
-use deed_claims::{ClaimId, Event, Ownership, StreamId, StreamKind};
+use deed_claims::{ClaimId, Event, FOLD_VERSION, Ownership, StreamId, StreamKind};
 
-use crate::{ClaimHistory, EventStore, Position, ReadModels, RecordedEvent, Unavailable, Version};
+use crate::{
+    Checkpoints, ClaimHistory, EventStore, Position, READ_MODELS_FOLD, ReadModels, RecordedEvent,
+    Unavailable, Version,
+};
 
 /// A stream of fewer events is read whole, which is quicker than to look for its state.
 const FIRST_PAGE: usize = 16;
@@ -43,17 +46,21 @@ pub enum SnapshotState {
 }
 
 impl Snapshot {
-    /// The state that the read models keep; that of a slug is kept nowhere.
+    /// The state that the read models keep, folded as this version folds; that of a slug is kept nowhere.
     ///
     /// # Errors
     /// When the store does not answer.
-    pub async fn read(read_models: &dyn ReadModels, stream: &StreamId) -> Result<Option<Self>, Unavailable> {
+    pub async fn read(
+        store: &(impl ReadModels + Checkpoints),
+        stream: &StreamId,
+    ) -> Result<Option<Self>, Unavailable> {
+        if store.checkpoint(READ_MODELS_FOLD).await? != Position(FOLD_VERSION) {
+            return Ok(None);
+        }
         let streams = std::slice::from_ref(stream);
         Ok(match stream.kind() {
-            StreamKind::Apex | StreamKind::Host => {
-                read_models.ownerships(streams).await?.pop().map(Self::from)
-            }
-            StreamKind::App => read_models.apps(streams).await?.pop().map(Self::from),
+            StreamKind::Apex | StreamKind::Host => store.ownerships(streams).await?.pop().map(Self::from),
+            StreamKind::App => store.apps(streams).await?.pop().map(Self::from),
             StreamKind::Slug => None,
         })
     }

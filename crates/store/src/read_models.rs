@@ -120,6 +120,12 @@ pub struct AppPage {
     pub total: u64,
 }
 
+/// The name of the lease and checkpoint of the read models.
+pub const READ_MODELS: &str = "read-models";
+/// The checkpoint whose position is the [`FOLD_VERSION`](deed_claims::FOLD_VERSION) by which the read models are folded; 0 for
+/// versions that kept none.
+pub const READ_MODELS_FOLD: &str = "read-models-fold";
+
 /// The read models.
 #[async_trait]
 pub trait ReadModels: Send + Sync {

@@ -1,6 +1,7 @@
 //! The apps of a workspace, from the read model.
 use std::sync::Arc;
 
+use deed_store::READ_MODELS;
 use serde::Serialize;
 use utoipa::ToSchema;
 
@@ -10,7 +11,6 @@ use super::view::AppResponse;
 use crate::call::Call;
 use crate::request_error::RequestError;
 use crate::response::JsonResponse;
-use crate::wait::READ_MODELS;
 
 /// A part of a workspace's apps, the oldest first.
 #[derive(Debug, Serialize, ToSchema)]

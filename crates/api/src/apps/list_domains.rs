@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use deed_claims::app::App;
 use deed_claims::{Ownership, Scope, StreamId};
+use deed_store::READ_MODELS;
 use futures::{StreamExt, TryStreamExt, stream};
 use serde::Serialize;
 use utoipa::ToSchema;
@@ -15,7 +16,6 @@ use super::view::DomainResponse;
 use crate::call::Call;
 use crate::request_error::RequestError;
 use crate::response::JsonResponse;
-use crate::wait::READ_MODELS;
 
 /// Streams read concurrently when the read model lags.
 const READS: usize = 16;

@@ -340,3 +340,24 @@ async fn late_publication_starts_a_linked_trace() {
         assert_eq!(message.headers["traceparent"][3..35], trace);
     }
 }
+
+#[tokio::test]
+async fn publishes_old_events_by_their_stored_schema() {
+    let payload = include_str!("../../../claims/tests/golden/CheckRecorded.v1.absent.json");
+    let fixture = RelayFixture::with_claims(1).await;
+    let newer = fixture.store.read_log(Position(0), 1).await.unwrap().remove(0);
+    let old = RecordedEvent {
+        event: deed_claims::Event::from_parts("CheckRecorded", 1, payload).unwrap(),
+        schema: 1,
+        payload: payload.to_owned(),
+        ..newer
+    };
+    let bus = InProcess::new(Topology::deed(), Limits::default());
+    let metrics = RelayMetrics::register(&prometheus::Registry::new()).unwrap();
+    let relay = Relay::new(bus.publisher().await.unwrap(), "/deed".to_owned(), metrics);
+    let message = relay.message(&old, None).unwrap();
+    let envelope: Value = serde_json::from_slice(&message.body).unwrap();
+    assert_eq!(envelope["type"], "deed.check.recorded.v1");
+    let stored: Value = serde_json::from_str(payload).unwrap();
+    assert_eq!(envelope["data"], stored);
+}

@@ -100,14 +100,8 @@ const SENTENCES: &[(&str, &str)] = &[
         "change_case",
         "Change the value of this TXT record to exactly {value}, with upper and lower case as they are here.",
     ),
-    (
-        "enter_without_blank",
-        "Delete the value of this TXT record completely, and enter {value} again without any blank.",
-    ),
-    (
-        "enter_again",
-        "Delete the value of this TXT record completely, and enter {value} again, best by copy and paste.",
-    ),
+    ("enter_without_blank", "Edit this TXT record: empty its value, and paste {value} without any blank."),
+    ("enter_again", "Edit this TXT record: empty its value, and paste {value}."),
     (
         "join_halves",
         "Delete one of these two TXT records, and change the value of the other to exactly {value}.",
@@ -127,30 +121,27 @@ const SENTENCES: &[(&str, &str)] = &[
     ),
     (
         "first_unalias",
-        "If nobody needs the CNAME record at {record}: delete it, and no other. Then continue.",
+        "Ask who set up the CNAME record at {record} whether it is needed, and do not delete it before you know. If it is not needed: delete this CNAME record, and no other. Then continue.",
     ),
     (
         "rename_doubled",
-        "Change the name of the TXT record to `{label}`: your editor appends {zone} by itself.",
+        "Change the name of the TXT record with the value {values} to `{label}`: your editor appends {zone} by itself. If you cannot change the name, add a record with that name, type TXT and value {value}, and delete the one with the long name.",
     ),
     (
         "rename_doubled_whole",
-        "Change the name of the TXT record so that it becomes {record}: your editor appends the domain's own name by itself.",
+        "Change the name of the TXT record with the value {values} so that it becomes {record}: your editor appends the domain's own name by itself. If you cannot change the name, add a record with that name, type TXT and value {value}, and delete the one with the long name.",
     ),
     ("set_value", "Change its value to exactly {value}."),
+    ("then_delete", "You can then remove the value {values} at `{found}`. Leave everything else there."),
     (
-        "then_delete",
-        "You can then delete the TXT record at `{found}` that has the value {values}. Leave the others there.",
-    ),
-    (
-        "then_delete_apex",
-        "You can then delete the TXT record at `{found}` (shown as `@` or as empty) that has the value {values}. Leave the others there.",
+        "leave_apex",
+        "Leave the records at `{found}` (shown as `@` or as empty) as they are: the value there does no harm.",
     ),
     // No value, or others.
     ("add", "At your DNS provider, add a record: type TXT, name {entry}, value {value}."),
     (
         "if_added",
-        "If you have added it already: it can take some minutes to appear. The record has to be at the provider that runs the name servers named in this message.",
+        "If you have added it already, wait some minutes. If this goes on for an hour, ask your registrar which company runs the name servers in this message, and add the record there. Do not change the name servers.",
     ),
     ("others_may_stay", "The other TXT records may stay."),
     ("this_may_stay", "The record that is there may stay."),
@@ -228,17 +219,17 @@ const SENTENCES: &[(&str, &str)] = &[
     ),
     (
         "replace_or_publish",
-        "If nobody needs the CNAME record at {record}: delete it, and no other. Then add a record: type TXT, name {entry}, value {value}. If it is needed: keep it, and have a TXT record with this value added at {target}, by whoever manages that name.",
+        "Ask who set up the CNAME record at {record} whether it is needed, and do not delete it before you know. If it is not needed: delete this CNAME record, and no other. Then add a record: type TXT, name {entry}, value {value}. If it is needed: keep it, and ask the people who manage {target} to add a TXT record there with the same value.",
     ),
     ("keep_txt", "Keep the TXT record with the value {value}."),
     ("change_txt", "Change the value of the TXT record to exactly {value}."),
     (
         "ask_about_alias",
-        "Ask who set up the CNAME record that points to {target}: if it is not needed, delete this CNAME record, and no other.",
+        "Ask who set up the CNAME record that points to {target} whether it is needed, and do not delete it before you know. If it is not needed: delete this CNAME record, and no other. If it is needed: keep it, and ask the people who manage {target} to add a TXT record there with the value {value}.",
     ),
     (
         "publish_behind_dname",
-        "In the DNS zone of {target}, add a record: type TXT, name {last} (without {target} in an editor that appends it), value {value}. If others manage {target}, send them this message. Do not change the DNAME record.",
+        "In the DNS zone of {target}, add a record: type TXT, name {last} (without {target} in an editor that appends it), value {value}. If other people manage {target}, send them this message and this fix. Do not change the DNAME record.",
     ),
     // The zone.
     (
@@ -255,7 +246,7 @@ const SENTENCES: &[(&str, &str)] = &[
     ),
     (
         "list_public_servers",
-        "Ask your DNS provider which name servers with public addresses the registrar has to list for {zone}. At the registrar, enter exactly those.",
+        "Ask the people who run the DNS of {zone} which name servers with public addresses the registrar has to list, and whether all records, also those for web and mail, are on them. Only then change the list at the registrar to exactly those.",
     ),
     ("bogus", "DNSSEC validation fails at {place}: the signatures are broken or missing."),
     ("bogus_ede", "DNSSEC validation fails at {place}: {ede:ede}[ (\"{text}\")]."),
@@ -289,7 +280,7 @@ const SENTENCES: &[(&str, &str)] = &[
     ),
     (
         "later_ask_listed",
-        "If this goes on for an hour, send this message to your DNS provider, and ask whether these belong in the list of name servers at the registrar: {servers}. Remove them there only if it says no.",
+        "If this goes on for an hour, send this message to your DNS provider, and ask whether these name servers are right for the domain: {servers}. Remove a name server at the registrar only if the provider says so.",
     ),
     (
         "later_ask_registrar",
@@ -301,7 +292,7 @@ const SENTENCES: &[(&str, &str)] = &[
     ),
     (
         "later_ask_differing",
-        "If this goes on for an hour, ask your DNS provider why its name servers differ, and check at the registrar that no name server of an earlier provider is listed.",
+        "If this goes on for an hour, send this message to your DNS provider, and ask whether all name servers that the registrar lists are right. Remove one there only if the provider says which.",
     ),
     (
         "send_edns",
@@ -313,15 +304,15 @@ const SENTENCES: &[(&str, &str)] = &[
     ),
     (
         "list_servers",
-        "Ask your DNS provider which name servers the registrar has to list for {zone}. At the registrar, enter exactly those; a name server whose name is below {zone} needs its address there too.",
+        "Ask the people who run the DNS of {zone} which name servers, with which addresses, the registrar has to list, and whether all records, also those for web and mail, are on them. Only then change the list at the registrar to exactly those.",
     ),
     (
         "is_it_active",
-        "Ask your DNS provider whether {zone} is active in your account, and which name servers the registrar has to list for it. At the registrar, enter exactly those.",
+        "Ask the people who run the DNS of {zone} whether it is active there, which name servers the registrar has to list, and whether all records, also those for web and mail, are on them. Only then change the list at the registrar to exactly those.",
     ),
     (
         "why_refused",
-        "Ask your DNS provider whether {zone} is active in your account, and why its name servers refuse questions about it.",
+        "Send this message to the people who run the DNS of {zone}, and ask whether it is active there, and why its name servers refuse questions about it.",
     ),
     (
         "wait_servers",

@@ -17,8 +17,8 @@ mod absence;
 mod compare;
 mod confirm;
 mod confirm_absence;
-mod explain;
 mod notes;
+mod phrases;
 mod tally;
 
 use std::sync::Arc;
@@ -31,8 +31,8 @@ use crate::escape::printable_name;
 use crate::{Challenge, Observation, ProbeFailure, Statement};
 use compare::ExpectedValue;
 pub(crate) use compare::{character_name, quotes_name};
-use explain::Explainer;
 pub use notes::{Note, note_servers, notes};
+use phrases::Explainer;
 pub use tally::Vote;
 use tally::{CountedAnswer, Tally, dominant_failure, probe_failure_code, votes_of};
 

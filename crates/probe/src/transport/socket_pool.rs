@@ -260,7 +260,7 @@ mod tests {
             let query = pool.send(to, ServerReputation::Unknown, question("a.test."), wait, &|_| true);
             assert!(query.await.is_ok());
         }
-        assert!(started.elapsed() < SOCKET_LIFETIME * 5, "nobody waits for a socket to grow old");
+        assert!(started.elapsed() < SOCKET_LIFETIME * 5, "the query waited for the socket to expire");
         for server in servers {
             server.abort();
         }

@@ -2,14 +2,18 @@
 use std::time::Duration;
 
 use deed_claims::Outcome::Proven;
-use deed_claims::{ClaimState, Code, Command};
-use deed_store::{Changes, Checkpoints, Clock, OwnershipRow, ReadModels, SubscriptionConfig, Version, load};
+use deed_claims::{ClaimState, Code, Command, FOLD_VERSION};
+use deed_store::{
+    Changes, Checkpoints, Clock, OwnershipRow, READ_MODELS_FOLD, ReadModels, SubscriptionConfig, Version,
+    load,
+};
 use deed_testkit::eventually;
 use proptest::prelude::*;
 use proptest::test_runner::{Config, TestRunner};
 use tokio_util::sync::CancellationToken;
 
 use super::*;
+use crate::fold_version::set_mark;
 use crate::testing::{
     PATIENCE, ProjectorFixture, TTL, absent, apex, id, initiate, not_proven, projector_of, record_check,
     seconds,
@@ -105,6 +109,65 @@ async fn running_projector_rebuilds_on_request_and_resumes() {
     stop.cancel();
     running.await.unwrap();
     assert!(matches!(rebuilder.rebuild().await, Err(RebuildError::NotRunning)));
+}
+
+impl ProjectorFixture {
+    async fn set_fold(&self, version: u64) {
+        let (checkpoints, clock) = (self.checkpoints(), self.clock_port());
+        let owner = ("test", SHORT_TTL);
+        set_mark(&*checkpoints, &*clock, owner, READ_MODELS_FOLD, |_| Position(version)).await.unwrap();
+    }
+
+    async fn fold_version(&self) -> u64 {
+        self.store.checkpoint(READ_MODELS_FOLD).await.unwrap().0
+    }
+
+    /// Runs a projector until it has folded one more event; returns whether the read models were rebuilt.
+    async fn is_rebuilt_at_start(&self) -> bool {
+        self.add_stray_row().await;
+        let (_rebuilder, requests) = rebuild_channel();
+        let stop = CancellationToken::new();
+        let running = self.spawn_projector("service", requests, &stop);
+        self.initiate(9, "late.com", 1).await;
+        self.wait_until_folded().await;
+        stop.cancel();
+        running.await.unwrap();
+        self.store.ownerships(&[apex("never.com")]).await.unwrap().is_empty()
+    }
+}
+
+#[tokio::test]
+async fn read_models_of_another_fold_are_rebuilt_at_start() {
+    for version in [0, FOLD_VERSION - 1, FOLD_VERSION + 1] {
+        let mut fixture = ProjectorFixture::new().await;
+        fixture.start_verifying(1, "acme.com", 1).await;
+        fixture.fold(100).await;
+        fixture.set_fold(version).await;
+        assert!(fixture.is_rebuilt_at_start().await, "of fold {version}");
+        assert_eq!(fixture.fold_version().await, FOLD_VERSION);
+    }
+}
+
+#[tokio::test]
+async fn read_models_of_this_fold_are_kept_at_start() {
+    let mut fixture = ProjectorFixture::new().await;
+    fixture.start_verifying(1, "acme.com", 1).await;
+    fixture.fold(100).await;
+    fixture.set_fold(FOLD_VERSION).await;
+    assert!(!fixture.is_rebuilt_at_start().await);
+}
+
+#[tokio::test]
+async fn empty_read_models_get_the_fold_version() {
+    let fixture = ProjectorFixture::new().await;
+    let (_rebuilder, requests) = rebuild_channel();
+    let stop = CancellationToken::new();
+    let running = fixture.spawn_projector("service", requests, &stop);
+    fixture.start_verifying(1, "acme.com", 1).await;
+    fixture.wait_until_folded().await;
+    stop.cancel();
+    running.await.unwrap();
+    assert_eq!(fixture.fold_version().await, FOLD_VERSION);
 }
 
 #[tokio::test]

@@ -1,14 +1,14 @@
 //! The suite: loading streams from the state that the read models keep, and the histories of claims.
 use deed_claims::{
     ContestAnswer, ContestAnswered, ContestCause, ContestOpened, ContestResolution, ContestResolved,
-    ContestResolvedBy, Event, Ownership, StreamId,
+    ContestResolvedBy, Event, FOLD_VERSION, Ownership, StreamId,
 };
 
 use super::samples::{
     apex, append, at, by_workspace, changes, checked, claim_id, granted, initiated, requested,
 };
-use super::{StoreUnderTest, hold};
-use crate::{ClaimHistory, Position, RecordedEvent, Version, load};
+use super::{StoreUnderTest, TTL, hold};
+use crate::{ClaimHistory, Position, READ_MODELS_FOLD, RecordedEvent, Version, load};
 
 /// More events than a page.
 const LONG: u32 = 150;
@@ -56,7 +56,7 @@ async fn all<S: StoreUnderTest>(store: &S, stream: &StreamId) -> Vec<RecordedEve
     store.events().read_stream(stream, Version(0), usize::MAX).await.unwrap()
 }
 
-/// Page by page, whoever else acts on the name.
+/// Pages are those of the whole history, also while other claims act on the name.
 pub async fn history_of_claim_is_a_part_of_its_stream<S: StoreUnderTest>() {
     let under_test = S::start().await;
     let (store, stream) = (under_test.events(), apex("acme.com"));
@@ -113,6 +113,12 @@ pub async fn long_stream_is_loaded_from_its_snapshot<S: StoreUnderTest>() {
     let lease = hold(&under_test).await;
     let snapshot = changes(&stream, &events[..100]);
     under_test.read_models().apply(&lease, Position(0), Position(100), snapshot.clone()).await.unwrap();
+    // Of another version, as far as anybody knows.
+    check(load(&*store, &stream).await.unwrap(), whole.len());
+
+    let fold = under_test.checkpoints();
+    let mark = fold.acquire(READ_MODELS_FOLD, "suite", at(0), TTL).await.unwrap().unwrap();
+    fold.advance(&mark, Position(0), Position(FOLD_VERSION)).await.unwrap();
     check(load(&*store, &stream).await.unwrap(), whole.len() - 100);
 
     // A snapshot of events that the log does not have: the log is that of an older backup.

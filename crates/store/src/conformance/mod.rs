@@ -21,7 +21,7 @@ pub use self::{
 };
 use crate::{
     Append, AppendError, AppendMetrics, Appended, Checkpoints, Connections, DueWork, EventStore, Idempotency,
-    Keys, Lease, ReadModels,
+    Keys, Lease, READ_MODELS, ReadModels,
 };
 
 /// Gives the suite access to a backend. What its handles need (a folder, a server) lives as long as `self`.
@@ -145,7 +145,7 @@ const TIMEOUT: Duration = Duration::from_secs(30);
 /// The TTL of the suite's leases, on its own clock.
 const TTL: Duration = Duration::from_secs(30);
 /// The subscription whose checkpoint the read models move.
-const PROJECTION: &str = "projection";
+const PROJECTION: &str = READ_MODELS;
 
 async fn within<T>(wait: impl Future<Output = T>) -> T {
     let waited = tokio::time::timeout(TIMEOUT, wait).await;

@@ -45,7 +45,7 @@ struct Backend(mpsc::Sender<RunningBatch>);
 #[async_trait]
 impl BatchBackend for Backend {
     type Op = Append;
-    type Reply = AppendResult;
+    type OpResult = AppendResult;
 
     async fn execute_batch(&self, batch: Vec<Append>) -> Result<Replies, Unavailable> {
         let (end, ended) = oneshot::channel();

@@ -65,7 +65,7 @@ impl Memory {
 #[async_trait]
 impl BatchBackend for Tables {
     type Op = Append;
-    type Reply = AppendResult;
+    type OpResult = AppendResult;
 
     async fn execute_batch(&self, batch: Vec<Append>) -> Result<Vec<AppendResult>, Unavailable> {
         self.metrics.record_batch(batch.len());

@@ -23,12 +23,14 @@ impl Explainer<'_> {
         let unalias = (!self.judgement.observation.aliases.is_empty()).then(|| say("first_unalias"));
         let mut fix: Vec<Phrase> = unalias.into_iter().collect();
         if code == Code::DoubledZone {
-            fix.push(say(if self.label().is_some() { "rename_doubled" } else { "rename_doubled_whole" }));
+            let rename = if self.label().is_some() { "rename_doubled" } else { "rename_doubled_whole" };
+            fix.push(say(rename).values(first));
             fix.extend((!exact).then(|| say("set_value")));
         } else {
-            // Mail may depend on other records at this name, so the message identifies the wrong one by its value.
-            let delete = if code == Code::AtApex { "then_delete_apex" } else { "then_delete" };
-            fix.extend([say("add"), found(delete).values(first)]);
+            // Mail depends on other TXT records at the apex, and some editors show all of them in one row.
+            let rest =
+                if code == Code::AtApex { found("leave_apex") } else { found("then_delete").values(first) };
+            fix.extend([say("add"), rest]);
         }
         Explanation { message: with_servers(what, self.all_servers()), fix }
     }
