@@ -62,23 +62,28 @@ pub(crate) async fn rebuild_if_outdated(
     let keeper =
         acquire_lease(checkpoints, clock, &projector.metrics.subscription.lease, config, stop).await?;
     // Another process may have rebuilt them in the meantime, and before the first event there is nothing to rebuild.
-    let current = is_current(&**checkpoints).await;
-    let empty = checkpoints.checkpoint(READ_MODELS).await;
-    match (current, empty) {
-        (Ok(false), Ok(Position(0))) => {
+    match outdated_until(&**checkpoints).await {
+        Ok(Some(Position(0))) => {
             let stored =
                 store_fold_version(&**checkpoints, &**clock, (&config.owner, config.lease_ttl)).await;
             keeper.release().await;
             Ok(stored?)
         }
-        (Ok(false), Ok(_)) => {
+        Ok(Some(_)) => {
             tracing::info!(fold = FOLD_VERSION, "another version folded the read models");
             rebuild_under(keeper, store, checkpoints, clock, projector, config, stop).await.map(drop)
         }
-        (current, empty) => {
+        current => {
             keeper.release().await;
-            (current?, empty?);
-            Ok(())
+            Ok(current.map(drop)?)
         }
     }
+}
+
+/// Up to where another version folded the log; none where this one did.
+async fn outdated_until(checkpoints: &dyn Checkpoints) -> Result<Option<Position>, Unavailable> {
+    if is_current(checkpoints).await? {
+        return Ok(None);
+    }
+    checkpoints.checkpoint(READ_MODELS).await.map(Some)
 }

@@ -124,8 +124,8 @@ impl Loaded {
         store: &dyn EventStore,
         claim_id: ClaimId,
     ) -> Result<Option<Position>, Unavailable> {
-        let whole = self.events.first().is_none_or(|first| first.version == Version(1));
-        if whole && self.version.0 == self.events.len() as u64 {
+        let is_whole = self.version.0 == self.events.len() as u64;
+        if is_whole {
             let history = ClaimHistory::of(claim_id).filter(&self.events);
             return Ok(history.last().map(|recorded| recorded.position));
         }
@@ -151,12 +151,12 @@ impl Loaded {
         }
     }
 
-    /// Goes on from a snapshot. One whose last event is not in the log belongs to another log: that of a backup, say.
+    /// Goes on from a snapshot, unless its last event is not in the log: then it belongs to another log.
     async fn resume(&mut self, store: &dyn EventStore, snapshot: Snapshot) -> Result<(), Unavailable> {
         let Snapshot { version, state } = snapshot;
         let page = store.read_stream(&self.stream, Version(version.0 - 1), PAGE).await?;
         let mut page = page.into_iter();
-        if page.next().is_none_or(|last| last.version != version) {
+        if page.next().is_none() {
             return Ok(());
         }
         *self = Self { version, ..Self::empty(self.stream.clone()) };

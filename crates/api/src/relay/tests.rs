@@ -353,9 +353,7 @@ async fn publishes_old_events_by_their_stored_schema() {
         ..newer
     };
     let bus = InProcess::new(Topology::deed(), Limits::default());
-    let metrics = RelayMetrics::register(&prometheus::Registry::new()).unwrap();
-    let relay = Relay::new(bus.publisher().await.unwrap(), "/deed".to_owned(), metrics);
-    let message = relay.message(&old, None).unwrap();
+    let message = relay(bus.publisher()).message(&old, None).unwrap();
     let envelope: Value = serde_json::from_slice(&message.body).unwrap();
     assert_eq!(envelope["type"], "deed.check.recorded.v1");
     let stored: Value = serde_json::from_str(payload).unwrap();
