@@ -17,7 +17,7 @@ use deed_projector::{
     DispatcherConfig, DispatcherMetrics, DispatcherPorts, Projector, ProjectorMetrics, rebuild_channel,
     run_dispatcher, run_projector,
 };
-use deed_store::{Clock, Loaded, Metadata, Plan, SubscriptionConfig, execute, load};
+use deed_store::{Clock, EventStore, Loaded, Metadata, Plan, SubscriptionConfig, Version, execute, load};
 use deed_store_sqlite::{SqliteConfig, SqliteStore};
 use deed_testkit::{FakeClock, eventually};
 use deed_verifier::{Verifier, VerifierConfig, VerifierMetrics, run_verifier};
@@ -173,12 +173,18 @@ impl Service {
         load(&self.store, &stream()).await.unwrap()
     }
 
+    /// The whole stream; what is loaded has its newest events only.
+    async fn events(&self) -> Vec<Event> {
+        let recorded = self.store.read_stream(&stream(), Version(0), usize::MAX).await.unwrap();
+        recorded.into_iter().map(|recorded| recorded.event).collect()
+    }
+
     async fn checks(&self) -> Vec<CheckRecorded> {
         let check = |event: &Event| match event {
             Event::Ownership(OwnershipEvent::CheckRecorded(check)) => Some(check.clone()),
             _ => None,
         };
-        self.loaded().await.events.iter().filter_map(|recorded| check(&recorded.event)).collect()
+        self.events().await.iter().filter_map(check).collect()
     }
 
     /// Advances the clock to the next check and waits until it is made; false when none is scheduled.
@@ -209,14 +215,11 @@ async fn checks_follow_the_schedule_for_weeks() {
     service.start_verifying().await;
     while service.next_check().await {}
 
-    let (checks, loaded) = (service.checks().await, service.loaded().await);
-    assert_eq!(loaded.ownership().claims[&claim()].status(), Status::Lapsed);
-    let at = |kind: &str| {
-        let found = loaded.events.iter().find(|recorded| recorded.event.kind() == kind);
-        match &found.unwrap().event {
-            Event::Ownership(event) => event.at() - start,
-            Event::App(_) => panic!("{kind}"),
-        }
+    let (checks, events) = (service.checks().await, service.events().await);
+    assert_eq!(service.loaded().await.ownership().claims[&claim()].status(), Status::Lapsed);
+    let at = |kind: &str| match events.iter().find(|event| event.kind() == kind).unwrap() {
+        Event::Ownership(event) => event.at() - start,
+        Event::App(_) => panic!("{kind}"),
     };
     let (verified, missing) = (at("DomainVerified"), at("ProofMissing"));
     assert!(verified >= published && verified < published + TimeDelta::minutes(5), "{verified}");

@@ -83,7 +83,8 @@ impl PendingRequest {
         // A queue of the topology that does not exist will be declared, so the message is worth another try.
         let send_again = confirm == Confirm::Nack || (confirm == Confirm::Returned && has_queue);
         if send_again {
-            if self.in_flight {
+            // Once for each window, whichever of its messages were refused.
+            if self.not_before <= now {
                 self.not_before = now + self.retry_pause;
                 self.retry_pause = (self.retry_pause * 2).min(LONGEST_RETRY_PAUSE);
             }
@@ -266,6 +267,17 @@ mod tests {
         assert_eq!(ids(&queue, &window), ["0", "2", "3"]);
         queue.record_confirms(&window, &[Confirm::Ack; 3], later);
         assert_eq!(result.try_recv().unwrap().unwrap(), [PublishOutcome::Confirmed; 4]);
+    }
+
+    #[tokio::test]
+    async fn pauses_when_only_an_earlier_message_was_refused() {
+        let QueuedCall { mut queue, result: _result, now } = call(2);
+        let window = queue.next_window(2, now);
+        queue.record_confirms(&window, &[Confirm::Nack, Confirm::Ack], now);
+        assert!(!queue.is_ready(now));
+        let later = queue.next_event().unwrap();
+        let window = queue.next_window(2, later);
+        assert_eq!(ids(&queue, &window), ["0"]);
     }
 
     #[tokio::test]

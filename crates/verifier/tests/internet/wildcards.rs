@@ -13,7 +13,7 @@ async fn tells_wildcard_alias_from_own_alias() {
     let prober = internet.prober();
     for (domain, origin, advice) in [
         ("wild.com", AliasOrigin::Wildcard, "Do not change the wildcard record."),
-        ("own.com", AliasOrigin::Name, "delete it, and no other"),
+        ("own.com", AliasOrigin::Name, "delete this CNAME record, and no other"),
     ] {
         let checked = check(&prober, domain).await;
         assert_eq!((checked.code(), checked.seen.findings.alias_origin), ("cname_elsewhere", origin));
