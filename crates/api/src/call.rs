@@ -6,10 +6,10 @@ use std::time::Duration;
 use actix_web::web::Bytes;
 use chrono::{DateTime, Utc};
 use deed_claims::{ClaimId, Event, StreamId};
+use deed_messages::TraceContext;
 use deed_store::{
     ExecuteError, Executed, Loaded, Metadata, Plan, Position, Receipt, RecordedEvent, RequestKey,
 };
-use deed_trace::TraceContext;
 use serde::de::DeserializeOwned;
 use tracing::Span;
 

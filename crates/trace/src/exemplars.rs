@@ -2,9 +2,10 @@
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
+use deed_messages::TraceContext;
 use tracing::Span;
 
-use crate::TraceContext;
+use crate::context_of;
 
 /// Grid steps for each doubling of the value; one exemplar is kept for each step.
 const STEPS_PER_DOUBLING: f64 = 4.0;
@@ -32,7 +33,7 @@ impl Exemplars {
     /// Records a trace exemplar for a histogram, if the trace of the span is sampled. `label` is the value of the
     /// histogram's only label, or empty; it is one of few values. `at` is in milliseconds since 1970.
     pub fn record(&self, histogram: &'static str, label: &str, value: f64, at: i64, span: &Span) {
-        let Some(trace) = TraceContext::of(span).filter(TraceContext::is_sampled) else { return };
+        let Some(trace) = context_of(span).filter(TraceContext::is_sampled) else { return };
         let exemplar = Exemplar { trace_id: trace.trace_id().to_owned(), value, at };
         let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         all.entry((histogram, label.to_owned())).or_default().insert(step(value), exemplar);

@@ -2,8 +2,9 @@
 use std::sync::Arc;
 
 use deed_claims::{Class, Command, Event, Outcome, Ownership, Rejection, StreamId};
+use deed_messages::{VerificationTask, VerificationWork};
 use deed_probe::Probe;
-use deed_store::{Clock, EventStore, ExecuteError, Loaded, Plan, Unavailable, execute, load};
+use deed_store::{Clock, EventStore, ExecuteError, Loaded, Metadata, Plan, Unavailable, execute, load};
 use deed_trace::Exemplars;
 use tracing::Span;
 
@@ -14,7 +15,6 @@ use crate::failure_backoff::FailureBackoff;
 use crate::in_flight_checks::InFlightChecks;
 use crate::metrics::{VerifierMetrics, outcome_labels};
 use crate::spans;
-use crate::work::{Task, Work};
 
 /// How a piece of work ended; in each case its message is acknowledged.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -97,17 +97,19 @@ impl Verifier {
         Self { exemplars, ..self }
     }
 
-    pub(crate) async fn work(&self, work: &Work) -> Result<WorkOutcome, WorkError> {
+    pub(crate) async fn work(&self, work: &VerificationWork) -> Result<WorkOutcome, WorkError> {
         match work.task {
-            Task::Expire => self.execute(work, |_| Command::Expire { claim_id: work.claim_id }).await,
-            Task::Check { attempt } => match self.in_flight.begin(work.claim_id, attempt) {
+            VerificationTask::Expire => {
+                self.execute(work, |_| Command::Expire { claim_id: work.claim_id }).await
+            }
+            VerificationTask::Check { attempt } => match self.in_flight.begin(work.claim_id, attempt) {
                 Some(_guard) => self.check(work, attempt).await,
                 None => Ok(WorkOutcome::InFlight),
             },
         }
     }
 
-    async fn check(&self, work: &Work, attempt: u32) -> Result<WorkOutcome, WorkError> {
+    async fn check(&self, work: &VerificationWork, attempt: u32) -> Result<WorkOutcome, WorkError> {
         let loaded = load(&*self.store, &work.stream).await?;
         spans::link_to_cause(work, &loaded.events);
         let context = match self.due_check(&loaded, work, attempt) {
@@ -144,7 +146,11 @@ impl Verifier {
     }
 
     /// The CNAME target of an app's hostname; `None` for other names and for deleted apps.
-    async fn cname_target(&self, loaded: &Loaded, work: &Work) -> Result<Option<String>, WorkError> {
+    async fn cname_target(
+        &self,
+        loaded: &Loaded,
+        work: &VerificationWork,
+    ) -> Result<Option<String>, WorkError> {
         let ownership = loaded.ownership();
         let app = ownership.claims.get(&work.claim_id).and_then(|claim| claim.holder.app());
         let Some(app) = app.filter(|_| !self.config.cname_base.is_empty()) else { return Ok(None) };
@@ -153,7 +159,12 @@ impl Verifier {
     }
 
     /// The context of the check, if exactly this attempt is due.
-    fn due_check(&self, loaded: &Loaded, work: &Work, attempt: u32) -> Result<CheckContext, WorkOutcome> {
+    fn due_check(
+        &self,
+        loaded: &Loaded,
+        work: &VerificationWork,
+        attempt: u32,
+    ) -> Result<CheckContext, WorkOutcome> {
         let ownership = loaded.ownership();
         let claim =
             ownership.claims.get(&work.claim_id).filter(|claim| claim.is_open()).ok_or(WorkOutcome::Stale)?;
@@ -168,14 +179,14 @@ impl Verifier {
     /// Executes a command, made from the newest state, on the claim's stream.
     async fn execute(
         &self,
-        work: &Work,
+        work: &VerificationWork,
         command: impl Fn(&Ownership) -> Command + Send + Sync,
     ) -> Result<WorkOutcome, WorkError> {
         let streams = [work.stream.clone()];
         let policy = &self.config.policy;
-        let executed = execute(&*self.store, &*self.clock, &streams, &work.metadata, |loaded, at| {
+        let executed = execute(&*self.store, &*self.clock, &streams, &metadata(work), |loaded, at| {
             let ownership = loaded.first().map(Loaded::ownership).unwrap_or_default();
-            if let (Task::Expire, Some(loaded)) = (work.task, loaded.first()) {
+            if let (VerificationTask::Expire, Some(loaded)) = (work.task, loaded.first()) {
                 spans::link_to_cause(work, &loaded.events);
             }
             let events = ownership.decide(command(&ownership), policy, at)?;
@@ -200,7 +211,7 @@ impl Verifier {
     }
 
     /// Reports a check in metrics, spans and the log.
-    fn report(&self, work: &Work, attempt: u32, result: &CheckResult) {
+    fn report(&self, work: &VerificationWork, attempt: u32, result: &CheckResult) {
         self.metrics.count_check(&result.own);
         let took = result.took.as_secs_f64();
         self.metrics.duration.observe(took);
@@ -212,6 +223,25 @@ impl Verifier {
         spans::record_check(outcome, class, code);
         tracing::info!(claim = %work.claim_id, attempt, outcome, class, code, holder, took_ms, "claim.checked");
     }
+}
+
+/// The longest request id that is kept with an event.
+const MAX_REQUEST_ID: usize = 255;
+
+/// The metadata of the events that result from a piece of work.
+fn metadata(work: &VerificationWork) -> Metadata {
+    let trace = work.trace.as_ref();
+    Metadata {
+        request_id: request_id(work).map(str::to_owned),
+        actor: Some("verifier".to_owned()),
+        traceparent: trace.map(|trace| trace.traceparent().to_owned()),
+        tracestate: trace.and_then(|trace| trace.tracestate()).map(str::to_owned),
+    }
+}
+
+/// The request id of the events that result from a piece of work: the id of its message.
+pub(crate) fn request_id(work: &VerificationWork) -> Option<&str> {
+    Some(&*work.message_id).filter(|id| id.len() <= MAX_REQUEST_ID)
 }
 
 fn is_internal(outcome: &Outcome) -> bool {
