@@ -16,7 +16,6 @@ use deed_projector::{
     run_dispatcher, run_projector,
 };
 use deed_store::{Clock, OsEntropy, SubscriptionConfig, SystemClock};
-use deed_trace::Exemplars;
 use deed_verifier::{Verifier, VerifierConfig, VerifierMetrics, run_verifier};
 use prometheus::Registry;
 use tokio_util::sync::CancellationToken;
@@ -39,7 +38,6 @@ pub(super) struct Parts {
     pub(super) readiness: Readiness,
     clock: Arc<dyn Clock>,
     registry: Registry,
-    exemplars: Exemplars,
     owner: String,
 }
 
@@ -70,7 +68,6 @@ impl Parts {
             ),
             clock: Arc::new(SystemClock),
             registry,
-            exemplars: Exemplars::default(),
             owner,
             settings,
             store,
@@ -133,7 +130,6 @@ impl Parts {
             caps,
             metrics: HttpMetrics::register(&self.registry).map_err(metrics)?,
             leaving,
-            exemplars: self.exemplars.clone(),
             stop,
         })))
     }
@@ -144,7 +140,6 @@ impl Parts {
             readiness: self.readiness.clone(),
             registry: self.registry.clone(),
             ready: ReadyMetric::register(&self.registry).map_err(metrics)?,
-            exemplars: self.exemplars.clone(),
             dead_letters: self.bus.dead_letters(),
         })
     }
@@ -268,8 +263,7 @@ impl Parts {
             .map_err(|error| Failure::Usage(format!("the DNS cannot be asked so: {error}")))?;
         prober.measure(&self.registry).map_err(metrics)?;
         let look: Arc<dyn Probe> = Arc::new(prober);
-        let verifier = Verifier::new(self.store.log.clone(), look, self.clock.clone(), config, own)
-            .with_exemplars(self.exemplars.clone());
+        let verifier = Verifier::new(self.store.log.clone(), look, self.clock.clone(), config, own);
         let (bus, verifier) = (self.bus.clone(), Arc::new(verifier));
         tasks.spawn("verifier", async move { run_verifier(&*bus, verifier, stop).await });
         self.readiness.ready("verifier");
