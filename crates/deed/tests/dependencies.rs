@@ -11,13 +11,17 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("deed-store", &["deed-claims"]),
     ("deed-messages", &["deed-claims"]),
     ("deed-bus", &[]),
+    ("deed-outbox", &["deed-messages", "deed-store", "deed-bus", "deed-trace"]),
     ("deed-probe", &["deed-claims"]),
-    ("deed-api", &["deed-claims", "deed-messages", "deed-store", "deed-bus", "deed-trace"]),
+    ("deed-api", &["deed-claims", "deed-messages", "deed-store", "deed-bus", "deed-outbox", "deed-trace"]),
     (
         "deed-verifier",
         &["deed-claims", "deed-messages", "deed-store", "deed-bus", "deed-probe", "deed-trace"],
     ),
-    ("deed-projector", &["deed-claims", "deed-messages", "deed-store", "deed-bus", "deed-trace"]),
+    (
+        "deed-projector",
+        &["deed-claims", "deed-messages", "deed-store", "deed-bus", "deed-outbox", "deed-trace"],
+    ),
     ("deed-sandbox", &[]),
     (
         "deed-service",
