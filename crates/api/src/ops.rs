@@ -13,8 +13,8 @@ use actix_web::http::header::{self, HeaderValue};
 use actix_web::{App, HttpRequest, HttpResponse, web};
 use deed_bus::DeadLetters;
 use deed_claims::name::DomainName;
-use deed_claims::{Scope, StreamId};
-use deed_store::{Clock as _, EventStore, SystemClock};
+use deed_claims::{Clock as _, Scope, StreamId};
+use deed_store::{EventStore, SystemClock};
 use deed_trace::Exemplars;
 use prometheus::{Registry, TextEncoder};
 use serde_json::json;
@@ -274,7 +274,7 @@ mod tests {
     use actix_web::test::TestRequest;
     use async_trait::async_trait;
     use deed_bus::{Bus as _, InProcess, InProcessConfig, Topology};
-    use deed_claims::Outcome;
+    use deed_diagnosis::Outcome;
     use deed_store::{
         Append, AppendError, Appended, KeyScope, Position, RecordedEvent, Unavailable, Version,
     };

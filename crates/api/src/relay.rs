@@ -8,9 +8,10 @@ use std::{collections::BTreeMap, sync::Arc};
 
 use async_trait::async_trait;
 use deed_bus::{CloudEvent, CloudEventError, Message, PublishOutcome, Publisher, Requirement};
+use deed_claims::Clock;
 use deed_store::{
-    Batch, Checkpoints, Clock, EventStore, Progress, RecordedEvent, Subscriber, SubscriberError,
-    SubscriptionConfig, SubscriptionError, SubscriptionMetrics, SystemClock, run_subscription,
+    Batch, Checkpoints, EventStore, Progress, RecordedEvent, Subscriber, SubscriberError, SubscriptionConfig,
+    SubscriptionError, SubscriptionMetrics, SystemClock, run_subscription,
 };
 use deed_trace::TraceContext;
 use prometheus::Registry;

@@ -1,7 +1,7 @@
 //! Request ids, and the trace context of the caller.
 use actix_web::http::header::{HeaderMap, HeaderName};
 use data_encoding::HEXLOWER;
-use deed_store::Entropy;
+use deed_claims::Entropy;
 use deed_trace::TraceContext;
 
 /// The request id in responses.

@@ -11,12 +11,13 @@ use actix_web::test::{self, TestRequest};
 use actix_web::{App, body};
 use deed_claims::name::NamePolicy;
 use deed_claims::{
-    ChallengeTemplates, ClaimId, Code, Command, Diagnosis, Event, Evidence, Outcome, Ownership, Policy,
-    Rejection, StreamId, StreamKind, WorkspaceId,
+    ChallengeTemplates, ClaimId, Clock as _, Command, Entropy, Event, Ownership, Policy, Rejection, StreamId,
+    StreamKind, WorkspaceId,
 };
+use deed_diagnosis::{Code, Diagnosis, Evidence, Outcome};
 use deed_store::{
-    AppRow, Changes, Checkpoints, ClaimRow, Clock as _, Entropy, EventStore, KeyHash, KeyOwner, KeyScope,
-    Keys, Loaded, Metadata, NewKey, OwnershipRow, Plan, Position, READ_MODELS, ReadModels,
+    AppRow, Changes, Checkpoints, ClaimRow, EventStore, KeyHash, KeyOwner, KeyScope, Keys, Loaded, Metadata,
+    NewKey, OwnershipRow, Plan, Position, READ_MODELS, ReadModels,
 };
 use deed_store_sqlite::{SqliteConfig, SqliteStore};
 use deed_testkit::FakeClock;

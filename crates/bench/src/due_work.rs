@@ -5,8 +5,9 @@ use std::time::{Duration, Instant};
 
 use chrono::{DateTime, TimeDelta, Utc};
 use deed_bus::{Bus, CloudEvent, Limits, RabbitMq, RabbitMqConfig, Topology};
+use deed_claims::Clock;
 use deed_projector::{DispatcherConfig, DispatcherMetrics, DispatcherPorts, run_dispatcher};
-use deed_store::{Clock, SystemClock};
+use deed_store::SystemClock;
 use deed_store_postgres::{PostgresConfig, PostgresStore};
 use deed_testkit::{Database, Postgres, RabbitMq as Broker, VHost};
 use tokio_util::sync::CancellationToken;

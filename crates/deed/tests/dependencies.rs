@@ -7,13 +7,17 @@ use cargo_metadata::{DependencyKind, MetadataCommand};
 
 /// The workspace crates that each crate may use.
 const ALLOWED: &[(&str, &[&str])] = &[
-    ("deed-claims", &[]),
+    ("deed-diagnosis", &[]),
+    ("deed-claims", &["deed-diagnosis"]),
     ("deed-store", &["deed-claims"]),
     ("deed-bus", &[]),
-    ("deed-probe", &["deed-claims"]),
-    ("deed-api", &["deed-claims", "deed-store", "deed-bus", "deed-trace"]),
-    ("deed-verifier", &["deed-claims", "deed-store", "deed-bus", "deed-probe", "deed-trace"]),
-    ("deed-projector", &["deed-claims", "deed-store", "deed-bus", "deed-trace"]),
+    ("deed-probe", &["deed-claims", "deed-diagnosis"]),
+    ("deed-api", &["deed-claims", "deed-diagnosis", "deed-store", "deed-bus", "deed-trace"]),
+    (
+        "deed-verifier",
+        &["deed-claims", "deed-diagnosis", "deed-store", "deed-bus", "deed-probe", "deed-trace"],
+    ),
+    ("deed-projector", &["deed-claims", "deed-diagnosis", "deed-store", "deed-bus", "deed-trace"]),
     ("deed-sandbox", &[]),
     ("deed-trace", &[]),
 ];
@@ -94,6 +98,7 @@ fn dependencies_follow_the_plan() {
 fn detects_forbidden_dependencies() {
     for (from, to) in [
         ("deed-claims", "deed-store"),
+        ("deed-diagnosis", "deed-claims"),
         ("deed-bus", "deed-claims"),
         ("deed-api", "deed-probe"),
         ("deed-api", "deed-store-sqlite"),

@@ -6,7 +6,8 @@ use deed_bus::{
     Bus, BusError, CloudEvent, CloudEventError, InvalidKey, Message, PublishOutcome, Publisher, Requirement,
     Topology,
 };
-use deed_store::{Clock, DueItem, DueWork, Unavailable};
+use deed_claims::Clock;
+use deed_store::{DueItem, DueWork, Unavailable};
 use deed_trace::TraceContext;
 use serde_json::{Value, json};
 use tracing::Span;

@@ -5,11 +5,11 @@ use std::{
 };
 
 use chrono::{DateTime, Utc};
-use deed_claims::{Event, StreamId};
+use deed_claims::{Clock, Event, StreamId};
 
 use crate::{
-    Append, AppendError, Clock, EventStore, Loaded, Metadata, Position, Receipt, StreamWrite, Unavailable,
-    Version, load,
+    Append, AppendError, EventStore, Loaded, Metadata, Position, Receipt, StreamWrite, Unavailable, Version,
+    load,
 };
 
 /// How often a decision is made before the streams count as contended.

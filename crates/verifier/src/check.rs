@@ -1,9 +1,10 @@
 //! Carries out one piece of work: loads the claim's stream, probes the DNS, and appends the outcome to the stream.
 use std::sync::Arc;
 
-use deed_claims::{Class, Command, Event, Outcome, Ownership, Rejection, StreamId};
+use deed_claims::{Clock, Command, Event, Ownership, Rejection, StreamId};
+use deed_diagnosis::{Class, Outcome};
 use deed_probe::Probe;
-use deed_store::{Clock, EventStore, ExecuteError, Loaded, Plan, Unavailable, execute, load};
+use deed_store::{EventStore, ExecuteError, Loaded, Plan, Unavailable, execute, load};
 use deed_trace::Exemplars;
 use tracing::Span;
 

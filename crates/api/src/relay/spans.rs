@@ -2,7 +2,8 @@
 use std::time::Duration;
 
 use deed_bus::{Message, PublishOutcome, Requirement, Topology};
-use deed_store::{Clock, RecordedEvent};
+use deed_claims::Clock;
+use deed_store::RecordedEvent;
 use deed_trace::TraceContext;
 use tracing::Span;
 

@@ -10,7 +10,8 @@ mod signals;
 mod store;
 mod tasks;
 
-use deed_store::{Entropy as _, OsEntropy};
+use deed_claims::Entropy as _;
+use deed_store::OsEntropy;
 use tokio::time::Instant;
 
 use crate::config::Settings;

@@ -1,9 +1,8 @@
 //! Tests of single checks against a scripted DNS.
 use std::time::Duration;
 
-use deed_claims::{
-    Agreement, ChallengeTemplates, CheckOutcome, ClaimState, Code, ContestCause, OwnershipEvent, Status,
-};
+use deed_claims::{ChallengeTemplates, CheckOutcome, ClaimState, ContestCause, OwnershipEvent, Status};
+use deed_diagnosis::{Agreement, Code};
 use deed_store::{Loaded, Version};
 use deed_testkit::eventually;
 
@@ -30,7 +29,7 @@ fn last_check(stream: &Loaded) -> deed_claims::CheckRecorded {
 /// By outcome, class and code.
 fn counted(verifier: &Verifier, labels: [&str; 3]) -> u64 {
     let metrics = &verifier.metrics;
-    let code = deed_claims::Code::ALL.iter().position(|code| code.as_str() == labels[2]);
+    let code = deed_diagnosis::Code::ALL.iter().position(|code| code.as_str() == labels[2]);
     code.map_or(&metrics.proven, |code| &metrics.not_proven[code]).get()
 }
 
