@@ -9,7 +9,7 @@ use cargo_metadata::{DependencyKind, MetadataCommand};
 const ALLOWED: &[(&str, &[&str])] = &[
     ("deed-diagnosis", &[]),
     ("deed-claims", &["deed-diagnosis"]),
-    ("deed-store", &["deed-claims"]),
+    ("deed-store", &["deed-claims", "deed-diagnosis"]),
     ("deed-bus", &[]),
     ("deed-probe", &["deed-claims", "deed-diagnosis"]),
     ("deed-api", &["deed-claims", "deed-diagnosis", "deed-store", "deed-bus", "deed-trace"]),

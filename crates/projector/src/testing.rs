@@ -3,7 +3,7 @@ use std::{sync::Arc, time::Duration};
 
 use chrono::{DateTime, TimeDelta, Utc};
 use deed_claims::{
-    ChallengeTemplates, ClaimId, Clock, Command, Event, Holder, IfHeldByAnother, Policy, Rejection, Scope,
+    ChallengeTemplates, ClaimId, Command, Holder, IfHeldByAnother, Ownership, Policy, Rejection, Scope,
     StreamId, Token, name::DomainName,
 };
 use deed_diagnosis::{Class, Code, Diagnosis, Evidence, Observation, Outcome};
@@ -89,13 +89,13 @@ impl ProjectorFixture {
     }
 
     pub async fn execute(&self, stream: &StreamId, command: Command) -> Result<(), Rejection> {
-        let (streams, metadata) = ([stream.clone()], Metadata::default());
-        let done = execute(&self.store, &*self.clock, &streams, &metadata, |loaded: &[Loaded], at| {
-            let events = loaded[0].ownership().decide(command.clone(), &Policy::default(), at)?;
-            let events = events.into_iter().map(Event::from).collect();
-            Ok(Plan { writes: vec![(stream.clone(), events)], receipt: None, result: () })
-        });
-        match done.await {
+        let metadata = Metadata::default();
+        let decide = |name: &Loaded<Ownership>, at| {
+            name.state
+                .decide(command.clone(), &Policy::default(), at)
+                .map(|events| Plan::write(stream, events))
+        };
+        match execute(&self.store, &*self.clock, stream.clone(), &metadata, decide).await {
             Ok(_) => Ok(()),
             Err(ExecuteError::Rejected(rejection)) => Err(rejection),
             Err(error) => panic!("{error}"),
