@@ -3,8 +3,8 @@ use std::{sync::Arc, time::Duration};
 
 use chrono::{DateTime, TimeDelta, Utc};
 use deed_claims::{
-    ChallengeTemplates, ClaimId, Command, Holder, IfHeldByAnother, Ownership, Policy, Rejection, Scope,
-    StreamId, Token, name::DomainName,
+    ChallengeTemplates, ClaimId, Clock, Command, Holder, IfHeldByAnother, Ownership, Policy, Rejection,
+    Scope, StreamId, Token, name::DomainName,
 };
 use deed_diagnosis::{Class, Code, Diagnosis, Evidence, Observation, Outcome};
 use deed_store::{

@@ -3,6 +3,7 @@ use std::sync::Arc;
 
 use deed_claims::app::AppCreated;
 use deed_claims::{AppId, Command, DueKind, Event, Ownership, StreamId, name::DomainName};
+use deed_diagnosis::Outcome::Proven;
 use deed_store::{
     Append, Batch, Checkpoints, ClaimQuery, DueItem, EventStore, Metadata, Position, Progress, ReadModels,
     StreamWrite, Subscriber, SubscriberError, Version, load,
