@@ -3,13 +3,13 @@ use std::collections::BTreeSet;
 
 use clap::{Args, Subcommand};
 use deed_claims::{Clock, WorkspaceId};
+use deed_service::Store;
 use deed_store::{ApiKey, KeyHash, KeyId, KeyOwner, KeyScope, NewKey, OsEntropy, SystemClock, Unavailable};
 use serde_json::{Value, json};
 
 use super::Context;
 use crate::exit::{Exit, Failure};
 use crate::output::table;
-use crate::run::Store;
 
 #[derive(Debug, Subcommand)]
 pub(super) enum Keys {

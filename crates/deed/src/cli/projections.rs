@@ -7,14 +7,14 @@ use deed_claims::Clock;
 use deed_projector::{
     IfHeld, Projector, ProjectorMetrics, READ_MODELS, REBUILD_BATCH, RebuildConfig, rebuild,
 };
+use deed_service::config::Settings;
+use deed_service::{Store, owner, stop_signal};
 use deed_store::SystemClock;
 use serde_json::{Value, json};
 
 use super::Context;
-use crate::config::Settings;
 use crate::exit::{Exit, Failure};
 use crate::output::table;
-use crate::run::{Store, owner, stop_signal};
 
 #[derive(Debug, Subcommand)]
 pub(super) enum Projections {
