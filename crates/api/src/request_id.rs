@@ -2,7 +2,7 @@
 use actix_web::http::header::{HeaderMap, HeaderName};
 use data_encoding::HEXLOWER;
 use deed_claims::Entropy;
-use deed_trace::TraceContext;
+use deed_messages::TraceContext;
 
 /// The request id in responses.
 pub const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");

@@ -10,20 +10,33 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("deed-diagnosis", &[]),
     ("deed-claims", &["deed-diagnosis"]),
     ("deed-store", &["deed-claims", "deed-diagnosis"]),
+    ("deed-messages", &["deed-claims"]),
     ("deed-bus", &[]),
     ("deed-probe", &["deed-claims", "deed-diagnosis"]),
-    ("deed-api", &["deed-claims", "deed-diagnosis", "deed-store", "deed-bus", "deed-trace"]),
+    ("deed-api", &["deed-claims", "deed-diagnosis", "deed-messages", "deed-store", "deed-bus", "deed-trace"]),
     (
         "deed-verifier",
-        &["deed-claims", "deed-diagnosis", "deed-store", "deed-bus", "deed-probe", "deed-trace"],
+        &[
+            "deed-claims",
+            "deed-diagnosis",
+            "deed-messages",
+            "deed-store",
+            "deed-bus",
+            "deed-probe",
+            "deed-trace",
+        ],
     ),
-    ("deed-projector", &["deed-claims", "deed-diagnosis", "deed-store", "deed-bus", "deed-trace"]),
+    (
+        "deed-projector",
+        &["deed-claims", "deed-diagnosis", "deed-messages", "deed-store", "deed-bus", "deed-trace"],
+    ),
     ("deed-sandbox", &[]),
     (
         "deed-service",
         &[
             "deed-claims",
             "deed-diagnosis",
+            "deed-messages",
             "deed-store",
             "deed-store-sqlite",
             "deed-store-postgres",
@@ -49,7 +62,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
             "deed-projector",
         ],
     ),
-    ("deed-trace", &[]),
+    ("deed-trace", &["deed-messages"]),
 ];
 
 /// Returns whether a workspace crate may use an external one.
@@ -129,6 +142,9 @@ fn detects_forbidden_dependencies() {
         ("deed-claims", "deed-store"),
         ("deed-diagnosis", "deed-claims"),
         ("deed-bus", "deed-claims"),
+        ("deed-bus", "deed-messages"),
+        ("deed-messages", "deed-bus"),
+        ("deed-messages", "opentelemetry"),
         ("deed-api", "deed-probe"),
         ("deed-api", "deed-store-sqlite"),
         ("deed-projector", "deed-probe"),

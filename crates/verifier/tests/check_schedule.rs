@@ -14,6 +14,7 @@ use deed_claims::{
 use deed_diagnosis::{
     Confirmation, Observation, Reply, ServerAnswer, Signatures, SoaSeen, Statement, Transport,
 };
+use deed_messages::queues;
 use deed_probe::{Probe, Question};
 use deed_projector::{
     DispatcherConfig, DispatcherMetrics, DispatcherPorts, Projector, ProjectorMetrics, rebuild_channel,
@@ -94,7 +95,10 @@ impl Service {
         let store = SqliteStore::open(SqliteConfig::new(folder.path().join("deed.db"))).await.unwrap();
         let clock: Arc<FakeClock> = Arc::default();
         let zone = Arc::new(Zone { clock: clock.clone(), published: published(clock.now()) });
-        let (bus, stop) = (InProcess::new(Topology::deed(), Limits::default()), CancellationToken::new());
+        let (bus, stop) = (
+            InProcess::new(Topology::new(queues::EXCHANGE, queues::ALL).unwrap(), Limits::default()),
+            CancellationToken::new(),
+        );
         let mut service = Self { _folder: folder, store, clock, stop, tasks: vec![] };
         service.project();
         service.dispatch(Arc::new(bus.clone()));
