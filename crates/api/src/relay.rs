@@ -5,11 +5,12 @@
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use deed_bus::Publisher;
+use deed_claims::Clock;
 use deed_messages::{CloudEvent, TraceContext};
 use deed_outbox::{LogOutbox, Outbox, OutboxError, OutboxMessage, RowMessages};
 use deed_store::{
-    Checkpoints, Clock, EventStore, RecordedEvent, SubscriptionConfig, SubscriptionError,
-    SubscriptionMetrics, run_subscription,
+    Checkpoints, EventStore, RecordedEvent, SubscriptionConfig, SubscriptionError, SubscriptionMetrics,
+    run_subscription,
 };
 use prometheus::Registry;
 use serde_json::json;

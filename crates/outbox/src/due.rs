@@ -1,7 +1,8 @@
 //! One round of an outbox of due rows: claims rows, publishes them, and gives back those that were not delivered.
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
-use deed_store::{Clock, Unavailable};
+use deed_claims::Clock;
+use deed_store::Unavailable;
 
 use crate::{Outbox, OutboxError, RowMessages};
 

@@ -3,7 +3,8 @@
 use std::{error::Error, sync::Arc, time::Duration};
 
 use backon::{BackoffBuilder, ExponentialBackoff, ExponentialBuilder};
-use deed_store::{Checkpoints, Clock, EventStore, LeaseKeeper, LeaseMetrics, Position, Unavailable};
+use deed_claims::Clock;
+use deed_store::{Checkpoints, EventStore, LeaseKeeper, LeaseMetrics, Position, Unavailable};
 use tokio::{
     sync::watch,
     time::{sleep, timeout},

@@ -8,8 +8,9 @@ use std::{
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
 use deed_bus::{BusError, Message, PublishOutcome, Publisher};
+use deed_claims::Clock;
 use deed_messages::{CloudEvent, TraceContext, VerificationWork};
-use deed_store::{Clock, Unavailable};
+use deed_store::Unavailable;
 
 use crate::{DueSource, OutboxError, OutboxMessage, RoundOutcome, RowMessages, Taken};
 

@@ -4,12 +4,13 @@ use std::{sync::Arc, time::Duration};
 use async_trait::async_trait;
 use chrono::{DateTime, TimeDelta, Utc};
 use deed_bus::Bus;
+use deed_claims::Clock;
 use deed_messages::{TraceContext, VerificationTask, VerificationWork, queues};
 use deed_outbox::{
     DueOutboxConfig, DueOutboxPorts, DueSource, Outbox, OutboxError, OutboxMessage, RoundOutcome,
     RowMessages, Taken, run_due_outbox,
 };
-use deed_store::{Checkpoints, Clock, DueItem, DueWork, EventStore, Lag, Unavailable};
+use deed_store::{Checkpoints, DueItem, DueWork, EventStore, Lag, Unavailable};
 use tokio_util::sync::CancellationToken;
 
 use crate::metrics::{DISPATCHER, DispatcherMetrics};
