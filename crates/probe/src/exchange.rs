@@ -79,7 +79,9 @@ impl Lookup<'_> {
                 let edns = self.shared.no_edns.edns_for(peer.address());
                 let query = ServerQuery { lookup: self, to, query, edns, fell_back: false, ms: 0 };
                 let exchange = query.run(self.mode).await;
-                self.shared.no_edns.record(peer.address(), &exchange);
+                if exchange.fell_back && exchange.result.is_ok() {
+                    self.shared.no_edns.record(peer.address());
+                }
                 exchange
             }
         };
@@ -225,9 +227,7 @@ impl ServerQuery<'_> {
         let ours = self.query.recursion != Recursion::No;
         let name_case =
             if transport == Transport::Tcp || ours { NameCase::Lower } else { self.lookup.name_case };
-        let Ok(encoded) = EncodedQuery::new(self.query, self.edns, name_case) else {
-            return TimedAttempt { ms: 0, attempt: Attempt::Failed(TransportError::Internal) };
-        };
+        let encoded = EncodedQuery::new(self.query, self.edns, name_case);
         let (kind, longest) = match transport {
             Transport::Udp => (TransportKind::Udp, shared.config.udp_timeout),
             Transport::Tcp => (TransportKind::Tcp, shared.config.tcp_timeout),

@@ -307,7 +307,7 @@ fn doubled(name: &Name, zone: &Name, apex: &Name) -> Option<Name> {
 
 /// A sibling of this name with a random label.
 fn sibling(name: &Name) -> Option<Name> {
-    let label = format!("_{:016x}", getrandom::u64().ok()?);
+    let label = format!("_{:016x}", rand::random::<u64>());
     name.base_name().prepend_label(label.as_bytes()).ok()
 }
 

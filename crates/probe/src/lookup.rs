@@ -11,12 +11,12 @@ use crate::canary::Canary;
 use crate::config::{ConfigError, ProbeConfig};
 use crate::delegation::{Addresses, Delegation};
 use crate::delegation_cache::DelegationCache;
+use crate::key_cache::KeyCache;
 use crate::no_edns_cache::NoEdnsCache;
 use crate::ns_addresses::{AddressNeed, GluelessZones};
 use crate::query_all::{Consensus, ZoneResponses};
 use crate::response::{AliasChain, DnameRedirect, text_of};
 use crate::transport::QueryTransport;
-use crate::validation::KeyCache;
 use crate::walk::{Nesting, WalkDepth};
 use crate::wire::NameCase;
 

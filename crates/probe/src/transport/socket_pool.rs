@@ -56,7 +56,7 @@ impl SocketPool {
     ) -> Result<RawReply, TransportError> {
         let mut query = Arc::new(query);
         let mut until = None;
-        if let Some((socket, pending)) = self.join(to, &mut query)? {
+        if let Some((socket, pending)) = self.join(to, &mut query) {
             let whole = wait.until();
             // A server that closed a connection, or answers once per connection, is queried again on a new one (RFC
             // 7766 §6.2.4). A lost datagram is for the caller to repeat.
@@ -80,27 +80,20 @@ impl SocketPool {
     }
 
     /// Joins an open socket; none when all of them are full. The query gets another id where its own is taken.
-    fn join(
-        &self,
-        to: Route,
-        query: &mut Arc<EncodedQuery>,
-    ) -> Result<Option<(Arc<SharedSocket>, PendingReply)>, TransportError> {
+    fn join(&self, to: Route, query: &mut Arc<EncodedQuery>) -> Option<(Arc<SharedSocket>, PendingReply)> {
         let sockets = self.sockets();
-        let Some(sockets) = sockets.get(&to) else { return Ok(None) };
         // The newest first: it has most of its lifetime left.
-        for socket in sockets.iter().rev() {
+        for socket in sockets.get(&to)?.iter().rev() {
             if socket.is_old() {
                 break;
             }
             match socket.in_flight.join(query) {
-                Ok(pending) => return Ok(Some((Arc::clone(socket), pending))),
-                Err(JoinRefusal::IdTaken) => {
-                    *query = Arc::new(query.with_another_id().map_err(|_| TransportError::Internal)?);
-                }
+                Ok(pending) => return Some((Arc::clone(socket), pending)),
+                Err(JoinRefusal::IdTaken) => *query = Arc::new(query.with_another_id()),
                 Err(JoinRefusal::Full) => {}
             }
         }
-        Ok(None)
+        None
     }
 
     async fn open(
@@ -193,7 +186,7 @@ mod tests {
             rtype: RecordType::TXT,
             recursion: Recursion::No,
         };
-        EncodedQuery::new(&query, EdnsMode::With, NameCase::Random).unwrap()
+        EncodedQuery::new(&query, EdnsMode::With, NameCase::Random)
     }
 
     /// Answers everything but queries for `silent.`.

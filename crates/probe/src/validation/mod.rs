@@ -1,7 +1,6 @@
 //! DNSSEC validation of a name: by a trusted validating resolver, or locally from a trust anchor down.
 mod backend;
 mod extended_error;
-mod key_cache;
 mod local_validator;
 mod resolver;
 mod scrub;
@@ -16,8 +15,6 @@ use crate::config::Validator;
 use crate::exchange::millis;
 use crate::lookup::Shared;
 use crate::wire::NameCase;
-
-pub(crate) use key_cache::KeyCache;
 
 /// What is to be validated.
 #[derive(Debug, Clone, Copy)]
