@@ -11,6 +11,7 @@ mod config;
 mod failure_backoff;
 mod in_flight_checks;
 mod metrics;
+mod pauses;
 mod run;
 mod spans;
 #[cfg(test)]

@@ -14,6 +14,7 @@ use tracing::Instrument;
 
 pub use crate::check::Verifier;
 use crate::metrics::{DEAD, LEFT, REQUEUED};
+use crate::pauses::pauses;
 use crate::spans;
 use crate::work::{InvalidWork, Work};
 
@@ -69,7 +70,7 @@ async fn consume(
     stop: &CancellationToken,
 ) -> Result<ConsumeEnd, BusError> {
     let permits = Arc::new(Semaphore::new(verifier.config.concurrency()));
-    let mut failures = 0;
+    let mut failure_pauses = fetch_pauses();
     loop {
         while let Some(ended) = tasks.try_join_next() {
             log_panic(ended);
@@ -87,7 +88,7 @@ async fn consume(
         let Ok(permit) = permit else { return Ok(ConsumeEnd::Stopped) };
         match next {
             Ok(Some(delivery)) => {
-                failures = 0;
+                failure_pauses = fetch_pauses();
                 let (verifier, stop) = (Arc::clone(verifier), stop.clone());
                 tasks.spawn(async move { verifier.handle(delivery, system, permit, &stop).await });
             }
@@ -99,9 +100,8 @@ async fn consume(
                     error = &error as &dyn std::error::Error,
                     "no verification work can be fetched"
                 );
-                failures += 1;
-                stop.run_until_cancelled(tokio::time::sleep(backoff(Duration::from_millis(250), failures)))
-                    .await;
+                let pause = failure_pauses.next().unwrap_or(MAX_PAUSE);
+                stop.run_until_cancelled(tokio::time::sleep(pause)).await;
             }
         }
     }
@@ -129,9 +129,9 @@ fn log_panic(ended: Result<(), JoinError>) {
     }
 }
 
-/// `first`, doubled for each try after the first, up to the longest pause.
-fn backoff(first: Duration, tries: u32) -> Duration {
-    first.saturating_mul(1 << tries.saturating_sub(1).min(16)).min(MAX_PAUSE)
+/// The pauses between tries to fetch work.
+fn fetch_pauses() -> impl Iterator<Item = Duration> {
+    pauses(Duration::from_millis(250), MAX_PAUSE)
 }
 
 impl Verifier {
@@ -204,7 +204,9 @@ impl Verifier {
     /// Requeues a message after a pause. After several deliveries it is acknowledged and left to the claim's due work.
     async fn requeue(&self, delivery: Delivery, stop: &CancellationToken) -> Result<(), BusError> {
         // The permit is kept during the pause: while work cannot be recorded, no more has to be fetched.
-        stop.run_until_cancelled(tokio::time::sleep(backoff(self.config.pause, delivery.attempt()))).await;
+        let earlier = delivery.attempt().saturating_sub(1).min(MAX_REQUEUES) as usize;
+        let pause = pauses(self.config.pause, MAX_PAUSE).nth(earlier).unwrap_or(MAX_PAUSE);
+        stop.run_until_cancelled(tokio::time::sleep(pause)).await;
         if delivery.attempt() > MAX_REQUEUES {
             self.metrics.count_message(LEFT);
             return delivery.acknowledge().await;
