@@ -7,7 +7,7 @@ use quick_cache::sync::Cache;
 use tokio::time::Instant;
 
 use crate::delegation::{Addresses, Delegation, NameServer};
-use crate::lookup::LookupMode;
+use crate::lookup_mode::LookupMode;
 
 /// Names in the cache at most: claimants choose them. Names that are never read again are evicted first, so a flood of
 /// names does not evict the zones above them.

@@ -4,10 +4,13 @@ use tokio::time::Instant;
 use tracing::debug;
 
 use crate::egress::Peer;
-use crate::lookup::{Lookup, LookupMode};
+use crate::lookup::Lookup;
+use crate::lookup_mode::LookupMode;
 use crate::rcode::{BADVERS, FORMERR, NOERROR, NOTIMP, NXDOMAIN, REFUSED, SERVFAIL};
 use crate::response::Response;
-use crate::transport::{PermittedAddress, TransportError, TransportKind, WaitLimits};
+use crate::transport::PermittedAddress;
+use crate::transport::error::TransportError;
+use crate::transport::route::{TransportKind, WaitLimits};
 use crate::wire::{DnsQuery, EdnsMode, EncodedQuery, NameCase, Recursion};
 
 /// The result of querying one server.

@@ -9,10 +9,10 @@ use futures::future::join_all;
 use hickory_proto::rr::{Name, RData, RecordType};
 
 use crate::delegation::Delegation;
-use crate::lookup::{Lookup, LookupResult};
+use crate::follow_aliases::LookupResult;
+use crate::lookup::{Lookup, Nesting, WalkDepth};
 use crate::query_all::Consensus;
 use crate::response::{Response, text_of};
-use crate::walk::{Nesting, WalkDepth};
 use crate::wire::{DnsQuery, Recursion};
 
 /// Queries of one search.

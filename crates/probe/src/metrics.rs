@@ -1,13 +1,13 @@
 //! Metrics of the prober: results and durations of queries, and how close it is to its limits.
-use std::sync::{OnceLock, Weak};
+use std::sync::OnceLock;
 use std::time::Duration;
 
 use prometheus::core::{Collector, Desc};
 use prometheus::proto::MetricFamily;
 use prometheus::{Histogram, HistogramOpts, IntCounter, IntGauge, Opts, Registry};
 
-use crate::server_limiter::ServerLimiter;
-use crate::transport::{SocketPool, TransportError, TransportKind};
+use crate::transport::error::TransportError;
+use crate::transport::route::TransportKind;
 
 /// The registered metrics of queries.
 #[derive(Debug)]
@@ -118,8 +118,7 @@ impl QueryMetrics {
     pub(crate) fn register(
         &self,
         registry: &Registry,
-        pool: Weak<SocketPool>,
-        limiter: Weak<ServerLimiter>,
+        capacity: impl Fn() -> Capacity + Send + Sync + 'static,
     ) -> prometheus::Result<()> {
         let counters = QueryCounters {
             udp: TransportCounters::register(registry, "udp")?,
@@ -131,14 +130,13 @@ impl QueryMetrics {
         };
         registry.register(Box::new(counters.refused.clone()))?;
         let gauges = CapacityGauges {
-            pool,
-            limiter,
+            capacity: Box::new(capacity),
             sockets: IntGauge::new("deed_dns_sockets", "Sockets open towards DNS servers.")?,
-            sockets_max: IntGauge::new(
+            max_sockets: IntGauge::new(
                 "deed_dns_sockets_max",
                 "Sockets that may be open towards DNS servers; when all are, questions wait.",
             )?,
-            spared: IntGauge::new(
+            open_breakers: IntGauge::new(
                 "deed_dns_servers_spared",
                 "Addresses that are left alone for a while because they stayed silent.",
             )?,
@@ -149,27 +147,39 @@ impl QueryMetrics {
     }
 }
 
+/// How much of the prober's capacity is used.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Capacity {
+    pub(crate) sockets: usize,
+    pub(crate) max_sockets: usize,
+    /// Addresses with an open circuit breaker.
+    pub(crate) open_breakers: usize,
+}
+
 /// Gauges of used capacity, read when the registry is scraped.
 struct CapacityGauges {
-    pool: Weak<SocketPool>,
-    limiter: Weak<ServerLimiter>,
+    capacity: Box<dyn Fn() -> Capacity + Send + Sync>,
     sockets: IntGauge,
-    sockets_max: IntGauge,
-    spared: IntGauge,
+    max_sockets: IntGauge,
+    open_breakers: IntGauge,
 }
 
 impl Collector for CapacityGauges {
     fn desc(&self) -> Vec<&Desc> {
-        [self.sockets.desc(), self.sockets_max.desc(), self.spared.desc()].concat()
+        [self.sockets.desc(), self.max_sockets.desc(), self.open_breakers.desc()].concat()
     }
 
     fn collect(&self) -> Vec<MetricFamily> {
-        let (used, most) = self.pool.upgrade().map(|pool| pool.used()).unwrap_or_default();
-        let spared = self.limiter.upgrade().map(|limiter| limiter.open_breakers()).unwrap_or_default();
+        let Capacity { sockets, max_sockets, open_breakers } = (self.capacity)();
         let set = |gauge: &IntGauge, number: usize| {
             gauge.set(i64::try_from(number).unwrap_or(i64::MAX));
             gauge.collect()
         };
-        [set(&self.sockets, used), set(&self.sockets_max, most), set(&self.spared, spared)].concat()
+        [
+            set(&self.sockets, sockets),
+            set(&self.max_sockets, max_sockets),
+            set(&self.open_breakers, open_breakers),
+        ]
+        .concat()
     }
 }

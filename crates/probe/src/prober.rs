@@ -10,10 +10,13 @@ use tracing::field::Empty;
 use tracing::{Instrument, Span, debug, debug_span};
 
 use crate::budget::Budget;
+use crate::canary_query::{canary_fault, is_canary_failing};
 use crate::config::{ConfigError, ProbeConfig};
 use crate::exchange::millis;
 use crate::findings::{FollowUp, QUERIES};
-use crate::lookup::{Lookup, LookupMode, LookupResult, Shared};
+use crate::follow_aliases::LookupResult;
+use crate::lookup::{Lookup, Shared};
+use crate::lookup_mode::LookupMode;
 use crate::response::text_of;
 use crate::validation::{Subject, validate};
 use crate::wire::absolute_name;
@@ -164,7 +167,7 @@ impl Prober {
             }
         }
         if is_silent(&result, budget) {
-            let (fault, canary_queries) = self.shared.canary.fault(&self.shared).await;
+            let (fault, canary_queries) = canary_fault(&self.shared).await;
             if let Some(fault) = fault {
                 result.failure = Some(ProbeFailure::Canary(fault));
             }
@@ -290,7 +293,7 @@ impl Probe for Prober {
     }
 
     async fn canary_failing(&self) -> bool {
-        self.shared.canary.is_failing(&self.shared).await
+        is_canary_failing(&self.shared).await
     }
 }
 

@@ -10,10 +10,10 @@ use crate::delegation::{Addresses, Delegation, majority_of, referral};
 use crate::dnssec_clock::now;
 use crate::exchange::{Exchange, NoReply};
 use crate::lookup::Lookup;
+use crate::most_frequent::most_frequent;
 use crate::rcode::{NOERROR, NXDOMAIN};
 use crate::response::{AliasChain, Response, text_of};
 use crate::server_selection::server_answer;
-use crate::walk::most_frequent;
 use crate::wire::{DnsQuery, Recursion};
 
 /// The answers of one zone's servers about one name.

@@ -16,7 +16,9 @@ use tokio::time::{Instant, sleep_until};
 
 use self::breaker::{Admission, BreakerState};
 use self::gcra::{Gcra, QueryRate};
-use crate::transport::{ServerReputation, TransportError, TransportKind};
+use crate::transport::error::TransportError;
+use crate::transport::route::TransportKind;
+use crate::transport::socket_limit::ServerReputation;
 
 /// Addresses in the table at most: claimants choose them. Eviction refills a bucket and closes a breaker, so addresses
 /// that were queried once are evicted before those that are queried again and again.

@@ -13,7 +13,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::control::types::Transport;
 use crate::exchange::{Reply, respond};
-use crate::server::Limits;
+use crate::limits::Limits;
 use crate::zones::Zones;
 
 /// Accepts connections until cancelled. Connections above the limit are closed at once.

@@ -3,7 +3,7 @@ use std::sync::Arc;
 
 use deed_claims::{Class, Command, Event, Outcome, Ownership, Rejection, StreamId};
 use deed_probe::Probe;
-use deed_store::{Clock, EventStore, ExecuteError, Loaded, Plan, Unavailable, execute, load};
+use deed_store::{Clock, EventStore, ExecuteError, Loaded, Plan, execute, load};
 use deed_trace::Exemplars;
 use tracing::Span;
 
@@ -13,51 +13,9 @@ use crate::config::VerifierConfig;
 use crate::failure_backoff::FailureBackoff;
 use crate::in_flight_checks::InFlightChecks;
 use crate::metrics::{VerifierMetrics, outcome_labels};
+use crate::outcome::{WorkError, WorkOutcome};
 use crate::spans;
 use crate::work::{Task, Work};
-
-/// How a piece of work ended; in each case its message is acknowledged.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum WorkOutcome {
-    /// The work was done and recorded.
-    Recorded,
-    /// The attempt is settled already, or the claim has ended.
-    Stale,
-    /// The work is not due yet; a new message comes when it is.
-    NotDue,
-    /// This process is making the same check already.
-    InFlight,
-    /// The check failed internally; the claim's due work is published again.
-    Internal,
-    /// The check failed internally a short while ago and is not retried yet.
-    BackingOff,
-}
-
-impl WorkOutcome {
-    pub const ALL: [Self; 6] =
-        [Self::Recorded, Self::Stale, Self::NotDue, Self::InFlight, Self::Internal, Self::BackingOff];
-
-    /// The value of the metrics' label `result`.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Recorded => "recorded",
-            Self::Stale => "stale",
-            Self::NotDue => "early",
-            Self::InFlight => "in_hand",
-            Self::Internal => "internal",
-            Self::BackingOff => "backing_off",
-        }
-    }
-}
-
-/// Why work cannot be done now; its message is requeued.
-#[derive(Debug, thiserror::Error)]
-pub(crate) enum WorkError {
-    #[error(transparent)]
-    Unavailable(#[from] Unavailable),
-    #[error("others kept writing to the stream")]
-    Contended,
-}
 
 /// The histogram that exemplars of checks belong to.
 const CHECK_DURATION: &str = "deed_check_duration_seconds";
@@ -123,7 +81,7 @@ impl Verifier {
         if is_internal(&result.own) || result.holder.as_ref().is_some_and(|(_, theirs)| is_internal(theirs)) {
             self.backoff.record_failure(work.claim_id, attempt, self.clock.now());
             if self.probe.canary_failing().await {
-                self.canary.mark_failing();
+                self.canary.set_failing(true);
             }
             return Ok(WorkOutcome::Internal);
         }

@@ -11,6 +11,7 @@ mod config;
 mod failure_backoff;
 mod in_flight_checks;
 mod metrics;
+mod outcome;
 mod pauses;
 mod run;
 mod spans;
@@ -18,6 +19,7 @@ mod spans;
 mod testing;
 mod work;
 
+pub use check::Verifier;
 pub use config::VerifierConfig;
 pub use metrics::VerifierMetrics;
-pub use run::{Verifier, run_verifier};
+pub use run::run_verifier;

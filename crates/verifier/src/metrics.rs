@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use deed_claims::{Code, Outcome};
 use prometheus::{Histogram, HistogramOpts, IntCounter, IntCounterVec, IntGauge, Opts, Registry};
 
-use crate::check::WorkOutcome;
+use crate::outcome::WorkOutcome;
 
 /// Results of messages besides the outcomes of work: dead-lettered, left to due work, requeued.
 pub(crate) const DEAD: &str = "dead";

@@ -12,7 +12,7 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 use tracing::Instrument;
 
-pub use crate::check::Verifier;
+use crate::check::Verifier;
 use crate::metrics::{DEAD, LEFT, REQUEUED};
 use crate::pauses::pauses;
 use crate::spans;
@@ -135,6 +135,25 @@ fn fetch_pauses() -> impl Iterator<Item = Duration> {
 }
 
 impl Verifier {
+    /// Waits while the canary fails; returns at once when it does not.
+    async fn wait_for_canary(&self, stop: &CancellationToken) {
+        if !self.canary.is_failing() {
+            return;
+        }
+        self.metrics.paused.set(1);
+        tracing::error!(
+            "names that have to exist cannot be asked for: the trouble is ours, and checks pause until it is over"
+        );
+        while stop.run_until_cancelled(tokio::time::sleep(self.config.canary_poll)).await.is_some() {
+            if !self.probe.canary_failing().await {
+                self.canary.set_failing(false);
+                self.metrics.paused.set(0);
+                tracing::info!("names that have to exist can be asked for again, and checks go on");
+                return;
+            }
+        }
+    }
+
     /// Processes one delivery and settles it, under one permit.
     async fn handle(
         &self,

@@ -9,7 +9,7 @@ use deed_store::RecordedEvent;
 use deed_trace::TraceContext;
 use tracing::{Span, field};
 
-use crate::check::{WorkError, WorkOutcome};
+use crate::outcome::{WorkError, WorkOutcome};
 use crate::work::{Task, Work};
 
 /// Begins the span of a piece of work. A message that is redelivered or late does not continue its trace.

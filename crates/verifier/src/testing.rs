@@ -23,7 +23,8 @@ use prometheus::Registry;
 use tempfile::TempDir;
 use tokio::sync::Semaphore;
 
-use crate::check::{Verifier, WorkOutcome};
+use crate::check::Verifier;
+use crate::outcome::WorkOutcome;
 use crate::work::{Task, Work};
 use crate::{VerifierConfig, VerifierMetrics};
 

@@ -11,9 +11,10 @@ use hickory_proto::rr::{Name, RData, Record, RecordType};
 use tokio::time::timeout_at;
 
 use super::backend::{ValidatorBackend, ValidatorHandle, response_of};
+use super::extended_error;
 use super::scrub::{dname_for, expanded_from};
+use super::subject::{OURSELVES, Subject, verdict};
 use super::wildcard::nothing_closer;
-use super::{OURSELVES, Subject, extended_error, verdict};
 use crate::budget::Budget;
 use crate::lookup::Shared;
 
