@@ -91,11 +91,11 @@ impl Lookup<'_> {
         match &exchange.result {
             Ok(response) => debug!(
                 server = %peer.address(), kind = %query.rtype, over = ?exchange.transport, ms = exchange.ms,
-                rcode = response.rcode(), aa = response.authoritative(), "answer"
+                rcode = response.rcode(), aa = response.authoritative(), "response"
             ),
             Err(reason) => debug!(
                 server = %peer.address(), kind = %query.rtype, over = ?exchange.transport, ms = exchange.ms,
-                silence = ?reason, "no answer"
+                reason = ?reason, "no response"
             ),
         }
         exchange

@@ -170,15 +170,18 @@ fn zone_failure(cut: &Delegation, servers: &[ServerAnswer]) -> Option<ProbeFailu
         return match failed.next() {
             // Resolved, and no server has an address.
             None => Some(ProbeFailure::NoAddress),
-            Some(NetworkFault::Internal) if failed.all(|fault| fault == NetworkFault::Internal) => Some(
-                ProbeFailure::Internal("no server could be asked for the name servers' addresses".to_owned()),
-            ),
+            Some(NetworkFault::Internal) if failed.all(|fault| fault == NetworkFault::Internal) => {
+                Some(ProbeFailure::Internal(
+                    "local errors prevented resolving the name servers' addresses".to_owned(),
+                ))
+            }
             // Whether they have an address is unknown; each server is reported with its own fault.
             Some(_) => None,
         };
     }
     let ours = servers.iter().all(|s| s.reply == Reply::Fault(NetworkFault::Internal));
-    (ours && !servers.is_empty()).then(|| ProbeFailure::Internal("no way to any server".to_owned()))
+    (ours && !servers.is_empty())
+        .then(|| ProbeFailure::Internal("local errors prevented every query".to_owned()))
 }
 
 #[cfg(test)]

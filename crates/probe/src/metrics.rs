@@ -44,9 +44,10 @@ impl TransportCounters {
         let counter = |result| {
             let opts = Opts::new(
                 "deed_dns_queries_total",
-                "Questions sent to DNS servers. Timeout: silence. Unreachable: refused, reset, or no way there. Garbled: \
-                 only bytes that are no answer. Case differs: an answer in other letters than asked. Internal and \
-                 crowded: our own trouble, and no socket free in time.",
+                "Queries to DNS servers, by result. Timeout: no response in time. Unreachable: refused, reset, or no \
+                 route. Garbled: only malformed responses. Case differs: a response whose question has another letter \
+                 case than the query. Internal: a local error. Crowded: no free socket or slot of the rate limit in \
+                 time.",
             );
             let counter = IntCounter::with_opts(
                 opts.const_label("transport", transport).const_label("result", result),
@@ -56,7 +57,7 @@ impl TransportCounters {
         };
         let seconds = HistogramOpts::new(
             "deed_dns_query_duration_seconds",
-            "From a question to its answer or to giving it up, waiting for a socket included.",
+            "Time from a query to its response or failure, including the wait for a socket.",
         );
         let buckets = vec![0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0];
         let seconds = seconds.const_label("transport", transport).buckets(buckets);
@@ -125,20 +126,20 @@ impl QueryMetrics {
             tcp: TransportCounters::register(registry, "tcp")?,
             refused: IntCounter::new(
                 "deed_dns_addresses_refused_total",
-                "Addresses of name servers that may not be asked, each time one came up.",
+                "Addresses of name servers that the egress filter refused.",
             )?,
         };
         registry.register(Box::new(counters.refused.clone()))?;
         let gauges = CapacityGauges {
             capacity: Box::new(capacity),
-            sockets: IntGauge::new("deed_dns_sockets", "Sockets open towards DNS servers.")?,
+            sockets: IntGauge::new("deed_dns_sockets", "Open sockets to DNS servers.")?,
             max_sockets: IntGauge::new(
                 "deed_dns_sockets_max",
-                "Sockets that may be open towards DNS servers; when all are, questions wait.",
+                "Limit of open sockets to DNS servers; at the limit queries wait.",
             )?,
             open_breakers: IntGauge::new(
                 "deed_dns_servers_spared",
-                "Addresses that are left alone for a while because they stayed silent.",
+                "Addresses with an open circuit breaker, which opens after repeated time-outs.",
             )?,
         };
         registry.register(Box::new(gauges))?;

@@ -16,13 +16,13 @@ pub enum NetworkError {
     #[error("`{0}` does not start with an IP address")]
     Address(String),
     /// The part after the slash is not a prefix length of that family.
-    #[error("`{0}` has no prefix length that fits its address family")]
+    #[error("`{0}` has no valid prefix length for its address family")]
     Prefix(String),
     /// Bits behind the prefix are set, which is nearly always a mistake.
-    #[error("`{0}` has bits set behind its prefix length")]
+    #[error("`{0}` has bits set after its prefix")]
     HostBits(String),
     /// An IPv4 network written as IPv6 would never match, because addresses are made canonical first.
-    #[error("`{0}` is an IPv4 range written as IPv6: write it as IPv4")]
+    #[error("`{0}` is an IPv4 network in IPv6 notation; write it as IPv4")]
     Mapped(String),
 }
 

@@ -94,12 +94,12 @@ impl Prober {
     /// Dropping the future cancels the probe; nothing keeps running.
     pub async fn probe(&self, question: Question) -> Observation {
         // Without the name, which belongs to a customer: spans are exported further than logs.
-        let span = debug_span!("dns.look", otel.kind = "client", queries = Empty, failed = Empty);
+        let span = debug_span!("dns.probe", otel.kind = "client", queries = Empty, failed = Empty);
         self.probe_inner(question).instrument(span).await
     }
 
     async fn probe_inner(&self, question: Question) -> Observation {
-        debug!(name = %question.name.escape_default(), "looking");
+        debug!(name = %question.name.escape_default(), "probe started");
         let started = Instant::now();
         let config = &self.shared.config;
         let budget = Budget::of_probe(&config.budgets);
@@ -145,7 +145,7 @@ impl Prober {
             failed = observation.failure.is_some(),
             validated = ?observation.confirmation.validation.as_ref().map(|validation| validation.security),
             repeated = observation.confirmation.repeated.is_some(),
-            "looked"
+            "probe ended"
         );
         observation
     }
@@ -314,7 +314,7 @@ fn has_statement(answer: &ServerAnswer) -> bool {
 
 fn no_name() -> LookupResult {
     LookupResult {
-        failure: Some(ProbeFailure::Internal("the name cannot be asked for".to_owned())),
+        failure: Some(ProbeFailure::Internal("the name is not a domain name".to_owned())),
         ..LookupResult::default()
     }
 }

@@ -69,7 +69,7 @@ struct Reservation {
 }
 
 impl ServerLimiter {
-    /// `rate` queries per second and address, `burst` at once; a rate of nought turns all limits off.
+    /// `rate` queries per second and address, `burst` at once; a rate of zero turns all limits off.
     pub(crate) fn new(rate: u32, burst: u32) -> Self {
         let rate = NonZeroU32::new(rate).map(|rate| QueryRate::new(rate, burst));
         let servers = ServerTable { by_address: Cache::new(CAPACITY), last_answer: None };

@@ -16,10 +16,10 @@ pub struct Vantage {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum VantageError {
     /// There is no name before the `=`.
-    #[error("it has no name; written NAME=ADDRESS:PORT")]
+    #[error("the name is missing or invalid; write NAME=ADDRESS:PORT")]
     Name,
     /// The part after the name is not an address with a port.
-    #[error("what follows the name is no address with a port")]
+    #[error("the part after `=` is not an address with a port")]
     Address,
 }
 

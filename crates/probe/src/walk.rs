@@ -134,7 +134,7 @@ impl Lookup<'_> {
         } else {
             self.majority_step(cut, &query).await.map_err(WalkStop::Failed)?
         };
-        debug!(labels = child.iter().len(), step = step.label(), "step");
+        debug!(labels = child.iter().len(), step = step.label(), "zone cut step");
         match step {
             Step::Referred(below) => Ok(Some(below)),
             Step::Shared(mut below) => {
@@ -250,7 +250,7 @@ fn failure(failures: &[ServerFailure], zone: &Name) -> ProbeFailure {
     }
     match most_frequent(faults) {
         Some(NetworkFault::Internal) => {
-            ProbeFailure::Internal("no way to the servers of a parent zone".to_owned())
+            ProbeFailure::Internal("local errors prevented every query to a parent zone's servers".to_owned())
         }
         // No root server answers: our own network is down.
         Some(_) if zone.is_root() => ProbeFailure::Internal("no root server answered".to_owned()),

@@ -152,7 +152,7 @@ async fn write_message(stream: &mut WriteHalf<'_>, message: &[u8]) -> io::Result
 /// Makes dropping the stream send an RST instead of a FIN.
 fn reset(stream: &TcpStream) {
     if let Err(error) = stream.set_zero_linger() {
-        tracing::debug!(%error, "a TCP connection could not be reset");
+        tracing::debug!(%error, "cannot reset a TCP connection");
     }
 }
 

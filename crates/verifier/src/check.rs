@@ -149,7 +149,7 @@ impl Verifier {
             Ok(_) => Ok(WorkOutcome::Recorded),
             Err(ExecuteError::Rejected(Rejection::NotDue)) => Ok(WorkOutcome::NotDue),
             Err(ExecuteError::Rejected(rejection)) => {
-                tracing::debug!(claim = %work.claim_id, %rejection, "the work is not wanted any more");
+                tracing::debug!(claim = %work.claim_id, %rejection, "the work is stale");
                 Ok(WorkOutcome::Stale)
             }
             Err(ExecuteError::Contended) => Err(WorkError::Contended),

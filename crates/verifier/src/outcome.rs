@@ -40,6 +40,6 @@ impl WorkOutcome {
 pub(crate) enum WorkError {
     #[error(transparent)]
     Unavailable(#[from] Unavailable),
-    #[error("others kept writing to the stream")]
+    #[error("concurrent writes kept changing the stream")]
     Contended,
 }

@@ -96,10 +96,7 @@ async fn consume(
             Ok(None) => return Err(BusError::Closed),
             Err(error @ (BusError::Closed | BusError::UnknownQueue(_))) => return Err(error),
             Err(error) => {
-                tracing::warn!(
-                    error = &error as &dyn std::error::Error,
-                    "no verification work can be fetched"
-                );
+                tracing::warn!(error = &error as &dyn std::error::Error, "cannot consume verification work");
                 let pause = failure_pauses.next().unwrap_or(MAX_PAUSE);
                 stop.run_until_cancelled(tokio::time::sleep(pause)).await;
             }
@@ -116,7 +113,10 @@ async fn drain(tasks: &mut JoinSet<()>, deadline: Duration) {
         }
     };
     if tokio::time::timeout(deadline, all).await.is_err() {
-        tracing::warn!(left = tasks.len(), "verification work was not finished in time and goes back");
+        tracing::warn!(
+            left = tasks.len(),
+            "stopping: requeued verification work that did not finish in time"
+        );
         tasks.shutdown().await;
     }
 }
@@ -125,7 +125,7 @@ fn log_panic(ended: Result<(), JoinError>) {
     if let Err(error) = ended
         && error.is_panic()
     {
-        tracing::error!(%error, "verification work panicked; its message goes back");
+        tracing::error!(%error, "verification work panicked; its message is requeued");
     }
 }
 
@@ -142,13 +142,13 @@ impl Verifier {
         }
         self.metrics.paused.set(1);
         tracing::error!(
-            "names that have to exist cannot be asked for: the trouble is ours, and checks pause until it is over"
+            "the canary cannot be looked up, so the fault is on our side; checks pause until it can"
         );
         while stop.run_until_cancelled(tokio::time::sleep(self.config.canary_poll)).await.is_some() {
             if !self.probe.canary_failing().await {
                 self.canary.set_failing(false);
                 self.metrics.paused.set(0);
-                tracing::info!("names that have to exist can be asked for again, and checks go on");
+                tracing::info!("the canary can be looked up again; checks continue");
                 return;
             }
         }
@@ -170,7 +170,7 @@ impl Verifier {
         self.metrics.message_duration.observe(taken.elapsed().as_secs_f64());
         if let Err(error) = result {
             // The broker delivers the message again, and the verifier then finds it stale.
-            tracing::warn!(error = &error as &dyn std::error::Error, "a message could not be settled");
+            tracing::warn!(error = &error as &dyn std::error::Error, "cannot settle a message");
         }
     }
 
@@ -183,11 +183,14 @@ impl Verifier {
         let mut work = match Work::parse(delivery.message()) {
             Ok(work) => work,
             Err(InvalidWork::Newer) => {
-                tracing::warn!(delivery = delivery.attempt(), "verification work is left to a newer version");
+                tracing::warn!(
+                    delivery = delivery.attempt(),
+                    "requeued verification work of a newer version"
+                );
                 return self.requeue(delivery, stop).await;
             }
             Err(invalid) => {
-                tracing::warn!(reason = %invalid, "a message is no verification work");
+                tracing::warn!(reason = %invalid, "dead-lettered a message that is not verification work");
                 self.metrics.count_message(DEAD);
                 return delivery.dead_letter(invalid.to_string()).await;
             }
@@ -213,7 +216,7 @@ impl Verifier {
                 spans::record_error(&error);
                 tracing::warn!(
                     claim = %work.claim_id, delivery = delivery.attempt(), error = &error as &dyn std::error::Error,
-                    "verification work has to wait"
+                    "cannot record verification work now; its message is requeued"
                 );
                 self.requeue(delivery, stop).await
             }

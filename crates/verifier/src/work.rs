@@ -35,17 +35,17 @@ pub(crate) enum Task {
 /// Why a message is invalid. The reasons repeat no part of the message, which may hold untrusted bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum InvalidWork {
-    #[error("the body is no CloudEvent")]
+    #[error("the body is not a CloudEvent")]
     NotCloudEvent,
-    #[error("the type is not one of verification work")]
+    #[error("the type is not a type of verification work")]
     UnknownType,
     #[error("the subject names no stream")]
     InvalidSubject,
     #[error("the stream named in the subject holds no claims")]
     WrongStreamKind,
-    #[error("the data do not fit the type")]
+    #[error("the data does not match the type")]
     InvalidData,
-    #[error("the work is one of a newer version")]
+    #[error("a newer version sent the work")]
     Newer,
 }
 

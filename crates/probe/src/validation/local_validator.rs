@@ -121,7 +121,7 @@ impl LocalValidator<'_> {
 
     fn bogus(&self, at: &Name) -> Validation {
         if let Some(ede) = extended_error::wrong_clock(self.backend) {
-            tracing::warn!("no signature of the root zone is valid now: is this machine's clock right?");
+            tracing::warn!("no signature of the root zone is valid now; check this machine's clock");
             return Validation { ede: Some(ede), ..indeterminate() };
         }
         let ede = Some(extended_error::explain(self.backend, at));
