@@ -38,12 +38,6 @@ pub(crate) enum NoReply {
     Fault(NetworkFault),
 }
 
-/// One attempt and its round-trip time.
-struct TimedAttempt {
-    ms: u32,
-    attempt: Attempt,
-}
-
 enum Attempt {
     Answer(Response),
     /// Truncated: the rest has to come over TCP.
@@ -216,14 +210,6 @@ impl ServerQuery<'_> {
     }
 
     async fn send(&mut self, transport: Transport) -> Attempt {
-        let sent = self.attempt_once(transport).await;
-        if !matches!(sent.attempt, Attempt::BudgetSpent) {
-            self.ms = sent.ms;
-        }
-        sent.attempt
-    }
-
-    async fn attempt_once(&self, transport: Transport) -> TimedAttempt {
         let (shared, budget) = (self.lookup.shared, self.lookup.budget);
         // Random case adds nothing on TCP, and a trusted resolver passes the case on to servers that may be
         // case-sensitive.
@@ -239,18 +225,21 @@ impl ServerQuery<'_> {
         // Only a query that may be sent is paid for.
         let permit = match shared.transport.admit(self.to, kind, end).await {
             Ok(permit) => permit,
-            Err(error) => return TimedAttempt { ms: 0, attempt: self.failed(error) },
+            Err(error) => {
+                self.ms = 0;
+                return self.failed(error);
+            }
         };
         if budget.spend().is_err() {
-            return TimedAttempt { ms: 0, attempt: Attempt::BudgetSpent };
+            return Attempt::BudgetSpent;
         }
         let started = Instant::now();
         let (wait, pay) = (WaitLimits { longest, end }, || budget.spend().is_ok());
-        let attempt = shared.transport.send(self.to, kind, permit, encoded, wait, &pay).await;
-        if attempt.is_ok() {
+        let reply = shared.transport.send(self.to, kind, permit, encoded, wait, &pay).await;
+        if reply.is_ok() {
             budget.mark_answered();
         }
-        let attempt = match attempt {
+        let attempt = match reply {
             Err(error) => self.failed(error),
             // A truncated datagram need not even parse.
             Ok(reply) if reply.truncated && transport == Transport::Udp => Attempt::Truncated,
@@ -259,9 +248,10 @@ impl ServerQuery<'_> {
                 Err(_) => Attempt::Failed(TransportError::Malformed),
             },
         };
-        let outcome = if let Attempt::Failed(error) = &attempt { Err(*error) } else { Ok(()) };
-        shared.transport.metrics.record(kind, started.elapsed(), outcome);
-        TimedAttempt { ms: millis(started), attempt }
+        let result = if let Attempt::Failed(error) = &attempt { Err(*error) } else { Ok(()) };
+        shared.transport.metrics.record(kind, started.elapsed(), result);
+        self.ms = millis(started);
+        attempt
     }
 
     fn failed(&self, error: TransportError) -> Attempt {

@@ -196,8 +196,7 @@ impl FindingsSearch<'_> {
     fn values_of(&self, name: &Name, response: &Response) -> Vec<Vec<u8>> {
         let budgets = &self.lookup.shared.config.budgets;
         let chain = response.chain(name, budgets.aliases);
-        let end = chain.targets.last().unwrap_or(name);
-        response.txt_values(end, budgets.txt_records, budgets.txt_bytes).values
+        response.txt_values(chain.end(name), budgets).values
     }
 
     /// The other record types at a name that exists without TXT records.

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use prometheus::core::{Collector, Desc};
 use prometheus::proto::MetricFamily;
-use prometheus::{Histogram, HistogramOpts, IntCounter, IntGauge, Opts, Registry};
+use prometheus::{HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, Opts, Registry};
 
 use crate::transport::error::TransportError;
 use crate::transport::route::TransportKind;
@@ -12,79 +12,70 @@ use crate::transport::route::TransportKind;
 /// The registered metrics of queries.
 #[derive(Debug)]
 struct QueryCounters {
-    udp: TransportCounters,
-    tcp: TransportCounters,
+    queries: IntCounterVec,
+    seconds: HistogramVec,
     refused: IntCounter,
 }
 
 impl QueryCounters {
-    fn transport(&self, kind: TransportKind) -> &TransportCounters {
-        match kind {
-            TransportKind::Udp => &self.udp,
-            TransportKind::Tcp => &self.tcp,
-        }
-    }
-}
-
-/// Metrics of queries over one transport.
-#[derive(Debug)]
-struct TransportCounters {
-    answered: IntCounter,
-    timeout: IntCounter,
-    unreachable: IntCounter,
-    garbled: IntCounter,
-    case_differs: IntCounter,
-    internal: IntCounter,
-    crowded: IntCounter,
-    seconds: Histogram,
-}
-
-impl TransportCounters {
-    fn register(registry: &Registry, transport: &'static str) -> prometheus::Result<Self> {
-        let counter = |result| {
-            let opts = Opts::new(
-                "deed_dns_queries_total",
-                "Queries to DNS servers, by result. Timeout: no response in time. Unreachable: refused, reset, or no \
-                 route. Garbled: only malformed responses. Case differs: a response whose question has another letter \
-                 case than the query. Internal: a local error. Crowded: no free socket or slot of the rate limit in \
-                 time.",
-            );
-            let counter = IntCounter::with_opts(
-                opts.const_label("transport", transport).const_label("result", result),
-            )?;
-            registry.register(Box::new(counter.clone()))?;
-            Ok::<_, prometheus::Error>(counter)
-        };
+    fn register(registry: &Registry) -> prometheus::Result<Self> {
+        let queries = Opts::new(
+            "deed_dns_queries_total",
+            "Queries to DNS servers, by result. Timeout: no response in time. Unreachable: refused, reset, or no \
+             route. Garbled: only malformed responses. Case differs: a response whose question has another letter \
+             case than the query. Internal: a local error. Crowded: no free socket or slot of the rate limit in time.",
+        );
         let seconds = HistogramOpts::new(
             "deed_dns_query_duration_seconds",
             "Time from a query to its response or failure, including the wait for a socket.",
         );
         let buckets = vec![0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0];
-        let seconds = seconds.const_label("transport", transport).buckets(buckets);
-        let transport = Self {
-            answered: counter("answered")?,
-            timeout: counter("timeout")?,
-            unreachable: counter("unreachable")?,
-            garbled: counter("garbled")?,
-            case_differs: counter("case_differs")?,
-            internal: counter("internal")?,
-            crowded: counter("crowded")?,
-            seconds: Histogram::with_opts(seconds)?,
+        let counters = Self {
+            queries: IntCounterVec::new(queries, &["transport", "result"])?,
+            seconds: HistogramVec::new(seconds.buckets(buckets), &["transport"])?,
+            refused: IntCounter::new(
+                "deed_dns_addresses_refused_total",
+                "Addresses of name servers that the egress filter refused.",
+            )?,
         };
-        registry.register(Box::new(transport.seconds.clone()))?;
-        Ok(transport)
+        // Every series exists from the start.
+        for transport in [TransportKind::Udp, TransportKind::Tcp].map(TransportKind::label) {
+            for result in RESULTS {
+                counters.queries.with_label_values(&[transport, result_label(result)]);
+            }
+            counters.seconds.with_label_values(&[transport]);
+        }
+        registry.register(Box::new(counters.queries.clone()))?;
+        registry.register(Box::new(counters.seconds.clone()))?;
+        registry.register(Box::new(counters.refused.clone()))?;
+        Ok(counters)
     }
 
-    fn of(&self, outcome: Result<(), TransportError>) -> &IntCounter {
-        match outcome {
-            Ok(()) => &self.answered,
-            Err(TransportError::Timeout) => &self.timeout,
-            Err(TransportError::Unreachable) => &self.unreachable,
-            Err(TransportError::Malformed) => &self.garbled,
-            Err(TransportError::CaseDiffers) => &self.case_differs,
-            Err(TransportError::Internal) => &self.internal,
-            Err(TransportError::AtCapacity) => &self.crowded,
-        }
+    fn count(&self, kind: TransportKind, result: Result<(), TransportError>) {
+        self.queries.with_label_values(&[kind.label(), result_label(result)]).inc();
+    }
+}
+
+/// The results of queries.
+const RESULTS: [Result<(), TransportError>; 7] = [
+    Ok(()),
+    Err(TransportError::Timeout),
+    Err(TransportError::Unreachable),
+    Err(TransportError::Malformed),
+    Err(TransportError::CaseDiffers),
+    Err(TransportError::Internal),
+    Err(TransportError::AtCapacity),
+];
+
+fn result_label(result: Result<(), TransportError>) -> &'static str {
+    match result {
+        Ok(()) => "answered",
+        Err(TransportError::Timeout) => "timeout",
+        Err(TransportError::Unreachable) => "unreachable",
+        Err(TransportError::Malformed) => "garbled",
+        Err(TransportError::CaseDiffers) => "case_differs",
+        Err(TransportError::Internal) => "internal",
+        Err(TransportError::AtCapacity) => "crowded",
     }
 }
 
@@ -94,18 +85,18 @@ pub(crate) struct QueryMetrics(OnceLock<QueryCounters>);
 
 impl QueryMetrics {
     /// Records the result and duration of a query.
-    pub(crate) fn record(&self, kind: TransportKind, took: Duration, outcome: Result<(), TransportError>) {
-        let Some(counters) = self.0.get() else { return };
-        let transport = counters.transport(kind);
-        transport.of(outcome).inc();
-        transport.seconds.observe(took.as_secs_f64());
+    pub(crate) fn record(&self, kind: TransportKind, took: Duration, result: Result<(), TransportError>) {
+        if let Some(counters) = self.0.get() {
+            counters.count(kind, result);
+            counters.seconds.with_label_values(&[kind.label()]).observe(took.as_secs_f64());
+        }
     }
 
     /// Records that a query is sent a second time after this error: the first attempt is counted, and its time is
     /// part of the second one's.
     pub(crate) fn record_retry(&self, kind: TransportKind, error: TransportError) {
         if let Some(counters) = self.0.get() {
-            counters.transport(kind).of(Err(error)).inc();
+            counters.count(kind, Err(error));
         }
     }
 
@@ -121,15 +112,7 @@ impl QueryMetrics {
         registry: &Registry,
         capacity: impl Fn() -> Capacity + Send + Sync + 'static,
     ) -> prometheus::Result<()> {
-        let counters = QueryCounters {
-            udp: TransportCounters::register(registry, "udp")?,
-            tcp: TransportCounters::register(registry, "tcp")?,
-            refused: IntCounter::new(
-                "deed_dns_addresses_refused_total",
-                "Addresses of name servers that the egress filter refused.",
-            )?,
-        };
-        registry.register(Box::new(counters.refused.clone()))?;
+        let counters = QueryCounters::register(registry)?;
         let gauges = CapacityGauges {
             capacity: Box::new(capacity),
             sockets: IntGauge::new("deed_dns_sockets", "Open sockets to DNS servers.")?,

@@ -44,8 +44,8 @@ impl Lookup<'_> {
     pub(crate) fn reply_of_resolver(&self, response: &Response, name: &Name) -> Reply {
         let budgets = &self.shared.config.budgets;
         let chain = response.chain(name, budgets.aliases + 1);
-        let end = chain.targets.last().unwrap_or(name);
-        let texts = response.txt_values(end, budgets.txt_records, budgets.txt_bytes);
+        let end = chain.end(name);
+        let texts = response.txt_values(end, budgets);
         let shown = !texts.values.is_empty();
         Reply::Message {
             rcode: response.rcode(),

@@ -20,6 +20,14 @@ pub(crate) enum TransportKind {
 pub(super) const MAX_IN_FLIGHT: usize = 16;
 
 impl TransportKind {
+    /// The value of the metrics' label `transport`.
+    pub(crate) fn label(self) -> &'static str {
+        match self {
+            Self::Udp => "udp",
+            Self::Tcp => "tcp",
+        }
+    }
+
     /// Queries over one socket in its lifetime.
     pub(super) fn max_queries(self) -> usize {
         match self {

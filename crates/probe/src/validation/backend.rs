@@ -310,7 +310,7 @@ impl<'a> ValidatorBackend<'a> {
             return true;
         }
         let budgets = &self.shared.config.budgets;
-        let texts = response.txt_values(&query.name, budgets.txt_records, budgets.txt_bytes);
+        let texts = response.txt_values(&query.name, budgets);
         let alias = !response.chain(&query.name, 1).targets.is_empty();
         alias || texts.values.iter().any(|value| self.subject.seen.contains(value))
     }
