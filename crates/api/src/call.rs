@@ -5,9 +5,10 @@ use std::time::Duration;
 
 use actix_web::web::Bytes;
 use chrono::{DateTime, Utc};
-use deed_claims::{ClaimId, Event, StreamId};
+use deed_claims::{ClaimId, Event, Ownership, StreamId};
 use deed_store::{
-    ExecuteError, Executed, Loaded, Metadata, Plan, Position, Receipt, RecordedEvent, RequestKey,
+    Aggregate, ExecuteError, Executed, Load, Loaded, Metadata, Plan, Position, Receipt, RecordedEvent,
+    RequestKey,
 };
 use deed_trace::TraceContext;
 use serde::de::DeserializeOwned;
@@ -95,13 +96,13 @@ impl Call {
     ///
     /// # Errors
     /// The rejection of `decide`, or an error of the store.
-    pub async fn respond<E: ContractError>(
+    pub async fn respond<L: Load, E: ContractError>(
         &self,
-        streams: &[StreamId],
-        mut decide: impl FnMut(&[Loaded], DateTime<Utc>) -> Result<Decision, E> + Send,
+        streams: L::Streams,
+        mut decide: impl FnMut(&L, DateTime<Utc>) -> Result<Decision, E> + Send,
     ) -> Result<JsonResponse, E> {
         let executed = self
-            .execute::<JsonResponse, E>(streams, |loaded, at| {
+            .execute::<L, JsonResponse, E>(streams, |loaded, at| {
                 let Decision { writes, response } = decide(loaded, at)?;
                 let receipt = self
                     .stored_under(&response)
@@ -126,24 +127,22 @@ impl Call {
     ///
     /// # Errors
     /// The rejection of `decide`, or an error of the store.
-    pub async fn append<R: Send, E: ContractError>(
+    pub async fn append<L: Load, R: Send, E: ContractError>(
         &self,
-        streams: &[StreamId],
-        mut decide: impl FnMut(&[Loaded], DateTime<Utc>) -> Result<(Writes, R), E> + Send,
-    ) -> Result<(R, Option<Position>), E> {
-        let executed = self
-            .execute::<R, E>(streams, |loaded, at| {
-                decide(loaded, at).map(|(writes, result)| Plan { writes, receipt: None, result })
-            })
-            .await?;
-        Ok((executed.result, executed.position))
+        streams: L::Streams,
+        mut decide: impl FnMut(&L, DateTime<Utc>) -> Result<(Writes, R), E> + Send,
+    ) -> Result<Executed<L, R>, E> {
+        self.execute(streams, |loaded, at| {
+            decide(loaded, at).map(|(writes, result)| Plan { writes, receipt: None, result })
+        })
+        .await
     }
 
-    async fn execute<R: Send, E: ContractError>(
+    async fn execute<L: Load, R: Send, E: ContractError>(
         &self,
-        streams: &[StreamId],
-        decide: impl FnMut(&[Loaded], DateTime<Utc>) -> Result<Plan<R>, E> + Send,
-    ) -> Result<Executed<R>, E> {
+        streams: L::Streams,
+        decide: impl FnMut(&L, DateTime<Utc>) -> Result<Plan<R>, E> + Send,
+    ) -> Result<Executed<L, R>, E> {
         let (store, clock) = (&*self.state.store, &*self.state.clock);
         deed_store::execute(store, clock, streams, &self.metadata(), decide).await.map_err(|e| match e {
             ExecuteError::Rejected(refusal) => refusal,
@@ -156,7 +155,7 @@ impl Call {
     ///
     /// # Errors
     /// When the store does not answer.
-    pub async fn load(&self, stream: &StreamId) -> Result<Loaded, RequestError> {
+    pub async fn load<A: Aggregate>(&self, stream: &StreamId) -> Result<Loaded<A>, RequestError> {
         Ok(deed_store::load(&*self.state.store, stream).await?)
     }
 
@@ -166,7 +165,7 @@ impl Call {
     /// When the store does not answer.
     pub async fn read_claim(
         &self,
-        loaded: &Loaded,
+        loaded: &Loaded<Ownership>,
         claim_id: ClaimId,
         after: u64,
         limit: usize,
@@ -180,7 +179,7 @@ impl Call {
     /// When the store does not answer.
     pub async fn claim_position(
         &self,
-        loaded: &Loaded,
+        loaded: &Loaded<Ownership>,
         claim_id: ClaimId,
     ) -> Result<Option<Position>, RequestError> {
         Ok(loaded.claim_position(&*self.state.store, claim_id).await?)

@@ -13,7 +13,7 @@ use actix_web::http::header::{self, HeaderValue};
 use actix_web::{App, HttpRequest, HttpResponse, web};
 use deed_bus::DeadLetters;
 use deed_claims::name::DomainName;
-use deed_claims::{Scope, StreamId};
+use deed_claims::{Ownership, Scope, StreamId};
 use deed_store::{Clock as _, EventStore, SystemClock};
 use deed_trace::Exemplars;
 use prometheus::{Registry, TextEncoder};
@@ -219,10 +219,9 @@ async fn tls_ask(parts: web::Data<OpsParts>, req: HttpRequest) -> HttpResponse {
         return no();
     };
     let stream = StreamId::ownership(Scope::Host, &name);
-    match tokio::time::timeout(STORE_TIMEOUT, deed_store::load(&*parts.store, &stream)).await {
+    match tokio::time::timeout(STORE_TIMEOUT, deed_store::load::<Ownership>(&*parts.store, &stream)).await {
         Ok(Ok(loaded)) => {
-            let ownership = loaded.ownership();
-            let held = ownership.holder_claim().and_then(|claim| claim.held());
+            let held = loaded.state.holder_claim().and_then(|claim| claim.held());
             if held.is_some_and(|held| !held.awaits_activation) {
                 json_response(StatusCode::OK, &json!({ "allowed": true }))
             } else {

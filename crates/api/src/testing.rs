@@ -5,18 +5,20 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
+use actix_web::body;
 use actix_web::http::StatusCode;
 use actix_web::http::header::HeaderMap;
 use actix_web::test::{self, TestRequest};
-use actix_web::{App, body};
+use deed_claims::app::App;
 use deed_claims::name::NamePolicy;
 use deed_claims::{
-    ChallengeTemplates, ClaimId, Code, Command, Diagnosis, Event, Evidence, Outcome, Ownership, Policy,
-    Rejection, StreamId, StreamKind, WorkspaceId,
+    ChallengeTemplates, ClaimId, Code, Command, Diagnosis, Evidence, Outcome, Ownership, Policy, Rejection,
+    StreamId, StreamKind, WorkspaceId,
 };
 use deed_store::{
-    AppRow, Changes, Checkpoints, ClaimRow, Clock as _, Entropy, EventStore, KeyHash, KeyOwner, KeyScope,
-    Keys, Loaded, Metadata, NewKey, OwnershipRow, Plan, Position, READ_MODELS, ReadModels,
+    Aggregate, AppRow, Changes, Checkpoints, ClaimRow, Clock as _, Entropy, EventStore, KeyHash, KeyOwner,
+    KeyScope, Keys, Loaded, Metadata, NewKey, OwnershipRow, Plan, Position, READ_MODELS, ReadModels,
+    RecordedEvent,
 };
 use deed_store_sqlite::{SqliteConfig, SqliteStore};
 use deed_testkit::FakeClock;
@@ -190,7 +192,8 @@ impl Harness {
     pub async fn request(&self, request: TestRequest) -> TestResponse {
         let (routes, state) = (self.routes.clone(), self.state.clone());
         let service =
-            test::init_service(App::new().configure(|config| routes.configure(config, &state))).await;
+            test::init_service(actix_web::App::new().configure(|config| routes.configure(config, &state)))
+                .await;
         let response = test::call_service(&service, request.to_request()).await;
         let (status, headers) = (response.status(), response.headers().clone());
         let bytes = body::to_bytes(response.into_body()).await.unwrap();
@@ -218,10 +221,14 @@ impl Harness {
     }
 
     pub async fn ownership(&self, stream: &str) -> Ownership {
-        self.load(stream).await.ownership()
+        self.load(stream).await.state
     }
 
-    pub async fn load(&self, stream: &str) -> Loaded {
+    pub async fn load(&self, stream: &str) -> Loaded<Ownership> {
+        deed_store::load(&self.store, &stream.parse().unwrap()).await.unwrap()
+    }
+
+    pub async fn load_app(&self, stream: &str) -> Loaded<App> {
         deed_store::load(&self.store, &stream.parse().unwrap()).await.unwrap()
     }
 
@@ -244,12 +251,11 @@ impl Harness {
         deed_store::execute(
             &self.store,
             &*self.clock,
-            std::slice::from_ref(&stream),
+            stream.clone(),
             &Metadata::default(),
-            |loaded, at| {
-                let events = loaded[0].ownership().decide(command.clone(), policy, at)?;
-                let events = events.into_iter().map(Event::from).collect();
-                Ok::<_, Rejection>(Plan { writes: vec![(stream.clone(), events)], receipt: None, result: () })
+            |name: &Loaded<Ownership>, at| {
+                let events = name.state.decide(command.clone(), policy, at)?;
+                Ok::<_, Rejection>(Plan::write(&stream, events))
             },
         )
         .await
@@ -280,14 +286,13 @@ impl Harness {
     pub async fn project(&self) {
         let to = self.last_position().await;
         let log = self.store.read_log(Position(0), 10_000).await.unwrap();
-        let mut streams = BTreeMap::<StreamId, Loaded>::new();
+        let mut streams = BTreeMap::<StreamId, Vec<RecordedEvent>>::new();
         for event in log {
-            let stream = event.stream.clone();
-            streams.entry(stream.clone()).or_insert_with(|| Loaded::empty(stream)).push(event);
+            streams.entry(event.stream.clone()).or_default().push(event);
         }
         let mut changes = Changes::default();
-        for loaded in streams.into_values() {
-            fold(&mut changes, &loaded);
+        for (stream, events) in streams {
+            fold(&mut changes, stream, events);
         }
         let lease = self.store.acquire(READ_MODELS, "test", self.clock.now(), Duration::from_mins(1)).await;
         let lease = lease.unwrap().unwrap();
@@ -296,11 +301,16 @@ impl Harness {
     }
 }
 
-fn fold(changes: &mut Changes, loaded: &Loaded) {
-    let (stream, version) = (loaded.stream.clone(), loaded.version);
+fn folded<A: Aggregate>(stream: StreamId, events: Vec<RecordedEvent>) -> Loaded<A> {
+    let mut loaded = Loaded::empty(stream);
+    loaded.extend(events);
+    loaded
+}
+
+fn fold(changes: &mut Changes, stream: StreamId, events: Vec<RecordedEvent>) {
     match stream.kind() {
         StreamKind::Apex | StreamKind::Host => {
-            let state = loaded.ownership();
+            let Loaded { stream, version, state, .. } = folded::<Ownership>(stream, events);
             for claim in state.claims.values() {
                 changes.claims.push(ClaimRow {
                     stream: stream.clone(),
@@ -313,7 +323,10 @@ fn fold(changes: &mut Changes, loaded: &Loaded) {
             }
             changes.ownerships.push(OwnershipRow { stream, version, state });
         }
-        StreamKind::App => changes.apps.push(AppRow { stream, version, app: loaded.app().unwrap() }),
+        StreamKind::App => {
+            let Loaded { stream, version, state, .. } = folded::<App>(stream, events);
+            changes.apps.push(AppRow { stream, version, app: state.unwrap() });
+        }
         StreamKind::Slug => {}
     }
 }

@@ -23,10 +23,10 @@ impl AppState {
     /// When the store does not answer.
     pub(crate) async fn wait_for(
         &self,
-        mut loaded: Loaded,
+        mut loaded: Loaded<Ownership>,
         limit: Duration,
         done: impl Fn(&Ownership) -> bool + Send,
-    ) -> Result<Loaded, RequestError> {
+    ) -> Result<Loaded<Ownership>, RequestError> {
         let deadline = Instant::now() + limit;
         let mut head = self.store.head();
         loop {
@@ -34,7 +34,7 @@ impl AppState {
             head.borrow_and_update();
             loaded.catch_up(&*self.store).await?;
             let now = Instant::now();
-            if done(&loaded.ownership()) || now >= deadline || self.stop.is_cancelled() {
+            if done(&loaded.state) || now >= deadline || self.stop.is_cancelled() {
                 break;
             }
             tokio::select! {

@@ -15,6 +15,34 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("deed-verifier", &["deed-claims", "deed-store", "deed-bus", "deed-probe", "deed-trace"]),
     ("deed-projector", &["deed-claims", "deed-store", "deed-bus", "deed-trace"]),
     ("deed-sandbox", &[]),
+    (
+        "deed-service",
+        &[
+            "deed-claims",
+            "deed-store",
+            "deed-store-sqlite",
+            "deed-store-postgres",
+            "deed-bus",
+            "deed-probe",
+            "deed-api",
+            "deed-verifier",
+            "deed-projector",
+            "deed-trace",
+        ],
+    ),
+    (
+        "deed",
+        &[
+            "deed-service",
+            "deed-sandbox",
+            "deed-claims",
+            "deed-store",
+            "deed-bus",
+            "deed-probe",
+            "deed-api",
+            "deed-projector",
+        ],
+    ),
     ("deed-trace", &[]),
 ];
 
@@ -34,7 +62,7 @@ const EXTERNAL: &[(&str, MayUse)] = &[
 
 /// The crates for trace context and trace export.
 fn uses_opentelemetry(ours: &str) -> bool {
-    matches!(ours, "deed-trace" | "deed")
+    matches!(ours, "deed-trace" | "deed-service")
 }
 
 /// Backends of the store.
@@ -49,7 +77,6 @@ fn violation(from: &str, to: &str) -> Option<String> {
         match from {
             "deed-testkit" => true,
             "deed-drill" => to == "deed-testkit",
-            "deed" => to != "deed-testkit",
             backend if is_backend(backend) => matches!(to, "deed-store" | "deed-claims"),
             _ => ALLOWED
                 .iter()
@@ -103,6 +130,9 @@ fn detects_forbidden_dependencies() {
         ("deed-store", "deed-store-sqlite"),
         ("deed-store-sqlite", "deed-bus"),
         ("deed", "deed-testkit"),
+        ("deed", "deed-store-sqlite"),
+        ("deed-service", "deed-sandbox"),
+        ("deed-api", "deed-service"),
         ("deed-drill", "deed-store"),
         ("deed-newroom", "deed-claims"),
         ("deed-store", "sqlx"),
@@ -115,6 +145,7 @@ fn detects_forbidden_dependencies() {
         ("deed-bus", "deed-trace"),
         ("deed-api", "opentelemetry_sdk"),
         ("deed-verifier", "tracing-opentelemetry"),
+        ("deed", "opentelemetry"),
     ] {
         assert!(violation(from, to).is_some(), "{from} -> {to} is not caught");
     }
@@ -130,7 +161,8 @@ fn detects_forbidden_dependencies() {
         ("deed-api", "actix-web"),
         ("deed-api", "serde"),
         ("deed-api", "deed-trace"),
-        ("deed", "opentelemetry-otlp"),
+        ("deed-service", "opentelemetry-otlp"),
+        ("deed", "deed-service"),
     ] {
         assert_eq!(violation(from, to), None);
     }

@@ -3,8 +3,8 @@ use std::{sync::Arc, time::Duration};
 
 use chrono::{DateTime, TimeDelta, Utc};
 use deed_claims::{
-    ChallengeTemplates, ClaimId, Class, Code, Command, Diagnosis, Event, Evidence, Holder, IfHeldByAnother,
-    Observation, Outcome, Policy, Rejection, Scope, StreamId, Token, name::DomainName,
+    ChallengeTemplates, ClaimId, Class, Code, Command, Diagnosis, Evidence, Holder, IfHeldByAnother,
+    Observation, Outcome, Ownership, Policy, Rejection, Scope, StreamId, Token, name::DomainName,
 };
 use deed_store::{
     Batch, Checkpoints, Clock, DueItem, DueWork, EventStore, ExecuteError, Lease, Loaded, Metadata, Plan,
@@ -88,13 +88,13 @@ impl ProjectorFixture {
     }
 
     pub async fn execute(&self, stream: &StreamId, command: Command) -> Result<(), Rejection> {
-        let (streams, metadata) = ([stream.clone()], Metadata::default());
-        let done = execute(&self.store, &*self.clock, &streams, &metadata, |loaded: &[Loaded], at| {
-            let events = loaded[0].ownership().decide(command.clone(), &Policy::default(), at)?;
-            let events = events.into_iter().map(Event::from).collect();
-            Ok(Plan { writes: vec![(stream.clone(), events)], receipt: None, result: () })
-        });
-        match done.await {
+        let metadata = Metadata::default();
+        let decide = |name: &Loaded<Ownership>, at| {
+            name.state
+                .decide(command.clone(), &Policy::default(), at)
+                .map(|events| Plan::write(stream, events))
+        };
+        match execute(&self.store, &*self.clock, stream.clone(), &metadata, decide).await {
             Ok(_) => Ok(()),
             Err(ExecuteError::Rejected(rejection)) => Err(rejection),
             Err(error) => panic!("{error}"),

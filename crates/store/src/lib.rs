@@ -2,6 +2,7 @@
 //! them: command execution, batching, subscriptions.
 #![deny(missing_docs)]
 
+mod aggregate;
 mod append;
 mod batcher;
 mod checkpoints;
@@ -24,6 +25,7 @@ mod subscription;
 #[cfg(feature = "conformance")]
 pub mod conformance;
 
+pub use aggregate::Aggregate;
 pub use append::{Append, AppendError, Appended, StreamWrite};
 pub use batcher::{BatchBackend, BatchLimits, BatchStats, Batcher};
 pub use checkpoints::{Checkpoints, Lease, LeaseError};
@@ -31,7 +33,7 @@ pub use claim_history::ClaimHistory;
 pub use clock::{Clock, Entropy, OsEntropy, SystemClock};
 pub use due_work::{DueItem, DueWork, Overdue};
 pub use event_store::{EventStore, StreamRead, Unavailable};
-pub use execute::{ExecuteError, Executed, Plan, execute};
+pub use execute::{ExecuteError, Executed, Load, Plan, execute};
 pub use idempotency::{Begin, Idempotency, Receipt, RequestKey, StoredResponse};
 pub use keys::{ApiKey, KeyHash, KeyId, KeyOwner, KeyScope, Keys, NewKey};
 pub use lease_keeper::LeaseKeeper;

@@ -1,10 +1,10 @@
 //! A stream as commands and reads need it: its state, its version and its newest events. What loading costs does not depend
 //! on how long the stream is: beyond its first page it goes on from the state that the read models keep.
-use deed_claims::app::{App, SlugOwner};
-use deed_claims::{ClaimId, Event, FOLD_VERSION, Ownership, StreamId, StreamKind};
+use deed_claims::app::App;
+use deed_claims::{ClaimId, FOLD_VERSION, Ownership, StreamId, StreamKind};
 
 use crate::{
-    Checkpoints, ClaimHistory, EventStore, Position, READ_MODELS_FOLD, ReadModels, RecordedEvent,
+    Aggregate, Checkpoints, ClaimHistory, EventStore, Position, READ_MODELS_FOLD, ReadModels, RecordedEvent,
     Unavailable, Version,
 };
 
@@ -15,16 +15,15 @@ const PAGE: usize = 1_000;
 
 /// A stream that was read.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Loaded {
+pub struct Loaded<A: Aggregate> {
     /// The stream.
     pub stream: StreamId,
     /// Its version.
     pub version: Version,
+    /// The fold of its events.
+    pub state: A::State,
     /// Its newest events, in order: all of a short stream.
     pub events: Vec<RecordedEvent>,
-    ownership: Ownership,
-    app: Option<App>,
-    slug_owner: SlugOwner,
 }
 
 /// The state of a stream at a version, as the read models keep it.
@@ -66,70 +65,19 @@ impl Snapshot {
     }
 }
 
-impl Loaded {
+impl<A: Aggregate> Loaded<A> {
     /// A stream without events.
     pub fn empty(stream: StreamId) -> Self {
-        Self {
-            stream,
-            version: Version(0),
-            events: vec![],
-            ownership: Ownership::default(),
-            app: None,
-            slug_owner: SlugOwner::default(),
+        Self { stream, version: Version(0), state: A::State::default(), events: vec![] }
+    }
+
+    /// Adds the next events of the stream.
+    pub fn extend(&mut self, events: impl IntoIterator<Item = RecordedEvent>) {
+        for recorded in events {
+            self.state = A::evolve(std::mem::take(&mut self.state), &recorded.event);
+            self.version = recorded.version;
+            self.events.push(recorded);
         }
-    }
-
-    /// The fold of a name's stream.
-    pub fn ownership(&self) -> Ownership {
-        self.ownership.clone()
-    }
-
-    /// The fold of an app's stream; none before the app was created.
-    pub fn app(&self) -> Option<App> {
-        self.app.clone()
-    }
-
-    /// The fold of a slug's stream.
-    pub fn slug_owner(&self) -> SlugOwner {
-        self.slug_owner.clone()
-    }
-
-    /// Adds the next event of the stream.
-    pub fn push(&mut self, recorded: RecordedEvent) {
-        match &recorded.event {
-            Event::Ownership(event) => {
-                self.ownership = std::mem::take(&mut self.ownership).evolve(event);
-            }
-            Event::App(event) => {
-                self.app = App::evolve(self.app.take(), event);
-                self.slug_owner = std::mem::take(&mut self.slug_owner).evolve(event);
-            }
-        }
-        self.version = recorded.version;
-        self.events.push(recorded);
-    }
-
-    fn extend(&mut self, events: impl IntoIterator<Item = RecordedEvent>) {
-        for event in events {
-            self.push(event);
-        }
-    }
-
-    /// The position of the newest event of the history of a claim.
-    ///
-    /// # Errors
-    /// When the store does not answer.
-    pub async fn claim_position(
-        &self,
-        store: &dyn EventStore,
-        claim_id: ClaimId,
-    ) -> Result<Option<Position>, Unavailable> {
-        let is_whole = self.version.0 == self.events.len() as u64;
-        if is_whole {
-            let history = ClaimHistory::of(claim_id).filter(&self.events);
-            return Ok(history.last().map(|recorded| recorded.position));
-        }
-        store.claim_position(&self.stream, claim_id).await
     }
 
     /// Reads the events that were appended since.
@@ -154,18 +102,34 @@ impl Loaded {
     /// Goes on from a snapshot, unless its last event is not in the log: then it belongs to another log.
     async fn resume(&mut self, store: &dyn EventStore, snapshot: Snapshot) -> Result<(), Unavailable> {
         let Snapshot { version, state } = snapshot;
+        let Some(state) = A::restore(state) else { return Ok(()) };
         let page = store.read_stream(&self.stream, Version(version.0 - 1), PAGE).await?;
         let mut page = page.into_iter();
         if page.next().is_none() {
             return Ok(());
         }
-        *self = Self { version, ..Self::empty(self.stream.clone()) };
-        match state {
-            SnapshotState::Ownership(ownership) => self.ownership = *ownership,
-            SnapshotState::App(app) => self.app = Some(*app),
-        }
+        *self = Self { stream: self.stream.clone(), version, state, events: vec![] };
         self.extend(page);
         Ok(())
+    }
+}
+
+impl Loaded<Ownership> {
+    /// The position of the newest event of the history of a claim.
+    ///
+    /// # Errors
+    /// When the store does not answer.
+    pub async fn claim_position(
+        &self,
+        store: &dyn EventStore,
+        claim_id: ClaimId,
+    ) -> Result<Option<Position>, Unavailable> {
+        let is_whole = self.version.0 == self.events.len() as u64;
+        if is_whole {
+            let history = ClaimHistory::of(claim_id).filter(&self.events);
+            return Ok(history.last().map(|recorded| recorded.position));
+        }
+        store.claim_position(&self.stream, claim_id).await
     }
 }
 
@@ -173,7 +137,7 @@ impl Loaded {
 ///
 /// # Errors
 /// When the store does not answer.
-pub async fn load(store: &dyn EventStore, stream: &StreamId) -> Result<Loaded, Unavailable> {
+pub async fn load<A: Aggregate>(store: &dyn EventStore, stream: &StreamId) -> Result<Loaded<A>, Unavailable> {
     let mut loaded = Loaded::empty(stream.clone());
     let page = store.read_stream(stream, Version(0), FIRST_PAGE).await?;
     let more = page.len() == FIRST_PAGE;

@@ -1,7 +1,8 @@
 //! Carries out one piece of work: loads the claim's stream, probes the DNS, and appends the outcome to the stream.
 use std::sync::Arc;
 
-use deed_claims::{Class, Command, Event, Outcome, Ownership, Rejection, StreamId};
+use deed_claims::app::App;
+use deed_claims::{Class, Command, Outcome, Ownership, Rejection, StreamId};
 use deed_probe::Probe;
 use deed_store::{Clock, EventStore, ExecuteError, Loaded, Plan, execute, load};
 use deed_trace::Exemplars;
@@ -66,16 +67,16 @@ impl Verifier {
     }
 
     async fn check(&self, work: &Work, attempt: u32) -> Result<WorkOutcome, WorkError> {
-        let loaded = load(&*self.store, &work.stream).await?;
+        let loaded: Loaded<Ownership> = load(&*self.store, &work.stream).await?;
         spans::link_to_cause(work, &loaded.events);
-        let context = match self.due_check(&loaded, work, attempt) {
+        let context = match self.due_check(&loaded.state, work, attempt) {
             Ok(context) => context,
             Err(outcome) => return Ok(outcome),
         };
         if self.backoff.is_backing_off(work.claim_id, attempt, self.clock.now()) {
             return Ok(WorkOutcome::BackingOff);
         }
-        let context = context.with_target(self.cname_target(&loaded, work).await?);
+        let context = context.with_target(self.cname_target(&loaded.state, work).await?);
         let result = context.run(&*self.probe, &self.config).await;
         self.report(work, attempt, &result);
         if is_internal(&result.own) || result.holder.as_ref().is_some_and(|(_, theirs)| is_internal(theirs)) {
@@ -102,17 +103,20 @@ impl Verifier {
     }
 
     /// The CNAME target of an app's hostname; `None` for other names and for deleted apps.
-    async fn cname_target(&self, loaded: &Loaded, work: &Work) -> Result<Option<String>, WorkError> {
-        let ownership = loaded.ownership();
+    async fn cname_target(&self, ownership: &Ownership, work: &Work) -> Result<Option<String>, WorkError> {
         let app = ownership.claims.get(&work.claim_id).and_then(|claim| claim.holder.app());
         let Some(app) = app.filter(|_| !self.config.cname_base.is_empty()) else { return Ok(None) };
-        let app = load(&*self.store, &StreamId::app(app)).await?.app();
+        let app = load::<App>(&*self.store, &StreamId::app(app)).await?.state;
         Ok(app.filter(|app| !app.deleted).map(|app| format!("{}.{}", app.slug, self.config.cname_base)))
     }
 
     /// The context of the check, if exactly this attempt is due.
-    fn due_check(&self, loaded: &Loaded, work: &Work, attempt: u32) -> Result<CheckContext, WorkOutcome> {
-        let ownership = loaded.ownership();
+    fn due_check(
+        &self,
+        ownership: &Ownership,
+        work: &Work,
+        attempt: u32,
+    ) -> Result<CheckContext, WorkOutcome> {
         let claim =
             ownership.claims.get(&work.claim_id).filter(|claim| claim.is_open()).ok_or(WorkOutcome::Stale)?;
         let pending = claim.pending.filter(|pending| pending.attempt == attempt).ok_or(WorkOutcome::Stale)?;
@@ -120,7 +124,7 @@ impl Verifier {
         if pending.due_at > self.clock.now() + early {
             return Err(WorkOutcome::NotDue);
         }
-        CheckContext::of(&ownership, claim).ok_or(WorkOutcome::Stale)
+        CheckContext::of(ownership, claim).ok_or(WorkOutcome::Stale)
     }
 
     /// Executes a command, made from the newest state, on the claim's stream.
@@ -129,22 +133,15 @@ impl Verifier {
         work: &Work,
         command: impl Fn(&Ownership) -> Command + Send + Sync,
     ) -> Result<WorkOutcome, WorkError> {
-        let streams = [work.stream.clone()];
         let policy = &self.config.policy;
-        let executed = execute(&*self.store, &*self.clock, &streams, &work.metadata, |loaded, at| {
-            let ownership = loaded.first().map(Loaded::ownership).unwrap_or_default();
-            if let (Task::Expire, Some(loaded)) = (work.task, loaded.first()) {
+        let decide = |loaded: &Loaded<Ownership>, at| {
+            if let Task::Expire = work.task {
                 spans::link_to_cause(work, &loaded.events);
             }
-            let events = ownership.decide(command(&ownership), policy, at)?;
-            let events = events.into_iter().map(Event::from).collect();
-            Ok::<_, Rejection>(Plan {
-                writes: vec![(work.stream.clone(), events)],
-                receipt: None,
-                result: (),
-            })
-        })
-        .await;
+            let events = loaded.state.decide(command(&loaded.state), policy, at)?;
+            Ok::<_, Rejection>(Plan::write(&work.stream, events))
+        };
+        let executed = execute(&*self.store, &*self.clock, work.stream.clone(), &work.metadata, decide).await;
         match executed {
             Ok(_) => Ok(WorkOutcome::Recorded),
             Err(ExecuteError::Rejected(Rejection::NotDue)) => Ok(WorkOutcome::NotDue),

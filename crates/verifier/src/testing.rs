@@ -11,9 +11,9 @@ use std::{
 use async_trait::async_trait;
 use chrono::TimeDelta;
 use deed_claims::{
-    ChallengeTemplates, ClaimId, Command, Confirmation, Event, Evidence, ExtendedError, Holder,
-    IfHeldByAnother, Observation, Outcome, Policy, ProbeFailure, Rejection, Reply, Scope, Security,
-    ServerAnswer, Signatures, SoaSeen, Statement, StreamId, Token, Transport, Validation, name::DomainName,
+    ChallengeTemplates, ClaimId, Command, Confirmation, Evidence, ExtendedError, Holder, IfHeldByAnother,
+    Observation, Outcome, Ownership, Policy, ProbeFailure, Rejection, Reply, Scope, Security, ServerAnswer,
+    Signatures, SoaSeen, Statement, StreamId, Token, Transport, Validation, name::DomainName,
 };
 use deed_probe::{Probe, Question};
 use deed_store::{EventStore, ExecuteError, Loaded, Metadata, Plan, Version, execute, load};
@@ -241,13 +241,13 @@ impl VerifierFixture {
     }
 
     pub async fn execute(&self, stream: &StreamId, command: Command) -> Result<(), Rejection> {
-        let (streams, metadata) = ([stream.clone()], Metadata::default());
-        let done = execute(&self.store, &*self.clock, &streams, &metadata, |loaded: &[Loaded], at| {
-            let events = loaded[0].ownership().decide(command.clone(), &Policy::default(), at)?;
-            let events = events.into_iter().map(Event::from).collect();
-            Ok(Plan { writes: vec![(stream.clone(), events)], receipt: None, result: () })
-        });
-        match done.await {
+        let metadata = Metadata::default();
+        let decide = |name: &Loaded<Ownership>, at| {
+            name.state
+                .decide(command.clone(), &Policy::default(), at)
+                .map(|events| Plan::write(stream, events))
+        };
+        match execute(&self.store, &*self.clock, stream.clone(), &metadata, decide).await {
             Ok(_) => Ok(()),
             Err(ExecuteError::Rejected(rejection)) => Err(rejection),
             Err(error) => panic!("{error}"),
@@ -307,7 +307,7 @@ impl VerifierFixture {
     }
 
     /// The claim's stream.
-    pub async fn stream(&self, name: &str) -> Loaded {
+    pub async fn stream(&self, name: &str) -> Loaded<Ownership> {
         load(&self.store, &apex(name)).await.unwrap()
     }
 

@@ -9,8 +9,8 @@ use chrono::{DateTime, TimeDelta, Utc};
 use deed_bus::{Bus, InProcess, Limits, Topology};
 use deed_claims::{
     ChallengeTemplates, CheckRecorded, ClaimId, Command, Confirmation, Event, Holder, IfHeldByAnother,
-    Observation, OwnershipEvent, Policy, Reply, Scope, ServerAnswer, Signatures, SoaSeen, Statement, Status,
-    StreamId, Token, Transport,
+    Observation, Ownership, OwnershipEvent, Policy, Reply, Scope, ServerAnswer, Signatures, SoaSeen,
+    Statement, Status, StreamId, Token, Transport,
 };
 use deed_probe::{Probe, Question};
 use deed_projector::{
@@ -142,15 +142,12 @@ impl Service {
     }
 
     async fn execute(&self, command: Command) {
-        let streams = [stream()];
-        execute(&self.store, &*self.clock, &streams, &Metadata::default(), |loaded: &[Loaded], at| {
-            let events = loaded[0].ownership().decide(command.clone(), &Policy::default(), at)?;
-            let events = events.into_iter().map(Event::from).collect();
-            let plan = Plan { writes: vec![(stream(), events)], receipt: None, result: () };
-            Ok::<_, deed_claims::Rejection>(plan)
-        })
-        .await
-        .unwrap();
+        let decide = |name: &Loaded<Ownership>, at| {
+            name.state
+                .decide(command.clone(), &Policy::default(), at)
+                .map(|events| Plan::write(&stream(), events))
+        };
+        execute(&self.store, &*self.clock, stream(), &Metadata::default(), decide).await.unwrap();
     }
 
     async fn start_verifying(&self) {
@@ -169,7 +166,7 @@ impl Service {
         self.execute(Command::RequestVerification { claim_id: claim() }).await;
     }
 
-    async fn loaded(&self) -> Loaded {
+    async fn loaded(&self) -> Loaded<Ownership> {
         load(&self.store, &stream()).await.unwrap()
     }
 
@@ -189,7 +186,7 @@ impl Service {
 
     /// Advances the clock to the next check and waits until it is made; false when none is scheduled.
     async fn next_check(&self) -> bool {
-        let ownership = self.loaded().await.ownership();
+        let ownership = self.loaded().await.state;
         let Some(pending) = ownership.claims[&claim()].pending else { return false };
         let made = self.checks().await.len();
         // No relay runs here, so the row of the first check falls due when its message counts as lost.
@@ -216,7 +213,7 @@ async fn checks_follow_the_schedule_for_weeks() {
     while service.next_check().await {}
 
     let (checks, events) = (service.checks().await, service.events().await);
-    assert_eq!(service.loaded().await.ownership().claims[&claim()].status(), Status::Lapsed);
+    assert_eq!(service.loaded().await.state.claims[&claim()].status(), Status::Lapsed);
     let at = |kind: &str| match events.iter().find(|event| event.kind() == kind).unwrap() {
         Event::Ownership(event) => event.at() - start,
         Event::App(_) => panic!("{kind}"),

@@ -33,7 +33,7 @@ pub async fn activate_domain(call: Arc<Call>) -> Result<JsonResponse, AppsError>
     let name = path_name(&call)?;
     let app_id = app_id(&call)?;
     let state = &call.state;
-    call.respond(&AppDomain::streams(&app_id, &name), |loaded, at| {
+    call.respond(AppDomain::streams(&app_id, &name), |loaded, at| {
         let mut app_domain = AppDomain::load(loaded, &call, &name)?;
         activate(&mut app_domain, &state.policy, at)?;
         Ok(Decision {

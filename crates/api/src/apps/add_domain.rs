@@ -58,7 +58,7 @@ pub async fn add_domain(call: Arc<Call>) -> Result<JsonResponse, AppsError> {
         challenge: state.templates.challenge(Scope::Host, &name, state.new_token()?),
         quota_reached: open_claim_quota::reached(&call).await?,
     };
-    call.respond(&AppDomain::streams(&app_id, &name), |loaded, at| {
+    call.respond(AppDomain::streams(&app_id, &name), |loaded, at| {
         let mut app_domain = AppDomain::load(loaded, &call, &name)?;
         add(&mut app_domain, &claim, body.is_primary, &state.policy, at)?;
         Ok(Decision {
@@ -127,7 +127,7 @@ mod tests {
         assert_eq!(*challenge.record_value, *format!("deed-site-verification={token}"));
         // The claim and the app's event are the last two events of the log, from one append.
         let (claim, app) =
-            (harness.load(&host(HOST)).await.events, harness.load(&tenant.app_stream()).await.events);
+            (harness.load(&host(HOST)).await.events, harness.load_app(&tenant.app_stream()).await.events);
         let (claimed, added) = (claim.last().unwrap().position, app.last().unwrap().position);
         assert_eq!((claimed.0 + 1, added), (added.0, harness.last_position().await));
     }

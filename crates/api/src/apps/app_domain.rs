@@ -11,7 +11,6 @@ use deed_store::Loaded;
 use super::error::AppsError;
 use super::view::{DomainDetail, DomainResponse};
 use crate::call::{Call, Writes};
-use crate::request_error::RequestError;
 
 /// The app id in a path. An invalid id is the id of no app.
 pub fn app_id(call: &Call) -> Result<AppId, AppsError> {
@@ -25,9 +24,10 @@ pub fn path_name(call: &Call) -> Result<DomainName, AppsError> {
 }
 
 /// The app of a stream, if it belongs to `workspace` and is not deleted.
-pub fn visible_app(loaded: &Loaded, workspace: &WorkspaceId) -> Result<App, AppsError> {
+pub fn visible_app<'a>(loaded: &'a Loaded<App>, workspace: &WorkspaceId) -> Result<&'a App, AppsError> {
     loaded
-        .app()
+        .state
+        .as_ref()
         .filter(|app| app.workspace_id == *workspace && !app.deleted)
         .ok_or_else(|| AppsError::NoSuchApp(Excerpt::of(loaded.stream.rest())))
 }
@@ -52,6 +52,9 @@ pub fn withdraw_or_release(
     ownership.decide(command, policy, at)
 }
 
+/// The streams of a decision on a hostname of an app: the app's and the hostname's.
+pub type AppAndHost = (Loaded<App>, Loaded<Ownership>);
+
 /// A hostname of an app, during one decision.
 #[derive(Debug, Clone)]
 pub struct AppDomain {
@@ -65,24 +68,19 @@ pub struct AppDomain {
 }
 
 impl AppDomain {
-    /// The streams that a decision on a hostname of an app needs, in the order of [`AppDomain::load`].
-    pub fn streams(app: &AppId, name: &DomainName) -> [StreamId; 2] {
-        [StreamId::app(app), StreamId::ownership(Scope::Host, name)]
+    /// The names of the streams of [`AppAndHost`].
+    pub fn streams(app: &AppId, name: &DomainName) -> (StreamId, StreamId) {
+        (StreamId::app(app), StreamId::ownership(Scope::Host, name))
     }
 
     /// The state from the loaded streams.
     ///
     /// # Errors
     /// When the workspace has no such app.
-    pub fn load(loaded: &[Loaded], call: &Call, name: &DomainName) -> Result<Self, AppsError> {
-        let [app, host] = loaded else {
-            return Err(
-                RequestError::internal("reading a hostname of an app", "these are not its streams").into()
-            );
-        };
+    pub fn load((app, host): &AppAndHost, call: &Call, name: &DomainName) -> Result<Self, AppsError> {
         Ok(Self {
-            app: visible_app(app, &call.caller.workspace)?,
-            ownership: host.ownership(),
+            app: visible_app(app, &call.caller.workspace)?.clone(),
+            ownership: host.state.clone(),
             name: name.clone(),
             too_long: call.state.too_long(name),
             app_events: vec![],
@@ -165,7 +163,7 @@ impl AppDomain {
 
     /// The events so far, for one append.
     pub fn into_writes(self) -> Writes {
-        let [app, host] = Self::streams(&self.app.app_id, &self.name);
+        let (app, host) = Self::streams(&self.app.app_id, &self.name);
         vec![
             (host, self.claim_events.into_iter().map(Event::from).collect()),
             (app, self.app_events.into_iter().map(Event::from).collect()),

@@ -1,9 +1,10 @@
 //! Creates an app with a name and a unique slug.
 use std::sync::Arc;
 
-use deed_claims::app::{App, AppCreated, AppEvent, AppRejection, Slug};
+use deed_claims::app::{App, AppCreated, AppEvent, AppRejection, Slug, SlugOwner};
 use deed_claims::name::Excerpt;
 use deed_claims::{AppId, Event, StreamId};
+use deed_store::Loaded;
 use serde::Deserialize;
 use utoipa::ToSchema;
 
@@ -71,10 +72,9 @@ async fn create_with_slug(
     name: &Arc<str>,
     slug: &Slug,
 ) -> Result<JsonResponse, AppsError> {
-    let streams = [StreamId::app(app_id), StreamId::slug(slug)];
-    call.respond(&streams, |loaded, at| {
-        let owner = loaded.get(1).map(deed_store::Loaded::slug_owner).unwrap_or_default();
-        let taken = owner.take(slug, app_id, at).map_err(|why| refused(why, slug))?;
+    let slug_stream = StreamId::slug(slug);
+    call.respond(slug_stream.clone(), |owner: &Loaded<SlugOwner>, at| {
+        let taken = owner.state.take(slug, app_id, at).map_err(|why| refused(why, slug))?;
         let created = AppEvent::from(AppCreated {
             app_id: app_id.clone(),
             workspace_id: call.caller.workspace.clone(),
@@ -84,8 +84,10 @@ async fn create_with_slug(
         });
         let app = App::evolve(None, &created)
             .ok_or_else(|| RequestError::internal("making an app", "its first event makes none"))?;
-        let [app_stream, slug_stream] = streams.clone();
-        let writes = vec![(app_stream, vec![Event::from(created)]), (slug_stream, vec![Event::from(taken)])];
+        let writes = vec![
+            (StreamId::app(app_id), vec![Event::from(created)]),
+            (slug_stream.clone(), vec![Event::from(taken)]),
+        ];
         Ok(Decision { writes, response: JsonResponse::ok(&AppResponse::of(&app))? })
     })
     .await

@@ -1,9 +1,10 @@
 //! Deletes an app: first frees its hostnames, then its slug.
 use std::sync::Arc;
 
-use deed_claims::app::{AppRejection, SlugFreed};
+use deed_claims::app::{App, AppRejection, SlugFreed, SlugOwner};
 use deed_claims::name::{DomainName, Excerpt};
-use deed_claims::{AppId, Event, Scope, StreamId};
+use deed_claims::{AppId, Event, Ownership, Scope, StreamId};
+use deed_store::Loaded;
 
 use super::app_domain::{app_holder, app_id, visible_app, withdraw_or_release};
 use super::error::{AppsError, ErrorResponse};
@@ -58,7 +59,8 @@ enum DeleteStep {
 
 /// One append: frees some hostnames, or deletes the app when none is left.
 async fn delete_step(call: &Call, app_id: &AppId) -> Result<DeleteStep, AppsError> {
-    let app = visible_app(&call.load(&StreamId::app(app_id)).await?, &call.caller.workspace)?;
+    let loaded = call.load(&StreamId::app(app_id)).await?;
+    let app = visible_app(&loaded, &call.caller.workspace)?;
     let some: Vec<DomainName> = app.domains.keys().take(NAMES_PER_APPEND).cloned().collect();
     if some.is_empty() {
         return delete_empty_app(call, app_id, &StreamId::slug(&app.slug)).await.map(DeleteStep::Deleted);
@@ -69,23 +71,21 @@ async fn delete_step(call: &Call, app_id: &AppId) -> Result<DeleteStep, AppsErro
 
 /// Ends the app's claims on some hostnames and removes these from the app, in one append.
 async fn free_names(call: &Call, app_id: &AppId, names: &[DomainName]) -> Result<(), AppsError> {
-    let hosts = names.iter().map(|name| StreamId::ownership(Scope::Host, name));
-    let streams: Vec<StreamId> = std::iter::once(StreamId::app(app_id)).chain(hosts).collect();
-    call.append(&streams, |loaded, at| {
-        let [app, hosts @ ..] = loaded else { return Err(wrong_streams()) };
+    let hosts = names.iter().map(|name| StreamId::ownership(Scope::Host, name)).collect();
+    let free = |(app, hosts): &(Loaded<App>, Vec<Loaded<Ownership>>), at| {
         let (stream, app) = (app.stream.clone(), visible_app(app, &call.caller.workspace)?);
-        let holder = app_holder(&app);
+        let holder = app_holder(app);
         let (mut writes, mut removed): (Writes, Vec<Event>) = (vec![], vec![]);
         for (name, host) in names.iter().zip(hosts) {
-            let given_up = withdraw_or_release(&host.ownership(), &holder, &call.state.policy, at)
+            let given_up = withdraw_or_release(&host.state, &holder, &call.state.policy, at)
                 .map_err(|why| AppsError::of_rejection(why, name))?;
             writes.push((host.stream.clone(), given_up.into_iter().map(Event::from).collect()));
             removed.extend(app.remove_domain(name, at).into_iter().map(Event::from));
         }
         writes.push((stream, removed));
-        Ok((writes, ()))
-    })
-    .await?;
+        Ok::<_, AppsError>((writes, ()))
+    };
+    call.append((StreamId::app(app_id), hosts), free).await?;
     Ok(())
 }
 
@@ -96,24 +96,19 @@ async fn delete_empty_app(
     slug_stream: &StreamId,
 ) -> Result<JsonResponse, AppsError> {
     let stream = StreamId::app(app_id);
-    let streams = [stream.clone(), slug_stream.clone()];
-    call.respond(&streams, |loaded, at| {
-        let [app, _] = loaded else { return Err(wrong_streams()) };
+    let streams = (stream.clone(), slug_stream.clone());
+    call.respond(streams, |(app, _): &(Loaded<App>, Loaded<SlugOwner>), at| {
         let app = visible_app(app, &call.caller.workspace)?;
         let deleted = app.delete(at).map_err(|why| match why {
             AppRejection::StillHasDomains => RequestError::Contended.into(),
             AppRejection::NotFound => AppsError::NoSuchApp(Excerpt::of(app_id.as_str())),
             AppRejection::SlugInUse => RequestError::internal("deleting an app", why).into(),
         })?;
-        let freed = SlugFreed { app_id: app_id.clone(), slug: app.slug, at };
+        let freed = SlugFreed { app_id: app_id.clone(), slug: app.slug.clone(), at };
         let writes = vec![(stream.clone(), vec![deleted.into()]), (slug_stream.clone(), vec![freed.into()])];
         Ok(Decision { writes, response: JsonResponse::ok(&DeletedResponse::DONE)? })
     })
     .await
-}
-
-fn wrong_streams() -> AppsError {
-    RequestError::internal("deleting an app", "these are not its streams").into()
 }
 
 #[cfg(test)]
@@ -158,7 +153,7 @@ mod tests {
         for i in 0..=NAMES_PER_APPEND {
             assert_eq!(status(&harness, &format!("h{i}.acme.com"), &tenant).await, Status::Cancelled);
         }
-        let left = harness.load(&tenant.app_stream()).await.app().unwrap();
+        let left = harness.load_app(&tenant.app_stream()).await.state.unwrap();
         assert!(left.deleted && left.domains.is_empty());
         assert_eq!(harness.get(&tenant.app, &tenant.key).await.status, 404);
         assert_eq!(harness.delete(&tenant.app, &tenant.key).await.status, 404);
@@ -189,7 +184,7 @@ mod tests {
         for name in added {
             assert!(status(&harness, &name, &tenant).await.is_over(), "{name}");
         }
-        let left = harness.load(&tenant.app_stream()).await.app().unwrap();
+        let left = harness.load_app(&tenant.app_stream()).await.state.unwrap();
         assert!(left.deleted && left.domains.is_empty());
     }
 
@@ -242,14 +237,14 @@ mod tests {
         let mut harness = Harness::start().await;
         let tenant = Tenant::new(&harness, "ws_a").await;
         tenant.add(&harness, HOST).await;
-        let app = harness.load(&tenant.app_stream()).await.app().unwrap().app_id;
+        let app = harness.load_app(&tenant.app_stream()).await.state.unwrap().app_id;
         let state = Arc::get_mut(&mut harness.state).unwrap();
         // More conflicts than one decision retries, so the whole step is repeated twice.
         let writer = ConcurrentWriter { store: state.store.clone(), app, left: AtomicUsize::new(20) };
         state.store = Arc::new(writer);
         let deleted = harness.delete(&tenant.app, &tenant.key).await;
         assert_eq!(deleted.status, 200, "{}", deleted.text);
-        let left = harness.load(&tenant.app_stream()).await.app().unwrap();
+        let left = harness.load_app(&tenant.app_stream()).await.state.unwrap();
         assert!(left.deleted && left.domains.is_empty());
     }
 

@@ -46,7 +46,7 @@ pub async fn domain_history(call: Arc<Call>) -> Result<JsonResponse, AppsError> 
     let (limit, after) = (call.query.limit()?, call.query.sequence_cursor()?);
     let (app_domain, loaded) = load(&call).await?;
     let claim = app_domain.existing_claim()?;
-    let [_, host] = &loaded;
+    let (_, host) = &loaded;
     let events = call.read_claim(host, claim.id, after, limit).await?;
     let timeline = Timeline::of(claim.id, Claimant::App);
     let TimelinePage { entries, next: next_cursor } = timeline.page(&events, after, limit);

@@ -2,10 +2,10 @@
 use std::sync::Arc;
 
 use deed_claims::Claim;
-use deed_store::{Loaded, Position};
+use deed_store::Position;
 use futures::try_join;
 
-use super::app_domain::{AppDomain, app_id, path_name};
+use super::app_domain::{AppAndHost, AppDomain, app_id, path_name};
 use super::error::{AppsError, ErrorResponse};
 use super::view::DomainDetail;
 use crate::call::Call;
@@ -38,11 +38,10 @@ pub async fn get_domain(call: Arc<Call>) -> Result<JsonResponse, AppsError> {
 }
 
 /// The hostname that a path names, and its streams: the app's and the hostname's.
-pub async fn load(call: &Call) -> Result<(AppDomain, [Loaded; 2]), AppsError> {
+pub async fn load(call: &Call) -> Result<(AppDomain, AppAndHost), AppsError> {
     let name = path_name(call)?;
-    let [app, host] = AppDomain::streams(&app_id(call)?, &name);
-    let (app, host) = try_join!(call.load(&app), call.load(&host))?;
-    let loaded = [app, host];
+    let (app, host) = AppDomain::streams(&app_id(call)?, &name);
+    let loaded = try_join!(call.load(&app), call.load(&host))?;
     Ok((AppDomain::load(&loaded, call, &name)?, loaded))
 }
 
@@ -50,7 +49,7 @@ pub async fn load(call: &Call) -> Result<(AppDomain, [Loaded; 2]), AppsError> {
 pub async fn position(
     call: &Call,
     claim: &Claim,
-    [app, host]: &[Loaded; 2],
+    (app, host): &AppAndHost,
 ) -> Result<Option<Position>, RequestError> {
     let of_app = app.events.last().map(|event| event.position);
     Ok(call.claim_position(host, claim.id).await?.max(of_app))

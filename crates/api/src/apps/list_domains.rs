@@ -54,7 +54,8 @@ pub struct DomainList {
 )]
 pub async fn list_domains(call: Arc<Call>) -> Result<JsonResponse, AppsError> {
     let position = at_least(&call.query)?;
-    let app = visible_app(&call.load(&StreamId::app(&app_id(&call)?)).await?, &call.caller.workspace)?;
+    let loaded = call.load(&StreamId::app(&app_id(&call)?)).await?;
+    let app = visible_app(&loaded, &call.caller.workspace)?;
     call.state.caught_up(position).await?;
     let position = call.state.checkpoints.checkpoint(READ_MODELS).await.map_err(RequestError::from)?;
     let ownerships = ownerships(&call, &app).await?;
@@ -86,7 +87,7 @@ async fn ownerships(call: &Call, app: &App) -> Result<Vec<Ownership>, RequestErr
         async move {
             match known {
                 Some(ownership) => Ok::<_, RequestError>(ownership),
-                None => Ok(call.load(&stream).await?.ownership()),
+                None => Ok(call.load::<Ownership>(&stream).await?.state),
             }
         }
     });

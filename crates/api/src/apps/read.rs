@@ -23,7 +23,8 @@ use crate::response::JsonResponse;
 )]
 pub async fn get_app(call: Arc<Call>) -> Result<JsonResponse, AppsError> {
     let stream = StreamId::app(&app_id(&call)?);
-    let app = visible_app(&call.load(&stream).await?, &call.caller.workspace)?;
+    let loaded = call.load(&stream).await?;
+    let app = visible_app(&loaded, &call.caller.workspace)?;
     Ok(JsonResponse::ok(&AppResponse::of(&app))?)
 }
 

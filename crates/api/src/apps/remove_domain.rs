@@ -27,7 +27,7 @@ use crate::response::JsonResponse;
 pub async fn remove_domain(call: Arc<Call>) -> Result<JsonResponse, AppsError> {
     let name = path_name(&call)?;
     let app_id = app_id(&call)?;
-    call.respond(&AppDomain::streams(&app_id, &name), |loaded, at| {
+    call.respond(AppDomain::streams(&app_id, &name), |loaded, at| {
         let mut app_domain = AppDomain::load(loaded, &call, &name)?;
         app_domain.existing_claim()?;
         app_domain.remove(&call.state.policy, at).map_err(|why| AppsError::of_rejection(why, &name))?;

@@ -3,13 +3,11 @@ use std::sync::Arc;
 
 use deed_claims::name::{DomainName, Excerpt, NameError};
 use deed_claims::{Claim, Event, Holder, Ownership, OwnershipEvent, Scope, StreamId};
-use deed_store::Loaded;
 
 use super::error::DomainsError;
 use super::view::ClaimView;
 use crate::call::{Call, Writes};
 use crate::names::apex_of;
-use crate::request_error::RequestError;
 
 /// Refers to the caller's claim on a name: the name, its registrable domain, and the caller.
 pub struct ClaimRef {
@@ -86,11 +84,6 @@ impl ClaimRef {
     pub fn writes(&self, events: Vec<OwnershipEvent>) -> Writes {
         vec![(self.stream.clone(), events.into_iter().map(Event::from).collect())]
     }
-}
-
-/// The stream of a decision about a single stream.
-pub fn only_stream(loaded: &[Loaded]) -> Result<&Loaded, RequestError> {
-    loaded.first().ok_or_else(|| RequestError::internal("loading a stream", "nothing was loaded"))
 }
 
 /// Applies events to a state.

@@ -2,11 +2,12 @@
 use std::sync::Arc;
 
 use deed_claims::name::DomainName;
-use deed_claims::{Command, Status};
+use deed_claims::{Command, Ownership, Status};
+use deed_store::Loaded;
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use super::claim_ref::{ClaimRef, apply, only_stream};
+use super::claim_ref::{ClaimRef, apply};
 use super::error::{ApiError, DomainsError};
 use super::read::is_deleted;
 use super::view::{ChallengeBody, Success};
@@ -40,9 +41,9 @@ pub struct DomainDeleted {
 )]
 pub async fn delete_domain(call: Arc<Call>) -> Result<JsonResponse, DomainsError> {
     let claim_ref = ClaimRef::from_path(&call)?;
-    call.respond(std::slice::from_ref(&claim_ref.stream), |loaded, at| {
-        let ownership = only_stream(loaded)?.ownership();
-        let claim = claim_ref.claim(&ownership).map_err(|_| claim_ref.domain_not_found())?;
+    call.respond(claim_ref.stream.clone(), |loaded: &Loaded<Ownership>, at| {
+        let ownership = &loaded.state;
+        let claim = claim_ref.claim(ownership).map_err(|_| claim_ref.domain_not_found())?;
         let (claim_id, status) = (claim.id, claim.status());
         record_claim_id(claim_id);
         if is_deleted(status) {
@@ -77,9 +78,9 @@ pub async fn delete_domain(call: Arc<Call>) -> Result<JsonResponse, DomainsError
 )]
 pub async fn cancel_claim(call: Arc<Call>) -> Result<JsonResponse, DomainsError> {
     let claim_ref = ClaimRef::from_path(&call)?;
-    call.respond(std::slice::from_ref(&claim_ref.stream), |loaded, at| {
-        let ownership = only_stream(loaded)?.ownership();
-        let claim = claim_ref.claim(&ownership)?;
+    call.respond(claim_ref.stream.clone(), |loaded: &Loaded<Ownership>, at| {
+        let ownership = &loaded.state;
+        let claim = claim_ref.claim(ownership)?;
         let (claim_id, status, domain) = (claim.id, claim.status(), claim.requested.clone());
         record_claim_id(claim_id);
         let events = if status == Status::Cancelled {
@@ -89,7 +90,7 @@ pub async fn cancel_claim(call: Arc<Call>) -> Result<JsonResponse, DomainsError>
                 DomainsError::of_rejection(rejection, &domain, &claim_ref.root, Some(status))
             })?
         };
-        let ownership = apply(ownership, &events);
+        let ownership = apply(ownership.clone(), &events);
         let response = JsonResponse::ok(&Success::of(claim_ref.view(&ownership)?.challenge()))?;
         Ok(Decision { writes: claim_ref.writes(events), response })
     })

@@ -33,8 +33,7 @@ pub async fn claim_history(call: Arc<Call>) -> Result<JsonResponse, DomainsError
     let claim_ref = ClaimRef::from_path(&call)?;
     let (limit, after) = (call.query.limit()?, call.query.sequence_cursor()?);
     let loaded = call.load(&claim_ref.stream).await?;
-    let ownership = loaded.ownership();
-    let claim = claim_ref.claim(&ownership)?;
+    let claim = claim_ref.claim(&loaded.state)?;
     let events = call.read_claim(&loaded, claim.id, after, limit).await?;
     let timeline = Timeline::of(claim.id, Claimant::Workspace);
     let TimelinePage::<TimelineEntry> { entries, next } = timeline.page(&events, after, limit);

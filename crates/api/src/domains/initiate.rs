@@ -1,11 +1,12 @@
 //! Claiming a name: `POST /v1/domains/claims`.
 use std::sync::Arc;
 
-use deed_claims::{Command, IfHeldByAnother, Scope};
+use deed_claims::{Command, IfHeldByAnother, Ownership, Scope};
+use deed_store::Loaded;
 use serde::Deserialize;
 use utoipa::ToSchema;
 
-use super::claim_ref::{ClaimRef, apply, only_stream};
+use super::claim_ref::{ClaimRef, apply};
 use super::error::{ApiError, DomainsError};
 use super::view::{ChallengeBody, ClaimView, Success};
 use crate::call::{Call, Decision, record_claim_id};
@@ -63,8 +64,8 @@ pub async fn claim(
     let quota_reached = open_claim_quota::reached(call).await?;
     let claim_id = call.state.new_claim_id()?;
     let challenge = call.state.templates.challenge(Scope::Apex, &root, call.state.new_token()?);
-    call.respond(std::slice::from_ref(&claim_ref.stream), |loaded, at| {
-        let ownership = only_stream(loaded)?.ownership();
+    call.respond(claim_ref.stream.clone(), |loaded: &Loaded<Ownership>, at| {
+        let ownership = &loaded.state;
         let own = ownership.claim_of(&claim_ref.holder);
         let is_new = own.is_none_or(|own| !own.is_open() || own.is_overdue(at));
         if let Some(limit) = quota_reached.filter(|_| is_new) {
@@ -82,7 +83,7 @@ pub async fn claim(
         let events = ownership
             .decide(command, &call.state.policy, at)
             .map_err(|rejection| DomainsError::of_rejection(rejection, &name, &root, None))?;
-        let ownership = apply(ownership, &events);
+        let ownership = apply(ownership.clone(), &events);
         let view = claim_ref.view(&ownership)?;
         record_claim_id(view.claim.id);
         let response = show(view)?;

@@ -27,8 +27,7 @@ use crate::response::JsonResponse;
 pub async fn get_domain(call: Arc<Call>) -> Result<JsonResponse, DomainsError> {
     let claim_ref = ClaimRef::from_path(&call)?;
     let loaded = call.load(&claim_ref.stream).await?;
-    let ownership = loaded.ownership();
-    let view = claim_ref.view(&ownership).map_err(|_| claim_ref.domain_not_found())?;
+    let view = claim_ref.view(&loaded.state).map_err(|_| claim_ref.domain_not_found())?;
     if is_deleted(view.claim.status()) {
         return Err(claim_ref.domain_not_found());
     }
@@ -52,8 +51,7 @@ pub async fn get_domain(call: Arc<Call>) -> Result<JsonResponse, DomainsError> {
 pub async fn get_claim(call: Arc<Call>) -> Result<JsonResponse, DomainsError> {
     let claim_ref = ClaimRef::from_path(&call)?;
     let loaded = call.load(&claim_ref.stream).await?;
-    let ownership = loaded.ownership();
-    let view = claim_ref.view(&ownership)?;
+    let view = claim_ref.view(&loaded.state)?;
     Ok(JsonResponse::ok(&Success::of(view.challenge()))?
         .at(call.claim_position(&loaded, view.claim.id).await?))
 }

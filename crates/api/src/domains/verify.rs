@@ -8,7 +8,7 @@ use chrono::{DateTime, Utc};
 use deed_claims::{ClaimId, Command, Ownership, OwnershipEvent, Rejection};
 use deed_store::Loaded;
 
-use super::claim_ref::{ClaimRef, only_stream};
+use super::claim_ref::ClaimRef;
 use super::error::{ApiError, DomainsError};
 use super::view::{ChallengeBody, ClaimView, DomainChallengeBody, Success};
 use crate::call::{Call, Writes, record_claim_id};
@@ -103,7 +103,7 @@ enum CheckRequest {
 /// A claim after a request for verification and the wait for its outcome.
 pub struct VerifyOutcome {
     claim_id: ClaimId,
-    loaded: Loaded,
+    loaded: Loaded<Ownership>,
     again_at: Option<DateTime<Utc>>,
 }
 
@@ -114,11 +114,10 @@ pub async fn verify(
     wait: Duration,
 ) -> Result<VerifyOutcome, DomainsError> {
     let (stream, policy) = (&claim_ref.stream, &call.state.policy);
-    let ((claim_id, before, request), _) = call
-        .append(std::slice::from_ref(stream), |loaded, at| {
-            let before = only_stream(loaded)?;
-            let ownership = before.ownership();
-            let claim = claim_ref.claim(&ownership)?;
+    let executed = call
+        .append(stream.clone(), |loaded: &Loaded<Ownership>, at| {
+            let ownership = &loaded.state;
+            let claim = claim_ref.claim(ownership)?;
             let (claim_id, status, domain) = (claim.id, claim.status(), claim.requested.clone());
             let decided = ownership.decide(Command::RequestVerification { claim_id }, policy, at);
             let (writes, request): (Writes, CheckRequest) = match decided {
@@ -132,9 +131,10 @@ pub async fn verify(
                     return Err(DomainsError::of_rejection(other, &domain, &claim_ref.root, Some(status)));
                 }
             };
-            Ok((writes, (claim_id, before.clone(), request)))
+            Ok((writes, (claim_id, request)))
         })
         .await?;
+    let (before, (claim_id, request)) = (executed.loaded, executed.result);
     record_claim_id(claim_id);
     let (loaded, again_at) = match request {
         CheckRequest::Attempt(attempt) => {
@@ -168,7 +168,7 @@ impl VerifyOutcome {
         claim_ref: &ClaimRef,
         show: impl FnOnce(StatusCode, ClaimView<'_>) -> Result<R, RequestError>,
     ) -> Result<R, DomainsError> {
-        let ownership = self.loaded.ownership();
+        let ownership = &self.loaded.state;
         let claim = ownership.claims.get(&self.claim_id).ok_or_else(|| claim_ref.claim_not_found())?;
         if !claim.is_open() {
             let (domain, status) = (claim.requested.clone(), claim.status());
@@ -176,7 +176,7 @@ impl VerifyOutcome {
         }
         let proven = matches!(claim.state, deed_claims::ClaimState::Held(_));
         let status = if proven { StatusCode::OK } else { StatusCode::ACCEPTED };
-        let view = ClaimView { claim, again_at: self.again_at, ..claim_ref.view(&ownership)? };
+        let view = ClaimView { claim, again_at: self.again_at, ..claim_ref.view(ownership)? };
         Ok(show(status, view)?)
     }
 

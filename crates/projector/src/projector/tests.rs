@@ -3,7 +3,7 @@ use std::sync::Arc;
 
 use deed_claims::Outcome::Proven;
 use deed_claims::app::AppCreated;
-use deed_claims::{AppId, Command, DueKind, Event, StreamId, name::DomainName};
+use deed_claims::{AppId, Command, DueKind, Event, Ownership, StreamId, name::DomainName};
 use deed_store::{
     Append, Batch, Checkpoints, ClaimQuery, DueItem, EventStore, Metadata, Position, Progress, ReadModels,
     StreamWrite, Subscriber, SubscriberError, Version, load,
@@ -48,7 +48,7 @@ async fn projects_rows_from_claim_to_transfer() {
     fixture.clock.advance(seconds(5));
     fixture.check(1, "acme.com", 1, absent(), None).await;
     fixture.fold(10).await;
-    let state = load(&fixture.store, &apex("acme.com")).await.unwrap().ownership();
+    let state = load::<Ownership>(&fixture.store, &apex("acme.com")).await.unwrap().state;
     let scheduled = state.claims[&id(1)].pending.unwrap().due_at - start();
     assert!(scheduled > seconds(65 + 20) && scheduled < seconds(65 + 40), "{scheduled}");
     assert_eq!(fixture.due_work().await, [due_row(1, DueKind::Check, 2, scheduled), expire]);
@@ -86,8 +86,8 @@ async fn folded_row_equals_stream_state() {
     fixture.fold(2).await;
     let streams = [apex("acme.com"), apex("beta.com")];
     for row in fixture.store.ownerships(&streams).await.unwrap() {
-        let loaded = load(&fixture.store, &row.stream).await.unwrap();
-        assert_eq!((row.version, row.state), (loaded.version, loaded.ownership()));
+        let loaded = load::<Ownership>(&fixture.store, &row.stream).await.unwrap();
+        assert_eq!((row.version, row.state), (loaded.version, loaded.state));
     }
 }
 
@@ -110,8 +110,8 @@ async fn ignores_events_already_folded() {
     assert_ne!(before, after);
     assert_eq!(fixture.store.checkpoint(READ_MODELS).await.unwrap(), to);
     let row = &fixture.store.ownerships(&[apex("acme.com")]).await.unwrap()[0];
-    let loaded = load(&fixture.store, &apex("acme.com")).await.unwrap();
-    assert_eq!((row.version, &row.state), (loaded.version, &loaded.ownership()));
+    let loaded = load::<Ownership>(&fixture.store, &apex("acme.com")).await.unwrap();
+    assert_eq!((row.version, &row.state), (loaded.version, &loaded.state));
 }
 
 #[tokio::test]

@@ -2,7 +2,7 @@
 use std::time::Duration;
 
 use deed_claims::Outcome::Proven;
-use deed_claims::{ClaimState, Code, Command, FOLD_VERSION};
+use deed_claims::{ClaimState, Code, Command, FOLD_VERSION, Ownership};
 use deed_store::{
     Changes, Checkpoints, Clock, OwnershipRow, READ_MODELS_FOLD, ReadModels, SubscriptionConfig, Version,
     load,
@@ -37,7 +37,7 @@ impl ProjectorFixture {
     async fn add_stray_row(&self) {
         let lease = self.lease().await;
         let at = self.store.checkpoint(READ_MODELS).await.unwrap();
-        let state = load(&self.store, &apex("acme.com")).await.unwrap().ownership();
+        let state = load::<Ownership>(&self.store, &apex("acme.com")).await.unwrap().state;
         let row = OwnershipRow { stream: apex("never.com"), version: Version(9), state };
         let changes = Changes { ownerships: vec![row], ..Changes::default() };
         self.store.apply(&lease, at, at, changes).await.unwrap();
@@ -266,7 +266,7 @@ async fn apply_step(fixture: &ProjectorFixture, step: &ClaimStep) {
                 2 => not_proven(Code::NameRefused),
                 _ => Proven,
             };
-            let state = load(&fixture.store, &apex(name_of(claim))).await.unwrap().ownership();
+            let state = load::<Ownership>(&fixture.store, &apex(name_of(claim))).await.unwrap().state;
             let pending = state.claims.get(&id(claim)).and_then(|claim| claim.pending);
             let Some(pending) = pending else { return };
             let holder = state.holding.filter(|held| *held != id(claim)).map(|_| outcome(holder));
@@ -281,10 +281,11 @@ async fn apply_step(fixture: &ProjectorFixture, step: &ClaimStep) {
 async fn assert_rows_match_streams(fixture: &ProjectorFixture) {
     let streams = NAMES.map(apex);
     for row in fixture.store.ownerships(&streams).await.unwrap() {
-        let loaded = load(&fixture.store, &row.stream).await.unwrap();
-        assert_eq!((row.version, &row.state), (loaded.version, &loaded.ownership()));
+        let loaded = load::<Ownership>(&fixture.store, &row.stream).await.unwrap();
+        assert_eq!((row.version, &row.state), (loaded.version, &loaded.state));
     }
-    let state = |claim| async move { load(&fixture.store, &apex(name_of(claim))).await.unwrap().ownership() };
+    let state =
+        |claim| async move { load::<Ownership>(&fixture.store, &apex(name_of(claim))).await.unwrap().state };
     for item in fixture.due_work().await {
         let claim = item.claim_id.as_bytes()[0];
         let claim = state(claim).await.claims[&item.claim_id].clone();

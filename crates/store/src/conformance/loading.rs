@@ -103,9 +103,9 @@ pub async fn long_stream_is_loaded_from_its_snapshot<S: StoreUnderTest>() {
     events.extend((1..=LONG).map(|attempt| checked(1, attempt, i64::from(attempt))));
     store.append(append(&stream, 0, events.clone())).await.unwrap();
     let whole = all(&under_test, &stream).await;
-    let check = |loaded: crate::Loaded, events: usize| {
+    let check = |loaded: crate::Loaded<Ownership>, events: usize| {
         assert_eq!((loaded.version, loaded.events.len()), (Version(u64::from(LONG) + 1), events));
-        assert_eq!(loaded.ownership(), fold(&whole));
+        assert_eq!(loaded.state, fold(&whole));
         assert_eq!(loaded.events.last(), whole.last());
     };
     check(load(&*store, &stream).await.unwrap(), whole.len());

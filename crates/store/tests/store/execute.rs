@@ -2,17 +2,20 @@
 use std::{convert::Infallible, sync::Arc, time::Duration};
 
 use chrono::{DateTime, Utc};
-use deed_claims::{ClaimState, Event, StreamId, app::SlugTaken};
+use deed_claims::app::{App, SlugOwner, SlugTaken};
+use deed_claims::{ClaimState, Event, Ownership, StreamId};
 use deed_store::conformance::samples::{
     apex, app_created, app_id, append, at, by_workspace, initiated, metadata, request, requested,
 };
 use deed_store::{
-    Begin, EventStore, ExecuteError, Executed, Idempotency, Loaded, Plan, Position, Receipt, StoredResponse,
-    Version, execute, load,
+    Begin, EventStore, ExecuteError, Executed, Idempotency, Load, Loaded, Plan, Position, Receipt,
+    StoredResponse, Version, execute, load,
 };
 use tokio::{task::JoinSet, time::Instant};
 
 use crate::fake::{Call, Fault, Memory, RuntimeClock};
+
+type Name = Loaded<Ownership>;
 
 fn event() -> Event {
     requested(1, 1, 0)
@@ -24,11 +27,11 @@ fn accept(writes: Vec<(StreamId, Vec<Event>)>) -> Result<Plan<()>, Infallible> {
 }
 
 /// Executes at the beginning of the clock, with the suite's metadata.
-async fn run<R, E>(
+async fn run<L: Load, R, E>(
     store: &Memory,
-    streams: &[StreamId],
-    decide: impl FnMut(&[Loaded], DateTime<Utc>) -> Result<Plan<R>, E> + Send,
-) -> Result<Executed<R>, ExecuteError<E>> {
+    streams: L::Streams,
+    decide: impl FnMut(&L, DateTime<Utc>) -> Result<Plan<R>, E> + Send,
+) -> Result<Executed<L, R>, ExecuteError<E>> {
     execute(store, &RuntimeClock::new(), streams, &metadata(), decide).await
 }
 
@@ -51,17 +54,16 @@ async fn loads_and_folds_streams() {
     store.append_now(append(&app, 0, vec![app_created(1, 1, 0).into()]));
     store.append_now(append(&StreamId::slug(&slug), 0, vec![taken.into()]));
 
-    let loaded = load(&store, &name).await.unwrap();
+    let loaded = load::<Ownership>(&store, &name).await.unwrap();
     assert_eq!((loaded.version, loaded.events.len()), (Version(2), 2));
-    let ownership = loaded.ownership();
-    let claim = ownership.claims.values().next().unwrap();
+    let claim = loaded.state.claims.values().next().unwrap();
     assert!(matches!(claim.state, ClaimState::Verifying { .. }));
-    assert_eq!(load(&store, &app).await.unwrap().app().unwrap().app_id, app_id(1));
-    assert_eq!(load(&store, &StreamId::slug(&slug)).await.unwrap().slug_owner().0, Some(app_id(1)));
+    assert_eq!(load::<App>(&store, &app).await.unwrap().state.unwrap().app_id, app_id(1));
+    assert_eq!(load::<SlugOwner>(&store, &StreamId::slug(&slug)).await.unwrap().state.0, Some(app_id(1)));
 
-    let none = load(&store, &apex("none.com")).await.unwrap();
-    assert_eq!((none.version, none.events.is_empty()), (Version(0), true));
-    assert!(none.app().is_none() && none.slug_owner().0.is_none() && none.ownership().claims.is_empty());
+    assert_eq!(load::<Ownership>(&store, &apex("a.com")).await.unwrap(), Loaded::empty(apex("a.com")));
+    let nobody = StreamId::app(&app_id(2));
+    assert_eq!(load::<App>(&store, &nobody).await.unwrap(), Loaded::empty(nobody));
 }
 
 #[tokio::test(start_paused = true)]
@@ -69,12 +71,11 @@ async fn decides_on_loaded_streams_and_appends() {
     let store = Memory::new();
     store.append_now(append(&apex("b.com"), 0, vec![event()]));
     let streams = [apex("b.com"), apex("a.com")];
-    let executed = run(&store, &streams, |loaded, now| {
+    let names = (streams[0].clone(), vec![streams[1].clone()]);
+    let executed = run(&store, names, |(b, others): &(Name, Vec<Name>), now| {
         assert_eq!(now, at(0));
-        assert_eq!(
-            loaded.iter().map(|l| (&l.stream, l.version.0)).collect::<Vec<_>>(),
-            [(&streams[0], 1), (&streams[1], 0)]
-        );
+        let loaded = [b, &others[0]].map(|name| (&name.stream, name.version.0));
+        assert_eq!((loaded, others.len()), ([(&streams[0], 1), (&streams[1], 0)], 1));
         let writes = vec![
             (streams[1].clone(), vec![event()]),
             (apex("c.com"), vec![]),
@@ -83,8 +84,9 @@ async fn decides_on_loaded_streams_and_appends() {
         ];
         Ok::<_, Infallible>(Plan { writes, receipt: None, result: "done" })
     });
-    let expected = Executed { result: "done", position: Some(Position(4)) };
-    assert_eq!(executed.await.unwrap(), expected);
+    let executed = executed.await.unwrap();
+    assert_eq!((executed.result, executed.position), ("done", Some(Position(4))));
+    assert_eq!((executed.loaded.0.version, executed.loaded.1[0].version), (Version(1), Version(0)));
     let written = [("b.com", 1), ("a.com", 1), ("a.com", 2), ("b.com", 2)];
     assert_eq!(versions(&store).await, written.map(|(name, version)| (format!("apex:{name}"), version)));
     let last = store.read_log(Position(3), 1).await.unwrap().remove(0);
@@ -104,28 +106,28 @@ async fn plan_without_events_appends_nothing() {
         Receipt { request: request.clone(), response: StoredResponse { status: 200, body: "{}".to_owned() } };
     let stream = apex("acme.com");
     let write = async |writes: Vec<(StreamId, Vec<Event>)>| {
-        let decide = |_: &[Loaded], _| {
+        let decide = |_: &Name, _| {
             Ok::<_, Infallible>(Plan { writes: writes.clone(), receipt: Some(receipt.clone()), result: 1 })
         };
-        run(&store, std::slice::from_ref(&stream), decide).await.unwrap()
+        let executed = run(&store, stream.clone(), decide).await.unwrap();
+        (executed.result, executed.position)
     };
     for nothing in [vec![], vec![(stream.clone(), vec![])]] {
-        assert_eq!(write(nothing).await, Executed { result: 1, position: None });
+        assert_eq!(write(nothing).await, (1, None));
         assert_eq!(begin(1).await, Begin::Running);
     }
-    assert_eq!(write(vec![(stream.clone(), vec![event()])]).await.position, Some(Position(1)));
+    assert_eq!(write(vec![(stream.clone(), vec![event()])]).await, (1, Some(Position(1))));
     assert_eq!(begin(2).await, Begin::Answered(receipt.response.clone()));
 }
 
 #[tokio::test(start_paused = true)]
 async fn decides_again_after_conflict() {
     let store = Memory::new();
-    let streams = [apex("acme.com")];
-    let stream = &streams[0];
+    let stream = &apex("acme.com");
     let mut decisions = vec![];
-    let executed = run(&store, &streams, |loaded, _| {
-        let version = loaded[0].version;
-        decisions.push((version.0, loaded[0].events.iter().map(|event| event.version.0).collect::<Vec<_>>()));
+    let executed = run(&store, stream.clone(), |name: &Name, _| {
+        let version = name.version;
+        decisions.push((version.0, name.events.iter().map(|event| event.version.0).collect::<Vec<_>>()));
         if version.0 < 3 {
             store.append_now(append(stream, version.0, vec![event()]));
         }
@@ -138,12 +140,11 @@ async fn decides_again_after_conflict() {
 #[tokio::test(start_paused = true)]
 async fn contended_after_eight_attempts() {
     let store = Memory::new();
-    let (streams, started) = ([apex("acme.com")], Instant::now());
-    let stream = &streams[0];
+    let (stream, started) = (&apex("acme.com"), Instant::now());
     let mut attempts = 0;
-    let executed = run(&store, &streams, |loaded, _| {
+    let executed = run(&store, stream.clone(), |name: &Name, _| {
         attempts += 1;
-        store.append_now(append(stream, loaded[0].version.0, vec![event()]));
+        store.append_now(append(stream, name.version.0, vec![event()]));
         accept(vec![(stream.clone(), vec![event()])])
     });
     let refused = executed.await;
@@ -156,7 +157,9 @@ async fn contended_after_eight_attempts() {
 #[tokio::test(start_paused = true)]
 async fn unloaded_stream_is_expected_to_be_new() {
     let store = Memory::new();
-    let create = async || run(&store, &[], |_, _| accept(vec![(apex("acme.com"), vec![event()])])).await;
+    let create = async || {
+        run(&store, vec![], |_: &Vec<Name>, _| accept(vec![(apex("acme.com"), vec![event()])])).await
+    };
     assert_eq!(create().await.unwrap().position, Some(Position(1)));
     assert!(matches!(create().await, Err(ExecuteError::Contended)));
     assert_eq!(versions(&store).await.len(), 1);
@@ -165,8 +168,7 @@ async fn unloaded_stream_is_expected_to_be_new() {
 #[tokio::test(start_paused = true)]
 async fn rejection_appends_nothing() {
     let store = Memory::new();
-    let streams = [apex("acme.com")];
-    let refused = run(&store, &streams, |_, _| Err::<Plan<()>, _>("no"));
+    let refused = run(&store, apex("acme.com"), |_: &Name, _| Err::<Plan<()>, _>("no"));
     assert!(matches!(refused.await, Err(ExecuteError::Rejected("no"))));
     assert_eq!(versions(&store).await, []);
 }
@@ -175,9 +177,8 @@ async fn rejection_appends_nothing() {
 async fn does_not_retry_append_with_unknown_result() {
     let store = Memory::new();
     store.inject(Call::Append, [Fault::LoseAnswer]);
-    let streams = [apex("acme.com")];
     let mut attempts = 0;
-    let executed = run(&store, &streams, |_, _| {
+    let executed = run(&store, apex("acme.com"), |_: &Name, _| {
         attempts += 1;
         accept(vec![(apex("acme.com"), vec![event()])])
     });
@@ -196,8 +197,8 @@ async fn rivals_on_one_stream_all_succeed() {
         rivals.spawn(async move {
             let metadata = deed_store::Metadata { request_id: Some(format!("req_{rival}")), ..metadata() };
             let stream = apex("acme.com");
-            let decide = |_: &[Loaded], _| accept(vec![(stream.clone(), vec![event()])]);
-            execute(&store, &*clock, std::slice::from_ref(&stream), &metadata, decide).await.unwrap()
+            let decide = |_: &Name, _| Ok::<_, Infallible>(Plan::write(&stream, [event()]));
+            execute(&store, &*clock, stream.clone(), &metadata, decide).await.unwrap()
         });
     }
     let mut positions: Vec<_> =

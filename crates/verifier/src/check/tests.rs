@@ -2,7 +2,8 @@
 use std::time::Duration;
 
 use deed_claims::{
-    Agreement, ChallengeTemplates, CheckOutcome, ClaimState, Code, ContestCause, OwnershipEvent, Status,
+    Agreement, ChallengeTemplates, CheckOutcome, ClaimState, Code, ContestCause, Event, OwnershipEvent,
+    Status,
 };
 use deed_store::{Loaded, Version};
 use deed_testkit::eventually;
@@ -19,7 +20,7 @@ async fn with_verifying_claim() -> VerifierFixture {
     fixture
 }
 
-fn last_check(stream: &Loaded) -> deed_claims::CheckRecorded {
+fn last_check(stream: &Loaded<Ownership>) -> deed_claims::CheckRecorded {
     let found = stream.events.iter().rev().find_map(|recorded| match &recorded.event {
         Event::Ownership(OwnershipEvent::CheckRecorded(check)) => Some(check.clone()),
         _ => None,
@@ -46,7 +47,7 @@ async fn published_record_proves_the_claim() {
         fixture.kinds_after(ACME, Version(2)).await,
         ["CheckRecorded", "DomainVerified", "OwnershipGranted"]
     );
-    assert_eq!(stream.ownership().claims[&id(1)].status(), Status::Verified);
+    assert_eq!(stream.state.claims[&id(1)].status(), Status::Verified);
     let check = last_check(&stream);
     assert_eq!((check.attempt, check.outcome, check.evidence.queries), (1, CheckOutcome::Proven, 3));
     let metadata = &stream.events.last().unwrap().metadata;
@@ -74,7 +75,7 @@ async fn failed_check_is_recorded_and_rescheduled() {
         let stream = fixture.stream(ACME).await;
         let check = last_check(&stream);
         assert_eq!((check.outcome, check.diagnosis.map(|d| d.code)), (outcome, Some(code)));
-        let claim = &stream.ownership().claims[&id(1)];
+        let claim = &stream.state.claims[&id(1)];
         assert_eq!((claim.status(), claim.pending.map(|p| p.attempt)), (Status::Verifying, Some(2)));
     }
 }
@@ -112,7 +113,7 @@ async fn internally_failed_check_backs_off() {
     fixture.dns.publish(ACME, &[1]);
     fixture.execute(&apex(ACME), Command::RequestVerification { claim_id: id(1) }).await.unwrap();
     assert_eq!(verifier.work(&second).await.unwrap(), WorkOutcome::Recorded);
-    assert_eq!(fixture.stream(ACME).await.ownership().holding, Some(id(1)));
+    assert_eq!(fixture.stream(ACME).await.state.holding, Some(id(1)));
 }
 
 #[tokio::test]
@@ -140,7 +141,7 @@ async fn unconfirmed_absence_costs_no_holding() {
     let fixture = VerifierFixture::new(ScriptedDns::new()).await;
     fixture.grant(1, ACME).await;
     fixture.dns.set_answer(RECORD, DnsAnswer::Unconfirmed);
-    let due = fixture.stream(ACME).await.ownership().claims[&id(1)].pending.unwrap();
+    let due = fixture.stream(ACME).await.state.claims[&id(1)].pending.unwrap();
     fixture.clock.set(due.due_at);
     assert_eq!(fixture.check(1, ACME, due.attempt).await, WorkOutcome::Recorded);
     let check = last_check(&fixture.stream(ACME).await);
@@ -157,7 +158,7 @@ async fn wrong_local_clock_changes_nothing() {
     fixture.start_verifying(2, "other.com").await;
     fixture.dns.set_answer(RECORD, DnsAnswer::WrongClock(vec![]));
     fixture.dns.set_answer("_deed.other.com", DnsAnswer::WrongClock(vec![value(2)]));
-    let due = fixture.stream(ACME).await.ownership().claims[&id(1)].pending.unwrap();
+    let due = fixture.stream(ACME).await.state.claims[&id(1)].pending.unwrap();
     fixture.clock.set(due.due_at);
     for (claim, name, attempt) in [(1, ACME, due.attempt), (2, "other.com", 1)] {
         let before = fixture.stream(name).await.version;
@@ -169,7 +170,7 @@ async fn wrong_local_clock_changes_nothing() {
     fixture.dns.publish("other.com", &[2]);
     assert_eq!(fixture.check(1, ACME, due.attempt).await, WorkOutcome::Recorded);
     assert_eq!(fixture.check(2, "other.com", 1).await, WorkOutcome::Recorded);
-    assert_eq!(fixture.stream("other.com").await.ownership().holding, Some(id(2)));
+    assert_eq!(fixture.stream("other.com").await.state.holding, Some(id(2)));
 }
 
 #[tokio::test]
@@ -216,7 +217,7 @@ async fn skips_settled_attempts_and_ended_claims() {
 async fn check_is_not_made_before_it_is_due() {
     let fixture = with_verifying_claim().await;
     assert_eq!(fixture.check(1, ACME, 1).await, WorkOutcome::Recorded);
-    let due = fixture.stream(ACME).await.ownership().claims[&id(1)].pending.unwrap().due_at;
+    let due = fixture.stream(ACME).await.state.claims[&id(1)].pending.unwrap().due_at;
     assert_eq!(fixture.check(1, ACME, 2).await, WorkOutcome::NotDue);
     assert_eq!(fixture.dns.questions().len(), 1);
     // Within the tolerance for clocks that differ.
@@ -255,14 +256,14 @@ async fn one_probe_judges_both_records_of_a_contest() {
     assert!(questions[0].confirm_absence, "the holder could lose the name");
     let stream = fixture.stream(ACME).await;
     assert_eq!(last_check(&stream).holder_record, Some(CheckOutcome::Proven));
-    assert_eq!(stream.ownership().claims[&id(2)].status(), Status::Contested);
+    assert_eq!(stream.state.claims[&id(2)].status(), Status::Contested);
 
     // The holder's record is removed: the next check transfers the name.
     fixture.dns.publish(ACME, &[2]);
-    let due = stream.ownership().claims[&id(2)].pending.unwrap();
+    let due = stream.state.claims[&id(2)].pending.unwrap();
     fixture.clock.set(due.due_at);
     assert_eq!(fixture.check(2, ACME, due.attempt).await, WorkOutcome::Recorded);
-    let ownership = fixture.stream(ACME).await.ownership();
+    let ownership = fixture.stream(ACME).await.state;
     assert_eq!(ownership.holding, Some(id(2)));
     assert_eq!(ownership.claims[&id(1)].status(), Status::Transferred);
 }
@@ -282,7 +283,7 @@ async fn probes_holder_record_at_another_name() {
     assert_eq!(questions[1].looking_for, [theirs.record_value.as_bytes().to_vec()]);
     let stream = fixture.stream(ACME).await;
     assert_eq!(last_check(&stream).holder_record, Some(CheckOutcome::Proven));
-    assert_eq!(stream.ownership().holding, Some(id(1)));
+    assert_eq!(stream.state.holding, Some(id(1)));
 }
 
 #[tokio::test]
@@ -315,7 +316,7 @@ async fn drops_holder_outcome_after_change_of_holder() {
     fixture.prove(3, ACME, 1).await;
     fixture.dns.permits.add_permits(1);
     assert_eq!(checking.await.unwrap(), WorkOutcome::Recorded);
-    let ownership = fixture.stream(ACME).await.ownership();
+    let ownership = fixture.stream(ACME).await.state;
     assert_eq!(ownership.holding, Some(id(3)), "the absence of a former holder's record moved the name");
     let ClaimState::Contesting(contest) = ownership.claims[&id(2)].state else {
         panic!("{:?}", ownership.claims[&id(2)].state)
@@ -331,7 +332,7 @@ async fn refuses_unclaimable_name_without_probe() {
     fixture.dns.publish(ACME, &[1]);
     assert_eq!(fixture.check(1, ACME, 1).await, WorkOutcome::Recorded);
     let stream = fixture.stream(ACME).await;
-    assert_eq!(stream.ownership().claims[&id(1)].status(), Status::Refused);
+    assert_eq!(stream.state.claims[&id(1)].status(), Status::Refused);
     assert_eq!(last_check(&stream).diagnosis.unwrap().code, Code::NameRefused);
     assert_eq!(fixture.dns.questions(), []);
 }
@@ -358,5 +359,5 @@ async fn evidence_keeps_own_value_among_many() {
     let stream = fixture.stream(ACME).await;
     let servers = &last_check(&stream).evidence.servers;
     assert!(!servers.is_empty() && servers.iter().all(|server| server.values.contains(&value(1))));
-    assert!(stream.ownership().claims[&id(1)].seen);
+    assert!(stream.state.claims[&id(1)].seen);
 }

@@ -98,7 +98,7 @@ async fn message_leads_to_a_verified_claim() {
     let running = RunningVerifier::start(fixture.verifier());
     running.request_check(1, ACME, 1).await;
     running.wait_until_settled().await;
-    assert_eq!(fixture.stream(ACME).await.ownership().claims[&id(1)].status(), Status::Verified);
+    assert_eq!(fixture.stream(ACME).await.state.claims[&id(1)].status(), Status::Verified);
     assert_eq!(running.message_count("recorded"), 1);
     running.stop_and_join().await;
 }
@@ -292,7 +292,7 @@ async fn failing_canary_pauses_consumption() {
     running.wait_until_settled().await;
     assert_eq!(running.verifier.metrics.paused.get(), 0);
     for (claim, name) in [(2, "beta.com"), (3, "gamma.com")] {
-        assert_eq!(fixture.stream(name).await.ownership().holding, Some(id(claim)), "{name}");
+        assert_eq!(fixture.stream(name).await.state.holding, Some(id(claim)), "{name}");
     }
     running.stop_and_join().await;
 }

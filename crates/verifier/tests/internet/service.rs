@@ -6,7 +6,7 @@ use std::time::Duration;
 use chrono::TimeDelta;
 use deed_bus::{Bus, InProcess, Limits, Topology};
 use deed_claims::{
-    ChallengeTemplates, ClaimId, Command, Event, Holder, IfHeldByAnother, OwnershipEvent, Policy, Rejection,
+    ChallengeTemplates, ClaimId, Command, Event, Holder, IfHeldByAnother, Ownership, OwnershipEvent, Policy,
     Scope, StreamId, Token,
 };
 use deed_probe::Prober;
@@ -60,14 +60,12 @@ impl Service {
     }
 
     async fn execute(&self, domain: &str, command: Command) {
-        let streams = [stream(domain)];
-        execute(&self.store, &SystemClock, &streams, &Metadata::default(), |loaded: &[Loaded], at| {
-            let events = loaded[0].ownership().decide(command.clone(), &policy(), at)?;
-            let events = events.into_iter().map(Event::from).collect();
-            Ok::<_, Rejection>(Plan { writes: vec![(stream(domain), events)], receipt: None, result: () })
-        })
-        .await
-        .unwrap();
+        let decide = |name: &Loaded<Ownership>, at| {
+            name.state
+                .decide(command.clone(), &policy(), at)
+                .map(|events| Plan::write(&stream(domain), events))
+        };
+        execute(&self.store, &SystemClock, stream(domain), &Metadata::default(), decide).await.unwrap();
     }
 
     async fn claim(&self, number: u8, domain: &str) {
