@@ -16,7 +16,6 @@ use deed_projector::{
     run_dispatcher, run_projector,
 };
 use deed_store::{Clock, OsEntropy, SubscriptionConfig, SystemClock};
-use deed_trace::Exemplars;
 use deed_verifier::{Verifier, VerifierConfig, VerifierMetrics, run_verifier};
 use prometheus::Registry;
 use tokio_util::sync::CancellationToken;
@@ -39,7 +38,6 @@ pub(crate) struct Parts {
     pub(crate) readiness: Readiness,
     clock: Arc<dyn Clock>,
     registry: Registry,
-    exemplars: Exemplars,
     owner: String,
 }
 
@@ -64,7 +62,6 @@ impl Parts {
             ),
             clock: Arc::new(SystemClock),
             registry,
-            exemplars: Exemplars::default(),
             owner,
             settings,
             store,
@@ -127,7 +124,6 @@ impl Parts {
             caps,
             metrics: HttpMetrics::register(&self.registry)?,
             leaving,
-            exemplars: self.exemplars.clone(),
             stop,
         })))
     }
@@ -138,7 +134,6 @@ impl Parts {
             readiness: self.readiness.clone(),
             registry: self.registry.clone(),
             ready: ReadyMetric::register(&self.registry)?,
-            exemplars: self.exemplars.clone(),
             dead_letters: self.bus.dead_letters(),
         })
     }
@@ -266,8 +261,7 @@ impl Parts {
             .map_err(|error| ServiceError::Setting(format!("the DNS cannot be asked so: {error}")))?;
         prober.measure(&self.registry)?;
         let look: Arc<dyn Probe> = Arc::new(prober);
-        let verifier = Verifier::new(self.store.log.clone(), look, self.clock.clone(), config, own)
-            .with_exemplars(self.exemplars.clone());
+        let verifier = Verifier::new(self.store.log.clone(), look, self.clock.clone(), config, own);
         let (bus, verifier) = (self.bus.clone(), Arc::new(verifier));
         tasks.spawn("verifier", async move { run_verifier(&*bus, verifier, stop).await });
         self.readiness.ready("verifier");

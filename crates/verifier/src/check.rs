@@ -5,8 +5,6 @@ use deed_claims::app::App;
 use deed_claims::{Class, Command, Outcome, Ownership, Rejection, StreamId};
 use deed_probe::Probe;
 use deed_store::{Clock, EventStore, ExecuteError, Loaded, Plan, execute, load};
-use deed_trace::Exemplars;
-use tracing::Span;
 
 use crate::canary::CanaryState;
 use crate::check_context::{CheckContext, CheckResult};
@@ -18,9 +16,6 @@ use crate::outcome::{WorkError, WorkOutcome};
 use crate::spans;
 use crate::work::{Task, Work};
 
-/// The histogram that exemplars of checks belong to.
-const CHECK_DURATION: &str = "deed_check_duration_seconds";
-
 /// Carries out verification work.
 pub struct Verifier {
     pub(crate) store: Arc<dyn EventStore>,
@@ -29,7 +24,6 @@ pub struct Verifier {
     pub(crate) config: VerifierConfig,
     pub(crate) metrics: VerifierMetrics,
     pub(crate) canary: CanaryState,
-    exemplars: Exemplars,
     in_flight: InFlightChecks,
     backoff: FailureBackoff,
 }
@@ -46,14 +40,8 @@ impl Verifier {
         metrics.concurrency.set(i64::try_from(config.concurrency()).unwrap_or(i64::MAX));
         let backoff = FailureBackoff::new(config.failure_pause);
         let canary = CanaryState::default();
-        let (exemplars, in_flight) = (Exemplars::default(), InFlightChecks::default());
-        Self { store, probe, clock, config, metrics, canary, exemplars, in_flight, backoff }
-    }
-
-    /// Records a trace exemplar for the check-duration histogram with each check.
-    #[must_use]
-    pub fn with_exemplars(self, exemplars: Exemplars) -> Self {
-        Self { exemplars, ..self }
+        let in_flight = InFlightChecks::default();
+        Self { store, probe, clock, config, metrics, canary, in_flight, backoff }
     }
 
     pub(crate) async fn work(&self, work: &Work) -> Result<WorkOutcome, WorkError> {
@@ -157,10 +145,7 @@ impl Verifier {
     /// Reports a check in metrics, spans and the log.
     fn report(&self, work: &Work, attempt: u32, result: &CheckResult) {
         self.metrics.count_check(&result.own);
-        let took = result.took.as_secs_f64();
-        self.metrics.duration.observe(took);
-        let now_ms = self.clock.now().timestamp_millis();
-        self.exemplars.record(CHECK_DURATION, "", took, now_ms, &Span::current());
+        self.metrics.duration.observe(result.took.as_secs_f64());
         let (outcome, class, code) = outcome_labels(&result.own);
         let holder = result.holder.as_ref().map(|(_, theirs)| outcome_labels(theirs).2);
         let took_ms = result.took.as_millis();
