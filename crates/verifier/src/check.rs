@@ -3,6 +3,7 @@ use std::sync::Arc;
 
 use deed_claims::app::App;
 use deed_claims::{Class, Command, Outcome, Ownership, Rejection, StreamId};
+use deed_messages::{VerificationTask, VerificationWork};
 use deed_probe::Probe;
 use deed_store::{Clock, EventStore, ExecuteError, Loaded, Plan, execute, load};
 
@@ -11,10 +12,10 @@ use crate::check_context::{CheckContext, CheckResult};
 use crate::config::VerifierConfig;
 use crate::failure_backoff::FailureBackoff;
 use crate::in_flight_checks::InFlightChecks;
+use crate::metadata::metadata;
 use crate::metrics::{VerifierMetrics, outcome_labels};
 use crate::outcome::{WorkError, WorkOutcome};
 use crate::spans;
-use crate::work::{Task, Work};
 
 /// Carries out verification work.
 pub struct Verifier {
@@ -44,17 +45,19 @@ impl Verifier {
         Self { store, probe, clock, config, metrics, canary, in_flight, backoff }
     }
 
-    pub(crate) async fn work(&self, work: &Work) -> Result<WorkOutcome, WorkError> {
+    pub(crate) async fn work(&self, work: &VerificationWork) -> Result<WorkOutcome, WorkError> {
         match work.task {
-            Task::Expire => self.execute(work, |_| Command::Expire { claim_id: work.claim_id }).await,
-            Task::Check { attempt } => match self.in_flight.begin(work.claim_id, attempt) {
+            VerificationTask::Expire => {
+                self.execute(work, |_| Command::Expire { claim_id: work.claim_id }).await
+            }
+            VerificationTask::Check { attempt } => match self.in_flight.begin(work.claim_id, attempt) {
                 Some(_guard) => self.check(work, attempt).await,
                 None => Ok(WorkOutcome::InFlight),
             },
         }
     }
 
-    async fn check(&self, work: &Work, attempt: u32) -> Result<WorkOutcome, WorkError> {
+    async fn check(&self, work: &VerificationWork, attempt: u32) -> Result<WorkOutcome, WorkError> {
         let loaded: Loaded<Ownership> = load(&*self.store, &work.stream).await?;
         spans::link_to_cause(work, &loaded.events);
         let context = match self.due_check(&loaded.state, work, attempt) {
@@ -91,7 +94,11 @@ impl Verifier {
     }
 
     /// The CNAME target of an app's hostname; `None` for other names and for deleted apps.
-    async fn cname_target(&self, ownership: &Ownership, work: &Work) -> Result<Option<String>, WorkError> {
+    async fn cname_target(
+        &self,
+        ownership: &Ownership,
+        work: &VerificationWork,
+    ) -> Result<Option<String>, WorkError> {
         let app = ownership.claims.get(&work.claim_id).and_then(|claim| claim.holder.app());
         let Some(app) = app.filter(|_| !self.config.cname_base.is_empty()) else { return Ok(None) };
         let app = load::<App>(&*self.store, &StreamId::app(app)).await?.state;
@@ -102,7 +109,7 @@ impl Verifier {
     fn due_check(
         &self,
         ownership: &Ownership,
-        work: &Work,
+        work: &VerificationWork,
         attempt: u32,
     ) -> Result<CheckContext, WorkOutcome> {
         let claim =
@@ -118,18 +125,19 @@ impl Verifier {
     /// Executes a command, made from the newest state, on the claim's stream.
     async fn execute(
         &self,
-        work: &Work,
+        work: &VerificationWork,
         command: impl Fn(&Ownership) -> Command + Send + Sync,
     ) -> Result<WorkOutcome, WorkError> {
         let policy = &self.config.policy;
         let decide = |loaded: &Loaded<Ownership>, at| {
-            if let Task::Expire = work.task {
+            if let VerificationTask::Expire = work.task {
                 spans::link_to_cause(work, &loaded.events);
             }
             let events = loaded.state.decide(command(&loaded.state), policy, at)?;
             Ok::<_, Rejection>(Plan::write(&work.stream, events))
         };
-        let executed = execute(&*self.store, &*self.clock, work.stream.clone(), &work.metadata, decide).await;
+        let executed =
+            execute(&*self.store, &*self.clock, work.stream.clone(), &metadata(work), decide).await;
         match executed {
             Ok(_) => Ok(WorkOutcome::Recorded),
             Err(ExecuteError::Rejected(Rejection::NotDue)) => Ok(WorkOutcome::NotDue),
@@ -143,7 +151,7 @@ impl Verifier {
     }
 
     /// Reports a check in metrics, spans and the log.
-    fn report(&self, work: &Work, attempt: u32, result: &CheckResult) {
+    fn report(&self, work: &VerificationWork, attempt: u32, result: &CheckResult) {
         self.metrics.count_check(&result.own);
         self.metrics.duration.observe(result.took.as_secs_f64());
         let (outcome, class, code) = outcome_labels(&result.own);

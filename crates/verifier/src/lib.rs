@@ -10,6 +10,7 @@ mod check_context;
 mod config;
 mod failure_backoff;
 mod in_flight_checks;
+mod metadata;
 mod metrics;
 mod outcome;
 mod pauses;
@@ -17,7 +18,6 @@ mod run;
 mod spans;
 #[cfg(test)]
 mod testing;
-mod work;
 
 pub use check::Verifier;
 pub use config::VerifierConfig;
