@@ -1,7 +1,7 @@
 //! Looks a name up: finds its zone, queries the zone's servers, and follows aliases from zone to zone.
 use std::sync::Arc;
 
-use deed_claims::{NetworkFault, ProbeFailure, Reply, ServerAnswer};
+use deed_diagnosis::{NetworkFault, ProbeFailure, Reply, ServerAnswer};
 use hickory_proto::rr::Name;
 
 use crate::delegation::{Addresses, Delegation};

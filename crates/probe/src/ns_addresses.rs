@@ -2,7 +2,7 @@
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use deed_claims::{NetworkFault, ProbeFailure};
+use deed_diagnosis::{NetworkFault, ProbeFailure};
 use futures::FutureExt;
 use futures::future::{BoxFuture, join_all};
 use hickory_proto::rr::{Name, RecordType};

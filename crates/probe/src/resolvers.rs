@@ -1,5 +1,5 @@
 //! Queries recursive resolvers: the trusted ones, and those at vantage points.
-use deed_claims::{NetworkFault, Reply, Signatures, Statement, VantageAnswer};
+use deed_diagnosis::{NetworkFault, Reply, Signatures, Statement, VantageAnswer};
 use futures::future::join_all;
 use hickory_proto::rr::{Name, RecordType};
 

@@ -1,7 +1,7 @@
 //! Staggered queries to several servers: one starts when the servers before it have failed or are slow.
 use std::time::Duration;
 
-use deed_claims::NetworkFault;
+use deed_diagnosis::NetworkFault;
 use futures::StreamExt;
 use futures::stream::FuturesUnordered;
 use tokio::time::{Instant, sleep_until};

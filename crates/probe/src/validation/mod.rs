@@ -7,7 +7,7 @@ mod scrub;
 mod subject;
 mod wildcard;
 
-use deed_claims::{Security, Validation};
+use deed_diagnosis::{Security, Validation};
 use tokio::time::Instant;
 
 use crate::budget::Budget;

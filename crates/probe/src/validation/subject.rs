@@ -1,5 +1,5 @@
 //! What is validated, and the shape of a verdict.
-use deed_claims::{Security, Validation};
+use deed_diagnosis::{Security, Validation};
 use hickory_proto::rr::Name;
 
 use crate::wire::NameCase;
