@@ -76,7 +76,7 @@ check: toolchain $(DENY) ## formatting, lints, docs, dependency rules, generated
 	deploy/checks/run.sh
 	$(CARGO) test --quiet --package deed-api --lib -- openapi
 	$(CARGO) test --quiet --package deed-claims --test proto --test asyncapi --test diagnoses
-	$(CARGO) test --quiet --package deed --bin deed -- sample metrics_page
+	$(CARGO) test --quiet --package deed-service --lib -- sample metrics_page
 	$(CARGO) test --quiet --package deed --test dependencies
 	@deploy/scripts/install.sh unbound-checkconf=unbound /usr/share/dns/root.key=dns-root-data
 	PATH=$$PATH:/usr/sbin unbound-checkconf deploy/unbound/unbound.conf
@@ -105,9 +105,9 @@ generate: toolchain ## renew generated files: OpenAPI, AsyncAPI, sample configur
 	crates/store-sqlite/prepare.sh
 	crates/store-postgres/prepare.sh
 	UPDATE_OPENAPI=1 $(CARGO) test --quiet --package deed-api --lib -- openapi
-	UPDATE_SAMPLE=1 $(CARGO) test --quiet --package deed --bin deed -- sample
+	UPDATE_SAMPLE=1 $(CARGO) test --quiet --package deed-service --lib -- sample
 	DEED_GENERATE=1 $(CARGO) test --quiet --package deed-claims --test proto --test asyncapi --test diagnoses
-	DEED_GENERATE=1 $(CARGO) test --quiet --package deed --bin deed -- metrics_page
+	DEED_GENERATE=1 $(CARGO) test --quiet --package deed-service --lib -- metrics_page
 	deploy/checks/run.sh deploy/grafana/make.py
 	deploy/prometheus/kubernetes.sh > deploy/kubernetes/components/monitoring/rules.yaml
 

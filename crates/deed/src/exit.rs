@@ -3,9 +3,9 @@ use std::error::Error;
 use std::fmt::Write as _;
 use std::io;
 
+use deed_service::config::ConfigFaults;
+use deed_service::{ServiceError, StoreError};
 use serde_json::json;
-
-use crate::config::ConfigFaults;
 
 /// The exit codes, as `--help` lists them.
 pub(crate) const CODES: &str = "Exit codes: 0 success · 1 failed · 2 usage or configuration · \
@@ -33,6 +33,9 @@ pub(crate) enum Failure {
     /// The configuration has faults.
     #[error(transparent)]
     Config(#[from] ConfigFaults),
+    /// The service cannot start, or did not end well.
+    #[error(transparent)]
+    Service(#[from] ServiceError),
     /// An argument is invalid in a way that parsing does not detect.
     #[error("{0}")]
     Usage(String),
@@ -81,6 +84,12 @@ impl Failure {
             Self::NotFound(_) => Exit::Negative,
             Self::Unavailable { .. } => Exit::Unavailable,
             Self::Failed { .. } => Exit::Failed,
+            Self::Service(error) => match error {
+                ServiceError::Setting(_) => Exit::Usage,
+                ServiceError::Store(StoreError::Missing(_)) => Exit::Negative,
+                ServiceError::Store(StoreError::InUse(_) | StoreError::Unavailable(_)) => Exit::Unavailable,
+                _ => Exit::Failed,
+            },
         }
     }
 
@@ -114,6 +123,12 @@ impl Failure {
 impl From<deed_store::Unavailable> for Failure {
     fn from(error: deed_store::Unavailable) -> Self {
         Self::Unavailable { what: "the store does not answer".to_owned(), source: Some(Box::new(error)) }
+    }
+}
+
+impl From<StoreError> for Failure {
+    fn from(error: StoreError) -> Self {
+        Self::Service(error.into())
     }
 }
 

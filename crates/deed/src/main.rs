@@ -1,12 +1,9 @@
 //! The `deed` executable: reads the command line and ends with a documented code.
 mod cli;
 mod client;
-mod config;
 mod dev;
 mod exit;
 mod output;
-mod run;
-mod telemetry;
 
 use std::process::ExitCode;
 

@@ -9,13 +9,46 @@ use cargo_metadata::{DependencyKind, MetadataCommand};
 const ALLOWED: &[(&str, &[&str])] = &[
     ("deed-claims", &[]),
     ("deed-store", &["deed-claims"]),
+    ("deed-messages", &["deed-claims"]),
     ("deed-bus", &[]),
     ("deed-probe", &["deed-claims"]),
-    ("deed-api", &["deed-claims", "deed-store", "deed-bus", "deed-trace"]),
-    ("deed-verifier", &["deed-claims", "deed-store", "deed-bus", "deed-probe", "deed-trace"]),
-    ("deed-projector", &["deed-claims", "deed-store", "deed-bus", "deed-trace"]),
+    ("deed-api", &["deed-claims", "deed-messages", "deed-store", "deed-bus", "deed-trace"]),
+    (
+        "deed-verifier",
+        &["deed-claims", "deed-messages", "deed-store", "deed-bus", "deed-probe", "deed-trace"],
+    ),
+    ("deed-projector", &["deed-claims", "deed-messages", "deed-store", "deed-bus", "deed-trace"]),
     ("deed-sandbox", &[]),
-    ("deed-trace", &[]),
+    (
+        "deed-service",
+        &[
+            "deed-claims",
+            "deed-messages",
+            "deed-store",
+            "deed-store-sqlite",
+            "deed-store-postgres",
+            "deed-bus",
+            "deed-probe",
+            "deed-api",
+            "deed-verifier",
+            "deed-projector",
+            "deed-trace",
+        ],
+    ),
+    (
+        "deed",
+        &[
+            "deed-service",
+            "deed-sandbox",
+            "deed-claims",
+            "deed-store",
+            "deed-bus",
+            "deed-probe",
+            "deed-api",
+            "deed-projector",
+        ],
+    ),
+    ("deed-trace", &["deed-messages"]),
 ];
 
 /// Returns whether a workspace crate may use an external one.
@@ -34,7 +67,7 @@ const EXTERNAL: &[(&str, MayUse)] = &[
 
 /// The crates for trace context and trace export.
 fn uses_opentelemetry(ours: &str) -> bool {
-    matches!(ours, "deed-trace" | "deed")
+    matches!(ours, "deed-trace" | "deed-service")
 }
 
 /// Backends of the store.
@@ -49,7 +82,6 @@ fn violation(from: &str, to: &str) -> Option<String> {
         match from {
             "deed-testkit" => true,
             "deed-drill" => to == "deed-testkit",
-            "deed" => to != "deed-testkit",
             backend if is_backend(backend) => matches!(to, "deed-store" | "deed-claims"),
             _ => ALLOWED
                 .iter()
@@ -95,6 +127,9 @@ fn detects_forbidden_dependencies() {
     for (from, to) in [
         ("deed-claims", "deed-store"),
         ("deed-bus", "deed-claims"),
+        ("deed-bus", "deed-messages"),
+        ("deed-messages", "deed-bus"),
+        ("deed-messages", "opentelemetry"),
         ("deed-api", "deed-probe"),
         ("deed-api", "deed-store-sqlite"),
         ("deed-projector", "deed-probe"),
@@ -103,6 +138,9 @@ fn detects_forbidden_dependencies() {
         ("deed-store", "deed-store-sqlite"),
         ("deed-store-sqlite", "deed-bus"),
         ("deed", "deed-testkit"),
+        ("deed", "deed-store-sqlite"),
+        ("deed-service", "deed-sandbox"),
+        ("deed-api", "deed-service"),
         ("deed-drill", "deed-store"),
         ("deed-newroom", "deed-claims"),
         ("deed-store", "sqlx"),
@@ -115,6 +153,7 @@ fn detects_forbidden_dependencies() {
         ("deed-bus", "deed-trace"),
         ("deed-api", "opentelemetry_sdk"),
         ("deed-verifier", "tracing-opentelemetry"),
+        ("deed", "opentelemetry"),
     ] {
         assert!(violation(from, to).is_some(), "{from} -> {to} is not caught");
     }
@@ -130,7 +169,8 @@ fn detects_forbidden_dependencies() {
         ("deed-api", "actix-web"),
         ("deed-api", "serde"),
         ("deed-api", "deed-trace"),
-        ("deed", "opentelemetry-otlp"),
+        ("deed-service", "opentelemetry-otlp"),
+        ("deed", "deed-service"),
     ] {
         assert_eq!(violation(from, to), None);
     }

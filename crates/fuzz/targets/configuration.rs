@@ -5,20 +5,8 @@
 use std::ffi::OsString;
 use std::path::PathBuf;
 
+use deed_service::config;
 use libfuzzer_sys::fuzz_target;
-
-#[allow(dead_code, unused_imports, reason = "the executable uses the rest")]
-#[path = "../../deed/src/config/mod.rs"]
-mod config;
-
-/// A replacement for the module of the executable that the configuration uses.
-mod telemetry {
-    use tracing_subscriber::filter::{EnvFilter, ParseError};
-
-    pub(crate) fn filter(directives: &str) -> Result<EnvFilter, ParseError> {
-        EnvFilter::builder().with_regex(false).parse(directives)
-    }
-}
 
 fuzz_target!(|text: &str| {
     // Files named in a configuration are read; reading a device might never end.

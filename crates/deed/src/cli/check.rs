@@ -3,9 +3,9 @@ use clap::Args;
 use deed_claims::name::{ClaimableName, DomainName};
 use deed_claims::{Challenge, Scope, Token};
 use deed_probe::{Prober, Question, RoutingQuestion};
+use deed_service::config::Settings;
 
 use super::Context;
-use crate::config::Settings;
 use crate::exit::{Exit, Failure};
 use report::Report;
 

@@ -1,9 +1,9 @@
 //! `deed config`: checks, prints or samples the configuration.
 use clap::Subcommand;
+use deed_service::config::{self, ConfigFaults, as_json, as_toml, load, sample};
 use serde_json::json;
 
 use super::Context;
-use crate::config::{self, ConfigFaults, as_json, as_toml, load, sample};
 use crate::exit::{Exit, Failure};
 use crate::output::print_line;
 

@@ -2,16 +2,16 @@
 use clap::{Args, Subcommand};
 use deed_api::dead::view;
 use deed_bus::{Bus as _, RabbitMq, Replay};
+use deed_service::broker;
+use deed_service::config::Settings;
 use reqwest::Method;
 use serde_json::{Value, json};
 
 use super::Context;
 use super::healthcheck::reachable;
 use crate::client::JsonClient;
-use crate::config::Settings;
 use crate::exit::{Exit, Failure};
 use crate::output::table;
-use crate::run::broker;
 
 #[derive(Debug, Subcommand)]
 pub(super) enum DeadCommand {

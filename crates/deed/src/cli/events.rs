@@ -3,12 +3,12 @@ use std::time::Duration;
 
 use clap::{Args, Subcommand};
 use deed_claims::StreamId;
+use deed_service::{Store, stop_signal};
 use deed_store::{Position, RecordedEvent, Version};
 use serde_json::{Value, json};
 
 use super::Context;
 use crate::exit::{Exit, Failure};
-use crate::run::{Store, stop_signal};
 
 /// Events per read; large enough for the bulk path of the store.
 const BATCH: usize = 1_000;

@@ -3,6 +3,7 @@ use std::collections::BTreeSet;
 
 use clap::{Args, Subcommand};
 use deed_claims::WorkspaceId;
+use deed_service::Store;
 use deed_store::{
     ApiKey, Clock, KeyHash, KeyId, KeyOwner, KeyScope, NewKey, OsEntropy, SystemClock, Unavailable,
 };
@@ -11,7 +12,6 @@ use serde_json::{Value, json};
 use super::Context;
 use crate::exit::{Exit, Failure};
 use crate::output::table;
-use crate::run::Store;
 
 #[derive(Debug, Subcommand)]
 pub(super) enum Keys {

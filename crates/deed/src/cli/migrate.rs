@@ -1,13 +1,13 @@
 //! `deed migrate`: migrates the tables of the store without starting the service.
+use deed_service::{Migrated, migrate};
 use serde_json::json;
 
 use super::Context;
 use crate::exit::{Exit, Failure};
-use crate::run;
 
 pub(super) async fn run(context: &Context) -> Result<Exit, Failure> {
     let settings = context.settings()?;
-    let run::Migrated { place, change } = run::migrate(&settings).await?;
+    let Migrated { place, change } = migrate(&settings).await?;
     let mut answer = json!({ "ok": true, "path": place });
     if let Some((from, to)) = change {
         answer["from"] = json!(from);

@@ -17,8 +17,8 @@ mod tests;
 use std::path::PathBuf;
 
 use clap::{Parser, Subcommand};
+use deed_service::config::{Inputs, Settings, load};
 
-use crate::config::{Inputs, Settings, load};
 use crate::exit::{CODES, Exit, Failure};
 use crate::output::Output;
 

@@ -6,14 +6,14 @@ use deed_api::relay::RELAY;
 use deed_projector::{
     IfHeld, Projector, ProjectorMetrics, READ_MODELS, REBUILD_BATCH, RebuildConfig, rebuild,
 };
+use deed_service::config::Settings;
+use deed_service::{Store, owner, stop_signal};
 use deed_store::{Clock, SystemClock};
 use serde_json::{Value, json};
 
 use super::Context;
-use crate::config::Settings;
 use crate::exit::{Exit, Failure};
 use crate::output::table;
-use crate::run::{Store, owner, stop_signal};
 
 #[derive(Debug, Subcommand)]
 pub(super) enum Projections {

@@ -2,11 +2,11 @@
 use std::net::SocketAddr;
 
 use clap::Args;
+use deed_service::config::load;
+use deed_service::{StopCondition, serve};
 
 use super::Context;
-use crate::config::load;
 use crate::exit::{Exit, Failure};
-use crate::run;
 
 #[derive(Debug, Args)]
 pub(super) struct Serve {
@@ -31,8 +31,8 @@ impl Serve {
         inputs.flag("--listen", "server.listen", self.listen);
         inputs.flag("--ops-listen", "server.ops_listen", self.ops_listen);
         let settings = load(inputs).settings?;
-        let until =
-            if self.stop_with_stdin { run::StopCondition::StdinClosed } else { run::StopCondition::Signal };
-        Box::pin(run::serve(settings, until)).await
+        let until = if self.stop_with_stdin { StopCondition::StdinClosed } else { StopCondition::Signal };
+        Box::pin(serve(settings, until)).await?;
+        Ok(Exit::Success)
     }
 }

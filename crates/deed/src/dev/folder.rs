@@ -6,9 +6,9 @@ use std::net::SocketAddr;
 use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 
+use deed_service::config::{Secret, Settings};
 use tempfile::TempDir;
 
-use crate::config::{Secret, Settings};
 use crate::exit::Failure;
 
 /// The data folder.
@@ -180,7 +180,7 @@ mod tests {
     use tracing_subscriber::layer::SubscriberExt as _;
 
     use super::*;
-    use crate::config::{Inputs, load};
+    use deed_service::config::{Inputs, load, log_filter};
 
     #[test]
     fn written_configuration_is_valid_and_private() {
@@ -192,7 +192,7 @@ mod tests {
         let mode = fs::metadata(folder.config()).unwrap().permissions().mode();
         assert_eq!(mode & 0o777, 0o600);
         let loaded = load(Inputs { file: Some(folder.config()), variables: vec![], flags: vec![] });
-        let filter = crate::telemetry::filter(&loaded.config.log.filter.0).unwrap();
+        let filter = log_filter(&loaded.config.log.filter.0).unwrap();
         assert!(loaded.settings.is_ok());
         tracing::subscriber::with_default(tracing_subscriber::registry().with(filter), || {
             assert!(!tracing::enabled!(target: "actix_http::h1::dispatcher", tracing::Level::ERROR));

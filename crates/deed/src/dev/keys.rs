@@ -3,13 +3,13 @@ use std::fs;
 use std::path::Path;
 
 use deed_claims::WorkspaceId;
+use deed_service::Store;
 use deed_store::{KeyHash, KeyOwner, KeyScope};
 use serde::{Deserialize, Serialize};
 
 use super::folder::{Folder, write_for_owner};
 use crate::cli::new_key;
 use crate::exit::Failure;
-use crate::run::Store;
 
 /// The file with the secrets of a kept folder, mode 0600.
 const FILE: &str = "keys.json";

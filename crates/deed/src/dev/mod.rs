@@ -11,13 +11,13 @@ use std::time::Duration;
 
 use deed_claims::{Scope, Token};
 use deed_sandbox::{Sandbox, SandboxConfig};
+use deed_service::config::{Database, Inputs, Settings, load};
+use deed_service::{Process, Service, Store, migrate, stop_signal};
 use serde::Serialize;
 use tokio_util::sync::CancellationToken;
 
 use crate::client::JsonClient;
-use crate::config::{Database, Inputs, Settings, load};
 use crate::exit::{Exit, Failure};
-use crate::run::{Process, Service, Store, migrate, stop_signal};
 use folder::{Addresses, Folder};
 use keys::DevKeys;
 pub(crate) use listen::ListenAddress;
@@ -188,7 +188,7 @@ impl RunningService {
 
     async fn run(self, stop: CancellationToken) -> Result<Exit, Failure> {
         match self.kind {
-            Hosting::InProcess(service) => service.run(stop).await,
+            Hosting::InProcess(service) => Ok(service.run(stop).await.map(|()| Exit::Success)?),
             Hosting::ChildProcesses(processes) => processes.run(stop).await,
         }
     }
