@@ -5,9 +5,10 @@ use std::time::{Duration, Instant};
 
 use chrono::{DateTime, TimeDelta, Utc};
 use deed_bus::{Bus, Limits, RabbitMq, RabbitMqConfig, Topology};
+use deed_claims::Clock;
 use deed_messages::{CloudEvent, queues};
 use deed_projector::{DispatcherConfig, DispatcherMetrics, DispatcherPorts, run_dispatcher};
-use deed_store::{Clock, SystemClock};
+use deed_store::SystemClock;
 use deed_store_postgres::{PostgresConfig, PostgresStore};
 use deed_testkit::{Database, Postgres, RabbitMq as Broker, VHost};
 use tokio_util::sync::CancellationToken;
@@ -139,7 +140,8 @@ async fn connect(vhost: &VHost) -> RabbitMq {
         heartbeat: Duration::from_secs(10),
         connection_name: "bench".to_owned(),
     };
-    let bus = RabbitMq::start(config, Topology::new(queues::EXCHANGE, queues::ALL).expect("valid keys")).expect("a bus");
+    let bus = RabbitMq::start(config, Topology::new(queues::EXCHANGE, queues::ALL).expect("valid keys"))
+        .expect("a bus");
     bus.connected().await;
     bus
 }

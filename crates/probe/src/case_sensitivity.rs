@@ -1,8 +1,10 @@
 //! Detects case-sensitive servers, which violate RFC 4343: their answer depends on the letter case of the query.
-use deed_claims::{Reply, ServerAnswer, Statement};
+use deed_diagnosis::{Reply, ServerAnswer, Statement};
 use hickory_proto::rr::{Name, RecordType};
 
-use crate::lookup::{Lookup, LookupMode, LookupResult};
+use crate::follow_aliases::LookupResult;
+use crate::lookup::Lookup;
+use crate::lookup_mode::LookupMode;
 use crate::wire::{DnsQuery, Recursion};
 
 impl Lookup<'_> {

@@ -4,7 +4,7 @@
 //! Otherwise the operator of one name server of a zone, perhaps of one whose name expired and was registered anew,
 //! could divert a whole probe to other servers whenever that server happens to be queried first.
 use deed_claims::name::is_registry;
-use deed_claims::{Reply, ServerAnswer};
+use deed_diagnosis::{Reply, ServerAnswer};
 use futures::future::join_all;
 use hickory_proto::rr::Name;
 
@@ -12,10 +12,10 @@ use crate::delegation::{Delegation, Step, StepKind, majority_of, step};
 use crate::egress::Peer;
 use crate::exchange::{Exchange, NoReply};
 use crate::lookup::Lookup;
+use crate::most_frequent::most_frequent;
 use crate::response::{Response, text_of};
 use crate::server_selection::server_answer;
-use crate::staggered::{StaggeredQueries, usable};
-use crate::walk::{ServerFailure, ZoneFailure, most_frequent};
+use crate::staggered::{ServerFailure, StaggeredQueries, ZoneFailure, usable};
 use crate::wire::DnsQuery;
 
 impl Lookup<'_> {

@@ -1,12 +1,13 @@
 //! One query to one server, to report what that server alone answers.
 use std::net::SocketAddr;
 
-use deed_claims::{NetworkFault, Reply, ServerAnswer, Transport};
+use deed_diagnosis::{NetworkFault, Reply, ServerAnswer, Transport};
 use hickory_proto::rr::{Name, RecordType};
 
 use crate::budget::Budget;
 use crate::egress::Peer;
-use crate::lookup::{Lookup, LookupMode};
+use crate::lookup::Lookup;
+use crate::lookup_mode::LookupMode;
 use crate::prober::Prober;
 use crate::wire::{DnsQuery, Recursion, absolute_name};
 

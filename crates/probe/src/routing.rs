@@ -1,14 +1,13 @@
 //! Probes where a hostname leads, with the same servers and the same budget as its record.
 use std::net::IpAddr;
 
-use deed_claims::RoutingSeen;
+use deed_diagnosis::RoutingSeen;
 use hickory_proto::rr::{Name, RecordType};
 
 use crate::delegation::Delegation;
-use crate::lookup::Lookup;
-use crate::ns_addresses::AddressNeed;
+use crate::lookup::{AddressNeed, Lookup, Nesting, WalkDepth};
 use crate::response::{Response, text_of};
-use crate::walk::{Nesting, WalkDepth, ZoneFailure};
+use crate::staggered::ZoneFailure;
 use crate::wire::{DnsQuery, Recursion, absolute_name};
 
 /// Queries that have to be left.
