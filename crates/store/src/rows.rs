@@ -40,25 +40,16 @@ pub struct Decoder(pub &'static str);
 
 impl Decoder {
     /// A number that is not negative, or of another range.
-    ///
-    /// # Errors
-    /// When it is out of range.
     pub fn number<N: TryFrom<i64>>(self, column: &'static str, value: i64) -> Result<N, Unavailable> {
         N::try_from(value).map_err(|_| self.unreadable(column, None))
     }
 
     /// A time.
-    ///
-    /// # Errors
-    /// When it is out of range.
     pub fn instant(self, column: &'static str, at: impl TimeColumn) -> Result<DateTime<Utc>, Unavailable> {
         at.instant(self, column)
     }
 
     /// A text of a type.
-    ///
-    /// # Errors
-    /// When it is another text.
     pub fn parsed<T>(self, column: &'static str, text: &str) -> Result<T, Unavailable>
     where
         T: FromStr<Err: Error + Send + Sync + 'static>,
@@ -67,9 +58,6 @@ impl Decoder {
     }
 
     /// A value as JSON.
-    ///
-    /// # Errors
-    /// When it is another JSON value, or none.
     pub fn json<T: DeserializeOwned>(self, column: &'static str, text: &str) -> Result<T, Unavailable> {
         serde_json::from_str(text).map_err(|e| self.unreadable(column, Some(Box::new(e))))
     }
@@ -87,9 +75,6 @@ impl Decoder {
 /// A time in a column.
 pub trait TimeColumn {
     /// The time.
-    ///
-    /// # Errors
-    /// When it is out of range.
     fn instant(self, decoder: Decoder, column: &'static str) -> Result<DateTime<Utc>, Unavailable>;
 }
 
@@ -122,9 +107,6 @@ pub struct EventRecord<T> {
 
 impl<T: TimeColumn> EventRecord<T> {
     /// The event.
-    ///
-    /// # Errors
-    /// When this version cannot read it.
     pub fn decode(self, decoder: Decoder) -> Result<RecordedEvent, Unavailable> {
         let schema = decoder.number("schema", self.schema)?;
         Ok(RecordedEvent {
@@ -146,9 +128,6 @@ pub type StreamEvents = Result<Vec<RecordedEvent>, Unavailable>;
 
 /// The replies to a batch of reads of streams. Each row comes with the index of its read; an unreadable event fails the read
 /// of its own stream only.
-///
-/// # Errors
-/// When a row belongs to no read.
 pub fn stream_events<T: TimeColumn>(
     reads: usize,
     rows: impl IntoIterator<Item = (usize, EventRecord<T>)>,
@@ -177,9 +156,6 @@ pub struct StateRecord {
 
 impl StateRecord {
     /// The snapshot of a name.
-    ///
-    /// # Errors
-    /// When this version cannot read it.
     pub fn ownership(self, decoder: Decoder) -> Result<OwnershipRow, Unavailable> {
         Ok(OwnershipRow {
             stream: decoder.parsed("stream", &self.stream)?,
@@ -189,9 +165,6 @@ impl StateRecord {
     }
 
     /// The app.
-    ///
-    /// # Errors
-    /// When this version cannot read it.
     pub fn app(self, decoder: Decoder) -> Result<AppRow, Unavailable> {
         Ok(AppRow {
             stream: decoder.parsed("stream", &self.stream)?,
@@ -215,9 +188,6 @@ pub struct ClaimRecord {
 
 impl ClaimRecord {
     /// The claim.
-    ///
-    /// # Errors
-    /// When this version cannot read it.
     pub fn decode(self, decoder: Decoder) -> Result<ClaimRow, Unavailable> {
         let found = [Scope::Apex, Scope::Host].into_iter().find(|s| scope(*s) == self.scope);
         Ok(ClaimRow {
@@ -231,9 +201,6 @@ impl ClaimRecord {
     }
 
     /// A page of at most `limit` rows; one more row shows that there is another page.
-    ///
-    /// # Errors
-    /// When this version cannot read a row.
     pub fn page(found: Vec<Self>, limit: usize, decoder: Decoder) -> Result<ClaimPage, Unavailable> {
         let more = found.len() > limit;
         let rows = found.into_iter().take(limit).map(|row| row.decode(decoder));
@@ -257,9 +224,6 @@ pub struct DueRecord<T> {
 
 impl<T: TimeColumn> DueRecord<T> {
     /// Rows that are handed out together, the oldest first.
-    ///
-    /// # Errors
-    /// When this version cannot read a row.
     pub fn decode_all(found: Vec<Self>, decoder: Decoder) -> Result<Vec<DueItem>, Unavailable> {
         let items = found.into_iter().map(|row| row.decode(decoder));
         let mut items = items.collect::<Result<Vec<_>, _>>()?;
@@ -293,9 +257,6 @@ pub struct KeyRecord<T> {
 
 impl<T: TimeColumn> KeyRecord<T> {
     /// The key.
-    ///
-    /// # Errors
-    /// When this version cannot read it.
     pub fn decode(self, decoder: Decoder) -> Result<ApiKey, Unavailable> {
         Ok(ApiKey {
             id: KeyId(self.id),
