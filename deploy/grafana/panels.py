@@ -27,7 +27,7 @@ def scoped(expression):
     return METRIC.sub(chosen, expression)
 
 
-def lines(title, says, unit, queries, *, width=8, stacked=False, limits=(), top=None, exemplars=False, runbooks=(), links=()):
+def lines(title, says, unit, queries, *, width=8, stacked=False, limits=(), top=None, runbooks=(), links=()):
     """Values over time. `queries` are pairs of legend and expression; `limits` are drawn, worst last."""
     panel = timeseries.Panel().legend(legend()).tooltip(tooltip()).line_width(1).fill_opacity(40 if stacked else 8).show_points(shapes.VisibilityMode.NEVER)
     if stacked:
@@ -36,7 +36,7 @@ def lines(title, says, unit, queries, *, width=8, stacked=False, limits=(), top=
         panel.max(top)
     if limits:
         panel.thresholds(steps(limits)).thresholds_style(common.GraphThresholdsStyleConfig().mode(shapes.GraphThresholdsStyleMode.DASHED))
-    return finished(panel.min(0), title, says, unit, queries, width, 8, runbooks, links, exemplars)
+    return finished(panel.min(0), title, says, unit, queries, width, 8, runbooks, links)
 
 
 def number(title, says, unit, expression, limits, *, width=6, decimals=None, none="no traffic", runbooks=()):
@@ -77,13 +77,11 @@ def rows_of(title, says, query, columns, *, unit="short", width=12, height=8, li
     return finished(panel, title, says, unit, [query], width, height, runbooks, instant=True, tabular=True)
 
 
-def finished(panel, title, says, unit, queries, width, height, runbooks=(), links=(), exemplars=False, instant=False, tabular=False):
+def finished(panel, title, says, unit, queries, width, height, runbooks=(), links=(), instant=False, tabular=False):
     """What every panel has."""
     for place, (legend_format, expression) in enumerate(queries):
         query = prometheus.Dataquery().expr(scoped(expression)).legend_format(legend_format).ref_id(chr(ord("A") + place)).datasource(SOURCE)
         query = query.instant() if instant else query.range()
-        if exemplars:
-            query.exemplar(True)
         if tabular:
             query.format("table")
         panel.with_target(query)

@@ -64,7 +64,7 @@ DNS = [
           [("{{result}}", "sum by (result) (rate(deed_dns_queries_total[$__rate_interval]))")], stacked=True),
     lines("Time to look", "At everything that a check looks at.", "s",
           [(words, f"histogram_quantile({share}, sum by (le) (rate(deed_check_duration_seconds_bucket[$__rate_interval])))")
-           for share, words in ((0.5, "median"), (0.99, "99 %"))], exemplars=True, limits=(20,)),
+           for share, words in ((0.5, "median"), (0.99, "99 %"))], limits=(20,)),
     lines("Servers left alone", "Silent addresses that are not asked for a while; checks of their zones are told that they timed out.", "short",
           [("spared", "sum(deed_dns_servers_spared)")], runbooks=("DeedDnsServersSilent",)),
 ]

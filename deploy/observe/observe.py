@@ -99,7 +99,7 @@ class Stand:
         self.rest(self.asked.healthy)
         count, empty = boards.empty(self.prometheus, since)
         self.failures += [f"shows nothing: {panel}" for panel in empty]
-        print(f"all is well for {self.asked.healthy:.0f} s: {count} queries of the dashboards, of which {len(empty)} show nothing or no exemplar")
+        print(f"all is well for {self.asked.healthy:.0f} s: {count} queries of the dashboards, of which {len(empty)} show nothing")
         # What the start itself set off is over by now.
         loud = {alert: state for alert, state in self.watch.states.items() if state != "inactive"}
         self.failures += [f"all is well, but {'/'.join(alert)} is {state}" for alert, state in loud.items()]

@@ -149,7 +149,7 @@ class Sandbox:
 
 
 class Collector(http.server.BaseHTTPRequestHandler):
-    """Takes traces and forgets them: requests that are traced leave exemplars."""
+    """Takes traces and forgets them."""
 
     protocol_version = "HTTP/1.1"
 

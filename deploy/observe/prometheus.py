@@ -47,7 +47,7 @@ class Prometheus:
     def start(self):
         self.child = Child("prometheus", [
             "prometheus", f"--config.file={self.folder}/prometheus.yaml", f"--storage.tsdb.path={self.folder}/tsdb",
-            f"--web.listen-address={self.url.removeprefix('http://')}", "--enable-feature=exemplar-storage", "--log.level=warn",
+            f"--web.listen-address={self.url.removeprefix('http://')}", "--log.level=warn",
         ], self.folder / "prometheus.log")
         wait_for("Prometheus", lambda: request("GET", f"{self.url}/-/ready")[0] == 200)
 
@@ -71,10 +71,6 @@ class Prometheus:
         now = time.time()
         found = self.get("query_range", query=query, start=since, end=now, step=max(1, (now - since) / 60))
         return sum(any(value != "NaN" for _, value in result["values"]) for result in found["result"])
-
-    def exemplars(self, query, since):
-        """How many there are of a query's series."""
-        return sum(len(series["exemplars"]) for series in self.get("query_exemplars", query=query, start=since, end=time.time()))
 
     def rules(self):
         """Every alert's rule: name and severity, and how it stands."""

@@ -6,11 +6,11 @@ use std::time::Duration;
 use actix_web::web::Bytes;
 use chrono::{DateTime, Utc};
 use deed_claims::{ClaimId, Event, Ownership, StreamId};
+use deed_messages::TraceContext;
 use deed_store::{
     Aggregate, ExecuteError, Executed, Load, Loaded, Metadata, Plan, Position, Receipt, RecordedEvent,
     RequestKey,
 };
-use deed_trace::TraceContext;
 use serde::de::DeserializeOwned;
 use tracing::Span;
 

@@ -7,7 +7,6 @@ mod auth;
 mod bodies;
 mod body;
 mod call;
-mod connection;
 pub mod dead;
 mod docs;
 mod domains;

@@ -12,8 +12,6 @@ use crate::routes;
 /// Labels for requests to an unknown path or with an unknown method.
 pub(crate) const NO_ROUTE: &str = "unknown_route";
 pub(crate) const NO_METHOD: &str = "method_not_allowed";
-/// Labels for bytes that are not a valid request. They have no duration.
-const MALFORMED: [&str; 3] = ["malformed_request", "headers_too_large", "request_timeout"];
 
 /// The status classes that are exported from the start; others appear when they are first used.
 const CLASSES: [&str; 3] = ["2xx", "4xx", "5xx"];
@@ -43,7 +41,7 @@ impl HttpMetrics {
         let requests = IntCounterVec::new(
             Opts::new(
                 "deed_http_requests_total",
-                "HTTP requests answered, by operation; what fits none, or is no request, by its error code.",
+                "HTTP requests answered, by operation; what fits none, by its error code.",
             ),
             &["operation", "status_class"],
         )?;
@@ -72,7 +70,7 @@ impl HttpMetrics {
             (id, series)
         });
         let known = known.collect();
-        for error in [NO_ROUTE, NO_METHOD].into_iter().chain(MALFORMED) {
+        for error in [NO_ROUTE, NO_METHOD] {
             let _ = requests.with_label_values(&[error, "4xx"]);
         }
         Ok(Self { requests, seconds, in_flight, known })
@@ -85,16 +83,6 @@ impl HttpMetrics {
     }
 
     pub(crate) fn record(&self, operation: &str, status: StatusCode, took: Duration) {
-        self.count(operation, status);
-        let seconds = took.as_secs_f64();
-        match self.known.get(operation) {
-            Some(series) => series.seconds.observe(seconds),
-            None => self.seconds.with_label_values(&[operation]).observe(seconds),
-        }
-    }
-
-    /// Counts a response without a duration.
-    pub(crate) fn count(&self, operation: &str, status: StatusCode) {
         let class = match status.as_u16() {
             100..=199 => "1xx",
             200..=299 => "2xx",
@@ -107,6 +95,11 @@ impl HttpMetrics {
         match series.and_then(|(at, series)| series.by_class.get(at)) {
             Some(by_class) => by_class.inc(),
             None => self.requests.with_label_values(&[operation, class]).inc(),
+        }
+        let seconds = took.as_secs_f64();
+        match known {
+            Some(series) => series.seconds.observe(seconds),
+            None => self.seconds.with_label_values(&[operation]).observe(seconds),
         }
     }
 }

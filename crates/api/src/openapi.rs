@@ -52,6 +52,9 @@ const SHARED: &[(u16, &str, &str, &str)] = &[
     (503, "Unavailable", "AppUnavailable", "The service cannot answer at the moment"),
 ];
 
+/// The status of heads that are too large. The HTTP library answers it, without a body and without headers of ours.
+const LIBRARY_STATUS: u16 = 431;
+
 /// Whether an operation can answer with a shared error of this status.
 fn answers(operation: &Operation, status: u16) -> bool {
     match status {
@@ -143,7 +146,10 @@ fn components(operations: &[Operation]) -> utoipa::openapi::Components {
                 .filter(|operation| operation.contract == contract && answers(operation, *status))
                 .peekable();
             if answering.peek().is_some() {
-                let mut response = error_response(contract, meaning);
+                let mut response = match *status {
+                    LIBRARY_STATUS => ResponseBuilder::new().description(*meaning).build(),
+                    _ => error_response(contract, meaning),
+                };
                 let names = answering.flat_map(|operation| headers::names(operation, *status));
                 headers::declare(&mut response, names);
                 builder = builder.response(*name, response);

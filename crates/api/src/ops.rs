@@ -1,33 +1,25 @@
 //! The operations port, without authentication: liveness, readiness, metrics, dead letters, on-demand TLS.
-mod openmetrics;
-
 use std::collections::BTreeMap;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use actix_web::dev::Server;
 use actix_web::http::StatusCode;
 use actix_web::http::header::{self, HeaderValue};
-use actix_web::{App, HttpRequest, HttpResponse, web};
+use actix_web::{HttpRequest, HttpResponse, web};
 use deed_bus::DeadLetters;
 use deed_claims::name::DomainName;
 use deed_claims::{Ownership, Scope, StreamId};
-use deed_store::{Clock as _, EventStore, SystemClock};
-use deed_trace::Exemplars;
+use deed_store::EventStore;
 use prometheus::{Registry, TextEncoder};
 use serde_json::json;
 use tokio_util::sync::CancellationToken;
 
-use crate::connection::{ConnectionTimeouts, listen};
 use crate::dead;
 use crate::metrics::ReadyMetric;
-use crate::operation::Contract;
 use crate::query::Query;
-use crate::request_error::RequestError;
-use crate::response::JsonResponse;
-use crate::server::run_until;
+use crate::server::{Server, ServerConfig, Timeouts};
 
 /// How long readiness and on-demand TLS wait for the store.
 const STORE_TIMEOUT: Duration = Duration::from_secs(2);
@@ -84,8 +76,6 @@ pub struct OpsParts {
     pub registry: Registry,
     /// The readiness metric in the registry.
     pub ready: ReadyMetric,
-    /// Exemplars of the metrics.
-    pub exemplars: Exemplars,
     /// The dead letters.
     pub dead_letters: Arc<dyn DeadLetters>,
 }
@@ -103,10 +93,7 @@ impl OpsParts {
 }
 
 /// A bound operations port.
-pub struct Ops {
-    server: Server,
-    addresses: Vec<SocketAddr>,
-}
+pub struct Ops(Server);
 
 impl Ops {
     /// Binds the address. To be called within a Tokio runtime.
@@ -114,16 +101,15 @@ impl Ops {
     /// # Errors
     /// When the address cannot be bound.
     pub fn bind(config: &OpsConfig, parts: OpsParts) -> io::Result<Self> {
-        let server = Server::build().workers(1).shutdown_timeout(1).disable_signals();
-        let app = move || App::new().configure(|config| configure(config, &parts));
-        let (timeouts, never) = (ConnectionTimeouts::default(), CancellationToken::new());
-        let (server, addresses) = listen(server, config.listen, timeouts, Arc::new(reject), never, app)?;
-        Ok(Self { server: server.run(), addresses })
+        let drain = Duration::from_secs(1);
+        let config = ServerConfig { listen: config.listen, workers: 1, drain, timeouts: Timeouts::default() };
+        let never = CancellationToken::new();
+        Server::bind(&config, never, move |routes| configure(routes, &parts)).map(Self)
     }
 
     /// The addresses that it listens on.
     pub fn addresses(&self) -> &[SocketAddr] {
-        &self.addresses
+        self.0.addresses()
     }
 
     /// Serves until `stop` is cancelled.
@@ -131,7 +117,7 @@ impl Ops {
     /// # Errors
     /// When the server fails.
     pub async fn run(self, stop: CancellationToken) -> io::Result<()> {
-        run_until(self.server, stop).await
+        self.0.run(stop).await
     }
 }
 
@@ -165,13 +151,6 @@ pub(crate) fn json_response(status: StatusCode, body: &serde_json::Value) -> Htt
     HttpResponse::build(status).content_type("application/json").body(body.to_string())
 }
 
-/// The response to bytes that are not a valid request.
-#[expect(clippy::needless_pass_by_value, reason = "signature of `RejectFn`")]
-fn reject(error: RequestError, _style: Contract) -> Vec<u8> {
-    let body = json!({ "error": error.to_string() }).to_string();
-    JsonResponse { status: error.status(), headers: vec![], body }.final_bytes(SystemClock.now())
-}
-
 fn not_allowed(allow: &'static str) -> HttpResponse {
     let error = format!("use {}", allow.split(',').next().unwrap_or(allow));
     let mut answer = json_response(StatusCode::METHOD_NOT_ALLOWED, &json!({ "error": error }));
@@ -192,13 +171,8 @@ async fn readyz(parts: web::Data<OpsParts>) -> HttpResponse {
     }
 }
 
-async fn metrics(parts: web::Data<OpsParts>, req: HttpRequest) -> HttpResponse {
+async fn metrics(parts: web::Data<OpsParts>) -> HttpResponse {
     parts.ready.set(parts.waiting_for(METRICS_TIMEOUT).await.is_empty());
-    let mut accepted = req.headers().get_all(header::ACCEPT).filter_map(|value| value.to_str().ok());
-    if accepted.any(openmetrics::is_wanted) {
-        let text = openmetrics::text(&parts.registry.gather(), &parts.exemplars);
-        return HttpResponse::Ok().content_type(openmetrics::CONTENT_TYPE).body(text);
-    }
     match TextEncoder::new().encode_to_string(&parts.registry.gather()) {
         Ok(text) => HttpResponse::Ok().content_type(prometheus::TEXT_FORMAT).body(text),
         Err(error) => {
@@ -240,6 +214,7 @@ async fn tls_ask(parts: web::Data<OpsParts>, req: HttpRequest) -> HttpResponse {
 
 #[cfg(test)]
 pub(crate) mod testing {
+    use actix_web::App;
     use actix_web::body::to_bytes;
     use actix_web::test::{self, TestRequest};
 
@@ -252,7 +227,6 @@ pub(crate) mod testing {
             readiness: Readiness::awaiting(["api"]),
             registry: harness.registry.clone(),
             ready: ReadyMetric::register(&harness.registry).unwrap(),
-            exemplars: harness.state.exemplars.clone(),
             dead_letters,
         }
     }
@@ -274,6 +248,7 @@ mod tests {
     use async_trait::async_trait;
     use deed_bus::{Bus as _, InProcess, InProcessConfig, Topology};
     use deed_claims::Outcome;
+    use deed_messages::queues;
     use deed_store::{
         Append, AppendError, Appended, KeyScope, Position, RecordedEvent, Unavailable, Version,
     };
@@ -287,7 +262,8 @@ mod tests {
     use crate::testing::{Harness, Setup, absent};
 
     fn parts(harness: &Harness) -> OpsParts {
-        let bus = InProcess::new(Topology::deed(), InProcessConfig::default());
+        let bus =
+            InProcess::new(Topology::new(queues::EXCHANGE, queues::ALL).unwrap(), InProcessConfig::default());
         parts_with(harness, bus.dead_letters())
     }
 
@@ -344,28 +320,6 @@ mod tests {
             assert!(head.contains(&"HTTP/1.1 200 OK".to_owned()), "{head:?}");
             let (head, _) = ask("POST", "/livez").await;
             assert!(head.contains(&"allow: GET, HEAD".to_owned()), "{head:?}");
-            stop.cancel();
-        };
-        let (served, ()) = tokio::join!(ops.run(stop.clone()), asking);
-        served.unwrap();
-    }
-
-    #[actix_web::test]
-    async fn rejects_malformed_request_in_json() {
-        let harness = Harness::start().await;
-        let listen = (Ipv4Addr::LOCALHOST, 0).into();
-        let ops = Ops::bind(&OpsConfig { listen }, parts(&harness)).unwrap();
-        let (address, stop) = (ops.addresses()[0], CancellationToken::new());
-        let asking = async {
-            let mut stream = TcpStream::connect(address).await.unwrap();
-            stream.write_all(b"GET /livez HTTP/1.1\r\nx: \x01sesame\r\n\r\n").await.unwrap();
-            let mut answer = String::new();
-            stream.read_to_string(&mut answer).await.unwrap();
-            let (head, body) = answer.split_once("\r\n\r\n").unwrap();
-            assert!(head.starts_with("HTTP/1.1 400 Bad Request\r\n"), "{head}");
-            let body: Value = serde_json::from_str(body).unwrap();
-            assert!(body["error"].as_str().unwrap().contains("not valid HTTP"), "{body}");
-            assert!(!answer.contains("sesame"), "{answer}");
             stop.cancel();
         };
         let (served, ()) = tokio::join!(ops.run(stop.clone()), asking);

@@ -8,8 +8,8 @@ use actix_web::http::header::{self, HeaderMap, HeaderName, HeaderValue};
 use actix_web::web::Payload;
 use actix_web::{HttpRequest, HttpResponse};
 use deed_claims::name::Excerpt;
+use deed_messages::TraceContext;
 use deed_store::{RequestKey, StoredResponse};
-use deed_trace::TraceContext;
 use percent_encoding::percent_decode_str;
 use tracing::{Instrument, Span};
 
@@ -28,8 +28,6 @@ use crate::state::AppState;
 
 const RATE_LIMIT: HeaderName = HeaderName::from_static("ratelimit");
 const RATE_LIMIT_POLICY: HeaderName = HeaderName::from_static("ratelimit-policy");
-/// The histogram for which requests are recorded as exemplars.
-const DURATION_METRIC: &str = "deed_http_request_duration_seconds";
 const PREFER: HeaderName = HeaderName::from_static("prefer");
 
 /// One exchange of request and response, from the head of the request on.
@@ -61,7 +59,7 @@ impl Exchange {
         if let Some(caller) = &caller {
             deed_trace::set_parent(&span, caller);
         }
-        let trace = TraceContext::of(&span).or(caller);
+        let trace = deed_trace::context_of(&span).or(caller);
         let started = Instant::now();
         Self { state, request, span, trace, started, rate: None, _in_flight: in_flight }
     }
@@ -80,10 +78,7 @@ impl Exchange {
 
     /// Finishes the span and builds the HTTP response.
     fn respond(&self, operation: &str, response: JsonResponse) -> HttpResponse {
-        let took = self.started.elapsed();
-        self.state.metrics.record(operation, response.status, took);
-        let now = self.state.clock.now().timestamp_millis();
-        self.state.exemplars.record(DURATION_METRIC, operation, took.as_secs_f64(), now, &self.span);
+        self.state.metrics.record(operation, response.status, self.started.elapsed());
         let status = response.status.as_u16();
         deed_trace::set_attribute(&self.span, "http.response.status_code", i64::from(status));
         if response.status.is_server_error() {
@@ -91,9 +86,8 @@ impl Exchange {
         }
         let mut http = HttpResponse::build(response.status);
         http.insert_header((header::CONTENT_TYPE, HeaderValue::from_static("application/json")));
-        for header in common_headers() {
-            http.insert_header(header);
-        }
+        http.insert_header((header::CACHE_CONTROL, HeaderValue::from_static("no-store")));
+        http.insert_header((header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff")));
         http.insert_header((X_REQUEST_ID, self.request.as_str()));
         if let Some(trace) = &self.trace {
             http.insert_header((TRACEPARENT, trace.traceparent()));
@@ -154,14 +148,6 @@ impl Exchange {
 fn method(method: &Method) -> &'static str {
     const KNOWN: [&str; 9] = ["GET", "POST", "PUT", "DELETE", "PATCH", "HEAD", "OPTIONS", "CONNECT", "TRACE"];
     KNOWN.into_iter().find(|known| *known == method.as_str()).unwrap_or("_OTHER")
-}
-
-/// The constant headers of every response.
-fn common_headers() -> [(HeaderName, HeaderValue); 2] {
-    [
-        (header::CACHE_CONTROL, HeaderValue::from_static("no-store")),
-        (header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff")),
-    ]
 }
 
 /// Serves one request.
@@ -259,18 +245,6 @@ pub fn method_not_allowed(
     let error = RequestError::MethodNotAllowed { method: Excerpt::of(req.method().as_str()), allow };
     let response = exchange.reject(contract, error);
     exchange.respond(NO_METHOD, response)
-}
-
-/// The response to bytes that are not a valid request.
-pub fn reject_malformed(state: &AppState, contract: Contract, error: RequestError) -> Vec<u8> {
-    let (request, code) = (RequestId::new(&*state.entropy), error.code().to_ascii_lowercase());
-    log(&error);
-    tracing::debug!(request_id = request.as_str(), code, "rejected a malformed request");
-    state.metrics.count(&code, error.status());
-    let mut response = contract.response(error, &request);
-    response.headers.extend(common_headers());
-    response.headers.extend(HeaderValue::from_str(request.as_str()).map(|id| (X_REQUEST_ID, id)));
-    response.final_bytes(state.clock.now())
 }
 
 /// Logs a server error with its causes; client errors are not logged.

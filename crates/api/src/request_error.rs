@@ -1,5 +1,4 @@
 //! Errors that any request can get; each contract renders them in its own format.
-use std::fmt;
 use std::time::Duration;
 
 use actix_web::http::StatusCode;
@@ -43,10 +42,6 @@ pub enum RequestError {
     BodyTooLarge { limit: usize },
     #[error("{0}")]
     Body(#[from] BodyError),
-    #[error("the request is not valid HTTP/1.1: {0}")]
-    Malformed(MalformedPart),
-    #[error("the request has too many headers or too large ones: at most 96 headers and 128 KiB are read")]
-    HeadersTooLarge,
     #[error("the request did not arrive in time: what was begun has to be there within {} s", within.as_secs())]
     RequestTimeout { within: Duration },
     #[error("the query parameter `{name}` is not valid: it {rule}")]
@@ -76,37 +71,6 @@ pub enum RequestError {
     },
 }
 
-/// The part of a request that is not valid HTTP, as far as it is known.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum MalformedPart {
-    /// The target of the request line.
-    Target,
-    /// The version of the request line.
-    Version,
-    /// The chunks of the body.
-    Chunks,
-    /// Anything else.
-    Head,
-}
-
-impl fmt::Display for MalformedPart {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Target => "percent-encode everything in the path and the query that is not plain ASCII",
-            Self::Version => {
-                "HTTP/1.1 and HTTP/1.0 are spoken here, and no other version (a space in the path or the query \
-                 has to be percent-encoded)"
-            }
-            Self::Chunks => "the chunks of its body are not well-formed",
-            Self::Head => {
-                "look at the request line (anything but ASCII has to be percent-encoded), at the headers (no \
-                 control characters), at `Host` (exactly one), and at `Content-Length` and `Transfer-Encoding` \
-                 (one of the two, once)"
-            }
-        })
-    }
-}
-
 impl From<Unavailable> for RequestError {
     fn from(cause: Unavailable) -> Self {
         Self::Unavailable(cause)
@@ -130,12 +94,10 @@ impl RequestError {
             Self::IdempotencyKeyInvalid
             | Self::IdempotencyKeyRepeated
             | Self::Body(_)
-            | Self::Malformed(_)
             | Self::Query { .. }
             | Self::BeyondTheLog(_) => StatusCode::BAD_REQUEST,
             Self::RateLimited { .. } => StatusCode::TOO_MANY_REQUESTS,
             Self::BodyTooLarge { .. } => StatusCode::PAYLOAD_TOO_LARGE,
-            Self::HeadersTooLarge => StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
             Self::RequestTimeout { .. } => StatusCode::REQUEST_TIMEOUT,
             Self::UnknownRoute(_) => StatusCode::NOT_FOUND,
             Self::MethodNotAllowed { .. } => StatusCode::METHOD_NOT_ALLOWED,
@@ -156,8 +118,6 @@ impl RequestError {
             Self::RateLimited { .. } => "RATE_LIMITED",
             Self::BodyTooLarge { .. } => "BODY_TOO_LARGE",
             Self::Body(_) => "INVALID_BODY",
-            Self::Malformed(_) => "MALFORMED_REQUEST",
-            Self::HeadersTooLarge => "HEADERS_TOO_LARGE",
             Self::RequestTimeout { .. } => "REQUEST_TIMEOUT",
             Self::Query { .. } | Self::BeyondTheLog(_) => "INVALID_QUERY",
             Self::UnknownRoute(_) => "UNKNOWN_ROUTE",

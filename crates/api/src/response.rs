@@ -1,9 +1,8 @@
 //! A response with a JSON body, and the headers that more than one operation sets.
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use actix_web::http::StatusCode;
-use actix_web::http::header::{HeaderName, HeaderValue, HttpDate};
-use chrono::{DateTime, Utc};
+use actix_web::http::header::{HeaderName, HeaderValue};
 use deed_store::{Position, StoredResponse};
 use serde::Serialize;
 
@@ -69,25 +68,6 @@ impl JsonResponse {
             Ok(value) => self.header(PREFERENCE_APPLIED, value),
             Err(_) => self,
         }
-    }
-
-    /// The head and the body as the last bytes of a connection.
-    pub fn final_bytes(&self, at: DateTime<Utc>) -> Vec<u8> {
-        let date = HttpDate::from(SystemTime::from(at));
-        let mut bytes = format!(
-            "HTTP/1.1 {}\r\ncontent-length: {}\r\nconnection: close\r\ncontent-type: application/json\r\ndate: {date}\r\n",
-            self.status,
-            self.body.len(),
-        )
-        .into_bytes();
-        for (name, value) in &self.headers {
-            for part in [name.as_str().as_bytes(), b": ", value.as_bytes(), b"\r\n"] {
-                bytes.extend_from_slice(part);
-            }
-        }
-        bytes.extend_from_slice(b"\r\n");
-        bytes.extend_from_slice(self.body.as_bytes());
-        bytes
     }
 
     /// The response to store for replay.

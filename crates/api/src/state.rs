@@ -5,7 +5,6 @@ use chrono::Duration;
 use deed_claims::name::NamePolicy;
 use deed_claims::{ChallengeTemplates, ClaimId, Policy, Token};
 use deed_store::{Checkpoints, Clock, Entropy, EventStore, Idempotency, Keys, ReadModels};
-use deed_trace::Exemplars;
 use tokio_util::sync::CancellationToken;
 
 use crate::key_cache::KeyCache;
@@ -63,8 +62,6 @@ pub struct AppStateParts {
     pub metrics: HttpMetrics,
     /// Cancelled when the service is about to stop: requests are still served, and each response closes its connection.
     pub leaving: CancellationToken,
-    /// Exemplars of the metrics.
-    pub exemplars: Exemplars,
     /// Cancelled when the service stops: waits end early.
     pub stop: CancellationToken,
 }
@@ -86,7 +83,6 @@ pub struct AppState {
     pub(crate) caps: Caps,
     pub(crate) metrics: HttpMetrics,
     pub(crate) leaving: CancellationToken,
-    pub(crate) exemplars: Exemplars,
     pub(crate) stop: CancellationToken,
     pub(crate) limiter: RateLimiter,
     pub(crate) key_cache: KeyCache,
@@ -115,7 +111,6 @@ impl AppState {
             caps: parts.caps,
             metrics: parts.metrics,
             leaving: parts.leaving,
-            exemplars: parts.exemplars,
             stop: parts.stop,
         }
     }

@@ -164,7 +164,6 @@ impl Harness {
             caps: setup.caps,
             metrics: HttpMetrics::register(&registry).unwrap(),
             leaving: CancellationToken::new(),
-            exemplars: deed_trace::Exemplars::default(),
             stop: CancellationToken::new(),
         });
         Self { state: Arc::new(state), store, clock, registry, routes: Routes::new(), _folder: folder }

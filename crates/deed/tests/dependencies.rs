@@ -9,16 +9,21 @@ use cargo_metadata::{DependencyKind, MetadataCommand};
 const ALLOWED: &[(&str, &[&str])] = &[
     ("deed-claims", &[]),
     ("deed-store", &["deed-claims"]),
+    ("deed-messages", &["deed-claims"]),
     ("deed-bus", &[]),
     ("deed-probe", &["deed-claims"]),
-    ("deed-api", &["deed-claims", "deed-store", "deed-bus", "deed-trace"]),
-    ("deed-verifier", &["deed-claims", "deed-store", "deed-bus", "deed-probe", "deed-trace"]),
-    ("deed-projector", &["deed-claims", "deed-store", "deed-bus", "deed-trace"]),
+    ("deed-api", &["deed-claims", "deed-messages", "deed-store", "deed-bus", "deed-trace"]),
+    (
+        "deed-verifier",
+        &["deed-claims", "deed-messages", "deed-store", "deed-bus", "deed-probe", "deed-trace"],
+    ),
+    ("deed-projector", &["deed-claims", "deed-messages", "deed-store", "deed-bus", "deed-trace"]),
     ("deed-sandbox", &[]),
     (
         "deed-service",
         &[
             "deed-claims",
+            "deed-messages",
             "deed-store",
             "deed-store-sqlite",
             "deed-store-postgres",
@@ -43,7 +48,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
             "deed-projector",
         ],
     ),
-    ("deed-trace", &[]),
+    ("deed-trace", &["deed-messages"]),
 ];
 
 /// Returns whether a workspace crate may use an external one.
@@ -122,6 +127,9 @@ fn detects_forbidden_dependencies() {
     for (from, to) in [
         ("deed-claims", "deed-store"),
         ("deed-bus", "deed-claims"),
+        ("deed-bus", "deed-messages"),
+        ("deed-messages", "deed-bus"),
+        ("deed-messages", "opentelemetry"),
         ("deed-api", "deed-probe"),
         ("deed-api", "deed-store-sqlite"),
         ("deed-projector", "deed-probe"),

@@ -14,7 +14,6 @@ use deed_projector::{
     run_dispatcher, run_projector,
 };
 use deed_store::{Clock, OsEntropy, SubscriptionConfig, SystemClock};
-use deed_trace::Exemplars;
 use deed_verifier::{Verifier, VerifierConfig, VerifierMetrics, run_verifier};
 use prometheus::Registry;
 use tokio_util::sync::CancellationToken;
@@ -37,7 +36,6 @@ pub(crate) struct Parts {
     pub(crate) readiness: Readiness,
     clock: Arc<dyn Clock>,
     registry: Registry,
-    exemplars: Exemplars,
     owner: String,
 }
 
@@ -62,7 +60,6 @@ impl Parts {
             ),
             clock: Arc::new(SystemClock),
             registry,
-            exemplars: Exemplars::default(),
             owner,
             settings,
             store,
@@ -113,7 +110,6 @@ impl Parts {
             caps: config.limits.clone(),
             metrics: HttpMetrics::register(&self.registry)?,
             leaving,
-            exemplars: self.exemplars.clone(),
             stop,
         })))
     }
@@ -124,7 +120,6 @@ impl Parts {
             readiness: self.readiness.clone(),
             registry: self.registry.clone(),
             ready: ReadyMetric::register(&self.registry)?,
-            exemplars: self.exemplars.clone(),
             dead_letters: self.bus.dead_letters(),
         })
     }
@@ -235,8 +230,7 @@ impl Parts {
             .map_err(|error| ServiceError::Setting(format!("the DNS cannot be asked so: {error}")))?;
         prober.measure(&self.registry)?;
         let look: Arc<dyn Probe> = Arc::new(prober);
-        let verifier = Verifier::new(self.store.log.clone(), look, self.clock.clone(), config, own)
-            .with_exemplars(self.exemplars.clone());
+        let verifier = Verifier::new(self.store.log.clone(), look, self.clock.clone(), config, own);
         let (bus, verifier) = (self.bus.clone(), Arc::new(verifier));
         tasks.spawn("verifier", async move { run_verifier(&*bus, verifier, stop).await });
         self.readiness.ready("verifier");

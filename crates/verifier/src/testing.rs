@@ -15,6 +15,7 @@ use deed_claims::{
     Observation, Outcome, Ownership, Policy, ProbeFailure, Rejection, Reply, Scope, Security, ServerAnswer,
     Signatures, SoaSeen, Statement, StreamId, Token, Transport, Validation, name::DomainName,
 };
+use deed_messages::{VerificationTask, VerificationWork};
 use deed_probe::{Probe, Question};
 use deed_store::{EventStore, ExecuteError, Loaded, Metadata, Plan, Version, execute, load};
 use deed_store_sqlite::{SqliteConfig, SqliteStore};
@@ -24,7 +25,6 @@ use tempfile::TempDir;
 use tokio::sync::Semaphore;
 
 use crate::check::{Verifier, WorkOutcome};
-use crate::work::{Task, Work};
 use crate::{VerifierConfig, VerifierMetrics};
 
 pub const PATIENCE: Duration = Duration::from_secs(20);
@@ -231,12 +231,12 @@ impl VerifierFixture {
     }
 
     /// Carries out one piece of work.
-    pub async fn work(&self, claim: u8, name: &str, task: Task) -> WorkOutcome {
+    pub async fn work(&self, claim: u8, name: &str, task: VerificationTask) -> WorkOutcome {
         self.verifier().work(&work(claim, name, task)).await.unwrap()
     }
 
     pub async fn check(&self, claim: u8, name: &str, attempt: u32) -> WorkOutcome {
-        self.work(claim, name, Task::Check { attempt }).await
+        self.work(claim, name, VerificationTask::Check { attempt }).await
     }
 
     pub async fn execute(&self, stream: &StreamId, command: Command) -> Result<(), Rejection> {
@@ -317,13 +317,15 @@ impl VerifierFixture {
     }
 }
 
-pub fn work(claim: u8, name: &str, task: Task) -> Work {
-    let metadata = Metadata {
-        request_id: Some("evt_1".to_owned()),
-        actor: Some("verifier".to_owned()),
-        ..Metadata::default()
-    };
-    Work { stream: apex(name), claim_id: id(claim), task, metadata, trace: None, sent_at: None }
+pub fn work(claim: u8, name: &str, task: VerificationTask) -> VerificationWork {
+    VerificationWork {
+        message_id: "evt_1".to_owned(),
+        stream: apex(name),
+        claim_id: id(claim),
+        task,
+        sent_at: None,
+        trace: None,
+    }
 }
 
 pub fn id(claim: u8) -> ClaimId {

@@ -12,6 +12,7 @@ use deed_claims::{
     Observation, Ownership, OwnershipEvent, Policy, Reply, Scope, ServerAnswer, Signatures, SoaSeen,
     Statement, Status, StreamId, Token, Transport,
 };
+use deed_messages::queues;
 use deed_probe::{Probe, Question};
 use deed_projector::{
     DispatcherConfig, DispatcherMetrics, DispatcherPorts, Projector, ProjectorMetrics, rebuild_channel,
@@ -92,7 +93,10 @@ impl Service {
         let store = SqliteStore::open(SqliteConfig::new(folder.path().join("deed.db"))).await.unwrap();
         let clock: Arc<FakeClock> = Arc::default();
         let zone = Arc::new(Zone { clock: clock.clone(), published: published(clock.now()) });
-        let (bus, stop) = (InProcess::new(Topology::deed(), Limits::default()), CancellationToken::new());
+        let (bus, stop) = (
+            InProcess::new(Topology::new(queues::EXCHANGE, queues::ALL).unwrap(), Limits::default()),
+            CancellationToken::new(),
+        );
         let mut service = Self { _folder: folder, store, clock, stop, tasks: vec![] };
         service.project();
         service.dispatch(Arc::new(bus.clone()));

@@ -6,6 +6,7 @@ use utoipa::openapi::header::{Header, HeaderBuilder};
 use utoipa::openapi::schema::{Object, ObjectBuilder, Type};
 use utoipa::openapi::{Ref, RefOr, Response};
 
+use crate::openapi::LIBRARY_STATUS;
 use crate::operation::Operation;
 
 /// All declared response headers: name, type, meaning.
@@ -45,9 +46,12 @@ pub fn names(operation: &Operation, status: u16) -> BTreeSet<&'static str> {
         .iter()
         .flatten()
         .any(|parameter| matches!(parameter, RefOr::T(parameter) if parameter.name == "Prefer"));
+    if status == LIBRARY_STATUS {
+        return BTreeSet::new();
+    }
     let mut names = BTreeSet::from(["X-Request-Id"]);
     // The rate limit is counted by key, so responses before authentication lack it.
-    if !matches!(status, 401 | 405 | 431) {
+    if !matches!(status, 401 | 405) {
         names.extend(["RateLimit", "RateLimit-Policy"]);
     }
     if StatusCode::from_u16(status).is_ok_and(|status| operation.stores(status)) {

@@ -1,8 +1,4 @@
 //! Trace context as text: the headers `traceparent` and `tracestate` of W3C Trace Context.
-use opentelemetry::trace::{SpanContext, SpanId, TraceContextExt, TraceFlags, TraceId, TraceState};
-use tracing::Span;
-use tracing_opentelemetry::OpenTelemetrySpanExt;
-
 /// The longest `tracestate` that is propagated; the standard requires no more (W3C Trace Context §3.3.1.5).
 const MAX_STATE: usize = 512;
 
@@ -36,20 +32,6 @@ impl TraceContext {
         })
     }
 
-    /// The context of a span; `None` without a tracer.
-    pub fn of(span: &Span) -> Option<Self> {
-        if span.is_disabled() {
-            return None;
-        }
-        let context = span.context();
-        let span = context.span();
-        let own = span.span_context();
-        own.is_valid().then(|| Self {
-            traceparent: format!("00-{}-{}-{:02x}", own.trace_id(), own.span_id(), own.trace_flags()),
-            tracestate: Some(own.trace_state().header()).filter(|state| is_state(state)),
-        })
-    }
-
     /// The header `traceparent`.
     pub fn traceparent(&self) -> &str {
         &self.traceparent
@@ -60,39 +42,43 @@ impl TraceContext {
         self.tracestate.as_deref()
     }
 
+    /// Both headers, by name.
+    pub fn headers(&self) -> impl Iterator<Item = (&'static str, &str)> {
+        let state = self.tracestate.as_deref().map(|state| ("tracestate", state));
+        std::iter::once(("traceparent", &*self.traceparent)).chain(state)
+    }
+
     /// The id of the trace: 32 hexadecimal digits.
     pub fn trace_id(&self) -> &str {
         self.traceparent.get(3..35).unwrap_or_default()
     }
 
+    /// The id of the parent span: 16 hexadecimal digits.
+    pub fn span_id(&self) -> &str {
+        self.traceparent.get(36..52).unwrap_or_default()
+    }
+
     /// The sampling decision of the program that began the trace.
     pub fn is_sampled(&self) -> bool {
-        self.flags().is_sampled()
-    }
-
-    fn flags(&self) -> TraceFlags {
         let flags = self.traceparent.get(53..55).and_then(|flags| u8::from_str_radix(flags, 16).ok());
-        TraceFlags::new(flags.unwrap_or_default()) & TraceFlags::SAMPLED
-    }
-
-    /// The context as OpenTelemetry represents it.
-    pub(crate) fn to_span_context(&self) -> SpanContext {
-        let part = |from, to| self.traceparent.get(from..to).unwrap_or_default();
-        SpanContext::new(
-            TraceId::from_hex(part(3, 35)).unwrap_or(TraceId::INVALID),
-            SpanId::from_hex(part(36, 52)).unwrap_or(SpanId::INVALID),
-            self.flags(),
-            true,
-            self.tracestate.as_deref().and_then(|state| state.parse().ok()).unwrap_or_default(),
-        )
+        flags.is_some_and(|flags| flags & 1 == 1)
     }
 }
 
-/// Whether this is a valid `tracestate` that fits into the headers of any protocol.
+/// Whether this is a `tracestate` (W3C Trace Context §3.3.1) that fits into the headers of any protocol.
 fn is_state(state: &str) -> bool {
     (1..=MAX_STATE).contains(&state.len())
         && state.bytes().all(|b| (b' '..=b'~').contains(&b))
-        && state.parse::<TraceState>().is_ok()
+        && state.split(',').map(str::trim).all(|member| member.is_empty() || is_state_member(member))
+}
+
+/// Whether this is a `key=value` of a `tracestate`.
+fn is_state_member(member: &str) -> bool {
+    let Some((key, value)) = member.split_once('=') else { return false };
+    let is_start = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit();
+    key.bytes().next().is_some_and(is_start)
+        && key.bytes().all(|b| is_start(b) || b"_-*/@".contains(&b))
+        && !value.contains('=')
 }
 
 #[cfg(test)]
@@ -107,7 +93,7 @@ mod tests {
         assert_eq!((context.traceparent(), context.tracestate()), (GOOD, None));
         assert_eq!(context.trace_id(), "4bf92f3577b34da6a3ce929d0e0e4736");
         assert!(context.is_sampled());
-        assert_eq!(context.to_span_context().span_id().to_string(), "00f067aa0ba902b7");
+        assert_eq!(context.span_id(), "00f067aa0ba902b7");
         assert!(!TraceContext::parse(&GOOD.replace("-01", "-02"), None).unwrap().is_sampled());
         for bad in [
             "",

@@ -9,6 +9,8 @@ use chrono::{DateTime, SecondsFormat, Utc};
 use serde::{Serialize, Serializer, ser::SerializeMap};
 use serde_json::{Map, Value};
 
+use crate::TraceContext;
+
 /// One event.
 #[derive(Clone, Debug, PartialEq)]
 pub struct CloudEvent {
@@ -149,6 +151,19 @@ impl CloudEvent {
         };
         event.check()?;
         Ok(event)
+    }
+
+    /// The trace context, in the extensions of the Distributed Tracing extension of `CloudEvents`; `None` if it is
+    /// invalid.
+    pub fn trace(&self) -> Option<TraceContext> {
+        let extension = |name| self.extensions.get(name).and_then(Value::as_str);
+        TraceContext::parse(extension("traceparent")?, extension("tracestate"))
+    }
+
+    /// Sets the extensions of the trace context.
+    pub fn set_trace(&mut self, trace: Option<&TraceContext>) {
+        let headers = trace.into_iter().flat_map(TraceContext::headers);
+        self.extensions.extend(headers.map(|(name, value)| (name.to_owned(), Value::from(value))));
     }
 
     fn check(&self) -> Result<(), CloudEventError> {
