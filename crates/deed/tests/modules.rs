@@ -14,7 +14,7 @@ use std::path::{Path, PathBuf};
 const KNOWN: &[(&str, usize)] = &[
     ("api", 50),
     ("bench", 6),
-    ("bus", 9),
+    ("bus", 10),
     ("claims", 23),
     ("drill", 8),
     ("probe", 25),
