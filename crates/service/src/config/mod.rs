@@ -20,7 +20,7 @@ pub use fault::{ConfigFault, ConfigFaults, Origin};
 pub use log::{LogFormat, log_filter};
 pub use print::SAMPLE;
 pub use sections::{
-    BusSection, Config, DnsSection, LogSection, RecordSection, Server, StoreSection, TelemetrySection,
+    BusSection, Config, DnsSection, LogSection, RecordSection, ServerSection, StoreSection, TelemetrySection,
 };
 pub use setting::{Ratio, Role, Secret};
 pub use settings::{Database, Settings};

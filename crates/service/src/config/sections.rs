@@ -22,7 +22,7 @@ use super::setting::{Ratio, Role, Secret};
 #[derive(Debug, Clone)]
 pub struct Config {
     /// Addresses, roles and shutdown of this process.
-    pub server: Server,
+    pub server: ServerSection,
     /// The store of the log and of everything derived from it.
     pub store: StoreSection,
     /// The bus that carries messages between the roles.
@@ -58,7 +58,7 @@ impl Default for Config {
     fn default() -> Self {
         let dispatcher = DispatcherConfig::default();
         Self {
-            server: Server::default(),
+            server: ServerSection::default(),
             store: StoreSection::default(),
             bus: BusSection::default(),
             dns: DnsSection::default(),
@@ -85,7 +85,7 @@ impl Default for Config {
 
 /// Addresses, roles and shutdown of this process.
 #[derive(Debug, Clone)]
-pub struct Server {
+pub struct ServerSection {
     /// The address of the HTTP interface.
     pub listen: SocketAddr,
     /// The address of the operations port.
@@ -100,7 +100,7 @@ pub struct Server {
     pub shutdown_deadline: Duration,
 }
 
-impl Default for Server {
+impl Default for ServerSection {
     fn default() -> Self {
         Self {
             listen: (Ipv4Addr::LOCALHOST, 8080).into(),
