@@ -247,7 +247,7 @@ mod tests {
     use actix_web::test::TestRequest;
     use async_trait::async_trait;
     use deed_bus::{Bus as _, InProcess, InProcessConfig, Topology};
-    use deed_claims::Outcome;
+    use deed_diagnosis::Outcome;
     use deed_messages::queues;
     use deed_store::{
         Append, AppendError, Appended, KeyScope, Position, RecordedEvent, Unavailable, Version,

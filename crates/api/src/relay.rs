@@ -8,10 +8,11 @@ use std::{collections::BTreeMap, sync::Arc};
 
 use async_trait::async_trait;
 use deed_bus::{Message, PublishOutcome, Publisher, Requirement};
+use deed_claims::Clock;
 use deed_messages::{CloudEvent, CloudEventError, TraceContext, queues};
 use deed_store::{
-    Batch, Checkpoints, Clock, EventStore, Progress, RecordedEvent, Subscriber, SubscriberError,
-    SubscriptionConfig, SubscriptionError, SubscriptionMetrics, SystemClock, run_subscription,
+    Batch, Checkpoints, EventStore, Progress, RecordedEvent, Subscriber, SubscriberError, SubscriptionConfig,
+    SubscriptionError, SubscriptionMetrics, SystemClock, run_subscription,
 };
 use prometheus::Registry;
 use serde_json::json;

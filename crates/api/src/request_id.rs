@@ -1,8 +1,8 @@
 //! Request ids, and the trace context of the caller.
 use actix_web::http::header::{HeaderMap, HeaderName};
 use data_encoding::HEXLOWER;
+use deed_claims::Entropy;
 use deed_messages::TraceContext;
-use deed_store::Entropy;
 
 /// The request id in responses.
 pub const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");

@@ -3,8 +3,8 @@ use std::sync::Arc;
 
 use chrono::Duration;
 use deed_claims::name::NamePolicy;
-use deed_claims::{ChallengeTemplates, ClaimId, Policy, Token};
-use deed_store::{Checkpoints, Clock, Entropy, EventStore, Idempotency, Keys, ReadModels};
+use deed_claims::{ChallengeTemplates, ClaimId, Clock, Entropy, Policy, Token};
+use deed_store::{Checkpoints, EventStore, Idempotency, Keys, ReadModels};
 use tokio_util::sync::CancellationToken;
 
 use crate::key_cache::KeyCache;

@@ -7,7 +7,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use deed_bus::{Bus, Limits, RabbitMq, RabbitMqConfig, Topology};
 use deed_messages::{CloudEvent, queues};
 use deed_projector::{DispatcherConfig, DispatcherMetrics, DispatcherPorts, run_dispatcher};
-use deed_store::{Clock, SystemClock};
+use deed_store::SystemClock;
 use deed_store_postgres::{PostgresConfig, PostgresStore};
 use deed_testkit::{Database, Postgres, RabbitMq as Broker, VHost};
 use tokio_util::sync::CancellationToken;

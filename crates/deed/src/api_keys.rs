@@ -1,8 +1,9 @@
 //! Creates API keys.
 use std::collections::BTreeSet;
 
+use deed_claims::Clock;
 use deed_service::Store;
-use deed_store::{Clock, KeyHash, KeyOwner, KeyScope, NewKey, OsEntropy, SystemClock, Unavailable};
+use deed_store::{KeyHash, KeyOwner, KeyScope, NewKey, OsEntropy, SystemClock, Unavailable};
 
 use crate::exit::Failure;
 

@@ -7,22 +7,35 @@ use cargo_metadata::{DependencyKind, MetadataCommand};
 
 /// The workspace crates that each crate may use.
 const ALLOWED: &[(&str, &[&str])] = &[
-    ("deed-claims", &[]),
-    ("deed-store", &["deed-claims"]),
+    ("deed-diagnosis", &[]),
+    ("deed-claims", &["deed-diagnosis"]),
+    ("deed-store", &["deed-claims", "deed-diagnosis"]),
     ("deed-messages", &["deed-claims"]),
     ("deed-bus", &[]),
-    ("deed-probe", &["deed-claims"]),
-    ("deed-api", &["deed-claims", "deed-messages", "deed-store", "deed-bus", "deed-trace"]),
+    ("deed-probe", &["deed-claims", "deed-diagnosis"]),
+    ("deed-api", &["deed-claims", "deed-diagnosis", "deed-messages", "deed-store", "deed-bus", "deed-trace"]),
     (
         "deed-verifier",
-        &["deed-claims", "deed-messages", "deed-store", "deed-bus", "deed-probe", "deed-trace"],
+        &[
+            "deed-claims",
+            "deed-diagnosis",
+            "deed-messages",
+            "deed-store",
+            "deed-bus",
+            "deed-probe",
+            "deed-trace",
+        ],
     ),
-    ("deed-projector", &["deed-claims", "deed-messages", "deed-store", "deed-bus", "deed-trace"]),
+    (
+        "deed-projector",
+        &["deed-claims", "deed-diagnosis", "deed-messages", "deed-store", "deed-bus", "deed-trace"],
+    ),
     ("deed-sandbox", &[]),
     (
         "deed-service",
         &[
             "deed-claims",
+            "deed-diagnosis",
             "deed-messages",
             "deed-store",
             "deed-store-sqlite",
@@ -41,6 +54,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
             "deed-service",
             "deed-sandbox",
             "deed-claims",
+            "deed-diagnosis",
             "deed-store",
             "deed-bus",
             "deed-probe",
@@ -126,6 +140,7 @@ fn dependencies_follow_the_plan() {
 fn detects_forbidden_dependencies() {
     for (from, to) in [
         ("deed-claims", "deed-store"),
+        ("deed-diagnosis", "deed-claims"),
         ("deed-bus", "deed-claims"),
         ("deed-bus", "deed-messages"),
         ("deed-messages", "deed-bus"),

@@ -3,8 +3,9 @@ use std::sync::Arc;
 
 use chrono::{DateTime, Duration, Utc};
 use deed_bus::{Bus, BusError, InvalidKey, Message, PublishOutcome, Publisher, Requirement};
+use deed_claims::Clock;
 use deed_messages::{CloudEvent, CloudEventError, TraceContext, VerificationTask, VerificationWork, queues};
-use deed_store::{Clock, DueItem, DueWork, Unavailable};
+use deed_store::{DueItem, DueWork, Unavailable};
 use tracing::Span;
 
 use crate::dispatch_loop::{DispatcherConfig, DispatcherPorts};

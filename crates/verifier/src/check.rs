@@ -2,10 +2,11 @@
 use std::sync::Arc;
 
 use deed_claims::app::App;
-use deed_claims::{Class, Command, Outcome, Ownership, Rejection, StreamId};
+use deed_claims::{Clock, Command, Ownership, Rejection, StreamId};
+use deed_diagnosis::{Class, Outcome};
 use deed_messages::{VerificationTask, VerificationWork};
 use deed_probe::Probe;
-use deed_store::{Clock, EventStore, ExecuteError, Loaded, Metadata, Plan, Unavailable, execute, load};
+use deed_store::{EventStore, ExecuteError, Loaded, Metadata, Plan, Unavailable, execute, load};
 
 use crate::canary::CanaryState;
 use crate::check_context::{CheckContext, CheckResult};

@@ -11,9 +11,12 @@ use std::{
 use async_trait::async_trait;
 use chrono::TimeDelta;
 use deed_claims::{
-    ChallengeTemplates, ClaimId, Command, Confirmation, Evidence, ExtendedError, Holder, IfHeldByAnother,
-    Observation, Outcome, Ownership, Policy, ProbeFailure, Rejection, Reply, Scope, Security, ServerAnswer,
-    Signatures, SoaSeen, Statement, StreamId, Token, Transport, Validation, name::DomainName,
+    ChallengeTemplates, ClaimId, Command, Holder, IfHeldByAnother, Ownership, Policy, Rejection, Scope,
+    StreamId, Token, name::DomainName,
+};
+use deed_diagnosis::{
+    Confirmation, Evidence, ExtendedError, Observation, Outcome, ProbeFailure, Reply, Security, ServerAnswer,
+    Signatures, SoaSeen, Statement, Transport, Validation,
 };
 use deed_messages::{VerificationTask, VerificationWork};
 use deed_probe::{Probe, Question};
@@ -133,7 +136,7 @@ impl Probe for ScriptedDns {
                 seen.servers = vec![server(1, reply(0, values.clone())), server(2, reply(0, values))];
                 reply(3, vec![])
             }
-            DnsAnswer::Timeout => Reply::Fault(deed_claims::NetworkFault::Timeout),
+            DnsAnswer::Timeout => Reply::Fault(deed_diagnosis::NetworkFault::Timeout),
             DnsAnswer::InternalFailure => {
                 seen.failure = Some(ProbeFailure::Internal("no descriptors".to_owned()));
                 return seen;

@@ -4,7 +4,8 @@ use std::sync::{Arc, Mutex};
 use actix_web::http::StatusCode;
 use actix_web::http::header::{HeaderMap, HeaderValue};
 use actix_web::test::TestRequest;
-use deed_store::{Begin, Clock as _, Idempotency as _, KeyHash, KeyScope, Keys as _};
+use deed_claims::Clock as _;
+use deed_store::{Begin, Idempotency as _, KeyHash, KeyScope, Keys as _};
 use insta::assert_json_snapshot;
 use serde_json::{Value, json};
 

@@ -2,8 +2,9 @@
 use std::time::Duration;
 
 use deed_bus::{Message, PublishOutcome, Requirement};
+use deed_claims::Clock;
 use deed_messages::{TraceContext, queues};
-use deed_store::{Clock, RecordedEvent};
+use deed_store::RecordedEvent;
 use tracing::Span;
 
 use super::is_delivered;

@@ -1,8 +1,8 @@
 //! `deed keys`: creates, lists and revokes API keys in the store, also while the service runs.
 use clap::{Args, Subcommand};
-use deed_claims::WorkspaceId;
+use deed_claims::{Clock, WorkspaceId};
 use deed_service::Store;
-use deed_store::{ApiKey, Clock, KeyId, KeyOwner, KeyScope, SystemClock};
+use deed_store::{ApiKey, KeyId, KeyOwner, KeyScope, SystemClock};
 use serde_json::{Value, json};
 
 use crate::api_keys::new_key;

@@ -10,7 +10,8 @@ use std::time::Duration;
 
 use chrono::TimeDelta;
 use deed_claims::name::DomainName;
-use deed_claims::{Activation, Agreement, ContestPolicy};
+use deed_claims::{Activation, ContestPolicy};
+use deed_diagnosis::Agreement;
 use deed_probe::{DelegationSource, Ipv6, Network, ValidationMode, Vantage};
 use toml::Value;
 

@@ -2,9 +2,9 @@
 use std::time::Duration;
 
 use deed_claims::{
-    Agreement, ChallengeTemplates, CheckOutcome, ClaimState, Code, ContestCause, Event, OwnershipEvent,
-    Status,
+    ChallengeTemplates, CheckOutcome, ClaimState, ContestCause, Event, OwnershipEvent, Status,
 };
+use deed_diagnosis::{Agreement, Code};
 use deed_store::{Loaded, Version};
 use deed_testkit::eventually;
 
@@ -31,7 +31,7 @@ fn last_check(stream: &Loaded<Ownership>) -> deed_claims::CheckRecorded {
 /// By outcome, class and code.
 fn counted(verifier: &Verifier, labels: [&str; 3]) -> u64 {
     let metrics = &verifier.metrics;
-    let code = deed_claims::Code::ALL.iter().position(|code| code.as_str() == labels[2]);
+    let code = deed_diagnosis::Code::ALL.iter().position(|code| code.as_str() == labels[2]);
     code.map_or(&metrics.proven, |code| &metrics.not_proven[code]).get()
 }
 
