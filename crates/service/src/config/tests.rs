@@ -256,7 +256,7 @@ fn validation_settings_are_checked_and_applied() {
     std::fs::write(&anchor, ". IN TXT x\n").unwrap();
     assert_eq!(
         faults(from(&file, &[], &[])),
-        ["dns.trust_anchor (file:4): record 1 is no DS or DNSKEY record that can be used"]
+        ["dns.trust_anchor (file:4): record 1 is not a usable DS or DNSKEY record"]
     );
     let one_more =
         "[dns]\nvalidation = \"resolver\"\nvantages = [\"tokyo=192.0.2.53:53\"]\nvantage_quorum = 2\n";
