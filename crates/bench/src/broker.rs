@@ -152,7 +152,7 @@ async fn publish_bare(vhost: &VHost, messages: &[(String, Vec<u8>)]) -> f64 {
 
 async fn relay_all(store: &PostgresStore, bus: &RabbitMq) -> f64 {
     let metrics = RelayMetrics::register(&prometheus::Registry::new()).expect("metrics");
-    let relay = Relay::new(bus.publisher(), "/bench".to_owned(), metrics);
+    let relay = Relay::new(bus.publisher(), "/bench".to_owned(), Arc::new(SystemClock), metrics);
     let config = SubscriptionConfig {
         owner: "bench".to_owned(),
         batch: 500,

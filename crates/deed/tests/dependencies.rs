@@ -12,8 +12,20 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("deed-store", &["deed-claims", "deed-diagnosis"]),
     ("deed-messages", &["deed-claims"]),
     ("deed-bus", &[]),
+    ("deed-outbox", &["deed-claims", "deed-messages", "deed-store", "deed-bus", "deed-trace"]),
     ("deed-probe", &["deed-claims", "deed-diagnosis"]),
-    ("deed-api", &["deed-claims", "deed-diagnosis", "deed-messages", "deed-store", "deed-bus", "deed-trace"]),
+    (
+        "deed-api",
+        &[
+            "deed-claims",
+            "deed-diagnosis",
+            "deed-messages",
+            "deed-store",
+            "deed-bus",
+            "deed-outbox",
+            "deed-trace",
+        ],
+    ),
     (
         "deed-verifier",
         &[
@@ -28,7 +40,15 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ),
     (
         "deed-projector",
-        &["deed-claims", "deed-diagnosis", "deed-messages", "deed-store", "deed-bus", "deed-trace"],
+        &[
+            "deed-claims",
+            "deed-diagnosis",
+            "deed-messages",
+            "deed-store",
+            "deed-bus",
+            "deed-outbox",
+            "deed-trace",
+        ],
     ),
     ("deed-sandbox", &[]),
     (
