@@ -98,7 +98,7 @@ async fn assert_validation(internet: &Internet, change: impl FnOnce(&mut deed_pr
 #[tokio::test]
 async fn own_validation_detects_bogus_zones() {
     let internet = plan(5).start();
-    Box::pin(assert_validation(&internet, |config| config.trust_anchor = Some(internet.key()))).await;
+    assert_validation(&internet, |config| config.trust_anchor = Some(internet.key())).await;
 }
 
 #[tokio::test]
@@ -109,5 +109,5 @@ async fn trusted_resolver_detects_bogus_zones() {
     let on_nsd = ["nsec.com", "nsec3.com", "plain.com"].into_iter().chain(BOGUS.map(|(domain, _)| domain));
     stubs.extend(on_nsd.map(|domain| stub(domain, 11)));
     let resolver = Unbound::start(at(6, 50), internet.port, &stubs, Some(&internet.anchor));
-    Box::pin(assert_validation(&internet, |config| config.resolvers = vec![resolver.address()])).await;
+    assert_validation(&internet, |config| config.resolvers = vec![resolver.address()]).await;
 }
