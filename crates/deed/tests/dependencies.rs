@@ -11,7 +11,8 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("deed-store", &["deed-claims"]),
     ("deed-bus", &[]),
     ("deed-probe", &["deed-claims"]),
-    ("deed-api", &["deed-claims", "deed-store", "deed-bus", "deed-trace"]),
+    ("deed-http", &["deed-claims", "deed-store", "deed-trace"]),
+    ("deed-api", &["deed-claims", "deed-store", "deed-bus", "deed-http", "deed-trace"]),
     ("deed-verifier", &["deed-claims", "deed-store", "deed-bus", "deed-probe", "deed-trace"]),
     ("deed-projector", &["deed-claims", "deed-store", "deed-bus", "deed-trace"]),
     ("deed-sandbox", &[]),
@@ -55,7 +56,7 @@ const EXTERNAL: &[(&str, MayUse)] = &[
     ("lapin", |ours| ours == "deed-bus"),
     // The drill has a DNS server of its own, which survives what the drill breaks.
     ("hickory-", |ours| matches!(ours, "deed-probe" | "deed-sandbox" | "deed-drill")),
-    ("actix-", |ours| ours == "deed-api"),
+    ("actix-", |ours| matches!(ours, "deed-http" | "deed-api")),
     ("opentelemetry", uses_opentelemetry),
     ("tracing-opentelemetry", uses_opentelemetry),
 ];
@@ -122,6 +123,8 @@ fn detects_forbidden_dependencies() {
     for (from, to) in [
         ("deed-claims", "deed-store"),
         ("deed-bus", "deed-claims"),
+        ("deed-http", "deed-api"),
+        ("deed-http", "deed-bus"),
         ("deed-api", "deed-probe"),
         ("deed-api", "deed-store-sqlite"),
         ("deed-projector", "deed-probe"),
@@ -158,6 +161,7 @@ fn detects_forbidden_dependencies() {
         ("deed-testkit", "deed-api"),
         ("deed-probe", "hickory-proto"),
         ("deed-bus", "lapin"),
+        ("deed-http", "actix-web"),
         ("deed-api", "actix-web"),
         ("deed-api", "serde"),
         ("deed-api", "deed-trace"),

@@ -6,7 +6,7 @@ use std::time::Duration;
 use chrono::TimeDelta;
 use deed_api::ops::OpsParts;
 use deed_api::relay::{Relay, RelayMetrics, run_relay};
-use deed_api::{ApiConfig, AppState, AppStateParts, Caps, HttpMetrics, Readiness, ReadyMetric};
+use deed_api::{ApiConfig, AppState, AppStateParts, Caps, Health, Readiness, ReadyMetric};
 use deed_bus::Bus;
 use deed_bus::metrics::QueueMetrics;
 use deed_claims::Policy;
@@ -122,7 +122,7 @@ impl Parts {
             cname_base: config.apps.cname_base.as_str().into(),
             default_region: config.domains.default_region.0.as_str().into(),
             caps,
-            metrics: HttpMetrics::register(&self.registry)?,
+            metrics: deed_api::http_metrics(&self.registry)?,
             leaving,
             stop,
         })))
@@ -130,10 +130,12 @@ impl Parts {
 
     pub(crate) fn ops(&self) -> Result<OpsParts, ServiceError> {
         Ok(OpsParts {
-            store: self.store.log.clone(),
-            readiness: self.readiness.clone(),
-            registry: self.registry.clone(),
-            ready: ReadyMetric::register(&self.registry)?,
+            health: Health {
+                store: self.store.log.clone(),
+                readiness: self.readiness.clone(),
+                registry: self.registry.clone(),
+                ready: ReadyMetric::register(&self.registry)?,
+            },
             dead_letters: self.bus.dead_letters(),
         })
     }
