@@ -75,7 +75,7 @@ check: toolchain $(DENY) ## formatting, lints, docs, dependency rules, generated
 	$(CARGO) build --quiet --package deed
 	deploy/checks/run.sh
 	$(CARGO) test --quiet --package deed-api --lib -- openapi
-	$(CARGO) test --quiet --package deed-claims --test proto --test asyncapi --test diagnoses
+	$(CARGO) test --quiet --package deed-claims --package deed-diagnosis --test proto --test asyncapi --test diagnoses
 	$(CARGO) test --quiet --package deed-service --lib -- sample metrics_page
 	$(CARGO) test --quiet --package deed --test dependencies
 	@deploy/scripts/install.sh unbound-checkconf=unbound /usr/share/dns/root.key=dns-root-data
@@ -106,7 +106,7 @@ generate: toolchain ## renew generated files: OpenAPI, AsyncAPI, sample configur
 	crates/store-postgres/prepare.sh
 	UPDATE_OPENAPI=1 $(CARGO) test --quiet --package deed-api --lib -- openapi
 	UPDATE_SAMPLE=1 $(CARGO) test --quiet --package deed-service --lib -- sample
-	DEED_GENERATE=1 $(CARGO) test --quiet --package deed-claims --test proto --test asyncapi --test diagnoses
+	DEED_GENERATE=1 $(CARGO) test --quiet --package deed-claims --package deed-diagnosis --test proto --test asyncapi --test diagnoses
 	DEED_GENERATE=1 $(CARGO) test --quiet --package deed-service --lib -- metrics_page
 	deploy/checks/run.sh deploy/grafana/make.py
 	deploy/prometheus/kubernetes.sh > deploy/kubernetes/components/monitoring/rules.yaml

@@ -86,6 +86,7 @@ fn bus_unavailable(error: &BusError) -> HttpResponse {
 mod tests {
     use actix_web::test::TestRequest;
     use deed_bus::{Bus as _, InProcess, InProcessConfig, Message, Requirement, Topology};
+    use deed_messages::queues;
 
     use super::*;
     use crate::ops::OpsParts;
@@ -94,7 +95,8 @@ mod tests {
 
     async fn with_one_dead() -> (InProcess, OpsParts) {
         let harness = Harness::start().await;
-        let bus = InProcess::new(Topology::deed(), InProcessConfig::default());
+        let bus =
+            InProcess::new(Topology::new(queues::EXCHANGE, queues::ALL).unwrap(), InProcessConfig::default());
         let message = Message {
             id: "evt_7".to_owned(),
             routing_key: "verification.due".parse().unwrap(),
@@ -104,7 +106,7 @@ mod tests {
             requirement: Requirement::Mandatory,
         };
         bus.publisher().publish(vec![message]).await.unwrap();
-        let mut consumer = bus.consumer(Topology::VERIFICATION).await.unwrap();
+        let mut consumer = bus.consumer(queues::VERIFICATION).await.unwrap();
         consumer.next().await.unwrap().unwrap().dead_letter("nobody can").await.unwrap();
         let parts = parts_with(&harness, bus.dead_letters());
         (bus, parts)
@@ -125,7 +127,7 @@ mod tests {
         assert_eq!((status, &*text), (200, r#"{"replayed":0}"#));
         let (_, text) = ask(&parts, TestRequest::post().uri("/v1/dead/replay")).await;
         assert_eq!(text, r#"{"replayed":1}"#);
-        let depth = bus.depth(Topology::VERIFICATION).await.unwrap();
+        let depth = bus.depth(queues::VERIFICATION).await.unwrap();
         assert_eq!((depth.ready, depth.dead), (1, 0));
     }
 
@@ -143,6 +145,6 @@ mod tests {
         assert_eq!(ask(&parts, TestRequest::put().uri("/v1/dead")).await.0, 405);
         let (_, text) = ask(&parts, TestRequest::delete().uri("/v1/dead?id=evt_7")).await;
         assert_eq!(text, r#"{"purged":1}"#);
-        assert_eq!(bus.depth(Topology::VERIFICATION).await.unwrap().dead, 0);
+        assert_eq!(bus.depth(queues::VERIFICATION).await.unwrap().dead, 0);
     }
 }

@@ -36,7 +36,7 @@ pub fn apex_of(name: &DomainName) -> DomainName {
 #[cfg(test)]
 mod tests {
     use actix_web::test::TestRequest;
-    use deed_claims::Outcome;
+    use deed_diagnosis::Outcome;
     use deed_store::KeyScope;
     use serde_json::{Value, json};
 

@@ -110,7 +110,8 @@ mod tests {
     use actix_web::test::TestRequest;
     use async_trait::async_trait;
     use deed_bus::{Bus as _, InProcess, InProcessConfig, Topology};
-    use deed_claims::Outcome;
+    use deed_diagnosis::Outcome;
+    use deed_messages::queues;
     use deed_store::{
         Append, AppendError, Appended, KeyScope, Position, RecordedEvent, Unavailable, Version,
     };
@@ -125,7 +126,8 @@ mod tests {
     use crate::testing::{Harness, Setup, absent};
 
     fn parts(harness: &Harness) -> OpsParts {
-        let bus = InProcess::new(Topology::deed(), InProcessConfig::default());
+        let bus =
+            InProcess::new(Topology::new(queues::EXCHANGE, queues::ALL).unwrap(), InProcessConfig::default());
         parts_with(harness, bus.dead_letters())
     }
 

@@ -7,21 +7,19 @@ mod spans;
 use std::{collections::BTreeMap, sync::Arc};
 
 use async_trait::async_trait;
-use deed_bus::{CloudEvent, CloudEventError, Message, PublishOutcome, Publisher, Requirement};
+use deed_bus::{Message, PublishOutcome, Publisher, Requirement};
+use deed_claims::Clock;
+use deed_messages::{CloudEvent, CloudEventError, TraceContext, queues};
 use deed_store::{
-    Batch, Checkpoints, Clock, EventStore, Progress, RecordedEvent, Subscriber, SubscriberError,
-    SubscriptionConfig, SubscriptionError, SubscriptionMetrics, SystemClock, run_subscription,
+    Batch, Checkpoints, EventStore, Progress, RecordedEvent, Subscriber, SubscriberError, SubscriptionConfig,
+    SubscriptionError, SubscriptionMetrics, SystemClock, run_subscription,
 };
-use deed_trace::TraceContext;
 use prometheus::Registry;
-use serde_json::Value;
+use serde_json::json;
 use tokio_util::sync::CancellationToken;
 
 /// The name of the relay's lease and checkpoint.
 pub const RELAY: &str = "relay";
-
-/// Events that request work: their messages must reach a queue, otherwise the work would be lost.
-const MUST_REACH_QUEUE: [&str; 1] = ["verification.requested"];
 
 /// The metrics of the relay.
 #[derive(Debug, Clone)]
@@ -90,19 +88,7 @@ impl Relay {
         // The stored payload, unparsed: a newer version may have written fields that this one does not know.
         let data = serde_json::from_str(&recorded.payload)
             .map_err(|source| RelayError::Unreadable { position, source })?;
-        let trace = trace
-            .map(|trace| [("traceparent", Some(trace.traceparent())), ("tracestate", trace.tracestate())]);
-        let trace: Vec<_> = trace
-            .into_iter()
-            .flatten()
-            .filter_map(|(name, value)| Some((name.to_owned(), value?.to_owned())))
-            .collect();
-        let mut extensions = BTreeMap::from([
-            ("position".to_owned(), Value::String(position.to_string())),
-            ("streamversion".to_owned(), Value::String(recorded.version.to_string())),
-        ]);
-        extensions.extend(trace.iter().map(|(name, value)| (name.clone(), Value::String(value.clone()))));
-        let envelope = CloudEvent {
+        let mut envelope = CloudEvent {
             id: format!("evt_{position}"),
             source: self.source.clone(),
             r#type: format!("deed.{key}.v{}", recorded.schema),
@@ -111,22 +97,27 @@ impl Relay {
             datacontenttype: Some(CloudEvent::JSON.to_owned()),
             dataschema: None,
             data,
-            extensions,
+            extensions: BTreeMap::from([
+                ("position".to_owned(), json!(position.to_string())),
+                ("streamversion".to_owned(), json!(recorded.version.to_string())),
+            ]),
         };
+        envelope.set_trace(trace);
         let body = envelope.to_json().map_err(|source| RelayError::Envelope { position, source })?;
         Ok(Message {
             id: envelope.id,
             routing_key: key.parse().map_err(|source| RelayError::Key { position, source })?,
             content_type: CloudEvent::CONTENT_TYPE.to_owned(),
             body: body.into(),
-            headers: trace.into_iter().collect(),
-            requirement: if MUST_REACH_QUEUE.contains(&key) {
-                Requirement::Mandatory
-            } else {
-                Requirement::Optional
-            },
+            headers: headers(trace),
+            requirement: if queues::is_work(key) { Requirement::Mandatory } else { Requirement::Optional },
         })
     }
+}
+
+fn headers(trace: Option<&TraceContext>) -> BTreeMap<String, String> {
+    let headers = trace.into_iter().flat_map(TraceContext::headers);
+    headers.map(|(name, value)| (name.to_owned(), value.to_owned())).collect()
 }
 
 /// Whether the checkpoint may pass a message. An event that no queue is bound to counts as delivered.
@@ -149,7 +140,7 @@ impl Subscriber for Relay {
         for event in batch.events {
             let span = spans::begin(event, &*self.clock);
             // When tracing is off, the context of the event is passed on unchanged.
-            let trace = TraceContext::of(&span).or_else(|| spans::context(event));
+            let trace = deed_trace::context_of(&span).or_else(|| spans::context(event));
             let message = self.message(event, trace.as_ref())?;
             spans::record_message(&span, &message, self.publisher.system());
             messages.push(message);

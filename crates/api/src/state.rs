@@ -3,9 +3,9 @@ use std::sync::Arc;
 
 use chrono::Duration;
 use deed_claims::name::NamePolicy;
-use deed_claims::{ChallengeTemplates, ClaimId, Policy, Token, WorkspaceId};
+use deed_claims::{ChallengeTemplates, ClaimId, Clock, Entropy, Policy, Token, WorkspaceId};
 use deed_http::{HttpMetrics, HttpState, HttpStateParts, Rate, RequestError};
-use deed_store::{Checkpoints, Clock, Entropy, EventStore, Idempotency, Keys, ReadModels};
+use deed_store::{Checkpoints, EventStore, Idempotency, Keys, ReadModels};
 use tokio_util::sync::CancellationToken;
 
 use crate::open_claim_quota::OpenClaimCounts;

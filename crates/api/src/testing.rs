@@ -12,14 +12,14 @@ use actix_web::test::{self, TestRequest};
 use deed_claims::app::App;
 use deed_claims::name::NamePolicy;
 use deed_claims::{
-    ChallengeTemplates, ClaimId, Code, Command, Diagnosis, Evidence, Outcome, Ownership, Policy, Rejection,
-    StreamId, StreamKind, WorkspaceId,
+    ChallengeTemplates, ClaimId, Clock as _, Command, Entropy, Ownership, Policy, Rejection, StreamId,
+    StreamKind, WorkspaceId,
 };
+use deed_diagnosis::{Code, Diagnosis, Evidence, Outcome};
 use deed_http::{Rate, Routes};
 use deed_store::{
-    Aggregate, AppRow, Changes, Checkpoints, ClaimRow, Clock as _, Entropy, EventStore, KeyHash, KeyOwner,
-    KeyScope, Keys, Loaded, Metadata, NewKey, OwnershipRow, Plan, Position, READ_MODELS, ReadModels,
-    RecordedEvent,
+    Aggregate, AppRow, Changes, Checkpoints, ClaimRow, EventStore, KeyHash, KeyOwner, KeyScope, Keys, Loaded,
+    Metadata, NewKey, OwnershipRow, Plan, Position, READ_MODELS, ReadModels, RecordedEvent,
 };
 use deed_store_sqlite::{SqliteConfig, SqliteStore};
 use deed_testkit::FakeClock;

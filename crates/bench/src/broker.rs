@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use chrono::{DateTime, Utc};
 use deed_api::relay::{RELAY, Relay, RelayMetrics, run_relay};
 use deed_bus::{Bus, Limits, Message, RabbitMq, RabbitMqConfig, Requirement, Topology};
+use deed_messages::queues;
 use deed_store::{
     Append, Checkpoints, EventStore, Metadata, Position, StreamWrite, SubscriptionConfig, SystemClock,
     Version,
@@ -38,7 +39,7 @@ async fn bus(vhost: &VHost, limits: Limits) -> RabbitMq {
         heartbeat: Duration::from_secs(10),
         connection_name: "bench".to_owned(),
     };
-    let bus = RabbitMq::start(config, Topology::deed()).expect("a bus");
+    let bus = RabbitMq::start(config, Topology::new(queues::EXCHANGE, queues::ALL).expect("valid keys")).expect("a bus");
     bus.connected().await;
     bus
 }
@@ -67,7 +68,7 @@ pub async fn relay(name: &str, database: &Postgres, broker: &Broker) -> rounds::
         // Declared once, so that both sides find the same queues.
         let bus = bus(&vhost, limits()).await;
         let reference = publish_bare(&vhost, &messages(&store).await).await;
-        vhost.purge_queue(Topology::VERIFICATION).await;
+        vhost.purge_queue(queues::VERIFICATION).await;
         let subject = relay_all(&store, &bus).await;
         let depth = settled_depth(&bus, CLAIMS as usize).await;
         let faults = (depth as u64).abs_diff(CLAIMS);
@@ -82,7 +83,7 @@ pub async fn relay(name: &str, database: &Postgres, broker: &Broker) -> rounds::
 async fn settled_depth(bus: &RabbitMq, expected: usize) -> usize {
     let deadline = Instant::now() + Duration::from_secs(10);
     loop {
-        let ready = bus.depth(Topology::VERIFICATION).await.expect("the depth").ready;
+        let ready = bus.depth(queues::VERIFICATION).await.expect("the depth").ready;
         if ready == expected || Instant::now() > deadline {
             return ready;
         }
@@ -131,7 +132,7 @@ async fn publish_bare(vhost: &VHost, messages: &[(String, Vec<u8>)]) -> f64 {
         let mut confirms = Vec::with_capacity(WINDOW);
         for (key, body) in window {
             let confirm = channel.basic_publish(
-                Topology::EVENTS.into(),
+                queues::EXCHANGE.into(),
                 key.as_str().into(),
                 BasicPublishOptions::default(),
                 body,
@@ -192,7 +193,7 @@ pub async fn consume(name: &str, broker: &Broker) -> rounds::Row {
         let subject = consume_all(&bus, count).await;
         bus.close().await;
         let left =
-            vhost.queue(Topology::VERIFICATION).await.and_then(|q| q["messages"].as_u64()).unwrap_or(0);
+            vhost.queue(queues::VERIFICATION).await.and_then(|q| q["messages"].as_u64()).unwrap_or(0);
         rounds::RoundResult { reference, subject, faults: left }
     })
     .await
@@ -220,7 +221,7 @@ async fn consume_bare(vhost: &VHost, count: usize) -> f64 {
     let begin = Instant::now();
     let mut consumer = channel
         .basic_consume(
-            Topology::VERIFICATION.into(),
+            queues::VERIFICATION.into(),
             "bench".into(),
             BasicConsumeOptions::default(),
             FieldTable::default(),
@@ -240,7 +241,7 @@ async fn consume_bare(vhost: &VHost, count: usize) -> f64 {
 
 async fn consume_all(bus: &RabbitMq, count: usize) -> f64 {
     let begin = Instant::now();
-    let mut consumer = bus.consumer(Topology::VERIFICATION).await.expect("a consumer");
+    let mut consumer = bus.consumer(queues::VERIFICATION).await.expect("a consumer");
     for _ in 0..count {
         let delivery = consumer.next().await.expect("a delivery").expect("the bus is open");
         delivery.acknowledge().await.expect("an ack");

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use deed_claims::{Reply, ServerAnswer};
+use deed_diagnosis::{Reply, ServerAnswer};
 use deed_probe::{ProbeConfig, Prober, Question, RootHint};
 use deed_testkit::{Knot, ZoneText, free_port};
 use hickory_resolver::TokioResolver;

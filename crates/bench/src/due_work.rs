@@ -4,9 +4,10 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use chrono::{DateTime, TimeDelta, Utc};
-use deed_bus::{Bus, CloudEvent, Limits, RabbitMq, RabbitMqConfig, Topology};
+use deed_bus::{Bus, Limits, RabbitMq, RabbitMqConfig, Topology};
+use deed_messages::{CloudEvent, queues};
 use deed_projector::{DispatcherConfig, DispatcherMetrics, DispatcherPorts, run_dispatcher};
-use deed_store::{Clock, SystemClock};
+use deed_store::SystemClock;
 use deed_store_postgres::{PostgresConfig, PostgresStore};
 use deed_testkit::{Database, Postgres, RabbitMq as Broker, VHost};
 use tokio_util::sync::CancellationToken;
@@ -138,7 +139,7 @@ async fn connect(vhost: &VHost) -> RabbitMq {
         heartbeat: Duration::from_secs(10),
         connection_name: "bench".to_owned(),
     };
-    let bus = RabbitMq::start(config, Topology::deed()).expect("a bus");
+    let bus = RabbitMq::start(config, Topology::new(queues::EXCHANGE, queues::ALL).expect("valid keys")).expect("a bus");
     bus.connected().await;
     bus
 }
@@ -175,7 +176,7 @@ async fn run(
     let running = tokio::spawn(async move { run_dispatcher(ports, &config, metrics, ended).await });
     let mut dispatched = Dispatched { numbers: vec![false; pending() as usize], ..Dispatched::default() };
     dispatched.lateness.reserve_exact(LATENESS_SAMPLES);
-    let mut consumer = bus.consumer(Topology::VERIFICATION).await.expect("a consumer");
+    let mut consumer = bus.consumer(queues::VERIFICATION).await.expect("a consumer");
     for nth in 0..rows {
         if nth == rows.min(10_000) / 2 {
             dispatched.memory.0 = resident();

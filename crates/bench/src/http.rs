@@ -3,7 +3,8 @@
 use std::{net::SocketAddr, time::Duration};
 
 use deed_api::relay::RELAY;
-use deed_store::{Checkpoints, Clock, EventStore, SystemClock};
+use deed_claims::Clock;
+use deed_store::{Checkpoints, EventStore, SystemClock};
 use deed_store_postgres::{PostgresConfig, PostgresStore};
 use deed_store_sqlite::{SqliteConfig, SqliteStore};
 use deed_testkit::{Postgres, RabbitMq};

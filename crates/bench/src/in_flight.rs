@@ -5,7 +5,7 @@ use std::net::{Ipv4Addr, SocketAddr, UdpSocket};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use deed_claims::{NetworkFault, Observation, ProbeFailure, Reply};
+use deed_diagnosis::{NetworkFault, Observation, ProbeFailure, Reply};
 use deed_probe::{ProbeConfig, Prober, Question};
 use deed_testkit::{Knot, ZoneText, free_port};
 use tokio::task::JoinSet;

@@ -9,8 +9,8 @@ use std::{
 };
 
 use chrono::{DateTime, Utc};
-use deed_claims::{Event, OwnershipEvent, StreamId};
-use deed_store::{Clock as _, ReadModels, RecordedEvent, SystemClock};
+use deed_claims::{Clock as _, Event, OwnershipEvent, StreamId};
+use deed_store::{ReadModels, RecordedEvent, SystemClock};
 use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep, sleep_until};
 

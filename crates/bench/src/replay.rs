@@ -5,8 +5,9 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use chrono::{DateTime, Utc};
+use deed_claims::Clock;
 use deed_projector::{IfHeld, Projector, ProjectorMetrics, RebuildConfig, rebuild};
-use deed_store::{Checkpoints, Clock, Position, SystemClock, log_pages};
+use deed_store::{Checkpoints, Position, SystemClock, log_pages};
 use deed_store_postgres::{PostgresConfig, PostgresStore};
 use deed_testkit::{Database, Postgres};
 use futures::StreamExt;

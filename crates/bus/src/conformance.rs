@@ -14,9 +14,7 @@ use std::{collections::BTreeMap, sync::Arc, time::Duration};
 use async_trait::async_trait;
 
 pub use self::{dead_letters::*, metrics::*, publish_and_consume::*};
-use crate::{
-    Bus, Consumer, Delivery, Depth, Limits, Message, PublishOutcome, QueueSpec, Requirement, Topology,
-};
+use crate::{Bus, Consumer, Delivery, Depth, Limits, Message, PublishOutcome, Requirement, Topology};
 
 /// Starts a backend for the suite.
 #[async_trait]
@@ -72,16 +70,11 @@ const WORK: &str = "conformance.work";
 const EVENTS: &str = "conformance.events";
 
 fn topology() -> Topology {
-    let spec = |name: &str, bindings: &[&str]| {
-        let spec = QueueSpec {
-            bindings: bindings.iter().map(|binding| binding.parse().unwrap()).collect(),
-            dead_letter_queue: format!("{name}.dead"),
-        };
-        (name.to_owned(), spec)
-    };
-    let queues =
-        BTreeMap::from([spec(WORK, &["work.requested", "work.due", "work.*"]), spec(EVENTS, &["events.#"])]);
-    Topology { exchange: "conformance".to_owned(), queues }
+    let queues: [(&str, &str, &[&str]); 2] = [
+        (WORK, "conformance.work.dead", &["work.requested", "work.due"]),
+        (EVENTS, "conformance.events.dead", &["events.of.the.day"]),
+    ];
+    Topology::new("conformance", queues).unwrap()
 }
 
 fn limits() -> Limits {

@@ -13,10 +13,10 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 
 use self::queue::{Queue, QueuedMessage, ReplayResult};
-use crate::metrics::{Destination, Health, PublishMetrics, PublishMetricsSlot, PublishRecorder};
+use crate::metrics::{Health, PublishMetrics, PublishMetricsSlot, PublishRecorder, destination};
 use crate::{
     Bus, BusError, Consumer, DeadLetter, DeadLetters, DeadReason, Delivery, Depth, Limits, Message,
-    PublishOutcome, Publisher, Replay, Requirement, Settle, Settlement, Topology,
+    PublishOutcome, Publisher, QueueSpec, Replay, Requirement, Settle, Settlement, Topology,
 };
 
 /// The configuration of [`InProcess`]: the limits that every backend keeps. A queue's `capacity` covers ready and
@@ -44,12 +44,10 @@ impl InProcess {
     /// A bus with the queues of this topology, all empty.
     pub fn new(topology: Topology, config: InProcessConfig) -> Self {
         let metrics = Arc::<PublishMetricsSlot>::default();
-        let queue = |name: &String| {
-            let metrics = Arc::clone(&metrics);
-            let queue = Queue::new(name.clone(), config.capacity, config.max_deliveries, metrics);
-            (name.clone(), Arc::new(queue))
+        let queue = |(name, spec): (&String, &QueueSpec)| {
+            (name.clone(), Arc::new(Queue::new(name, spec, &config, Arc::clone(&metrics))))
         };
-        let queues = topology.queues.keys().map(queue).collect();
+        let queues = topology.queues.iter().map(queue).collect();
         let inner = InProcessInner {
             topology,
             queues,
@@ -64,6 +62,10 @@ impl InProcess {
 
 #[async_trait]
 impl Bus for InProcess {
+    fn topology(&self) -> &Topology {
+        &self.inner.topology
+    }
+
     fn publisher(&self) -> Arc<dyn Publisher> {
         Arc::clone(&self.inner) as _
     }
@@ -142,7 +144,7 @@ impl InProcessInner {
         };
         let replayed = matches!(result, ReplayResult::Replayed);
         if replayed {
-            PublishRecorder::start(&self.metrics, once(Destination::Work))
+            PublishRecorder::start(&self.metrics, once(&*queue.name))
                 .record(Ok(vec![PublishOutcome::Confirmed]))?;
         }
         Ok(replayed)
@@ -153,7 +155,7 @@ impl InProcessInner {
 impl Publisher for InProcessInner {
     async fn publish(&self, messages: Vec<Message>) -> Result<Vec<PublishOutcome>, BusError> {
         let started = Instant::now();
-        let to = messages.iter().map(|message| Destination::of(&self.topology, &message.routing_key));
+        let to = messages.iter().map(|message| destination(&self.topology, &message.routing_key));
         let recorder = PublishRecorder::start(&self.metrics, to);
         let result = self.unless_closed(async {
             let mut outcomes = Vec::with_capacity(messages.len());

@@ -6,7 +6,6 @@
 //! - Every queue is bounded, every wait for a free slot has a deadline, and closing the bus ends every wait.
 #![deny(missing_docs)]
 
-pub mod cloud_event;
 #[cfg(feature = "conformance")]
 pub mod conformance;
 mod delivery;
@@ -19,12 +18,11 @@ mod rabbitmq;
 mod routing;
 mod topology;
 
-pub use cloud_event::{CloudEvent, CloudEventError};
 pub use delivery::{DeadReason, Delivery, Settle, Settlement};
 pub use error::BusError;
 pub use in_process::{InProcess, InProcessConfig};
 pub use message::{Message, Requirement};
 pub use port::{Bus, Consumer, DeadLetter, DeadLetters, Depth, Limits, PublishOutcome, Publisher, Replay};
 pub use rabbitmq::{RabbitMq, RabbitMqConfig};
-pub use routing::{BindingPattern, InvalidKey, RoutingKey};
+pub use routing::{Binding, InvalidKey, RoutingKey};
 pub use topology::{QueueSpec, Topology};

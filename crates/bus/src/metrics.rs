@@ -9,9 +9,14 @@ use prometheus::Registry;
 
 pub use self::health::Health;
 pub use self::publishing::PublishMetrics;
-pub(crate) use self::publishing::{Destination, PublishMetricsSlot, PublishRecorder};
+pub(crate) use self::publishing::{PublishMetricsSlot, PublishRecorder, destination};
 pub use self::queue::QueueMetrics;
 use crate::Bus;
+
+/// The label of an exchange or a queue: its name without the prefix that all names share.
+fn label(name: &str) -> &str {
+    name.rsplit('.').next().unwrap_or(name)
+}
 
 /// Registers the metrics of a bus, which records them from now on.
 ///
@@ -19,6 +24,6 @@ use crate::Bus;
 /// When the metrics of a bus are registered already.
 pub fn register(registry: &Registry, bus: &Arc<dyn Bus>) -> prometheus::Result<()> {
     health::register(registry, bus)?;
-    bus.measure(PublishMetrics::register(registry)?);
+    bus.measure(PublishMetrics::register(registry, bus.topology())?);
     Ok(())
 }

@@ -5,7 +5,7 @@ use std::{sync::Arc, time::Duration};
 use async_trait::async_trait;
 
 use crate::metrics::{Health, PublishMetrics};
-use crate::{BusError, DeadReason, Delivery, Message};
+use crate::{BusError, DeadReason, Delivery, Message, Topology};
 
 /// The `messaging.system` of a bus within one process.
 const IN_PROCESS: &str = "in_process";
@@ -133,6 +133,9 @@ impl Default for Limits {
 /// A running bus: creates publishers and consumers, and closes them together.
 #[async_trait]
 pub trait Bus: Send + Sync {
+    /// The exchange and the queues that it declares.
+    fn topology(&self) -> &Topology;
+
     /// A publisher, which any number of tasks may share.
     fn publisher(&self) -> Arc<dyn Publisher>;
 

@@ -175,6 +175,10 @@ impl RabbitMq {
 
 #[async_trait]
 impl Bus for RabbitMq {
+    fn topology(&self) -> &Topology {
+        &self.inner.topology
+    }
+
     fn publisher(&self) -> Arc<dyn Publisher> {
         Arc::clone(&self.inner) as _
     }

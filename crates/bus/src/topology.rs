@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::{BindingPattern, RoutingKey};
+use crate::{Binding, InvalidKey, RoutingKey};
 
 /// One topic exchange and the queues bound to it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -17,33 +17,26 @@ pub struct Topology {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct QueueSpec {
     /// A message whose key matches any of these reaches the queue, once.
-    pub bindings: Vec<BindingPattern>,
+    pub bindings: Vec<Binding>,
     /// The queue of messages that were refused, or delivered too often.
     pub dead_letter_queue: String,
 }
 
 impl Topology {
-    /// The exchange of all events.
-    pub const EVENTS: &str = "deed.events";
-    /// The queue of verification work.
-    pub const VERIFICATION: &str = "deed.verification";
-    /// The dead letters of the verification queue.
-    pub const VERIFICATION_DEAD: &str = "deed.verification.dead";
-
-    /// The topology of Deed.
+    /// An exchange and its queues, each with the name of its dead-letter queue and the keys that it is bound to.
     ///
-    /// # Panics
-    /// Never: the bindings are valid literals, which a test parses.
-    #[expect(clippy::expect_used, reason = "the literals are parsed by a test")]
-    pub fn deed() -> Self {
-        let bindings = ["verification.requested", "verification.due"]
-            .map(|key| key.parse().expect("a literal made of dotted words"));
-        let work =
-            QueueSpec { bindings: bindings.into(), dead_letter_queue: Self::VERIFICATION_DEAD.to_owned() };
-        Self {
-            exchange: Self::EVENTS.to_owned(),
-            queues: BTreeMap::from([(Self::VERIFICATION.to_owned(), work)]),
-        }
+    /// # Errors
+    /// When a key is no routing key.
+    pub fn new<'a>(
+        exchange: &str,
+        queues: impl IntoIterator<Item = (&'a str, &'a str, &'a [&'a str])>,
+    ) -> Result<Self, InvalidKey> {
+        let queue = |(name, dead_letter_queue, keys): (&str, &str, &[&str])| {
+            let bindings = keys.iter().map(|key| key.parse()).collect::<Result<_, _>>()?;
+            Ok((name.to_owned(), QueueSpec { bindings, dead_letter_queue: dead_letter_queue.to_owned() }))
+        };
+        let queues = queues.into_iter().map(queue).collect::<Result<_, _>>()?;
+        Ok(Self { exchange: exchange.to_owned(), queues })
     }
 
     /// The names of the queues that a message with this key reaches, in order.
@@ -52,20 +45,5 @@ impl Topology {
             .iter()
             .filter(|(_, queue)| queue.bindings.iter().any(|binding| binding.matches(key)))
             .map(|(name, _)| name.as_str())
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn routes_only_work_to_the_verification_queue() {
-        let topology = Topology::deed();
-        let reached = |key: &str| topology.route(&key.parse().unwrap()).count();
-        assert_eq!(reached("verification.requested"), 1);
-        assert_eq!(reached("verification.due"), 1);
-        assert_eq!(reached("verification.recorded"), 0);
-        assert_eq!(reached("domain.verified"), 0);
     }
 }

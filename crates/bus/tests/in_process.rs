@@ -9,6 +9,7 @@ use deed_bus::{
     Bus, BusError, Consumer, DeadLetters, Delivery, Depth, InProcess, InProcessConfig, Limits, Message,
     PublishOutcome, Publisher, Replay, Requirement, Topology, conformance::BusUnderTest,
 };
+use deed_messages::queues;
 use prometheus::{Registry, TextEncoder};
 use tokio::sync::watch;
 
@@ -23,11 +24,15 @@ impl BusUnderTest for Embedded {
 
 deed_bus::conformance_suite!(Embedded);
 
-const QUEUE: &str = Topology::VERIFICATION;
+const QUEUE: &str = queues::VERIFICATION;
+
+fn topology() -> Topology {
+    Topology::new(queues::EXCHANGE, queues::ALL).unwrap()
+}
 
 fn small(capacity: usize, publish_deadline: Duration) -> InProcess {
     let config = InProcessConfig { capacity, publish_deadline, max_deliveries: 3, prefetch: 10 };
-    InProcess::new(Topology::deed(), config)
+    InProcess::new(topology(), config)
 }
 
 fn work(id: u32) -> Message {
@@ -154,7 +159,7 @@ async fn replay_uses_slots_of_dead_letters_then_waits() {
 #[tokio::test]
 async fn zero_limits_mean_one() {
     let config = InProcessConfig { capacity: 0, publish_deadline: LONG, max_deliveries: 0, prefetch: 0 };
-    let bus = InProcess::new(Topology::deed(), config);
+    let bus = InProcess::new(topology(), config);
     dead_letter_all(&bus, [1]).await;
     bus.publisher().publish(vec![work(2)]).await.unwrap();
     drop(next(&mut bus.consumer(QUEUE).await.unwrap()).await);
@@ -184,6 +189,10 @@ enum DepthFault {
 
 #[async_trait]
 impl Bus for FaultyBus {
+    fn topology(&self) -> &Topology {
+        self.bus.topology()
+    }
+
     fn publisher(&self) -> Arc<dyn Publisher> {
         self.bus.publisher()
     }

@@ -1,6 +1,7 @@
 //! Challenges: the token and the validation record to publish.
 use std::{fmt, str::FromStr, sync::Arc};
 
+use deed_diagnosis::ExpectedRecord;
 use serde::{Deserialize, Serialize};
 
 use crate::id::{BASE32, text_serde};
@@ -61,6 +62,12 @@ pub struct Challenge {
     pub record_value: Arc<str>,
     /// The random part of the value.
     pub token: Token,
+}
+
+impl<'a> From<&'a Challenge> for ExpectedRecord<'a> {
+    fn from(challenge: &'a Challenge) -> Self {
+        Self { name: &challenge.record_name, value: &challenge.record_value, token: challenge.token.as_str() }
+    }
 }
 
 /// An invalid template.

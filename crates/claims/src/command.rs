@@ -4,7 +4,8 @@ use std::sync::Arc;
 use chrono::{DateTime, Utc};
 
 use crate::name::DomainName;
-use crate::{Challenge, ClaimId, ContestAnswer, ContestResolution, Evidence, Holder, Outcome};
+use crate::{Challenge, ClaimId, ContestAnswer, ContestResolution, Holder};
+use deed_diagnosis::{Evidence, Outcome};
 
 /// What to do when another holder has the name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

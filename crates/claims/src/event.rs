@@ -10,7 +10,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::app::{AppCreated, AppDeleted, AppDomainAdded, AppDomainRemoved, AppEvent, SlugFreed, SlugTaken};
 use crate::name::DomainName;
-use crate::{Challenge, ClaimId, Code, Diagnosis, Evidence, Holder, Scope, upcast};
+use crate::{Challenge, ClaimId, Holder, Scope, upcast};
+use deed_diagnosis::{Code, Diagnosis, Evidence};
 pub use reasons::{
     CheckCause, CheckOutcome, ContestAnswer, ContestCause, ContestResolution, ContestResolvedBy, EndReason,
     ExpiryReason, MissingCause,

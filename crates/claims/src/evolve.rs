@@ -1,4 +1,5 @@
 //! Folds events into state. The fold is total: an event that does not apply to the state changes nothing.
+use crate::Holder;
 use crate::event::{
     CheckCause, CheckOutcome, CheckRecorded, ClaimInitiated, ContestOpened, ContestResolution, EndReason,
     MissingCause, OwnershipEvent, OwnershipGranted, ProofMissing, VerificationRequested,
@@ -6,7 +7,7 @@ use crate::event::{
 use crate::ownership::{
     AtRisk, Claim, ClaimState, Contest, Ended, Held, LastCheck, LastRouting, Ownership, Pending,
 };
-use crate::{EarlierValue, Holder};
+use deed_diagnosis::EarlierValue;
 
 /// The version of the fold. It changes whenever the same events give another state, so that states which an older version
 /// kept are folded again.

@@ -6,9 +6,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::name::DomainName;
 use crate::{
-    Challenge, CheckCause, CheckOutcome, ClaimId, ContestAnswer, ContestCause, Diagnosis, EarlierValue,
-    Holder, MissingCause, Routing, RoutingState, Scope,
+    Challenge, CheckCause, CheckOutcome, ClaimId, ContestAnswer, ContestCause, Holder, MissingCause, Scope,
 };
+use deed_diagnosis::{Diagnosis, EarlierValue, Routing, RoutingState};
 
 type At = DateTime<Utc>;
 

@@ -4,10 +4,10 @@ mod given;
 
 use chrono::Duration;
 use deed_claims::{
-    ClaimState, Code, Command, ContestAnswer, ContestCause, ContestPolicy, ContestResolution,
-    ContestResolvedBy, EndReason, Ended, Outcome, OwnershipEnded, OwnershipEvent, OwnershipGranted, Policy,
-    Rejection,
+    ClaimState, Command, ContestAnswer, ContestCause, ContestPolicy, ContestResolution, ContestResolvedBy,
+    EndReason, Ended, OwnershipEnded, OwnershipEvent, OwnershipGranted, Policy, Rejection,
 };
+use deed_diagnosis::{Code, Outcome};
 use given::{Scenario, absent, claim, not_proven, start, unreachable, workspace};
 
 const NOTHING: [&str; 0] = [];

@@ -3,10 +3,11 @@ mod given;
 
 use chrono::Duration;
 use deed_claims::{
-    CheckOutcome, Claim, ClaimId, ClaimState, Code, Command, ContestAnswer, ContestPolicy, ContestResolution,
-    ContestResolvedBy, EndReason, Event, ExpiryReason, Holder, IfHeldByAnother, Outcome, Ownership,
-    OwnershipEvent, Policy, Rejection, WorkspaceId,
+    CheckOutcome, Claim, ClaimId, ClaimState, Command, ContestAnswer, ContestPolicy, ContestResolution,
+    ContestResolvedBy, EndReason, Event, ExpiryReason, Holder, IfHeldByAnother, Ownership, OwnershipEvent,
+    Policy, Rejection, WorkspaceId,
 };
+use deed_diagnosis::{Code, Outcome};
 use given::{Scenario, app, claim, evidence, evidence_of, initiate, not_proven};
 use proptest::prelude::*;
 

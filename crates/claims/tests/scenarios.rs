@@ -3,9 +3,10 @@ mod given;
 
 use chrono::Duration;
 use deed_claims::{
-    Activation, CheckCause, ClaimState, Code, Command, DueKind, Ended, IfHeldByAnother, MissingCause,
-    Outcome, Policy, Rejection,
+    Activation, CheckCause, ClaimState, Command, DueKind, Ended, IfHeldByAnother, MissingCause, Policy,
+    Rejection,
 };
+use deed_diagnosis::{Code, Outcome};
 use given::{Scenario, absent, claim, initiate, not_proven, start, unreachable, workspace};
 
 #[test]

@@ -3,9 +3,8 @@
 mod given;
 
 use chrono::{DateTime, Duration, Utc};
-use deed_claims::{
-    ClaimState, Code, Diagnosis, Ended, Event, MissingCause, Outcome, OwnershipEvent, Policy, schedule,
-};
+use deed_claims::{ClaimState, Ended, Event, MissingCause, OwnershipEvent, Policy, schedule};
+use deed_diagnosis::{Code, Diagnosis, Outcome};
 use given::{Scenario, absent, claim, not_proven, start, unreachable};
 
 /// More checks than a year of any schedule has.

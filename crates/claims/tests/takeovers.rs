@@ -31,10 +31,11 @@ use std::ops::Range;
 
 use chrono::Duration;
 use deed_claims::{
-    Code, Command, ContestAnswer, ContestPolicy, ContestResolvedBy, Context, EarlierValue, ExpiryReason,
-    IfHeldByAnother, Outcome, OwnershipEvent, Policy, Rejection, Status, judge_within,
+    Command, ContestAnswer, ContestPolicy, ContestResolvedBy, ExpiryReason, IfHeldByAnother, OwnershipEvent,
+    Policy, Rejection, Status,
 };
-use given::{Scenario, absent, app, challenge, claim, initiate, observations, unreachable};
+use deed_diagnosis::{Code, Context, EarlierValue, Outcome, judge_within};
+use given::{Scenario, absent, answer, app, challenge, claim, initiate, observed, unreachable};
 
 /// The owner holds the name through claim 1; the attacker's claim 2 is proven beside it.
 fn attacked(contest: ContestPolicy) -> Scenario {
@@ -309,11 +310,8 @@ fn check_with_the_record_of(scenario: &mut Scenario, old: u8, new: u8) -> Vec<&'
         issued_at: "2026-05-03T10:00:00Z".parse().unwrap(),
     };
     let context = Context { earlier: vec![earlier], ..Context::default() };
-    let outcome = judge_within(
-        &challenge(new),
-        &context,
-        &observations::showing_values(&[challenge(old).record_value.as_bytes()]),
-    );
+    let outcome =
+        judge_within(&challenge(new), &context, &observed(vec![answer(1, &[&*challenge(old).record_value])]));
     assert_eq!(outcome.code(), Some(Code::ValueOfEarlierClaim));
     let events = scenario.check(new, outcome).unwrap();
     assert_eq!(scenario.ownership.holding, None);
@@ -360,7 +358,7 @@ fn publishes_the_token_of_a_lapsed_holding() {
 fn relies_on_the_holders_record() {
     let mut scenario = Scenario::default().held_by(1, "owner");
     scenario.watch(2, "attacker");
-    let owners = observations::showing_values(&[challenge(1).record_value.as_bytes()]);
+    let owners = observed(vec![answer(1, &[&*challenge(1).record_value])]);
     let outcome = judge_within(&challenge(2), &Context::default(), &owners);
     assert_eq!(outcome.code(), Some(Code::WrongValue));
     scenario.check_both(2, outcome, Some(Outcome::Proven)).unwrap();

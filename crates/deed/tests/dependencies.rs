@@ -7,19 +7,48 @@ use cargo_metadata::{DependencyKind, MetadataCommand};
 
 /// The workspace crates that each crate may use.
 const ALLOWED: &[(&str, &[&str])] = &[
-    ("deed-claims", &[]),
-    ("deed-store", &["deed-claims"]),
+    ("deed-diagnosis", &[]),
+    ("deed-claims", &["deed-diagnosis"]),
+    ("deed-store", &["deed-claims", "deed-diagnosis"]),
+    ("deed-messages", &["deed-claims"]),
     ("deed-bus", &[]),
-    ("deed-probe", &["deed-claims"]),
-    ("deed-http", &["deed-claims", "deed-store", "deed-trace"]),
-    ("deed-api", &["deed-claims", "deed-store", "deed-bus", "deed-http", "deed-trace"]),
-    ("deed-verifier", &["deed-claims", "deed-store", "deed-bus", "deed-probe", "deed-trace"]),
-    ("deed-projector", &["deed-claims", "deed-store", "deed-bus", "deed-trace"]),
+    ("deed-probe", &["deed-claims", "deed-diagnosis"]),
+    ("deed-http", &["deed-claims", "deed-messages", "deed-store", "deed-trace"]),
+    (
+        "deed-api",
+        &[
+            "deed-claims",
+            "deed-diagnosis",
+            "deed-messages",
+            "deed-store",
+            "deed-bus",
+            "deed-http",
+            "deed-trace",
+        ],
+    ),
+    (
+        "deed-verifier",
+        &[
+            "deed-claims",
+            "deed-diagnosis",
+            "deed-messages",
+            "deed-store",
+            "deed-bus",
+            "deed-probe",
+            "deed-trace",
+        ],
+    ),
+    (
+        "deed-projector",
+        &["deed-claims", "deed-diagnosis", "deed-messages", "deed-store", "deed-bus", "deed-trace"],
+    ),
     ("deed-sandbox", &[]),
     (
         "deed-service",
         &[
             "deed-claims",
+            "deed-diagnosis",
+            "deed-messages",
             "deed-store",
             "deed-store-sqlite",
             "deed-store-postgres",
@@ -37,6 +66,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
             "deed-service",
             "deed-sandbox",
             "deed-claims",
+            "deed-diagnosis",
             "deed-store",
             "deed-bus",
             "deed-probe",
@@ -44,7 +74,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
             "deed-projector",
         ],
     ),
-    ("deed-trace", &[]),
+    ("deed-trace", &["deed-messages"]),
 ];
 
 /// Returns whether a workspace crate may use an external one.
@@ -122,9 +152,13 @@ fn dependencies_follow_the_plan() {
 fn detects_forbidden_dependencies() {
     for (from, to) in [
         ("deed-claims", "deed-store"),
+        ("deed-diagnosis", "deed-claims"),
         ("deed-bus", "deed-claims"),
         ("deed-http", "deed-api"),
         ("deed-http", "deed-bus"),
+        ("deed-bus", "deed-messages"),
+        ("deed-messages", "deed-bus"),
+        ("deed-messages", "opentelemetry"),
         ("deed-api", "deed-probe"),
         ("deed-api", "deed-store-sqlite"),
         ("deed-projector", "deed-probe"),

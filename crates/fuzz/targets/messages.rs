@@ -10,7 +10,7 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::rc::Rc;
 use std::time::Duration;
 
-use deed_claims::{Evidence, Observation};
+use deed_diagnosis::{Evidence, Observation};
 use deed_probe::{Ipv6, Network, ProbeConfig, Prober, Question, RootHint};
 use libfuzzer_sys::fuzz_target;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};

@@ -5,10 +5,11 @@
 use std::net::{IpAddr, Ipv4Addr};
 
 use deed_claims::name::DomainName;
-use deed_claims::{
-    AliasOrigin, Challenge, ChallengeTemplates, Confirmation, Dname, Elsewhere, Evidence, ExtendedError,
-    Findings, NetworkFault, Observation, Outcome, Place, ProbeFailure, Reply, Scope, Security, Serial,
-    ServerAnswer, Signatures, SoaSeen, Statement, Token, Transport, Validation, VantageAnswer, judge,
+use deed_claims::{Challenge, ChallengeTemplates, Scope, Token};
+use deed_diagnosis::{
+    AliasOrigin, Confirmation, Dname, Elsewhere, Evidence, ExtendedError, Findings, NetworkFault,
+    Observation, Outcome, Place, ProbeFailure, Reply, Security, Serial, ServerAnswer, Signatures, SoaSeen,
+    Statement, Transport, Validation, VantageAnswer, judge,
 };
 use libfuzzer_sys::arbitrary::{Result, Unstructured};
 use libfuzzer_sys::fuzz_target;

@@ -6,8 +6,8 @@ use std::time::Duration;
 use actix_web::web::Bytes;
 use chrono::{DateTime, Utc};
 use deed_claims::{Event, StreamId};
+use deed_messages::TraceContext;
 use deed_store::{Aggregate, ExecuteError, Executed, Load, Loaded, Metadata, Plan, Receipt, RequestKey};
-use deed_trace::TraceContext;
 use serde::de::DeserializeOwned;
 
 use crate::auth::Caller;

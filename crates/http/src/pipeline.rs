@@ -8,8 +8,8 @@ use actix_web::http::header::{self, HeaderMap, HeaderName, HeaderValue};
 use actix_web::web::Payload;
 use actix_web::{HttpRequest, HttpResponse, web};
 use deed_claims::name::Excerpt;
+use deed_messages::TraceContext;
 use deed_store::{RequestKey, StoredResponse};
-use deed_trace::TraceContext;
 use percent_encoding::percent_decode_str;
 use tracing::{Instrument, Span};
 
@@ -60,7 +60,7 @@ impl<'a> Exchange<'a> {
         if let Some(caller) = &caller {
             deed_trace::set_parent(&span, caller);
         }
-        let trace = TraceContext::of(&span).or(caller);
+        let trace = deed_trace::context_of(&span).or(caller);
         let started = Instant::now();
         Self { state, request, span, trace, started, rate: None, _in_flight: in_flight }
     }

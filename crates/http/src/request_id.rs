@@ -1,8 +1,8 @@
 //! Request ids, and the trace context of the caller.
 use actix_web::http::header::{HeaderMap, HeaderName};
 use data_encoding::HEXLOWER;
-use deed_store::Entropy;
-use deed_trace::TraceContext;
+use deed_claims::Entropy;
+use deed_messages::TraceContext;
 
 /// The request id in responses.
 pub const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");

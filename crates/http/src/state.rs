@@ -2,7 +2,8 @@
 use std::sync::Arc;
 
 use chrono::Duration;
-use deed_store::{Clock, Entropy, EventStore, Idempotency, Keys};
+use deed_claims::{Clock, Entropy};
+use deed_store::{EventStore, Idempotency, Keys};
 use tokio_util::sync::CancellationToken;
 
 use crate::key_cache::KeyCache;

@@ -2,7 +2,7 @@
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::time::Duration;
 
-use deed_claims::ProbeFailure;
+use deed_diagnosis::ProbeFailure;
 use tokio::time::Instant;
 
 use crate::config::Budgets;

@@ -1,5 +1,5 @@
 //! Detects case-sensitive servers, which violate RFC 4343: their answer depends on the letter case of the query.
-use deed_claims::{Reply, ServerAnswer, Statement};
+use deed_diagnosis::{Reply, ServerAnswer, Statement};
 use hickory_proto::rr::{Name, RecordType};
 
 use crate::lookup::{Lookup, LookupMode, LookupResult};

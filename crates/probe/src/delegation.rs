@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::net::IpAddr;
 
-use deed_claims::{NetworkFault, ServerAnswer};
+use deed_diagnosis::{NetworkFault, ServerAnswer};
 use hickory_proto::rr::{Name, RData, Record};
 use tokio::time::Instant;
 

@@ -1,5 +1,5 @@
 //! One query to one server: over UDP first, then over TCP, all of it paid from the budget.
-use deed_claims::{NetworkFault, Transport};
+use deed_diagnosis::{NetworkFault, Transport};
 use tokio::time::Instant;
 use tracing::debug;
 

@@ -4,7 +4,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use deed_claims::{AliasOrigin, Elsewhere, Findings, Place, Reply, Serial, ServerAnswer, Statement};
+use deed_diagnosis::{AliasOrigin, Elsewhere, Findings, Place, Reply, Serial, ServerAnswer, Statement};
 use futures::future::join_all;
 use hickory_proto::rr::{Name, RData, RecordType};
 

@@ -3,7 +3,7 @@ use std::hash::RandomState;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU8;
 
-use deed_claims::{NetworkFault, ProbeFailure, Reply, ServerAnswer};
+use deed_diagnosis::{NetworkFault, ProbeFailure, Reply, ServerAnswer};
 use hickory_proto::rr::Name;
 
 use crate::budget::Budget;

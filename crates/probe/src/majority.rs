@@ -4,7 +4,7 @@
 //! Otherwise the operator of one name server of a zone, perhaps of one whose name expired and was registered anew,
 //! could divert a whole probe to other servers whenever that server happens to be queried first.
 use deed_claims::name::is_registry;
-use deed_claims::{Reply, ServerAnswer};
+use deed_diagnosis::{Reply, ServerAnswer};
 use futures::future::join_all;
 use hickory_proto::rr::Name;
 

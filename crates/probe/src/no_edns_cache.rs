@@ -49,7 +49,7 @@ impl NoEdnsCache {
 
 #[cfg(test)]
 mod tests {
-    use deed_claims::{NetworkFault, Transport};
+    use deed_diagnosis::{NetworkFault, Transport};
     use hickory_proto::op::{Message, MessageType, OpCode};
 
     use super::*;

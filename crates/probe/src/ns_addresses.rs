@@ -4,7 +4,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use deed_claims::{NetworkFault, ProbeFailure};
+use deed_diagnosis::{NetworkFault, ProbeFailure};
 use futures::FutureExt;
 use futures::future::{BoxFuture, join_all};
 use hickory_proto::rr::{Name, RecordType};

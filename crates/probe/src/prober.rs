@@ -1,6 +1,6 @@
 //! The prober: one question in, one observation out, whatever fails in between.
 use async_trait::async_trait;
-use deed_claims::{
+use deed_diagnosis::{
     Confirmation, Dname, Findings, NetworkFault, Observation, ProbeFailure, Reply, Security, ServerAnswer,
     Statement, Transport,
 };

@@ -1,7 +1,7 @@
 //! Queries all servers of a zone for the TXT records, and classifies each answer.
 use std::collections::BTreeMap;
 
-use deed_claims::{NetworkFault, Reply, ServerAnswer, Statement, Transport};
+use deed_diagnosis::{NetworkFault, Reply, ServerAnswer, Statement, Transport};
 use futures::future::join_all;
 use hickory_proto::rr::{Name, RecordType};
 

@@ -1,7 +1,7 @@
 //! One query to one server, to report what that server alone answers.
 use std::net::SocketAddr;
 
-use deed_claims::{NetworkFault, Reply, ServerAnswer, Transport};
+use deed_diagnosis::{NetworkFault, Reply, ServerAnswer, Transport};
 use hickory_proto::rr::{Name, RecordType};
 
 use crate::budget::Budget;

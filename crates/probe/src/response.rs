@@ -2,7 +2,7 @@
 use std::fmt::Write as _;
 use std::net::IpAddr;
 
-use deed_claims::{ExtendedError, Signatures, SoaSeen};
+use deed_diagnosis::{ExtendedError, Signatures, SoaSeen};
 use hickory_proto::dnssec::rdata::DNSSECRData;
 use hickory_proto::op::Message;
 use hickory_proto::rr::rdata::SOA;

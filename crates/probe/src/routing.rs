@@ -1,7 +1,7 @@
 //! Probes where a hostname leads, with the same servers and the same budget as its record.
 use std::net::IpAddr;
 
-use deed_claims::RoutingSeen;
+use deed_diagnosis::RoutingSeen;
 use hickory_proto::rr::{Name, RecordType};
 
 use crate::delegation::Delegation;

@@ -2,7 +2,7 @@
 use std::hash::BuildHasher;
 use std::net::{IpAddr, SocketAddr};
 
-use deed_claims::{Reply, ServerAnswer};
+use deed_diagnosis::{Reply, ServerAnswer};
 use hickory_proto::rr::Name;
 
 use crate::delegation::{Addresses, Delegation, Source};

@@ -3,7 +3,7 @@ use std::fmt;
 use std::net::SocketAddr;
 use std::str::FromStr;
 
-use deed_claims::{NetworkFault, Reply, Signatures, Statement, VantageAnswer};
+use deed_diagnosis::{NetworkFault, Reply, Signatures, Statement, VantageAnswer};
 use futures::future::join_all;
 use hickory_proto::rr::{Name, RecordType};
 

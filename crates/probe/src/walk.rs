@@ -4,7 +4,7 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use deed_claims::name::is_registry;
-use deed_claims::{NetworkFault, ProbeFailure};
+use deed_diagnosis::{NetworkFault, ProbeFailure};
 use hickory_proto::rr::{Name, RecordType};
 use tracing::debug;
 

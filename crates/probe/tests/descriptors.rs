@@ -6,7 +6,7 @@ use std::fs::File;
 use std::net::{IpAddr, Ipv4Addr};
 use std::process::Command;
 
-use deed_claims::{NetworkFault, ProbeFailure, Reply};
+use deed_diagnosis::{NetworkFault, ProbeFailure, Reply};
 use deed_probe::{ProbeConfig, Prober, Question, RootHint};
 use tokio::net::UdpSocket;
 

@@ -3,7 +3,8 @@
 use std::{sync::Arc, time::Duration};
 
 use deed_bus::Bus;
-use deed_store::{Checkpoints, Clock, DueWork, EventStore, Lag, LeaseKeeper, Position, Unavailable};
+use deed_claims::Clock;
+use deed_store::{Checkpoints, DueWork, EventStore, Lag, LeaseKeeper, Position, Unavailable};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 

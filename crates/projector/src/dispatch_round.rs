@@ -1,22 +1,16 @@
 //! One round of dispatch: publishes the rows that are due, and gives back the rows whose message was not confirmed.
-use std::{collections::BTreeMap, sync::Arc};
+use std::sync::Arc;
 
 use chrono::{DateTime, Duration, Utc};
-use deed_bus::{
-    Bus, BusError, CloudEvent, CloudEventError, InvalidKey, Message, PublishOutcome, Publisher, Requirement,
-    Topology,
-};
-use deed_store::{Clock, DueItem, DueWork, Unavailable};
-use deed_trace::TraceContext;
-use serde_json::{Value, json};
+use deed_bus::{Bus, BusError, InvalidKey, Message, PublishOutcome, Publisher, Requirement};
+use deed_claims::Clock;
+use deed_messages::{CloudEvent, CloudEventError, TraceContext, VerificationTask, VerificationWork, queues};
+use deed_store::{DueItem, DueWork, Unavailable};
 use tracing::Span;
 
 use crate::dispatch_loop::{DispatcherConfig, DispatcherPorts};
 use crate::metrics::DispatcherMetrics;
 use crate::token_bucket::TokenBucket;
-
-const ROUTING_KEY: &str = "verification.due";
-const EVENT_TYPE: &str = "deed.verification.due.v1";
 
 /// Why a round failed. Its rows are due again: at once, or after the visibility time-out.
 #[derive(Debug, thiserror::Error)]
@@ -92,7 +86,7 @@ impl Dispatcher {
             next => return Ok(RoundOutcome::Idle(next)),
         }
         // Without consumers, rows fall due again and again: the queue must not fill up with repetitions.
-        let waiting = self.bus.depth(Topology::VERIFICATION).await?.ready;
+        let waiting = self.bus.depth(queues::VERIFICATION).await?.ready;
         let capacity = self.window.saturating_sub(waiting).min(self.limit);
         if capacity == 0 {
             return Ok(RoundOutcome::QueueFull);
@@ -153,40 +147,29 @@ impl Dispatcher {
     }
 
     fn message(&self, item: &DueItem, now: DateTime<Utc>, span: &Span) -> Result<Message, DispatchError> {
-        let (claim, kind, attempt) = (item.claim_id, item.kind.as_str(), item.attempt);
-        let trace: BTreeMap<String, String> = TraceContext::of(span)
-            .map(|trace| ("traceparent".to_owned(), trace.traceparent().to_owned()))
-            .into_iter()
-            .collect();
-        let envelope = CloudEvent {
-            // A row that is published again needs another id, hence the time.
-            id: format!("due_{claim}_{kind}_{attempt}_{}", now.timestamp_millis()),
-            source: self.source.clone(),
-            r#type: EVENT_TYPE.to_owned(),
-            subject: Some(item.stream.to_string()),
-            time: Some(now),
-            datacontenttype: Some(CloudEvent::JSON.to_owned()),
-            dataschema: None,
-            data: json!({"claimId": claim, "kind": kind, "attempt": attempt}),
-            extensions: trace.iter().map(|(k, v)| (k.clone(), Value::String(v.clone()))).collect(),
-        };
+        let trace = deed_trace::context_of(span);
+        let headers = trace.iter().flat_map(TraceContext::headers);
+        let headers = headers.map(|(name, value)| (name.to_owned(), value.to_owned())).collect();
+        let task = VerificationTask::from_due(item.kind, item.attempt);
+        let work = VerificationWork::due(item.stream.clone(), item.claim_id, task, now, trace);
+        let envelope = work.to_due_event(&self.source);
         let body = envelope.to_json()?;
         let message = Message {
             id: envelope.id,
-            routing_key: ROUTING_KEY.parse()?,
+            routing_key: VerificationWork::DUE_KEY.parse()?,
             content_type: CloudEvent::CONTENT_TYPE.to_owned(),
             body: body.into(),
-            headers: trace,
+            headers,
             requirement: Requirement::Mandatory,
         };
         if deed_trace::is_recording(span) {
-            deed_trace::set_attribute(span, "claim", claim.to_string());
+            deed_trace::set_attribute(span, "claim", item.claim_id.to_string());
         }
         deed_trace::set_publish_attributes(
             span,
             deed_trace::MessageAttributes {
                 system: self.publisher.system(),
-                destination: Topology::EVENTS,
+                destination: queues::EXCHANGE,
                 id: &message.id,
                 routing_key: message.routing_key.as_str(),
                 bytes: message.body.len(),

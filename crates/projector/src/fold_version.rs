@@ -3,10 +3,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use chrono::TimeDelta;
-use deed_claims::FOLD_VERSION;
-use deed_store::{
-    Checkpoints, Clock, EventStore, LeaseError, Position, READ_MODELS, READ_MODELS_FOLD, Unavailable,
-};
+use deed_claims::{Clock, FOLD_VERSION};
+use deed_store::{Checkpoints, EventStore, LeaseError, Position, READ_MODELS, READ_MODELS_FOLD, Unavailable};
 use tokio_util::sync::CancellationToken;
 
 use crate::projector::Projector;

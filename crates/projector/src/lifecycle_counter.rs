@@ -8,8 +8,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use chrono::TimeDelta;
-use deed_claims::{Claim, ClaimState, Code, ContestResolution, Ended, Ownership, OwnershipEvent, Scope};
-use deed_store::{Checkpoints, Clock, Lease, LeaseError, Position, Unavailable};
+use deed_claims::{Claim, ClaimState, Clock, ContestResolution, Ended, Ownership, OwnershipEvent, Scope};
+use deed_diagnosis::Code;
+use deed_store::{Checkpoints, Lease, LeaseError, Position, Unavailable};
 
 use crate::fold_version::set_mark;
 

@@ -3,9 +3,10 @@
 //! A rebuild may be interrupted at any point: the next holder of the lease resumes from the checkpoint.
 use std::{sync::Arc, time::Duration};
 
+use deed_claims::Clock;
 use deed_store::{
-    Changes, Checkpoints, Clock, EventStore, Lease, LeaseError, LeaseKeeper, LeaseMetrics, Position,
-    READ_MODELS, RecordedEvent, SubscriberError, Unavailable, log_pages,
+    Changes, Checkpoints, EventStore, Lease, LeaseError, LeaseKeeper, LeaseMetrics, Position, READ_MODELS,
+    RecordedEvent, SubscriberError, Unavailable, log_pages,
 };
 use futures::{Stream, StreamExt};
 use tokio_util::sync::CancellationToken;

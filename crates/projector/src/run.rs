@@ -1,8 +1,9 @@
 //! The running projector: follows the log, and rebuilds the read models on request.
 use std::{pin::pin, sync::Arc};
 
+use deed_claims::Clock;
 use deed_store::{
-    Checkpoints, Clock, EventStore, READ_MODELS, SubscriptionConfig, SubscriptionError, run_subscription,
+    Checkpoints, EventStore, READ_MODELS, SubscriptionConfig, SubscriptionError, run_subscription,
 };
 use tokio::sync::{mpsc, oneshot};
 use tokio_util::sync::CancellationToken;

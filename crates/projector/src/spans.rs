@@ -1,7 +1,7 @@
 //! The projector's spans. A batch folds the events of many requests, so it begins a trace of its own, which links to
 //! the traces that wrote the events.
+use deed_messages::TraceContext;
 use deed_store::{RecordedEvent, SubscriberError};
-use deed_trace::TraceContext;
 use tracing::{Span, debug_span};
 
 /// The span of one batch.

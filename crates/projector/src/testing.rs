@@ -3,12 +3,13 @@ use std::{sync::Arc, time::Duration};
 
 use chrono::{DateTime, TimeDelta, Utc};
 use deed_claims::{
-    ChallengeTemplates, ClaimId, Class, Code, Command, Diagnosis, Evidence, Holder, IfHeldByAnother,
-    Observation, Outcome, Ownership, Policy, Rejection, Scope, StreamId, Token, name::DomainName,
+    ChallengeTemplates, ClaimId, Clock, Command, Holder, IfHeldByAnother, Ownership, Policy, Rejection,
+    Scope, StreamId, Token, name::DomainName,
 };
+use deed_diagnosis::{Class, Code, Diagnosis, Evidence, Observation, Outcome};
 use deed_store::{
-    Batch, Checkpoints, Clock, DueItem, DueWork, EventStore, ExecuteError, Lease, Loaded, Metadata, Plan,
-    Position, Progress, Subscriber, execute,
+    Batch, Checkpoints, DueItem, DueWork, EventStore, ExecuteError, Lease, Loaded, Metadata, Plan, Position,
+    Progress, Subscriber, execute,
 };
 use deed_store_sqlite::{SqliteConfig, SqliteStore};
 use deed_testkit::FakeClock;

@@ -2,6 +2,7 @@
 use std::sync::Arc;
 
 use deed_bus::{Bus, InProcess, RabbitMq, RabbitMqConfig, Topology};
+use deed_messages::queues;
 
 use crate::config::Settings;
 use crate::error::ServiceError;
@@ -10,7 +11,7 @@ use crate::error::ServiceError;
 pub(crate) fn open(settings: &Settings, name: &str) -> Result<Arc<dyn Bus>, ServiceError> {
     match broker(settings, name)? {
         Some(broker) => Ok(Arc::new(broker)),
-        None => Ok(Arc::new(InProcess::new(Topology::deed(), settings.bus))),
+        None => Ok(Arc::new(InProcess::new(topology()?, settings.bus))),
     }
 }
 
@@ -24,7 +25,13 @@ pub fn broker(settings: &Settings, name: &str) -> Result<Option<RabbitMq>, Servi
         heartbeat: bus.heartbeat,
         connection_name: format!("deed {name}"),
     };
-    RabbitMq::start(config, Topology::deed())
+    RabbitMq::start(config, topology()?)
         .map(Some)
         .map_err(|error| ServiceError::Setting(format!("`bus.url` cannot be used: {error}")))
+}
+
+/// Our exchange and queues.
+fn topology() -> Result<Topology, ServiceError> {
+    Topology::new(queues::EXCHANGE, queues::ALL)
+        .map_err(|error| ServiceError::Setting(format!("the queues cannot be declared: {error}")))
 }

@@ -9,13 +9,13 @@ use deed_api::relay::{Relay, RelayMetrics, run_relay};
 use deed_api::{ApiConfig, AppState, AppStateParts, Caps, Health, Readiness, ReadyMetric};
 use deed_bus::Bus;
 use deed_bus::metrics::QueueMetrics;
-use deed_claims::Policy;
+use deed_claims::{Clock, Policy};
 use deed_probe::{Probe, Prober};
 use deed_projector::{
     DispatcherConfig, DispatcherMetrics, DispatcherPorts, Projector, ProjectorMetrics, rebuild_channel,
     run_dispatcher, run_projector,
 };
-use deed_store::{Clock, OsEntropy, SubscriptionConfig, SystemClock};
+use deed_store::{OsEntropy, SubscriptionConfig, SystemClock};
 use deed_verifier::{Verifier, VerifierConfig, VerifierMetrics, run_verifier};
 use prometheus::Registry;
 use tokio_util::sync::CancellationToken;

@@ -1,5 +1,6 @@
 //! The identity and the telemetry of this process.
-use deed_store::{Entropy as _, OsEntropy};
+use deed_claims::Entropy as _;
+use deed_store::OsEntropy;
 use tokio::time::Instant;
 
 use crate::config::{Settings, log_filter};

@@ -4,7 +4,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use chrono::TimeDelta;
-use deed_store::{Clock, Idempotency, Unavailable};
+use deed_claims::Clock;
+use deed_store::{Idempotency, Unavailable};
 use tokio_util::sync::CancellationToken;
 
 /// How long a response is kept.

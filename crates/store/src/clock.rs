@@ -1,20 +1,6 @@
-//! The clock and the source of randomness, as parameters: code that takes them can be tested without either.
+//! The machine's clock and the operating system's random numbers.
 use chrono::{DateTime, SubsecRound, Utc};
-
-/// Tells the time, to the microsecond at most.
-pub trait Clock: Send + Sync {
-    /// The current time.
-    fn now(&self) -> DateTime<Utc>;
-}
-
-/// A source of random bytes that are fit for secrets.
-pub trait Entropy: Send + Sync {
-    /// Fills `bytes`.
-    ///
-    /// # Errors
-    /// When the operating system cannot provide random bytes.
-    fn fill(&self, bytes: &mut [u8]) -> Result<(), std::io::Error>;
-}
+use deed_claims::{Clock, Entropy};
 
 /// The machine's clock.
 #[derive(Debug, Clone, Copy, Default)]

@@ -3,11 +3,11 @@ use std::time::Duration;
 
 use backon::{BackoffBuilder, ExponentialBuilder};
 use chrono::{DateTime, Utc};
-use deed_claims::{Event, StreamId};
+use deed_claims::{Clock, Event, StreamId};
 use futures::{future::try_join_all, try_join};
 
 use crate::{
-    Aggregate, Append, AppendError, Clock, EventStore, Loaded, Metadata, Position, Receipt, StreamWrite,
+    Aggregate, Append, AppendError, EventStore, Loaded, Metadata, Position, Receipt, StreamWrite,
     Unavailable, Version, load,
 };
 

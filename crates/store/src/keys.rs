@@ -8,7 +8,8 @@ use deed_claims::WorkspaceId;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
-use crate::{Entropy, Unavailable};
+use crate::Unavailable;
+use deed_claims::Entropy;
 
 /// The public id of a key: `key_` and 16 hexadecimal digits.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]

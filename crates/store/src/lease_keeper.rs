@@ -7,7 +7,8 @@ use tokio::{
 };
 use tokio_util::sync::{CancellationToken, DropGuard};
 
-use crate::{Checkpoints, Clock, HeldLeaseGuard, Lease, LeaseError, LeaseMetrics};
+use crate::{Checkpoints, HeldLeaseGuard, Lease, LeaseError, LeaseMetrics};
+use deed_claims::Clock;
 
 /// A lease that is renewed every third of its TTL, however long the work under it takes.
 ///

@@ -30,7 +30,7 @@ pub use append::{Append, AppendError, Appended, StreamWrite};
 pub use batcher::{BatchBackend, BatchLimits, BatchStats, Batcher};
 pub use checkpoints::{Checkpoints, Lease, LeaseError};
 pub use claim_history::ClaimHistory;
-pub use clock::{Clock, Entropy, OsEntropy, SystemClock};
+pub use clock::{OsEntropy, SystemClock};
 pub use due_work::{DueItem, DueWork, Overdue};
 pub use event_store::{EventStore, StreamRead, Unavailable};
 pub use execute::{ExecuteError, Executed, Load, Plan, execute};

@@ -11,8 +11,9 @@ use tokio_util::sync::CancellationToken;
 use self::reader::{LeasedReader, ReaderExit};
 use self::wait::{Backoff, HeadHints};
 use crate::{
-    Checkpoints, Clock, EventStore, Lease, LeaseKeeper, LeaseMetrics, Position, RecordedEvent, Unavailable,
+    Checkpoints, EventStore, Lease, LeaseKeeper, LeaseMetrics, Position, RecordedEvent, Unavailable,
 };
+use deed_claims::Clock;
 
 /// Consecutive events of the log.
 #[derive(Debug)]

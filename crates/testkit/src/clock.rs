@@ -2,7 +2,7 @@
 use std::sync::Mutex;
 
 use chrono::{DateTime, Duration, Utc};
-use deed_store::Clock;
+use deed_claims::Clock;
 
 /// A clock for tests.
 #[derive(Debug)]

@@ -4,12 +4,11 @@
 //! trace that caused it. Without a tracer, these functions have no effect.
 #![deny(missing_docs)]
 
-mod context;
 mod messaging;
 mod span;
 
-pub use context::TraceContext;
 pub use messaging::{MessageAttributes, publish_span, set_process_attributes, set_publish_attributes};
 pub use span::{
-    MAX_PARENT_AGE, add_links, is_recording, set_attribute, set_error, set_parent, set_parent_or_link,
+    MAX_PARENT_AGE, add_links, context_of, is_recording, set_attribute, set_error, set_parent,
+    set_parent_or_link,
 };

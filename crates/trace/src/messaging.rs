@@ -3,9 +3,10 @@
 //! <https://opentelemetry.io/docs/specs/semconv/messaging/>
 use std::time::Duration;
 
+use deed_messages::TraceContext;
 use tracing::{Span, debug_span};
 
-use crate::{TraceContext, is_recording, set_attribute, set_parent_or_link};
+use crate::{is_recording, set_attribute, set_parent_or_link};
 
 /// What the attributes of a span say about a message.
 #[derive(Debug, Clone, Copy)]

@@ -1,12 +1,11 @@
 //! Parents, links, attributes and errors of spans. Attributes go to the trace only, not to log lines.
 use std::time::Duration;
 
-use opentelemetry::trace::{Status, TraceContextExt};
+use deed_messages::TraceContext;
+use opentelemetry::trace::{SpanContext, SpanId, Status, TraceContextExt, TraceFlags, TraceId};
 use opentelemetry::{Context, Value};
 use tracing::Span;
 use tracing_opentelemetry::OpenTelemetrySpanExt;
-
-use crate::TraceContext;
 
 /// The largest age of a cause that still becomes the parent of a span. Older causes are linked.
 pub const MAX_PARENT_AGE: Duration = Duration::from_mins(1);
@@ -14,10 +13,35 @@ pub const MAX_PARENT_AGE: Duration = Duration::from_mins(1);
 /// The largest number of links of one span.
 const MAX_LINKS: usize = 32;
 
+/// The context of a span; `None` without a tracer.
+pub fn context_of(span: &Span) -> Option<TraceContext> {
+    if span.is_disabled() {
+        return None;
+    }
+    let context = span.context();
+    let span = context.span();
+    let own = span.span_context();
+    let traceparent = format!("00-{}-{}-{:02x}", own.trace_id(), own.span_id(), own.trace_flags());
+    // All zeros, as without a tracer, are no valid context.
+    TraceContext::parse(&traceparent, Some(&own.trace_state().header()))
+}
+
+/// The context as OpenTelemetry represents it.
+fn span_context(context: &TraceContext) -> SpanContext {
+    let flags = if context.is_sampled() { TraceFlags::SAMPLED } else { TraceFlags::NOT_SAMPLED };
+    SpanContext::new(
+        TraceId::from_hex(context.trace_id()).unwrap_or(TraceId::INVALID),
+        SpanId::from_hex(context.span_id()).unwrap_or(SpanId::INVALID),
+        flags,
+        true,
+        context.tracestate().and_then(|state| state.parse().ok()).unwrap_or_default(),
+    )
+}
+
 /// Makes a span a child of `cause`. The span must not have been entered yet.
 pub fn set_parent(span: &Span, cause: &TraceContext) {
     // Fails without a tracer; there is no trace to belong to then.
-    let _ = span.set_parent(Context::new().with_remote_span_context(cause.to_span_context()));
+    let _ = span.set_parent(Context::new().with_remote_span_context(span_context(cause)));
 }
 
 /// Makes a span a child of its cause, or links it to a cause that is older than [`MAX_PARENT_AGE`].
@@ -30,7 +54,7 @@ pub fn add_links<'a>(span: &Span, causes: impl IntoIterator<Item = &'a TraceCont
     if span.is_disabled() {
         return;
     }
-    let own = TraceContext::of(span);
+    let own = context_of(span);
     let mut linked: Vec<&str> = own.iter().map(TraceContext::trace_id).collect();
     for cause in causes {
         if linked.len() > MAX_LINKS {
@@ -38,7 +62,7 @@ pub fn add_links<'a>(span: &Span, causes: impl IntoIterator<Item = &'a TraceCont
         }
         if cause.is_sampled() && !linked.contains(&cause.trace_id()) {
             linked.push(cause.trace_id());
-            span.add_link(cause.to_span_context());
+            span.add_link(span_context(cause));
         }
     }
 }
@@ -107,7 +131,7 @@ mod tests {
         let spans = record_spans(|| {
             let span = debug_span!("work.own");
             set_parent(&span, &cause(CAUSE));
-            let own = TraceContext::of(&span).unwrap();
+            let own = context_of(&span).unwrap();
             assert_eq!((own.trace_id(), own.tracestate()), (&CAUSE[3..35], Some("congo=t61")));
             set_parent(&debug_span!("work.below"), &own);
         });
@@ -119,7 +143,7 @@ mod tests {
     fn links_are_limited_and_skip_own_and_unsampled_traces() {
         let spans = record_spans(|| {
             let span = debug_span!("work.late");
-            let own = TraceContext::of(&span).unwrap();
+            let own = context_of(&span).unwrap();
             let others: Vec<_> =
                 (1..=40).map(|number| cause(&format!("00-{number:032x}-00f067aa0ba902b7-01"))).collect();
             let unsampled = cause(&CAUSE.replace("-01", "-00"));
@@ -137,7 +161,7 @@ mod tests {
             let span = debug_span!("work.alone");
             set_parent(&span, &cause(CAUSE));
             set_error(&span, "timeout");
-            assert_eq!((TraceContext::of(&span), is_recording(&span)), (None, false));
+            assert_eq!((context_of(&span), is_recording(&span)), (None, false));
         });
     }
 }

@@ -2,9 +2,11 @@
 use std::sync::Arc;
 
 use deed_claims::app::App;
-use deed_claims::{Class, Command, Outcome, Ownership, Rejection, StreamId};
+use deed_claims::{Clock, Command, Ownership, Rejection, StreamId};
+use deed_diagnosis::{Class, Outcome};
+use deed_messages::{VerificationTask, VerificationWork};
 use deed_probe::Probe;
-use deed_store::{Clock, EventStore, ExecuteError, Loaded, Plan, Unavailable, execute, load};
+use deed_store::{EventStore, ExecuteError, Loaded, Metadata, Plan, Unavailable, execute, load};
 
 use crate::canary::CanaryState;
 use crate::check_context::{CheckContext, CheckResult};
@@ -13,7 +15,6 @@ use crate::failure_backoff::FailureBackoff;
 use crate::in_flight_checks::InFlightChecks;
 use crate::metrics::{VerifierMetrics, outcome_labels};
 use crate::spans;
-use crate::work::{Task, Work};
 
 /// How a piece of work ended; in each case its message is acknowledged.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -86,17 +87,19 @@ impl Verifier {
         Self { store, probe, clock, config, metrics, canary, in_flight, backoff }
     }
 
-    pub(crate) async fn work(&self, work: &Work) -> Result<WorkOutcome, WorkError> {
+    pub(crate) async fn work(&self, work: &VerificationWork) -> Result<WorkOutcome, WorkError> {
         match work.task {
-            Task::Expire => self.execute(work, |_| Command::Expire { claim_id: work.claim_id }).await,
-            Task::Check { attempt } => match self.in_flight.begin(work.claim_id, attempt) {
+            VerificationTask::Expire => {
+                self.execute(work, |_| Command::Expire { claim_id: work.claim_id }).await
+            }
+            VerificationTask::Check { attempt } => match self.in_flight.begin(work.claim_id, attempt) {
                 Some(_guard) => self.check(work, attempt).await,
                 None => Ok(WorkOutcome::InFlight),
             },
         }
     }
 
-    async fn check(&self, work: &Work, attempt: u32) -> Result<WorkOutcome, WorkError> {
+    async fn check(&self, work: &VerificationWork, attempt: u32) -> Result<WorkOutcome, WorkError> {
         let loaded: Loaded<Ownership> = load(&*self.store, &work.stream).await?;
         spans::link_to_cause(work, &loaded.events);
         let context = match self.due_check(&loaded.state, work, attempt) {
@@ -133,7 +136,11 @@ impl Verifier {
     }
 
     /// The CNAME target of an app's hostname; `None` for other names and for deleted apps.
-    async fn cname_target(&self, ownership: &Ownership, work: &Work) -> Result<Option<String>, WorkError> {
+    async fn cname_target(
+        &self,
+        ownership: &Ownership,
+        work: &VerificationWork,
+    ) -> Result<Option<String>, WorkError> {
         let app = ownership.claims.get(&work.claim_id).and_then(|claim| claim.holder.app());
         let Some(app) = app.filter(|_| !self.config.cname_base.is_empty()) else { return Ok(None) };
         let app = load::<App>(&*self.store, &StreamId::app(app)).await?.state;
@@ -144,7 +151,7 @@ impl Verifier {
     fn due_check(
         &self,
         ownership: &Ownership,
-        work: &Work,
+        work: &VerificationWork,
         attempt: u32,
     ) -> Result<CheckContext, WorkOutcome> {
         let claim =
@@ -160,18 +167,19 @@ impl Verifier {
     /// Executes a command, made from the newest state, on the claim's stream.
     async fn execute(
         &self,
-        work: &Work,
+        work: &VerificationWork,
         command: impl Fn(&Ownership) -> Command + Send + Sync,
     ) -> Result<WorkOutcome, WorkError> {
         let policy = &self.config.policy;
         let decide = |loaded: &Loaded<Ownership>, at| {
-            if let Task::Expire = work.task {
+            if let VerificationTask::Expire = work.task {
                 spans::link_to_cause(work, &loaded.events);
             }
             let events = loaded.state.decide(command(&loaded.state), policy, at)?;
             Ok::<_, Rejection>(Plan::write(&work.stream, events))
         };
-        let executed = execute(&*self.store, &*self.clock, work.stream.clone(), &work.metadata, decide).await;
+        let executed =
+            execute(&*self.store, &*self.clock, work.stream.clone(), &metadata(work), decide).await;
         match executed {
             Ok(_) => Ok(WorkOutcome::Recorded),
             Err(ExecuteError::Rejected(Rejection::NotDue)) => Ok(WorkOutcome::NotDue),
@@ -185,7 +193,7 @@ impl Verifier {
     }
 
     /// Reports a check in metrics, spans and the log.
-    fn report(&self, work: &Work, attempt: u32, result: &CheckResult) {
+    fn report(&self, work: &VerificationWork, attempt: u32, result: &CheckResult) {
         self.metrics.count_check(&result.own);
         self.metrics.duration.observe(result.took.as_secs_f64());
         let (outcome, class, code) = outcome_labels(&result.own);
@@ -194,6 +202,25 @@ impl Verifier {
         spans::record_check(outcome, class, code);
         tracing::info!(claim = %work.claim_id, attempt, outcome, class, code, holder, took_ms, "claim.checked");
     }
+}
+
+/// The longest request id that is kept with an event.
+const MAX_REQUEST_ID: usize = 255;
+
+/// The metadata of the events that result from a piece of work.
+fn metadata(work: &VerificationWork) -> Metadata {
+    let trace = work.trace.as_ref();
+    Metadata {
+        request_id: request_id(work).map(str::to_owned),
+        actor: Some("verifier".to_owned()),
+        traceparent: trace.map(|trace| trace.traceparent().to_owned()),
+        tracestate: trace.and_then(|trace| trace.tracestate()).map(str::to_owned),
+    }
+}
+
+/// The request id of the events that result from a piece of work: the id of its message.
+pub(crate) fn request_id(work: &VerificationWork) -> Option<&str> {
+    Some(&*work.message_id).filter(|id| id.len() <= MAX_REQUEST_ID)
 }
 
 fn is_internal(outcome: &Outcome) -> bool {

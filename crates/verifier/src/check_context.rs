@@ -2,10 +2,10 @@
 use std::time::Duration;
 
 use deed_claims::{
-    Challenge, Claim, ClaimId, ClaimState, Context, EarlierValue, Evidence, Observation, Outcome, Ownership,
-    ProbeFailure, Scope, judge_within,
+    Challenge, Claim, ClaimId, ClaimState, Ownership, Scope,
     name::{ClaimableName, DomainName},
 };
+use deed_diagnosis::{Context, EarlierValue, Evidence, Observation, Outcome, ProbeFailure, judge_within};
 use deed_probe::{Probe, Question, RoutingQuestion};
 
 use crate::config::VerifierConfig;
@@ -68,7 +68,8 @@ impl CheckContext {
             Ok(apex) => apex,
             Err(refused) => {
                 let own = judge_within(&self.own, &context, &refused);
-                let evidence = Evidence::from(&*refused);
+                let evidence =
+                    Evidence::from(&*refused).with_suffix_list(deed_claims::name::suffix_list_version());
                 return CheckResult { own, holder: None, evidence, took: Duration::ZERO };
             }
         };
@@ -100,7 +101,9 @@ impl CheckContext {
         CheckResult {
             own: judge_within(&self.own, &context, &seen),
             holder,
-            evidence: Evidence::of(&seen, &self.own).noting(&self.own, &seen),
+            evidence: Evidence::of(&seen, &self.own)
+                .noting(&self.own, &seen)
+                .with_suffix_list(deed_claims::name::suffix_list_version()),
             took: Duration::from_millis(took.into()),
         }
     }

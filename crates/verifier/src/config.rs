@@ -1,7 +1,8 @@
 //! The settings of a verifier.
 use std::time::Duration;
 
-use deed_claims::{Agreement, Policy, name::NamePolicy};
+use deed_claims::{Policy, name::NamePolicy};
+use deed_diagnosis::Agreement;
 use tokio::sync::Semaphore;
 
 /// Settings of a verifier.

@@ -15,7 +15,6 @@ mod run;
 mod spans;
 #[cfg(test)]
 mod testing;
-mod work;
 
 pub use config::VerifierConfig;
 pub use metrics::VerifierMetrics;

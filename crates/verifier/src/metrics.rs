@@ -1,7 +1,7 @@
 //! The metrics of the verifier.
 use std::collections::BTreeMap;
 
-use deed_claims::{Code, Outcome};
+use deed_diagnosis::{Code, Outcome};
 use prometheus::{Histogram, HistogramOpts, IntCounter, IntCounterVec, IntGauge, Opts, Registry};
 
 use crate::check::WorkOutcome;
@@ -108,7 +108,7 @@ pub(crate) fn outcome_labels(outcome: &Outcome) -> (&'static str, &'static str, 
 
 #[cfg(test)]
 mod tests {
-    use deed_claims::Diagnosis;
+    use deed_diagnosis::Diagnosis;
     use prometheus::TextEncoder;
 
     use super::*;

@@ -1,8 +1,8 @@
 //! The verifier's loop: waits for a free permit, then takes a message; on stop it finishes the work in flight.
 use std::{sync::Arc, time::Duration};
 
-use deed_bus::{Bus, BusError, Consumer, Delivery, Topology};
-use deed_trace::TraceContext;
+use deed_bus::{Bus, BusError, Consumer, Delivery};
+use deed_messages::{InvalidWork, VerificationWork, queues};
 use prometheus::IntGauge;
 use tokio::{
     sync::{OwnedSemaphorePermit, Semaphore},
@@ -15,7 +15,6 @@ use tracing::Instrument;
 pub use crate::check::Verifier;
 use crate::metrics::{DEAD, LEFT, REQUEUED};
 use crate::spans;
-use crate::work::{InvalidWork, Work};
 
 /// After this many deliveries, work that the store does not answer for is acknowledged and left to the claim's due
 /// work, so that an outage makes no dead letters.
@@ -39,7 +38,7 @@ pub async fn run_verifier(
         if stop.is_cancelled() {
             return Ok(());
         }
-        let mut consumer = bus.consumer(Topology::VERIFICATION).await?;
+        let mut consumer = bus.consumer(queues::VERIFICATION).await?;
         let mut tasks = JoinSet::new();
         let ended = consume(&mut *consumer, system, &verifier, &mut tasks, &stop).await;
         // The consumer is dropped only now, since the work in flight is settled through it. Its prefetched messages go
@@ -161,7 +160,7 @@ impl Verifier {
         system: &'static str,
         stop: &CancellationToken,
     ) -> Result<(), BusError> {
-        let mut work = match Work::parse(delivery.message()) {
+        let mut work = match VerificationWork::from_json(&delivery.message().body) {
             Ok(work) => work,
             Err(InvalidWork::Newer) => {
                 tracing::warn!(delivery = delivery.attempt(), "verification work is left to a newer version");
@@ -174,14 +173,15 @@ impl Verifier {
             }
         };
         let span = spans::begin(&delivery, &work, system, self.clock.now());
-        work.continue_trace(TraceContext::of(&span));
+        // The events that result belong to the trace of this span.
+        work.trace = deed_trace::context_of(&span).or(work.trace);
         self.carry_out(delivery, &work, stop).instrument(span).await
     }
 
     async fn carry_out(
         &self,
         delivery: Delivery,
-        work: &Work,
+        work: &VerificationWork,
         stop: &CancellationToken,
     ) -> Result<(), BusError> {
         match self.work(work).await {

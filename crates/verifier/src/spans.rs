@@ -3,27 +3,31 @@
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
-use deed_bus::{Delivery, Topology};
+use deed_bus::Delivery;
 use deed_claims::Event;
+use deed_messages::{TraceContext, VerificationTask, VerificationWork, queues};
 use deed_store::RecordedEvent;
-use deed_trace::TraceContext;
 use tracing::{Span, field};
 
-use crate::check::{WorkError, WorkOutcome};
-use crate::work::{Task, Work};
+use crate::check::{WorkError, WorkOutcome, request_id};
 
 /// Begins the span of a piece of work. A message that is redelivered or late does not continue its trace.
-pub(crate) fn begin(delivery: &Delivery, work: &Work, system: &'static str, now: DateTime<Utc>) -> Span {
+pub(crate) fn begin(
+    delivery: &Delivery,
+    work: &VerificationWork,
+    system: &'static str,
+    now: DateTime<Utc>,
+) -> Span {
     // At the highest level, so that every log line that passes a filter keeps the span's claim id.
     let span = tracing::error_span!(
         parent: None,
         "message.process",
         otel.kind = "consumer",
-        request_id = work.metadata.request_id.as_deref(),
+        request_id = request_id(work),
         claim = %work.claim_id,
         attempt = field::Empty
     );
-    if let Task::Check { attempt } = work.task {
+    if let VerificationTask::Check { attempt } = work.task {
         span.record("attempt", attempt);
     }
     if let Some(cause) = &work.trace {
@@ -36,7 +40,7 @@ pub(crate) fn begin(delivery: &Delivery, work: &Work, system: &'static str, now:
         &span,
         deed_trace::MessageAttributes {
             system,
-            destination: Topology::VERIFICATION,
+            destination: queues::VERIFICATION,
             id: &message.id,
             routing_key: message.routing_key.as_str(),
             bytes: message.body.len(),
@@ -46,7 +50,7 @@ pub(crate) fn begin(delivery: &Delivery, work: &Work, system: &'static str, now:
 }
 
 /// Links the current span to the trace of the claim's last event, which is the cause of the work.
-pub(crate) fn link_to_cause(work: &Work, events: &[RecordedEvent]) {
+pub(crate) fn link_to_cause(work: &VerificationWork, events: &[RecordedEvent]) {
     let cause = events.iter().rev().find_map(|recorded| match &recorded.event {
         Event::Ownership(event) if event.claim_id() == work.claim_id => {
             let metadata = &recorded.metadata;
@@ -119,7 +123,7 @@ mod tests {
         };
         let delivery = Delivery::new(message.into(), attempt, redelivered, Box::new(NoBroker));
         let now = DateTime::from_timestamp(1_000_000, 0).unwrap();
-        let mut work = work(1, "acme.com", Task::Check { attempt: 3 });
+        let mut work = work(1, "acme.com", VerificationTask::Check { attempt: 3 });
         work.trace = TraceContext::parse(CAUSE, None);
         work.sent_at = Some(now - chrono::Duration::seconds(age));
         let spans = InMemorySpanExporter::default();

@@ -11,10 +11,14 @@ use std::{
 use async_trait::async_trait;
 use chrono::TimeDelta;
 use deed_claims::{
-    ChallengeTemplates, ClaimId, Command, Confirmation, Evidence, ExtendedError, Holder, IfHeldByAnother,
-    Observation, Outcome, Ownership, Policy, ProbeFailure, Rejection, Reply, Scope, Security, ServerAnswer,
-    Signatures, SoaSeen, Statement, StreamId, Token, Transport, Validation, name::DomainName,
+    ChallengeTemplates, ClaimId, Command, Holder, IfHeldByAnother, Ownership, Policy, Rejection, Scope,
+    StreamId, Token, name::DomainName,
 };
+use deed_diagnosis::{
+    Confirmation, Evidence, ExtendedError, Observation, Outcome, ProbeFailure, Reply, Security, ServerAnswer,
+    Signatures, SoaSeen, Statement, Transport, Validation,
+};
+use deed_messages::{VerificationTask, VerificationWork};
 use deed_probe::{Probe, Question};
 use deed_store::{EventStore, ExecuteError, Loaded, Metadata, Plan, Version, execute, load};
 use deed_store_sqlite::{SqliteConfig, SqliteStore};
@@ -24,7 +28,6 @@ use tempfile::TempDir;
 use tokio::sync::Semaphore;
 
 use crate::check::{Verifier, WorkOutcome};
-use crate::work::{Task, Work};
 use crate::{VerifierConfig, VerifierMetrics};
 
 pub const PATIENCE: Duration = Duration::from_secs(20);
@@ -133,7 +136,7 @@ impl Probe for ScriptedDns {
                 seen.servers = vec![server(1, reply(0, values.clone())), server(2, reply(0, values))];
                 reply(3, vec![])
             }
-            DnsAnswer::Timeout => Reply::Fault(deed_claims::NetworkFault::Timeout),
+            DnsAnswer::Timeout => Reply::Fault(deed_diagnosis::NetworkFault::Timeout),
             DnsAnswer::InternalFailure => {
                 seen.failure = Some(ProbeFailure::Internal("no descriptors".to_owned()));
                 return seen;
@@ -231,12 +234,12 @@ impl VerifierFixture {
     }
 
     /// Carries out one piece of work.
-    pub async fn work(&self, claim: u8, name: &str, task: Task) -> WorkOutcome {
+    pub async fn work(&self, claim: u8, name: &str, task: VerificationTask) -> WorkOutcome {
         self.verifier().work(&work(claim, name, task)).await.unwrap()
     }
 
     pub async fn check(&self, claim: u8, name: &str, attempt: u32) -> WorkOutcome {
-        self.work(claim, name, Task::Check { attempt }).await
+        self.work(claim, name, VerificationTask::Check { attempt }).await
     }
 
     pub async fn execute(&self, stream: &StreamId, command: Command) -> Result<(), Rejection> {
@@ -317,13 +320,15 @@ impl VerifierFixture {
     }
 }
 
-pub fn work(claim: u8, name: &str, task: Task) -> Work {
-    let metadata = Metadata {
-        request_id: Some("evt_1".to_owned()),
-        actor: Some("verifier".to_owned()),
-        ..Metadata::default()
-    };
-    Work { stream: apex(name), claim_id: id(claim), task, metadata, trace: None, sent_at: None }
+pub fn work(claim: u8, name: &str, task: VerificationTask) -> VerificationWork {
+    VerificationWork {
+        message_id: "evt_1".to_owned(),
+        stream: apex(name),
+        claim_id: id(claim),
+        task,
+        sent_at: None,
+        trace: None,
+    }
 }
 
 pub fn id(claim: u8) -> ClaimId {

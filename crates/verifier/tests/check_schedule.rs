@@ -8,16 +8,19 @@ use async_trait::async_trait;
 use chrono::{DateTime, TimeDelta, Utc};
 use deed_bus::{Bus, InProcess, Limits, Topology};
 use deed_claims::{
-    ChallengeTemplates, CheckRecorded, ClaimId, Command, Confirmation, Event, Holder, IfHeldByAnother,
-    Observation, Ownership, OwnershipEvent, Policy, Reply, Scope, ServerAnswer, Signatures, SoaSeen,
-    Statement, Status, StreamId, Token, Transport,
+    ChallengeTemplates, CheckRecorded, ClaimId, Clock, Command, Event, Holder, IfHeldByAnother, Ownership,
+    OwnershipEvent, Policy, Scope, Status, StreamId, Token,
 };
+use deed_diagnosis::{
+    Confirmation, Observation, Reply, ServerAnswer, Signatures, SoaSeen, Statement, Transport,
+};
+use deed_messages::queues;
 use deed_probe::{Probe, Question};
 use deed_projector::{
     DispatcherConfig, DispatcherMetrics, DispatcherPorts, Projector, ProjectorMetrics, rebuild_channel,
     run_dispatcher, run_projector,
 };
-use deed_store::{Clock, EventStore, Loaded, Metadata, Plan, SubscriptionConfig, Version, execute, load};
+use deed_store::{EventStore, Loaded, Metadata, Plan, SubscriptionConfig, Version, execute, load};
 use deed_store_sqlite::{SqliteConfig, SqliteStore};
 use deed_testkit::{FakeClock, eventually};
 use deed_verifier::{Verifier, VerifierConfig, VerifierMetrics, run_verifier};
@@ -92,7 +95,10 @@ impl Service {
         let store = SqliteStore::open(SqliteConfig::new(folder.path().join("deed.db"))).await.unwrap();
         let clock: Arc<FakeClock> = Arc::default();
         let zone = Arc::new(Zone { clock: clock.clone(), published: published(clock.now()) });
-        let (bus, stop) = (InProcess::new(Topology::deed(), Limits::default()), CancellationToken::new());
+        let (bus, stop) = (
+            InProcess::new(Topology::new(queues::EXCHANGE, queues::ALL).unwrap(), Limits::default()),
+            CancellationToken::new(),
+        );
         let mut service = Self { _folder: folder, store, clock, stop, tasks: vec![] };
         service.project();
         service.dispatch(Arc::new(bus.clone()));

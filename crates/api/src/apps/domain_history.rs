@@ -56,7 +56,7 @@ pub async fn domain_history(call: Arc<Call>) -> Result<JsonResponse, AppsError> 
 
 #[cfg(test)]
 mod tests {
-    use deed_claims::Outcome;
+    use deed_diagnosis::Outcome;
     use serde_json::{Value, json};
 
     use crate::apps::testing::{HOST, Tenant, host};

@@ -56,7 +56,7 @@ pub async fn position(
 
 #[cfg(test)]
 mod tests {
-    use deed_claims::{Code, Diagnosis, Outcome};
+    use deed_diagnosis::{Code, Diagnosis, Outcome};
     use serde_json::{Value, json};
 
     use crate::apps::testing::{HOST, Tenant, host};

@@ -96,7 +96,7 @@ async fn ownerships(call: &Call, app: &App) -> Result<Vec<Ownership>, RequestErr
 
 #[cfg(test)]
 mod tests {
-    use deed_claims::Outcome;
+    use deed_diagnosis::Outcome;
     use serde_json::json;
 
     use crate::apps::testing::{HOST, Tenant, host};

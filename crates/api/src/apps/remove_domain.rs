@@ -40,7 +40,8 @@ pub async fn remove_domain(call: Arc<Call>) -> Result<JsonResponse, AppsError> {
 #[cfg(test)]
 mod tests {
     use actix_web::test::TestRequest;
-    use deed_claims::{Outcome, Status};
+    use deed_claims::Status;
+    use deed_diagnosis::Outcome;
     use serde_json::json;
 
     use crate::apps::testing::{HOST, Tenant, host, idempotent};

@@ -1,6 +1,7 @@
 //! The fixture for tests of the app contract: a workspace with a key and an app.
 use actix_web::test::TestRequest;
-use deed_claims::{Activation, Outcome};
+use deed_claims::Activation;
+use deed_diagnosis::Outcome;
 use deed_store::KeyScope;
 use serde_json::{Value, json};
 

@@ -2,7 +2,8 @@
 use chrono::{DateTime, Utc};
 use deed_claims::app::{App, Slug};
 use deed_claims::name::DomainName;
-use deed_claims::{AppId, Claim, ClaimState, LastRouting, Ownership, Routing, RoutingState};
+use deed_claims::{AppId, Claim, ClaimState, LastRouting, Ownership};
+use deed_diagnosis::{Routing, RoutingState};
 use serde::Serialize;
 use utoipa::ToSchema;
 

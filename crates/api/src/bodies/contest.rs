@@ -253,8 +253,9 @@ mod tests {
     use std::fmt::Write as _;
 
     use chrono::Duration;
-    use deed_claims::{AtRisk, Outcome, Policy};
-    use deed_store::{Clock as _, KeyScope};
+    use deed_claims::{AtRisk, Clock as _, Policy};
+    use deed_diagnosis::Outcome;
+    use deed_store::KeyScope;
     use serde_json::json;
 
     use super::*;

@@ -1,5 +1,5 @@
 //! Why a check did not prove the record.
-use deed_claims::{Class, Code, Diagnosis};
+use deed_diagnosis::{Class, Code, Diagnosis};
 
 use super::in_both_contracts;
 use super::schemas::{ClassSchema, CodeSchema};

@@ -1,5 +1,5 @@
 //! The evidence of a check as its own workspace sees it.
-use deed_claims::{
+use deed_diagnosis::{
     DnameEvidence, ElsewhereEvidence, Evidence, NotedServers, Routing, RoutingState, Security,
     SerialEvidence, ServerEvidence, Signatures, Transport, ValidationEvidence, VantageEvidence,
 };

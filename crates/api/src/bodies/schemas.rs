@@ -1,7 +1,8 @@
 //! Enum schemas of the model's stable words, from the model's own lists.
 use std::borrow::Cow;
 
-use deed_claims::{Code, Status};
+use deed_claims::Status;
+use deed_diagnosis::Code;
 use utoipa::openapi::RefOr;
 use utoipa::openapi::schema::{ObjectBuilder, Schema, Type};
 use utoipa::{PartialSchema, ToSchema};
@@ -37,7 +38,7 @@ words! {
     /// [`Code`] in descriptions.
     CodeSchema named "DiagnosisCode" about "What is wrong, for programs":
         Code::ALL.iter().map(|code| code.as_str()).collect();
-    /// [`deed_claims::Class`] in descriptions.
+    /// [`deed_diagnosis::Class`] in descriptions.
     ClassSchema named "DiagnosisClass"
         about "Whether it waits for you, passes by itself, is for good, or is trouble of our own":
         vec!["waiting", "transient", "permanent", "internal"];
@@ -48,15 +49,15 @@ words! {
         vec!["proven", "absent", "blocked", "unknown", "refused"];
     /// [`deed_claims::ContestAnswer`] in descriptions.
     AnswerSchema named "ContestAnswer" about "What the present holder says": vec!["accept", "dispute"];
-    /// [`deed_claims::Transport`] in descriptions.
+    /// [`deed_diagnosis::Transport`] in descriptions.
     TransportSchema named "Transport" about "How a question travelled": vec!["udp", "tcp"];
-    /// [`deed_claims::Security`] in descriptions.
+    /// [`deed_diagnosis::Security`] in descriptions.
     SecuritySchema named "Security" about "What DNSSEC says":
         vec!["secure", "insecure", "bogus", "indeterminate"];
-    /// [`deed_claims::Signatures`] in descriptions.
+    /// [`deed_diagnosis::Signatures`] in descriptions.
     SignaturesSchema named "Signatures" about "The time-frame of an answer's signatures":
         vec!["current", "expired", "not_yet_valid"];
-    /// [`deed_claims::RoutingState`] in descriptions.
+    /// [`deed_diagnosis::RoutingState`] in descriptions.
     RoutingSchema named "RoutingState"
         about "Where a hostname leads: to its target, nowhere, to something else, or to a proxy that hides what is behind":
         vec!["ok", "missing", "elsewhere", "proxied"];
@@ -64,9 +65,8 @@ words! {
 
 #[cfg(test)]
 mod tests {
-    use deed_claims::{
-        CheckCause, CheckOutcome, Class, ContestAnswer, RoutingState, Security, Signatures, Transport,
-    };
+    use deed_claims::{CheckCause, CheckOutcome, ContestAnswer};
+    use deed_diagnosis::{Class, RoutingState, Security, Signatures, Transport};
     use serde::Serialize;
     use serde_json::{Value, json};
 

@@ -1,9 +1,10 @@
 //! The history of a claim from its events, as its own workspace sees it.
 use chrono::{DateTime, Utc};
 use deed_claims::{
-    CheckCause, CheckOutcome, CheckRecorded, ClaimId, ContestAnswer, ContestResolution, Diagnosis, EndReason,
-    Event, ExpiryReason, MissingCause, OwnershipEvent,
+    CheckCause, CheckOutcome, CheckRecorded, ClaimId, ContestAnswer, ContestResolution, EndReason, Event,
+    ExpiryReason, MissingCause, OwnershipEvent,
 };
+use deed_diagnosis::Diagnosis;
 use deed_store::RecordedEvent;
 
 use super::schemas::{CauseSchema, OutcomeSchema};

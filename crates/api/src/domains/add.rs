@@ -56,7 +56,7 @@ pub async fn add_domain(call: Arc<Call>) -> Result<JsonResponse, DomainsError> {
 
 #[cfg(test)]
 mod tests {
-    use deed_claims::Outcome;
+    use deed_diagnosis::Outcome;
     use deed_store::KeyScope;
     use insta::assert_json_snapshot;
     use serde_json::json;

@@ -43,7 +43,7 @@ pub async fn claim_history(call: Arc<Call>) -> Result<JsonResponse, DomainsError
 
 #[cfg(test)]
 mod tests {
-    use deed_claims::{Code, Diagnosis, Outcome};
+    use deed_diagnosis::{Code, Diagnosis, Outcome};
     use deed_store::KeyScope;
     use insta::assert_json_snapshot;
     use serde_json::json;

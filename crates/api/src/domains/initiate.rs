@@ -93,7 +93,7 @@ pub async fn claim(
 #[cfg(test)]
 mod tests {
     use actix_web::http::StatusCode;
-    use deed_claims::Outcome;
+    use deed_diagnosis::Outcome;
     use deed_store::KeyScope;
     use insta::assert_json_snapshot;
     use serde_json::json;

@@ -64,7 +64,7 @@ pub fn is_deleted(status: Status) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use deed_claims::Outcome;
+    use deed_diagnosis::Outcome;
     use deed_store::KeyScope;
     use insta::assert_json_snapshot;
     use serde_json::json;

@@ -202,7 +202,7 @@ impl VerifyOutcome {
 #[cfg(test)]
 mod tests {
     use actix_web::test::TestRequest;
-    use deed_claims::{Code, Diagnosis, Outcome};
+    use deed_diagnosis::{Code, Diagnosis, Outcome};
     use deed_store::KeyScope;
     use insta::assert_json_snapshot;
     use serde_json::json;

@@ -3,7 +3,8 @@ use std::sync::Arc;
 
 use chrono::{DateTime, DurationRound, TimeDelta, Utc};
 use deed_claims::name::DomainName;
-use deed_claims::{Claim, ClaimId, ClaimState, Diagnosis, MissingCause, Ownership, Status};
+use deed_claims::{Claim, ClaimId, ClaimState, MissingCause, Ownership, Status};
+use deed_diagnosis::Diagnosis;
 use serde::Serialize;
 use utoipa::ToSchema;
 
@@ -297,7 +298,7 @@ mod tests {
         let named = message.split_once("ask again from ").unwrap().1.strip_suffix(" on.").unwrap();
         let named: chrono::DateTime<chrono::Utc> = named.parse().unwrap();
         assert_eq!(named.timestamp_subsec_nanos(), 0);
-        let now = deed_store::Clock::now(&*harness.clock);
+        let now = deed_claims::Clock::now(&*harness.clock);
         harness.clock.advance(named - now);
         let later = harness.verify(VERIFY, &key).await;
         assert_eq!(later.header("retry-after"), None, "{}", later.text);

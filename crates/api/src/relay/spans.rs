@@ -1,9 +1,10 @@
 //! Spans of the relay: each message carries the trace context of its own publish span.
 use std::time::Duration;
 
-use deed_bus::{Message, PublishOutcome, Requirement, Topology};
-use deed_store::{Clock, RecordedEvent};
-use deed_trace::TraceContext;
+use deed_bus::{Message, PublishOutcome, Requirement};
+use deed_claims::Clock;
+use deed_messages::{TraceContext, queues};
+use deed_store::RecordedEvent;
 use tracing::Span;
 
 use super::is_delivered;
@@ -26,7 +27,7 @@ pub(super) fn record_message(span: &Span, message: &Message, system: &'static st
         span,
         deed_trace::MessageAttributes {
             system,
-            destination: Topology::EVENTS,
+            destination: queues::EXCHANGE,
             id: &message.id,
             routing_key: message.routing_key.as_str(),
             bytes: message.body.len(),

@@ -15,7 +15,7 @@ use deed_store_sqlite::{SqliteConfig, SqliteStore};
 use deed_testkit::{FakeClock, eventually};
 use opentelemetry::trace::TracerProvider as _;
 use opentelemetry_sdk::trace::{InMemorySpanExporter, SdkTracerProvider, SpanData};
-use serde_json::json;
+use serde_json::{Value, json};
 use tempfile::TempDir;
 use tokio::task::JoinHandle;
 
@@ -268,8 +268,8 @@ async fn crash_before_checkpoint_repeats_events() {
 async fn full_queue_loses_no_verification_request() {
     let fixture = RelayFixture::with_claims(8).await;
     let limits = Limits { capacity: 1, publish_deadline: Duration::from_millis(20), ..Limits::default() };
-    let bus = InProcess::new(Topology::deed(), limits);
-    let mut consumer = bus.consumer(Topology::VERIFICATION).await.unwrap();
+    let bus = InProcess::new(Topology::new(queues::EXCHANGE, queues::ALL).unwrap(), limits);
+    let mut consumer = bus.consumer(queues::VERIFICATION).await.unwrap();
     let stop = CancellationToken::new();
     let running = fixture.run(relay(bus.publisher()), &stop);
     let requests: BTreeSet<_> = (1..=8).map(|claim| format!("evt_{}", claim * 2)).collect();
@@ -352,7 +352,7 @@ async fn publishes_old_events_by_their_stored_schema() {
         payload: payload.to_owned(),
         ..newer
     };
-    let bus = InProcess::new(Topology::deed(), Limits::default());
+    let bus = InProcess::new(Topology::new(queues::EXCHANGE, queues::ALL).unwrap(), Limits::default());
     let message = relay(bus.publisher()).message(&old, None).unwrap();
     let envelope: Value = serde_json::from_slice(&message.body).unwrap();
     assert_eq!(envelope["type"], "deed.check.recorded.v1");

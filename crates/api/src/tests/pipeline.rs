@@ -4,8 +4,9 @@ use std::sync::{Arc, Mutex};
 use actix_web::http::StatusCode;
 use actix_web::http::header::HeaderMap;
 use actix_web::test::TestRequest;
+use deed_claims::Clock as _;
 use deed_http::{Rate, RequestError, RequestId};
-use deed_store::{Begin, Clock as _, Idempotency as _, KeyHash, KeyScope, Keys as _};
+use deed_store::{Begin, Idempotency as _, KeyHash, KeyScope, Keys as _};
 use insta::assert_json_snapshot;
 use serde_json::{Value, json};
 

@@ -7,7 +7,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use actix_web::http::Method;
 use actix_web::test::TestRequest;
 use async_trait::async_trait;
-use deed_claims::{Activation, Command, Outcome, StreamId};
+use deed_claims::{Activation, Command, StreamId};
+use deed_diagnosis::Outcome;
 use deed_http::Operation;
 use deed_store::{
     Append, AppendError, Appended, EventStore, KeyScope, Position, RecordedEvent, Unavailable, Version,

@@ -33,7 +33,7 @@ pub async fn counts_publishes_by_destination_and_result(under_test: &impl BusUnd
     metrics::register(&registry, &bus).unwrap();
     let before = scrape(&registry);
     assert_eq!(publishes(&before), []);
-    assert_eq!(before.keys().filter(|series| series.starts_with("deed_publishes_total")).count(), 12);
+    assert_eq!(before.keys().filter(|series| series.starts_with("deed_publishes_total")).count(), 16);
     assert_eq!((before["deed_bus_connected"], before["deed_bus_blocked"]), (1, 0));
     assert_eq!(before["deed_bus_consumers"], 0);
 
@@ -51,14 +51,14 @@ pub async fn counts_publishes_by_destination_and_result(under_test: &impl BusUnd
     within(bus.publisher().publish(vec![work(&"5")])).await.unwrap_err();
     let after = scrape(&registry);
     let expected = [
+        ("_duration_seconds_count{destination=\"conformance\"}", 1),
         ("_duration_seconds_count{destination=\"dead\"}", 1),
-        ("_duration_seconds_count{destination=\"events\"}", 1),
-        ("_duration_seconds_count{destination=\"verification\"}", 3),
+        ("_duration_seconds_count{destination=\"work\"}", 3),
+        ("es_total{destination=\"conformance\",result=\"confirmed\"}", 1),
+        ("es_total{destination=\"conformance\",result=\"returned\"}", 1),
         ("es_total{destination=\"dead\",result=\"confirmed\"}", 1),
-        ("es_total{destination=\"events\",result=\"confirmed\"}", 1),
-        ("es_total{destination=\"events\",result=\"returned\"}", 1),
-        ("es_total{destination=\"verification\",result=\"confirmed\"}", 3),
-        ("es_total{destination=\"verification\",result=\"failed\"}", 1),
+        ("es_total{destination=\"work\",result=\"confirmed\"}", 3),
+        ("es_total{destination=\"work\",result=\"failed\"}", 1),
     ];
     assert_eq!(publishes(&after), expected);
 }

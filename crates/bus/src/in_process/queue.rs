@@ -8,8 +8,8 @@ use std::{
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-use crate::metrics::{Destination, PublishMetricsSlot, PublishRecorder};
-use crate::{DeadLetter, DeadReason, Depth, Message, PublishOutcome};
+use crate::metrics::{PublishMetricsSlot, PublishRecorder};
+use crate::{DeadLetter, DeadReason, Depth, Limits, Message, PublishOutcome, QueueSpec};
 
 /// A message with its slot in the queue. The slot stays reserved while the message is unsettled, so a requeued message
 /// always fits.
@@ -58,6 +58,7 @@ impl QueueState {
 /// Semaphores count free slots and ready messages: they are fair, and a dropped waiter leaves nothing behind.
 pub(super) struct Queue {
     pub name: String,
+    dead_letter_queue: String,
     capacity: usize,
     max_deliveries: u32,
     free_slots: Arc<Semaphore>,
@@ -67,12 +68,13 @@ pub(super) struct Queue {
 }
 
 impl Queue {
-    pub fn new(name: String, capacity: usize, max_deliveries: u32, metrics: Arc<PublishMetricsSlot>) -> Self {
-        let capacity = capacity.clamp(1, Semaphore::MAX_PERMITS);
+    pub fn new(name: &str, spec: &QueueSpec, limits: &Limits, metrics: Arc<PublishMetricsSlot>) -> Self {
+        let capacity = limits.capacity.clamp(1, Semaphore::MAX_PERMITS);
         Self {
-            name,
+            name: name.to_owned(),
+            dead_letter_queue: spec.dead_letter_queue.clone(),
             capacity,
-            max_deliveries: max_deliveries.max(1),
+            max_deliveries: limits.max_deliveries.max(1),
             free_slots: Arc::new(Semaphore::new(capacity)),
             ready: Semaphore::new(0),
             state: Mutex::default(),
@@ -153,7 +155,7 @@ impl Queue {
         state.dead.push_back(QueuedDeadLetter { number, message, deliveries, reason, slot });
         drop(state);
         // Counted as a publish, as on RabbitMQ, where a dead letter is published to its queue.
-        let _ = PublishRecorder::start(&self.metrics, once(Destination::DeadLetters))
+        let _ = PublishRecorder::start(&self.metrics, once(&*self.dead_letter_queue))
             .record(Ok(vec![PublishOutcome::Confirmed]));
         if keeps_its_slot {
             tracing::warn!(queue = self.name, "too many dead letters: the latest takes up room for work");

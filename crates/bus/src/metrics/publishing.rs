@@ -1,50 +1,21 @@
 //! Counts and times publishes, by destination and result.
-use std::{sync::OnceLock, time::Duration};
+use std::{collections::BTreeMap, iter::once, ptr, sync::OnceLock};
 
 use prometheus::{Histogram, HistogramOpts, IntCounter, Opts, Registry};
 use tokio::time::Instant;
 
+use super::label;
 use crate::{BusError, PublishOutcome, RoutingKey, Topology};
 
-/// Where a message is published to.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Destination {
-    /// The exchange, with a routing key that no queue of the topology is bound to.
-    Events,
-    /// A work queue.
-    Work,
-    /// A dead-letter queue.
-    DeadLetters,
+/// The destination of a message: the first queue that its key reaches, or the exchange if it reaches none.
+pub(crate) fn destination<'a>(topology: &'a Topology, key: &'a RoutingKey) -> &'a str {
+    topology.route(key).next().unwrap_or(&topology.exchange)
 }
 
-impl Destination {
-    const ALL: [Self; 3] = [Self::Events, Self::Work, Self::DeadLetters];
-
-    /// The destination of a message with this routing key.
-    pub(crate) fn of(topology: &Topology, key: &RoutingKey) -> Self {
-        if topology.route(key).next().is_some() { Self::Work } else { Self::Events }
-    }
-
-    /// The destination of a message that is published to a queue by name.
-    pub(crate) fn of_queue(topology: &Topology, queue: &str) -> Self {
-        let is_dead = topology.queues.values().any(|spec| spec.dead_letter_queue == queue);
-        if is_dead { Self::DeadLetters } else { Self::Work }
-    }
-
-    /// The label value: the name of Deed's exchange or queue without the common prefix.
-    fn as_str(self) -> &'static str {
-        match self {
-            Self::Events => "events",
-            Self::Work => "verification",
-            Self::DeadLetters => "dead",
-        }
-    }
-}
-
-/// The metrics of publishing.
+/// The metrics of publishing, by the label of the destination.
 #[derive(Clone, Debug)]
 pub struct PublishMetrics {
-    by_destination: [DestinationMetrics; Destination::ALL.len()],
+    by_destination: BTreeMap<String, DestinationMetrics>,
 }
 
 #[derive(Clone, Debug)]
@@ -57,28 +28,24 @@ struct DestinationMetrics {
 }
 
 impl PublishMetrics {
-    /// Registers the metrics.
+    /// Registers the metrics, one series for each destination of this topology.
     ///
     /// # Errors
     /// When they are registered already.
-    pub fn register(registry: &Registry) -> prometheus::Result<Self> {
-        let [events, work, dead_letters] =
-            Destination::ALL.map(|to| DestinationMetrics::register(registry, to.as_str()));
-        Ok(Self { by_destination: [events?, work?, dead_letters?] })
-    }
-
-    fn of(&self, destination: Destination) -> &DestinationMetrics {
-        let [events, work, dead_letters] = &self.by_destination;
-        match destination {
-            Destination::Events => events,
-            Destination::Work => work,
-            Destination::DeadLetters => dead_letters,
+    pub fn register(registry: &Registry, topology: &Topology) -> prometheus::Result<Self> {
+        let queues = topology.queues.iter().flat_map(|(name, spec)| [name, &spec.dead_letter_queue]);
+        let mut by_destination = BTreeMap::new();
+        for label in once(&topology.exchange).chain(queues).map(|name| label(name)) {
+            if !by_destination.contains_key(label) {
+                by_destination.insert(label.to_owned(), DestinationMetrics::register(registry, label)?);
+            }
         }
+        Ok(Self { by_destination })
     }
 }
 
 impl DestinationMetrics {
-    fn register(registry: &Registry, destination: &'static str) -> prometheus::Result<Self> {
+    fn register(registry: &Registry, destination: &str) -> prometheus::Result<Self> {
         let counter = |result| {
             let opts = Opts::new(
                 "deed_publishes_total",
@@ -122,19 +89,20 @@ pub(crate) type PublishMetricsSlot = OnceLock<PublishMetrics>;
 
 /// Records the results and the duration of one publish call.
 pub(crate) struct PublishRecorder<'m> {
-    metrics: Option<&'m PublishMetrics>,
-    destinations: Vec<Destination>,
+    /// The metrics of each message's destination; empty until metrics are registered.
+    destinations: Vec<Option<&'m DestinationMetrics>>,
     started: Instant,
 }
 
 impl<'m> PublishRecorder<'m> {
-    pub(crate) fn start(
+    pub(crate) fn start<'d>(
         slot: &'m PublishMetricsSlot,
-        destinations: impl Iterator<Item = Destination>,
+        destinations: impl Iterator<Item = &'d str>,
     ) -> Self {
-        let metrics = slot.get();
-        let destinations = if metrics.is_some() { destinations.collect() } else { vec![] };
-        Self { metrics, destinations, started: Instant::now() }
+        let metrics = |metrics: &'m PublishMetrics| {
+            destinations.map(|name| metrics.by_destination.get(label(name))).collect()
+        };
+        Self { destinations: slot.get().map(metrics).unwrap_or_default(), started: Instant::now() }
     }
 
     /// Records the outcome of each message, and returns the result unchanged.
@@ -142,15 +110,16 @@ impl<'m> PublishRecorder<'m> {
         self,
         result: Result<Vec<PublishOutcome>, BusError>,
     ) -> Result<Vec<PublishOutcome>, BusError> {
-        let Some(metrics) = self.metrics else { return result };
+        let took = self.started.elapsed().as_secs_f64();
         let outcomes = result.as_deref().unwrap_or_default();
-        for (index, destination) in self.destinations.iter().enumerate() {
-            let to = metrics.of(*destination);
+        let mut timed: Vec<&DestinationMetrics> = vec![];
+        for (index, to) in self.destinations.into_iter().enumerate() {
+            let Some(to) = to else { continue };
             outcomes.get(index).map_or(&to.failed, |outcome| to.counter(*outcome)).inc();
-        }
-        let took: Duration = self.started.elapsed();
-        for destination in Destination::ALL.into_iter().filter(|one| self.destinations.contains(one)) {
-            metrics.of(destination).seconds.observe(took.as_secs_f64());
+            if !timed.iter().any(|one| ptr::eq(*one, to)) {
+                timed.push(to);
+                to.seconds.observe(took);
+            }
         }
         result
     }

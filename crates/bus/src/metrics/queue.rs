@@ -1,20 +1,18 @@
 //! Queue depths, polled at intervals.
-use std::{convert::Infallible, time::Duration};
+use std::{collections::BTreeMap, convert::Infallible, time::Duration};
 
 use prometheus::{IntGaugeVec, Opts, Registry};
 use tokio::time::{sleep, timeout};
 
-use crate::{Bus, Topology};
+use super::label;
+use crate::{Bus, BusError};
 
-/// How often the depth is polled.
+/// How often the depths are polled.
 const POLL_INTERVAL: Duration = Duration::from_secs(15);
 /// How long the bus may take to answer.
 const POLL_TIMEOUT: Duration = Duration::from_secs(10);
 
-const READY: &str = "verification";
-const DEAD: &str = "dead";
-
-/// How many messages wait in the verification queue and among its dead letters.
+/// How many messages wait in each queue and among the dead letters.
 #[derive(Clone, Debug)]
 pub struct QueueMetrics(IntGaugeVec);
 
@@ -37,10 +35,12 @@ impl QueueMetrics {
     /// Updates the gauges for ever.
     pub async fn watch(&self, bus: &dyn Bus) -> Infallible {
         loop {
-            match timeout(POLL_TIMEOUT, bus.depth(Topology::VERIFICATION)).await {
-                Ok(Ok(depth)) => {
-                    self.set(READY, depth.ready);
-                    self.set(DEAD, depth.dead);
+            match timeout(POLL_TIMEOUT, messages(bus)).await {
+                Ok(Ok(messages)) => {
+                    for (queue, count) in messages {
+                        let gauge = self.0.with_label_values(&[queue]);
+                        gauge.set(i64::try_from(count).unwrap_or(i64::MAX));
+                    }
                 }
                 // Old values must not pass for current ones. Publisher and consumers log the cause.
                 Ok(Err(_)) | Err(_) => self.0.reset(),
@@ -48,8 +48,15 @@ impl QueueMetrics {
             sleep(POLL_INTERVAL).await;
         }
     }
+}
 
-    fn set(&self, queue: &str, messages: usize) {
-        self.0.with_label_values(&[queue]).set(i64::try_from(messages).unwrap_or(i64::MAX));
+/// How many messages wait, by the label of their queue.
+async fn messages(bus: &dyn Bus) -> Result<BTreeMap<&str, usize>, BusError> {
+    let mut messages = BTreeMap::new();
+    for (name, spec) in &bus.topology().queues {
+        let depth = bus.depth(name).await?;
+        *messages.entry(label(name)).or_default() += depth.ready;
+        *messages.entry(label(&spec.dead_letter_queue)).or_default() += depth.dead;
     }
+    Ok(messages)
 }

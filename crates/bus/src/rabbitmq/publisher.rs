@@ -27,7 +27,7 @@ use super::{
     publish_queue::{Confirm, InFlightId, PublishQueue, PublishRequest, PublishResult},
     wire::OutboundMessage,
 };
-use crate::metrics::{Destination, PublishRecorder};
+use crate::metrics::{PublishRecorder, destination};
 use crate::{BusError, Limits, Message, PublishOutcome, Publisher, Topology};
 
 /// How many messages are in flight at a time.
@@ -99,7 +99,7 @@ impl Publisher for RabbitMqInner {
             let has_queue = self.topology.route(&message.routing_key).next().is_some();
             OutboundMessage::to_exchange(message, &self.topology.exchange, has_queue)
         };
-        let to = messages.iter().map(|message| Destination::of(&self.topology, &message.routing_key));
+        let to = messages.iter().map(|message| destination(&self.topology, &message.routing_key));
         let recorder = PublishRecorder::start(&self.metrics, to);
         let result = async {
             let messages = messages.iter().map(outbound).collect::<Result<_, _>>()?;
@@ -120,8 +120,7 @@ impl RabbitMqInner {
         &self,
         message: OutboundMessage,
     ) -> Result<PublishOutcome, BusError> {
-        let to = Destination::of_queue(&self.topology, message.routing_key.as_str());
-        let recorder = PublishRecorder::start(&self.metrics, std::iter::once(to));
+        let recorder = PublishRecorder::start(&self.metrics, std::iter::once(message.routing_key.as_str()));
         let outcomes = recorder.record(self.publisher.send(vec![message]).await)?;
         outcomes.first().copied().ok_or_else(|| BrokerError::Timeout.into())
     }

@@ -22,6 +22,10 @@ struct BusWithVhost {
 
 #[async_trait]
 impl Bus for BusWithVhost {
+    fn topology(&self) -> &Topology {
+        self.bus.topology()
+    }
+
     fn publisher(&self) -> Arc<dyn Publisher> {
         self.bus.publisher()
     }

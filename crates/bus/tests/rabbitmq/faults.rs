@@ -4,14 +4,14 @@ use std::{collections::HashSet, time::Duration};
 
 use deed_bus::{
     Bus, BusError, DeadReason, Depth, Limits, Message, PublishOutcome, RabbitMq, Replay, Requirement,
-    Topology,
 };
 use deed_testkit::{VHost, eventually};
 use serde_json::json;
 use tokio::time::Instant;
 
 use crate::support::{
-    DEAD, Logs, QUEUE, TIMEOUT, config, connected, limits, next, publish_until_confirmed, within, work,
+    DEAD, Logs, QUEUE, TIMEOUT, config, connected, limits, next, publish_until_confirmed, topology, within,
+    work,
 };
 
 async fn vhost() -> VHost {
@@ -19,7 +19,7 @@ async fn vhost() -> VHost {
 }
 
 async fn bus(vhost: &VHost) -> RabbitMq {
-    connected(vhost.url(), Topology::deed(), limits()).await
+    connected(vhost.url(), topology(), limits()).await
 }
 
 async fn depth_becomes(bus: &RabbitMq, expected: Depth) {
@@ -96,7 +96,7 @@ async fn each_message_has_its_own_outcome() {
 async fn full_queue_does_not_delay_other_messages() {
     let vhost = vhost().await;
     let limits = Limits { capacity: 10, publish_deadline: Duration::from_millis(500), ..limits() };
-    let bus = connected(vhost.url(), Topology::deed(), limits).await;
+    let bus = connected(vhost.url(), topology(), limits).await;
     let publisher = bus.publisher();
     let full = eventually("a full queue", TIMEOUT, async || {
         let outcomes = publisher.publish(vec![work("fill"); 10]).await.ok()?;
@@ -143,7 +143,7 @@ async fn killed_connection_is_replaced_and_requeues() {
 async fn counts_deliveries_lost_with_their_connection() {
     let vhost = vhost().await;
     let limits = Limits { max_deliveries: 2, ..limits() };
-    let bus = connected(vhost.url(), Topology::deed(), limits).await;
+    let bus = connected(vhost.url(), topology(), limits).await;
     publish_until_confirmed(&bus, work(1)).await;
     let mut consumer = bus.consumer(QUEUE).await.unwrap();
     for attempt in 1..=limits.max_deliveries {
@@ -234,7 +234,7 @@ async fn starts_although_limits_have_changed() {
         Limits { capacity: 50, max_deliveries: 9, ..limits() },
         Limits { capacity: 50_000, max_deliveries: 1, ..limits() },
     ] {
-        let bus = connected(vhost.url(), Topology::deed(), changed).await;
+        let bus = connected(vhost.url(), topology(), changed).await;
         publish_until_confirmed(&bus, work(1)).await;
         let mut consumer = bus.consumer(QUEUE).await.unwrap();
         next(&mut consumer).await.acknowledge().await.unwrap();
@@ -250,7 +250,7 @@ async fn names_a_conflicting_queue_and_waits_until_it_is_gone() {
     vhost.declare_queue(QUEUE, json!({})).await;
     let logs = Logs::default();
     let _guard = tracing::subscriber::set_default(logs.subscriber());
-    let bus = RabbitMq::start(config(vhost.url(), limits()), Topology::deed()).unwrap();
+    let bus = RabbitMq::start(config(vhost.url(), limits()), topology()).unwrap();
     let error = eventually("an error in the log", TIMEOUT, async || {
         logs.text().lines().find(|line| line.contains("the broker cannot be used")).map(ToOwned::to_owned)
     });
@@ -269,7 +269,7 @@ async fn names_a_conflicting_queue_and_waits_until_it_is_gone() {
 async fn replay_into_a_full_queue_fails_and_loses_nothing() {
     let vhost = vhost().await;
     let limits = Limits { capacity: 3, publish_deadline: Duration::from_millis(400), ..limits() };
-    let bus = connected(vhost.url(), Topology::deed(), limits).await;
+    let bus = connected(vhost.url(), topology(), limits).await;
     let mut consumer = bus.consumer(QUEUE).await.unwrap();
     for id in 0..30 {
         publish_until_confirmed(&bus, work(id)).await;
@@ -340,7 +340,7 @@ async fn closing_disconnects_after_the_last_settlement() {
 async fn publish_fails_at_its_deadline_with_a_wrong_password() {
     let vhost = vhost().await;
     let url = vhost.url().replace("guest:guest", "guest:wrong");
-    let bus = RabbitMq::start(config(&url, limits()), Topology::deed()).unwrap();
+    let bus = RabbitMq::start(config(&url, limits()), topology()).unwrap();
     let started = Instant::now();
     let refused = bus.publisher().publish(vec![work(1)]).await;
     assert!(matches!(refused, Err(BusError::Unavailable(_))), "{refused:?}");

@@ -7,13 +7,14 @@ use std::{
 };
 
 use deed_bus::metrics::Health;
-use deed_bus::{Bus, BusError, Limits, RabbitMq, Topology};
+use deed_bus::{Bus, BusError, Limits, RabbitMq};
 use deed_testkit::eventually;
 use tokio::time::Instant;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::support::{
-    QUEUE, TIMEOUT, config, connected, limits, next, publish_until_confirmed, show_logs, within, work,
+    QUEUE, TIMEOUT, config, connected, limits, next, publish_until_confirmed, show_logs, topology, within,
+    work,
 };
 
 type Ids = Arc<Mutex<HashSet<String>>>;
@@ -58,7 +59,7 @@ async fn confirmed_messages_survive_a_broker_crash() {
     // Down at the start.
     let limits = Limits { publish_deadline: Duration::from_secs(1), max_deliveries: 1_000, ..limits() };
     show_logs();
-    let bus = RabbitMq::start(config(vhost.url(), limits), Topology::deed()).unwrap();
+    let bus = RabbitMq::start(config(vhost.url(), limits), topology()).unwrap();
     let started = Instant::now();
     let refused = bus.publisher().publish(vec![work("early")]).await;
     assert!(matches!(refused, Err(BusError::Unavailable(_))), "{refused:?}");
@@ -108,7 +109,7 @@ const UNSETTLED: u32 = 16;
 async fn replaces_the_connection_to_a_frozen_broker() {
     let broker = deed_testkit::RabbitMq::start().await;
     let vhost = broker.vhost().await;
-    let bus = connected(vhost.url(), Topology::deed(), limits()).await;
+    let bus = connected(vhost.url(), topology(), limits()).await;
     let mut consumer = bus.consumer(QUEUE).await.unwrap();
     let mut unsettled = vec![];
     for id in 100..100 + UNSETTLED {
@@ -151,7 +152,7 @@ async fn replaces_the_connection_to_a_frozen_broker() {
 async fn blocked_broker_refuses_publishes_and_still_delivers() {
     let mut broker = deed_testkit::RabbitMq::start().await;
     let vhost = broker.vhost().await;
-    let bus = connected(vhost.url(), Topology::deed(), limits()).await;
+    let bus = connected(vhost.url(), topology(), limits()).await;
     for id in 0..3 {
         publish_until_confirmed(&bus, work(id)).await;
     }

@@ -7,11 +7,16 @@ use std::{
 };
 
 use deed_bus::{Bus, Consumer, Delivery, Limits, Message, RabbitMq, RabbitMqConfig, Requirement, Topology};
+use deed_messages::queues;
 
 /// The deadline of every wait of the tests.
 pub const TIMEOUT: Duration = Duration::from_secs(30);
-pub const QUEUE: &str = Topology::VERIFICATION;
-pub const DEAD: &str = Topology::VERIFICATION_DEAD;
+pub const QUEUE: &str = queues::VERIFICATION;
+pub const DEAD: &str = queues::VERIFICATION_DEAD;
+
+pub fn topology() -> Topology {
+    Topology::new(queues::EXCHANGE, queues::ALL).unwrap()
+}
 
 pub fn limits() -> Limits {
     Limits { publish_deadline: Duration::from_secs(3), max_deliveries: 4, prefetch: 20, ..Limits::default() }

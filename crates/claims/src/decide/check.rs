@@ -5,7 +5,8 @@ use crate::event::{
     CheckCause, CheckOutcome, CheckRecorded, ClaimRefused, DomainVerified, EndReason, MissingCause,
     OwnershipEvent, ProofMissing, ProofRestored,
 };
-use crate::{AtRisk, Claim, ClaimState, Class, Contest, Evidence, Held, Outcome, Pending, schedule};
+use crate::{AtRisk, Claim, ClaimState, Contest, Held, Pending, schedule};
+use deed_diagnosis::{Class, Evidence, Outcome};
 
 /// The outcome as the log has it; none for an internal failure, which never touches a claim.
 fn check_outcome(outcome: &Outcome) -> Option<CheckOutcome> {

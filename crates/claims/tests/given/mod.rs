@@ -6,13 +6,15 @@
     reason = "an expectation would be unfulfilled in the binary that uses all of it"
 )]
 
-pub mod observations;
-
 use chrono::{DateTime, Duration, Utc};
 use deed_claims::{
-    AppId, Challenge, ChallengeTemplates, ClaimId, ClaimState, Class, Code, Command, ContestAnswer,
-    ContestResolvedBy, Diagnosis, Ended, Evidence, Holder, IfHeldByAnother, Outcome, Ownership,
-    OwnershipEvent, Policy, Rejection, Scope, Status, Token, name::DomainName,
+    AppId, Challenge, ChallengeTemplates, ClaimId, ClaimState, Command, ContestAnswer, ContestResolvedBy,
+    Ended, Holder, IfHeldByAnother, Ownership, OwnershipEvent, Policy, Rejection, Scope, Status, Token,
+    name::DomainName,
+};
+use deed_diagnosis::{
+    Class, Code, Diagnosis, Evidence, Observation, Outcome, Reply, ServerAnswer, Signatures, SoaSeen,
+    Statement, Transport,
 };
 
 pub fn start() -> DateTime<Utc> {
@@ -57,15 +59,40 @@ pub fn evidence() -> Evidence {
 
 /// Evidence in which one of two servers shows the record of claim `n`.
 pub fn evidence_of(n: u8) -> Evidence {
-    let servers = vec![
-        observations::answer(
-            1,
-            0,
-            vec![observations::bytes("v=spf1 -all"), observations::bytes(&challenge(n).record_value)],
-        ),
-        observations::answer(2, 3, vec![]),
-    ];
-    Evidence::of(&observations::observed(servers), &challenge(n))
+    let servers = vec![answer(1, &["v=spf1 -all", &*challenge(n).record_value]), answer(2, &[])];
+    Evidence::of(&observed(servers), &challenge(n))
+}
+
+/// An authoritative answer of one name server with these values; without values, that the name does not exist.
+pub fn answer(n: u8, values: &[&str]) -> ServerAnswer {
+    let denial = SoaSeen { owner: "acme.com".into(), serial: 7, negative_ttl: 300 };
+    let reply = Reply::Message {
+        rcode: if values.is_empty() { 3 } else { 0 },
+        authoritative: true,
+        truncated: false,
+        ede: None,
+        values: values.iter().map(|value| value.as_bytes().to_vec()).collect(),
+        oversize: false,
+        soa: values.is_empty().then_some(denial),
+        statement: if values.is_empty() { Statement::NoName } else { Statement::Values },
+        signatures: Signatures::None,
+        plain: false,
+    };
+    let address = Some(std::net::Ipv4Addr::new(192, 0, 2, n).into());
+    ServerAnswer { server: format!("ns{n}.acme.com"), address, transport: Transport::Udp, reply, ms: 5 }
+}
+
+/// An observation of the name with these answers.
+pub fn observed(servers: Vec<ServerAnswer>) -> Observation {
+    Observation {
+        name: "_deed.acme.com".into(),
+        zone: Some("acme.com".into()),
+        servers,
+        queries: 4,
+        took_ms: 20,
+        vantage: "test".into(),
+        ..Observation::default()
+    }
 }
 
 pub fn not_proven(code: Code) -> Outcome {

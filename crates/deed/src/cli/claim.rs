@@ -2,8 +2,8 @@
 use std::time::Duration;
 
 use clap::Args;
-use deed_claims::Status;
-use deed_store::{Clock as _, SystemClock};
+use deed_claims::{Clock as _, Status};
+use deed_store::SystemClock;
 use reqwest::Method;
 use serde_json::{Value, json};
 use tokio::time::{Instant, sleep};

@@ -2,11 +2,9 @@
 use std::collections::BTreeSet;
 
 use clap::{Args, Subcommand};
-use deed_claims::WorkspaceId;
+use deed_claims::{Clock, WorkspaceId};
 use deed_service::Store;
-use deed_store::{
-    ApiKey, Clock, KeyHash, KeyId, KeyOwner, KeyScope, NewKey, OsEntropy, SystemClock, Unavailable,
-};
+use deed_store::{ApiKey, KeyHash, KeyId, KeyOwner, KeyScope, NewKey, OsEntropy, SystemClock, Unavailable};
 use serde_json::{Value, json};
 
 use super::Context;

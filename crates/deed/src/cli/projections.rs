@@ -3,12 +3,13 @@ use std::sync::Arc;
 
 use clap::Subcommand;
 use deed_api::relay::RELAY;
+use deed_claims::Clock;
 use deed_projector::{
     IfHeld, Projector, ProjectorMetrics, READ_MODELS, REBUILD_BATCH, RebuildConfig, rebuild,
 };
 use deed_service::config::Settings;
 use deed_service::{Store, owner, stop_signal};
-use deed_store::{Clock, SystemClock};
+use deed_store::SystemClock;
 use serde_json::{Value, json};
 
 use super::Context;

@@ -3,7 +3,8 @@ use std::net::Ipv4Addr;
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
-use deed_store::{Checkpoints as _, Clock as _, Position, SystemClock};
+use deed_claims::Clock as _;
+use deed_store::{Checkpoints as _, Position, SystemClock};
 use deed_store_sqlite::{SqliteConfig, SqliteStore};
 use deed_testkit::free_port;
 use serde_json::{Value, json};

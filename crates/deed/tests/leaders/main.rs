@@ -10,12 +10,13 @@ use std::time::Duration;
 
 use chrono::DateTime;
 use deed_api::relay::RELAY;
-use deed_bus::{Bus, CloudEvent, QueueSpec, RabbitMq, Topology};
+use deed_bus::{Bus, QueueSpec, RabbitMq, Topology};
 use deed_claims::name::DomainName;
 use deed_claims::{
     ChallengeTemplates, CheckCause, ClaimId, ClaimInitiated, Event, Holder, Scope, StreamId, Token,
     VerificationRequested,
 };
+use deed_messages::{CloudEvent, queues};
 use deed_projector::READ_MODELS;
 use deed_store::{Append, Checkpoints, EventStore, Metadata, Position, ReadModels, StreamWrite, Version};
 use deed_testkit::{Postgres, RabbitMq as Broker, eventually};
@@ -34,7 +35,7 @@ const LEASE: Duration = Duration::from_millis(1500);
 const ALL_EVENTS: &str = "test.everything";
 
 fn topology() -> Topology {
-    let mut topology = Topology::deed();
+    let mut topology = Topology::new(queues::EXCHANGE, queues::ALL).unwrap();
     let all = QueueSpec {
         bindings: vec!["#".parse().unwrap()],
         dead_letter_queue: "test.everything.dead".to_owned(),

@@ -4,11 +4,12 @@ use std::time::Duration;
 
 use deed_api::relay::{Relay, RelayMetrics, run_relay};
 use deed_bus::{Bus, Limits, RabbitMq, RabbitMqConfig, Topology};
+use deed_claims::Clock;
 use deed_projector::{
     DispatcherConfig, DispatcherMetrics, DispatcherPorts, IfHeld, Projector, ProjectorMetrics, RebuildConfig,
     rebuild, rebuild_channel, run_dispatcher, run_projector,
 };
-use deed_store::{Checkpoints, Clock, EventStore, SubscriptionConfig, SystemClock};
+use deed_store::{Checkpoints, EventStore, SubscriptionConfig, SystemClock};
 use deed_store_postgres::{PostgresConfig, PostgresStore, migrate};
 use prometheus::Registry;
 use tokio::task::JoinSet;

@@ -1,6 +1,6 @@
 //! Explains why an answer is bogus, as an extended DNS error (RFC 8914).
 use chrono::DateTime;
-use deed_claims::ExtendedError;
+use deed_diagnosis::ExtendedError;
 use hickory_proto::dnssec::rdata::{DNSKEY, DNSSECRData, DS, RRSIG};
 use hickory_proto::op::Message;
 use hickory_proto::rr::{Name, RData, Record, RecordType, SerialNumber};

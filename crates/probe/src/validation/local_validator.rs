@@ -1,7 +1,7 @@
 //! Local validation: the library verifies signatures and denials, the backend answers its queries.
 use std::sync::Arc;
 
-use deed_claims::{Security, Validation};
+use deed_diagnosis::{Security, Validation};
 use hickory_net::dnssec::DnssecDnsHandle;
 use hickory_net::xfer::{DnsHandle, FirstAnswer};
 use hickory_proto::dnssec::rdata::DNSSECRData;

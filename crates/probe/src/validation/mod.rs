@@ -7,7 +7,7 @@ mod resolver;
 mod scrub;
 mod wildcard;
 
-use deed_claims::{Security, Validation};
+use deed_diagnosis::{Security, Validation};
 use hickory_proto::rr::Name;
 use tokio::time::Instant;
 

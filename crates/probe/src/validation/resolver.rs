@@ -1,7 +1,7 @@
 //! Validation by trusted resolvers, whose AD bit is believed.
 use std::net::SocketAddr;
 
-use deed_claims::{Reply, Security, Validation};
+use deed_diagnosis::{Reply, Security, Validation};
 use hickory_proto::rr::RecordType;
 
 use super::{Subject, verdict};

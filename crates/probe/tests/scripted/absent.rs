@@ -3,7 +3,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use deed_claims::{NetworkFault, Observation, ProbeFailure, Reply, Transport};
+use deed_diagnosis::{NetworkFault, Observation, ProbeFailure, Reply, Transport};
 use deed_probe::{Probe, Prober, Question};
 use hickory_proto::op::ResponseCode;
 use hickory_proto::rr::{Record, RecordType};

@@ -1,5 +1,5 @@
 //! Aliases: inside a message, across zones, in loops, too long, and contested ones.
-use deed_claims::{ProbeFailure, Reply};
+use deed_diagnosis::{ProbeFailure, Reply};
 use hickory_proto::op::ResponseCode;
 use hickory_proto::rr::Record;
 

@@ -2,7 +2,7 @@
 //! them.
 use std::sync::Arc;
 
-use deed_claims::{Observation, Security, Validation};
+use deed_diagnosis::{Observation, Security, Validation};
 use deed_probe::{ProbeConfig, Prober, Question};
 use hickory_proto::op::Message;
 use hickory_proto::rr::Record;

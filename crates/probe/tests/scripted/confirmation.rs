@@ -1,5 +1,5 @@
 //! The confirmation: only when a value is seen, over TCP only, and independent of forged datagrams.
-use deed_claims::{Confirmation, NetworkFault, Observation, Reply, ServerAnswer, Transport};
+use deed_diagnosis::{Confirmation, NetworkFault, Observation, Reply, ServerAnswer, Transport};
 use deed_probe::Question;
 use hickory_proto::rr::{Record, RecordType};
 

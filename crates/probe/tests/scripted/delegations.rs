@@ -1,7 +1,7 @@
 //! Finding the zone: from the root down, over shared servers, without glue, from resolvers, past dead servers.
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use deed_claims::{Confirmation, NetworkFault, Observation, ProbeFailure, Reply};
+use deed_diagnosis::{Confirmation, NetworkFault, Observation, ProbeFailure, Reply};
 use deed_probe::DelegationSource;
 use hickory_proto::op::{Message, ResponseCode};
 use hickory_proto::rr::RecordType;

@@ -1,5 +1,5 @@
 //! Local validation of zones that are signed well or not at all.
-use deed_claims::Security;
+use deed_diagnosis::Security;
 use deed_probe::ValidationMode;
 use hickory_proto::op::{Message, ResponseCode};
 use hickory_proto::rr::RecordType;

@@ -1,7 +1,7 @@
 //! Servers that fail in different ways, addresses that may not be queried, and replies that match no query.
 use std::net::IpAddr;
 
-use deed_claims::{NetworkFault, Reply, Transport};
+use deed_diagnosis::{NetworkFault, Reply, Transport};
 use deed_probe::Ipv6;
 use hickory_proto::op::{Message, ResponseCode};
 

@@ -1,5 +1,5 @@
 //! Records at other likely places, other types at the name, and wildcards.
-use deed_claims::{Dname, Findings, Observation, Place};
+use deed_diagnosis::{Dname, Findings, Observation, Place};
 use deed_probe::{Prober, Question};
 use hickory_proto::rr::{Record, RecordType};
 

@@ -1,7 +1,7 @@
 //! Badly signed zones, and attackers on the path to them: none of their answers is believed.
 use std::sync::Arc;
 
-use deed_claims::Security;
+use deed_diagnosis::Security;
 use hickory_proto::dnssec::rdata::DNSSECRData;
 use hickory_proto::op::{Message, Query};
 use hickory_proto::rr::{RData, Record, RecordType};

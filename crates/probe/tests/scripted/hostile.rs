@@ -1,7 +1,7 @@
 //! Servers that attack the transport itself: what they cost, and that they gain nothing.
 use std::time::Duration;
 
-use deed_claims::{NetworkFault, Reply, ServerAnswer};
+use deed_diagnosis::{NetworkFault, Reply, ServerAnswer};
 use deed_probe::Prober;
 use tokio::net::UdpSocket;
 use tokio::time::Instant;

@@ -1,7 +1,7 @@
 //! The limits on what a hostile zone can make a probe spend: queries, time, servers, sockets.
 use std::time::Duration;
 
-use deed_claims::{ProbeFailure, Reply};
+use deed_diagnosis::{ProbeFailure, Reply};
 use hickory_proto::rr::{Record, RecordType};
 use tokio::time::Instant;
 

@@ -2,7 +2,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use deed_claims::{NetworkFault, Reply};
+use deed_diagnosis::{NetworkFault, Reply};
 use futures::future::join_all;
 use prometheus::{Registry, TextEncoder};
 

@@ -1,7 +1,7 @@
 //! Trusted resolvers that validate, and vantage points.
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use deed_claims::{NetworkFault, Observation, Reply, Security, Validation};
+use deed_diagnosis::{NetworkFault, Observation, Reply, Security, Validation};
 use deed_probe::{ProbeConfig, Prober, Question};
 use hickory_proto::op::{Edns, Message, ResponseCode};
 use hickory_proto::rr::rdata::opt::EdnsOption;

@@ -1,5 +1,5 @@
 //! Routing: where hostnames lead.
-use deed_claims::{Routing, RoutingState};
+use deed_diagnosis::{Routing, RoutingState};
 use deed_probe::{Prober, Question, RoutingQuestion};
 
 use crate::records::{Zones, a, cname, ns, txt};

@@ -1,7 +1,7 @@
 //! Limits per server: one rate for all probes together, and a breaker after time-outs. Counted at the server.
 use std::time::Duration;
 
-use deed_claims::{NetworkFault, ProbeFailure, Reply};
+use deed_diagnosis::{NetworkFault, ProbeFailure, Reply};
 use futures::future::join_all;
 use tokio::time::Instant;
 

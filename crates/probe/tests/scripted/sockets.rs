@@ -3,7 +3,7 @@ use std::collections::{HashMap, HashSet};
 use std::sync::Mutex;
 use std::time::Duration;
 
-use deed_claims::{NetworkFault, Reply, ServerAnswer};
+use deed_diagnosis::{NetworkFault, Reply, ServerAnswer};
 use deed_probe::Prober;
 use futures::future::join_all;
 

@@ -1,5 +1,5 @@
 //! What is read from answers: joined strings, odd bytes, large and truncated answers, EDNS.
-use deed_claims::{NetworkFault, Reply, Transport};
+use deed_diagnosis::{NetworkFault, Reply, Transport};
 use hickory_proto::op::{Edns, ResponseCode};
 use hickory_proto::rr::rdata::opt::EdnsOption;
 use hickory_proto::rr::{Name, Record};

@@ -3,7 +3,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use deed_claims::{Observation, Reply, ServerAnswer};
+use deed_diagnosis::{Observation, Reply, ServerAnswer};
 use deed_probe::{ProbeConfig, Prober, Question, RootHint};
 use hickory_proto::op::Message;
 use hickory_proto::rr::RecordType;

@@ -1,7 +1,8 @@
 //! Tests of the dispatcher's loop: leases, standbys and pauses between rounds.
 use std::sync::Arc;
 
-use deed_bus::{CloudEvent, InProcess, Limits, Topology};
+use deed_bus::{InProcess, Limits, Topology};
+use deed_messages::{CloudEvent, queues};
 use deed_store::Lease;
 use prometheus::Registry;
 use tokio::task::JoinHandle;
@@ -47,8 +48,8 @@ async fn next(consumer: &mut dyn deed_bus::Consumer) -> CloudEvent {
 #[tokio::test]
 async fn republishes_until_work_is_done() {
     let mut fixture = ProjectorFixture::new().await;
-    let bus = InProcess::new(Topology::deed(), Limits::default());
-    let mut consumer = bus.consumer(Topology::VERIFICATION).await.unwrap();
+    let bus = InProcess::new(Topology::new(queues::EXCHANGE, queues::ALL).unwrap(), Limits::default());
+    let mut consumer = bus.consumer(queues::VERIFICATION).await.unwrap();
     let stop = CancellationToken::new();
     let running = fixture.spawn_dispatcher("one", &bus, &stop);
 
@@ -78,8 +79,8 @@ async fn standby_takes_over_from_stopped_dispatcher() {
     let mut fixture = ProjectorFixture::new().await;
     fixture.start_verifying(1, "acme.com", 1).await;
     fixture.fold(10).await;
-    let bus = InProcess::new(Topology::deed(), Limits::default());
-    let mut consumer = bus.consumer(Topology::VERIFICATION).await.unwrap();
+    let bus = InProcess::new(Topology::new(queues::EXCHANGE, queues::ALL).unwrap(), Limits::default());
+    let mut consumer = bus.consumer(queues::VERIFICATION).await.unwrap();
     let (first, second) = (CancellationToken::new(), CancellationToken::new());
     let one = fixture.spawn_dispatcher("one", &bus, &first);
     fixture.clock.advance(seconds(30));
@@ -96,7 +97,7 @@ async fn standby_takes_over_from_stopped_dispatcher() {
 #[tokio::test]
 async fn runs_next_round_soon_after_publishing() {
     let fixture = ProjectorFixture::new().await;
-    let bus = InProcess::new(Topology::deed(), Limits::default());
+    let bus = InProcess::new(Topology::new(queues::EXCHANGE, queues::ALL).unwrap(), Limits::default());
     let ports = DispatcherPorts {
         store: fixture.log(),
         checkpoints: fixture.checkpoints(),

@@ -2,9 +2,9 @@
 use std::{collections::BTreeSet, sync::Arc, time::Duration as StdDuration};
 
 use async_trait::async_trait;
-use deed_bus::{CloudEvent, Consumer, InProcess, Limits};
+use deed_bus::{Consumer, InProcess, Limits, Topology};
 use prometheus::Registry;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::*;
 use crate::testing::{ProjectorFixture, VISIBILITY, absent, id, seconds};
@@ -29,7 +29,7 @@ fn dispatcher(fixture: &ProjectorFixture, bus: &InProcess) -> Dispatcher {
 }
 
 fn bus(capacity: usize) -> InProcess {
-    InProcess::new(Topology::deed(), limits(capacity))
+    InProcess::new(Topology::new(queues::EXCHANGE, queues::ALL).unwrap(), limits(capacity))
 }
 
 /// Claims whose first checks are due now, since the messages that requested them count as lost.
@@ -45,11 +45,11 @@ async fn with_lost_messages(claims: u8) -> ProjectorFixture {
 
 /// Takes all messages from the queue and acknowledges them.
 async fn drain_queue(bus: &InProcess) -> Vec<CloudEvent> {
-    let mut consumer: Box<dyn Consumer> = bus.consumer(Topology::VERIFICATION).await.unwrap();
+    let mut consumer: Box<dyn Consumer> = bus.consumer(queues::VERIFICATION).await.unwrap();
     let mut events = vec![];
-    while bus.depth(Topology::VERIFICATION).await.unwrap().ready > 0 {
+    while bus.depth(queues::VERIFICATION).await.unwrap().ready > 0 {
         let delivery = consumer.next().await.unwrap().unwrap();
-        assert_eq!(delivery.message().routing_key.as_str(), ROUTING_KEY);
+        assert_eq!(delivery.message().routing_key.as_str(), "verification.due");
         let event = CloudEvent::from_json(&delivery.message().body).unwrap();
         assert_eq!(event.id, delivery.message().id);
         events.push(event);
@@ -69,7 +69,7 @@ async fn publishes_due_work_as_cloudevent() {
     assert_eq!(dispatcher.run_round().await.unwrap(), RoundOutcome::Done);
     let events = drain_queue(&bus).await;
     assert_eq!(events.len(), 1);
-    assert_eq!(events[0].r#type, EVENT_TYPE);
+    assert_eq!(events[0].r#type, "deed.verification.due.v1");
     assert_eq!(events[0].subject.as_deref(), Some("apex:n1.com"));
     assert_eq!(events[0].time, Some(fixture.clock.now()));
     let expected: Value = json!({"claimId": id(1), "kind": "check", "attempt": 1});

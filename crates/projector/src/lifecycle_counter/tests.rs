@@ -1,8 +1,8 @@
 //! Tests of the lifecycle counter, also across rebuilds.
 use std::time::Duration;
 
-use deed_claims::Outcome::Proven;
-use deed_claims::{Code, Command};
+use deed_claims::Command;
+use deed_diagnosis::{Code, Outcome::Proven};
 use deed_store::{Batch, Checkpoints as _, EventStore as _, Progress, ReadModels as _, Subscriber as _};
 use prometheus::Registry;
 use tokio_util::sync::CancellationToken;

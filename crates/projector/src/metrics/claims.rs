@@ -1,5 +1,6 @@
 //! The metrics of the claims' lifecycles, counted when events are folded for the first time.
-use deed_claims::{Code, ContestResolution, Ended, Scope};
+use deed_claims::{ContestResolution, Ended, Scope};
+use deed_diagnosis::Code;
 use prometheus::{Histogram, HistogramOpts, IntCounter, IntCounterVec, Opts, Registry};
 
 use crate::lifecycle_counter::{LifecycleCounter, LifecycleEvent};

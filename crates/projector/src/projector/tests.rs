@@ -1,9 +1,9 @@
 //! Tests of the projector: rows, gaps, leases.
 use std::sync::Arc;
 
-use deed_claims::Outcome::Proven;
 use deed_claims::app::AppCreated;
 use deed_claims::{AppId, Command, DueKind, Event, Ownership, StreamId, name::DomainName};
+use deed_diagnosis::Outcome::Proven;
 use deed_store::{
     Append, Batch, Checkpoints, ClaimQuery, DueItem, EventStore, Metadata, Position, Progress, ReadModels,
     StreamWrite, Subscriber, SubscriberError, Version, load,
@@ -137,7 +137,7 @@ async fn writes_nothing_after_losing_lease() {
     fixture.start_verifying(1, "acme.com", 1).await;
     let old = fixture.lease().await;
     fixture.clock.advance(seconds(60));
-    let now = deed_store::Clock::now(&*fixture.clock);
+    let now = deed_claims::Clock::now(&*fixture.clock);
     fixture.store.acquire(READ_MODELS, "another", now, TTL).await.unwrap().unwrap();
     let events = fixture.store.read_log(Position(0), 100).await.unwrap();
     let batch = Batch { lease: &old, from: Position(0), to: Position(2), events: &events };

@@ -1,11 +1,11 @@
 //! Tests of rebuilds: beside running projectors, interrupted, and against all batch sizes.
 use std::time::Duration;
 
-use deed_claims::Outcome::Proven;
-use deed_claims::{ClaimState, Code, Command, FOLD_VERSION, Ownership};
+use deed_claims::{ClaimState, Command, FOLD_VERSION, Ownership};
+use deed_diagnosis::Code;
+use deed_diagnosis::Outcome::Proven;
 use deed_store::{
-    Changes, Checkpoints, Clock, OwnershipRow, READ_MODELS_FOLD, ReadModels, SubscriptionConfig, Version,
-    load,
+    Changes, Checkpoints, OwnershipRow, READ_MODELS_FOLD, ReadModels, SubscriptionConfig, Version, load,
 };
 use deed_testkit::eventually;
 use proptest::prelude::*;

@@ -6,7 +6,8 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use deed_claims::name::DomainName;
-use deed_claims::{Activation, Agreement, ContestPolicy};
+use deed_claims::{Activation, ContestPolicy};
+use deed_diagnosis::Agreement;
 use deed_probe::{DelegationSource, Ipv6, Network, ValidationMode, Vantage};
 
 use super::defaults;

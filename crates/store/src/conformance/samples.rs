@@ -5,9 +5,10 @@ use chrono::{DateTime, TimeDelta, Utc};
 use deed_claims::app::{App, AppCreated, AppDeleted, AppEvent};
 use deed_claims::{
     AppId, ChallengeTemplates, CheckCause, CheckOutcome, CheckRecorded, Claim, ClaimCancelled, ClaimId,
-    ClaimInitiated, ClaimState, DomainVerified, Event, Evidence, Holder, Ownership, OwnershipGranted, Scope,
-    StreamId, Token, VerificationRequested, WorkspaceId, name::DomainName,
+    ClaimInitiated, ClaimState, DomainVerified, Event, Holder, Ownership, OwnershipGranted, Scope, StreamId,
+    Token, VerificationRequested, WorkspaceId, name::DomainName,
 };
+use deed_diagnosis::Evidence;
 
 use crate::{
     AppRow, Append, Changes, ClaimRow, DueRow, KeyId, Metadata, OwnershipRow, RequestKey, StreamWrite,

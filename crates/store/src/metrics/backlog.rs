@@ -5,7 +5,8 @@ use chrono::{DateTime, Utc};
 use prometheus::{Gauge, Opts, Registry};
 use tokio::time::{sleep, timeout};
 
-use crate::{Clock, Unavailable};
+use crate::Unavailable;
+use deed_claims::Clock;
 
 /// Work that waits, as the store reports it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -4,7 +4,8 @@ use std::convert::Infallible;
 use prometheus::{IntCounter, Opts, Registry};
 
 use super::{Backlog, LeaseMetrics};
-use crate::{Checkpoints, Clock};
+use crate::Checkpoints;
+use deed_claims::Clock;
 
 /// Metrics of one subscription.
 #[derive(Debug, Clone)]

@@ -2,9 +2,9 @@
 use std::time::Duration;
 
 use deed_claims::{
-    Agreement, ChallengeTemplates, CheckOutcome, ClaimState, Code, ContestCause, Event, OwnershipEvent,
-    Status,
+    ChallengeTemplates, CheckOutcome, ClaimState, ContestCause, Event, OwnershipEvent, Status,
 };
+use deed_diagnosis::{Agreement, Code};
 use deed_store::{Loaded, Version};
 use deed_testkit::eventually;
 
@@ -31,7 +31,7 @@ fn last_check(stream: &Loaded<Ownership>) -> deed_claims::CheckRecorded {
 /// By outcome, class and code.
 fn counted(verifier: &Verifier, labels: [&str; 3]) -> u64 {
     let metrics = &verifier.metrics;
-    let code = deed_claims::Code::ALL.iter().position(|code| code.as_str() == labels[2]);
+    let code = deed_diagnosis::Code::ALL.iter().position(|code| code.as_str() == labels[2]);
     code.map_or(&metrics.proven, |code| &metrics.not_proven[code]).get()
 }
 
@@ -40,7 +40,7 @@ async fn published_record_proves_the_claim() {
     let fixture = with_verifying_claim().await;
     fixture.dns.publish(ACME, &[1]);
     let verifier = fixture.verifier();
-    let outcome = verifier.work(&work(1, ACME, Task::Check { attempt: 1 })).await.unwrap();
+    let outcome = verifier.work(&work(1, ACME, VerificationTask::Check { attempt: 1 })).await.unwrap();
     assert_eq!(outcome, WorkOutcome::Recorded);
     let stream = fixture.stream(ACME).await;
     assert_eq!(
@@ -85,7 +85,7 @@ async fn internal_failure_records_nothing() {
     let fixture = with_verifying_claim().await;
     fixture.dns.set_answer(RECORD, DnsAnswer::InternalFailure);
     let verifier = fixture.verifier();
-    let outcome = verifier.work(&work(1, ACME, Task::Check { attempt: 1 })).await.unwrap();
+    let outcome = verifier.work(&work(1, ACME, VerificationTask::Check { attempt: 1 })).await.unwrap();
     assert_eq!(outcome, WorkOutcome::Internal);
     assert_eq!(fixture.stream(ACME).await.version, Version(2));
     assert_eq!(counted(&verifier, ["not_proven", "internal", "internal"]), 1);
@@ -99,7 +99,7 @@ async fn internally_failed_check_backs_off() {
     let fixture = with_verifying_claim().await;
     fixture.dns.set_answer(RECORD, DnsAnswer::InternalFailure);
     let verifier = fixture.verifier();
-    let [first, second] = [1, 2].map(|attempt| work(1, ACME, Task::Check { attempt }));
+    let [first, second] = [1, 2].map(|attempt| work(1, ACME, VerificationTask::Check { attempt }));
     assert_eq!(verifier.work(&first).await.unwrap(), WorkOutcome::Internal);
     for pause in [30, 60, 120] {
         fixture.clock.advance(seconds(pause - 1));
@@ -208,7 +208,7 @@ async fn skips_settled_attempts_and_ended_claims() {
     fixture.execute(&apex(ACME), Command::Cancel { claim_id: id(1) }).await.unwrap();
     let version = fixture.stream(ACME).await.version;
     assert_eq!(fixture.check(1, ACME, 2).await, WorkOutcome::Stale);
-    assert_eq!(fixture.work(1, ACME, Task::Expire).await, WorkOutcome::Stale);
+    assert_eq!(fixture.work(1, ACME, VerificationTask::Expire).await, WorkOutcome::Stale);
     assert_eq!((fixture.dns.questions().len(), fixture.stream(ACME).await.version), (probes, version));
 }
 
@@ -231,11 +231,11 @@ async fn check_in_flight_is_not_made_twice() {
     let verifier = Arc::new(fixture.verifier());
     let first = tokio::spawn({
         let verifier = verifier.clone();
-        async move { verifier.work(&work(1, ACME, Task::Check { attempt: 1 })).await.unwrap() }
+        async move { verifier.work(&work(1, ACME, VerificationTask::Check { attempt: 1 })).await.unwrap() }
     });
     eventually("the first probe", PATIENCE, || async { (fixture.dns.questions().len() == 1).then_some(()) })
         .await;
-    let second = verifier.work(&work(1, ACME, Task::Check { attempt: 1 })).await.unwrap();
+    let second = verifier.work(&work(1, ACME, VerificationTask::Check { attempt: 1 })).await.unwrap();
     assert_eq!(second, WorkOutcome::InFlight);
     fixture.dns.permits.add_permits(1);
     assert_eq!(first.await.unwrap(), WorkOutcome::Recorded);
@@ -307,7 +307,7 @@ async fn drops_holder_outcome_after_change_of_holder() {
     let verifier = Arc::new(fixture.verifier());
     let checking = tokio::spawn({
         let verifier = verifier.clone();
-        async move { verifier.work(&work(2, ACME, Task::Check { attempt: 1 })).await.unwrap() }
+        async move { verifier.work(&work(2, ACME, VerificationTask::Check { attempt: 1 })).await.unwrap() }
     });
     eventually("the probe", PATIENCE, || async { (fixture.dns.questions().len() == 1).then_some(()) }).await;
     // Meanwhile the holder releases the name, and a third claim gets it.
@@ -339,12 +339,12 @@ async fn refuses_unclaimable_name_without_probe() {
 #[tokio::test]
 async fn claim_expires_after_its_deadline() {
     let fixture = with_verifying_claim().await;
-    assert_eq!(fixture.work(1, ACME, Task::Expire).await, WorkOutcome::NotDue);
+    assert_eq!(fixture.work(1, ACME, VerificationTask::Expire).await, WorkOutcome::NotDue);
     assert_eq!(fixture.stream(ACME).await.version, Version(2));
     fixture.clock.advance(chrono::TimeDelta::days(7));
-    assert_eq!(fixture.work(1, ACME, Task::Expire).await, WorkOutcome::Recorded);
+    assert_eq!(fixture.work(1, ACME, VerificationTask::Expire).await, WorkOutcome::Recorded);
     assert_eq!(fixture.kinds_after(ACME, Version(2)).await, ["ClaimExpired"]);
-    assert_eq!(fixture.work(1, ACME, Task::Expire).await, WorkOutcome::Stale);
+    assert_eq!(fixture.work(1, ACME, VerificationTask::Expire).await, WorkOutcome::Stale);
     assert_eq!(fixture.dns.questions(), []);
 }
 

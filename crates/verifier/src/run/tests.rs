@@ -5,8 +5,9 @@ use std::{
 };
 
 use async_trait::async_trait;
-use deed_bus::{CloudEvent, DeadReason, Depth, InProcess, Limits, Message, Requirement};
+use deed_bus::{DeadReason, Depth, InProcess, Limits, Message, Requirement, Topology};
 use deed_claims::{Command, Status, StreamId};
+use deed_messages::CloudEvent;
 use deed_store::{Append, AppendError, Appended, EventStore, Position, RecordedEvent, Unavailable, Version};
 use deed_testkit::eventually;
 use serde_json::json;
@@ -28,7 +29,7 @@ struct RunningVerifier {
 impl RunningVerifier {
     fn start(verifier: Verifier) -> Self {
         let limits = Limits { max_deliveries: 8, ..Limits::default() };
-        let bus = InProcess::new(Topology::deed(), limits);
+        let bus = InProcess::new(Topology::new(queues::EXCHANGE, queues::ALL).unwrap(), limits);
         let (verifier, stop) = (Arc::new(verifier), CancellationToken::new());
         let task = tokio::spawn({
             let (bus, verifier, stop) = (bus.clone(), verifier.clone(), stop.clone());
@@ -60,7 +61,7 @@ impl RunningVerifier {
     }
 
     async fn depth(&self) -> Depth {
-        self.bus.depth(Topology::VERIFICATION).await.unwrap()
+        self.bus.depth(queues::VERIFICATION).await.unwrap()
     }
 
     async fn wait_until_settled(&self) {
@@ -327,7 +328,7 @@ async fn stopping_finishes_checks_in_flight() {
     running.stop.cancel();
     fixture.dns.permits.add_permits(10);
     let bus = running.stop_and_join().await;
-    let depth = bus.depth(Topology::VERIFICATION).await.unwrap();
+    let depth = bus.depth(queues::VERIFICATION).await.unwrap();
     assert_eq!((depth.ready, depth.unsettled), (1, 0));
     assert_eq!(fixture.kinds_after(ACME, Version(2)).await, ["CheckRecorded"]);
     assert_eq!(fixture.kinds_after("beta.com", Version(2)).await, Vec::<&str>::new());
@@ -342,7 +343,7 @@ async fn unfinished_work_is_requeued_after_drain() {
     running.request_check(1, ACME, 1).await;
     wait_for_probes(&fixture, 1).await;
     let bus = running.stop_and_join().await;
-    let depth = bus.depth(Topology::VERIFICATION).await.unwrap();
+    let depth = bus.depth(queues::VERIFICATION).await.unwrap();
     assert_eq!((depth.ready, depth.unsettled), (1, 0));
     assert_eq!(fixture.stream(ACME).await.version, Version(2));
 }

@@ -3,7 +3,7 @@ use std::fmt::Write as _;
 use std::net::IpAddr;
 use std::time::Duration;
 
-use deed_claims::Reply;
+use deed_diagnosis::Reply;
 use deed_probe::ProbeConfig;
 use deed_testkit::NetworkNamespace;
 use hickory_proto::op::ResponseCode;
@@ -263,7 +263,7 @@ async fn forged_datagrams_prove_nothing() {
     let mut question = crate::internet::question("hidden.com");
     question.confirm_absence = true;
     let seen = internet.prober().probe(question).await;
-    let outcome = deed_claims::judge(&crate::internet::challenge("hidden.com"), &seen);
+    let outcome = deed_diagnosis::judge(&crate::internet::challenge("hidden.com"), &seen);
     assert!(!outcome.is_absence(), "{outcome:?} {seen:#?}");
 }
 

@@ -3,7 +3,7 @@ use std::collections::BTreeSet;
 use std::fmt::Write as _;
 use std::time::Duration;
 
-use deed_claims::{Code, Context, EarlierValue, Evidence, Outcome};
+use deed_diagnosis::{Code, Context, EarlierValue, Evidence, Outcome};
 use futures::future::join_all;
 use hickory_proto::op::ResponseCode;
 

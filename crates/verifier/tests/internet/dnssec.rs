@@ -1,5 +1,5 @@
 //! Secure, insecure and bogus zones below a signed root.
-use deed_claims::Security;
+use deed_diagnosis::Security;
 use deed_testkit::{Denial, SignedZone, Stub, Unbound, Validity, ZoneText};
 use futures::future::join_all;
 

@@ -5,10 +5,8 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
 use deed_claims::name::DomainName;
-use deed_claims::{
-    Challenge, ChallengeTemplates, Context, Observation, Outcome, Reply, Scope, ServerAnswer, Token,
-    judge_within,
-};
+use deed_claims::{Challenge, ChallengeTemplates, Scope, Token};
+use deed_diagnosis::{Context, Observation, Outcome, Reply, ServerAnswer, judge_within};
 use deed_probe::{ProbeConfig, Prober, Question, RootHint, TrustAnchor};
 use deed_testkit::{Bind, Denial, Knot, Nsd, PowerDns, SignedZone, Validity, ZoneText, free_port};
 
@@ -326,7 +324,7 @@ pub async fn check_in_context(prober: &Prober, domain: &str, context: &Context) 
 impl CheckedZone {
     /// The code, or `proven`.
     pub fn code(&self) -> &'static str {
-        self.outcome.code().map_or("proven", deed_claims::Code::as_str)
+        self.outcome.code().map_or("proven", deed_diagnosis::Code::as_str)
     }
 
     #[track_caller]

@@ -2,7 +2,7 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use deed_claims::{Outcome, judge};
+use deed_diagnosis::{Outcome, judge};
 use deed_testkit::{Stub, Unbound};
 use hickory_proto::op::{Message, MessageType, OpCode, Query, ResponseCode};
 use hickory_proto::rr::{Name, RData, RecordType};
@@ -81,5 +81,5 @@ async fn proves_new_record_despite_negative_caches() {
     });
     let seen = elsewhere.probe(question(DOMAIN)).await;
     let outcome = judge(&challenge(DOMAIN), &seen);
-    assert_eq!(outcome.code().map(deed_claims::Code::as_str), Some(VANTAGE_DISAGREEMENT), "{seen:#?}");
+    assert_eq!(outcome.code().map(deed_diagnosis::Code::as_str), Some(VANTAGE_DISAGREEMENT), "{seen:#?}");
 }

@@ -1,7 +1,7 @@
 //! Checks of held names while the trusted resolver is unavailable: no holder loses a name by that.
 use std::time::Duration;
 
-use deed_claims::{Class, Context, Outcome, Security};
+use deed_diagnosis::{Class, Context, Outcome, Security};
 use deed_probe::Prober;
 use deed_testkit::{Stub, Unbound};
 use hickory_proto::op::ResponseCode;

@@ -9,6 +9,7 @@ use deed_claims::{
     ChallengeTemplates, ClaimId, Command, Event, Holder, IfHeldByAnother, Ownership, OwnershipEvent, Policy,
     Scope, StreamId, Token,
 };
+use deed_messages::queues;
 use deed_probe::Prober;
 use deed_projector::{
     DispatcherConfig, DispatcherMetrics, DispatcherPorts, Projector, ProjectorMetrics, rebuild_channel,
@@ -50,7 +51,10 @@ impl Service {
     async fn start(prober: Prober) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let store = SqliteStore::open(SqliteConfig::new(folder.path().join("deed.db"))).await.unwrap();
-        let (bus, stop) = (InProcess::new(Topology::deed(), Limits::default()), CancellationToken::new());
+        let (bus, stop) = (
+            InProcess::new(Topology::new(queues::EXCHANGE, queues::ALL).unwrap(), Limits::default()),
+            CancellationToken::new(),
+        );
         let tasks = vec![
             tokio::spawn(project(store.clone(), stop.clone())),
             tokio::spawn(dispatch(store.clone(), Arc::new(bus.clone()), stop.clone())),

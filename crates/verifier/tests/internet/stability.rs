@@ -2,7 +2,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use deed_claims::Context;
+use deed_diagnosis::Context;
 use deed_probe::ProbeConfig;
 use deed_testkit::{NetworkNamespace, Stub, Unbound};
 use futures::StreamExt;

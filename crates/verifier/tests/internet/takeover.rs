@@ -5,7 +5,7 @@
 use std::fmt::Write as _;
 use std::time::Duration;
 
-use deed_claims::{Context, judge_within};
+use deed_diagnosis::{Context, judge_within};
 use deed_probe::{ProbeConfig, Prober, Question};
 use hickory_proto::op::ResponseCode;
 use hickory_proto::rr::RecordType;
@@ -305,7 +305,8 @@ async fn codes(prober: &Prober, domain: &str, held: bool) -> (&'static str, &'st
         route: None,
     };
     let seen = prober.probe(question).await;
-    let code = |outcome: deed_claims::Outcome| outcome.code().map_or("proven", deed_claims::Code::as_str);
+    let code =
+        |outcome: deed_diagnosis::Outcome| outcome.code().map_or("proven", deed_diagnosis::Code::as_str);
     let context = Context { held_by_another: held, at_stake: held, ..Context::default() };
     let challenged = Context { challenged: held, at_stake: held, ..Context::default() };
     (code(judge_within(&own, &context, &seen)), code(judge_within(&owners, &challenged, &seen)))

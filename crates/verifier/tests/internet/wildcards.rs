@@ -1,5 +1,5 @@
 //! Aliases that come from a wildcard record: the advice must keep the wildcard.
-use deed_claims::{AliasOrigin, Outcome};
+use deed_diagnosis::{AliasOrigin, Outcome};
 
 use crate::internet::{Daemon, InternetPlan, check};
 

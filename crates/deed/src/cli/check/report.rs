@@ -1,10 +1,11 @@
 //! The report of `deed check`, as text and as JSON: observation, outcome and fix.
 use std::fmt::Write as _;
 
-use deed_claims::{
-    Agreement, Challenge, Class, Code, Context, Diagnosis, Evidence, Note, Observation, Outcome, Routing,
-    RoutingState, Security, ServerEvidence, Signatures, Transport, ValidationEvidence, VantageEvidence, Vote,
-    judge_within, notes, printable, votes,
+use deed_claims::Challenge;
+use deed_diagnosis::{
+    Agreement, Class, Code, Context, Diagnosis, Evidence, Note, Observation, Outcome, Routing, RoutingState,
+    Security, ServerEvidence, Signatures, Transport, ValidationEvidence, VantageEvidence, Vote, judge_within,
+    notes, printable, votes,
 };
 use serde::Serialize;
 
@@ -90,7 +91,9 @@ impl Report {
             ..Context::default()
         };
         let notes = notes(challenge, seen);
-        let evidence = Evidence::from(seen).noting(challenge, seen);
+        let evidence = Evidence::from(seen)
+            .noting(challenge, seen)
+            .with_suffix_list(deed_claims::name::suffix_list_version());
         let votes = match &input.expected {
             Some(_) => votes(challenge, seen),
             None => vec![],

@@ -1,6 +1,7 @@
 //! A clock that follows the runtime's, so that it stands still when that is paused.
 use chrono::{DateTime, TimeDelta, Utc};
-use deed_store::{Clock, conformance::samples};
+use deed_claims::Clock;
+use deed_store::conformance::samples;
 use tokio::time::Instant;
 
 pub struct RuntimeClock(Instant);

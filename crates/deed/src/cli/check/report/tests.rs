@@ -1,8 +1,8 @@
 //! Snapshots of the report for constructed observations.
-use deed_claims::{
-    ChallengeTemplates, Confirmation, Dname, Elsewhere, ExtendedError, Findings, NetworkFault, Place,
-    ProbeFailure, Reply, Serial, ServerAnswer, Signatures, SoaSeen, Statement, Token, Validation,
-    VantageAnswer,
+use deed_claims::{ChallengeTemplates, Token};
+use deed_diagnosis::{
+    Confirmation, Dname, Elsewhere, ExtendedError, Findings, NetworkFault, Place, ProbeFailure, Reply,
+    Serial, ServerAnswer, Signatures, SoaSeen, Statement, Validation, VantageAnswer,
 };
 
 use super::*;
