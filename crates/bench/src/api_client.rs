@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use bytes::Bytes;
 use http_body_util::{BodyExt, Full};
 use hyper::client::conn::http1::{self, SendRequest};
+use hyper::http::request;
 use hyper::{Method, Request};
 use hyper_util::rt::TokioIo;
 use tokio_util::task::AbortOnDropHandle;
@@ -63,6 +64,12 @@ impl ApiClient {
         self.send(request).await
     }
 
+    /// A GET request in the workspace of this number.
+    pub async fn read(&mut self, path: &str, n: u64) -> ApiResponse {
+        let request = self.request(Method::GET, path, n).body(Full::default()).expect("a request");
+        self.send(request).await
+    }
+
     /// Claims the name with this number.
     pub async fn claim(&mut self, n: u64) -> ApiResponse {
         let body = format!("{{\"domain\":\"{}\"}}", domain(n));
@@ -75,17 +82,23 @@ impl ApiClient {
     }
 
     async fn post(&mut self, path: &str, n: u64, wait: u64, body: String) -> ApiResponse {
-        let request = Request::builder()
-            .method(Method::POST)
-            .uri(path)
-            .header("host", "localhost")
-            .header("authorization", &self.key)
+        let request = self
+            .request(Method::POST, path, n)
             .header("content-type", "application/json")
-            .header("deed-workspace", workspace(n))
             .header("prefer", format!("wait={wait}"))
             .body(Full::new(Bytes::from(body)))
             .expect("a request");
         self.send(request).await
+    }
+
+    /// A request in the workspace of this number.
+    fn request(&self, method: Method, path: &str, n: u64) -> request::Builder {
+        Request::builder()
+            .method(method)
+            .uri(path)
+            .header("host", "localhost")
+            .header("authorization", &self.key)
+            .header("deed-workspace", workspace(n))
     }
 
     async fn send(&mut self, request: Request<Full<Bytes>>) -> ApiResponse {

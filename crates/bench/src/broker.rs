@@ -39,7 +39,8 @@ async fn bus(vhost: &VHost, limits: Limits) -> RabbitMq {
         heartbeat: Duration::from_secs(10),
         connection_name: "bench".to_owned(),
     };
-    let bus = RabbitMq::start(config, Topology::new(queues::EXCHANGE, queues::ALL).expect("valid keys")).expect("a bus");
+    let bus = RabbitMq::start(config, Topology::new(queues::EXCHANGE, queues::ALL).expect("valid keys"))
+        .expect("a bus");
     bus.connected().await;
     bus
 }
@@ -151,7 +152,7 @@ async fn publish_bare(vhost: &VHost, messages: &[(String, Vec<u8>)]) -> f64 {
 
 async fn relay_all(store: &PostgresStore, bus: &RabbitMq) -> f64 {
     let metrics = RelayMetrics::register(&prometheus::Registry::new()).expect("metrics");
-    let relay = Relay::new(bus.publisher(), "/bench".to_owned(), metrics);
+    let relay = Relay::new(bus.publisher(), "/bench".to_owned(), Arc::new(SystemClock), metrics);
     let config = SubscriptionConfig {
         owner: "bench".to_owned(),
         batch: 500,
@@ -192,8 +193,7 @@ pub async fn consume(name: &str, broker: &Broker) -> rounds::Row {
         fill_queue(&bus, count).await;
         let subject = consume_all(&bus, count).await;
         bus.close().await;
-        let left =
-            vhost.queue(queues::VERIFICATION).await.and_then(|q| q["messages"].as_u64()).unwrap_or(0);
+        let left = vhost.queue(queues::VERIFICATION).await.and_then(|q| q["messages"].as_u64()).unwrap_or(0);
         rounds::RoundResult { reference, subject, faults: left }
     })
     .await

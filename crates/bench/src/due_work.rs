@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 
 use chrono::{DateTime, TimeDelta, Utc};
 use deed_bus::{Bus, Limits, RabbitMq, RabbitMqConfig, Topology};
+use deed_claims::Clock;
 use deed_messages::{CloudEvent, queues};
 use deed_projector::{DispatcherConfig, DispatcherMetrics, DispatcherPorts, run_dispatcher};
 use deed_store::SystemClock;
@@ -139,7 +140,8 @@ async fn connect(vhost: &VHost) -> RabbitMq {
         heartbeat: Duration::from_secs(10),
         connection_name: "bench".to_owned(),
     };
-    let bus = RabbitMq::start(config, Topology::new(queues::EXCHANGE, queues::ALL).expect("valid keys")).expect("a bus");
+    let bus = RabbitMq::start(config, Topology::new(queues::EXCHANGE, queues::ALL).expect("valid keys"))
+        .expect("a bus");
     bus.connected().await;
     bus
 }

@@ -29,6 +29,11 @@ impl Figures {
         self.figures.push(Figure::new(&self.row, &what.into(), value, unit).within(most, most));
     }
 
+    /// Adds a ratio with an upper bound and a target.
+    pub fn ratio(&mut self, what: impl Into<String>, value: f64, (most, target): (f64, f64)) {
+        self.figures.push(Figure::new(&self.row, &what.into(), value, "×").within(most, target));
+    }
+
     /// Adds a count that has to be 0.
     pub fn none(&mut self, what: impl Into<String>, count: u64) {
         #[expect(clippy::cast_precision_loss, reason = "counts of seconds-long runs are small")]

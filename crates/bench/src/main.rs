@@ -12,6 +12,7 @@ mod dns;
 mod due_work;
 mod end_to_end;
 mod figures;
+mod history;
 mod http;
 mod idle;
 mod in_flight;
@@ -35,7 +36,7 @@ const REPORT: &str = "in-flight";
 
 // No row compares with the crates `postgres-es` and `esrs`: both still ask for sqlx 0.8, whose SQLite part links another
 // `libsqlite3-sys` than ours does, and cargo admits one of them in a program.
-const ROWS: [&str; 25] = [
+const ROWS: [&str; 27] = [
     "append-32",
     "append-256",
     "append-sqlite-32",
@@ -61,6 +62,8 @@ const ROWS: [&str; 25] = [
     "idle-embedded",
     "idle-server",
     "verifiers",
+    "history-embedded",
+    "history-server",
 ];
 
 #[tokio::main]
@@ -96,6 +99,7 @@ async fn tell(row: &str, services: &mut Services) -> Option<Vec<Figure>> {
         "end" => end_to_end::measure(row, services).await.into(),
         "latency" => latency::measure(row, services).await.into(),
         "idle" => idle::measure(row, services).await.into(),
+        "history" => history::measure(row, services).await.into(),
         "verifiers" => verifiers::measure(row, services).await.into(),
         _ => return None,
     })

@@ -152,7 +152,7 @@ fn list(figures: &[Figure], table: &mut String, json: &mut Vec<serde_json::Value
     for figure in figures {
         let Figure { row, what, value, unit, within } = figure;
         let asked = within.map_or(" | ".to_owned(), |(floor, target)| format!("≤ {floor} | ≤ {target}"));
-        table.push_str(&format!("| {row} | {what} | **{value:.1}** {unit} | {asked} |\n"));
+        table.push_str(&format!("| {row} | {what} | **{value:.2}** {unit} | {asked} |\n"));
         json.push(serde_json::json!({
             "row": row, "figure": what, "value": value, "unit": unit,
             "floor": within.map(|(floor, _)| floor), "target": within.map(|(_, target)| target),

@@ -12,6 +12,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("deed-store", &["deed-claims", "deed-diagnosis"]),
     ("deed-messages", &["deed-claims"]),
     ("deed-bus", &[]),
+    ("deed-outbox", &["deed-claims", "deed-messages", "deed-store", "deed-bus", "deed-trace"]),
     ("deed-probe", &["deed-claims", "deed-diagnosis"]),
     ("deed-http", &["deed-claims", "deed-messages", "deed-store", "deed-trace"]),
     (
@@ -23,6 +24,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
             "deed-store",
             "deed-bus",
             "deed-http",
+            "deed-outbox",
             "deed-trace",
         ],
     ),
@@ -40,7 +42,15 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ),
     (
         "deed-projector",
-        &["deed-claims", "deed-diagnosis", "deed-messages", "deed-store", "deed-bus", "deed-trace"],
+        &[
+            "deed-claims",
+            "deed-diagnosis",
+            "deed-messages",
+            "deed-store",
+            "deed-bus",
+            "deed-outbox",
+            "deed-trace",
+        ],
     ),
     ("deed-sandbox", &[]),
     (

@@ -46,14 +46,14 @@ pub enum VerificationTask {
     Expire,
 }
 
-/// Why a message is no verification work. The reasons repeat no part of the message, which may hold untrusted bytes.
+/// Why a message is not verification work. The reasons repeat no part of the message, which may hold untrusted bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum InvalidWork {
-    /// The body is no CloudEvent.
-    #[error("the body is no CloudEvent")]
+    /// The body is not a CloudEvent.
+    #[error("the body is not a CloudEvent")]
     NotCloudEvent,
     /// The type is of another kind of message.
-    #[error("the type is not one of verification work")]
+    #[error("the type is not a type of verification work")]
     UnknownType,
     /// The subject is missing or malformed.
     #[error("the subject names no stream")]
@@ -62,10 +62,10 @@ pub enum InvalidWork {
     #[error("the stream named in the subject holds no claims")]
     WrongStreamKind,
     /// The data have other fields than the type demands.
-    #[error("the data do not fit the type")]
+    #[error("the data does not match the type")]
     InvalidData,
     /// A newer version has more kinds of work.
-    #[error("the work is one of a newer version")]
+    #[error("a newer version sent the work")]
     Newer,
 }
 

@@ -103,7 +103,7 @@ impl Budget {
     /// What a spent budget means: the zone is too slow, unless time was lost on our side.
     pub(crate) fn failure(&self) -> ProbeFailure {
         if self.was_at_capacity() {
-            ProbeFailure::Internal("no socket or turn was free in time".to_owned())
+            ProbeFailure::Internal("no socket, or slot of the rate limit, was free in time".to_owned())
         } else {
             ProbeFailure::BudgetExhausted
         }

@@ -1,26 +1,13 @@
-//! The canary: queries a name that has to exist, to tell a failure of our own network from failures elsewhere.
+//! The last result of querying a canary: a name that has to exist, to tell a failure of our own network from failures
+//! elsewhere.
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use hickory_proto::rr::{Name, RecordType};
 use tokio::sync::OnceCell;
 use tokio::time::Instant;
 
-use crate::budget::Budget;
-use crate::config::DelegationSource;
-use crate::delegation::Delegation;
-use crate::lookup::{Lookup, LookupMode, Shared};
-use crate::ns_addresses::AddressNeed;
-use crate::rcode::NOERROR;
-use crate::response::text_of;
-use crate::walk::{Nesting, WalkDepth};
-use crate::wire::{DnsQuery, Recursion, absolute_name};
-
 /// How long one result counts for all probes: in an outage many of them fail at the same time.
 const FRESH: Duration = Duration::from_secs(5);
-
-/// The budget for finding out whether the trusted resolvers answer at all.
-const RESOLVERS: (u32, Duration) = (3, Duration::from_secs(3));
 
 /// The last result of the canary.
 #[derive(Debug, Default)]
@@ -37,22 +24,17 @@ struct CanaryRun {
 }
 
 impl Canary {
-    /// The failure, if there is one, from a result at most some seconds old; and how many queries it took.
-    pub(crate) async fn fault(&self, shared: &Shared) -> (Option<String>, u32) {
-        let Some(budget) = Budget::of_canary(&shared.config.budgets) else { return (None, 0) };
+    /// The failure, if there is one, from a result at most some seconds old; otherwise `query` finds it out.
+    pub(crate) async fn fault_or_query(&self, query: impl Future<Output = Option<String>>) -> Option<String> {
         let run = self.current();
         // Concurrent callers wait for the same result.
-        let fault = run.fault.get_or_init(|| query_canary(shared, &budget)).await.clone();
-        (fault, budget.sent())
+        run.fault.get_or_init(|| query).await.clone()
     }
 
-    /// Whether the canary fails now. Queries only when it failed last, to see the failure end.
-    pub(crate) async fn is_failing(&self, shared: &Shared) -> bool {
-        let failed = {
-            let last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
-            last.as_ref().is_some_and(|run| matches!(run.fault.get(), Some(Some(_))))
-        };
-        failed && self.fault(shared).await.0.is_some()
+    /// Whether the last result is a failure.
+    pub(crate) fn failed(&self) -> bool {
+        let last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
+        last.as_ref().is_some_and(|run| matches!(run.fault.get(), Some(Some(_))))
     }
 
     fn current(&self) -> Arc<CanaryRun> {
@@ -62,63 +44,4 @@ impl Canary {
             _ => Arc::clone(last.insert(Arc::new(CanaryRun { at: Instant::now(), fault: OnceCell::new() }))),
         }
     }
-}
-
-/// Queries as probes do: the canary's own servers, found like those of any name, or the trusted resolvers.
-async fn query_canary(shared: &Shared, budget: &Budget) -> Option<String> {
-    let lookup = Lookup::new(shared, budget, LookupMode::UdpFirst);
-    let name = name_of(shared);
-    let answered = match shared.config.delegation {
-        DelegationSource::FromResolver => by_resolver(&lookup, &name).await,
-        DelegationSource::FromParent => by_its_servers(&lookup, &name).await,
-    };
-    (!answered).then(|| fault_of(&name))
-}
-
-fn name_of(shared: &Shared) -> Name {
-    shared.config.canary.as_deref().and_then(absolute_name).unwrap_or_else(Name::root)
-}
-
-fn fault_of(name: &Name) -> String {
-    format!("`{}`, which has to exist, could not be asked for either", text_of(name))
-}
-
-impl Lookup<'_> {
-    /// Whether the trusted resolvers also have no answer for a name that has to exist. The calling probe pays; with
-    /// too little budget left the answer is false, and the probe's failure counts as its own limit.
-    pub(crate) async fn are_resolvers_down(&self) -> bool {
-        let (shared, probe_budget) = (self.shared, self.budget);
-        let queries = probe_budget.left().min(RESOLVERS.0);
-        let time = probe_budget.deadline().saturating_duration_since(Instant::now()).min(RESOLVERS.1);
-        if queries < RESOLVERS.0 || time < RESOLVERS.1 / 2 {
-            return false;
-        }
-        let run = shared.resolvers_canary.current();
-        let fault = run.fault.get_or_init(|| async move {
-            let budget = Budget::new(queries, time);
-            let name = name_of(shared);
-            let answered = by_resolver(&Lookup::new(shared, &budget, LookupMode::UdpFirst), &name).await;
-            probe_budget.charge(budget.sent());
-            (!answered).then(|| fault_of(&name))
-        });
-        fault.await.is_some()
-    }
-}
-
-async fn by_resolver(lookup: &Lookup<'_>, name: &Name) -> bool {
-    let query = DnsQuery { name: name.clone(), rtype: RecordType::NS, recursion: Recursion::Desired };
-    lookup
-        .query_resolvers(&query)
-        .await
-        .is_some_and(|response| response.is_conclusive() && response.rcode() == NOERROR)
-}
-
-async fn by_its_servers(lookup: &Lookup<'_>, name: &Name) -> bool {
-    let cut: Arc<Delegation> = match lookup.enclosing_zone(name, WalkDepth::ToName, Nesting::Outer).await {
-        Ok(cut) => lookup.with_addresses(cut, AddressNeed::Any, Nesting::Outer).await,
-        Err(_) => return false,
-    };
-    let query = DnsQuery { name: name.clone(), rtype: RecordType::NS, recursion: Recursion::No };
-    // A referral further down counts as an answer.
-    lookup.first_usable(&cut, &query, |response| (response.rcode() == NOERROR).then_some(())).await.is_ok()
 }

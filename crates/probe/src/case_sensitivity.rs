@@ -2,7 +2,9 @@
 use deed_diagnosis::{Reply, ServerAnswer, Statement};
 use hickory_proto::rr::{Name, RecordType};
 
-use crate::lookup::{Lookup, LookupMode, LookupResult};
+use crate::follow_aliases::LookupResult;
+use crate::lookup::Lookup;
+use crate::lookup_mode::LookupMode;
 use crate::wire::{DnsQuery, Recursion};
 
 impl Lookup<'_> {

@@ -51,12 +51,12 @@ pub struct ProbeConfig {
     /// Sockets open at a time; without it a quarter of the process's descriptor limit, less a reserve.
     pub in_flight: Option<usize>,
     /// Queries per second to one address, over all probes; configured servers (root servers and resolvers) are not
-    /// limited. Nought turns off both the rate limit and the circuit breaker for silent servers: for private zones
+    /// limited. Zero turns off both the rate limit and the circuit breaker for silent servers: for private zones
     /// and tests, where one server holds many zones.
     pub server_rate: u32,
     /// Queries that may be sent at once after a pause.
     pub server_burst: u32,
-    /// How long a delegation is cached, at most a minute; nought turns the cache off.
+    /// How long a delegation is cached, at most a minute; zero turns the cache off.
     pub delegation_cache_ttl: Duration,
     /// Whether servers are queried over IPv6.
     pub ipv6: Ipv6,
@@ -177,19 +177,19 @@ impl Default for ProbeConfig {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum ConfigError {
     /// Walks from the root need a root server.
-    #[error("no root servers are given")]
+    #[error("no root server is configured")]
     NoRoots,
     /// Delegations from resolvers need a resolver.
-    #[error("delegations are to come from trusted resolvers, but none is given")]
+    #[error("delegations come from trusted resolvers, but no resolver is configured")]
     NoResolvers,
     /// Validation by resolvers needs a resolver.
-    #[error("trusted resolvers are to validate, but none is given")]
+    #[error("trusted resolvers validate, but no resolver is configured")]
     NoValidator,
     /// Local validation queries the servers of every parent zone, from the root servers down.
-    #[error("own validation needs delegations from the parent zones, not from trusted resolvers")]
-    OutOfReach,
+    #[error("local validation needs delegations from the parent zones, not from trusted resolvers")]
+    LocalWithoutParents,
     /// The quorum is larger than the number of vantage points, or zero although there are some.
-    #[error("{quorum} of {vantages} vantages cannot agree")]
+    #[error("the quorum {quorum} does not fit {vantages} vantage points")]
     Quorum {
         /// How many vantage points have to see a value.
         quorum: usize,
@@ -197,27 +197,27 @@ pub enum ConfigError {
         vantages: usize,
     },
     /// More vantage points than the budget of one probe allows.
-    #[error("at most {MOST_VANTAGES} vantages are asked, not {0}")]
+    #[error("there may be at most {MAX_VANTAGES} vantage points, not {0}")]
     Vantages(usize),
     /// The canary is not a domain name.
-    #[error("the canary `{0}` is no domain name")]
+    #[error("the canary `{0}` is not a domain name")]
     Canary(String),
     /// A root server's name is not a domain name.
-    #[error("`{0}` is no name of a root server")]
+    #[error("the root server's name `{0}` is not a domain name")]
     RootName(String),
-    /// A limit of nought would refuse everything.
-    #[error("`{0}` has to be more than nought")]
-    Nought(&'static str),
+    /// A limit of zero would refuse everything.
+    #[error("`{0}` must be greater than zero")]
+    Zero(&'static str),
     /// More transmissions than a resolver may send.
-    #[error("a question is sent at most three times as a datagram, not {0} times")]
+    #[error("a query is sent over UDP one to three times, not {0} times")]
     Tries(u8),
     /// Old delegations would decide who owns a name.
-    #[error("delegations are remembered for a minute at most")]
-    Memory,
+    #[error("delegations are cached for at most one minute")]
+    CacheTtl,
 }
 
 /// Vantage points at most: each may take three queries of a probe.
-pub(crate) const MOST_VANTAGES: usize = 8;
+pub(crate) const MAX_VANTAGES: usize = 8;
 /// The longest that a delegation may be cached.
 const MAX_CACHE_TTL: Duration = Duration::from_mins(1);
 
@@ -233,7 +233,7 @@ impl ProbeConfig {
         }
         self.check_validation()?;
         let b = &self.budgets;
-        let nought = [
+        let zero = [
             ("port", self.port == 0),
             ("budgets.queries", b.queries == 0),
             ("budgets.time", b.time.is_zero()),
@@ -247,14 +247,14 @@ impl ProbeConfig {
             ("in_flight", self.in_flight == Some(0)),
             ("server_burst", self.server_burst == 0),
         ];
-        if let Some((what, _)) = nought.iter().find(|(_, is)| *is) {
-            return Err(ConfigError::Nought(what));
+        if let Some((what, _)) = zero.iter().find(|(_, is)| *is) {
+            return Err(ConfigError::Zero(what));
         }
         if !(1..=3).contains(&self.udp_tries) {
             return Err(ConfigError::Tries(self.udp_tries));
         }
         if self.delegation_cache_ttl > MAX_CACHE_TTL {
-            return Err(ConfigError::Memory);
+            return Err(ConfigError::CacheTtl);
         }
         Ok(())
     }
@@ -263,7 +263,7 @@ impl ProbeConfig {
         match self.validation {
             ValidationMode::Resolver if self.resolvers.is_empty() => return Err(ConfigError::NoValidator),
             ValidationMode::Own if self.delegation == DelegationSource::FromResolver => {
-                return Err(ConfigError::OutOfReach);
+                return Err(ConfigError::LocalWithoutParents);
             }
             _ => {}
         }
@@ -271,7 +271,7 @@ impl ProbeConfig {
         if quorum > vantages || (quorum == 0 && vantages > 0) {
             return Err(ConfigError::Quorum { quorum, vantages });
         }
-        if vantages > MOST_VANTAGES {
+        if vantages > MAX_VANTAGES {
             return Err(ConfigError::Vantages(vantages));
         }
         match &self.canary {
@@ -329,8 +329,8 @@ mod tests {
         };
         assert_eq!(faulty(|c| c.roots.clear()), ConfigError::NoRoots);
         assert_eq!(faulty(|c| c.delegation = DelegationSource::FromResolver), ConfigError::NoResolvers);
-        assert_eq!(faulty(|c| c.budgets.queries = 0), ConfigError::Nought("budgets.queries"));
-        assert_eq!(faulty(|c| c.in_flight = Some(0)), ConfigError::Nought("in_flight"));
+        assert_eq!(faulty(|c| c.budgets.queries = 0), ConfigError::Zero("budgets.queries"));
+        assert_eq!(faulty(|c| c.in_flight = Some(0)), ConfigError::Zero("in_flight"));
         assert_eq!(faulty(|c| c.validation = ValidationMode::Resolver), ConfigError::NoValidator);
         let vantage: Vantage = "one=192.0.2.53:53".parse().unwrap();
         assert_eq!(faulty(|c| c.vantage_quorum = 1), ConfigError::Quorum { quorum: 1, vantages: 0 });
@@ -348,9 +348,9 @@ mod tests {
             resolvers: vec!["192.0.2.53:53".parse().unwrap()],
             ..ProbeConfig::default()
         };
-        assert_eq!(out_of_reach.check(), Err(ConfigError::OutOfReach));
-        assert_eq!(faulty(|c| c.server_burst = 0), ConfigError::Nought("server_burst"));
+        assert_eq!(out_of_reach.check(), Err(ConfigError::LocalWithoutParents));
+        assert_eq!(faulty(|c| c.server_burst = 0), ConfigError::Zero("server_burst"));
         assert_eq!(faulty(|c| c.udp_tries = 4), ConfigError::Tries(4));
-        assert_eq!(faulty(|c| c.delegation_cache_ttl = Duration::from_secs(61)), ConfigError::Memory);
+        assert_eq!(faulty(|c| c.delegation_cache_ttl = Duration::from_secs(61)), ConfigError::CacheTtl);
     }
 }

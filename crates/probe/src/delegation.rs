@@ -8,10 +8,10 @@ use hickory_proto::rr::{Name, RData, Record};
 use tokio::time::Instant;
 
 use crate::config::ConfigError;
+use crate::most_frequent::most_frequent;
 use crate::rcode::{NOERROR, NXDOMAIN};
 use crate::response::Response;
 use crate::roots::RootHint;
-use crate::walk::most_frequent;
 
 /// A zone and the servers its parent names for it.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -1,50 +1,38 @@
 //! Caches for a minute which zone encloses a name, so that many probes at once do not flood the parent zones.
-use std::collections::HashMap;
-use std::mem;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use hickory_proto::rr::Name;
+use quick_cache::sync::Cache;
 use tokio::time::Instant;
 
 use crate::delegation::{Addresses, Delegation, NameServer};
-use crate::lookup::LookupMode;
+use crate::lookup_mode::LookupMode;
 
-/// Names per generation. Bounded, because claimants choose them.
-const MAX_NAMES: usize = 5_000;
+/// Names in the cache at most: claimants choose them. Names that are never read again are evicted first, so a flood of
+/// names does not evict the zones above them.
+const CAPACITY: usize = 10_000;
 
 /// The enclosing zone of names, keyed by transport as well: what came over UDP may be forged, so a confirmation over
 /// TCP must not use it.
 #[derive(Debug)]
 pub(crate) struct DelegationCache {
     ttl: Duration,
-    max_names: usize,
-    entries: Mutex<Generations>,
-}
-
-type Names = HashMap<(LookupMode, Name), Arc<Delegation>>;
-
-/// Dropping a whole generation at a time needs no search for expired entries.
-#[derive(Debug, Default)]
-struct Generations {
-    young: Names,
-    old: Names,
+    zones: Cache<(LookupMode, Name), Arc<Delegation>>,
 }
 
 impl DelegationCache {
     pub(crate) fn new(ttl: Duration) -> Self {
-        Self { ttl, max_names: MAX_NAMES, entries: Mutex::default() }
+        Self { ttl, zones: Cache::new(CAPACITY) }
     }
 
     /// The longest cached name at or above `target`, with its zone.
     pub(crate) fn nearest(&self, mode: LookupMode, target: &Name) -> Option<(Name, Arc<Delegation>)> {
         let now = Instant::now();
-        let entries = self.entries.lock().unwrap_or_else(PoisonError::into_inner);
         let mut key = (mode, target.clone());
         while !key.1.is_root() {
-            let found = entries.young.get(&key).or_else(|| entries.old.get(&key));
-            if let Some(delegation) = found.filter(|d| d.learned + self.ttl > now) {
-                return Some((key.1, Arc::clone(delegation)));
+            if let Some(delegation) = self.zones.get(&key).filter(|d| d.learned + self.ttl > now) {
+                return Some((key.1, delegation));
             }
             key.1 = key.1.base_name();
         }
@@ -58,11 +46,7 @@ impl DelegationCache {
         if self.ttl.is_zero() || name.is_root() || delegation.servers.iter().any(failed) {
             return;
         }
-        let mut entries = self.entries.lock().unwrap_or_else(PoisonError::into_inner);
-        if entries.young.len() >= self.max_names {
-            entries.old = mem::take(&mut entries.young);
-        }
-        entries.young.insert((mode, name), Arc::clone(delegation));
+        self.zones.insert((mode, name), Arc::clone(delegation));
     }
 }
 
@@ -113,16 +97,13 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn stays_within_bound() {
-        let mut cache = DelegationCache::new(Duration::from_mins(1));
-        cache.max_names = 10;
-        for i in 0..55 {
-            cache.insert(LookupMode::UdpFirst, name(&format!("n{i}.test.")), &zone("test."));
+    async fn zone_in_use_survives_flood_of_names() {
+        let cache = DelegationCache::new(Duration::from_mins(1));
+        cache.insert(LookupMode::UdpFirst, name("test."), &zone("test."));
+        for n in 0..20_000 {
+            let zone = cache.nearest(LookupMode::UdpFirst, &name(&format!("n{n}.test.")));
+            cache.insert(LookupMode::UdpFirst, name(&format!("n{n}.test.")), &zone.unwrap().1);
         }
-        let entries = cache.entries.lock().unwrap();
-        assert_eq!((entries.young.len(), entries.old.len()), (5, 10));
-        drop(entries);
-        assert!(cache.nearest(LookupMode::UdpFirst, &name("n40.test.")).is_some());
-        assert!(cache.nearest(LookupMode::UdpFirst, &name("n39.test.")).is_none());
+        assert!(cache.zones.len() <= CAPACITY);
     }
 }

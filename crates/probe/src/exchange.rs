@@ -4,10 +4,13 @@ use tokio::time::Instant;
 use tracing::debug;
 
 use crate::egress::Peer;
-use crate::lookup::{Lookup, LookupMode};
+use crate::lookup::Lookup;
+use crate::lookup_mode::LookupMode;
 use crate::rcode::{BADVERS, FORMERR, NOERROR, NOTIMP, NXDOMAIN, REFUSED, SERVFAIL};
 use crate::response::Response;
-use crate::transport::{PermittedAddress, TransportError, TransportKind, WaitLimits};
+use crate::transport::PermittedAddress;
+use crate::transport::error::TransportError;
+use crate::transport::route::{TransportKind, WaitLimits};
 use crate::wire::{DnsQuery, EdnsMode, EncodedQuery, NameCase, Recursion};
 
 /// The result of querying one server.
@@ -33,12 +36,6 @@ pub(crate) enum NoReply {
     /// The budget was spent before anything was sent.
     BudgetSpent,
     Fault(NetworkFault),
-}
-
-/// One attempt and its round-trip time.
-struct TimedAttempt {
-    ms: u32,
-    attempt: Attempt,
 }
 
 enum Attempt {
@@ -79,18 +76,20 @@ impl Lookup<'_> {
                 let edns = self.shared.no_edns.edns_for(peer.address());
                 let query = ServerQuery { lookup: self, to, query, edns, fell_back: false, ms: 0 };
                 let exchange = query.run(self.mode).await;
-                self.shared.no_edns.record(peer.address(), &exchange);
+                if exchange.fell_back && exchange.result.is_ok() {
+                    self.shared.no_edns.record(peer.address());
+                }
                 exchange
             }
         };
         match &exchange.result {
             Ok(response) => debug!(
                 server = %peer.address(), kind = %query.rtype, over = ?exchange.transport, ms = exchange.ms,
-                rcode = response.rcode(), aa = response.authoritative(), "answer"
+                rcode = response.rcode(), aa = response.authoritative(), "response"
             ),
             Err(reason) => debug!(
                 server = %peer.address(), kind = %query.rtype, over = ?exchange.transport, ms = exchange.ms,
-                silence = ?reason, "no answer"
+                reason = ?reason, "no response"
             ),
         }
         exchange
@@ -211,23 +210,13 @@ impl ServerQuery<'_> {
     }
 
     async fn send(&mut self, transport: Transport) -> Attempt {
-        let sent = self.attempt_once(transport).await;
-        if !matches!(sent.attempt, Attempt::BudgetSpent) {
-            self.ms = sent.ms;
-        }
-        sent.attempt
-    }
-
-    async fn attempt_once(&self, transport: Transport) -> TimedAttempt {
         let (shared, budget) = (self.lookup.shared, self.lookup.budget);
         // Random case adds nothing on TCP, and a trusted resolver passes the case on to servers that may be
         // case-sensitive.
         let ours = self.query.recursion != Recursion::No;
         let name_case =
             if transport == Transport::Tcp || ours { NameCase::Lower } else { self.lookup.name_case };
-        let Ok(encoded) = EncodedQuery::new(self.query, self.edns, name_case) else {
-            return TimedAttempt { ms: 0, attempt: Attempt::Failed(TransportError::Internal) };
-        };
+        let encoded = EncodedQuery::new(self.query, self.edns, name_case);
         let (kind, longest) = match transport {
             Transport::Udp => (TransportKind::Udp, shared.config.udp_timeout),
             Transport::Tcp => (TransportKind::Tcp, shared.config.tcp_timeout),
@@ -236,18 +225,21 @@ impl ServerQuery<'_> {
         // Only a query that may be sent is paid for.
         let permit = match shared.transport.admit(self.to, kind, end).await {
             Ok(permit) => permit,
-            Err(error) => return TimedAttempt { ms: 0, attempt: self.failed(error) },
+            Err(error) => {
+                self.ms = 0;
+                return self.failed(error);
+            }
         };
         if budget.spend().is_err() {
-            return TimedAttempt { ms: 0, attempt: Attempt::BudgetSpent };
+            return Attempt::BudgetSpent;
         }
         let started = Instant::now();
         let (wait, pay) = (WaitLimits { longest, end }, || budget.spend().is_ok());
-        let attempt = shared.transport.send(self.to, kind, permit, encoded, wait, &pay).await;
-        if attempt.is_ok() {
+        let reply = shared.transport.send(self.to, kind, permit, encoded, wait, &pay).await;
+        if reply.is_ok() {
             budget.mark_answered();
         }
-        let attempt = match attempt {
+        let attempt = match reply {
             Err(error) => self.failed(error),
             // A truncated datagram need not even parse.
             Ok(reply) if reply.truncated && transport == Transport::Udp => Attempt::Truncated,
@@ -256,9 +248,10 @@ impl ServerQuery<'_> {
                 Err(_) => Attempt::Failed(TransportError::Malformed),
             },
         };
-        let outcome = if let Attempt::Failed(error) = &attempt { Err(*error) } else { Ok(()) };
-        shared.transport.metrics.record(kind, started.elapsed(), outcome);
-        TimedAttempt { ms: millis(started), attempt }
+        let result = if let Attempt::Failed(error) = &attempt { Err(*error) } else { Ok(()) };
+        shared.transport.metrics.record(kind, started.elapsed(), result);
+        self.ms = millis(started);
+        attempt
     }
 
     fn failed(&self, error: TransportError) -> Attempt {

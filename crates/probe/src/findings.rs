@@ -9,10 +9,10 @@ use futures::future::join_all;
 use hickory_proto::rr::{Name, RData, RecordType};
 
 use crate::delegation::Delegation;
-use crate::lookup::{Lookup, LookupResult};
+use crate::follow_aliases::LookupResult;
+use crate::lookup::{Lookup, Nesting, WalkDepth};
 use crate::query_all::Consensus;
 use crate::response::{Response, text_of};
-use crate::walk::{Nesting, WalkDepth};
 use crate::wire::{DnsQuery, Recursion};
 
 /// Queries of one search.
@@ -196,8 +196,7 @@ impl FindingsSearch<'_> {
     fn values_of(&self, name: &Name, response: &Response) -> Vec<Vec<u8>> {
         let budgets = &self.lookup.shared.config.budgets;
         let chain = response.chain(name, budgets.aliases);
-        let end = chain.targets.last().unwrap_or(name);
-        response.txt_values(end, budgets.txt_records, budgets.txt_bytes).values
+        response.txt_values(chain.end(name), budgets).values
     }
 
     /// The other record types at a name that exists without TXT records.
@@ -307,7 +306,7 @@ fn doubled(name: &Name, zone: &Name, apex: &Name) -> Option<Name> {
 
 /// A sibling of this name with a random label.
 fn sibling(name: &Name) -> Option<Name> {
-    let label = format!("_{:016x}", getrandom::u64().ok()?);
+    let label = format!("_{:016x}", rand::random::<u64>());
     name.base_name().prepend_label(label.as_bytes()).ok()
 }
 

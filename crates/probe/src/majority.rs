@@ -12,10 +12,10 @@ use crate::delegation::{Delegation, Step, StepKind, majority_of, step};
 use crate::egress::Peer;
 use crate::exchange::{Exchange, NoReply};
 use crate::lookup::Lookup;
+use crate::most_frequent::most_frequent;
 use crate::response::{Response, text_of};
 use crate::server_selection::server_answer;
-use crate::staggered::{StaggeredQueries, usable};
-use crate::walk::{ServerFailure, ZoneFailure, most_frequent};
+use crate::staggered::{ServerFailure, StaggeredQueries, ZoneFailure, usable};
 use crate::wire::DnsQuery;
 
 impl Lookup<'_> {

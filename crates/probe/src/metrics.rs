@@ -1,89 +1,81 @@
 //! Metrics of the prober: results and durations of queries, and how close it is to its limits.
-use std::sync::{OnceLock, Weak};
+use std::sync::OnceLock;
 use std::time::Duration;
 
 use prometheus::core::{Collector, Desc};
 use prometheus::proto::MetricFamily;
-use prometheus::{Histogram, HistogramOpts, IntCounter, IntGauge, Opts, Registry};
+use prometheus::{HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, Opts, Registry};
 
-use crate::server_limiter::ServerLimiter;
-use crate::transport::{SocketPool, TransportError, TransportKind};
+use crate::transport::error::TransportError;
+use crate::transport::route::TransportKind;
 
 /// The registered metrics of queries.
 #[derive(Debug)]
 struct QueryCounters {
-    udp: TransportCounters,
-    tcp: TransportCounters,
+    queries: IntCounterVec,
+    seconds: HistogramVec,
     refused: IntCounter,
 }
 
 impl QueryCounters {
-    fn transport(&self, kind: TransportKind) -> &TransportCounters {
-        match kind {
-            TransportKind::Udp => &self.udp,
-            TransportKind::Tcp => &self.tcp,
-        }
-    }
-}
-
-/// Metrics of queries over one transport.
-#[derive(Debug)]
-struct TransportCounters {
-    answered: IntCounter,
-    timeout: IntCounter,
-    unreachable: IntCounter,
-    garbled: IntCounter,
-    case_differs: IntCounter,
-    internal: IntCounter,
-    crowded: IntCounter,
-    seconds: Histogram,
-}
-
-impl TransportCounters {
-    fn register(registry: &Registry, transport: &'static str) -> prometheus::Result<Self> {
-        let counter = |result| {
-            let opts = Opts::new(
-                "deed_dns_queries_total",
-                "Questions sent to DNS servers. Timeout: silence. Unreachable: refused, reset, or no way there. Garbled: \
-                 only bytes that are no answer. Case differs: an answer in other letters than asked. Internal and \
-                 crowded: our own trouble, and no socket free in time.",
-            );
-            let counter = IntCounter::with_opts(
-                opts.const_label("transport", transport).const_label("result", result),
-            )?;
-            registry.register(Box::new(counter.clone()))?;
-            Ok::<_, prometheus::Error>(counter)
-        };
+    fn register(registry: &Registry) -> prometheus::Result<Self> {
+        let queries = Opts::new(
+            "deed_dns_queries_total",
+            "Queries to DNS servers, by result. Timeout: no response in time. Unreachable: refused, reset, or no \
+             route. Garbled: only malformed responses. Case differs: a response whose question has another letter \
+             case than the query. Internal: a local error. Crowded: no free socket or slot of the rate limit in time.",
+        );
         let seconds = HistogramOpts::new(
             "deed_dns_query_duration_seconds",
-            "From a question to its answer or to giving it up, waiting for a socket included.",
+            "Time from a query to its response or failure, including the wait for a socket.",
         );
         let buckets = vec![0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0];
-        let seconds = seconds.const_label("transport", transport).buckets(buckets);
-        let transport = Self {
-            answered: counter("answered")?,
-            timeout: counter("timeout")?,
-            unreachable: counter("unreachable")?,
-            garbled: counter("garbled")?,
-            case_differs: counter("case_differs")?,
-            internal: counter("internal")?,
-            crowded: counter("crowded")?,
-            seconds: Histogram::with_opts(seconds)?,
+        let counters = Self {
+            queries: IntCounterVec::new(queries, &["transport", "result"])?,
+            seconds: HistogramVec::new(seconds.buckets(buckets), &["transport"])?,
+            refused: IntCounter::new(
+                "deed_dns_addresses_refused_total",
+                "Addresses of name servers that the egress filter refused.",
+            )?,
         };
-        registry.register(Box::new(transport.seconds.clone()))?;
-        Ok(transport)
+        // Every series exists from the start.
+        for transport in [TransportKind::Udp, TransportKind::Tcp].map(TransportKind::label) {
+            for result in RESULTS {
+                counters.queries.with_label_values(&[transport, result_label(result)]);
+            }
+            counters.seconds.with_label_values(&[transport]);
+        }
+        registry.register(Box::new(counters.queries.clone()))?;
+        registry.register(Box::new(counters.seconds.clone()))?;
+        registry.register(Box::new(counters.refused.clone()))?;
+        Ok(counters)
     }
 
-    fn of(&self, outcome: Result<(), TransportError>) -> &IntCounter {
-        match outcome {
-            Ok(()) => &self.answered,
-            Err(TransportError::Timeout) => &self.timeout,
-            Err(TransportError::Unreachable) => &self.unreachable,
-            Err(TransportError::Malformed) => &self.garbled,
-            Err(TransportError::CaseDiffers) => &self.case_differs,
-            Err(TransportError::Internal) => &self.internal,
-            Err(TransportError::AtCapacity) => &self.crowded,
-        }
+    fn count(&self, kind: TransportKind, result: Result<(), TransportError>) {
+        self.queries.with_label_values(&[kind.label(), result_label(result)]).inc();
+    }
+}
+
+/// The results of queries.
+const RESULTS: [Result<(), TransportError>; 7] = [
+    Ok(()),
+    Err(TransportError::Timeout),
+    Err(TransportError::Unreachable),
+    Err(TransportError::Malformed),
+    Err(TransportError::CaseDiffers),
+    Err(TransportError::Internal),
+    Err(TransportError::AtCapacity),
+];
+
+fn result_label(result: Result<(), TransportError>) -> &'static str {
+    match result {
+        Ok(()) => "answered",
+        Err(TransportError::Timeout) => "timeout",
+        Err(TransportError::Unreachable) => "unreachable",
+        Err(TransportError::Malformed) => "garbled",
+        Err(TransportError::CaseDiffers) => "case_differs",
+        Err(TransportError::Internal) => "internal",
+        Err(TransportError::AtCapacity) => "crowded",
     }
 }
 
@@ -93,18 +85,18 @@ pub(crate) struct QueryMetrics(OnceLock<QueryCounters>);
 
 impl QueryMetrics {
     /// Records the result and duration of a query.
-    pub(crate) fn record(&self, kind: TransportKind, took: Duration, outcome: Result<(), TransportError>) {
-        let Some(counters) = self.0.get() else { return };
-        let transport = counters.transport(kind);
-        transport.of(outcome).inc();
-        transport.seconds.observe(took.as_secs_f64());
+    pub(crate) fn record(&self, kind: TransportKind, took: Duration, result: Result<(), TransportError>) {
+        if let Some(counters) = self.0.get() {
+            counters.count(kind, result);
+            counters.seconds.with_label_values(&[kind.label()]).observe(took.as_secs_f64());
+        }
     }
 
     /// Records that a query is sent a second time after this error: the first attempt is counted, and its time is
     /// part of the second one's.
     pub(crate) fn record_retry(&self, kind: TransportKind, error: TransportError) {
         if let Some(counters) = self.0.get() {
-            counters.transport(kind).of(Err(error)).inc();
+            counters.count(kind, Err(error));
         }
     }
 
@@ -118,29 +110,19 @@ impl QueryMetrics {
     pub(crate) fn register(
         &self,
         registry: &Registry,
-        pool: Weak<SocketPool>,
-        limiter: Weak<ServerLimiter>,
+        capacity: impl Fn() -> Capacity + Send + Sync + 'static,
     ) -> prometheus::Result<()> {
-        let counters = QueryCounters {
-            udp: TransportCounters::register(registry, "udp")?,
-            tcp: TransportCounters::register(registry, "tcp")?,
-            refused: IntCounter::new(
-                "deed_dns_addresses_refused_total",
-                "Addresses of name servers that may not be asked, each time one came up.",
-            )?,
-        };
-        registry.register(Box::new(counters.refused.clone()))?;
+        let counters = QueryCounters::register(registry)?;
         let gauges = CapacityGauges {
-            pool,
-            limiter,
-            sockets: IntGauge::new("deed_dns_sockets", "Sockets open towards DNS servers.")?,
-            sockets_max: IntGauge::new(
+            capacity: Box::new(capacity),
+            sockets: IntGauge::new("deed_dns_sockets", "Open sockets to DNS servers.")?,
+            max_sockets: IntGauge::new(
                 "deed_dns_sockets_max",
-                "Sockets that may be open towards DNS servers; when all are, questions wait.",
+                "Limit of open sockets to DNS servers; at the limit queries wait.",
             )?,
-            spared: IntGauge::new(
+            open_breakers: IntGauge::new(
                 "deed_dns_servers_spared",
-                "Addresses that are left alone for a while because they stayed silent.",
+                "Addresses with an open circuit breaker, which opens after repeated time-outs.",
             )?,
         };
         registry.register(Box::new(gauges))?;
@@ -149,27 +131,39 @@ impl QueryMetrics {
     }
 }
 
+/// How much of the prober's capacity is used.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Capacity {
+    pub(crate) sockets: usize,
+    pub(crate) max_sockets: usize,
+    /// Addresses with an open circuit breaker.
+    pub(crate) open_breakers: usize,
+}
+
 /// Gauges of used capacity, read when the registry is scraped.
 struct CapacityGauges {
-    pool: Weak<SocketPool>,
-    limiter: Weak<ServerLimiter>,
+    capacity: Box<dyn Fn() -> Capacity + Send + Sync>,
     sockets: IntGauge,
-    sockets_max: IntGauge,
-    spared: IntGauge,
+    max_sockets: IntGauge,
+    open_breakers: IntGauge,
 }
 
 impl Collector for CapacityGauges {
     fn desc(&self) -> Vec<&Desc> {
-        [self.sockets.desc(), self.sockets_max.desc(), self.spared.desc()].concat()
+        [self.sockets.desc(), self.max_sockets.desc(), self.open_breakers.desc()].concat()
     }
 
     fn collect(&self) -> Vec<MetricFamily> {
-        let (used, most) = self.pool.upgrade().map(|pool| pool.used()).unwrap_or_default();
-        let spared = self.limiter.upgrade().map(|limiter| limiter.open_breakers()).unwrap_or_default();
+        let Capacity { sockets, max_sockets, open_breakers } = (self.capacity)();
         let set = |gauge: &IntGauge, number: usize| {
             gauge.set(i64::try_from(number).unwrap_or(i64::MAX));
             gauge.collect()
         };
-        [set(&self.sockets, used), set(&self.sockets_max, most), set(&self.spared, spared)].concat()
+        [
+            set(&self.sockets, sockets),
+            set(&self.max_sockets, max_sockets),
+            set(&self.open_breakers, open_breakers),
+        ]
+        .concat()
     }
 }

@@ -3,12 +3,11 @@ use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::str::FromStr;
 
+use ipnet::{IpNet, Ipv4Net, Ipv6Net};
+
 /// A network of IPv4 or IPv6 addresses.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Network {
-    base: IpAddr,
-    prefix: u8,
-}
+pub struct Network(IpNet);
 
 /// Why a text is not a [`Network`].
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -17,13 +16,13 @@ pub enum NetworkError {
     #[error("`{0}` does not start with an IP address")]
     Address(String),
     /// The part after the slash is not a prefix length of that family.
-    #[error("`{0}` has no prefix length that fits its address family")]
+    #[error("`{0}` has no valid prefix length for its address family")]
     Prefix(String),
     /// Bits behind the prefix are set, which is nearly always a mistake.
-    #[error("`{0}` has bits set behind its prefix length")]
+    #[error("`{0}` has bits set after its prefix")]
     HostBits(String),
     /// An IPv4 network written as IPv6 would never match, because addresses are made canonical first.
-    #[error("`{0}` is an IPv4 range written as IPv6: write it as IPv4")]
+    #[error("`{0}` is an IPv4 network in IPv6 notation; write it as IPv4")]
     Mapped(String),
 }
 
@@ -56,37 +55,19 @@ pub fn proxy_networks() -> Vec<Network> {
 }
 
 impl Network {
-    /// A network of the egress tables; the caller guarantees that the prefix is valid.
-    pub(crate) const fn v4(base: [u8; 4], prefix: u8) -> Self {
-        Self { base: IpAddr::V4(Ipv4Addr::new(base[0], base[1], base[2], base[3])), prefix }
+    /// A network of the tables above and of the egress filter.
+    pub(crate) const fn v4([a, b, c, d]: [u8; 4], prefix: u8) -> Self {
+        Self(IpNet::V4(Ipv4Net::new_assert(Ipv4Addr::new(a, b, c, d), prefix)))
     }
 
-    /// A network of the egress tables; the caller guarantees that the prefix is valid.
-    pub(crate) const fn v6(base: [u16; 8], prefix: u8) -> Self {
-        let base = Ipv6Addr::new(base[0], base[1], base[2], base[3], base[4], base[5], base[6], base[7]);
-        Self { base: IpAddr::V6(base), prefix }
+    /// A network of the tables above and of the egress filter.
+    pub(crate) const fn v6([a, b, c, d, e, f, g, h]: [u16; 8], prefix: u8) -> Self {
+        Self(IpNet::V6(Ipv6Net::new_assert(Ipv6Addr::new(a, b, c, d, e, f, g, h), prefix)))
     }
 
     /// Whether the address lies in the network. IPv4-mapped addresses have to be made canonical before.
     pub fn contains(&self, address: IpAddr) -> bool {
-        match (self.base, address) {
-            (IpAddr::V4(base), IpAddr::V4(address)) => {
-                let mask = u32::MAX.checked_shl(32 - u32::from(self.prefix)).unwrap_or(0);
-                base.to_bits() & mask == address.to_bits() & mask
-            }
-            (IpAddr::V6(base), IpAddr::V6(address)) => {
-                let mask = u128::MAX.checked_shl(128 - u32::from(self.prefix)).unwrap_or(0);
-                base.to_bits() & mask == address.to_bits() & mask
-            }
-            _ => false,
-        }
-    }
-
-    fn has_host_bits(&self) -> bool {
-        match self.base {
-            IpAddr::V4(base) => base.to_bits().checked_shl(u32::from(self.prefix)).unwrap_or(0) != 0,
-            IpAddr::V6(base) => base.to_bits().checked_shl(u32::from(self.prefix)).unwrap_or(0) != 0,
-        }
+        self.0.contains(&address)
     }
 }
 
@@ -95,28 +76,27 @@ impl FromStr for Network {
 
     /// Reads `10.0.0.0/8`, `fd00::/8`, or a single address.
     fn from_str(text: &str) -> Result<Self, NetworkError> {
-        let (address, length) = text.split_once('/').map_or((text, None), |(a, l)| (a, Some(l)));
-        let base: IpAddr = address.parse().map_err(|_| NetworkError::Address(text.to_owned()))?;
-        if base.to_canonical() != base {
+        let address = text.split_once('/').map_or(text, |(address, _)| address);
+        let address: IpAddr = address.parse().map_err(|_| NetworkError::Address(text.to_owned()))?;
+        if address.to_canonical() != address {
             return Err(NetworkError::Mapped(text.to_owned()));
         }
-        let longest = if base.is_ipv4() { 32 } else { 128 };
-        let prefix = match length {
-            None => longest,
-            Some(length) => length
-                .parse()
-                .ok()
-                .filter(|p| *p <= longest)
-                .ok_or_else(|| NetworkError::Prefix(text.to_owned()))?,
+        let network = if text.contains('/') {
+            text.parse().map_err(|_| NetworkError::Prefix(text.to_owned()))?
+        } else {
+            IpNet::from(address)
         };
-        let network = Self { base, prefix };
-        if network.has_host_bits() { Err(NetworkError::HostBits(text.to_owned())) } else { Ok(network) }
+        if network.trunc() == network {
+            Ok(Self(network))
+        } else {
+            Err(NetworkError::HostBits(text.to_owned()))
+        }
     }
 }
 
 impl fmt::Display for Network {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}/{}", self.base, self.prefix)
+        self.0.fmt(f)
     }
 }
 

@@ -1,73 +1,22 @@
 //! Resolves the addresses of name servers that come without glue, within narrow limits.
-use std::collections::HashMap;
-use std::net::{IpAddr, SocketAddr};
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::net::IpAddr;
+use std::sync::Arc;
 
 use deed_diagnosis::{NetworkFault, ProbeFailure};
 use futures::FutureExt;
 use futures::future::{BoxFuture, join_all};
 use hickory_proto::rr::{Name, RecordType};
-use tokio::sync::OnceCell;
 
 use crate::config::Ipv6;
 use crate::delegation::{Addresses, Delegation, NameServer};
-use crate::egress::Peer;
-use crate::lookup::Lookup;
+use crate::lookup::{AddressNeed, Lookup, Nesting, WalkDepth};
 use crate::rcode::NXDOMAIN;
 use crate::response::Response;
-use crate::walk::{Nesting, ServerFailure, WalkDepth, ZoneFailure};
+use crate::staggered::{ServerFailure, ZoneFailure};
 use crate::wire::{DnsQuery, Recursion};
-
-/// How many servers of a zone need an address.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum AddressNeed {
-    /// One is enough to go one step down.
-    Any,
-    /// As many as are queried.
-    All,
-}
-
-/// Zones whose only purpose here is to resolve name servers of other zones, and which come without glue themselves.
-/// Each is resolved once per probe, however many walks need it at the same time.
-#[derive(Debug)]
-pub(crate) struct GluelessZones {
-    /// Names that may still be resolved for them.
-    left: AtomicUsize,
-    /// Name server names that turned out not to exist.
-    missing: AtomicUsize,
-    zones: Mutex<HashMap<Name, Arc<OnceCell<Arc<Delegation>>>>>,
-}
 
 /// Names resolved per zone; the second is the fallback for the first.
 const NAMES_PER_ZONE: usize = 2;
-/// After so many nonexistent name server names no more are resolved: otherwise a delegation to made-up names would
-/// direct load at third parties.
-const MAX_MISSING: usize = 3;
-
-impl GluelessZones {
-    pub(crate) fn new(names: usize) -> Self {
-        Self { left: AtomicUsize::new(names), missing: AtomicUsize::new(0), zones: Mutex::default() }
-    }
-
-    fn count_missing(&self) {
-        self.missing.fetch_add(1, Ordering::Relaxed);
-    }
-
-    fn has_too_many_missing(&self) -> bool {
-        self.missing.load(Ordering::Relaxed) >= MAX_MISSING
-    }
-
-    fn entry(&self, zone: &Name) -> Arc<OnceCell<Arc<Delegation>>> {
-        let mut zones = self.zones.lock().unwrap_or_else(PoisonError::into_inner);
-        Arc::clone(zones.entry(zone.clone()).or_default())
-    }
-
-    fn take_name(&self) -> bool {
-        let take = |left: usize| left.checked_sub(1);
-        self.left.fetch_update(Ordering::Relaxed, Ordering::Relaxed, take).is_ok()
-    }
-}
 
 impl Lookup<'_> {
     /// The delegation with addresses for names without glue, as far as they are needed and may be resolved.
@@ -243,20 +192,6 @@ impl Lookup<'_> {
             Some(fault) if found == Addresses::None => Addresses::Failed(*fault),
             _ => found,
         }
-    }
-
-    /// Queries the trusted resolvers one after the other until one answers.
-    pub(crate) async fn query_resolvers(&self, query: &DnsQuery) -> Option<Response> {
-        let mut last = None;
-        for resolver in &self.shared.config.resolvers {
-            let resolver: SocketAddr = *resolver;
-            match self.query(Peer::Configured(resolver), query).await.result {
-                Ok(response) if response.is_conclusive() => return Some(response),
-                Ok(response) => last = Some(response),
-                Err(_) => {}
-            }
-        }
-        last
     }
 }
 

@@ -10,10 +10,13 @@ use tracing::field::Empty;
 use tracing::{Instrument, Span, debug, debug_span};
 
 use crate::budget::Budget;
+use crate::canary_query::{canary_fault, is_canary_failing};
 use crate::config::{ConfigError, ProbeConfig};
 use crate::exchange::millis;
 use crate::findings::{FollowUp, QUERIES};
-use crate::lookup::{Lookup, LookupMode, LookupResult, Shared};
+use crate::follow_aliases::LookupResult;
+use crate::lookup::{Lookup, Shared};
+use crate::lookup_mode::LookupMode;
 use crate::response::text_of;
 use crate::validation::{Subject, validate};
 use crate::wire::absolute_name;
@@ -91,12 +94,12 @@ impl Prober {
     /// Dropping the future cancels the probe; nothing keeps running.
     pub async fn probe(&self, question: Question) -> Observation {
         // Without the name, which belongs to a customer: spans are exported further than logs.
-        let span = debug_span!("dns.look", otel.kind = "client", queries = Empty, failed = Empty);
+        let span = debug_span!("dns.probe", otel.kind = "client", queries = Empty, failed = Empty);
         self.probe_inner(question).instrument(span).await
     }
 
     async fn probe_inner(&self, question: Question) -> Observation {
-        debug!(name = %question.name.escape_default(), "looking");
+        debug!(name = %question.name.escape_default(), "probe started");
         let started = Instant::now();
         let config = &self.shared.config;
         let budget = Budget::of_probe(&config.budgets);
@@ -142,7 +145,7 @@ impl Prober {
             failed = observation.failure.is_some(),
             validated = ?observation.confirmation.validation.as_ref().map(|validation| validation.security),
             repeated = observation.confirmation.repeated.is_some(),
-            "looked"
+            "probe ended"
         );
         observation
     }
@@ -164,7 +167,7 @@ impl Prober {
             }
         }
         if is_silent(&result, budget) {
-            let (fault, canary_queries) = self.shared.canary.fault(&self.shared).await;
+            let (fault, canary_queries) = canary_fault(&self.shared).await;
             if let Some(fault) = fault {
                 result.failure = Some(ProbeFailure::Canary(fault));
             }
@@ -290,7 +293,7 @@ impl Probe for Prober {
     }
 
     async fn canary_failing(&self) -> bool {
-        self.shared.canary.is_failing(&self.shared).await
+        is_canary_failing(&self.shared).await
     }
 }
 
@@ -311,7 +314,7 @@ fn has_statement(answer: &ServerAnswer) -> bool {
 
 fn no_name() -> LookupResult {
     LookupResult {
-        failure: Some(ProbeFailure::Internal("the name cannot be asked for".to_owned())),
+        failure: Some(ProbeFailure::Internal("the name is not a domain name".to_owned())),
         ..LookupResult::default()
     }
 }

@@ -10,10 +10,10 @@ use crate::delegation::{Addresses, Delegation, majority_of, referral};
 use crate::dnssec_clock::now;
 use crate::exchange::{Exchange, NoReply};
 use crate::lookup::Lookup;
+use crate::most_frequent::most_frequent;
 use crate::rcode::{NOERROR, NXDOMAIN};
 use crate::response::{AliasChain, Response, text_of};
 use crate::server_selection::server_answer;
-use crate::walk::most_frequent;
 use crate::wire::{DnsQuery, Recursion};
 
 /// The answers of one zone's servers about one name.
@@ -93,9 +93,9 @@ impl Lookup<'_> {
     ) -> ClassifiedReply {
         let budgets = &self.shared.config.budgets;
         let chain = response.chain(name, budgets.aliases + 1);
-        let end = chain.targets.last().unwrap_or(name);
+        let end = chain.end(name);
         // TXT records beside a CNAME are invisible to clients of a resolver.
-        let texts = response.txt_values(end, budgets.txt_records, budgets.txt_bytes);
+        let texts = response.txt_values(end, budgets);
         // A denial counts inside the zone that was queried. The server cannot deny names for a zone above it, as lame
         // servers do, nor for a foreign zone at the end of an alias.
         let denial = if texts.values.is_empty() { response.soa(zone, end) } else { None };
@@ -151,9 +151,7 @@ impl ClassifiedReply {
 fn beside_aliases(response: &Response, name: &Name, chain: &AliasChain, budgets: &Budgets) -> Vec<Vec<u8>> {
     let passed = chain.targets.len();
     let owners = std::iter::once(name).chain(&chain.targets).take(passed);
-    owners
-        .flat_map(|owner| response.txt_values(owner, budgets.txt_records, budgets.txt_bytes).values)
-        .collect()
+    owners.flat_map(|owner| response.txt_values(owner, budgets).values).collect()
 }
 
 /// Servers whose address was resolved without success.

@@ -6,7 +6,8 @@ use hickory_proto::rr::{Name, RecordType};
 
 use crate::budget::Budget;
 use crate::egress::Peer;
-use crate::lookup::{Lookup, LookupMode};
+use crate::lookup::Lookup;
+use crate::lookup_mode::LookupMode;
 use crate::prober::Prober;
 use crate::wire::{DnsQuery, Recursion, absolute_name};
 

@@ -10,6 +10,7 @@ use hickory_proto::rr::rdata::opt::{EdnsCode, EdnsOption};
 use hickory_proto::rr::{DNSClass, Name, RData, Record, RecordType, SerialNumber};
 use hickory_proto::serialize::binary::{BinDecodable, BinDecoder, DecodeError};
 
+use crate::config::Budgets;
 use crate::rcode::{NOERROR, NXDOMAIN};
 
 /// The code of the Extended DNS Errors option (RFC 8914 §2).
@@ -34,6 +35,13 @@ pub(crate) struct AliasChain {
     pub(crate) looped: bool,
     /// The first DNAME in the chain.
     pub(crate) dname: Option<DnameRedirect>,
+}
+
+impl AliasChain {
+    /// The name at the end of the chain that begins at `name`.
+    pub(crate) fn end<'a>(&'a self, name: &'a Name) -> &'a Name {
+        self.targets.last().unwrap_or(name)
+    }
 }
 
 /// A DNAME record: redirects every name below its owner to below its target (RFC 6672).
@@ -176,8 +184,8 @@ impl Response {
 
     /// The TXT values at a name in canonical order, the strings of each record joined without a separator (as RFC
     /// 7208 §3.3 says for SPF, and as every domain validation does). The order of records has no meaning (RFC 2181
-    /// §5), and all of them count; `records` and `bytes` are the limits above which the set is marked as oversize.
-    pub(crate) fn txt_values(&self, owner: &Name, records: usize, bytes: usize) -> TxtValues {
+    /// §5), and all of them count; above the limits of the budget the set is marked as oversize.
+    pub(crate) fn txt_values(&self, owner: &Name, budgets: &Budgets) -> TxtValues {
         let texts =
             self.answers().filter(|record| record.name == *owner).filter_map(|record| match &record.data {
                 RData::TXT(text) => Some(text.txt_data.concat()),
@@ -186,7 +194,7 @@ impl Response {
         let mut values: Vec<Vec<u8>> = texts.collect();
         values.sort_unstable();
         let size: usize = values.iter().map(Vec::len).sum();
-        TxtValues { oversize: values.len() > records || size > bytes, values }
+        TxtValues { oversize: values.len() > budgets.txt_records || size > budgets.txt_bytes, values }
     }
 
     /// The SOA of a negative answer for a name: one that encloses the name, at or below the zone that was queried. It
@@ -256,7 +264,7 @@ impl Response {
     /// The addresses at a name or at the end of its aliases.
     pub(crate) fn addresses(&self, name: &Name, longest: usize) -> Vec<IpAddr> {
         let chain = self.chain(name, longest);
-        let end = chain.targets.last().unwrap_or(name);
+        let end = chain.end(name);
         self.answers().filter(|r| r.name == *end).filter_map(|r| r.data.ip_addr()).collect()
     }
 }

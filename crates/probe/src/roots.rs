@@ -14,7 +14,7 @@ pub struct RootHint {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum HintsError {
     /// An address record without a valid address.
-    #[error("line {line} of the root hints: `{text}` is no address record")]
+    #[error("line {line} of the root hints: `{text}` is not an address record")]
     Address {
         /// Counted from one.
         line: usize,
@@ -22,7 +22,7 @@ pub enum HintsError {
         text: String,
     },
     /// The file has no address record.
-    #[error("the root hints hold no address")]
+    #[error("the root hints have no address record")]
     Empty,
 }
 

@@ -5,10 +5,9 @@ use deed_diagnosis::RoutingSeen;
 use hickory_proto::rr::{Name, RecordType};
 
 use crate::delegation::Delegation;
-use crate::lookup::Lookup;
-use crate::ns_addresses::AddressNeed;
+use crate::lookup::{AddressNeed, Lookup, Nesting, WalkDepth};
 use crate::response::{Response, text_of};
-use crate::walk::{Nesting, WalkDepth, ZoneFailure};
+use crate::staggered::ZoneFailure;
 use crate::wire::{DnsQuery, Recursion, absolute_name};
 
 /// Queries that have to be left.

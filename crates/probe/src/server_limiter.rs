@@ -5,20 +5,24 @@
 mod breaker;
 mod gcra;
 
-use std::collections::HashMap;
 use std::net::IpAddr;
 use std::num::NonZeroU32;
+use std::ops::DerefMut;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use quick_cache::unsync::Cache;
 use tokio::time::{Instant, sleep_until};
 
 use self::breaker::{Admission, BreakerState};
 use self::gcra::{Gcra, QueryRate};
-use crate::transport::{ServerReputation, TransportError, TransportKind};
+use crate::transport::error::TransportError;
+use crate::transport::route::TransportKind;
+use crate::transport::socket_limit::ServerReputation;
 
-/// Addresses in the table, which is bounded because claimants choose them.
-const MAX_ADDRESSES: usize = 20_000;
+/// Addresses in the table at most: claimants choose them. Eviction refills a bucket and closes a breaker, so addresses
+/// that were queried once are evicted before those that are queried again and again.
+const CAPACITY: usize = 20_000;
 /// How long a server counts as known after an answer.
 const KNOWN_FOR: Duration = Duration::from_mins(10);
 /// How long our network counts as working after an answer of any server.
@@ -29,13 +33,12 @@ const NETWORK_WORKS_FOR: Duration = Duration::from_mins(1);
 pub(crate) struct ServerLimiter {
     /// None where one server holds many zones, as in private zones and tests: no rate limit and no circuit breaker.
     rate: Option<QueryRate>,
-    max: usize,
     servers: Mutex<ServerTable>,
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct ServerTable {
-    by_address: HashMap<IpAddr, ServerState>,
+    by_address: Cache<IpAddr, ServerState>,
     /// The time of the last answer of any server.
     last_answer: Option<Instant>,
 }
@@ -46,7 +49,6 @@ struct ServerState {
     udp: BreakerState,
     tcp: BreakerState,
     answered: Option<Instant>,
-    touched: Instant,
 }
 
 /// The permit to send one query to a server. Dropping it unsettled returns what it reserved.
@@ -67,10 +69,11 @@ struct Reservation {
 }
 
 impl ServerLimiter {
-    /// `rate` queries per second and address, `burst` at once; a rate of nought turns all limits off.
+    /// `rate` queries per second and address, `burst` at once; a rate of zero turns all limits off.
     pub(crate) fn new(rate: u32, burst: u32) -> Self {
         let rate = NonZeroU32::new(rate).map(|rate| QueryRate::new(rate, burst));
-        Self { rate, max: MAX_ADDRESSES, servers: Mutex::default() }
+        let servers = ServerTable { by_address: Cache::new(CAPACITY), last_answer: None };
+        Self { rate, servers: Mutex::new(servers) }
     }
 
     fn servers(&self) -> MutexGuard<'_, ServerTable> {
@@ -81,8 +84,8 @@ impl ServerLimiter {
     pub(crate) fn open_breakers(&self) -> usize {
         let now = Instant::now();
         let servers = self.servers();
-        let spared = |server: &&ServerState| [&server.udp, &server.tcp].iter().any(|way| way.refuses(now));
-        servers.by_address.values().filter(spared).count()
+        let is_open = |server: &ServerState| [&server.udp, &server.tcp].iter().any(|b| b.refuses(now));
+        servers.by_address.iter().filter(|(_, server)| is_open(server)).count()
     }
 
     /// A permit for configured servers, which are not limited.
@@ -120,11 +123,7 @@ impl ServerLimiter {
     ) -> Result<(SendPermit<'_>, Instant), TransportError> {
         let now = Instant::now();
         let mut servers = self.servers();
-        if !servers.by_address.contains_key(&address) {
-            servers.make_room(self.max, now);
-        }
-        let server = servers.by_address.entry(address).or_insert_with(|| ServerState::new(now));
-        server.touched = now;
+        let mut server = servers.entry(address, now).ok_or(TransportError::Internal)?;
         if server.bucket.slot(rate, now) > end {
             return Err(TransportError::AtCapacity);
         }
@@ -138,24 +137,12 @@ impl ServerLimiter {
 }
 
 impl ServerTable {
-    /// Evicts entries without any state, and if that is not enough, the least recently used ones.
-    fn make_room(&mut self, max: usize, now: Instant) {
-        if self.by_address.len() < max {
-            return;
+    /// The state of an address, which counts as in use; none only if the table could hold no entry at all.
+    fn entry(&mut self, address: IpAddr, now: Instant) -> Option<impl DerefMut<Target = ServerState>> {
+        if self.by_address.get(&address).is_none() {
+            self.by_address.insert(address, ServerState::new(now));
         }
-        self.by_address.retain(|_, server| !server.is_at_rest(now));
-        let enough = max - max / 4;
-        if self.by_address.len() > enough {
-            let mut times: Vec<Instant> = self.by_address.values().map(|server| server.touched).collect();
-            let surplus = times.len() - enough;
-            let (_, oldest_kept, _) = times.select_nth_unstable(surplus);
-            let oldest_kept = *oldest_kept;
-            self.by_address.retain(|_, server| server.touched >= oldest_kept);
-        }
-        // All were used at the same instant: none is the oldest.
-        if self.by_address.len() >= max {
-            self.by_address.clear();
-        }
+        self.by_address.peek_mut(&address)
     }
 
     /// A time-out says something about a server only while others answer.
@@ -171,7 +158,6 @@ impl ServerState {
             udp: BreakerState::default(),
             tcp: BreakerState::default(),
             answered: None,
-            touched: now,
         }
     }
 
@@ -180,11 +166,6 @@ impl ServerState {
             TransportKind::Udp => &mut self.udp,
             TransportKind::Tcp => &mut self.tcp,
         }
-    }
-
-    /// Whether evicting it changes nothing.
-    fn is_at_rest(&self, now: Instant) -> bool {
-        self.bucket.is_full(now) && self.udp.is_quiet() && self.tcp.is_quiet()
     }
 }
 
@@ -204,8 +185,8 @@ impl SendPermit<'_> {
         let mut servers = self.limiter.servers();
         let open = servers
             .by_address
-            .get_mut(&reservation.address)
-            .is_some_and(|s| s.breaker(reservation.kind).is_open());
+            .peek_mut(&reservation.address)
+            .is_some_and(|mut s| s.breaker(reservation.kind).is_open());
         if open { Err(TransportError::Timeout) } else { Ok(()) }
     }
 
@@ -221,7 +202,7 @@ impl SendPermit<'_> {
     pub(crate) fn take_another(&self) {
         let (Some(reservation), Some(rate)) = (self.reservation, self.limiter.rate) else { return };
         let mut servers = self.limiter.servers();
-        if let Some(server) = servers.by_address.get_mut(&reservation.address) {
+        if let Some(mut server) = servers.by_address.peek_mut(&reservation.address) {
             server.bucket.take(rate, Instant::now());
         }
     }
@@ -239,7 +220,7 @@ impl SendPermit<'_> {
         }
         let works = servers.network_works(now);
         let Some(reservation) = reservation else { return };
-        let Some(server) = servers.by_address.get_mut(&reservation.address) else { return };
+        let Some(mut server) = servers.by_address.peek_mut(&reservation.address) else { return };
         match result {
             Ok(()) => {
                 server.answered = Some(now);
@@ -263,7 +244,7 @@ impl Drop for SendPermit<'_> {
     fn drop(&mut self) {
         let (Some(reservation), Some(rate)) = (self.reservation.take(), self.limiter.rate) else { return };
         let mut servers = self.limiter.servers();
-        if let Some(server) = servers.by_address.get_mut(&reservation.address) {
+        if let Some(mut server) = servers.by_address.peek_mut(&reservation.address) {
             if !reservation.used {
                 server.bucket.give_back(rate);
             }
@@ -291,5 +272,33 @@ mod tests {
             let next = limiter.enter(limiter.rate.unwrap(), address, TransportKind::Tcp, in_a_while());
             assert_eq!(next.err(), twice.then_some(TransportError::AtCapacity));
         }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn limited_and_blocked_servers_survive_flood_of_others() {
+        let limiter = ServerLimiter::new(1, 5);
+        let rate = limiter.rate.unwrap();
+        let address = |n: u32| IpAddr::from(n.to_be_bytes());
+        let soon = || Instant::now() + Duration::from_millis(1500);
+        let enter = |n| limiter.enter(rate, address(n), TransportKind::Udp, soon()).map(|(permit, _)| permit);
+        let settle = |permit: SendPermit<'_>, result| permit.used().settle(result, soon());
+        let (limited, silent) = (1, 2);
+        // The network works, and one server stays silent.
+        settle(enter(3).unwrap(), Ok(()));
+        for _ in 0..5 {
+            settle(enter(silent).unwrap(), Err(TransportError::Timeout));
+        }
+        while let Ok(permit) = enter(limited) {
+            settle(permit, Ok(()));
+        }
+        for n in 1_000..61_000 {
+            settle(enter(n).unwrap(), Ok(()));
+            if n % 5_000 == 0 {
+                assert_eq!(enter(limited).err(), Some(TransportError::AtCapacity), "after {n} others");
+                assert_eq!(enter(silent).err(), Some(TransportError::Timeout), "after {n} others");
+            }
+        }
+        assert_eq!(limiter.open_breakers(), 1);
+        assert!(limiter.servers().by_address.len() <= CAPACITY);
     }
 }

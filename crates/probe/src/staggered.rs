@@ -1,13 +1,29 @@
 //! Staggered queries to several servers: one starts when the servers before it have failed or are slow.
 use std::time::Duration;
 
+use deed_diagnosis::NetworkFault;
 use futures::StreamExt;
 use futures::stream::FuturesUnordered;
 use tokio::time::{Instant, sleep_until};
 
 use crate::exchange::NoReply;
 use crate::response::Response;
-use crate::walk::{ServerFailure, ZoneFailure};
+
+/// Why none of a zone's servers gave a usable answer.
+#[derive(Debug)]
+pub(crate) enum ZoneFailure {
+    BudgetSpent,
+    /// The egress filter refuses every address.
+    Blocked,
+    Unusable(Vec<ServerFailure>),
+}
+
+/// Why one server's reply is unusable.
+#[derive(Debug)]
+pub(crate) enum ServerFailure {
+    Rcode(u16),
+    Fault(NetworkFault),
+}
 
 /// Queries of which some are running and the others wait.
 pub(crate) struct StaggeredQueries<I: Iterator> {

@@ -1,49 +1,26 @@
 //! How queries are transported: the only place that opens sockets, behind the egress filter, with bounds on open
 //! sockets and on the load on each server.
-mod error;
+pub(crate) mod error;
 mod in_flight;
+pub(crate) mod route;
 mod shared_socket;
-mod socket_limit;
+pub(crate) mod socket_limit;
 mod socket_pool;
 
 use std::net::{Ipv6Addr, SocketAddr};
 use std::sync::Arc;
-use std::time::Duration;
 
 use tokio::time::Instant;
 
-pub(crate) use self::error::TransportError;
-pub(crate) use self::socket_limit::ServerReputation;
-pub(crate) use self::socket_pool::SocketPool;
+use self::error::TransportError;
+use self::route::{RawReply, TransportKind, WaitLimits};
+use self::socket_pool::SocketPool;
 use crate::config::{Ipv6, ProbeConfig};
 use crate::descriptors;
 use crate::egress::{Egress, Peer};
-use crate::metrics::QueryMetrics;
+use crate::metrics::{Capacity, QueryMetrics};
 use crate::server_limiter::{SendPermit, ServerLimiter};
 use crate::wire::EncodedQuery;
-
-/// How long a socket takes queries.
-const SOCKET_LIFETIME: Duration = Duration::from_secs(2);
-
-/// The transports to a server.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub(crate) enum TransportKind {
-    Udp,
-    Tcp,
-}
-
-/// Queries in flight per socket. On a connection, the queries behind a slow one wait with it.
-const MAX_IN_FLIGHT: usize = 16;
-
-impl TransportKind {
-    /// Queries over one socket in its lifetime.
-    fn max_queries(self) -> usize {
-        match self {
-            Self::Udp => 256,
-            Self::Tcp => 1024,
-        }
-    }
-}
 
 /// All sockets of a prober.
 #[derive(Debug)]
@@ -62,31 +39,6 @@ pub(crate) struct PermittedAddress {
     configured: bool,
 }
 
-/// How long to wait for an answer.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct WaitLimits {
-    /// From the moment a socket is free.
-    pub(crate) longest: Duration,
-    /// When the whole probe ends.
-    pub(crate) end: Instant,
-}
-
-impl WaitLimits {
-    fn until(self) -> Instant {
-        (Instant::now() + self.longest).min(self.end)
-    }
-}
-
-/// Pays for sending a query a second time, after this error of the first; false where the budget is spent.
-pub(crate) type PayRetry<'a> = &'a (dyn Fn(TransportError) -> bool + Sync);
-
-/// A recognised reply, not yet parsed.
-#[derive(Debug)]
-pub(crate) struct RawReply {
-    pub(crate) bytes: Vec<u8>,
-    pub(crate) truncated: bool,
-}
-
 impl QueryTransport {
     pub(crate) fn new(config: &ProbeConfig) -> Self {
         let in_flight = config.in_flight.unwrap_or_else(descriptors::sockets_in_flight);
@@ -100,7 +52,12 @@ impl QueryTransport {
     }
 
     pub(crate) fn measure(&self, registry: &prometheus::Registry) -> prometheus::Result<()> {
-        self.metrics.register(registry, Arc::downgrade(&self.pool), Arc::downgrade(&self.limiter))
+        let (pool, limiter) = (Arc::downgrade(&self.pool), Arc::downgrade(&self.limiter));
+        self.metrics.register(registry, move || {
+            let (sockets, max_sockets) = pool.upgrade().map(|pool| pool.used()).unwrap_or_default();
+            let open_breakers = limiter.upgrade().map(|limiter| limiter.open_breakers()).unwrap_or_default();
+            Capacity { sockets, max_sockets, open_breakers }
+        })
     }
 
     /// Passes an address through the egress filter; none when it is refused.

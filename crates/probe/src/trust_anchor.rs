@@ -17,13 +17,13 @@ pub struct TrustAnchor {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum AnchorError {
     /// A record that is not a usable DS or DNSKEY record.
-    #[error("record {0} is no DS or DNSKEY record that can be used")]
+    #[error("record {0} is not a usable DS or DNSKEY record")]
     Record(usize),
     /// The record belongs to another zone than the root.
-    #[error("record {0} is not of the root zone: chains of trust begin there")]
+    #[error("record {0} does not belong to the root zone, where chains of trust begin")]
     Owner(usize),
     /// The text has no key.
-    #[error("it holds no key")]
+    #[error("there is no key")]
     Empty,
 }
 

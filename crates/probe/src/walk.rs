@@ -11,31 +11,12 @@ use tracing::debug;
 use crate::config::DelegationSource;
 use crate::delegation::{Delegation, Step, from_resolver, step};
 use crate::egress::Peer;
-use crate::lookup::Lookup;
-use crate::ns_addresses::AddressNeed;
+use crate::lookup::{AddressNeed, Lookup, Nesting, WalkDepth};
+use crate::most_frequent::most_frequent;
 use crate::rcode::NOERROR;
 use crate::response::{Response, text_of};
-use crate::staggered::{StaggeredQueries, usable};
+use crate::staggered::{ServerFailure, StaggeredQueries, ZoneFailure, usable};
 use crate::wire::{DnsQuery, Recursion};
-
-/// How far down a walk looks for zone cuts.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum WalkDepth {
-    /// Down to the name's parent: the query that follows finds a cut at the name itself.
-    ToParent,
-    /// Down to the name itself.
-    ToName,
-}
-
-/// Whether this walk serves another one.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Nesting {
-    Outer,
-    /// Resolves the address of a name server. May start another walk for a zone whose own servers come without glue.
-    Inner,
-    /// Started by an inner walk; starts none itself, because zones without glue could lead us through all of the DNS.
-    Innermost,
-}
 
 /// The result of a walk.
 pub(crate) struct WalkEnd {
@@ -57,22 +38,6 @@ fn stride(steps: usize, left: usize) -> usize {
 
 /// Servers of a parent tried per step.
 pub(crate) const SERVERS_PER_STEP: usize = 4;
-
-/// Why none of a zone's servers gave a usable answer.
-#[derive(Debug)]
-pub(crate) enum ZoneFailure {
-    BudgetSpent,
-    /// The egress filter refuses every address.
-    Blocked,
-    Unusable(Vec<ServerFailure>),
-}
-
-/// Why one server's reply is unusable.
-#[derive(Debug)]
-pub(crate) enum ServerFailure {
-    Rcode(u16),
-    Fault(NetworkFault),
-}
 
 /// Why a walk stops.
 enum WalkStop {
@@ -169,7 +134,7 @@ impl Lookup<'_> {
         } else {
             self.majority_step(cut, &query).await.map_err(WalkStop::Failed)?
         };
-        debug!(labels = child.iter().len(), step = step.label(), "step");
+        debug!(labels = child.iter().len(), step = step.label(), "zone cut step");
         match step {
             Step::Referred(below) => Ok(Some(below)),
             Step::Shared(mut below) => {
@@ -285,7 +250,7 @@ fn failure(failures: &[ServerFailure], zone: &Name) -> ProbeFailure {
     }
     match most_frequent(faults) {
         Some(NetworkFault::Internal) => {
-            ProbeFailure::Internal("no way to the servers of a parent zone".to_owned())
+            ProbeFailure::Internal("local errors prevented every query to a parent zone's servers".to_owned())
         }
         // No root server answers: our own network is down.
         Some(_) if zone.is_root() => ProbeFailure::Internal("no root server answered".to_owned()),
@@ -294,29 +259,9 @@ fn failure(failures: &[ServerFailure], zone: &Name) -> ProbeFailure {
     }
 }
 
-/// The most frequent item; the earliest where several are equally frequent.
-pub(crate) fn most_frequent<T: PartialEq>(items: impl Iterator<Item = T>) -> Option<T> {
-    let mut counts: Vec<(T, usize)> = vec![];
-    for item in items {
-        match counts.iter_mut().find(|(seen, _)| *seen == item) {
-            Some((_, count)) => *count += 1,
-            None => counts.push((item, 1)),
-        }
-    }
-    let most = counts.iter().map(|(_, count)| *count).max()?;
-    counts.into_iter().find(|(_, count)| *count == most).map(|(item, _)| item)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn most_frequent_item_wins_and_earliest_on_tie() {
-        assert_eq!(most_frequent([5, 2, 2].into_iter()), Some(2));
-        assert_eq!(most_frequent([5, 2].into_iter()), Some(5));
-        assert_eq!(most_frequent(std::iter::empty::<u8>()), None);
-    }
 
     #[test]
     fn walks_long_name_in_ten_steps() {

@@ -3,8 +3,6 @@ use hickory_proto::op::Query;
 use hickory_proto::rr::{DNSClass, Name, RecordType};
 use hickory_proto::serialize::binary::{BinDecodable, BinDecoder};
 
-use crate::random;
-
 /// A query for the records of one type at one name.
 #[derive(Debug, Clone)]
 pub(crate) struct DnsQuery {
@@ -75,13 +73,9 @@ pub(crate) enum ReplyMatch {
 impl EncodedQuery {
     /// Encodes the query with a random id and, where wanted, random letter case (RFC 5452 §9.2, 0x20).
     ///
-    /// The randomness comes straight from the operating system and is not a parameter: a caller that could choose it
-    /// could forge answers.
-    pub(crate) fn new(
-        query: &DnsQuery,
-        edns: EdnsMode,
-        name_case: NameCase,
-    ) -> Result<Self, getrandom::Error> {
+    /// The randomness comes from a cryptographic generator and is not a parameter: a caller that could choose it could
+    /// forge answers.
+    pub(crate) fn new(query: &DnsQuery, edns: EdnsMode, name_case: NameCase) -> Self {
         let flags = match query.recursion {
             Recursion::Desired => RECURSION_DESIRED,
             Recursion::Unchecked => RECURSION_DESIRED | CHECKING_DISABLED,
@@ -91,7 +85,7 @@ impl EncodedQuery {
         let mut bytes = Vec::with_capacity(HEADER + query.name.len() + 4 + opt.len());
         let mut put = |number: u16| bytes.extend_from_slice(&number.to_be_bytes());
         let counts = [1, 0, 0, u16::from(!opt.is_empty())];
-        [random::id()?, flags].into_iter().chain(counts).for_each(&mut put);
+        [rand::random(), flags].into_iter().chain(counts).for_each(&mut put);
         let name = bytes.len();
         for label in &query.name {
             // A label has at most 63 octets: the type guarantees it.
@@ -100,7 +94,7 @@ impl EncodedQuery {
         }
         bytes.push(0);
         match name_case {
-            NameCase::Random => with_random_case(&mut bytes[name..])?,
+            NameCase::Random => with_random_case(&mut bytes[name..]),
             // Length octets are below 64, so they are not letters.
             NameCase::Lower => bytes[name..].make_ascii_lowercase(),
         }
@@ -108,7 +102,7 @@ impl EncodedQuery {
         [u16::from(query.rtype), u16::from(DNSClass::IN)].into_iter().for_each(&mut put);
         let end = bytes.len();
         bytes.extend_from_slice(opt);
-        Ok(Self { bytes, end })
+        Self { bytes, end }
     }
 
     pub(crate) fn id(&self) -> u16 {
@@ -116,10 +110,10 @@ impl EncodedQuery {
     }
 
     /// The same query with another random id.
-    pub(crate) fn with_another_id(&self) -> Result<Self, getrandom::Error> {
+    pub(crate) fn with_another_id(&self) -> Self {
         let mut other = self.clone();
-        other.bytes[..2].copy_from_slice(&random::id()?.to_be_bytes());
-        Ok(other)
+        other.bytes[..2].copy_from_slice(&rand::random::<[u8; 2]>());
+        other
     }
 
     /// Reads header and question only: a message that does not match is never parsed.
@@ -166,18 +160,14 @@ fn question(bytes: &[u8]) -> Option<Query> {
     Query::read(&mut decoder).ok()
 }
 
-/// One random bit for each letter. Length octets are below 64, so they are not letters.
-fn with_random_case(name: &mut [u8]) -> Result<(), getrandom::Error> {
-    let (mut bits, mut left) = (0u64, 0);
-    for letter in name.iter_mut().filter(|byte| byte.is_ascii_alphabetic()) {
-        if left == 0 {
-            (bits, left) = (random::bits()?, u64::BITS);
-        }
+/// Sets the case of each letter at random. Length octets are below 64, so they are not letters.
+fn with_random_case(name: &mut [u8]) {
+    // A name has at most 255 octets.
+    let bits: [u8; 32] = rand::random();
+    for (at, letter) in name.iter_mut().enumerate().filter(|(_, byte)| byte.is_ascii_alphabetic()) {
         // Upper and lower case differ in one bit.
-        *letter = (*letter & !0x20) | ((bits & 1) as u8) << 5;
-        (bits, left) = (bits >> 1, left - 1);
+        *letter = (*letter & !0x20) | (bits[at / 8] >> (at % 8) & 1) << 5;
     }
-    Ok(())
 }
 
 #[cfg(test)]
@@ -195,7 +185,7 @@ mod tests {
     }
 
     fn encoded() -> EncodedQuery {
-        EncodedQuery::new(&query(), EdnsMode::With, NameCase::Random).unwrap()
+        EncodedQuery::new(&query(), EdnsMode::With, NameCase::Random)
     }
 
     fn answer(encoded: &EncodedQuery, change: impl FnOnce(&mut Message)) -> Vec<u8> {
@@ -221,7 +211,7 @@ mod tests {
         assert_eq!(message.queries.len(), 1);
         assert_eq!(message.queries[0].name, query().name);
 
-        let plain = EncodedQuery::new(&query(), EdnsMode::Without, NameCase::Random).unwrap();
+        let plain = EncodedQuery::new(&query(), EdnsMode::Without, NameCase::Random);
         assert!(Message::from_vec(&plain.bytes).unwrap().edns.is_none());
     }
 
@@ -232,14 +222,14 @@ mod tests {
         assert!(questions.iter().any(|q| q.id() != questions[0].id()));
         assert!(questions.iter().any(|q| !name(q).eq_case(&name(&questions[0]))));
         assert!(questions.iter().all(|q| name(q) == query().name));
-        let other = questions[0].with_another_id().unwrap();
+        let other = questions[0].with_another_id();
         assert_eq!(other.bytes[2..], questions[0].bytes[2..]);
     }
 
     #[test]
     fn encodes_lower_case_names_on_request() {
         let upper = DnsQuery { name: Name::from_ascii("_Deed.ACME.example.").unwrap(), ..query() };
-        let lower = EncodedQuery::new(&upper, EdnsMode::With, NameCase::Lower).unwrap();
+        let lower = EncodedQuery::new(&upper, EdnsMode::With, NameCase::Lower);
         assert_eq!(question(&lower.bytes).unwrap().name.to_ascii(), "_deed.acme.example.");
     }
 

@@ -5,8 +5,7 @@
 //!   result.
 //! - The **dispatcher** publishes due work when it falls due. A row is deleted only when the log says that the work is
 //!   done, so the work of a lost message is published again.
-mod dispatch_loop;
-mod dispatch_round;
+mod dispatcher;
 mod fold;
 mod fold_version;
 mod lifecycle_counter;
@@ -21,9 +20,9 @@ mod testing;
 mod token_bucket;
 
 pub use deed_store::READ_MODELS;
-pub use dispatch_loop::{DISPATCHER, DispatcherConfig, DispatcherPorts, run_dispatcher};
+pub use dispatcher::{DispatcherConfig, DispatcherPorts, run_dispatcher};
 pub use fold::FoldError;
-pub use metrics::{DispatcherMetrics, ProjectorMetrics};
+pub use metrics::{DISPATCHER, DispatcherMetrics, ProjectorMetrics};
 pub use projector::Projector;
 pub use rebuild::{IfHeld, REBUILD_BATCH, RebuildConfig, RebuildError, Rebuilt, rebuild};
 pub use run::{RebuildRequests, Rebuilder, rebuild_channel, run_projector};

@@ -6,7 +6,9 @@ use deed_store::{Backlog, LeaseMetrics, SubscriptionMetrics};
 use prometheus::{Histogram, HistogramOpts, IntCounter, Opts, Registry};
 
 use self::claims::ClaimMetrics;
-use crate::dispatch_loop::DISPATCHER;
+
+/// The name of the dispatcher's lease.
+pub const DISPATCHER: &str = "dispatcher";
 
 /// The metrics of the projector, with those of the claims' lifecycles.
 #[derive(Debug, Clone)]

@@ -7,7 +7,7 @@ use std::net::SocketAddr;
 #[derive(Debug, thiserror::Error)]
 pub enum SandboxError {
     /// The DNS port (UDP and TCP on the same number) could not be opened.
-    #[error("cannot listen for DNS questions on {address}")]
+    #[error("cannot listen for DNS queries on {address}")]
     BindDns {
         address: SocketAddr,
         #[source]
@@ -28,7 +28,7 @@ pub enum SandboxError {
         source: io::Error,
     },
     /// A task panicked.
-    #[error("a sandbox task died")]
+    #[error("a sandbox task panicked")]
     TaskDied(#[source] tokio::task::JoinError),
 }
 

@@ -168,7 +168,7 @@ fn deliver(reply: &mut Message, fault: Option<Fault>) -> Reply {
     }
     let Ok(bytes) = reply.to_vec() else {
         // The error would quote the client's bytes.
-        tracing::warn!("an answer could not be written");
+        tracing::warn!("cannot encode a response");
         return Reply::None;
     };
     Reply::Send { bytes, after }

@@ -67,7 +67,7 @@ impl Faults {
         let delay = match (request.fault, request.ms) {
             (FaultKind::Delay, None) => return Err(InvalidInput::new("ms", "is needed for a delay")),
             (FaultKind::Delay, Some(ms)) => Duration::from_millis(ms),
-            (_, Some(_)) => return Err(InvalidInput::new("ms", "belongs to a delay only")),
+            (_, Some(_)) => return Err(InvalidInput::new("ms", "is for a delay only")),
             (_, None) => Duration::ZERO,
         };
         if delay > MAX_DELAY {
@@ -79,7 +79,7 @@ impl Faults {
             _ => None,
         };
         if inapplicable == Some(request.transport) {
-            return Err(InvalidInput::new("transport", "is one that this fault never strikes"));
+            return Err(InvalidInput::new("transport", "does not apply to this fault"));
         }
         let kind = request.kind.as_deref().map(|text| parse_asked_type("type", text)).transpose()?;
         let condition = Condition { transport: request.transport, kind };

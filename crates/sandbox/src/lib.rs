@@ -10,6 +10,7 @@ pub mod control;
 mod error;
 mod exchange;
 mod fault;
+mod limits;
 mod name;
 mod namespace;
 mod query_log;
@@ -22,5 +23,6 @@ mod zones;
 
 pub use control::types::{FaultKind, FaultTransport, PutFault, PutRecords, PutZone, QueryView, Transport};
 pub use error::{InvalidInput, SandboxError};
-pub use server::{Limits, Sandbox, SandboxConfig};
+pub use limits::Limits;
+pub use server::{Sandbox, SandboxConfig};
 pub use zones::Zones;

@@ -135,7 +135,7 @@ impl Namespace {
         update: RecordUpdate,
     ) -> Result<RecordSet, InvalidInput> {
         let origin = self.origin_for_change(name).ok_or_else(|| {
-            InvalidInput::new("name", "lies in no zone of this server (make one with PUT /zones/{zone})")
+            InvalidInput::new("name", "lies in no zone of this server (create one with PUT /zones/{zone})")
         })?;
         let existing = self.zones.get(&origin).and_then(|zone| zone.node(name)?.get(&kind));
         let set = match (update, existing) {

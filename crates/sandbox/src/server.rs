@@ -3,7 +3,6 @@
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
-use std::time::Duration;
 
 use tokio::net::{TcpListener, UdpSocket};
 use tokio::task::JoinSet;
@@ -11,6 +10,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::control;
 use crate::error::SandboxError;
+use crate::limits::Limits;
 use crate::zones::Zones;
 use crate::{tcp, udp};
 
@@ -26,23 +26,6 @@ pub struct SandboxConfig {
     pub control: Option<SocketAddr>,
     /// Whether there are automatic zones at the root, at every public suffix and at every registrable domain.
     pub auto_zones: bool,
-}
-
-/// Limits that clients can reach.
-#[derive(Debug, Clone, Copy)]
-pub struct Limits {
-    /// How long a TCP connection may be idle, or take for one message.
-    pub tcp_idle: Duration,
-    /// TCP connections open at the same time.
-    pub tcp_connections: usize,
-    /// Queries kept in the query log.
-    pub query_log: usize,
-}
-
-impl Default for Limits {
-    fn default() -> Self {
-        Self { tcp_idle: Duration::from_secs(10), tcp_connections: 256, query_log: 4096 }
-    }
 }
 
 /// A running sandbox. Dropping it stops it at once.

@@ -13,7 +13,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::control::types::Transport;
 use crate::exchange::{Reply, respond};
-use crate::server::Limits;
+use crate::limits::Limits;
 use crate::zones::Zones;
 
 /// Accepts connections until cancelled. Connections above the limit are closed at once.
@@ -152,7 +152,7 @@ async fn write_message(stream: &mut WriteHalf<'_>, message: &[u8]) -> io::Result
 /// Makes dropping the stream send an RST instead of a FIN.
 fn reset(stream: &TcpStream) {
     if let Err(error) = stream.set_zero_linger() {
-        tracing::debug!(%error, "a TCP connection could not be reset");
+        tracing::debug!(%error, "cannot reset a TCP connection");
     }
 }
 

@@ -47,7 +47,7 @@ pub(crate) async fn serve(socket: Arc<UdpSocket>, zones: Zones, cancel: Cancella
 
 async fn send(socket: &UdpSocket, bytes: &[u8], client: std::net::SocketAddr) {
     if let Err(error) = socket.send_to(bytes, client).await {
-        tracing::debug!(%error, "an answer could not be sent");
+        tracing::debug!(%error, "cannot send a response");
     }
 }
 

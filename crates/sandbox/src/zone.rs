@@ -138,23 +138,23 @@ impl Zone {
         let others: Vec<RecordType> = present.copied().filter(|other| *other != kind).collect();
         match kind {
             RecordType::SOA if !at_apex => {
-                Err(InvalidInput::new("name", "is not a zone's own name, where the SOA is"))
+                Err(InvalidInput::new("name", "is not the apex of a zone, where the SOA is"))
             }
             RecordType::SOA | RecordType::CNAME if data.len() != 1 => {
                 Err(InvalidInput::new("values", "must be exactly one for this type"))
             }
             RecordType::CNAME if at_apex => {
-                Err(InvalidInput::new("name", "is a zone's own name, where no CNAME can be"))
+                Err(InvalidInput::new("name", "is the apex of a zone, where no CNAME can be"))
             }
             RecordType::CNAME if !others.is_empty() => {
-                Err(InvalidInput::new("name", "has other records, beside which no CNAME can be"))
+                Err(InvalidInput::new("name", "has other records; a CNAME must be alone"))
             }
             RecordType::NS if is_wildcard(name) => {
                 Err(InvalidInput::new("name", "is a wildcard, which cannot be delegated"))
             }
             RecordType::CNAME | RecordType::SOA => Ok(()),
             _ if others.contains(&RecordType::CNAME) => {
-                Err(InvalidInput::new("name", "has a CNAME, beside which nothing else can be"))
+                Err(InvalidInput::new("name", "has a CNAME, which must be alone"))
             }
             _ => Ok(()),
         }

@@ -223,7 +223,7 @@ fn parse_set(kind: RecordType, request: &PutRecords) -> Result<RecordSet, Invali
             .map(|(index, strings): (usize, _)| parse_strings(&format!("strings[{index}]"), strings))
             .collect::<Result<_, _>>()?,
         (None, Some(_)) => return Err(InvalidInput::new("strings", "is for TXT only")),
-        (Some(_), Some(_)) => return Err(InvalidInput::new("strings", "must not stand beside `values`")),
+        (Some(_), Some(_)) => return Err(InvalidInput::new("strings", "excludes `values`")),
         (None, None) => return Err(InvalidInput::new("values", "is missing")),
     };
     if data.is_empty() {

@@ -195,7 +195,12 @@ impl Parts {
 
     fn start_relay(&self, tasks: &mut Tasks, stop: CancellationToken) -> Result<(), ServiceError> {
         let own = RelayMetrics::register(&self.registry)?;
-        let relay = Relay::new(self.bus.publisher(), self.settings.config.bus.source.0.clone(), own);
+        let relay = Relay::new(
+            self.bus.publisher(),
+            self.settings.config.bus.source.0.clone(),
+            self.clock.clone(),
+            own,
+        );
         let (store, clock, config) = (self.store.clone(), self.clock.clone(), self.subscription());
         tasks.spawn("relay", async move {
             run_relay(store.log, store.checkpoints, clock, relay, &config, stop).await

@@ -6,58 +6,17 @@ use deed_claims::{Clock, Command, Ownership, Rejection, StreamId};
 use deed_diagnosis::{Class, Outcome};
 use deed_messages::{VerificationTask, VerificationWork};
 use deed_probe::Probe;
-use deed_store::{EventStore, ExecuteError, Loaded, Metadata, Plan, Unavailable, execute, load};
+use deed_store::{EventStore, ExecuteError, Loaded, Plan, execute, load};
 
 use crate::canary::CanaryState;
 use crate::check_context::{CheckContext, CheckResult};
 use crate::config::VerifierConfig;
 use crate::failure_backoff::FailureBackoff;
 use crate::in_flight_checks::InFlightChecks;
+use crate::metadata::metadata;
 use crate::metrics::{VerifierMetrics, outcome_labels};
+use crate::outcome::{WorkError, WorkOutcome};
 use crate::spans;
-
-/// How a piece of work ended; in each case its message is acknowledged.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum WorkOutcome {
-    /// The work was done and recorded.
-    Recorded,
-    /// The attempt is settled already, or the claim has ended.
-    Stale,
-    /// The work is not due yet; a new message comes when it is.
-    NotDue,
-    /// This process is making the same check already.
-    InFlight,
-    /// The check failed internally; the claim's due work is published again.
-    Internal,
-    /// The check failed internally a short while ago and is not retried yet.
-    BackingOff,
-}
-
-impl WorkOutcome {
-    pub const ALL: [Self; 6] =
-        [Self::Recorded, Self::Stale, Self::NotDue, Self::InFlight, Self::Internal, Self::BackingOff];
-
-    /// The value of the metrics' label `result`.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Recorded => "recorded",
-            Self::Stale => "stale",
-            Self::NotDue => "early",
-            Self::InFlight => "in_hand",
-            Self::Internal => "internal",
-            Self::BackingOff => "backing_off",
-        }
-    }
-}
-
-/// Why work cannot be done now; its message is requeued.
-#[derive(Debug, thiserror::Error)]
-pub(crate) enum WorkError {
-    #[error(transparent)]
-    Unavailable(#[from] Unavailable),
-    #[error("others kept writing to the stream")]
-    Contended,
-}
 
 /// Carries out verification work.
 pub struct Verifier {
@@ -115,7 +74,7 @@ impl Verifier {
         if is_internal(&result.own) || result.holder.as_ref().is_some_and(|(_, theirs)| is_internal(theirs)) {
             self.backoff.record_failure(work.claim_id, attempt, self.clock.now());
             if self.probe.canary_failing().await {
-                self.canary.mark_failing();
+                self.canary.set_failing(true);
             }
             return Ok(WorkOutcome::Internal);
         }
@@ -184,7 +143,7 @@ impl Verifier {
             Ok(_) => Ok(WorkOutcome::Recorded),
             Err(ExecuteError::Rejected(Rejection::NotDue)) => Ok(WorkOutcome::NotDue),
             Err(ExecuteError::Rejected(rejection)) => {
-                tracing::debug!(claim = %work.claim_id, %rejection, "the work is not wanted any more");
+                tracing::debug!(claim = %work.claim_id, %rejection, "the work is stale");
                 Ok(WorkOutcome::Stale)
             }
             Err(ExecuteError::Contended) => Err(WorkError::Contended),
@@ -202,25 +161,6 @@ impl Verifier {
         spans::record_check(outcome, class, code);
         tracing::info!(claim = %work.claim_id, attempt, outcome, class, code, holder, took_ms, "claim.checked");
     }
-}
-
-/// The longest request id that is kept with an event.
-const MAX_REQUEST_ID: usize = 255;
-
-/// The metadata of the events that result from a piece of work.
-fn metadata(work: &VerificationWork) -> Metadata {
-    let trace = work.trace.as_ref();
-    Metadata {
-        request_id: request_id(work).map(str::to_owned),
-        actor: Some("verifier".to_owned()),
-        traceparent: trace.map(|trace| trace.traceparent().to_owned()),
-        tracestate: trace.and_then(|trace| trace.tracestate()).map(str::to_owned),
-    }
-}
-
-/// The request id of the events that result from a piece of work: the id of its message.
-pub(crate) fn request_id(work: &VerificationWork) -> Option<&str> {
-    Some(&*work.message_id).filter(|id| id.len() <= MAX_REQUEST_ID)
 }
 
 fn is_internal(outcome: &Outcome) -> bool {

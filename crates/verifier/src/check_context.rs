@@ -169,7 +169,7 @@ impl RecordLookup<'_> {
         // The prober has a time budget of its own; this deadline ends a probe that hangs.
         let seen = tokio::time::timeout(self.config.probe_deadline, self.probe.probe(question)).await;
         seen.unwrap_or_else(|_| {
-            let failure = ProbeFailure::Internal("the look did not end in time".to_owned());
+            let failure = ProbeFailure::Internal("the probe did not end before its deadline".to_owned());
             failed_observation(at, failure, self.config)
         })
     }

@@ -10,12 +10,16 @@ mod check_context;
 mod config;
 mod failure_backoff;
 mod in_flight_checks;
+mod metadata;
 mod metrics;
+mod outcome;
+mod pauses;
 mod run;
 mod spans;
 #[cfg(test)]
 mod testing;
 
+pub use check::Verifier;
 pub use config::VerifierConfig;
 pub use metrics::VerifierMetrics;
-pub use run::{Verifier, run_verifier};
+pub use run::run_verifier;

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use deed_diagnosis::{Code, Outcome};
 use prometheus::{Histogram, HistogramOpts, IntCounter, IntCounterVec, IntGauge, Opts, Registry};
 
-use crate::check::WorkOutcome;
+use crate::outcome::WorkOutcome;
 
 /// Results of messages besides the outcomes of work: dead-lettered, left to due work, requeued.
 pub(crate) const DEAD: &str = "dead";
@@ -37,14 +37,11 @@ impl VerifierMetrics {
     /// When the registry has metrics of these names already.
     pub fn register(registry: &Registry) -> prometheus::Result<Self> {
         let checks = IntCounterVec::new(
-            Opts::new("deed_checks_total", "Checks made, by what they found."),
+            Opts::new("deed_checks_total", "Checks, by outcome, class and code."),
             &["outcome", "class", "code"],
         )?;
         let messages = IntCounterVec::new(
-            Opts::new(
-                "deed_verification_messages_total",
-                "Messages of verification work, by what became of them.",
-            ),
+            Opts::new("deed_verification_messages_total", "Messages of verification work, by result."),
             &["result"],
         )?;
         let not_proven =
@@ -56,17 +53,17 @@ impl VerifierMetrics {
             messages: results.map(|result| (result, messages.with_label_values(&[result]))).collect(),
             message_duration: seconds(
                 "deed_verification_message_duration_seconds",
-                "From taking a message of verification work to having settled it.",
+                "Time from receiving a message of verification work to settling it.",
             )?,
-            duration: seconds("deed_check_duration_seconds", "How long looks at the DNS took.")?,
+            duration: seconds("deed_check_duration_seconds", "Time that the probes of one check took.")?,
             concurrency: IntGauge::new(
                 "deed_verification_hands",
-                "Pieces of verification work that this process may have in hand; deed_checks_in_flight are in use.",
+                "Limit of messages of verification work in flight; deed_checks_in_flight counts them.",
             )?,
-            in_flight: IntGauge::new("deed_checks_in_flight", "Pieces of verification work in hand.")?,
+            in_flight: IntGauge::new("deed_checks_in_flight", "Messages of verification work in flight.")?,
             paused: IntGauge::new(
                 "deed_verifier_paused",
-                "1 while checks pause because not even names that have to exist can be asked for.",
+                "1 while checks pause because the canary cannot be looked up.",
             )?,
         };
         registry.register(Box::new(checks))?;

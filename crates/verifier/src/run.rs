@@ -12,8 +12,9 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 use tracing::Instrument;
 
-pub use crate::check::Verifier;
+use crate::check::Verifier;
 use crate::metrics::{DEAD, LEFT, REQUEUED};
+use crate::pauses::pauses;
 use crate::spans;
 
 /// After this many deliveries, work that the store does not answer for is acknowledged and left to the claim's due
@@ -68,7 +69,7 @@ async fn consume(
     stop: &CancellationToken,
 ) -> Result<ConsumeEnd, BusError> {
     let permits = Arc::new(Semaphore::new(verifier.config.concurrency()));
-    let mut failures = 0;
+    let mut failure_pauses = fetch_pauses();
     loop {
         while let Some(ended) = tasks.try_join_next() {
             log_panic(ended);
@@ -86,7 +87,7 @@ async fn consume(
         let Ok(permit) = permit else { return Ok(ConsumeEnd::Stopped) };
         match next {
             Ok(Some(delivery)) => {
-                failures = 0;
+                failure_pauses = fetch_pauses();
                 let (verifier, stop) = (Arc::clone(verifier), stop.clone());
                 tasks.spawn(async move { verifier.handle(delivery, system, permit, &stop).await });
             }
@@ -94,13 +95,9 @@ async fn consume(
             Ok(None) => return Err(BusError::Closed),
             Err(error @ (BusError::Closed | BusError::UnknownQueue(_))) => return Err(error),
             Err(error) => {
-                tracing::warn!(
-                    error = &error as &dyn std::error::Error,
-                    "no verification work can be fetched"
-                );
-                failures += 1;
-                stop.run_until_cancelled(tokio::time::sleep(backoff(Duration::from_millis(250), failures)))
-                    .await;
+                tracing::warn!(error = &error as &dyn std::error::Error, "cannot consume verification work");
+                let pause = failure_pauses.next().unwrap_or(MAX_PAUSE);
+                stop.run_until_cancelled(tokio::time::sleep(pause)).await;
             }
         }
     }
@@ -115,7 +112,10 @@ async fn drain(tasks: &mut JoinSet<()>, deadline: Duration) {
         }
     };
     if tokio::time::timeout(deadline, all).await.is_err() {
-        tracing::warn!(left = tasks.len(), "verification work was not finished in time and goes back");
+        tracing::warn!(
+            left = tasks.len(),
+            "stopping: requeued verification work that did not finish in time"
+        );
         tasks.shutdown().await;
     }
 }
@@ -124,16 +124,35 @@ fn log_panic(ended: Result<(), JoinError>) {
     if let Err(error) = ended
         && error.is_panic()
     {
-        tracing::error!(%error, "verification work panicked; its message goes back");
+        tracing::error!(%error, "verification work panicked; its message is requeued");
     }
 }
 
-/// `first`, doubled for each try after the first, up to the longest pause.
-fn backoff(first: Duration, tries: u32) -> Duration {
-    first.saturating_mul(1 << tries.saturating_sub(1).min(16)).min(MAX_PAUSE)
+/// The pauses between tries to fetch work.
+fn fetch_pauses() -> impl Iterator<Item = Duration> {
+    pauses(Duration::from_millis(250), MAX_PAUSE)
 }
 
 impl Verifier {
+    /// Waits while the canary fails; returns at once when it does not.
+    async fn wait_for_canary(&self, stop: &CancellationToken) {
+        if !self.canary.is_failing() {
+            return;
+        }
+        self.metrics.paused.set(1);
+        tracing::error!(
+            "the canary cannot be looked up, so the fault is on our side; checks pause until it can"
+        );
+        while stop.run_until_cancelled(tokio::time::sleep(self.config.canary_poll)).await.is_some() {
+            if !self.probe.canary_failing().await {
+                self.canary.set_failing(false);
+                self.metrics.paused.set(0);
+                tracing::info!("the canary can be looked up again; checks continue");
+                return;
+            }
+        }
+    }
+
     /// Processes one delivery and settles it, under one permit.
     async fn handle(
         &self,
@@ -150,7 +169,7 @@ impl Verifier {
         self.metrics.message_duration.observe(taken.elapsed().as_secs_f64());
         if let Err(error) = result {
             // The broker delivers the message again, and the verifier then finds it stale.
-            tracing::warn!(error = &error as &dyn std::error::Error, "a message could not be settled");
+            tracing::warn!(error = &error as &dyn std::error::Error, "cannot settle a message");
         }
     }
 
@@ -163,11 +182,14 @@ impl Verifier {
         let mut work = match VerificationWork::from_json(&delivery.message().body) {
             Ok(work) => work,
             Err(InvalidWork::Newer) => {
-                tracing::warn!(delivery = delivery.attempt(), "verification work is left to a newer version");
+                tracing::warn!(
+                    delivery = delivery.attempt(),
+                    "requeued verification work of a newer version"
+                );
                 return self.requeue(delivery, stop).await;
             }
             Err(invalid) => {
-                tracing::warn!(reason = %invalid, "a message is no verification work");
+                tracing::warn!(reason = %invalid, "dead-lettered a message that is not verification work");
                 self.metrics.count_message(DEAD);
                 return delivery.dead_letter(invalid.to_string()).await;
             }
@@ -194,7 +216,7 @@ impl Verifier {
                 spans::record_error(&error);
                 tracing::warn!(
                     claim = %work.claim_id, delivery = delivery.attempt(), error = &error as &dyn std::error::Error,
-                    "verification work has to wait"
+                    "cannot record verification work now; its message is requeued"
                 );
                 self.requeue(delivery, stop).await
             }
@@ -204,7 +226,9 @@ impl Verifier {
     /// Requeues a message after a pause. After several deliveries it is acknowledged and left to the claim's due work.
     async fn requeue(&self, delivery: Delivery, stop: &CancellationToken) -> Result<(), BusError> {
         // The permit is kept during the pause: while work cannot be recorded, no more has to be fetched.
-        stop.run_until_cancelled(tokio::time::sleep(backoff(self.config.pause, delivery.attempt()))).await;
+        let earlier = delivery.attempt().saturating_sub(1).min(MAX_REQUEUES) as usize;
+        let pause = pauses(self.config.pause, MAX_PAUSE).nth(earlier).unwrap_or(MAX_PAUSE);
+        stop.run_until_cancelled(tokio::time::sleep(pause)).await;
         if delivery.attempt() > MAX_REQUEUES {
             self.metrics.count_message(LEFT);
             return delivery.acknowledge().await;

@@ -9,7 +9,8 @@ use deed_messages::{TraceContext, VerificationTask, VerificationWork, queues};
 use deed_store::RecordedEvent;
 use tracing::{Span, field};
 
-use crate::check::{WorkError, WorkOutcome, request_id};
+use crate::metadata::request_id;
+use crate::outcome::{WorkError, WorkOutcome};
 
 /// Begins the span of a piece of work. A message that is redelivered or late does not continue its trace.
 pub(crate) fn begin(

@@ -27,7 +27,8 @@ use prometheus::Registry;
 use tempfile::TempDir;
 use tokio::sync::Semaphore;
 
-use crate::check::{Verifier, WorkOutcome};
+use crate::check::Verifier;
+use crate::outcome::WorkOutcome;
 use crate::{VerifierConfig, VerifierMetrics};
 
 pub const PATIENCE: Duration = Duration::from_secs(20);

@@ -1,16 +1,19 @@
 use std::{
     collections::{BTreeSet, VecDeque},
     sync::Mutex,
-    time::Duration,
 };
 
+use async_trait::async_trait;
 use chrono::TimeDelta;
-use deed_bus::{Bus, BusError, InProcess, Limits, Topology};
+use deed_bus::{Bus, BusError, InProcess, Limits, Message, PublishOutcome, Requirement, Topology};
 use deed_claims::{
     ChallengeTemplates, CheckCause, ClaimId, ClaimInitiated, Holder, Scope, StreamId, Token,
     VerificationRequested, name::DomainName,
 };
-use deed_store::{Append, Lease, Metadata, Position, StreamWrite, Version};
+use deed_messages::queues;
+use deed_store::{
+    Append, Batch, Lease, Metadata, Position, Progress, StreamWrite, Subscriber, SubscriberError, Version,
+};
 use deed_store_sqlite::{SqliteConfig, SqliteStore};
 use deed_testkit::{FakeClock, eventually};
 use opentelemetry::trace::TracerProvider as _;
@@ -93,7 +96,8 @@ impl RelayFixture {
         let events = self.store.read_log(Position(0), 1000).await.unwrap();
         let lease = self.lease().await;
         let to = events.last().unwrap().position;
-        let done = relay.consume(Batch { lease: &lease, from: Position(0), to, events: &events }).await;
+        let done =
+            relay.outbox.consume(Batch { lease: &lease, from: Position(0), to, events: &events }).await;
         self.store.release(&lease).await.unwrap();
         done
     }
@@ -146,7 +150,20 @@ impl Publisher for ScriptedPublisher {
 }
 
 fn relay(publisher: Arc<dyn Publisher>) -> Relay {
-    Relay::new(publisher, "/deed".to_owned(), RelayMetrics::register(&Registry::new()).unwrap())
+    relay_at(publisher, Arc::<FakeClock>::default())
+}
+
+fn relay_at(publisher: Arc<dyn Publisher>, clock: Arc<dyn Clock>) -> Relay {
+    let metrics = RelayMetrics::register(&Registry::new()).unwrap();
+    Relay::new(publisher, "/deed".to_owned(), clock, metrics)
+}
+
+/// The envelope of an event, as it is published.
+async fn envelope(recorded: RecordedEvent) -> CloudEvent {
+    let publisher = ScriptedPublisher::of([]);
+    relay(publisher.clone()).outbox.outbox.publish(&[recorded]).await.unwrap();
+    let body = publisher.given.lock().unwrap()[0].body.clone();
+    CloudEvent::from_json(&body).unwrap()
 }
 
 #[tokio::test]
@@ -184,10 +201,9 @@ async fn publishes_event_as_cloud_event() {
 #[tokio::test]
 async fn relays_unknown_fields_of_newer_versions() {
     let fixture = RelayFixture::with_claims(1).await;
-    let relay = relay(ScriptedPublisher::of([]));
     let mut requested = fixture.store.read_log(Position(1), 1).await.unwrap().remove(0);
     requested.payload = requested.payload.replacen('{', r#"{"askedBy":"a newer version","#, 1);
-    let event = CloudEvent::from_json(&relay.message(&requested, None).unwrap().body).unwrap();
+    let event = envelope(requested).await;
     assert_eq!((&event.data["askedBy"], &event.data["attempt"]), (&json!("a newer version"), &json!(1)));
 }
 
@@ -302,8 +318,7 @@ async fn measures_lag_while_broker_is_down() {
 async fn traced(age: chrono::Duration) -> (Vec<SpanData>, Vec<Message>) {
     let fixture = RelayFixture::with_claims(1).await;
     let publisher = ScriptedPublisher::of([]);
-    let mut relay = relay(publisher.clone());
-    relay.clock = fixture.clock.clone();
+    let mut relay = relay_at(publisher.clone(), fixture.clock.clone());
     fixture.clock.advance(age);
     let spans = InMemorySpanExporter::default();
     let provider = SdkTracerProvider::builder().with_simple_exporter(spans.clone()).build();
@@ -352,10 +367,8 @@ async fn publishes_old_events_by_their_stored_schema() {
         payload: payload.to_owned(),
         ..newer
     };
-    let bus = InProcess::new(Topology::new(queues::EXCHANGE, queues::ALL).unwrap(), Limits::default());
-    let message = relay(bus.publisher()).message(&old, None).unwrap();
-    let envelope: Value = serde_json::from_slice(&message.body).unwrap();
-    assert_eq!(envelope["type"], "deed.check.recorded.v1");
+    let event = envelope(old).await;
+    assert_eq!(event.r#type, "deed.check.recorded.v1");
     let stored: Value = serde_json::from_str(payload).unwrap();
-    assert_eq!(envelope["data"], stored);
+    assert_eq!(event.data, stored);
 }

@@ -75,7 +75,7 @@ async fn json_lines_have_context_and_no_secrets(mode: Mode) {
     let is_text = |line: &Map<String, Value>, name: &str| line.get(name).is_some_and(Value::is_string);
     let of = |message: &str| -> Vec<_> { lines.iter().filter(|line| line["message"] == message).collect() };
     // The last line of a check, and one from deep inside.
-    for message in ["claim.checked", "looked"] {
+    for message in ["claim.checked", "probe ended"] {
         let found = of(message);
         assert!(!found.is_empty(), "no line {message} in {text}");
         for line in found {
@@ -85,7 +85,7 @@ async fn json_lines_have_context_and_no_secrets(mode: Mode) {
             assert!(line["attempt"].is_u64() && !line.contains_key("otel.kind"), "{line:?}");
         }
     }
-    assert_eq!(of("looked")[0]["span"], "dns.look");
+    assert_eq!(of("probe ended")[0]["span"], "dns.probe");
 }
 
 in_both_modes!(json_lines_have_context_and_no_secrets);

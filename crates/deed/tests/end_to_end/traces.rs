@@ -126,7 +126,7 @@ fn assert_message<'a>(spans: &'a [Span], request: &Span, system: &str) -> &'a Sp
     assert_eq!(process.attribute("deed.check.code"), "record_not_found");
     // A missing record is a result, not an error.
     assert!(!process.failed && process.links.is_empty(), "{process:#?}");
-    for name in ["stream.read", "dns.look", "log.append"] {
+    for name in ["stream.read", "dns.probe", "log.append"] {
         assert!(!children(spans, process, name).is_empty(), "no {name} below {process:#?} among {spans:#?}");
     }
     // The events of the check are published within the same trace.

@@ -92,7 +92,7 @@ impl Backends {
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
 
         let metrics = RelayMetrics::register(&Registry::new()).unwrap();
-        let relay = Relay::new(bus.publisher(), "/test".to_owned(), metrics);
+        let relay = Relay::new(bus.publisher(), "/test".to_owned(), Arc::new(SystemClock), metrics);
         let (ports, config, ended) =
             ((log.clone(), checkpoints.clone(), clock.clone()), subscription.clone(), stop.clone());
         tasks.spawn(async move {

@@ -32,7 +32,7 @@ fn joins_strings_of_record_only() {
         m.add_answer(txt("a.test.", vec![b""]));
         m.add_answer(txt("b.test.", vec![b"elsewhere"]));
     });
-    let texts = seen.txt_values(&name("A.test."), 64, 16_384);
+    let texts = seen.txt_values(&name("A.test."), &Budgets::default());
     assert_eq!(texts.values, [b"".to_vec(), b"onetwo".to_vec(), b"\xff\x00".to_vec()]);
     assert!(!texts.oversize);
 }
@@ -43,7 +43,7 @@ fn reads_answer_section_only() {
         m.add_authority(txt("a.test.", vec![b"no"]));
         m.add_additional(txt("a.test.", vec![b"no"]));
     });
-    assert!(seen.txt_values(&name("a.test."), 64, 16_384).values.is_empty());
+    assert!(seen.txt_values(&name("a.test."), &Budgets::default()).values.is_empty());
 }
 
 #[test]
@@ -53,8 +53,9 @@ fn reads_large_sets_and_marks_them() {
             m.add_answer(txt("a.test.", vec![&[i]]));
         }
     });
-    let read = |records, bytes| {
-        let texts = many.txt_values(&name("a.test."), records, bytes);
+    let read = |txt_records, txt_bytes| {
+        let budgets = Budgets { txt_records, txt_bytes, ..Budgets::default() };
+        let texts = many.txt_values(&name("a.test."), &budgets);
         (texts.values.len(), texts.oversize)
     };
     assert_eq!([read(64, 16_384), read(65, 16_384), read(100, 10)], [(65, true), (65, false), (65, true)]);

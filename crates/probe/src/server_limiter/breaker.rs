@@ -66,11 +66,6 @@ impl BreakerState {
         !matches!(self, Self::Closed(_))
     }
 
-    /// Whether no time-out is counted.
-    pub(super) fn is_quiet(&self) -> bool {
-        *self == Self::Closed(0)
-    }
-
     /// The server has reacted.
     pub(super) fn close(&mut self) {
         *self = Self::Closed(0);
@@ -163,6 +158,6 @@ mod tests {
         assert_eq!(breaker.admit(later), Some(Admission::Trial));
         breaker.close();
         assert_eq!(breaker.admit(later), Some(Admission::Regular));
-        assert!(breaker.is_quiet());
+        assert_eq!(breaker, BreakerState::default());
     }
 }

@@ -31,10 +31,6 @@ impl Gcra {
         Self { full_at: now }
     }
 
-    pub(super) fn is_full(self, now: Instant) -> bool {
-        self.full_at <= now
-    }
-
     /// When the next query may be sent.
     pub(super) fn slot(self, rate: QueryRate, now: Instant) -> Instant {
         self.full_at.checked_sub(rate.lead).map_or(now, |slot| slot.max(now))
@@ -79,9 +75,7 @@ mod tests {
         for _ in 0..5 {
             gcra.take(rate(10, 5), now);
         }
-        assert!(!gcra.is_full(now));
         let later = now + Duration::from_hours(1);
-        assert!(gcra.is_full(later));
         let at_once = (0..9).filter(|_| gcra.take(rate(10, 5), later) == later).count();
         assert_eq!(at_once, 5);
     }

@@ -6,8 +6,8 @@ use tokio::sync::{Notify, oneshot};
 use tokio::time::{Instant, timeout_at};
 
 use super::error::TransportError;
+use super::route::{MAX_IN_FLIGHT, RawReply, TransportKind};
 use super::socket_limit::SocketLimit;
-use super::{MAX_IN_FLIGHT, RawReply, TransportKind};
 use crate::wire::{EncodedQuery, ReplyMatch};
 
 /// Messages per socket that match no query: more of them are a guessing attack on the id.

@@ -1,7 +1,7 @@
 //! A socket that several queries share, and the task that reads it.
 use std::io;
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
-use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio::io::Interest;
 use tokio::net::{TcpSocket, TcpStream, UdpSocket};
@@ -9,9 +9,8 @@ use tokio::time::{Instant, sleep_until};
 
 use super::error::TransportError;
 use super::in_flight::InFlightQueries;
+use super::route::{SOCKET_LIFETIME, TransportKind};
 use super::socket_limit::{SocketLimit, SocketPermit};
-use super::socket_pool::SocketPool;
-use super::{SOCKET_LIFETIME, TransportKind};
 use crate::wire::EncodedQuery;
 
 /// Larger than any datagram that our EDNS size allows; a longer one is truncated and does not parse.
@@ -139,27 +138,25 @@ impl SharedSocket {
 
     /// Reads the socket, and writes to a connection, until no query is in flight and the socket is old, or until it
     /// is broken.
-    pub(super) async fn serve(self: Arc<Self>, pool: Weak<SocketPool>) {
-        let reader = Reader { shared: self, pool };
-        let shared = &reader.shared;
+    pub(super) async fn serve(&self) {
         let mut received = vec![];
-        let mut old = std::pin::pin!(sleep_until(shared.born + SOCKET_LIFETIME));
+        let mut old = std::pin::pin!(sleep_until(self.born + SOCKET_LIFETIME));
         let (mut retired, mut blocked) = (false, false);
-        while !shared.in_flight.is_over() {
+        while !self.in_flight.is_over() {
             let done = tokio::select! {
                 biased;
-                () = shared.in_flight.changed.notified() => Ok(()),
-                ready = shared.ready() => ready.and_then(|()| shared.receive(&mut received)),
-                writable = shared.writable(), if blocked => writable,
+                () = self.in_flight.changed.notified() => Ok(()),
+                ready = self.ready() => ready.and_then(|()| self.receive(&mut received)),
+                writable = self.writable(), if blocked => writable,
                 () = &mut old, if !retired => {
                     retired = true;
-                    shared.in_flight.retire();
+                    self.in_flight.retire();
                     Ok(())
                 }
             };
-            match done.and_then(|()| shared.flush()) {
+            match done.and_then(|()| self.flush()) {
                 Ok(waits) => blocked = waits,
-                Err(error) => shared.in_flight.close(TransportError::of(&error)),
+                Err(error) => self.in_flight.close(TransportError::of(&error)),
             }
         }
     }
@@ -216,20 +213,5 @@ impl SharedSocket {
             at = begin + message.len();
         }
         received.drain(..at);
-    }
-}
-
-/// Closes the socket when its reader ends for any reason.
-struct Reader {
-    shared: Arc<SharedSocket>,
-    pool: Weak<SocketPool>,
-}
-
-impl Drop for Reader {
-    fn drop(&mut self) {
-        self.shared.in_flight.close(TransportError::Internal);
-        if let Some(pool) = self.pool.upgrade() {
-            pool.forget(&self.shared);
-        }
     }
 }

@@ -8,20 +8,17 @@
 //! packet on the right port hits the one query that matters with the same probability as on a port of its own. Wrong
 //! guesses are counted per socket: some tens of them close it, and its queries move to TCP.
 use std::collections::HashMap;
-use std::net::SocketAddr;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
 use tokio::time::{Instant, timeout_at};
 
 use super::error::TransportError;
 use super::in_flight::{JoinRefusal, PendingReply};
+use super::route::{PayRetry, RawReply, Route, TransportKind, WaitLimits};
 use super::shared_socket::SharedSocket;
 use super::socket_limit::{ServerReputation, SocketLimit, SocketPermit};
-use super::{PayRetry, RawReply, TransportKind, WaitLimits};
 use crate::wire::EncodedQuery;
 
-/// The destination of a query.
-pub(super) type Route = (SocketAddr, TransportKind);
 type SocketsByRoute = HashMap<Route, Vec<Arc<SharedSocket>>>;
 
 #[derive(Debug)]
@@ -56,7 +53,7 @@ impl SocketPool {
     ) -> Result<RawReply, TransportError> {
         let mut query = Arc::new(query);
         let mut until = None;
-        if let Some((socket, pending)) = self.join(to, &mut query)? {
+        if let Some((socket, pending)) = self.join(to, &mut query) {
             let whole = wait.until();
             // A server that closed a connection, or answers once per connection, is queried again on a new one (RFC
             // 7766 §6.2.4). A lost datagram is for the caller to repeat.
@@ -75,32 +72,26 @@ impl SocketPool {
         let socket = Arc::new(self.open(to, permit, until).await?);
         let pending = socket.in_flight.begin(&query);
         self.sockets().entry(to).or_default().push(Arc::clone(&socket));
-        tokio::spawn(Arc::clone(&socket).serve(Arc::downgrade(self)));
+        let reader = Reader { socket: Arc::clone(&socket), pool: Arc::downgrade(self) };
+        tokio::spawn(async move { reader.socket.serve().await });
         self.exchange(&socket, pending, &query, until).await.unwrap_or_else(|NotSent(error)| Err(error))
     }
 
     /// Joins an open socket; none when all of them are full. The query gets another id where its own is taken.
-    fn join(
-        &self,
-        to: Route,
-        query: &mut Arc<EncodedQuery>,
-    ) -> Result<Option<(Arc<SharedSocket>, PendingReply)>, TransportError> {
+    fn join(&self, to: Route, query: &mut Arc<EncodedQuery>) -> Option<(Arc<SharedSocket>, PendingReply)> {
         let sockets = self.sockets();
-        let Some(sockets) = sockets.get(&to) else { return Ok(None) };
         // The newest first: it has most of its lifetime left.
-        for socket in sockets.iter().rev() {
+        for socket in sockets.get(&to)?.iter().rev() {
             if socket.is_old() {
                 break;
             }
             match socket.in_flight.join(query) {
-                Ok(pending) => return Ok(Some((Arc::clone(socket), pending))),
-                Err(JoinRefusal::IdTaken) => {
-                    *query = Arc::new(query.with_another_id().map_err(|_| TransportError::Internal)?);
-                }
+                Ok(pending) => return Some((Arc::clone(socket), pending)),
+                Err(JoinRefusal::IdTaken) => *query = Arc::new(query.with_another_id()),
                 Err(JoinRefusal::Full) => {}
             }
         }
-        Ok(None)
+        None
     }
 
     async fn open(
@@ -151,7 +142,7 @@ impl SocketPool {
     }
 
     /// Removes a socket whose reader has ended.
-    pub(super) fn forget(&self, socket: &Arc<SharedSocket>) {
+    fn forget(&self, socket: &Arc<SharedSocket>) {
         let to = (socket.address, socket.kind());
         let mut sockets = self.sockets();
         if let Some(left) = sockets.get_mut(&to) {
@@ -159,6 +150,21 @@ impl SocketPool {
             if left.is_empty() {
                 sockets.remove(&to);
             }
+        }
+    }
+}
+
+/// Reads a socket, and closes it when the reading ends for any reason.
+struct Reader {
+    socket: Arc<SharedSocket>,
+    pool: Weak<SocketPool>,
+}
+
+impl Drop for Reader {
+    fn drop(&mut self) {
+        self.socket.in_flight.close(TransportError::Internal);
+        if let Some(pool) = self.pool.upgrade() {
+            pool.forget(&self.socket);
         }
     }
 }
@@ -183,7 +189,7 @@ mod tests {
     use hickory_proto::rr::{Name, RecordType};
     use tokio::net::UdpSocket;
 
-    use super::super::SOCKET_LIFETIME;
+    use super::super::route::SOCKET_LIFETIME;
     use super::*;
     use crate::wire::{DnsQuery, EdnsMode, NameCase, Recursion};
 
@@ -193,7 +199,7 @@ mod tests {
             rtype: RecordType::TXT,
             recursion: Recursion::No,
         };
-        EncodedQuery::new(&query, EdnsMode::With, NameCase::Random).unwrap()
+        EncodedQuery::new(&query, EdnsMode::With, NameCase::Random)
     }
 
     /// Answers everything but queries for `silent.`.

@@ -15,15 +15,16 @@ use hickory_proto::rr::rdata::NS;
 use hickory_proto::rr::{Name, RData, Record, RecordType};
 use tokio::sync::{OnceCell, mpsc, oneshot};
 
-use super::Subject;
 use super::scrub::scrub;
+use super::subject::Subject;
 use crate::budget::Budget;
 use crate::delegation::{Delegation, referral};
 use crate::egress::Peer;
-use crate::lookup::{Lookup, LookupMode, Shared};
-use crate::ns_addresses::AddressNeed;
+use crate::lookup::{AddressNeed, Lookup, Nesting, Shared, WalkDepth};
+use crate::lookup_mode::LookupMode;
 use crate::response::{Response, text_of};
-use crate::walk::{Nesting, SERVERS_PER_STEP, WalkDepth, ZoneFailure};
+use crate::staggered::ZoneFailure;
+use crate::walk::SERVERS_PER_STEP;
 use crate::wire::{DnsQuery, NameCase, Recursion};
 
 /// Queries waiting at a time.
@@ -309,7 +310,7 @@ impl<'a> ValidatorBackend<'a> {
             return true;
         }
         let budgets = &self.shared.config.budgets;
-        let texts = response.txt_values(&query.name, budgets.txt_records, budgets.txt_bytes);
+        let texts = response.txt_values(&query.name, budgets);
         let alias = !response.chain(&query.name, 1).targets.is_empty();
         alias || texts.values.iter().any(|value| self.subject.seen.contains(value))
     }

@@ -21,7 +21,7 @@ type KeyedAnswer = ((Name, RecordType), Message);
 /// The likeliest reason, from the answers of the backend. It only explains a verdict that is already final.
 pub(super) fn explain(backend: &ValidatorBackend<'_>, at: &Name) -> ExtendedError {
     if backend.is_over_limit() {
-        let text = format!("{} has more signatures and keys than are checked", text_of(at));
+        let text = format!("{} has more signatures and keys than the validator checks", text_of(at));
         return ExtendedError { code: BOGUS, text: text.into_bytes() };
     }
     let mut answers = backend.answers();
@@ -30,7 +30,7 @@ pub(super) fn explain(backend: &ValidatorBackend<'_>, at: &Name) -> ExtendedErro
     let (code, text) = out_of_time(&answers, now())
         .or_else(|| key_missing(&answers, &backend.unanswered()))
         .or_else(|| unsigned(&answers, at))
-        .unwrap_or_else(|| (BOGUS, format!("a signature for {} does not fit", text_of(at))));
+        .unwrap_or_else(|| (BOGUS, format!("a signature for {} does not verify", text_of(at))));
     ExtendedError { code, text: text.into_bytes() }
 }
 

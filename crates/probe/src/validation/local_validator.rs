@@ -11,9 +11,10 @@ use hickory_proto::rr::{Name, RData, Record, RecordType};
 use tokio::time::timeout_at;
 
 use super::backend::{ValidatorBackend, ValidatorHandle, response_of};
+use super::extended_error;
 use super::scrub::{dname_for, expanded_from};
+use super::subject::{OURSELVES, Subject, verdict};
 use super::wildcard::nothing_closer;
-use super::{OURSELVES, Subject, extended_error, verdict};
 use crate::budget::Budget;
 use crate::lookup::Shared;
 
@@ -120,7 +121,7 @@ impl LocalValidator<'_> {
 
     fn bogus(&self, at: &Name) -> Validation {
         if let Some(ede) = extended_error::wrong_clock(self.backend) {
-            tracing::warn!("no signature of the root zone is valid now: is this machine's clock right?");
+            tracing::warn!("no signature of the root zone is valid now; check this machine's clock");
             return Validation { ede: Some(ede), ..indeterminate() };
         }
         let ede = Some(extended_error::explain(self.backend, at));

@@ -4,11 +4,12 @@ use std::net::SocketAddr;
 use deed_diagnosis::{Reply, Security, Validation};
 use hickory_proto::rr::RecordType;
 
-use super::{Subject, verdict};
+use super::subject::{Subject, verdict};
 use crate::budget::Budget;
 use crate::egress::Peer;
 use crate::exchange::NoReply;
-use crate::lookup::{Lookup, LookupMode, Shared};
+use crate::lookup::{Lookup, Shared};
+use crate::lookup_mode::LookupMode;
 use crate::rcode::SERVFAIL;
 use crate::response::Response;
 use crate::wire::{DnsQuery, Recursion};

@@ -60,7 +60,7 @@ pub(crate) async fn serve(
     }
     let finished = async { while connections.join_next().await.is_some() {} };
     if tokio::time::timeout(DRAIN_DEADLINE, finished).await.is_err() {
-        tracing::debug!("control connections were cut off");
+        tracing::debug!("closed control connections that did not end in time");
     }
     Ok(())
 }

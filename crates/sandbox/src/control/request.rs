@@ -87,10 +87,10 @@ pub(super) async fn body<T: DeserializeOwned>(incoming: Incoming) -> Result<T, R
             return Err(RequestError::new(StatusCode::PAYLOAD_TOO_LARGE, problem));
         }
         Ok(Err(_)) => {
-            return Err(RequestError::new(StatusCode::BAD_REQUEST, "the body could not be read"));
+            return Err(RequestError::new(StatusCode::BAD_REQUEST, "cannot read the body"));
         }
         Err(_) => {
-            return Err(RequestError::new(StatusCode::REQUEST_TIMEOUT, "the body took too long"));
+            return Err(RequestError::new(StatusCode::REQUEST_TIMEOUT, "the body did not arrive in time"));
         }
     };
     let mut json = serde_json::Deserializer::from_slice(&bytes);

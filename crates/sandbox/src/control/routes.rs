@@ -68,15 +68,12 @@ fn unknown_route(method: &Method, path: &[&str]) -> Result<HttpResponse, Request
         ["records", _, _] => "PUT, POST, DELETE",
         ["reset"] => "POST",
         _ => {
-            return Err(RequestError::new(
-                StatusCode::NOT_FOUND,
-                "there is nothing here; GET / lists what there is",
-            ));
+            return Err(RequestError::new(StatusCode::NOT_FOUND, "unknown path; GET / lists the endpoints"));
         }
     };
     let error = RequestError::new(
         StatusCode::METHOD_NOT_ALLOWED,
-        format!("{method} is not possible here, but {allow}"),
+        format!("{method} is not allowed here; allowed: {allow}"),
     );
     let mut answer = json(error.status, &error.body);
     answer.headers_mut().insert(ALLOW, HeaderValue::from_static(allow));
@@ -96,18 +93,22 @@ fn index(dns: SocketAddr) -> Index {
     );
     let endpoints = vec![
         endpoint("GET /zones", None, "the zones that are stored"),
-        endpoint("PUT /zones/{zone}", zone, "makes or changes a zone; in paths @ is the root"),
+        endpoint("PUT /zones/{zone}", zone, "creates or changes a zone; in paths @ is the root"),
         endpoint("DELETE /zones/{zone}", None, "removes a zone and its records"),
         endpoint("GET /records", None, "all record sets"),
         endpoint("PUT /records/{name}/{type}", records, "replaces a record set"),
         endpoint("POST /records/{name}/{type}", records, "adds to a record set"),
         endpoint("DELETE /records/{name}/{type}", None, "removes a record set"),
         endpoint("GET /faults", None, "the faults that are set"),
-        endpoint("PUT /faults/{name}", fault, "spoils answers; *.name is everything below, *. everything"),
-        endpoint("DELETE /faults/{name}", None, "ends the faults set for this name or pattern"),
-        endpoint("DELETE /faults", None, "ends all faults"),
-        endpoint("GET /queries?name=&after=", None, "the latest questions, oldest first"),
-        endpoint("POST /reset", None, "forgets zones, records, faults and questions"),
+        endpoint(
+            "PUT /faults/{name}",
+            fault,
+            "changes answers; *.name is everything below the name, *. everything",
+        ),
+        endpoint("DELETE /faults/{name}", None, "removes the faults of this name or pattern"),
+        endpoint("DELETE /faults", None, "removes all faults"),
+        endpoint("GET /queries?name=&after=", None, "the latest queries, oldest first"),
+        endpoint("POST /reset", None, "removes zones, records, faults and logged queries"),
     ];
     Index { dns, endpoints }
 }
@@ -116,7 +117,7 @@ fn deleted(there_was_one: bool) -> Result<HttpResponse, RequestError> {
     if there_was_one {
         return Ok(empty(StatusCode::NO_CONTENT));
     }
-    Err(RequestError::new(StatusCode::NOT_FOUND, "there was none"))
+    Err(RequestError::new(StatusCode::NOT_FOUND, "not found"))
 }
 
 fn ok<T: Serialize>(value: &T) -> HttpResponse {

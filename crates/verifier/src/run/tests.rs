@@ -155,7 +155,7 @@ async fn invalid_message_becomes_dead_letter() {
     running.wait_until_settled().await;
     let dead = running.bus.dead_letters().list(10).await.unwrap();
     assert_eq!(dead.len(), 1);
-    assert_eq!(dead[0].reason, DeadReason::Refused("the body is no CloudEvent".to_owned()));
+    assert_eq!(dead[0].reason, DeadReason::Refused("the body is not a CloudEvent".to_owned()));
     assert_eq!((running.message_count("dead"), running.message_count("recorded")), (1, 1));
     running.stop_and_join().await;
 }

@@ -1,59 +1,43 @@
 //! Caches DNSKEY and DS answers for a minute at most, so that not every validation queries the whole chain.
-use std::collections::HashMap;
-use std::mem;
-use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use hickory_proto::op::Message;
 use hickory_proto::rr::{Name, RecordType};
+use quick_cache::sync::Cache;
 use tokio::time::Instant;
 
-/// Answers per generation. Bounded, because claimants choose the zones.
-const MAX_ANSWERS: usize = 1_000;
+/// Answers in the cache at most: claimants choose the zones. Answers that are never read again are evicted first.
+const CAPACITY: usize = 2_000;
+
+/// An answer, and how long it may be used.
+type CachedAnswer = (Message, Instant);
 
 /// DNSKEY and DS answers that took part in a verdict other than bogus. They are validated anew each time; the cache
 /// only saves the queries.
 #[derive(Debug)]
 pub(crate) struct KeyCache {
     ttl: Duration,
-    max_answers: usize,
-    entries: Mutex<Generations>,
-}
-
-type CachedAnswers = HashMap<(Name, RecordType), (Message, Instant)>;
-
-#[derive(Debug, Default)]
-struct Generations {
-    young: CachedAnswers,
-    old: CachedAnswers,
+    answers: Cache<(Name, RecordType), CachedAnswer>,
 }
 
 impl KeyCache {
     pub(crate) fn new(ttl: Duration) -> Self {
-        Self { ttl, max_answers: MAX_ANSWERS, entries: Mutex::default() }
+        Self { ttl, answers: Cache::new(CAPACITY) }
     }
 
-    pub(super) fn get(&self, name: &Name, rtype: RecordType) -> Option<Message> {
-        let now = Instant::now();
-        let key = (name.clone(), rtype);
-        let entries = self.entries.lock().unwrap_or_else(PoisonError::into_inner);
-        let found = entries.young.get(&key).or_else(|| entries.old.get(&key));
-        found.filter(|(_, until)| *until > now).map(|(message, _)| message.clone())
+    pub(crate) fn get(&self, name: &Name, rtype: RecordType) -> Option<Message> {
+        let (message, until) = self.answers.get(&(name.clone(), rtype))?;
+        (until > Instant::now()).then_some(message)
     }
 
     /// Caches an answer as long as the TTL of its records allows, and no longer than delegations.
-    pub(super) fn insert(&self, name: &Name, rtype: RecordType, message: &Message) {
+    pub(crate) fn insert(&self, name: &Name, rtype: RecordType, message: &Message) {
         let records = message.answers.iter().chain(&message.authorities);
         let shortest = records.map(|record| record.ttl).min().unwrap_or(0);
         let ttl = self.ttl.min(Duration::from_secs(shortest.into()));
-        if ttl.is_zero() {
-            return;
+        if !ttl.is_zero() {
+            self.answers.insert((name.clone(), rtype), (message.clone(), Instant::now() + ttl));
         }
-        let mut entries = self.entries.lock().unwrap_or_else(PoisonError::into_inner);
-        if entries.young.len() >= self.max_answers {
-            entries.old = mem::take(&mut entries.young);
-        }
-        entries.young.insert((name.clone(), rtype), (message.clone(), Instant::now() + ttl));
     }
 }
 
@@ -91,13 +75,14 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn stays_within_bound() {
-        let mut cache = KeyCache::new(Duration::from_mins(1));
-        cache.max_answers = 10;
-        for i in 0..55 {
-            cache.insert(&name(&format!("n{i}.test.")), RecordType::DS, &answer(60));
+    async fn keys_in_use_survive_flood_of_zones() {
+        let cache = KeyCache::new(Duration::from_mins(1));
+        cache.insert(&name("test."), RecordType::DNSKEY, &answer(60));
+        for n in 0..20_000 {
+            cache.insert(&name(&format!("n{n}.test.")), RecordType::DNSKEY, &answer(60));
+            // Each validation below the zone reads its keys.
+            assert!(cache.get(&name("test."), RecordType::DNSKEY).is_some(), "after {n} others");
         }
-        let entries = cache.entries.lock().unwrap();
-        assert_eq!((entries.young.len(), entries.old.len()), (5, 10));
+        assert!(cache.answers.len() <= CAPACITY);
     }
 }

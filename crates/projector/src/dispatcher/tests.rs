@@ -1,31 +1,50 @@
-//! Tests of one round of dispatch, on an in-process bus.
+//! Tests of the dispatcher, on an in-process bus: rounds, leases and standbys.
 use std::{collections::BTreeSet, sync::Arc, time::Duration as StdDuration};
 
 use async_trait::async_trait;
-use deed_bus::{Consumer, InProcess, Limits, Topology};
+use deed_bus::{BusError, Consumer, InProcess, Limits, Message, PublishOutcome, Publisher, Topology};
+use deed_messages::CloudEvent;
+use deed_outbox::run_round;
+use deed_store::Lease;
 use prometheus::Registry;
 use serde_json::{Value, json};
+use tokio::task::JoinHandle;
 
 use super::*;
-use crate::testing::{ProjectorFixture, VISIBILITY, absent, id, seconds};
+use crate::testing::{PATIENCE, ProjectorFixture, VISIBILITY, absent, id, seconds};
 
 fn limits(capacity: usize) -> Limits {
     Limits { capacity, publish_deadline: StdDuration::from_millis(50), ..Limits::default() }
 }
 
-fn dispatcher(fixture: &ProjectorFixture, bus: &InProcess) -> Dispatcher {
-    Dispatcher {
+struct TestDispatcher(Outbox<DueMessages>);
+
+impl TestDispatcher {
+    fn new(messages: DueMessages, bus: &InProcess) -> Self {
+        Self(Outbox::new(messages, bus.publisher()))
+    }
+
+    async fn run_round(&self) -> Result<RoundOutcome, OutboxError> {
+        run_round(&self.0, &*self.0.messages.clock).await
+    }
+}
+
+fn messages(fixture: &ProjectorFixture, bus: &InProcess) -> DueMessages {
+    DueMessages {
         due: Arc::new(fixture.store.clone()),
         bus: Arc::new(bus.clone()),
-        publisher: bus.publisher(),
         clock: fixture.clock.clone(),
         limit: 500,
         window: 2000,
         rate_limit: TokenBucket::new(100_000),
-        visibility: Duration::from_std(VISIBILITY).unwrap(),
+        visibility: TimeDelta::from_std(VISIBILITY).unwrap(),
         source: "/deed".to_owned(),
         metrics: DispatcherMetrics::register(&Registry::new()).unwrap(),
     }
+}
+
+fn dispatcher(fixture: &ProjectorFixture, bus: &InProcess) -> TestDispatcher {
+    TestDispatcher::new(messages(fixture, bus), bus)
 }
 
 fn bus(capacity: usize) -> InProcess {
@@ -75,8 +94,8 @@ async fn publishes_due_work_as_cloudevent() {
     let expected: Value = json!({"claimId": id(1), "kind": "check", "attempt": 1});
     assert_eq!(events[0].data, expected);
     assert!(events[0].id.starts_with(&format!("due_{}_check_1_", id(1))), "{}", events[0].id);
-    assert_eq!(dispatcher.metrics.dispatched(deed_claims::DueKind::Check).get(), 1);
-    assert_eq!(dispatcher.metrics.lateness.get_sample_count(), 1);
+    assert_eq!(dispatcher.0.messages.metrics.dispatched(deed_claims::DueKind::Check).get(), 1);
+    assert_eq!(dispatcher.0.messages.metrics.lateness.get_sample_count(), 1);
 }
 
 #[tokio::test]
@@ -116,7 +135,7 @@ async fn gives_back_rows_refused_by_full_queue() {
     let (fixture, bus) = (with_lost_messages(3).await, bus(1));
     let dispatcher = dispatcher(&fixture, &bus);
     assert_eq!(dispatcher.run_round().await.unwrap(), RoundOutcome::Refused(2));
-    assert_eq!(dispatcher.metrics.given_back.get(), 2);
+    assert_eq!(dispatcher.0.messages.metrics.given_back.get(), 2);
     let mut events = drain_queue(&bus).await;
     assert_eq!(events.len(), 1);
     // The rows are due again at once.
@@ -130,7 +149,7 @@ async fn gives_back_rows_refused_by_full_queue() {
 #[tokio::test]
 async fn stops_publishing_at_window_without_consumers() {
     let (fixture, bus) = (with_lost_messages(3).await, bus(100));
-    let dispatcher = Dispatcher { window: 2, ..dispatcher(&fixture, &bus) };
+    let dispatcher = TestDispatcher::new(DueMessages { window: 2, ..messages(&fixture, &bus) }, &bus);
     assert_eq!(dispatcher.run_round().await.unwrap(), RoundOutcome::More);
     for _ in 0..5 {
         fixture.clock.advance(seconds(60));
@@ -161,9 +180,9 @@ impl Publisher for FlakyPublisher {
 async fn publishes_each_row_once_after_bus_outage() {
     let (fixture, bus) = (with_lost_messages(40).await, bus(100));
     let publisher = Arc::new(FlakyPublisher { bus: bus.clone(), gone: true.into() });
-    let dispatcher = Dispatcher { publisher: publisher.clone(), ..dispatcher(&fixture, &bus) };
+    let dispatcher = TestDispatcher(Outbox::new(messages(&fixture, &bus), publisher.clone()));
     for _ in 0..60 {
-        assert!(matches!(dispatcher.run_round().await, Err(DispatchError::Bus(_))));
+        assert!(matches!(dispatcher.run_round().await, Err(OutboxError::Bus(_))));
         fixture.clock.advance(seconds(60));
     }
     publisher.gone.store(false, std::sync::atomic::Ordering::SeqCst);
@@ -175,7 +194,7 @@ async fn publishes_each_row_once_after_bus_outage() {
 #[tokio::test]
 async fn round_publishes_at_most_its_limit() {
     let (fixture, bus) = (with_lost_messages(5).await, bus(100));
-    let dispatcher = Dispatcher { limit: 2, ..dispatcher(&fixture, &bus) };
+    let dispatcher = TestDispatcher::new(DueMessages { limit: 2, ..messages(&fixture, &bus) }, &bus);
     let rounds = [RoundOutcome::More, RoundOutcome::More, RoundOutcome::Done];
     for expected in rounds {
         assert_eq!(dispatcher.run_round().await.unwrap(), expected);
@@ -188,7 +207,8 @@ async fn publishes_backlog_at_configured_rate() {
     let (fixture, bus) = (with_lost_messages(40).await, bus(100));
     // No dispatcher ran for a day; every claim has one row, however many checks it missed.
     fixture.clock.advance(seconds(86_400));
-    let dispatcher = Dispatcher { rate_limit: TokenBucket::new(10), ..dispatcher(&fixture, &bus) };
+    let messages = DueMessages { rate_limit: TokenBucket::new(10), ..messages(&fixture, &bus) };
+    let dispatcher = TestDispatcher::new(messages, &bus);
     let mut sent = vec![];
     for second in 1..=4 {
         assert_eq!(dispatcher.run_round().await.unwrap(), RoundOutcome::More, "{second}");
@@ -203,4 +223,88 @@ async fn publishes_backlog_at_configured_rate() {
     }
     assert_eq!(claim_ids(&sent).len(), 40);
     assert!(matches!(dispatcher.run_round().await.unwrap(), RoundOutcome::Idle(Some(_))));
+}
+
+impl ProjectorFixture {
+    fn spawn_dispatcher(&self, owner: &str, bus: &InProcess, stop: &CancellationToken) -> JoinHandle<()> {
+        let config = DispatcherConfig {
+            owner: owner.to_owned(),
+            poll: Duration::from_millis(50),
+            lease_ttl: Duration::from_millis(600),
+            backoff_max: Duration::from_millis(100),
+            ..DispatcherConfig::default()
+        };
+        let ports = DispatcherPorts {
+            store: self.log(),
+            checkpoints: self.checkpoints(),
+            due: Arc::new(self.store.clone()),
+            bus: Arc::new(bus.clone()),
+            clock: self.clock_port(),
+        };
+        let metrics = DispatcherMetrics::register(&Registry::new()).unwrap();
+        let stop = stop.clone();
+        tokio::spawn(async move { run_dispatcher(ports, &config, metrics, stop).await })
+    }
+
+    async fn dispatcher_lease(&self, owner: &str) -> Option<Lease> {
+        let now = self.clock.now();
+        self.store.acquire(DISPATCHER, owner, now, Duration::from_secs(1)).await.unwrap()
+    }
+}
+
+async fn next(consumer: &mut dyn deed_bus::Consumer) -> CloudEvent {
+    let delivery =
+        tokio::time::timeout(PATIENCE, consumer.next()).await.expect("a message in time").unwrap().unwrap();
+    let event = CloudEvent::from_json(&delivery.message().body).unwrap();
+    delivery.acknowledge().await.unwrap();
+    event
+}
+
+#[tokio::test]
+async fn republishes_until_work_is_done() {
+    let mut fixture = ProjectorFixture::new().await;
+    let bus = InProcess::new(Topology::new(queues::EXCHANGE, queues::ALL).unwrap(), Limits::default());
+    let mut consumer = bus.consumer(queues::VERIFICATION).await.unwrap();
+    let stop = CancellationToken::new();
+    let running = fixture.spawn_dispatcher("one", &bus, &stop);
+
+    fixture.start_verifying(1, "acme.com", 1).await;
+    fixture.fold(10).await;
+    fixture.clock.advance(seconds(30));
+    assert_eq!(next(&mut *consumer).await.data["attempt"], 1);
+    // The first message counts as lost.
+    fixture.clock.advance(seconds(30));
+    assert_eq!(next(&mut *consumer).await.data["attempt"], 1);
+    fixture.check(1, "acme.com", 1, absent(), None).await;
+    fixture.fold(10).await;
+    fixture.clock.advance(seconds(60));
+    let event = next(&mut *consumer).await;
+    assert_eq!(
+        (event.data["attempt"].clone(), event.data["claimId"].clone()),
+        (2.into(), id(1).to_string().into())
+    );
+
+    stop.cancel();
+    running.await.unwrap();
+    assert!(fixture.dispatcher_lease("test").await.is_some(), "the lease was not given back");
+}
+
+#[tokio::test]
+async fn standby_takes_over_from_stopped_dispatcher() {
+    let mut fixture = ProjectorFixture::new().await;
+    fixture.start_verifying(1, "acme.com", 1).await;
+    fixture.fold(10).await;
+    let bus = InProcess::new(Topology::new(queues::EXCHANGE, queues::ALL).unwrap(), Limits::default());
+    let mut consumer = bus.consumer(queues::VERIFICATION).await.unwrap();
+    let (first, second) = (CancellationToken::new(), CancellationToken::new());
+    let one = fixture.spawn_dispatcher("one", &bus, &first);
+    fixture.clock.advance(seconds(30));
+    next(&mut *consumer).await;
+    let two = fixture.spawn_dispatcher("two", &bus, &second);
+    first.cancel();
+    one.await.unwrap();
+    fixture.clock.advance(seconds(30));
+    next(&mut *consumer).await;
+    second.cancel();
+    two.await.unwrap();
 }
