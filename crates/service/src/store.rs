@@ -191,12 +191,7 @@ impl From<deed_store_postgres::OpenError> for StoreError {
 fn postgres(settings: &Settings) -> PostgresConfig {
     let store = &settings.config.store;
     let url = store.url.as_ref().map(|url| url.reveal().to_owned()).unwrap_or_default();
-    PostgresConfig {
-        max_connections: store.max_connections,
-        acquire_timeout: store.acquire_timeout,
-        statement_timeout: store.statement_timeout,
-        ..PostgresConfig::new(url)
-    }
+    PostgresConfig { url, ..store.postgres.clone() }
 }
 
 /// Migrates the tables.
