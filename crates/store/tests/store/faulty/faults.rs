@@ -4,8 +4,6 @@ use std::collections::{HashMap, VecDeque};
 use deed_claims::Event;
 use deed_store::Unavailable;
 
-use super::Tables;
-
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Call {
     Acquire,
@@ -37,6 +35,10 @@ impl Faults {
     pub fn inject(&mut self, call: Call, faults: impl IntoIterator<Item = Fault>) {
         self.0.entry(call).or_default().extend(faults);
     }
+
+    pub fn take(&mut self, call: Call) -> Option<Fault> {
+        self.0.get_mut(&call).and_then(VecDeque::pop_front)
+    }
 }
 
 pub fn injected() -> Unavailable {
@@ -49,16 +51,13 @@ fn newer() -> Unavailable {
     Unavailable::new("test", Unavailable::new("below", error))
 }
 
-impl Tables {
-    /// Fails or hangs if the fault says so; returns the faults that the caller has to apply.
-    pub(super) async fn fault(&self, call: Call) -> Result<Option<Fault>, Unavailable> {
-        let fault = self.faults.lock().unwrap().0.get_mut(&call).and_then(VecDeque::pop_front);
-        match fault {
-            Some(Fault::Refuse) => Err(injected()),
-            Some(Fault::Newer) => Err(newer()),
-            Some(Fault::Hang) => std::future::pending().await,
-            other => Ok(other),
-        }
+/// Fails or hangs if the fault says so; returns the faults that the caller has to apply.
+pub async fn fail(fault: Option<Fault>) -> Result<Option<Fault>, Unavailable> {
+    match fault {
+        Some(Fault::Refuse) => Err(injected()),
+        Some(Fault::Newer) => Err(newer()),
+        Some(Fault::Hang) => std::future::pending().await,
+        other => Ok(other),
     }
 }
 
