@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use deed_api::ops::OpsParts;
 use deed_api::relay::{Relay, RelayMetrics, run_relay};
-use deed_api::{ApiConfig, AppState, AppStateParts, HttpMetrics, Readiness, ReadyMetric};
+use deed_api::{ApiConfig, AppState, AppStateParts, Health, Readiness, ReadyMetric};
 use deed_bus::Bus;
 use deed_bus::metrics::QueueMetrics;
 use deed_claims::Clock;
@@ -109,7 +109,7 @@ impl Parts {
             cname_base: config.cname_base.as_str().into(),
             default_region: config.default_region.as_str().into(),
             caps: config.limits.clone(),
-            metrics: HttpMetrics::register(&self.registry)?,
+            metrics: deed_api::http_metrics(&self.registry)?,
             leaving,
             stop,
         })))
@@ -117,10 +117,12 @@ impl Parts {
 
     pub(crate) fn ops(&self) -> Result<OpsParts, ServiceError> {
         Ok(OpsParts {
-            store: self.store.log.clone(),
-            readiness: self.readiness.clone(),
-            registry: self.registry.clone(),
-            ready: ReadyMetric::register(&self.registry)?,
+            health: Health {
+                store: self.store.log.clone(),
+                readiness: self.readiness.clone(),
+                registry: self.registry.clone(),
+                ready: ReadyMetric::register(&self.registry)?,
+            },
             dead_letters: self.bus.dead_letters(),
         })
     }

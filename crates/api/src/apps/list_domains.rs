@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use deed_claims::app::App;
 use deed_claims::{Ownership, Scope, StreamId};
+use deed_http::{JsonResponse, RequestError};
 use deed_store::READ_MODELS;
 use futures::{StreamExt, TryStreamExt, stream};
 use serde::Serialize;
@@ -14,8 +15,6 @@ use super::error::{AppsError, ErrorResponse};
 use super::page::at_least;
 use super::view::DomainResponse;
 use crate::call::Call;
-use crate::request_error::RequestError;
-use crate::response::JsonResponse;
 
 /// Streams read concurrently when the read model lags.
 const READS: usize = 16;
@@ -135,7 +134,7 @@ mod tests {
         assert_eq!(tenant.listed(&harness, "new.acme.com").await["status"], "pending");
         let path = format!("{}?at_least={}", tenant.domains(), verified.header("deed-position").unwrap());
         // A stopping service does not wait, so this test does not either.
-        harness.state.stop.cancel();
+        harness.state.http.stop.cancel();
         assert_eq!(harness.get(&path, &tenant.key).await.status, 503);
         harness.project().await;
         let list = harness.get(&path, &tenant.key).await;

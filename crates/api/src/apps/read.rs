@@ -2,12 +2,12 @@
 use std::sync::Arc;
 
 use deed_claims::StreamId;
+use deed_http::JsonResponse;
 
 use super::app_domain::{app_id, visible_app};
 use super::error::{AppsError, ErrorResponse};
 use super::view::AppResponse;
 use crate::call::Call;
-use crate::response::JsonResponse;
 
 /// Get an app
 #[utoipa::path(

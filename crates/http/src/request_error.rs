@@ -6,9 +6,7 @@ use actix_web::http::header::{self, HeaderName, HeaderValue};
 use deed_claims::name::Excerpt;
 use deed_store::{KeyScope, Position, Unavailable};
 
-use crate::body::BodyError;
-use crate::request_id::RequestId;
-use crate::response::JsonResponse;
+use crate::body_error::BodyError;
 
 /// Seconds after which a client may try again when the failure is on our side.
 const RETRY_SECS: u64 = 1;
@@ -16,56 +14,100 @@ const RETRY_SECS: u64 = 1;
 /// An error of a request, or of the service, outside the rules of an operation.
 #[derive(Debug, thiserror::Error)]
 pub enum RequestError {
+    /// No API key.
     #[error("an API key is needed: send it as `Authorization: Bearer KEY` or `X-API-Key: KEY`")]
     KeyMissing,
+    /// An API key that does not exist or was revoked.
     #[error("the API key is not known or has been revoked")]
     KeyUnknown,
+    /// Two API keys.
     #[error("more than one API key was sent: send one, once")]
     KeyAmbiguous,
+    /// The key lacks the scope of the operation.
     #[error("the API key lacks the scope {0}")]
     ScopeMissing(KeyScope),
+    /// A workspace key with the name of another workspace.
     #[error("the API key acts for one workspace, and `Deed-Workspace` names another")]
     OtherWorkspace,
+    /// A service key without the name of a workspace.
     #[error("a service key acts for any workspace: name it in the header `Deed-Workspace`")]
     WorkspaceMissing,
+    /// The name of the workspace is no workspace id.
     #[error("the header `Deed-Workspace` is not a workspace id: {0}")]
     WorkspaceInvalid(deed_claims::IdError),
+    /// Two names of workspaces.
     #[error("the header `Deed-Workspace` was sent more than once")]
     WorkspaceRepeated,
+    /// Two idempotency keys.
     #[error("the header `Idempotency-Key` was sent more than once")]
     IdempotencyKeyRepeated,
+    /// An idempotency key that is empty or too long.
     #[error("the header `Idempotency-Key` has to have 1 to 100 characters")]
     IdempotencyKeyInvalid,
+    /// Too many requests with one key.
     #[error("the API key's rate limit is reached: try again in {retry_after} s")]
-    RateLimited { retry_after: u64 },
+    RateLimited {
+        /// Seconds until the next request is allowed.
+        retry_after: u64,
+    },
+    /// A body over the limit, in bytes.
     #[error("the body is larger than {limit} bytes")]
-    BodyTooLarge { limit: usize },
+    BodyTooLarge {
+        /// The limit in bytes.
+        limit: usize,
+    },
+    /// A body that cannot be read.
     #[error("{0}")]
     Body(#[from] BodyError),
+    /// A body that took too long.
     #[error("the request did not arrive in time: what was begun has to be there within {} s", within.as_secs())]
-    RequestTimeout { within: Duration },
+    RequestTimeout {
+        /// The time that it may take.
+        within: Duration,
+    },
+    /// A query parameter that breaks its rule.
     #[error("the query parameter `{name}` is not valid: it {rule}")]
-    Query { name: &'static str, rule: &'static str },
+    Query {
+        /// The parameter.
+        name: &'static str,
+        /// What it has to be.
+        rule: &'static str,
+    },
+    /// No such path.
     #[error("there is nothing at {0}")]
     UnknownRoute(Excerpt),
+    /// The path has other methods.
     #[error("{method} is not possible here: use {allow}")]
-    MethodNotAllowed { method: Excerpt, allow: String },
+    MethodNotAllowed {
+        /// The method of the request.
+        method: Excerpt,
+        /// The methods of the path.
+        allow: String,
+    },
+    /// The idempotency key belongs to another request.
     #[error("the Idempotency-Key was used for another request")]
     IdempotencyConflict,
+    /// The first request with this idempotency key is still running.
     #[error("a request with this Idempotency-Key is still being carried out: try again in a moment")]
     IdempotencyInProgress,
+    /// The store does not answer.
     #[error("the service cannot answer at the moment: try again in a moment")]
     Unavailable(#[source] Unavailable),
+    /// Other writers were faster, several times.
     #[error("too many changes to the same name at the same time: try again in a moment")]
     Contended,
+    /// A position that the log has not reached.
     #[error("the log has not come to position {0}")]
     BeyondTheLog(Position),
+    /// The read models are behind a position.
     #[error("the lists have not caught up with position {0} yet: try again in a moment")]
     NotCaughtUp(Position),
+    /// A fault of the service.
     #[error("something went wrong on our side")]
     Internal {
         /// The step that failed.
         what: &'static str,
+        /// The cause.
         #[source]
         source: Box<dyn std::error::Error + Send + Sync>,
     },
@@ -153,10 +195,4 @@ impl RequestError {
             _ => vec![],
         }
     }
-}
-
-/// The error type of a contract, which renders itself in the contract's format.
-pub trait ContractError: std::error::Error + From<RequestError> + Send + Sync + 'static {
-    /// The response. An internal error shows only the id of the request.
-    fn response(&self, request: &RequestId) -> JsonResponse;
 }

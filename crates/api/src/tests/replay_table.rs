@@ -9,6 +9,7 @@ use actix_web::test::TestRequest;
 use async_trait::async_trait;
 use deed_claims::{Activation, Command, StreamId};
 use deed_diagnosis::Outcome;
+use deed_http::Operation;
 use deed_store::{
     Append, AppendError, Appended, EventStore, KeyScope, Position, RecordedEvent, Unavailable, Version,
 };
@@ -195,15 +196,12 @@ impl ReplayFixture {
 
 /// The statuses that each changing operation declares, and its status for an invalid request.
 fn declared() -> BTreeMap<String, BTreeSet<u16>> {
-    let changing = operations().into_iter().filter(crate::operation::Operation::changes);
+    let changing = operations().into_iter().filter(Operation::changes);
     changing
         .map(|operation| {
             let own = operation.docs.responses.responses.keys().filter_map(|status| status.parse().ok());
-            let bad = match operation.contract {
-                crate::operation::Contract::Workspace => Some(400),
-                // A request with only an app id cannot be invalid.
-                crate::operation::Contract::Apps => Some(422).filter(|_| operation.id != "DeleteApp"),
-            };
+            // A request with only an app id cannot be invalid.
+            let bad = Some(operation.contract.invalid.as_u16()).filter(|_| operation.id != "DeleteApp");
             (operation.id.clone(), own.chain(bad).collect())
         })
         .collect()
@@ -364,7 +362,8 @@ async fn retry_after_store_failure_has_one_effect() {
         let mut harness = Harness::start().await;
         let key = harness.workspace_key("ws_a", &KeyScope::ALL).await;
         let state = Arc::get_mut(&mut harness.state).unwrap();
-        state.store = Arc::new(FailingStore { store: state.store.clone(), fails: true.into(), writes });
+        state.http.store =
+            Arc::new(FailingStore { store: state.http.store.clone(), fails: true.into(), writes });
         // Without the idempotency key, the second request would create a second app.
         let create = TestCall::post("/v1/apps", json!({ "name": "One" }));
         assert_eq!(create.send(&harness, &key).await.status, 503);

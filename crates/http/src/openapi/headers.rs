@@ -6,7 +6,6 @@ use utoipa::openapi::header::{Header, HeaderBuilder};
 use utoipa::openapi::schema::{Object, ObjectBuilder, Type};
 use utoipa::openapi::{Ref, RefOr, Response};
 
-use crate::openapi::LIBRARY_STATUS;
 use crate::operation::Operation;
 
 /// All declared response headers: name, type, meaning.
@@ -34,11 +33,11 @@ const HEADERS: &[(&str, Type, &str)] = &[
     ("X-Request-Id", Type::String, "The request's name in logs: the caller's own or a new one"),
 ];
 
-/// Operations whose responses have no position: lists of claims on many names, and one app.
-const WITHOUT_POSITION: &[&str] = &["ListDomains", "ListDomainClaims", "GetApp"];
+/// The status of heads that are too large. The HTTP library answers it, without a body and without headers of ours.
+pub const LIBRARY_STATUS: u16 = 431;
 
 /// The headers of an operation's response of this status.
-pub fn names(operation: &Operation, status: u16) -> BTreeSet<&'static str> {
+pub fn names<S>(operation: &Operation<S>, status: u16) -> BTreeSet<&'static str> {
     let success = (200..300).contains(&status);
     let prefers = operation
         .docs
@@ -57,7 +56,7 @@ pub fn names(operation: &Operation, status: u16) -> BTreeSet<&'static str> {
     if StatusCode::from_u16(status).is_ok_and(|status| operation.stores(status)) {
         names.insert("Idempotency-Replayed");
     }
-    if success && !WITHOUT_POSITION.contains(&operation.id.as_str()) {
+    if success && operation.has_position {
         names.insert("Deed-Position");
     }
     if success && prefers {

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use actix_web::http::Method;
 use actix_web::http::header::{self, HeaderMap, HeaderName, HeaderValue};
 use actix_web::web::Payload;
-use actix_web::{HttpRequest, HttpResponse};
+use actix_web::{HttpRequest, HttpResponse, web};
 use deed_claims::name::Excerpt;
 use deed_messages::TraceContext;
 use deed_store::{RequestKey, StoredResponse};
@@ -16,23 +16,24 @@ use tracing::{Instrument, Span};
 use crate::auth;
 use crate::body;
 use crate::call::Call;
+use crate::contract::{Contract, Contracts};
 use crate::idempotency::{self, Admission};
 use crate::metrics::{InFlight, NO_METHOD, NO_ROUTE};
-use crate::operation::{Contract, Operation};
+use crate::operation::Operation;
 use crate::query::Query;
 use crate::rate_limit::RateDecision;
 use crate::request_error::RequestError;
 use crate::request_id::{RequestId, TRACEPARENT, X_REQUEST_ID, trace_context};
 use crate::response::JsonResponse;
-use crate::state::AppState;
+use crate::state::{HttpState, SurfaceState};
 
 const RATE_LIMIT: HeaderName = HeaderName::from_static("ratelimit");
 const RATE_LIMIT_POLICY: HeaderName = HeaderName::from_static("ratelimit-policy");
 const PREFER: HeaderName = HeaderName::from_static("prefer");
 
 /// One exchange of request and response, from the head of the request on.
-struct Exchange {
-    state: Arc<AppState>,
+struct Exchange<'a> {
+    state: &'a HttpState,
     request: RequestId,
     span: Span,
     trace: Option<TraceContext>,
@@ -41,9 +42,9 @@ struct Exchange {
     _in_flight: InFlight,
 }
 
-impl Exchange {
+impl<'a> Exchange<'a> {
     /// Begins the span of a request, as a child of the caller's span if there is one.
-    fn begin(state: Arc<AppState>, req: &HttpRequest, operation: &str) -> Self {
+    fn begin(state: &'a HttpState, req: &HttpRequest, operation: &str) -> Self {
         let headers = req.headers();
         let request = RequestId::of(headers, &*state.entropy);
         let in_flight = state.metrics.begin();
@@ -103,20 +104,21 @@ impl Exchange {
     }
 
     /// The response to a request that failed before its operation.
-    fn reject(&self, contract: Contract, error: RequestError) -> JsonResponse {
+    fn reject(&self, contract: &Contract, error: RequestError) -> JsonResponse {
         log(&error);
-        contract.response(error, &self.request)
+        (contract.response)(error, &self.request)
     }
 
     /// All checks that do not depend on the operation's input, in their order.
-    async fn admit(
+    async fn admit<S>(
         &mut self,
-        operation: &Operation,
+        state: &Arc<S>,
+        operation: &Operation<S>,
         req: &HttpRequest,
         payload: &mut Payload,
-    ) -> Result<Call, RequestError> {
+    ) -> Result<Call<S>, RequestError> {
         let headers = req.headers();
-        let key = auth::authenticate(&self.state, headers).await?;
+        let key = auth::authenticate(self.state, headers).await?;
         let rate = self.state.limiter.acquire(&key.id, self.state.clock.now());
         self.rate = Some(rate);
         if !rate.allowed {
@@ -128,7 +130,7 @@ impl Exchange {
         // The router leaves `/`, `+` and `%` encoded.
         let decode = |value: &str| percent_decode_str(value).decode_utf8_lossy().into_owned();
         Ok(Call {
-            state: self.state.clone(),
+            state: state.clone(),
             caller,
             request: self.request.clone(),
             trace: self.trace.clone(),
@@ -151,17 +153,17 @@ fn method(method: &Method) -> &'static str {
 }
 
 /// Serves one request.
-pub async fn serve(
-    state: Arc<AppState>,
-    operation: Arc<Operation>,
+pub async fn serve<S: SurfaceState>(
+    state: Arc<S>,
+    operation: Arc<Operation<S>>,
     req: HttpRequest,
     mut payload: Payload,
 ) -> HttpResponse {
-    let mut exchange = Exchange::begin(state, &req, &operation.id);
+    let mut exchange = Exchange::begin((*state).as_ref(), &req, &operation.id);
     exchange.set_http_attributes(method(&operation.method), Some(&operation.path));
     let span = exchange.span.clone();
     let answered = async {
-        match exchange.admit(&operation, &req, &mut payload).await {
+        match exchange.admit(&state, &operation, &req, &mut payload).await {
             Ok(call) => {
                 let target = req.uri().path_and_query().map_or("/", |target| target.as_str());
                 execute(operation.clone(), Arc::new(call), target).await
@@ -174,15 +176,19 @@ pub async fn serve(
 }
 
 /// Executes an admitted request; a repetition with the same idempotency key has no second effect.
-async fn execute(operation: Arc<Operation>, call: Arc<Call>, target: &str) -> JsonResponse {
+async fn execute<S: SurfaceState>(
+    operation: Arc<Operation<S>>,
+    call: Arc<Call<S>>,
+    target: &str,
+) -> JsonResponse {
     let Some(request) = call.idempotency.clone() else { return run_operation(&operation, call).await };
     let body =
         if call.other_media { call.body.as_ref().into() } else { idempotency::canonical_body(&call.body) };
     let print = idempotency::fingerprint(operation.method.as_str(), target, &call.caller.workspace, &body);
-    match call.state.begin_idempotent(&request, print, operation.replay).await {
+    match call.http().begin_idempotent(&request, print, operation.replay).await {
         Err(error) => {
             log(&error);
-            operation.contract.response(error, &call.request)
+            (operation.contract.response)(error, &call.request)
         }
         Ok(Admission::Replay(stored)) => replay(&call, stored).await,
         Ok(Admission::Run) => run_idempotent(operation, call, request).await,
@@ -191,30 +197,34 @@ async fn execute(operation: Arc<Operation>, call: Arc<Call>, target: &str) -> Js
 
 /// Replays a stored response. The position of its effect is not stored. The end of the log is at or after it, so a list
 /// that is at least that new shows the effect.
-async fn replay(call: &Call, stored: StoredResponse) -> JsonResponse {
+async fn replay<S: SurfaceState>(call: &Call<S>, stored: StoredResponse) -> JsonResponse {
     let response = JsonResponse::replayed(stored);
     // The response is sent even when the position is unavailable.
-    response.at(call.state.store.last_position().await.ok())
+    response.at(call.http().store.last_position().await.ok())
 }
 
 /// Runs an idempotent request to its end, even when the client disconnects: a repetition may be waiting for it.
-async fn run_idempotent(operation: Arc<Operation>, call: Arc<Call>, request: RequestKey) -> JsonResponse {
+async fn run_idempotent<S: SurfaceState>(
+    operation: Arc<Operation<S>>,
+    call: Arc<Call<S>>,
+    request: RequestKey,
+) -> JsonResponse {
     let (contract, request_id) = (operation.contract, call.request.clone());
     let run = async move {
         let response = run_operation(&operation, call.clone()).await;
         if !call.receipt_written.load(Ordering::Relaxed) {
-            call.state.finish_idempotent(&request, &response, operation.replay).await;
+            call.http().finish_idempotent(&request, &response, operation.replay).await;
         }
         response
     };
     tokio::spawn(run.in_current_span()).await.unwrap_or_else(|e| {
         let error = RequestError::internal("running an idempotent request", e);
         log(&error);
-        contract.response(error, &request_id)
+        (contract.response)(error, &request_id)
     })
 }
 
-async fn run_operation(operation: &Operation, call: Arc<Call>) -> JsonResponse {
+async fn run_operation<S>(operation: &Operation<S>, call: Arc<Call<S>>) -> JsonResponse {
     (operation.run)(call).await.unwrap_or_else(|failure| {
         if failure.response.status.is_server_error() {
             log(&*failure.error);
@@ -224,26 +234,34 @@ async fn run_operation(operation: &Operation, call: Arc<Call>) -> JsonResponse {
 }
 
 /// The response to an unknown path.
-pub fn unknown_route(state: Arc<AppState>, req: &HttpRequest) -> HttpResponse {
+pub fn unknown_route(contracts: Contracts, state: &HttpState, req: &HttpRequest) -> HttpResponse {
     let exchange = Exchange::begin(state, req, "unknown_route");
     exchange.set_http_attributes(method(req.method()), None);
     let error = RequestError::UnknownRoute(Excerpt::of(req.path()));
     // The path as the router decodes it.
-    let response = exchange.reject(Contract::of(req.match_info().as_str()), error);
+    let response = exchange.reject(contracts.of(req.match_info().as_str()), error);
     exchange.respond(NO_ROUTE, response)
 }
 
-/// The response to a method that the path does not have.
-pub fn method_not_allowed(
-    state: Arc<AppState>,
-    contract: Contract,
+/// The route for methods that a path does not have.
+pub fn not_allowed<S: SurfaceState>(contracts: Contracts, state: &Arc<S>, allow: &str) -> actix_web::Route {
+    let (state, allow) = (state.clone(), allow.to_owned());
+    web::to(move |req: HttpRequest| {
+        let response = method_not_allowed(contracts, (*state).as_ref(), &req, allow.clone());
+        async move { response }
+    })
+}
+
+fn method_not_allowed(
+    contracts: Contracts,
+    state: &HttpState,
     req: &HttpRequest,
     allow: String,
 ) -> HttpResponse {
     let exchange = Exchange::begin(state, req, "method_not_allowed");
     exchange.set_http_attributes(method(req.method()), req.match_pattern().as_deref());
     let error = RequestError::MethodNotAllowed { method: Excerpt::of(req.method().as_str()), allow };
-    let response = exchange.reject(contract, error);
+    let response = exchange.reject(contracts.of(req.match_info().as_str()), error);
     exchange.respond(NO_METHOD, response)
 }
 
@@ -275,4 +293,19 @@ fn preferred_wait(headers: &HeaderMap) -> Option<Duration> {
 }
 
 #[cfg(test)]
-mod tests;
+mod tests {
+    use super::*;
+
+    #[test]
+    fn reads_wait_among_other_preferences() {
+        let wait = |value: &'static str| {
+            let mut headers = HeaderMap::new();
+            headers.insert(PREFER, HeaderValue::from_static(value));
+            preferred_wait(&headers).map(|wait| wait.as_secs())
+        };
+        assert_eq!(wait("wait=10"), Some(10));
+        assert_eq!(wait("respond-async, Wait = \"7\""), Some(7));
+        assert_eq!(wait("wait=-1"), None);
+        assert_eq!(wait("return=minimal"), None);
+    }
+}

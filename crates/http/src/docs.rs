@@ -6,16 +6,21 @@ use actix_web::{HttpRequest, HttpResponse, web};
 use serde_json::json;
 use utoipa_swagger_ui::Config;
 
-use crate::operation::Contract;
-use crate::pipeline;
-use crate::routes::not_allowed;
-use crate::state::AppState;
+use crate::contract::Contracts;
+use crate::pipeline::{not_allowed, unknown_route};
+use crate::state::SurfaceState;
 
 /// The path of Swagger UI.
 const FOLDER: &str = "/docs/";
 
 /// Registers both; all assets are part of the executable.
-pub fn configure(config: &mut web::ServiceConfig, state: &Arc<AppState>, description: &web::Bytes) {
+pub fn configure<S: SurfaceState>(
+    config: &mut web::ServiceConfig,
+    contracts: Contracts,
+    state: &Arc<S>,
+    description: &web::Bytes,
+) {
+    let get_only = || not_allowed(contracts, state, "GET");
     let description = description.clone();
     let json = web::resource("/openapi.json").route(web::get().to(move || {
         let description = description.clone();
@@ -29,26 +34,23 @@ pub fn configure(config: &mut web::ServiceConfig, state: &Arc<AppState>, descrip
     let pages = Arc::new(Config::new(["/openapi.json"]).validator_url("none"));
     let pages_of = state.clone();
     let folder = web::resource("/docs/{file:.*}").route(web::get().to(move |req: HttpRequest| {
-        let answer = page(pages_of.clone(), pages.clone(), &req);
-        async move { answer }
+        let file = req.match_info().query("file");
+        let response =
+            page(pages.clone(), file).unwrap_or_else(|| unknown_route(contracts, (*pages_of).as_ref(), &req));
+        async move { response }
     }));
     config
-        .service(json.default_service(not_allowed(state, Contract::Workspace, "GET")))
-        .service(web::resource("/docs").route(web::get().to(to_folder)).default_service(not_allowed(
-            state,
-            Contract::Workspace,
-            "GET",
-        )))
-        .service(folder.default_service(not_allowed(state, Contract::Workspace, "GET")));
+        .service(json.default_service(get_only()))
+        .service(web::resource("/docs").route(web::get().to(to_folder)).default_service(get_only()))
+        .service(folder.default_service(get_only()));
 }
 
-fn page(state: Arc<AppState>, pages: Arc<Config<'static>>, req: &HttpRequest) -> HttpResponse {
-    let file = req.match_info().query("file");
-    match utoipa_swagger_ui::serve(file, pages) {
-        Ok(Some(file)) => HttpResponse::Ok()
-            .content_type(file.content_type)
-            .insert_header((header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff")))
-            .body(file.bytes.into_owned()),
-        Ok(None) | Err(_) => pipeline::unknown_route(state, req),
-    }
+/// A file of Swagger UI.
+fn page(pages: Arc<Config<'static>>, file: &str) -> Option<HttpResponse> {
+    let file = utoipa_swagger_ui::serve(file, pages).ok().flatten()?;
+    let response = HttpResponse::Ok()
+        .content_type(file.content_type)
+        .insert_header((header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff")))
+        .body(file.bytes.into_owned());
+    Some(response)
 }

@@ -1,7 +1,6 @@
 //! Query parameters: unknown ones are ignored, invalid ones are rejected by name.
 use chrono::{DateTime, Datelike};
 use data_encoding::BASE64URL_NOPAD;
-use deed_claims::Status;
 use deed_store::{Cursor, Position};
 use percent_encoding::percent_decode_str;
 
@@ -102,19 +101,6 @@ impl Query {
             Some(text) => number(text).filter(|_| text.len() <= MAX_DIGITS).ok_or(error),
         }
     }
-
-    /// The statuses to filter by, as `status=a,b` or `status=a&status=b`; none means all.
-    ///
-    /// # Errors
-    /// When a word is not a status.
-    pub fn statuses(&self) -> Result<Vec<Status>, RequestError> {
-        let rule = "is one of pending, verifying, contested, verified, at_risk, expired, cancelled, refused, \
-                    transferred, released, lapsed, revoked";
-        self.all("status")
-            .flat_map(|list| list.split(','))
-            .map(|word| word.parse().map_err(|_| RequestError::Query { name: "status", rule }))
-            .collect()
-    }
 }
 
 /// A number of digits only.
@@ -153,15 +139,12 @@ mod tests {
             Query::parse("limit=7&status=pending%2Cverified&status=at_risk&x=1&atLeast=9&a+b=%F0%9F%98%80");
         assert_eq!(query.limit().unwrap(), 7);
         assert_eq!(query.at_least().unwrap(), Some(Position(9)));
-        assert_eq!(query.statuses().unwrap(), [Status::Pending, Status::Verified, Status::AtRisk]);
         assert_eq!(query.all("a b").next(), Some("😀"));
         for bad in ["limit=0", "limit=1001", "limit=-1", "limit=+1", "limit=", "limit=1&limit=2", "limit=9e9"]
         {
             let e = Query::parse(bad).limit().unwrap_err();
             assert!(matches!(e, RequestError::Query { name: "limit", .. }), "{bad}");
         }
-        assert!(Query::parse("status=gone").statuses().is_err());
-        assert!(Query::parse("status=").statuses().is_err());
         assert!(Query::parse("atLeast=99999999999999999999").at_least().is_err());
     }
 

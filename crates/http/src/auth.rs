@@ -6,7 +6,7 @@ use deed_claims::WorkspaceId;
 use deed_store::{ApiKey, KeyHash, KeyOwner, KeyScope};
 
 use crate::request_error::RequestError;
-use crate::state::AppState;
+use crate::state::HttpState;
 
 /// Names the workspace that a service key acts for.
 pub const DEED_WORKSPACE: HeaderName = HeaderName::from_static("deed-workspace");
@@ -58,7 +58,7 @@ fn authorization_key(value: &HeaderValue) -> Result<&str, RequestError> {
 }
 
 /// Looks up the key of a request.
-pub async fn authenticate(state: &AppState, headers: &HeaderMap) -> Result<Arc<ApiKey>, RequestError> {
+pub async fn authenticate(state: &HttpState, headers: &HeaderMap) -> Result<Arc<ApiKey>, RequestError> {
     let text = presented_key(headers)?;
     if text.is_empty() || text.len() > MAX_KEY_BYTES {
         return Err(RequestError::KeyUnknown);

@@ -13,10 +13,9 @@ use sha2::{Digest, Sha256};
 use tokio::time::Instant;
 
 use crate::auth::{RepeatedHeader, single_value};
-use crate::operation::ReplayPolicy;
 use crate::request_error::RequestError;
 use crate::response::JsonResponse;
-use crate::state::AppState;
+use crate::state::HttpState;
 
 const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
 const MAX_KEY_CHARS: usize = 100;
@@ -26,6 +25,22 @@ const RETENTION: Duration = Duration::hours(24);
 const RUN_TIMEOUT: Duration = Duration::seconds(60);
 /// How long a repetition waits for the first request.
 const REPEAT_WAIT: StdDuration = StdDuration::from_secs(5);
+
+/// Which responses of an operation are stored and replayed for an `Idempotency-Key`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ReplayPolicy {
+    /// Responses to an effect: 2xx other than 202. After any other response, the request is executed again.
+    Effects,
+    /// None: every response shows the current state, and a repetition has no second effect even without a key.
+    Never,
+}
+
+impl ReplayPolicy {
+    /// Whether a response of this status is stored.
+    pub fn stores(self, status: StatusCode) -> bool {
+        self == Self::Effects && status.is_success() && status != StatusCode::ACCEPTED
+    }
+}
 
 /// What to do with an idempotent request.
 #[derive(Debug, PartialEq, Eq)]
@@ -103,7 +118,7 @@ pub fn fingerprint(method: &str, target: &str, workspace: &WorkspaceId, body: &[
     hash.finalize().into()
 }
 
-impl AppState {
+impl HttpState {
     /// Begins an idempotent request; waits a while for a run that is in progress.
     pub(crate) async fn begin_idempotent(
         &self,
@@ -159,9 +174,6 @@ impl AppState {
 fn stores(replay: ReplayPolicy, stored: &StoredResponse) -> bool {
     StatusCode::from_u16(stored.status).is_ok_and(|status| replay.stores(status))
 }
-
-#[cfg(test)]
-mod replay_table;
 
 #[cfg(test)]
 mod tests {

@@ -2,18 +2,14 @@
 use std::sync::{Arc, Mutex};
 
 use actix_web::http::StatusCode;
-use actix_web::http::header::{HeaderMap, HeaderValue};
+use actix_web::http::header::HeaderMap;
 use actix_web::test::TestRequest;
 use deed_claims::Clock as _;
+use deed_http::{Rate, RequestError, RequestId};
 use deed_store::{Begin, Idempotency as _, KeyHash, KeyScope, Keys as _};
 use insta::assert_json_snapshot;
 use serde_json::{Value, json};
 
-use super::{PREFER, preferred_wait};
-use crate::operation::Contract;
-use crate::rate_limit::Rate;
-use crate::request_error::RequestError;
-use crate::request_id::RequestId;
 use crate::testing::{Harness, Setup, TestResponse, with_key};
 
 const CLAIMS: &str = "/v1/domains/claims";
@@ -37,19 +33,6 @@ async fn post_with(
     let request =
         TestRequest::post().uri(path).insert_header(("idempotency-key", idempotency)).set_json(body);
     harness.request(with_key(request, key)).await
-}
-
-#[test]
-fn reads_wait_among_other_preferences() {
-    let wait = |value: &'static str| {
-        let mut headers = HeaderMap::new();
-        headers.insert(PREFER, HeaderValue::from_static(value));
-        preferred_wait(&headers).map(|wait| wait.as_secs())
-    };
-    assert_eq!(wait("wait=10"), Some(10));
-    assert_eq!(wait("respond-async, Wait = \"7\""), Some(7));
-    assert_eq!(wait("wait=-1"), None);
-    assert_eq!(wait("return=minimal"), None);
 }
 
 #[actix_web::test]
@@ -300,14 +283,14 @@ async fn running_request_is_not_executed_twice() {
     let key = harness.workspace_key("ws_a", &KeyScope::ALL).await;
     let key_id = harness.store.find(KeyHash::of(&key)).await.unwrap().unwrap().id;
     let (body, workspace) = (claim("acme.com"), "ws_a".parse().unwrap());
-    let print = crate::idempotency::fingerprint("POST", CLAIMS, &workspace, body.to_string().as_bytes());
+    let print = deed_http::fingerprint("POST", CLAIMS, &workspace, body.to_string().as_bytes());
     let request = deed_store::RequestKey { key_id, idempotency_key: "k1".into() };
     let now = harness.clock.now();
     let begun =
         harness.store.begin(&request, print, now, now + chrono::Duration::seconds(60), now).await.unwrap();
     assert_eq!(begun, Begin::Started);
     // A stopping service does not wait for the other run.
-    harness.state.stop.cancel();
+    harness.state.http.stop.cancel();
     let running = post_with(&harness, CLAIMS, &key, "k1", &body).await;
     assert_json_snapshot!("idempotency_in_progress", running.snapshot());
     assert_eq!(running.header("retry-after"), Some("1"));
@@ -323,7 +306,7 @@ async fn response_is_stored_with_its_effect() {
     let answer = post_with(&harness, CLAIMS, &key, "k1", &claim("acme.com")).await;
     let key_id = harness.store.find(KeyHash::of(&key)).await.unwrap().unwrap().id;
     let request = deed_store::RequestKey { key_id, idempotency_key: "k1".into() };
-    let print = crate::idempotency::fingerprint(
+    let print = deed_http::fingerprint(
         "POST",
         CLAIMS,
         &"ws_a".parse().unwrap(),
@@ -380,9 +363,9 @@ async fn logs_failure_with_request_id_at_warn_level() {
 #[test]
 fn internal_errors_hide_their_cause() {
     let request = RequestId::of(&HeaderMap::new(), &deed_store::OsEntropy);
-    for contract in [Contract::Workspace, Contract::Apps] {
+    for contract in [&crate::domains::CONTRACT, &crate::apps::CONTRACT] {
         let response =
-            contract.response(RequestError::internal("reading the vault", "the key is 1234"), &request);
+            (contract.response)(RequestError::internal("reading the vault", "the key is 1234"), &request);
         assert_eq!(response.status, StatusCode::INTERNAL_SERVER_ERROR);
         assert!(response.body.contains(request.as_str()), "{}", response.body);
         assert!(!response.body.contains("vault") && !response.body.contains("1234"), "{}", response.body);

@@ -7,8 +7,6 @@ use prometheus::{
     Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, Opts, Registry,
 };
 
-use crate::routes;
-
 /// Labels for requests to an unknown path or with an unknown method.
 pub(crate) const NO_ROUTE: &str = "unknown_route";
 pub(crate) const NO_METHOD: &str = "method_not_allowed";
@@ -33,11 +31,14 @@ struct OperationSeries {
 }
 
 impl HttpMetrics {
-    /// Registers the metrics.
+    /// Registers the metrics, with series for the operations of these ids.
     ///
     /// # Errors
     /// When they are registered already.
-    pub fn register(registry: &Registry) -> Result<Self, prometheus::Error> {
+    pub fn register(
+        registry: &Registry,
+        operations: impl IntoIterator<Item = String>,
+    ) -> Result<Self, prometheus::Error> {
         let requests = IntCounterVec::new(
             Opts::new(
                 "deed_http_requests_total",
@@ -61,8 +62,7 @@ impl HttpMetrics {
         registry.register(Box::new(seconds.clone()))?;
         registry.register(Box::new(in_flight.clone()))?;
         let by_class = |operation: &str| CLASSES.map(|class| requests.with_label_values(&[operation, class]));
-        let ids = routes::operations().into_iter().map(|operation| operation.id);
-        let known = ids.map(|id| {
+        let known = operations.into_iter().map(|id| {
             let series = OperationSeries {
                 by_class: by_class(&id),
                 seconds: seconds.with_label_values(&[id.as_str()]),

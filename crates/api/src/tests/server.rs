@@ -1,14 +1,17 @@
 //! Tests over real sockets.
-use std::net::Ipv4Addr;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::time::Duration;
 
+use deed_http::Timeouts;
 use deed_store::KeyScope;
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
-use super::*;
+use crate::server::{Api, ApiConfig};
 use crate::testing::Harness;
+use tokio_util::sync::CancellationToken;
 
 /// Request content that must not appear in a response.
 const SECRET: &str = "sesame";
@@ -89,7 +92,7 @@ async fn stop_drains_requests_and_accepts_no_new_ones() {
     let config =
         ApiConfig { listen: (Ipv4Addr::LOCALHOST, 0).into(), workers: 1, drain: Duration::from_secs(10) };
     let api = Api::bind(&config, &harness.state).unwrap();
-    let (address, stop) = (api.addresses()[0], harness.state.stop.clone());
+    let (address, stop) = (api.addresses()[0], harness.state.http.stop.clone());
     let request = format!(
         "POST /v1/domains/claims/acme.com/verify HTTP/1.1\r\nhost: x\r\nauthorization: Bearer {key}\r\n\
          prefer: wait=30\r\nconnection: close\r\ncontent-length: 0\r\n\r\n"
@@ -276,7 +279,7 @@ async fn leaving_server_closes_connections_after_response() {
         let mut before = TcpStream::connect(address).await.unwrap();
         before.write_all(list_domains(&key).as_bytes()).await.unwrap();
         assert_eq!(header(&next_response(&mut before).await, "connection"), None);
-        harness.state.leaving.cancel();
+        harness.state.http.leaving.cancel();
         let after = TcpStream::connect(address).await.unwrap();
         for mut stream in [before, after] {
             stream.write_all(list_domains(&key).as_bytes()).await.unwrap();
