@@ -57,14 +57,14 @@ pub async fn list_domains(call: Arc<Call>) -> Result<JsonResponse, AppsError> {
     let app = visible_app(&loaded, &call.caller.workspace)?;
     call.state.caught_up(position).await?;
     let position = call.state.checkpoints.checkpoint(READ_MODELS).await.map_err(RequestError::from)?;
-    let ownerships = ownerships(&call, &app).await?;
-    let holder = app_holder(&app);
+    let ownerships = ownerships(&call, app).await?;
+    let holder = app_holder(app);
     let domains: Vec<DomainResponse> = app
         .domains
         .keys()
         .zip(&ownerships)
         .map(|(name, ownership)| {
-            DomainResponse::of(&app, name, ownership.claim_of(&holder), &call.state.cname_base)
+            DomainResponse::of(app, name, ownership.claim_of(&holder), &call.state.cname_base)
         })
         .collect();
     Ok(JsonResponse::ok(&DomainList { total: domains.len(), domains })?.at(Some(position)))

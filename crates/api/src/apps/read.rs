@@ -25,7 +25,7 @@ pub async fn get_app(call: Arc<Call>) -> Result<JsonResponse, AppsError> {
     let stream = StreamId::app(&app_id(&call)?);
     let loaded = call.load(&stream).await?;
     let app = visible_app(&loaded, &call.caller.workspace)?;
-    Ok(JsonResponse::ok(&AppResponse::of(&app))?)
+    Ok(JsonResponse::ok(&AppResponse::of(app))?)
 }
 
 #[cfg(test)]
