@@ -48,7 +48,7 @@ test-unit: ## run the tests that need no service, no root rights and nothing but
 	$(CARGO) test --workspace --exclude deed-store-postgres --lib --bins \
 		--test asyncapi --test diagnoses --test proto --test judging --test verdicts --test words --test scenarios \
 		--test contests --test takeovers --test properties --test schedule --test store --test in_process \
-		--test conformance --test plans --test file --test sandbox --test scripted --test descriptors --test check_schedule --test dependencies
+		--test conformance --test plans --test file --test sandbox --test scripted --test descriptors --test check_schedule --test dependencies --test vocabulary --test modules
 
 .PHONY: services
 services: toolchain ## install the servers that tests start as private instances (Debian packages)
@@ -77,7 +77,7 @@ check: toolchain $(DENY) ## formatting, lints, docs, dependency rules, generated
 	$(CARGO) test --quiet --package deed-api --lib -- openapi
 	$(CARGO) test --quiet --package deed-claims --package deed-diagnosis --test proto --test asyncapi --test diagnoses
 	$(CARGO) test --quiet --package deed-service --lib -- sample metrics_page
-	$(CARGO) test --quiet --package deed --test dependencies
+	$(CARGO) test --quiet --package deed --test dependencies --test vocabulary --test modules
 	@deploy/scripts/install.sh unbound-checkconf=unbound /usr/share/dns/root.key=dns-root-data
 	PATH=$$PATH:/usr/sbin unbound-checkconf deploy/unbound/unbound.conf
 

@@ -1,11 +1,12 @@
 //! Dead letters on the operations port: list, replay, purge.
+use std::sync::Arc;
+
 use actix_web::http::StatusCode;
 use actix_web::{HttpRequest, HttpResponse, web};
-use deed_bus::{BusError, DeadLetter, Replay};
+use deed_bus::{BusError, DeadLetter, DeadLetters, Replay};
+use deed_http::Query;
+use deed_http::ops::{json_response, resource};
 use serde_json::{Value, json};
-
-use crate::ops::{OpsParts, json_response};
-use crate::query::Query;
 
 /// Dead letters in a list by default.
 const DEFAULT_LIMIT: usize = 100;
@@ -26,7 +27,14 @@ pub fn view(letter: &DeadLetter) -> Value {
     })
 }
 
-pub(crate) async fn list(parts: web::Data<OpsParts>, req: HttpRequest) -> HttpResponse {
+/// Registers the routes.
+pub(crate) fn configure(config: &mut web::ServiceConfig, dead_letters: &Arc<dyn DeadLetters>) {
+    let lists = resource("/v1/dead", "GET, DELETE").route(web::get().to(list)).route(web::delete().to(purge));
+    let replays = resource("/v1/dead/replay", "POST").route(web::post().to(replay));
+    config.app_data(web::Data::from(dead_letters.clone())).service(lists).service(replays);
+}
+
+async fn list(dead_letters: web::Data<dyn DeadLetters>, req: HttpRequest) -> HttpResponse {
     let query = Query::parse(req.query_string());
     let limit = match query.all("limit").next().map(str::parse) {
         None => DEFAULT_LIMIT,
@@ -36,7 +44,7 @@ pub(crate) async fn list(parts: web::Data<OpsParts>, req: HttpRequest) -> HttpRe
             return json_response(StatusCode::BAD_REQUEST, &json!({ "error": error }));
         }
     };
-    match parts.dead_letters.list(limit).await {
+    match dead_letters.list(limit).await {
         Ok(letters) => {
             let data: Vec<Value> = letters.iter().map(view).collect();
             json_response(StatusCode::OK, &json!({ "data": data }))
@@ -46,16 +54,16 @@ pub(crate) async fn list(parts: web::Data<OpsParts>, req: HttpRequest) -> HttpRe
 }
 
 /// Replays the dead letters of one id, or all.
-pub(crate) async fn replay(parts: web::Data<OpsParts>, req: HttpRequest) -> HttpResponse {
+async fn replay(dead_letters: web::Data<dyn DeadLetters>, req: HttpRequest) -> HttpResponse {
     let query = Query::parse(req.query_string());
     let which = query.all("id").next().map_or(Replay::All, |id| Replay::Id(id.to_owned()));
-    match parts.dead_letters.replay(which).await {
+    match dead_letters.replay(which).await {
         Ok(count) => json_response(StatusCode::OK, &json!({ "replayed": count })),
         Err(error) => bus_unavailable(&error),
     }
 }
 
-pub(crate) async fn purge(parts: web::Data<OpsParts>, req: HttpRequest) -> HttpResponse {
+async fn purge(dead_letters: web::Data<dyn DeadLetters>, req: HttpRequest) -> HttpResponse {
     let query = Query::parse(req.query_string());
     let Some(id) = query.all("id").next() else {
         return json_response(
@@ -63,7 +71,7 @@ pub(crate) async fn purge(parts: web::Data<OpsParts>, req: HttpRequest) -> HttpR
             &json!({ "error": "id is missing: the message to throw away" }),
         );
     };
-    match parts.dead_letters.purge(id).await {
+    match dead_letters.purge(id).await {
         Ok(count) => json_response(StatusCode::OK, &json!({ "purged": count })),
         Err(error) => bus_unavailable(&error),
     }
@@ -81,6 +89,7 @@ mod tests {
     use deed_messages::queues;
 
     use super::*;
+    use crate::ops::OpsParts;
     use crate::ops::testing::{ask, parts_with};
     use crate::testing::Harness;
 

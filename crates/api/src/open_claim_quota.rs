@@ -6,19 +6,6 @@ use deed_claims::WorkspaceId;
 use deed_store::{ReadModels, Unavailable};
 use quick_cache::unsync::Cache;
 
-use crate::call::Call;
-use crate::request_error::RequestError;
-
-/// The quota, if the caller's workspace has used it up; none while it may open one more claim.
-pub async fn reached(call: &Call) -> Result<Option<u64>, RequestError> {
-    let (state, quota) = (&call.state, call.state.caps.open_claims_per_workspace);
-    let counts = &state.open_claims;
-    Ok(counts
-        .reached(&*state.read_models, &call.caller.workspace, quota, state.clock.now())
-        .await?
-        .then_some(quota))
-}
-
 /// How long a count is cached: claims that other replicas open meanwhile are not in it.
 const TTL: Duration = Duration::seconds(1);
 /// Workspaces in the cache at most.
@@ -54,7 +41,7 @@ impl CachedCount {
 
 impl OpenClaimCounts {
     /// Whether a workspace has used up its quota. If not, one more claim is taken to be opened.
-    async fn reached(
+    pub async fn reached(
         &self,
         models: &dyn ReadModels,
         workspace: &WorkspaceId,

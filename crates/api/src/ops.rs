@@ -1,199 +1,58 @@
-//! The operations port, without authentication: liveness, readiness, metrics, dead letters, on-demand TLS.
-use std::collections::BTreeMap;
+//! The operations port: what every process has, dead letters, on-demand TLS.
 use std::io;
-use std::net::SocketAddr;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use actix_web::http::StatusCode;
-use actix_web::http::header::{self, HeaderValue};
 use actix_web::{HttpRequest, HttpResponse, web};
 use deed_bus::DeadLetters;
 use deed_claims::name::DomainName;
 use deed_claims::{Ownership, Scope, StreamId};
+use deed_http::Query;
+use deed_http::ops::{self, Health, Ops, OpsConfig, json_response};
 use deed_store::EventStore;
-use prometheus::{Registry, TextEncoder};
 use serde_json::json;
-use tokio_util::sync::CancellationToken;
 
 use crate::dead;
-use crate::metrics::ReadyMetric;
-use crate::query::Query;
-use crate::server::{Server, ServerConfig, Timeouts};
 
-/// How long readiness and on-demand TLS wait for the store.
+/// How long on-demand TLS waits for the store.
 const STORE_TIMEOUT: Duration = Duration::from_secs(2);
-/// How long metrics wait for the store: a scrape must not time out because the store hangs.
-const METRICS_TIMEOUT: Duration = Duration::from_millis(500);
-
-/// Which parts of the process are ready; clones share their state.
-#[derive(Debug, Clone)]
-pub struct Readiness(Arc<Mutex<BTreeMap<&'static str, Result<(), String>>>>);
-
-impl Readiness {
-    /// All of these parts are still starting.
-    pub fn awaiting(parts: impl IntoIterator<Item = &'static str>) -> Self {
-        let parts = parts.into_iter().map(|part| (part, Err("starting".to_owned())));
-        Self(Arc::new(Mutex::new(parts.collect())))
-    }
-
-    /// Marks a part as ready.
-    pub fn ready(&self, part: &'static str) {
-        self.set(part, Ok(()));
-    }
-
-    /// Marks a part as not ready, with the reason.
-    pub fn unready(&self, part: &'static str, why: impl Into<String>) {
-        self.set(part, Err(why.into()));
-    }
-
-    fn set(&self, part: &'static str, state: Result<(), String>) {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).insert(part, state);
-    }
-
-    /// The parts that are not ready, each with the reason; empty when the process is ready.
-    pub fn waiting_for(&self) -> BTreeMap<&'static str, String> {
-        let parts = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        parts.iter().filter_map(|(part, state)| Some((*part, state.as_ref().err()?.clone()))).collect()
-    }
-}
-
-/// Where the operations port listens.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct OpsConfig {
-    /// The address; port 0 takes any free one.
-    pub listen: SocketAddr,
-}
 
 /// The parts that the operations port reports on.
 #[derive(Clone)]
 pub struct OpsParts {
-    /// The log, for on-demand TLS and readiness.
-    pub store: Arc<dyn EventStore>,
-    /// Readiness of the process.
-    pub readiness: Readiness,
-    /// All metrics.
-    pub registry: Registry,
-    /// The readiness metric in the registry.
-    pub ready: ReadyMetric,
+    /// What every process reports on.
+    pub health: Health,
     /// The dead letters.
     pub dead_letters: Arc<dyn DeadLetters>,
 }
 
-impl OpsParts {
-    /// The parts that are not ready, and the store when it does not answer in time.
-    async fn waiting_for(&self, timeouts: Duration) -> BTreeMap<&'static str, String> {
-        let mut waiting = self.readiness.waiting_for();
-        let asked = tokio::time::timeout(timeouts, self.store.last_position()).await;
-        if !matches!(asked, Ok(Ok(_))) {
-            waiting.insert("store", "does not answer".to_owned());
-        }
-        waiting
-    }
+/// Binds the operations port. To be called within a Tokio runtime.
+///
+/// # Errors
+/// When the address cannot be bound.
+pub fn bind(config: &OpsConfig, parts: OpsParts) -> io::Result<Ops> {
+    Ops::bind(config, move |routes| configure(routes, &parts))
 }
 
-/// A bound operations port.
-pub struct Ops(Server);
-
-impl Ops {
-    /// Binds the address. To be called within a Tokio runtime.
-    ///
-    /// # Errors
-    /// When the address cannot be bound.
-    pub fn bind(config: &OpsConfig, parts: OpsParts) -> io::Result<Self> {
-        let drain = Duration::from_secs(1);
-        let config = ServerConfig { listen: config.listen, workers: 1, drain, timeouts: Timeouts::default() };
-        let never = CancellationToken::new();
-        Server::bind(&config, never, move |routes| configure(routes, &parts)).map(Self)
-    }
-
-    /// The addresses that it listens on.
-    pub fn addresses(&self) -> &[SocketAddr] {
-        self.0.addresses()
-    }
-
-    /// Serves until `stop` is cancelled.
-    ///
-    /// # Errors
-    /// When the server fails.
-    pub async fn run(self, stop: CancellationToken) -> io::Result<()> {
-        self.0.run(stop).await
-    }
-}
-
-pub(crate) fn configure(config: &mut web::ServiceConfig, parts: &OpsParts) {
-    let get = |path: &str| web::resource(path).default_service(web::to(async || not_allowed("GET")));
-    // Load balancers probe with HEAD; actix-web drops the body then.
-    let probe = |path: &str| web::resource(path).default_service(web::to(async || not_allowed("GET, HEAD")));
+fn configure(config: &mut web::ServiceConfig, parts: &OpsParts) {
+    let store: Arc<dyn EventStore> = parts.health.store.clone();
+    ops::configure(config, &parts.health);
+    dead::configure(config, &parts.dead_letters);
     config
-        .app_data(web::Data::new(parts.clone()))
-        .service(probe("/livez").route(web::get().to(livez)).route(web::head().to(livez)))
-        .service(probe("/readyz").route(web::get().to(readyz)).route(web::head().to(readyz)))
-        .service(get("/metrics").route(web::get().to(metrics)))
-        .service(get("/v1/tls/ask").route(web::get().to(tls_ask)))
-        .service(
-            web::resource("/v1/dead")
-                .route(web::get().to(dead::list))
-                .route(web::delete().to(dead::purge))
-                .default_service(web::to(async || not_allowed("GET, DELETE"))),
-        )
-        .service(
-            web::resource("/v1/dead/replay")
-                .route(web::post().to(dead::replay))
-                .default_service(web::to(async || not_allowed("POST"))),
-        )
-        .default_service(web::to(async || {
-            json_response(StatusCode::NOT_FOUND, &json!({ "error": "there is nothing here" }))
-        }));
-}
-
-pub(crate) fn json_response(status: StatusCode, body: &serde_json::Value) -> HttpResponse {
-    HttpResponse::build(status).content_type("application/json").body(body.to_string())
-}
-
-fn not_allowed(allow: &'static str) -> HttpResponse {
-    let error = format!("use {}", allow.split(',').next().unwrap_or(allow));
-    let mut answer = json_response(StatusCode::METHOD_NOT_ALLOWED, &json!({ "error": error }));
-    answer.headers_mut().insert(header::ALLOW, HeaderValue::from_static(allow));
-    answer
-}
-
-async fn livez() -> HttpResponse {
-    json_response(StatusCode::OK, &json!({ "status": "alive" }))
-}
-
-async fn readyz(parts: web::Data<OpsParts>) -> HttpResponse {
-    let waiting = parts.waiting_for(STORE_TIMEOUT).await;
-    if waiting.is_empty() {
-        json_response(StatusCode::OK, &json!({ "status": "ready" }))
-    } else {
-        json_response(StatusCode::SERVICE_UNAVAILABLE, &json!({ "status": "unready", "waitingFor": waiting }))
-    }
-}
-
-async fn metrics(parts: web::Data<OpsParts>) -> HttpResponse {
-    parts.ready.set(parts.waiting_for(METRICS_TIMEOUT).await.is_empty());
-    match TextEncoder::new().encode_to_string(&parts.registry.gather()) {
-        Ok(text) => HttpResponse::Ok().content_type(prometheus::TEXT_FORMAT).body(text),
-        Err(error) => {
-            tracing::error!(%error, "metrics could not be written");
-            json_response(
-                StatusCode::INTERNAL_SERVER_ERROR,
-                &json!({ "error": "metrics could not be written" }),
-            )
-        }
-    }
+        .app_data(web::Data::from(store))
+        .service(ops::resource("/v1/tls/ask", "GET").route(web::get().to(tls_ask)));
 }
 
 /// Whether a TLS proxy may request a certificate: the hostname is held and in service.
-async fn tls_ask(parts: web::Data<OpsParts>, req: HttpRequest) -> HttpResponse {
+async fn tls_ask(store: web::Data<dyn EventStore>, req: HttpRequest) -> HttpResponse {
     let query = Query::parse(req.query_string());
     let no = || json_response(StatusCode::NOT_FOUND, &json!({ "allowed": false }));
     let Some(name) = query.all("domain").next().and_then(|text| DomainName::parse(text).ok()) else {
         return no();
     };
     let stream = StreamId::ownership(Scope::Host, &name);
-    match tokio::time::timeout(STORE_TIMEOUT, deed_store::load::<Ownership>(&*parts.store, &stream)).await {
+    match tokio::time::timeout(STORE_TIMEOUT, deed_store::load::<Ownership>(&**store, &stream)).await {
         Ok(Ok(loaded)) => {
             let held = loaded.state.holder_claim().and_then(|claim| claim.held());
             if held.is_some_and(|held| !held.awaits_activation) {
@@ -217,16 +76,20 @@ pub(crate) mod testing {
     use actix_web::App;
     use actix_web::body::to_bytes;
     use actix_web::test::{self, TestRequest};
+    use deed_http::ReadyMetric;
+    use deed_http::ops::Readiness;
 
     use super::*;
     use crate::testing::Harness;
 
     pub(crate) fn parts_with(harness: &Harness, dead_letters: Arc<dyn DeadLetters>) -> OpsParts {
         OpsParts {
-            store: Arc::new(harness.store.clone()),
-            readiness: Readiness::awaiting(["api"]),
-            registry: harness.registry.clone(),
-            ready: ReadyMetric::register(&harness.registry).unwrap(),
+            health: Health {
+                store: Arc::new(harness.store.clone()),
+                readiness: Readiness::awaiting(["api"]),
+                registry: harness.registry.clone(),
+                ready: ReadyMetric::register(&harness.registry).unwrap(),
+            },
             dead_letters,
         }
     }
@@ -256,6 +119,7 @@ mod tests {
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
     use tokio::net::TcpStream;
     use tokio::sync::watch;
+    use tokio_util::sync::CancellationToken;
 
     use super::testing::{ask, parts_with};
     use super::*;
@@ -281,11 +145,11 @@ mod tests {
             (status, body),
             (503, json!({ "status": "unready", "waitingFor": { "api": "starting" } }))
         );
-        parts.readiness.ready("api");
+        parts.health.readiness.ready("api");
         assert_eq!(get(&parts, "/readyz").await.0, 200);
-        parts.readiness.unready("api", "stopping");
+        parts.health.readiness.unready("api", "stopping");
         assert_eq!(get(&parts, "/readyz").await.0, 503);
-        parts.readiness.ready("api");
+        parts.health.readiness.ready("api");
         harness.store.close().await.unwrap();
         let (status, body) = get(&parts, "/readyz").await;
         assert!(status == 503 && body.contains("\"store\""), "{body}");
@@ -297,7 +161,7 @@ mod tests {
     async fn head_probe_gets_no_body() {
         let harness = Harness::start().await;
         let parts = parts(&harness);
-        let ops = Ops::bind(&OpsConfig { listen: (Ipv4Addr::LOCALHOST, 0).into() }, parts.clone()).unwrap();
+        let ops = bind(&OpsConfig { listen: (Ipv4Addr::LOCALHOST, 0).into() }, parts.clone()).unwrap();
         let (address, stop) = (ops.addresses()[0], CancellationToken::new());
         let ask = async |method: &str, path: &str| {
             let mut stream = TcpStream::connect(address).await.unwrap();
@@ -315,7 +179,7 @@ mod tests {
                 assert!(!body.is_empty(), "{path}");
                 assert_eq!((head, none), (got, String::new()), "{path}");
             }
-            parts.readiness.ready("api");
+            parts.health.readiness.ready("api");
             let (head, _) = ask("HEAD", "/readyz").await;
             assert!(head.contains(&"HTTP/1.1 200 OK".to_owned()), "{head:?}");
             let (head, _) = ask("POST", "/livez").await;
@@ -351,7 +215,7 @@ mod tests {
             line.unwrap_or_else(|| panic!("deed_ready is missing in {text}"))
         };
         assert_eq!(ready().await, "0");
-        parts.readiness.ready("api");
+        parts.health.readiness.ready("api");
         assert_eq!(ready().await, "1");
         harness.store.close().await.unwrap();
         assert_eq!(ready().await, "0");
@@ -387,8 +251,9 @@ mod tests {
     #[actix_web::test]
     async fn hanging_store_does_not_delay_metrics() {
         let harness = Harness::start().await;
-        let parts = OpsParts { store: Arc::new(HangingStore(harness.store.clone())), ..parts(&harness) };
-        parts.readiness.ready("api");
+        let mut parts = parts(&harness);
+        parts.health.store = Arc::new(HangingStore(harness.store.clone()));
+        parts.health.readiness.ready("api");
         tokio::time::pause();
         let begun = tokio::time::Instant::now();
         let (status, text) = get(&parts, "/metrics").await;

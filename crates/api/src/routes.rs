@@ -1,73 +1,41 @@
-//! The routes of all operations, and the responses to unknown paths and methods.
-use std::collections::BTreeMap;
-use std::sync::Arc;
+//! The operations of both contracts, and their OpenAPI description.
+use deed_http::{Contract, Contracts, Description, HttpMetrics, Operation};
+use prometheus::Registry;
 
-use actix_web::{HttpRequest, web};
-
-use crate::operation::{Contract, Operation};
 use crate::state::AppState;
-use crate::{apps, docs, domains, openapi, pipeline};
+use crate::{apps, domains};
+
+/// The contracts with a root of their own.
+static ROOTED: [&Contract; 1] = [&apps::CONTRACT];
 
 /// Every operation of both contracts.
-pub fn operations() -> Vec<Operation> {
+pub fn operations() -> Vec<Operation<AppState>> {
     let mut all = domains::operations();
     all.extend(apps::operations());
     all
 }
 
-/// Operations by path, and their OpenAPI description.
-#[derive(Clone)]
-pub struct Routes {
-    // Sorted so that a literal path segment is tried before `{name}` at the same place.
-    by_path: Arc<BTreeMap<String, Vec<Arc<Operation>>>>,
-    description: web::Bytes,
-}
-
-impl Routes {
-    /// The routes of every operation.
-    pub fn new() -> Self {
-        let operations = operations();
-        let description = openapi::describe(&operations).into();
-        let mut by_path = BTreeMap::<String, Vec<Arc<Operation>>>::new();
-        for operation in operations {
-            by_path.entry(operation.path.clone()).or_default().push(Arc::new(operation));
-        }
-        Self { by_path: Arc::new(by_path), description }
-    }
-
-    /// Registers all routes.
-    pub fn configure(&self, config: &mut web::ServiceConfig, state: &Arc<AppState>) {
-        docs::configure(config, state, &self.description);
-        for (path, operations) in &*self.by_path {
-            let mut resource = web::resource(path);
-            for operation in operations {
-                let (state, operation) = (state.clone(), operation.clone());
-                let route = web::method(operation.method.clone());
-                resource = resource.route(route.to(move |req: HttpRequest, payload: web::Payload| {
-                    pipeline::serve(state.clone(), operation.clone(), req, payload)
-                }));
-            }
-            let mut methods: Vec<_> = operations.iter().map(|operation| operation.method.as_str()).collect();
-            methods.sort_unstable();
-            config.service(resource.default_service(not_allowed(
-                state,
-                Contract::of(path),
-                &methods.join(", "),
-            )));
-        }
-        let state = state.clone();
-        config.default_service(web::to(move |req: HttpRequest| {
-            let answer = pipeline::unknown_route(state.clone(), &req);
-            async move { answer }
-        }));
+/// What the OpenAPI description says besides the operations.
+pub fn description() -> Description {
+    let mut schemas = domains::schemas();
+    schemas.extend(apps::schemas());
+    Description {
+        title: "Deed",
+        summary: "Proves who controls a domain name, and moves a name between tenants when the DNS says so.",
+        contracts: Contracts { rooted: &ROOTED, other: &domains::CONTRACT },
+        schemas,
     }
 }
 
-/// The route for methods that a path does not have.
-pub fn not_allowed(state: &Arc<AppState>, contract: Contract, allow: &str) -> actix_web::Route {
-    let (state, allow) = (state.clone(), allow.to_owned());
-    web::to(move |req: HttpRequest| {
-        let answer = pipeline::method_not_allowed(state.clone(), contract, &req, allow.clone());
-        async move { answer }
-    })
+/// The OpenAPI description, as indented JSON with a final newline.
+pub fn openapi() -> String {
+    description().json(&operations())
+}
+
+/// Registers the metrics of the HTTP interface.
+///
+/// # Errors
+/// When they are registered already.
+pub fn http_metrics(registry: &Registry) -> Result<HttpMetrics, prometheus::Error> {
+    HttpMetrics::register(registry, operations().into_iter().map(|operation| operation.id))
 }

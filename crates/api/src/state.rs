@@ -3,15 +3,12 @@ use std::sync::Arc;
 
 use chrono::Duration;
 use deed_claims::name::NamePolicy;
-use deed_claims::{ChallengeTemplates, ClaimId, Clock, Entropy, Policy, Token};
+use deed_claims::{ChallengeTemplates, ClaimId, Clock, Entropy, Policy, Token, WorkspaceId};
+use deed_http::{HttpMetrics, HttpState, HttpStateParts, Rate, RequestError};
 use deed_store::{Checkpoints, EventStore, Idempotency, Keys, ReadModels};
 use tokio_util::sync::CancellationToken;
 
-use crate::key_cache::KeyCache;
-use crate::metrics::HttpMetrics;
 use crate::open_claim_quota::OpenClaimCounts;
-use crate::rate_limit::{Rate, RateLimiter};
-use crate::request_error::RequestError;
 
 /// Limits of a deployment on its clients.
 #[derive(Debug, Clone, PartialEq)]
@@ -68,57 +65,63 @@ pub struct AppStateParts {
 
 /// The state shared by all operations.
 pub struct AppState {
-    pub(crate) store: Arc<dyn EventStore>,
+    pub(crate) http: HttpState,
     pub(crate) read_models: Arc<dyn ReadModels>,
     pub(crate) checkpoints: Arc<dyn Checkpoints>,
-    pub(crate) keys: Arc<dyn Keys>,
-    pub(crate) idempotency: Arc<dyn Idempotency>,
-    pub(crate) clock: Arc<dyn Clock>,
-    pub(crate) entropy: Arc<dyn Entropy>,
     pub(crate) names: NamePolicy,
     pub(crate) policy: Policy,
     pub(crate) templates: ChallengeTemplates,
     pub(crate) cname_base: Arc<str>,
     pub(crate) default_region: Arc<str>,
-    pub(crate) caps: Caps,
-    pub(crate) metrics: HttpMetrics,
-    pub(crate) leaving: CancellationToken,
-    pub(crate) stop: CancellationToken,
-    pub(crate) limiter: RateLimiter,
-    pub(crate) key_cache: KeyCache,
+    pub(crate) open_claims_per_workspace: u64,
     pub(crate) open_claims: OpenClaimCounts,
+}
+
+impl AsRef<HttpState> for AppState {
+    fn as_ref(&self) -> &HttpState {
+        &self.http
+    }
 }
 
 impl AppState {
     /// The state of one process.
     pub fn new(parts: AppStateParts) -> Self {
         Self {
-            limiter: RateLimiter::new(parts.caps.rate),
-            key_cache: KeyCache::new(parts.caps.key_memory),
-            open_claims: OpenClaimCounts::default(),
-            store: parts.store,
+            http: HttpState::new(HttpStateParts {
+                store: parts.store,
+                keys: parts.keys,
+                idempotency: parts.idempotency,
+                clock: parts.clock,
+                entropy: parts.entropy,
+                metrics: parts.metrics,
+                rate: parts.caps.rate,
+                key_memory: parts.caps.key_memory,
+                leaving: parts.leaving,
+                stop: parts.stop,
+            }),
             read_models: parts.read_models,
             checkpoints: parts.checkpoints,
-            keys: parts.keys,
-            idempotency: parts.idempotency,
-            clock: parts.clock,
-            entropy: parts.entropy,
             names: parts.names,
             policy: parts.policy,
             templates: parts.templates,
             cname_base: parts.cname_base,
             default_region: parts.default_region,
-            caps: parts.caps,
-            metrics: parts.metrics,
-            leaving: parts.leaving,
-            stop: parts.stop,
+            open_claims_per_workspace: parts.caps.open_claims_per_workspace,
+            open_claims: OpenClaimCounts::default(),
         }
+    }
+
+    /// The quota of open claims, if a workspace has used it up; none while it may open one more claim.
+    pub(crate) async fn quota_reached(&self, workspace: &WorkspaceId) -> Result<Option<u64>, RequestError> {
+        let (quota, now) = (self.open_claims_per_workspace, self.http.clock.now());
+        let reached = self.open_claims.reached(&*self.read_models, workspace, quota, now).await?;
+        Ok(reached.then_some(quota))
     }
 
     /// A new claim id: a UUID of version 7 (RFC 9562 §5.7), so that new claims lie together in an index.
     pub(crate) fn new_claim_id(&self) -> Result<ClaimId, RequestError> {
-        let mut bytes: [u8; 16] = self.random()?;
-        let ms = u64::try_from(self.clock.now().timestamp_millis()).unwrap_or_default();
+        let mut bytes: [u8; 16] = self.http.random()?;
+        let ms = u64::try_from(self.http.clock.now().timestamp_millis()).unwrap_or_default();
         bytes[..6].copy_from_slice(&ms.to_be_bytes()[2..]);
         bytes[6] = 0x70 | (bytes[6] & 0x0f);
         bytes[8] = 0x80 | (bytes[8] & 0x3f);
@@ -127,13 +130,6 @@ impl AppState {
 
     /// A new token.
     pub(crate) fn new_token(&self) -> Result<Token, RequestError> {
-        self.random().map(Token::from_bytes)
-    }
-
-    /// Random bytes.
-    pub(crate) fn random<const N: usize>(&self) -> Result<[u8; N], RequestError> {
-        let mut bytes = [0; N];
-        self.entropy.fill(&mut bytes).map_err(|e| RequestError::internal("asking for randomness", e))?;
-        Ok(bytes)
+        self.http.random().map(Token::from_bytes)
     }
 }

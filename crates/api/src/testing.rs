@@ -16,6 +16,7 @@ use deed_claims::{
     StreamKind, WorkspaceId,
 };
 use deed_diagnosis::{Code, Diagnosis, Evidence, Outcome};
+use deed_http::{Rate, Routes};
 use deed_store::{
     Aggregate, AppRow, Changes, Checkpoints, ClaimRow, EventStore, KeyHash, KeyOwner, KeyScope, Keys, Loaded,
     Metadata, NewKey, OwnershipRow, Plan, Position, READ_MODELS, ReadModels, RecordedEvent,
@@ -27,9 +28,7 @@ use sha2::{Digest, Sha256};
 use tempfile::TempDir;
 use tokio_util::sync::CancellationToken;
 
-use crate::metrics::HttpMetrics;
-use crate::rate_limit::Rate;
-use crate::routes::Routes;
+use crate::routes::{description, http_metrics, operations};
 use crate::state::{AppState, AppStateParts, Caps};
 
 /// Deterministic random bytes.
@@ -67,7 +66,7 @@ pub struct Harness {
     pub store: SqliteStore,
     pub clock: Arc<FakeClock>,
     pub registry: prometheus::Registry,
-    routes: Routes,
+    routes: Routes<AppState>,
     _folder: TempDir,
 }
 
@@ -162,11 +161,18 @@ impl Harness {
             cname_base: "cname.deed.test".into(),
             default_region: "default".into(),
             caps: setup.caps,
-            metrics: HttpMetrics::register(&registry).unwrap(),
+            metrics: http_metrics(&registry).unwrap(),
             leaving: CancellationToken::new(),
             stop: CancellationToken::new(),
         });
-        Self { state: Arc::new(state), store, clock, registry, routes: Routes::new(), _folder: folder }
+        Self {
+            state: Arc::new(state),
+            store,
+            clock,
+            registry,
+            routes: Routes::new(&description(), operations()),
+            _folder: folder,
+        }
     }
 
     /// A key for one workspace.
@@ -181,8 +187,8 @@ impl Harness {
 
     async fn key(&self, owner: KeyOwner, scopes: &[KeyScope]) -> String {
         let scopes = scopes.iter().copied().collect();
-        let new =
-            NewKey::generate("test".into(), owner, scopes, &*self.state.entropy, self.clock.now()).unwrap();
+        let new = NewKey::generate("test".into(), owner, scopes, &*self.state.http.entropy, self.clock.now())
+            .unwrap();
         self.store.insert(&new.key, KeyHash::of(&new.secret)).await.unwrap();
         new.secret
     }

@@ -2,10 +2,10 @@
 use std::time::Duration;
 
 use deed_claims::Ownership;
+use deed_http::RequestError;
 use deed_store::{Loaded, Position, READ_MODELS};
 use tokio::time::Instant;
 
-use crate::request_error::RequestError;
 use crate::state::AppState;
 
 /// How long a list waits for the read models.
@@ -28,18 +28,18 @@ impl AppState {
         done: impl Fn(&Ownership) -> bool + Send,
     ) -> Result<Loaded<Ownership>, RequestError> {
         let deadline = Instant::now() + limit;
-        let mut head = self.store.head();
+        let mut head = self.http.store.head();
         loop {
             // The read below sees everything appended before this line; a later append wakes the wait.
             head.borrow_and_update();
-            loaded.catch_up(&*self.store).await?;
+            loaded.catch_up(&*self.http.store).await?;
             let now = Instant::now();
-            if done(&loaded.state) || now >= deadline || self.stop.is_cancelled() {
+            if done(&loaded.state) || now >= deadline || self.http.stop.is_cancelled() {
                 break;
             }
             tokio::select! {
                 () = tokio::time::sleep_until(deadline.min(now + MAX_POLL)) => {}
-                () = self.stop.cancelled() => {}
+                () = self.http.stop.cancelled() => {}
                 changed = head.changed() => {
                     let pause = if changed.is_ok() { MIN_POLL } else { MAX_POLL };
                     tokio::time::sleep_until(deadline.min(Instant::now() + pause)).await;
@@ -55,7 +55,7 @@ impl AppState {
     /// When they have not caught up in time, or the log itself has not reached the position.
     pub(crate) async fn caught_up(&self, position: Option<Position>) -> Result<(), RequestError> {
         let Some(position) = position else { return Ok(()) };
-        if position > self.store.last_position().await? {
+        if position > self.http.store.last_position().await? {
             return Err(RequestError::BeyondTheLog(position));
         }
         let deadline = Instant::now() + CATCH_UP;
@@ -64,7 +64,7 @@ impl AppState {
             if self.checkpoints.checkpoint(READ_MODELS).await? >= position {
                 return Ok(());
             }
-            if Instant::now() >= deadline || self.stop.is_cancelled() {
+            if Instant::now() >= deadline || self.http.stop.is_cancelled() {
                 return Err(RequestError::NotCaughtUp(position));
             }
             tokio::time::sleep_until(deadline.min(Instant::now() + pause)).await;

@@ -1,6 +1,8 @@
 //! The `deed` executable: reads the command line and ends with a documented code.
+mod api_keys;
 mod cli;
 mod client;
+mod context;
 mod dev;
 mod exit;
 mod output;

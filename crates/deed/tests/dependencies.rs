@@ -14,6 +14,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("deed-bus", &[]),
     ("deed-outbox", &["deed-claims", "deed-messages", "deed-store", "deed-bus", "deed-trace"]),
     ("deed-probe", &["deed-claims", "deed-diagnosis"]),
+    ("deed-http", &["deed-claims", "deed-messages", "deed-store", "deed-trace"]),
     (
         "deed-api",
         &[
@@ -22,6 +23,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
             "deed-messages",
             "deed-store",
             "deed-bus",
+            "deed-http",
             "deed-outbox",
             "deed-trace",
         ],
@@ -94,7 +96,7 @@ const EXTERNAL: &[(&str, MayUse)] = &[
     ("lapin", |ours| ours == "deed-bus"),
     // The drill has a DNS server of its own, which survives what the drill breaks.
     ("hickory-", |ours| matches!(ours, "deed-probe" | "deed-sandbox" | "deed-drill")),
-    ("actix-", |ours| ours == "deed-api"),
+    ("actix-", |ours| matches!(ours, "deed-http" | "deed-api")),
     ("opentelemetry", uses_opentelemetry),
     ("tracing-opentelemetry", uses_opentelemetry),
 ];
@@ -162,6 +164,8 @@ fn detects_forbidden_dependencies() {
         ("deed-claims", "deed-store"),
         ("deed-diagnosis", "deed-claims"),
         ("deed-bus", "deed-claims"),
+        ("deed-http", "deed-api"),
+        ("deed-http", "deed-bus"),
         ("deed-bus", "deed-messages"),
         ("deed-messages", "deed-bus"),
         ("deed-messages", "opentelemetry"),
@@ -201,6 +205,7 @@ fn detects_forbidden_dependencies() {
         ("deed-testkit", "deed-api"),
         ("deed-probe", "hickory-proto"),
         ("deed-bus", "lapin"),
+        ("deed-http", "actix-web"),
         ("deed-api", "actix-web"),
         ("deed-api", "serde"),
         ("deed-api", "deed-trace"),

@@ -24,7 +24,7 @@ fuzz_target!(|text: &str| {
     match loaded.settings {
         Err(faults) => assert!(!faults.0.is_empty(), "refused without a reason"),
         Ok(_) => {
-            let printed = config::as_toml(&loaded.config, &loaded.sources);
+            let printed = loaded.to_toml();
             let again = load(&printed, vec![]);
             // A secret is printed as `[redacted]`, which may be invalid.
             assert!(again.settings.is_ok() || printed.contains("[redacted]"), "{printed}");
@@ -41,7 +41,7 @@ fn load(text: &str, variables: Vec<(OsString, OsString)>) -> config::Loaded {
 
 /// All keys with their values.
 fn values(loaded: &config::Loaded) -> Vec<String> {
-    loaded.config.show().iter().map(|key| format!("{} = {:?}", key.path(), key.value)).collect()
+    loaded.keys.iter().map(|key| format!("{} = {:?}", key.path(), key.value)).collect()
 }
 
 /// A folder in memory if possible: the file is written thousands of times per second.

@@ -49,7 +49,7 @@ pub enum VerificationTask {
 /// Why a message is not verification work. The reasons repeat no part of the message, which may hold untrusted bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum InvalidWork {
-    /// The body is not a CloudEvent.
+    /// The body is not a `CloudEvent`.
     #[error("the body is not a CloudEvent")]
     NotCloudEvent,
     /// The type is of another kind of message.

@@ -99,6 +99,9 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn zone_in_use_survives_flood_of_names() {
         let cache = DelegationCache::new(Duration::from_mins(1));
+        let other = zone("other.");
+        // The cache is full of others before.
+        (0..20_000).for_each(|n| cache.insert(LookupMode::UdpFirst, name(&format!("n{n}.other.")), &other));
         cache.insert(LookupMode::UdpFirst, name("test."), &zone("test."));
         for n in 0..20_000 {
             let zone = cache.nearest(LookupMode::UdpFirst, &name(&format!("n{n}.test.")));

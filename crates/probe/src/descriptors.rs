@@ -26,7 +26,6 @@ mod tests {
     fn uses_quarter_of_descriptors_above_reserve() {
         assert_eq!(share(1024), 192);
         assert_eq!(share(100), LEAST);
-        let soft = getrlimit(Resource::Nofile).current;
-        assert!(soft.is_none_or(|soft| sockets_in_flight() <= (soft as usize).max(4 * LEAST) / 4));
+        assert!((LEAST..UNLIMITED / 4).contains(&sockets_in_flight()));
     }
 }

@@ -77,6 +77,9 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn keys_in_use_survive_flood_of_zones() {
         let cache = KeyCache::new(Duration::from_mins(1));
+        // The cache is full of others before.
+        (0..4_000)
+            .for_each(|n| cache.insert(&name(&format!("n{n}.other.")), RecordType::DNSKEY, &answer(60)));
         cache.insert(&name("test."), RecordType::DNSKEY, &answer(60));
         for n in 0..20_000 {
             cache.insert(&name(&format!("n{n}.test.")), RecordType::DNSKEY, &answer(60));

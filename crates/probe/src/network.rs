@@ -56,13 +56,13 @@ pub fn proxy_networks() -> Vec<Network> {
 
 impl Network {
     /// A network of the tables above and of the egress filter.
-    pub(crate) const fn v4([a, b, c, d]: [u8; 4], prefix: u8) -> Self {
-        Self(IpNet::V4(Ipv4Net::new_assert(Ipv4Addr::new(a, b, c, d), prefix)))
+    pub(crate) const fn v4(base: [u8; 4], prefix: u8) -> Self {
+        Self(IpNet::V4(Ipv4Net::new_assert(Ipv4Addr::from_octets(base), prefix)))
     }
 
     /// A network of the tables above and of the egress filter.
-    pub(crate) const fn v6([a, b, c, d, e, f, g, h]: [u16; 8], prefix: u8) -> Self {
-        Self(IpNet::V6(Ipv6Net::new_assert(Ipv6Addr::new(a, b, c, d, e, f, g, h), prefix)))
+    pub(crate) const fn v6(base: [u16; 8], prefix: u8) -> Self {
+        Self(IpNet::V6(Ipv6Net::new_assert(Ipv6Addr::from_segments(base), prefix)))
     }
 
     /// Whether the address lies in the network. IPv4-mapped addresses have to be made canonical before.

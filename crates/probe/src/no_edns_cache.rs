@@ -59,7 +59,11 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn queried_server_survives_flood_of_others() {
         let cache = NoEdnsCache::default();
+        // The cache is full of others before.
+        (30_000..32_000).for_each(|n| cache.record(address(n)));
         cache.record(address(0));
+        // It is queried again at once: a probe has several queries for it.
+        assert_eq!(cache.edns_for(address(0)), EdnsMode::Without);
         for n in 1..=20_000 {
             cache.record(address(n));
             assert!(n % 500 != 0 || cache.edns_for(address(0)) == EdnsMode::Without, "after {n} others");

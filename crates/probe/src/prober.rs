@@ -95,7 +95,8 @@ impl Prober {
     pub async fn probe(&self, question: Question) -> Observation {
         // Without the name, which belongs to a customer: spans are exported further than logs.
         let span = debug_span!("dns.probe", otel.kind = "client", queries = Empty, failed = Empty);
-        self.probe_inner(question).instrument(span).await
+        // Boxed: it is large, and callers hold many.
+        Box::pin(self.probe_inner(question)).instrument(span).await
     }
 
     async fn probe_inner(&self, question: Question) -> Observation {

@@ -282,19 +282,19 @@ mod tests {
         let soon = || Instant::now() + Duration::from_millis(1500);
         let enter = |n| limiter.enter(rate, address(n), TransportKind::Udp, soon()).map(|(permit, _)| permit);
         let settle = |permit: SendPermit<'_>, result| permit.used().settle(result, soon());
-        let (limited, silent) = (1, 2);
-        // The network works, and one server stays silent.
-        settle(enter(3).unwrap(), Ok(()));
+        let (busy, silent) = (1, 2);
+        // The network works, the table is full of others, and one server stays silent.
+        (100_000..140_000).for_each(|n| settle(enter(n).unwrap(), Ok(())));
         for _ in 0..5 {
             settle(enter(silent).unwrap(), Err(TransportError::Timeout));
         }
-        while let Ok(permit) = enter(limited) {
+        while let Ok(permit) = enter(busy) {
             settle(permit, Ok(()));
         }
         for n in 1_000..61_000 {
             settle(enter(n).unwrap(), Ok(()));
-            if n % 5_000 == 0 {
-                assert_eq!(enter(limited).err(), Some(TransportError::AtCapacity), "after {n} others");
+            if n % 200 == 0 {
+                assert_eq!(enter(busy).err(), Some(TransportError::AtCapacity), "after {n} others");
                 assert_eq!(enter(silent).err(), Some(TransportError::Timeout), "after {n} others");
             }
         }

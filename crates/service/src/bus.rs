@@ -11,7 +11,7 @@ use crate::error::ServiceError;
 pub(crate) fn open(settings: &Settings, name: &str) -> Result<Arc<dyn Bus>, ServiceError> {
     match broker(settings, name)? {
         Some(broker) => Ok(Arc::new(broker)),
-        None => Ok(Arc::new(InProcess::new(topology()?, settings.bus))),
+        None => Ok(Arc::new(InProcess::new(topology()?, settings.config.bus.limits))),
     }
 }
 
@@ -21,7 +21,7 @@ pub fn broker(settings: &Settings, name: &str) -> Result<Option<RabbitMq>, Servi
     let Some(url) = &bus.url else { return Ok(None) };
     let config = RabbitMqConfig {
         url: url.reveal().to_owned(),
-        limits: settings.bus,
+        limits: bus.limits,
         heartbeat: bus.heartbeat,
         connection_name: format!("deed {name}"),
     };

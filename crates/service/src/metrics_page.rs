@@ -65,7 +65,7 @@ async fn gathered(roles: BTreeSet<Role>) -> Vec<MetricFamily> {
     }
     parts.start_roles(&mut tasks, &stop).unwrap();
     let families = eventually("every part to tell something", PATIENCE, || async {
-        let families = ops.registry.gather();
+        let families = ops.health.registry.gather();
         let looked = families.iter().any(|family| family.name() == "deed_queue_messages");
         (looked || !queue).then_some(families)
     })

@@ -3,13 +3,12 @@ use std::num::NonZeroUsize;
 use std::sync::Arc;
 use std::time::Duration;
 
-use chrono::TimeDelta;
 use deed_api::ops::OpsParts;
 use deed_api::relay::{Relay, RelayMetrics, run_relay};
-use deed_api::{ApiConfig, AppState, AppStateParts, Caps, HttpMetrics, Readiness, ReadyMetric};
+use deed_api::{ApiConfig, AppState, AppStateParts, Health, Readiness, ReadyMetric};
 use deed_bus::Bus;
 use deed_bus::metrics::QueueMetrics;
-use deed_claims::{Clock, Policy};
+use deed_claims::Clock;
 use deed_probe::{Probe, Prober};
 use deed_projector::{
     DispatcherConfig, DispatcherMetrics, DispatcherPorts, Projector, ProjectorMetrics, rebuild_channel,
@@ -80,10 +79,6 @@ impl Parts {
         Ok(())
     }
 
-    fn policy(&self) -> Policy {
-        self.settings.policy.clone()
-    }
-
     pub(crate) fn api_config(&self) -> ApiConfig {
         let server = &self.settings.config.server;
         let processors = || std::thread::available_parallelism().map_or(1, NonZeroUsize::get);
@@ -100,14 +95,6 @@ impl Parts {
         stop: CancellationToken,
     ) -> Result<Arc<AppState>, ServiceError> {
         let config = &self.settings.config;
-        let key_memory = TimeDelta::from_std(config.limits.key_memory).unwrap_or_default();
-        let mut caps = Caps {
-            open_claims_per_workspace: config.limits.open_claims_per_workspace,
-            key_memory,
-            ..Caps::default()
-        };
-        caps.rate.per_second = f64::from(config.limits.rate);
-        caps.rate.burst = config.limits.burst;
         Ok(Arc::new(AppState::new(AppStateParts {
             store: self.store.log.clone(),
             read_models: self.store.read_models.clone(),
@@ -116,13 +103,13 @@ impl Parts {
             idempotency: self.store.idempotency.clone(),
             clock: self.clock.clone(),
             entropy: Arc::new(OsEntropy),
-            names: self.settings.names.clone(),
-            policy: self.policy(),
+            names: config.names.clone(),
+            policy: config.policy.clone(),
             templates: self.settings.templates.clone(),
-            cname_base: config.apps.cname_base.as_str().into(),
-            default_region: config.domains.default_region.0.as_str().into(),
-            caps,
-            metrics: HttpMetrics::register(&self.registry)?,
+            cname_base: config.cname_base.as_str().into(),
+            default_region: config.default_region.as_str().into(),
+            caps: config.limits.clone(),
+            metrics: deed_api::http_metrics(&self.registry)?,
             leaving,
             stop,
         })))
@@ -130,10 +117,12 @@ impl Parts {
 
     pub(crate) fn ops(&self) -> Result<OpsParts, ServiceError> {
         Ok(OpsParts {
-            store: self.store.log.clone(),
-            readiness: self.readiness.clone(),
-            registry: self.registry.clone(),
-            ready: ReadyMetric::register(&self.registry)?,
+            health: Health {
+                store: self.store.log.clone(),
+                readiness: self.readiness.clone(),
+                registry: self.registry.clone(),
+                ready: ReadyMetric::register(&self.registry)?,
+            },
             dead_letters: self.bus.dead_letters(),
         })
     }
@@ -167,14 +156,7 @@ impl Parts {
     }
 
     fn subscription(&self) -> SubscriptionConfig {
-        let config = &self.settings.config.subscriptions;
-        SubscriptionConfig {
-            owner: self.owner.clone(),
-            batch: config.batch,
-            lease_ttl: config.lease_ttl,
-            poll: config.poll,
-            backoff_max: config.backoff_max,
-        }
+        SubscriptionConfig { owner: self.owner.clone(), ..self.settings.config.subscriptions.clone() }
     }
 
     fn start_projector(&self, tasks: &mut Tasks, stop: CancellationToken) -> Result<(), ServiceError> {
@@ -195,7 +177,7 @@ impl Parts {
         let own = RelayMetrics::register(&self.registry)?;
         let relay = Relay::new(
             self.bus.publisher(),
-            self.settings.config.bus.source.0.clone(),
+            self.settings.config.dispatcher.source.clone(),
             self.clock.clone(),
             own,
         );
@@ -209,17 +191,12 @@ impl Parts {
 
     fn start_dispatcher(&self, tasks: &mut Tasks, stop: CancellationToken) -> Result<(), ServiceError> {
         let own = DispatcherMetrics::register(&self.registry)?;
-        let (config, leases) = (&self.settings.config.dispatcher, &self.settings.config.subscriptions);
+        let leases = &self.settings.config.subscriptions;
         let config = DispatcherConfig {
             owner: self.owner.clone(),
-            limit: config.batch,
-            window: config.window,
-            rate: config.rate,
-            visibility: config.visibility,
-            poll: config.poll,
             lease_ttl: leases.lease_ttl,
             backoff_max: leases.backoff_max,
-            source: self.settings.config.bus.source.0.clone(),
+            ..self.settings.config.dispatcher.clone()
         };
         let ports = DispatcherPorts {
             store: self.store.log.clone(),
@@ -245,22 +222,17 @@ impl Parts {
 
     fn start_verifier(&self, tasks: &mut Tasks, stop: CancellationToken) -> Result<(), ServiceError> {
         let own = VerifierMetrics::register(&self.registry)?;
-        let settings = &self.settings;
+        let (settings, config) = (&self.settings, &self.settings.config);
         let config = VerifierConfig {
-            policy: self.policy(),
-            names: settings.names.clone(),
+            policy: config.policy.clone(),
+            names: config.names.clone(),
             longest_prefix_len: settings.templates.longest_prefix(),
             vantage: settings.probe.vantage.clone(),
-            agreement: settings.config.verifier.agreement,
-            accept_wildcard: settings.config.verifier.accept_wildcard,
-            cname_base: settings.config.apps.cname_base.to_string(),
-            in_flight: settings.config.verifier.in_flight,
+            cname_base: config.cname_base.to_string(),
             probe_deadline: settings.probe.budgets.time + LOOK_DEADLINE_MARGIN,
-            early: settings.config.verifier.early,
-            pause: settings.config.verifier.pause,
             // The HTTP interface may have used half of the shutdown deadline before.
-            drain: settings.config.server.shutdown_deadline * 2 / 5,
-            ..VerifierConfig::default()
+            drain: config.server.shutdown_deadline * 2 / 5,
+            ..config.verifier.clone()
         };
         let prober = Prober::new(settings.probe.clone())
             .map_err(|error| ServiceError::Setting(format!("the DNS cannot be asked so: {error}")))?;

@@ -29,7 +29,7 @@ impl Process {
     pub fn start(settings: &Settings) -> Result<Self, ServiceError> {
         let (log, name) = (&settings.config.log, owner());
         let filter =
-            log_filter(&log.filter.0).map_err(|e| ServiceError::Setting(format!("log.filter: {e}")))?;
+            log_filter(&log.filter).map_err(|e| ServiceError::Setting(format!("log.filter: {e}")))?;
         let exporting = telemetry::start(log.format, filter, settings.traces.as_ref(), &name)?;
         Ok(Self { name, exporting })
     }

@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use deed_api::{Api, Ops, OpsConfig, Readiness};
+use deed_api::{Api, OpsConfig, Readiness};
 use deed_bus::Bus;
 use tokio::time::{Instant, timeout_at};
 use tokio_util::sync::CancellationToken;
@@ -84,10 +84,8 @@ impl Service {
         });
         let api = api.transpose()?;
         let ops_config = OpsConfig { listen: server.ops_listen };
-        let operations = Ops::bind(&ops_config, parts.ops()?).map_err(|source| ServiceError::Listen {
-            key: "server.ops_listen",
-            at: server.ops_listen,
-            source,
+        let operations = deed_api::ops::bind(&ops_config, parts.ops()?).map_err(|source| {
+            ServiceError::Listen { key: "server.ops_listen", at: server.ops_listen, source }
         })?;
         let mut service = Self {
             api_at: api.as_ref().map(|api| api.addresses().first().copied().unwrap_or(server.listen)),

@@ -4,7 +4,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use deed_store::{
-    AppendMetrics, Checkpoints, Connections, DueWork, EventStore, Idempotency, Keys, ReadModels, Unavailable,
+    AppendMetrics, Checkpoints, Connections, DueWork, EventStore, Idempotency, Instrumented, Keys,
+    ReadModels, Unavailable,
 };
 use deed_store_postgres::{PostgresConfig, PostgresStore};
 use deed_store_sqlite::{SqliteConfig, SqliteStore};
@@ -112,21 +113,21 @@ impl Store {
     }
 
     fn from_sqlite(store: SqliteStore) -> Self {
-        Self::of(&Arc::new(store.clone()), Backend::Sqlite(store))
+        Self::of(&Arc::new(store.clone()), &Arc::new(store.instrumented()), Backend::Sqlite(store))
     }
 
     fn from_postgres(store: PostgresStore) -> Self {
-        Self::of(&Arc::new(store.clone()), Backend::Postgres(store))
+        Self::of(&Arc::new(store.clone()), &Arc::new(store.instrumented()), Backend::Postgres(store))
     }
 
-    fn of<S>(store: &Arc<S>, backend: Backend) -> Self
+    fn of<S>(store: &Arc<S>, instrumented: &Arc<Instrumented<S>>, backend: Backend) -> Self
     where
         S: EventStore + Checkpoints + ReadModels + DueWork + Keys + Idempotency + 'static,
     {
         Self {
-            log: store.clone(),
+            log: instrumented.clone(),
             checkpoints: store.clone(),
-            read_models: store.clone(),
+            read_models: instrumented.clone(),
             due: store.clone(),
             keys: store.clone(),
             idempotency: store.clone(),
@@ -191,12 +192,7 @@ impl From<deed_store_postgres::OpenError> for StoreError {
 fn postgres(settings: &Settings) -> PostgresConfig {
     let store = &settings.config.store;
     let url = store.url.as_ref().map(|url| url.reveal().to_owned()).unwrap_or_default();
-    PostgresConfig {
-        max_connections: store.max_connections,
-        acquire_timeout: store.acquire_timeout,
-        statement_timeout: store.statement_timeout,
-        ..PostgresConfig::new(url)
-    }
+    PostgresConfig { url, ..store.postgres.clone() }
 }
 
 /// Migrates the tables.

@@ -1,8 +1,11 @@
 //! The write batch: concurrent appends of all callers, in one transaction.
-use async_trait::async_trait;
-use deed_store::{BatchBackend, Position, Unavailable};
+use std::collections::HashMap;
 
-use crate::append::{AppendOutcome, AppendResult, EncodedAppend, OPERATION, StreamVersions};
+use async_trait::async_trait;
+use deed_store::{AppendPlan, BatchBackend, EncodedAppend, Position, Unavailable, Version};
+
+use crate::append::{AppendOutcome, AppendResult, OPERATION, write};
+use crate::columns::Decoder;
 use crate::open::StoreInner;
 
 /// How often a batch is planned. Each time another process has appended to one of its streams, and the next plan leaves
@@ -18,20 +21,29 @@ impl BatchBackend for StoreInner {
     type Op = EncodedAppend;
     type OpResult = AppendResult;
 
+    /// Nearly all streams are at the expected version of their first append, so versions are not read first.
     async fn execute_batch(&self, batch: Vec<EncodedAppend>) -> Result<Vec<AppendResult>, Unavailable> {
         self.metrics.record_batch(batch.len());
-        let mut versions = StreamVersions::default();
+        let mut versions = HashMap::new();
         for _ in 0..ATTEMPTS {
-            let plan = versions.plan(&batch);
+            let mut plan = AppendPlan::on(versions.clone());
+            let placements: Vec<_> = batch.iter().map(|append| plan.add(append)).collect();
+            let results = |end: Position| {
+                placements.into_iter().map(|placement| placement.map(|placed| placed.after(end))).collect()
+            };
             if plan.is_empty() {
-                return Ok(plan.results(0));
+                return Ok(results(Position(0)));
             }
-            match plan.write(&self.log).await? {
+            match write(&plan, &self.log).await? {
                 AppendOutcome::Written(last) => {
                     self.advance_head(Position(last));
-                    return Ok(plan.results(last));
+                    return Ok(results(Position(last.saturating_sub(plan.events.len() as u64))));
                 }
-                AppendOutcome::VersionMismatch(actual) => versions.update(&plan, actual)?,
+                AppendOutcome::VersionMismatch(actual) => {
+                    for ((stream, _), actual) in plan.streams.iter().zip(actual) {
+                        versions.insert(*stream, Version(Decoder(OPERATION).number("version", actual)?));
+                    }
+                }
                 AppendOutcome::Retry => {}
             }
         }

@@ -3,21 +3,13 @@ mod insert_new;
 mod ownership_columns;
 mod replace_existing;
 
-use deed_claims::{Scope, StreamId};
+use deed_claims::StreamId;
 use deed_store::{AppRow, Changes, Unavailable};
 use sqlx::Connection;
 use sqlx::postgres::PgConnection;
 
 use self::ownership_columns::OwnershipColumns;
 use crate::columns::to_i64;
-
-/// The stable text of a scope.
-pub(crate) const fn scope(scope: Scope) -> &'static str {
-    match scope {
-        Scope::Apex => "apex",
-        Scope::Host => "host",
-    }
-}
 
 /// How the rows of streams are written that are marked as new.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -1,10 +1,9 @@
 //! The digest of the read models: one hash, equal for equal contents in every backend.
 use std::time::Duration;
 
-use data_encoding::HEXLOWER;
+use deed_store::rows::TableDigest;
 use futures::{Stream, TryStreamExt};
 use serde::Serialize;
-use sha2::{Digest, Sha256};
 use sqlx::Connection;
 use sqlx::postgres::PgConnection;
 
@@ -18,12 +17,12 @@ pub(crate) const TIMEOUT: Duration = Duration::from_mins(10);
 pub(crate) async fn digest(connection: &mut PgConnection) -> Result<String, sqlx::Error> {
     let mut tx = connection.begin_with("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY").await?;
     extend_statement_timeout(&mut *tx, TIMEOUT).await?;
-    let mut hash = Sha256::new();
+    let mut digest = TableDigest::default();
 
     let rows =
         sqlx::query!(r#"SELECT stream, version, body::text AS "body!" FROM ownerships ORDER BY stream"#);
     let rows = rows.fetch(&mut *tx).map_ok(|r| (r.stream, r.version, r.body));
-    hash_rows(&mut hash, "ownerships", rows).await?;
+    add_rows(&mut digest, "ownerships", rows).await?;
 
     let rows = sqlx::query!(
         r#"SELECT claim_id, stream, version, workspace, app, name, scope, status, initiated_at, open, body::text AS "body!"
@@ -46,7 +45,7 @@ pub(crate) async fn digest(connection: &mut PgConnection) -> Result<String, sqlx
             r.body,
         )
     });
-    hash_rows(&mut hash, "claims", rows).await?;
+    add_rows(&mut digest, "claims", rows).await?;
 
     let rows = sqlx::query!(
         "SELECT stream, claim_id, kind, attempt, due_at FROM due_work ORDER BY stream, claim_id, kind, attempt"
@@ -54,7 +53,7 @@ pub(crate) async fn digest(connection: &mut PgConnection) -> Result<String, sqlx
     let rows = rows
         .fetch(&mut *tx)
         .map_ok(|r| (r.stream, r.claim_id, r.kind, r.attempt, r.due_at.timestamp_micros()));
-    hash_rows(&mut hash, "due_work", rows).await?;
+    add_rows(&mut digest, "due_work", rows).await?;
 
     let rows = sqlx::query!(
         r#"SELECT stream, version, app_id, workspace, created_at, deleted, body::text AS "body!" FROM apps ORDER BY stream"#
@@ -63,22 +62,19 @@ pub(crate) async fn digest(connection: &mut PgConnection) -> Result<String, sqlx
         let (created_at, deleted) = (r.created_at.timestamp_micros(), u8::from(r.deleted));
         (r.stream, r.version, r.app_id, r.workspace, created_at, deleted, r.body)
     });
-    hash_rows(&mut hash, "apps", rows).await?;
+    add_rows(&mut digest, "apps", rows).await?;
     tx.rollback().await?;
-    Ok(HEXLOWER.encode(&hash.finalize()))
+    Ok(digest.finish())
 }
 
-async fn hash_rows<R: Serialize>(
-    hash: &mut Sha256,
+async fn add_rows<R: Serialize>(
+    digest: &mut TableDigest,
     table: &str,
     mut rows: impl Stream<Item = Result<R, sqlx::Error>> + Unpin,
 ) -> Result<(), sqlx::Error> {
-    // JSON text has no raw line breaks, so they can end rows and tables.
-    hash.update(table);
-    hash.update("\n");
+    digest.table(table);
     while let Some(row) = rows.try_next().await? {
-        hash.update(serde_json::to_string(&row).map_err(|e| sqlx::Error::Decode(e.into()))?);
-        hash.update("\n");
+        digest.row(&serde_json::to_string(&row).map_err(|e| sqlx::Error::Decode(e.into()))?);
     }
     Ok(())
 }

@@ -1,33 +1,12 @@
 //! Due work: rows are handed out by hiding them for a while.
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
-use deed_claims::DueKind;
 use deed_store::{DueItem, DueWork, Overdue, Unavailable};
 
 use crate::columns::{Decoder, to_i64};
 use crate::open::PostgresStore;
 
-/// A row of the table.
-struct DueRecord {
-    stream: String,
-    claim_id: String,
-    kind: String,
-    attempt: i64,
-    due_at: DateTime<Utc>,
-}
-
-impl DueRecord {
-    fn decode(self, decoder: Decoder) -> Result<DueItem, Unavailable> {
-        let kind = [DueKind::Check, DueKind::Expire].into_iter().find(|k| k.as_str() == self.kind);
-        Ok(DueItem {
-            stream: decoder.parsed("stream", &self.stream)?,
-            claim_id: decoder.parsed("claim_id", &self.claim_id)?,
-            kind: kind.ok_or_else(|| decoder.unreadable("kind", None))?,
-            attempt: decoder.number("attempt", self.attempt)?,
-            due_at: self.due_at,
-        })
-    }
-}
+type DueRecord = deed_store::rows::DueRecord<DateTime<Utc>>;
 
 #[async_trait]
 impl DueWork for PostgresStore {
@@ -52,10 +31,7 @@ impl DueWork for PostgresStore {
             to_i64(limit)
         );
         let claimed = connection.deadline().run(claimed.fetch_all(&mut *connection)).await;
-        let items = connection.finish(claimed)?.into_iter().map(|row| row.decode(Decoder(OPERATION)));
-        let mut items = items.collect::<Result<Vec<_>, _>>()?;
-        items.sort_by_key(|item| (item.due_at, item.claim_id, item.kind));
-        Ok(items)
+        DueRecord::decode_all(connection.finish(claimed)?, Decoder(OPERATION))
     }
 
     /// Locks rows in the order of the key, as every statement that changes several rows.

@@ -1,53 +1,24 @@
 //! The log: appends and reads.
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
-use deed_claims::{ClaimId, Event, StreamId};
+use deed_claims::{ClaimId, StreamId};
 use deed_store::{
-    Append, AppendError, Appended, EventStore, Position, RecordedEvent, Snapshot, StreamRead, Unavailable,
-    Version, spans,
+    Append, AppendError, Appended, EncodedAppend, EventStore, Position, RecordedEvent, Snapshot, StreamRead,
+    Unavailable, Version,
 };
 use tokio::sync::watch;
 
-use crate::append::EncodedAppend;
+use crate::append::OPERATION;
 use crate::claim_history;
 use crate::columns::{Decoder, to_i64};
 use crate::copy_reader;
 use crate::open::PostgresStore;
 
-/// The name of the database in traces (`db.system.name`).
-pub(crate) const SYSTEM: &str = "postgresql";
+/// A row of the table of events.
+pub(crate) type EventRecord = deed_store::rows::EventRecord<DateTime<Utc>>;
 
 /// From this limit on, a read of the log uses COPY. For fewer events a prepared statement is faster.
 const BULK_READ: usize = 1_000;
-
-/// A row of the table of events.
-pub(crate) struct EventRecord {
-    pub(crate) position: i64,
-    pub(crate) stream: String,
-    pub(crate) version: i64,
-    pub(crate) kind: String,
-    pub(crate) schema: i32,
-    pub(crate) payload: String,
-    pub(crate) metadata: String,
-    pub(crate) recorded_at: DateTime<Utc>,
-}
-
-impl EventRecord {
-    pub(crate) fn decode(self, decoder: Decoder) -> Result<RecordedEvent, Unavailable> {
-        let schema = decoder.number("schema", self.schema.into())?;
-        Ok(RecordedEvent {
-            position: Position(decoder.number("position", self.position)?),
-            stream: decoder.parsed("stream", &self.stream)?,
-            version: Version(decoder.number("version", self.version)?),
-            recorded_at: self.recorded_at,
-            metadata: decoder.json("metadata", &self.metadata)?,
-            event: Event::from_parts(&self.kind, schema, &self.payload)
-                .map_err(|e| decoder.unreadable("payload", Some(e.into())))?,
-            schema,
-            payload: self.payload,
-        })
-    }
-}
 
 impl PostgresStore {
     /// Wakes readers, as another process may have appended these events.
@@ -61,9 +32,7 @@ impl PostgresStore {
 #[async_trait]
 impl EventStore for PostgresStore {
     async fn append(&self, append: Append) -> Result<Appended, AppendError> {
-        let timer = self.inner.metrics.start_append(&append);
-        let written = async { self.append_batcher.submit(EncodedAppend::new(append)?).await? };
-        timer.finish(spans::trace_append(SYSTEM, written).await)
+        self.append_batcher.submit(EncodedAppend::new(OPERATION, append)?).await?
     }
 
     async fn read_stream(
@@ -73,7 +42,7 @@ impl EventStore for PostgresStore {
         limit: usize,
     ) -> Result<Vec<RecordedEvent>, Unavailable> {
         let read = StreamRead { stream: stream.clone(), after, limit };
-        spans::trace_read_stream(SYSTEM, async { self.stream_batcher.submit(read).await? }).await
+        self.stream_batcher.submit(read).await?
     }
 
     async fn snapshot(&self, stream: &StreamId) -> Result<Option<Snapshot>, Unavailable> {
@@ -87,7 +56,7 @@ impl EventStore for PostgresStore {
         after: u64,
         limit: usize,
     ) -> Result<Vec<RecordedEvent>, Unavailable> {
-        spans::trace_read_stream(SYSTEM, claim_history::read(&self.inner, claim_id, after, limit)).await
+        claim_history::read(&self.inner, claim_id, after, limit).await
     }
 
     async fn claim_position(&self, _: &StreamId, claim_id: ClaimId) -> Result<Option<Position>, Unavailable> {

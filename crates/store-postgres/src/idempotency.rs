@@ -1,13 +1,15 @@
 //! Responses to requests with an idempotency key: the statements.
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
-use deed_store::{Begin, Idempotency, Receipt, RequestKey, StoredResponse, Unavailable};
+use deed_store::{
+    Begin, BeginRequest, Idempotency, Receipt, RequestKey, RequestRun, StoredResponse, Unavailable,
+};
 
-use crate::append::Receipts;
+use crate::append::ReceiptColumns;
 use crate::columns::to_i64;
 use crate::open::PostgresStore;
 use crate::pool::{CallError, Pool};
-use crate::requests::{BeginRequest, RequestOp, RequestRun};
+use crate::requests::RequestOp;
 
 const BEGIN: &str = "begin requests";
 const COMPLETE: &str = "store responses";
@@ -131,7 +133,7 @@ pub(crate) async fn replace(
 }
 
 /// Stores the responses of requests that were begun and have no response.
-pub(crate) async fn complete(pool: &Pool, receipts: &Receipts<'_>) -> StatementResult<()> {
+pub(crate) async fn complete(pool: &Pool, receipts: &ReceiptColumns<'_>) -> StatementResult<()> {
     let completed = sqlx::query!(
         "UPDATE requests AS r SET status = a.status, body = a.body
          FROM unnest($1::text[], $2::text[], $3::integer[], $4::text[]) AS a (key_id, idempotency_key, status, body)

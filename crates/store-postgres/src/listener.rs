@@ -1,6 +1,7 @@
 //! Hints that another process has appended to the log (LISTEN). Hints may be lost, so readers poll as well.
 use std::{convert::Infallible, time::Duration};
 
+use backon::{BackoffBuilder, ExponentialBackoff, ExponentialBuilder};
 use deed_store::Position;
 use sqlx::PgExecutor;
 use sqlx::postgres::{PgConnectOptions, PgListener, PgPoolOptions};
@@ -14,9 +15,12 @@ use crate::session::SessionSettings;
 const CHANNEL: &str = "deed_log";
 /// A connection without notifications for this long is checked by a query.
 const CHECK_INTERVAL: Duration = Duration::from_secs(10);
-/// The first and the longest pause between two attempts to connect.
-const FIRST_PAUSE: Duration = Duration::from_millis(100);
-const LONGEST_PAUSE: Duration = Duration::from_secs(5);
+/// The pauses between attempts to connect: at first 50 to 100 milliseconds, at last 2.5 to 5 seconds.
+const PAUSES: ExponentialBuilder = ExponentialBuilder::new()
+    .with_jitter()
+    .with_min_delay(Duration::from_millis(50))
+    .with_max_delay(Duration::from_millis(2_500))
+    .without_max_times();
 
 /// Listens for notifications until it is stopped.
 pub(crate) struct Listener {
@@ -49,18 +53,18 @@ impl Listener {
     }
 
     pub(crate) async fn run(self, stop: CancellationToken) {
-        let mut pause = FIRST_PAUSE;
+        let mut pauses = PAUSES.build();
         loop {
-            let Some(Err(error)) = stop.run_until_cancelled(self.listen(&mut pause)).await else { return };
+            let Some(Err(error)) = stop.run_until_cancelled(self.listen(&mut pauses)).await else { return };
+            let pause = pauses.next().unwrap_or_default();
             tracing::debug!(cause = %error, ?pause, "nothing is heard of other processes' appends for a moment");
             if stop.run_until_cancelled(tokio::time::sleep(pause)).await.is_none() {
                 return;
             }
-            pause = (pause * 2).min(LONGEST_PAUSE);
         }
     }
 
-    async fn listen(&self, pause: &mut Duration) -> Result<Infallible, ListenError> {
+    async fn listen(&self, pauses: &mut ExponentialBackoff) -> Result<Infallible, ListenError> {
         let pool = PgPoolOptions::new()
             .max_connections(1)
             .acquire_timeout(self.timeout)
@@ -73,7 +77,7 @@ impl Listener {
         timeout(self.timeout, listener.listen(CHANNEL)).await??;
         // Several schemas may share the channel, so a notification names its table.
         let log_table = timeout(self.timeout, self.read_head(&mut listener)).await??;
-        *pause = FIRST_PAUSE;
+        *pauses = PAUSES.build();
         loop {
             match timeout(CHECK_INTERVAL, listener.try_recv()).await {
                 Ok(Ok(Some(notification))) => {

@@ -1,7 +1,11 @@
 //! Connecting to the database: its errors, and the handle [`PostgresStore`].
 use std::{fmt, sync::Arc, time::Duration};
 
-use deed_store::{AppendMetrics, Batcher, Connections, MetricsSlot, Position, StreamRead, Unavailable};
+use deed_store::rows::StreamEvents;
+use deed_store::{
+    AppendMetrics, Batcher, Connections, EncodedAppend, Instrumented, MetricsSlot, Position, StreamRead,
+    Unavailable,
+};
 use sqlx::ConnectOptions;
 use sqlx::postgres::{PgConnectOptions, PgConnection};
 use tokio::sync::watch;
@@ -10,7 +14,7 @@ use tokio_util::{
     task::TaskTracker,
 };
 
-use crate::append::{AppendResult, EncodedAppend};
+use crate::append::AppendResult;
 use crate::columns::Decoder;
 use crate::config::{self, PostgresConfig};
 use crate::listener::Listener;
@@ -18,7 +22,7 @@ use crate::pool::{Pool, PoolLimits};
 use crate::requests::{RequestOp, RequestReply, RequestWriter};
 use crate::schema;
 use crate::session::SessionSettings;
-use crate::stream_reader::{StreamEvents, StreamReader};
+use crate::stream_reader::StreamReader;
 
 /// How long `close` waits for the listener.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(2);
@@ -266,7 +270,12 @@ impl PostgresStore {
         Ok(Self { inner, append_batcher, request_batcher, stream_batcher })
     }
 
-    /// Counts appends from now on.
+    /// The store with metrics and spans.
+    pub fn instrumented(&self) -> Instrumented<Self> {
+        Instrumented::new(self.clone(), "postgresql", self.inner.metrics.clone())
+    }
+
+    /// Counts the appends to instrumented handles from now on.
     pub fn measure(&self, metrics: AppendMetrics) {
         self.inner.metrics.set(metrics);
     }

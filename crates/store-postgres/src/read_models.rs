@@ -1,69 +1,20 @@
 //! The read models: rows and checkpoint change in one transaction.
 use async_trait::async_trait;
-use deed_claims::{Scope, StreamId, WorkspaceId};
+use deed_claims::{StreamId, WorkspaceId};
+use deed_store::rows::{ClaimRecord, StateRecord};
 use deed_store::{
-    AppPage, AppRow, Changes, ClaimPage, ClaimQuery, ClaimRow, Cursor, Lease, LeaseError, OwnershipRow,
-    Position, ReadModels, Unavailable, Version, spans,
+    AppPage, AppRow, Changes, ClaimPage, ClaimQuery, Lease, LeaseError, OwnershipRow, Position, ReadModels,
+    Unavailable,
 };
 use sqlx::Connection;
 use sqlx::postgres::PgConnection;
 
 use crate::changes::WriteMode;
 use crate::columns::{Decoder, to_i64};
-use crate::event_store::SYSTEM;
 use crate::open::PostgresStore;
 use crate::pool::CallError;
 use crate::session::extend_statement_timeout;
 use crate::{changes, checkpoints, digest};
-
-/// A row of the table of snapshots or of apps.
-struct StateRecord {
-    stream: String,
-    version: i64,
-    body: String,
-}
-
-impl StateRecord {
-    fn ownership(self, decoder: Decoder) -> Result<OwnershipRow, Unavailable> {
-        Ok(OwnershipRow {
-            stream: decoder.parsed("stream", &self.stream)?,
-            version: Version(decoder.number("version", self.version)?),
-            state: decoder.json("body", &self.body)?,
-        })
-    }
-
-    fn app(self, decoder: Decoder) -> Result<AppRow, Unavailable> {
-        Ok(AppRow {
-            stream: decoder.parsed("stream", &self.stream)?,
-            version: Version(decoder.number("version", self.version)?),
-            app: decoder.json("body", &self.body)?,
-        })
-    }
-}
-
-/// A row of the table of claims.
-struct ClaimRecord {
-    stream: String,
-    version: i64,
-    name: String,
-    scope: String,
-    status: String,
-    body: String,
-}
-
-impl ClaimRecord {
-    fn decode(self, decoder: Decoder) -> Result<ClaimRow, Unavailable> {
-        let scope = [Scope::Apex, Scope::Host].into_iter().find(|s| changes::scope(*s) == self.scope);
-        Ok(ClaimRow {
-            stream: decoder.parsed("stream", &self.stream)?,
-            version: Version(decoder.number("version", self.version)?),
-            name: decoder.parsed("name", &self.name)?,
-            scope: scope.ok_or_else(|| decoder.unreadable("scope", None))?,
-            status: self.status,
-            claim: decoder.json("body", &self.body)?,
-        })
-    }
-}
 
 /// Returns whether the changes were applied; false when the lease or the checkpoint has moved on.
 async fn apply(
@@ -132,23 +83,19 @@ impl ReadModels for PostgresStore {
         changes: Changes,
     ) -> Result<(), LeaseError> {
         const OPERATION: &str = "apply changes to the read models";
-        let applied = async {
-            let attempt = async |mode| {
-                let columns = changes::EncodedChanges::of(OPERATION, &changes, mode)?;
-                let mut connection = self.inner.general.acquire(OPERATION).await?;
-                let applied =
-                    connection.deadline().run(apply(&mut connection, lease, from, to, &columns)).await;
-                let duplicate = applied.as_ref().is_err_and(CallError::is_duplicate);
-                Ok::<_, Unavailable>((connection.finish(applied), duplicate))
-            };
-            let (mut applied, duplicate) = attempt(WriteMode::InsertNew).await?;
-            if duplicate && !changes.new_streams.is_empty() {
-                tracing::warn!("rows were there that were to be shown for the first time; they are replaced");
-                (applied, _) = attempt(WriteMode::ReplaceAll).await?;
-            }
-            checkpoints::lost_unless(applied?)
+        let attempt = async |mode| {
+            let columns = changes::EncodedChanges::of(OPERATION, &changes, mode)?;
+            let mut connection = self.inner.general.acquire(OPERATION).await?;
+            let applied = connection.deadline().run(apply(&mut connection, lease, from, to, &columns)).await;
+            let duplicate = applied.as_ref().is_err_and(CallError::is_duplicate);
+            Ok::<_, Unavailable>((connection.finish(applied), duplicate))
         };
-        spans::trace_apply(SYSTEM, applied).await
+        let (mut applied, duplicate) = attempt(WriteMode::InsertNew).await?;
+        if duplicate && !changes.new_streams.is_empty() {
+            tracing::warn!("rows were there that were to be shown for the first time; they are replaced");
+            (applied, _) = attempt(WriteMode::ReplaceAll).await?;
+        }
+        checkpoints::lost_unless(applied?)
     }
 
     async fn reset(&self, lease: &Lease) -> Result<(), LeaseError> {
@@ -180,12 +127,7 @@ impl ReadModels for PostgresStore {
         );
         let found = connection.deadline().run(found.fetch_all(&mut *connection)).await;
         let found = connection.finish(found)?;
-        let more = found.len() > query.limit;
-        let rows = found.into_iter().take(query.limit).map(|row| row.decode(Decoder(OPERATION)));
-        let rows = rows.collect::<Result<Vec<_>, _>>()?;
-        let next = rows.last().filter(|_| more);
-        let next = next.map(|r| Cursor { initiated_at: r.claim.initiated_at, claim_id: r.claim.id });
-        Ok(ClaimPage { rows, next })
+        ClaimRecord::page(found, query.limit, Decoder(OPERATION))
     }
 
     async fn open_claims(&self, workspace: &WorkspaceId) -> Result<u64, Unavailable> {

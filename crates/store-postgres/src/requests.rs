@@ -6,10 +6,9 @@ use std::{
 };
 
 use async_trait::async_trait;
-use chrono::{DateTime, Utc};
-use deed_store::{BatchBackend, Begin, Receipt, RequestKey, StoredResponse, Unavailable};
+use deed_store::{BatchBackend, Begin, BeginRequest, Receipt, Receipts, RequestKey, RequestRun, Unavailable};
 
-use crate::append::Receipts;
+use crate::append::ReceiptColumns;
 use crate::columns::Decoder;
 use crate::idempotency::{self, KeyColumns};
 use crate::open::{StoreInner, UnexpectedReply};
@@ -18,15 +17,6 @@ use crate::pool::{CallError, Pool};
 const OPERATION: &str = "begin requests";
 /// How often a statement is tried that conflicts with other processes.
 const ATTEMPTS: usize = 16;
-
-/// A call that begins a request.
-pub(crate) struct BeginRequest {
-    pub(crate) request: RequestKey,
-    pub(crate) fingerprint: [u8; 32],
-    pub(crate) now: DateTime<Utc>,
-    pub(crate) locked_until: DateTime<Utc>,
-    pub(crate) forget_before: DateTime<Utc>,
-}
 
 /// One write.
 pub(crate) enum RequestOp {
@@ -46,42 +36,6 @@ impl RequestReply {
         match self {
             Self::Begun(begin) => Ok(begin),
             Self::Done => Err(UnexpectedReply::to(OPERATION)),
-        }
-    }
-}
-
-/// The last run of a request.
-#[derive(Clone)]
-pub(crate) struct RequestRun {
-    pub(crate) fingerprint: [u8; 32],
-    pub(crate) begun_at: DateTime<Utc>,
-    pub(crate) locked_until: DateTime<Utc>,
-    pub(crate) response: Option<StoredResponse>,
-}
-
-impl RequestRun {
-    fn of(begin: &BeginRequest) -> Self {
-        Self {
-            fingerprint: begin.fingerprint,
-            begun_at: begin.now,
-            locked_until: begin.locked_until,
-            response: None,
-        }
-    }
-
-    /// Whether a new run may replace this one.
-    fn is_replaceable_by(&self, begin: &BeginRequest) -> bool {
-        let dead = self.response.is_none() && self.locked_until <= begin.now;
-        let old = self.begun_at < begin.forget_before;
-        (old && (dead || self.response.is_some())) || (dead && self.fingerprint == begin.fingerprint)
-    }
-
-    /// The reply to a begin that does not replace this run.
-    fn reply_to(&self, begin: &BeginRequest) -> Begin {
-        match &self.response {
-            _ if self.fingerprint != begin.fingerprint => Begin::Mismatch,
-            Some(response) => Begin::Answered(response.clone()),
-            None => Begin::Running,
         }
     }
 }
@@ -112,10 +66,8 @@ impl<'a> PendingBegins<'a> {
     fn decide(&mut self, replies: &mut [RequestReply]) {
         let Some(run) = &self.run else { return };
         while let Some((index, begin)) = self.begins.get(self.decided).copied() {
-            if run.is_replaceable_by(begin) {
-                return;
-            }
-            replies[index] = RequestReply::Begun(run.reply_to(begin));
+            let Some(reply) = run.reply_to(begin) else { return };
+            replies[index] = RequestReply::Begun(reply);
             self.decided += 1;
         }
     }
@@ -151,7 +103,8 @@ impl BatchBackend for RequestWriter {
             }
         }
         begin(pool, pending, &mut replies).await?;
-        if !receipts.key_ids.is_empty() {
+        if !receipts.is_empty() {
+            let receipts = ReceiptColumns::of(&receipts);
             retry(|| idempotency::complete(pool, &receipts)).await?;
         }
         if !abandoned.is_empty() {

@@ -2,16 +2,14 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use deed_store::{BatchBackend, RecordedEvent, StreamRead, Unavailable};
+use deed_store::rows::{StreamEvents, stream_events};
+use deed_store::{BatchBackend, StreamRead, Unavailable};
 
 use crate::columns::{Decoder, to_i64};
 use crate::event_store::EventRecord;
 use crate::open::StoreInner;
 
 const OPERATION: &str = "read a stream";
-
-/// The events of a stream, in order.
-pub(crate) type StreamEvents = Result<Vec<RecordedEvent>, Unavailable>;
 
 /// Executes batches of stream reads.
 pub(crate) struct StreamReader(pub(crate) Arc<StoreInner>);
@@ -21,7 +19,6 @@ impl BatchBackend for StreamReader {
     type Op = StreamRead;
     type OpResult = StreamEvents;
 
-    /// An unreadable event fails the read of its own stream only.
     async fn execute_batch(&self, batch: Vec<StreamRead>) -> Result<Vec<StreamEvents>, Unavailable> {
         let streams: Vec<_> = batch.iter().map(|read| read.stream.as_str()).collect();
         let after: Vec<_> = batch.iter().map(|read| to_i64(read.after.0)).collect();
@@ -44,29 +41,21 @@ impl BatchBackend for StreamReader {
             &last
         );
         let found = connection.deadline().run(found.fetch_all(&mut *connection)).await;
-        let mut replies: Vec<StreamEvents> = batch.iter().map(|_| Ok(vec![])).collect();
-        for row in connection.finish(found)? {
+        let rows = connection.finish(found)?.into_iter().map(|row| {
             let place = usize::try_from(row.place).unwrap_or(0).wrapping_sub(1);
-            let (Some(read), Some(reply)) = (batch.get(place), replies.get_mut(place)) else {
-                return Err(Decoder(OPERATION).unreadable("place", None));
-            };
-            let row = EventRecord {
+            let record = EventRecord {
                 position: row.position,
-                stream: read.stream.as_str().to_owned(),
+                stream: batch.get(place).map_or(String::new(), |read| read.stream.as_str().to_owned()),
                 version: row.version,
                 kind: row.kind,
-                schema: row.schema,
+                schema: row.schema.into(),
                 payload: row.payload,
                 metadata: row.metadata,
                 recorded_at: row.recorded_at,
             };
-            match (reply.as_mut(), row.decode(Decoder(OPERATION))) {
-                (Ok(events), Ok(event)) => events.push(event),
-                (Ok(_), Err(unreadable)) => *reply = Err(unreadable),
-                (Err(_), _) => {}
-            }
-        }
-        Ok(replies)
+            (place, record)
+        });
+        stream_events(batch.len(), rows, Decoder(OPERATION))
     }
 }
 

@@ -36,7 +36,7 @@ impl StoreUnderTest for UnderTest {
     }
 
     fn events(&self) -> Arc<dyn EventStore> {
-        self.store.clone()
+        Arc::new(self.store.instrumented())
     }
 
     fn measure(&self, metrics: AppendMetrics) {
@@ -52,7 +52,7 @@ impl StoreUnderTest for UnderTest {
     }
 
     fn read_models(&self) -> Arc<dyn ReadModels> {
-        self.store.clone()
+        Arc::new(self.store.instrumented())
     }
 
     fn due_work(&self) -> Arc<dyn DueWork> {

@@ -1,9 +1,12 @@
 //! The write batch: concurrent appends and idempotent requests of all callers, in one transaction.
 use async_trait::async_trait;
-use deed_store::{AppendError, Appended, BatchBackend, Begin, Position, Receipt, RequestKey, Unavailable};
+use deed_store::{
+    AppendError, AppendPlan, Appended, BatchBackend, Begin, BeginRequest, EncodedAppend, Position, Receipt,
+    RequestKey, Unavailable,
+};
 
-use crate::append::{EncodedAppend, NewEvents, StreamVersions};
-use crate::idempotency::{BeginRequest, Receipts, RequestRuns, abandon};
+use crate::append::{insert, read_versions};
+use crate::idempotency::{RequestRuns, abandon, write_receipts};
 use crate::open::StoreInner;
 use crate::writer::Durability;
 
@@ -77,24 +80,24 @@ impl BatchBackend for StoreInner {
         let mut writer = self.writer.lock(durability, OPERATION).await?;
         let mut tx = writer.begin().await?;
         let mut requests = RequestRuns::read(&mut tx, &begins).await?;
-        let mut versions = StreamVersions::read(&mut tx, &appends).await?;
-        let (mut events, mut receipts) = (NewEvents::default(), Receipts::default());
+        let (end, versions) = read_versions(&mut tx, &appends).await?;
+        let mut plan = AppendPlan::on(versions);
         let replies = batch.iter().map(|op| match op {
-            Op::Append(append) => OpReply::Appended(versions.place(append, &mut events, &mut receipts)),
+            Op::Append(append) => OpReply::Appended(plan.add(append).map(|placement| placement.after(end))),
             Op::Begin(begin) => OpReply::Begun(requests.begin(begin)),
             Op::Complete(receipt) => {
-                receipts.push(receipt);
+                plan.receipts.push(receipt);
                 OpReply::Done
             }
             Op::Abandon(_) => OpReply::Done,
         });
         let replies = replies.collect();
         requests.write(&mut tx).await?;
-        events.insert(&mut tx).await?;
-        receipts.write(&mut tx).await?;
+        insert(&mut tx, &plan, end).await?;
+        write_receipts(&mut tx, &plan.receipts).await?;
         abandon(&mut tx, &abandoned).await?;
         tx.commit().await.map_err(|e| Unavailable::new(OPERATION, e))?;
-        self.advance_head(Position(versions.last));
+        self.advance_head(Position(end.0 + plan.events.len() as u64));
         Ok(replies)
     }
 }
@@ -112,13 +115,13 @@ mod tests {
     }
 
     fn begin(name: &str, fingerprint: u8, second: i64) -> Op {
-        let micros = |second: i64| second * 1_000_000;
+        let at = |second: i64| DateTime::from_timestamp(second, 0).unwrap();
         Op::Begin(BeginRequest {
             request: key(name),
             fingerprint: [fingerprint; 32],
-            now: micros(second),
-            locked_until: micros(second + 60),
-            forget_before: micros(second - 86_400),
+            now: at(second),
+            locked_until: at(second + 60),
+            forget_before: at(second - 86_400),
         })
     }
 
@@ -129,43 +132,6 @@ mod tests {
     async fn begun(store: &SqliteStore, batch: Vec<Op>) -> Vec<Begin> {
         let replies = store.inner.execute_batch(batch).await.unwrap();
         replies.into_iter().map(|reply| reply.begun().unwrap()).collect()
-    }
-
-    #[tokio::test]
-    async fn begins_of_a_batch_apply_in_order() {
-        let folder = tempfile::tempdir().unwrap();
-        let store = SqliteStore::open(SqliteConfig::new(folder.path().join("deed.db"))).await.unwrap();
-        store.inner.execute_batch(vec![begin("known", 1, 0)]).await.unwrap();
-        store.complete(&receipt("known", "done")).await.unwrap();
-        let batch = vec![
-            begin("new", 1, 0),
-            begin("known", 1, 1),
-            begin("new", 1, 1),
-            begin("known", 2, 1),
-            begin("new", 2, 1),
-            // The run that this batch began is dead by then.
-            begin("new", 1, 60),
-            begin("new", 1, 61),
-            // The response is a day old.
-            begin("known", 2, 90_000),
-            begin("known", 1, 90_000),
-        ];
-        let answered = Begin::Answered(receipt("known", "done").response);
-        let expected = [
-            Begin::Started,
-            answered,
-            Begin::Running,
-            Begin::Mismatch,
-            Begin::Mismatch,
-            Begin::Started,
-            Begin::Running,
-            Begin::Started,
-            Begin::Mismatch,
-        ];
-        assert_eq!(begun(&store, batch).await, expected);
-        // The last run of each request was written.
-        let after = vec![begin("new", 1, 119), begin("new", 1, 120), begin("known", 2, 90_001)];
-        assert_eq!(begun(&store, after).await, [Begin::Running, Begin::Started, Begin::Running]);
     }
 
     #[tokio::test]

@@ -1,7 +1,8 @@
 //! Changes of the read models as JSON rows: one statement per table for any number of rows.
 use std::collections::BTreeSet;
 
-use deed_claims::{Scope, StreamId};
+use deed_claims::StreamId;
+use deed_store::rows::scope;
 use deed_store::{Changes, Unavailable};
 use serde::Serialize;
 use sqlx::sqlite::SqliteConnection;
@@ -35,14 +36,6 @@ struct DueJson<'a>(&'a str, String, &'static str, u32, i64);
 /// Stream, version, app, workspace, time of creation, deleted, body.
 #[derive(Serialize)]
 struct AppJson<'a>(&'a str, u64, &'a str, &'a str, i64, u8, String);
-
-/// The stable text of a scope.
-pub(crate) const fn scope(scope: Scope) -> &'static str {
-    match scope {
-        Scope::Apex => "apex",
-        Scope::Host => "host",
-    }
-}
 
 /// Changes as JSON arrays, one per table.
 pub(crate) struct EncodedChanges {

@@ -1,7 +1,6 @@
 //! Due work: rows are handed out by hiding them for a while.
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
-use deed_claims::DueKind;
 use deed_store::{DueItem, DueWork, Overdue, Unavailable};
 use serde::Serialize;
 
@@ -9,27 +8,7 @@ use crate::columns::{Decoder, json_rows, micros, to_i64};
 use crate::open::SqliteStore;
 use crate::writer::Durability;
 
-/// A row of the table.
-struct DueRecord {
-    stream: String,
-    claim_id: String,
-    kind: String,
-    attempt: i64,
-    due_at: i64,
-}
-
-impl DueRecord {
-    fn decode(self, decoder: Decoder) -> Result<DueItem, Unavailable> {
-        let kind = [DueKind::Check, DueKind::Expire].into_iter().find(|k| k.as_str() == self.kind);
-        Ok(DueItem {
-            stream: decoder.parsed("stream", &self.stream)?,
-            claim_id: decoder.parsed("claim_id", &self.claim_id)?,
-            kind: kind.ok_or_else(|| decoder.unreadable("kind", None))?,
-            attempt: decoder.number("attempt", self.attempt)?,
-            due_at: decoder.instant("due_at", self.due_at)?,
-        })
-    }
-}
+type DueRecord = deed_store::rows::DueRecord<i64>;
 
 /// Stream, claim, kind, attempt, due time.
 #[derive(Serialize)]
@@ -63,10 +42,7 @@ impl DueWork for SqliteStore {
         .await
         .map_err(|e| Unavailable::new(OPERATION, e))?;
         tx.commit().await.map_err(|e| Unavailable::new(OPERATION, e))?;
-        let items = claimed.into_iter().map(|row| row.decode(Decoder(OPERATION)));
-        let mut items = items.collect::<Result<Vec<_>, _>>()?;
-        items.sort_by_key(|item| (item.due_at, item.claim_id, item.kind));
-        Ok(items)
+        DueRecord::decode_all(claimed, Decoder(OPERATION))
     }
 
     async fn give_back(&self, items: &[DueItem]) -> Result<(), Unavailable> {

@@ -1,59 +1,26 @@
 //! The log: appends and reads.
 use async_trait::async_trait;
-use deed_claims::{ClaimId, Event, StreamId};
+use deed_claims::{ClaimId, StreamId};
 use deed_store::{
-    Append, AppendError, Appended, EventStore, Position, RecordedEvent, Snapshot, StreamRead, Unavailable,
-    Version, spans,
+    Append, AppendError, Appended, EncodedAppend, EventStore, Position, RecordedEvent, Snapshot, StreamRead,
+    Unavailable, Version,
 };
 use tokio::sync::watch;
 
-use crate::append::EncodedAppend;
+use crate::append::OPERATION;
 use crate::batch::Op;
 use crate::claim_history;
 use crate::columns::{Decoder, to_i64};
 use crate::open::SqliteStore;
 
-/// The name of the database in traces (`db.system.name`).
-pub(crate) const SYSTEM: &str = "sqlite";
-
-/// A row of the table of events.
-pub(crate) struct EventRecord {
-    pub(crate) position: i64,
-    pub(crate) stream: String,
-    pub(crate) version: i64,
-    pub(crate) kind: String,
-    pub(crate) schema: i64,
-    pub(crate) payload: String,
-    pub(crate) metadata: String,
-    pub(crate) recorded_at: i64,
-}
-
-impl EventRecord {
-    pub(crate) fn decode(self, decoder: Decoder) -> Result<RecordedEvent, Unavailable> {
-        let schema = decoder.number("schema", self.schema)?;
-        Ok(RecordedEvent {
-            position: Position(decoder.number("position", self.position)?),
-            stream: decoder.parsed("stream", &self.stream)?,
-            version: Version(decoder.number("version", self.version)?),
-            recorded_at: decoder.instant("recorded_at", self.recorded_at)?,
-            metadata: decoder.json("metadata", &self.metadata)?,
-            event: Event::from_parts(&self.kind, schema, &self.payload)
-                .map_err(|e| decoder.unreadable("payload", Some(e.into())))?,
-            schema,
-            payload: self.payload,
-        })
-    }
-}
+/// A row of the table of events, with its time in microseconds.
+pub(crate) type EventRecord = deed_store::rows::EventRecord<i64>;
 
 #[async_trait]
 impl EventStore for SqliteStore {
     async fn append(&self, append: Append) -> Result<Appended, AppendError> {
-        let timer = self.inner.metrics.start_append(&append);
-        let written = async {
-            let encoded = Box::new(EncodedAppend::new(append)?);
-            self.write_batcher.submit(Op::Append(encoded)).await?.appended()
-        };
-        timer.finish(spans::trace_append(SYSTEM, written).await)
+        let encoded = Box::new(EncodedAppend::new(OPERATION, append)?);
+        self.write_batcher.submit(Op::Append(encoded)).await?.appended()
     }
 
     async fn read_stream(
@@ -63,7 +30,7 @@ impl EventStore for SqliteStore {
         limit: usize,
     ) -> Result<Vec<RecordedEvent>, Unavailable> {
         let read = StreamRead { stream: stream.clone(), after, limit };
-        spans::trace_read_stream(SYSTEM, async { self.stream_batcher.submit(read).await? }).await
+        self.stream_batcher.submit(read).await?
     }
 
     async fn snapshot(&self, stream: &StreamId) -> Result<Option<Snapshot>, Unavailable> {
@@ -77,7 +44,7 @@ impl EventStore for SqliteStore {
         after: u64,
         limit: usize,
     ) -> Result<Vec<RecordedEvent>, Unavailable> {
-        spans::trace_read_stream(SYSTEM, claim_history::read(&self.inner, claim_id, after, limit)).await
+        claim_history::read(&self.inner, claim_id, after, limit).await
     }
 
     async fn claim_position(&self, _: &StreamId, claim_id: ClaimId) -> Result<Option<Position>, Unavailable> {

@@ -1,10 +1,12 @@
 //! Responses to requests with an idempotency key.
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
 use data_encoding::HEXLOWER;
-use deed_store::{Begin, Idempotency, Receipt, RequestKey, StoredResponse, Unavailable};
+use deed_store::{
+    Begin, BeginRequest, Idempotency, Receipt, Receipts, RequestKey, RequestRun, StoredResponse, Unavailable,
+};
 use serde::Serialize;
 use sqlx::sqlite::SqliteConnection;
 
@@ -15,37 +17,11 @@ use crate::writer::Durability;
 
 const BEGIN: &str = "begin a request";
 
-/// A call that begins a request.
-pub(crate) struct BeginRequest {
-    pub(crate) request: RequestKey,
-    pub(crate) fingerprint: [u8; 32],
-    pub(crate) now: i64,
-    pub(crate) locked_until: i64,
-    pub(crate) forget_before: i64,
-}
-
-/// The last run of a request.
-struct RequestRun {
-    fingerprint: [u8; 32],
-    begun_at: i64,
-    locked_until: i64,
-    response: Option<StoredResponse>,
-    /// Whether this batch began it.
-    new: bool,
-}
-
-impl RequestRun {
-    /// Whether a new run may replace this one.
-    fn is_replaceable_by(&self, begin: &BeginRequest) -> bool {
-        let dead = self.response.is_none() && self.locked_until <= begin.now;
-        let old = self.begun_at < begin.forget_before;
-        (old && (dead || self.response.is_some())) || (dead && self.fingerprint == begin.fingerprint)
-    }
-}
-
 /// The runs of the requests that a batch begins.
 pub(crate) struct RequestRuns<'a> {
     runs: HashMap<&'a RequestKey, RequestRun>,
+    /// The requests of which this batch began the run.
+    started: HashSet<&'a RequestKey>,
 }
 
 /// API key, idempotency key, fingerprint, time of begin, end of the lock.
@@ -57,9 +33,9 @@ impl<'a> RequestRuns<'a> {
         connection: &mut SqliteConnection,
         begins: &[&'a BeginRequest],
     ) -> Result<Self, Unavailable> {
-        let mut runs = HashMap::with_capacity(begins.len());
+        let (mut runs, started) = (HashMap::with_capacity(begins.len()), HashSet::new());
         if begins.is_empty() {
-            return Ok(Self { runs });
+            return Ok(Self { runs, started });
         }
         let keys: Vec<_> = begins.iter().map(|b| (&b.request.key_id.0, &b.request.idempotency_key)).collect();
         let keys = json_rows(BEGIN, &keys)?;
@@ -85,40 +61,31 @@ impl<'a> RequestRuns<'a> {
             let fingerprint = row.fingerprint.try_into();
             let run = RequestRun {
                 fingerprint: fingerprint.map_err(|_| decoder.unreadable("fingerprint", None))?,
-                begun_at: row.begun_at,
-                locked_until: row.locked_until,
+                begun_at: decoder.instant("begun_at", row.begun_at)?,
+                locked_until: decoder.instant("locked_until", row.locked_until)?,
                 response,
-                new: false,
             };
             runs.insert(&begin.request, run);
         }
-        Ok(Self { runs })
+        Ok(Self { runs, started })
     }
 
     /// Begins a request, after the begins before it in the batch.
     pub(crate) fn begin(&mut self, begin: &'a BeginRequest) -> Begin {
-        match self.runs.get(&begin.request) {
-            Some(run) if run.is_replaceable_by(begin) => {}
-            Some(run) if run.fingerprint != begin.fingerprint => return Begin::Mismatch,
-            Some(RequestRun { response: Some(response), .. }) => return Begin::Answered(response.clone()),
-            Some(_) => return Begin::Running,
-            None => {}
+        if let Some(reply) = self.runs.get(&begin.request).and_then(|run| run.reply_to(begin)) {
+            return reply;
         }
-        let run = RequestRun {
-            fingerprint: begin.fingerprint,
-            begun_at: begin.now,
-            locked_until: begin.locked_until,
-            response: None,
-            new: true,
-        };
-        self.runs.insert(&begin.request, run);
+        self.runs.insert(&begin.request, RequestRun::of(begin));
+        self.started.insert(&begin.request);
         Begin::Started
     }
 
     pub(crate) async fn write(self, connection: &mut SqliteConnection) -> Result<(), Unavailable> {
-        let runs = self.runs.iter().filter(|(_, run)| run.new).map(|(request, run)| {
-            let print = HEXLOWER.encode(&run.fingerprint);
-            RunJson(&request.key_id.0, &request.idempotency_key, print, run.begun_at, run.locked_until)
+        let runs = self.started.iter().filter_map(|request| {
+            let run = self.runs.get(*request)?;
+            let (print, begun_at) = (HEXLOWER.encode(&run.fingerprint), micros(run.begun_at));
+            let (key_id, key) = (&request.key_id.0, &request.idempotency_key);
+            Some(RunJson(key_id, key, print, begun_at, micros(run.locked_until)))
         });
         let runs: Vec<_> = runs.collect();
         if runs.is_empty() {
@@ -145,38 +112,29 @@ impl<'a> RequestRuns<'a> {
 #[derive(Serialize)]
 struct ReceiptJson<'a>(&'a str, &'a str, u16, &'a str);
 
-/// Receipts to store: those of appends, and those without an effect.
-#[derive(Default)]
-pub(crate) struct Receipts<'a>(Vec<ReceiptJson<'a>>);
-
-impl<'a> Receipts<'a> {
-    pub(crate) fn push(&mut self, receipt: &'a Receipt) {
-        let (request, response) = (&receipt.request, &receipt.response);
-        self.0.push(ReceiptJson(
-            &request.key_id.0,
-            &request.idempotency_key,
-            response.status,
-            &response.body,
-        ));
+/// Stores the responses of requests that were begun and have no response: of appends, and of requests without an effect.
+pub(crate) async fn write_receipts(
+    connection: &mut SqliteConnection,
+    receipts: &Receipts<'_>,
+) -> Result<(), Unavailable> {
+    const OPERATION: &str = "store responses";
+    if receipts.is_empty() {
+        return Ok(());
     }
-
-    pub(crate) async fn write(self, connection: &mut SqliteConnection) -> Result<(), Unavailable> {
-        const OPERATION: &str = "store responses";
-        if self.0.is_empty() {
-            return Ok(());
-        }
-        let receipts = json_rows(OPERATION, &self.0)?;
-        sqlx::query!(
-            "UPDATE requests SET status = r.value ->> 2, body = r.value ->> 3
+    let receipts = receipts.iter().map(|Receipt { request, response }| {
+        ReceiptJson(&request.key_id.0, &request.idempotency_key, response.status, &response.body)
+    });
+    let receipts = json_rows(OPERATION, &receipts.collect::<Vec<_>>())?;
+    sqlx::query!(
+        "UPDATE requests SET status = r.value ->> 2, body = r.value ->> 3
              FROM json_each(?) AS r
              WHERE key_id = r.value ->> 0 AND idempotency_key = r.value ->> 1 AND status IS NULL",
-            receipts
-        )
-        .execute(connection)
-        .await
-        .map(|_| ())
-        .map_err(|e| Unavailable::new(OPERATION, e))
-    }
+        receipts
+    )
+    .execute(connection)
+    .await
+    .map(|_| ())
+    .map_err(|e| Unavailable::new(OPERATION, e))
 }
 
 /// Ends the runs of requests without a response: their lock ends at the epoch, so the same request can begin again.
@@ -211,13 +169,7 @@ impl Idempotency for SqliteStore {
         locked_until: DateTime<Utc>,
         forget_before: DateTime<Utc>,
     ) -> Result<Begin, Unavailable> {
-        let begin = BeginRequest {
-            request: request.clone(),
-            fingerprint,
-            now: micros(now),
-            locked_until: micros(locked_until),
-            forget_before: micros(forget_before),
-        };
+        let begin = BeginRequest { request: request.clone(), fingerprint, now, locked_until, forget_before };
         self.write_batcher.submit(Op::Begin(begin)).await?.begun()
     }
 

@@ -1,39 +1,13 @@
 //! API keys, stored under their hash.
-use std::collections::BTreeSet;
-
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
-use deed_store::{ApiKey, KeyHash, KeyId, KeyOwner, KeyScope, Keys, Unavailable};
+use deed_store::{ApiKey, KeyHash, KeyId, KeyOwner, Keys, Unavailable};
 
 use crate::columns::{Decoder, micros};
 use crate::open::SqliteStore;
 use crate::writer::Durability;
 
-/// A row of the table.
-struct KeyRecord {
-    id: String,
-    name: String,
-    workspace: Option<String>,
-    scopes: String,
-    created_at: i64,
-    revoked_at: Option<i64>,
-}
-
-impl KeyRecord {
-    fn decode(self, decoder: Decoder) -> Result<ApiKey, Unavailable> {
-        Ok(ApiKey {
-            id: KeyId(self.id),
-            name: self.name,
-            owner: match &self.workspace {
-                Some(workspace) => KeyOwner::Workspace(decoder.parsed("workspace", workspace)?),
-                None => KeyOwner::Service,
-            },
-            scopes: decoder.json::<BTreeSet<KeyScope>>("scopes", &self.scopes)?,
-            created_at: decoder.instant("created_at", self.created_at)?,
-            revoked_at: self.revoked_at.map(|at| decoder.instant("revoked_at", at)).transpose()?,
-        })
-    }
-}
+type KeyRecord = deed_store::rows::KeyRecord<i64>;
 
 #[async_trait]
 impl Keys for SqliteStore {

@@ -2,8 +2,10 @@
 use std::path::{Path, PathBuf};
 use std::{fmt, io, sync::Arc, time::Duration};
 
+use deed_store::rows::StreamEvents;
 use deed_store::{
-    AppendMetrics, BatchLimits, Batcher, Connections, MetricsSlot, Position, StreamRead, Unavailable,
+    AppendMetrics, BatchLimits, Batcher, Connections, Instrumented, MetricsSlot, Position, StreamRead,
+    Unavailable,
 };
 use sqlx::migrate::{MigrateError, Migrator};
 use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection, SqlitePool, SqlitePoolOptions};
@@ -12,7 +14,7 @@ use tokio::{sync::watch, time::Instant};
 
 use crate::batch::{Op, OpReply};
 use crate::columns::Decoder;
-use crate::stream_reader::{StreamEvents, StreamReader};
+use crate::stream_reader::StreamReader;
 use crate::writer::Writer;
 
 static MIGRATIONS: Migrator = sqlx::migrate!("../../migrations/sqlite");
@@ -226,7 +228,12 @@ impl SqliteStore {
         Ok(Self { inner, write_batcher, stream_batcher })
     }
 
-    /// Counts appends from now on.
+    /// The store with metrics and spans.
+    pub fn instrumented(&self) -> Instrumented<Self> {
+        Instrumented::new(self.clone(), "sqlite", self.inner.metrics.clone())
+    }
+
+    /// Counts the appends to instrumented handles from now on.
     pub fn measure(&self, metrics: AppendMetrics) {
         self.inner.metrics.set(metrics);
     }

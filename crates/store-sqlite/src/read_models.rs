@@ -1,65 +1,16 @@
 //! The read models: rows and checkpoint change in one transaction.
 use async_trait::async_trait;
-use deed_claims::{Scope, StreamId, WorkspaceId};
+use deed_claims::{StreamId, WorkspaceId};
+use deed_store::rows::{ClaimRecord, StateRecord};
 use deed_store::{
-    AppPage, AppRow, Changes, ClaimPage, ClaimQuery, ClaimRow, Cursor, Lease, LeaseError, OwnershipRow,
-    Position, ReadModels, Unavailable, Version, spans,
+    AppPage, AppRow, Changes, ClaimPage, ClaimQuery, Lease, LeaseError, OwnershipRow, Position, ReadModels,
+    Unavailable,
 };
 
 use crate::columns::{Decoder, json_rows, micros, to_i64};
-use crate::event_store::SYSTEM;
 use crate::open::SqliteStore;
 use crate::writer::Durability;
 use crate::{changes, checkpoints, digest};
-
-/// A row of the table of snapshots or of apps.
-struct StateRecord {
-    stream: String,
-    version: i64,
-    body: String,
-}
-
-impl StateRecord {
-    fn ownership(self, decoder: Decoder) -> Result<OwnershipRow, Unavailable> {
-        Ok(OwnershipRow {
-            stream: decoder.parsed("stream", &self.stream)?,
-            version: Version(decoder.number("version", self.version)?),
-            state: decoder.json("body", &self.body)?,
-        })
-    }
-
-    fn app(self, decoder: Decoder) -> Result<AppRow, Unavailable> {
-        Ok(AppRow {
-            stream: decoder.parsed("stream", &self.stream)?,
-            version: Version(decoder.number("version", self.version)?),
-            app: decoder.json("body", &self.body)?,
-        })
-    }
-}
-
-/// A row of the table of claims.
-struct ClaimRecord {
-    stream: String,
-    version: i64,
-    name: String,
-    scope: String,
-    status: String,
-    body: String,
-}
-
-impl ClaimRecord {
-    fn decode(self, decoder: Decoder) -> Result<ClaimRow, Unavailable> {
-        let scope = [Scope::Apex, Scope::Host].into_iter().find(|s| changes::scope(*s) == self.scope);
-        Ok(ClaimRow {
-            stream: decoder.parsed("stream", &self.stream)?,
-            version: Version(decoder.number("version", self.version)?),
-            name: decoder.parsed("name", &self.name)?,
-            scope: scope.ok_or_else(|| decoder.unreadable("scope", None))?,
-            status: self.status,
-            claim: decoder.json("body", &self.body)?,
-        })
-    }
-}
 
 #[async_trait]
 impl ReadModels for SqliteStore {
@@ -103,15 +54,12 @@ impl ReadModels for SqliteStore {
         changes: Changes,
     ) -> Result<(), LeaseError> {
         const OPERATION: &str = "apply changes to the read models";
-        let applied = async {
-            let rows = changes::EncodedChanges::of(OPERATION, &changes)?;
-            let mut writer = self.inner.writer.lock(Durability::Ordered, OPERATION).await?;
-            let mut tx = writer.begin().await?;
-            checkpoints::advance(&mut tx, OPERATION, lease, from, to).await?;
-            rows.write(&mut tx).await.map_err(|e| Unavailable::new(OPERATION, e))?;
-            tx.commit().await.map_err(|e| Unavailable::new(OPERATION, e).into())
-        };
-        spans::trace_apply(SYSTEM, applied).await
+        let rows = changes::EncodedChanges::of(OPERATION, &changes)?;
+        let mut writer = self.inner.writer.lock(Durability::Ordered, OPERATION).await?;
+        let mut tx = writer.begin().await?;
+        checkpoints::advance(&mut tx, OPERATION, lease, from, to).await?;
+        rows.write(&mut tx).await.map_err(|e| Unavailable::new(OPERATION, e))?;
+        tx.commit().await.map_err(|e| Unavailable::new(OPERATION, e).into())
     }
 
     async fn reset(&self, lease: &Lease) -> Result<(), LeaseError> {
@@ -151,12 +99,7 @@ impl ReadModels for SqliteStore {
         .fetch_all(&self.inner.readers)
         .await
         .map_err(|e| Unavailable::new(OPERATION, e))?;
-        let more = found.len() > query.limit;
-        let rows = found.into_iter().take(query.limit).map(|row| row.decode(Decoder(OPERATION)));
-        let rows = rows.collect::<Result<Vec<_>, _>>()?;
-        let next = rows.last().filter(|_| more);
-        let next = next.map(|r| Cursor { initiated_at: r.claim.initiated_at, claim_id: r.claim.id });
-        Ok(ClaimPage { rows, next })
+        ClaimRecord::page(found, query.limit, Decoder(OPERATION))
     }
 
     async fn open_claims(&self, workspace: &WorkspaceId) -> Result<u64, Unavailable> {

@@ -32,7 +32,7 @@ impl StoreUnderTest for Sqlite {
     }
 
     fn events(&self) -> Arc<dyn EventStore> {
-        self.store.clone()
+        Arc::new(self.store.instrumented())
     }
 
     fn measure(&self, metrics: AppendMetrics) {
@@ -48,7 +48,7 @@ impl StoreUnderTest for Sqlite {
     }
 
     fn read_models(&self) -> Arc<dyn ReadModels> {
-        self.store.clone()
+        Arc::new(self.store.instrumented())
     }
 
     fn due_work(&self) -> Arc<dyn DueWork> {

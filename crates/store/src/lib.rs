@@ -4,6 +4,7 @@
 
 mod aggregate;
 mod append;
+mod append_plan;
 mod batcher;
 mod checkpoints;
 mod claim_history;
@@ -12,14 +13,18 @@ mod due_work;
 mod event_store;
 mod execute;
 mod idempotency;
+mod instrumented;
 mod keys;
 mod lease_keeper;
 mod loaded;
 mod log_pages;
+pub mod memory;
 mod metrics;
 mod read_models;
 mod record;
-pub mod spans;
+mod request_run;
+pub mod rows;
+mod spans;
 mod subscription;
 
 #[cfg(feature = "conformance")]
@@ -27,6 +32,7 @@ pub mod conformance;
 
 pub use aggregate::Aggregate;
 pub use append::{Append, AppendError, Appended, StreamWrite};
+pub use append_plan::{AppendPlan, EncodedAppend, Placement, PlannedEvent, Receipts};
 pub use batcher::{BatchBackend, BatchLimits, BatchStats, Batcher};
 pub use checkpoints::{Checkpoints, Lease, LeaseError};
 pub use claim_history::ClaimHistory;
@@ -35,19 +41,20 @@ pub use due_work::{DueItem, DueWork, Overdue};
 pub use event_store::{EventStore, StreamRead, Unavailable};
 pub use execute::{ExecuteError, Executed, Load, Plan, execute};
 pub use idempotency::{Begin, Idempotency, Receipt, RequestKey, StoredResponse};
+pub use instrumented::Instrumented;
 pub use keys::{ApiKey, KeyHash, KeyId, KeyOwner, KeyScope, Keys, NewKey};
 pub use lease_keeper::LeaseKeeper;
 pub use loaded::{Loaded, Snapshot, SnapshotState, load};
 pub use log_pages::log_pages;
 pub use metrics::{
-    AppendMetrics, AppendTimer, Backlog, Connections, HeldLeaseGuard, Lag, LeaseMetrics, MetricsSlot,
-    SubscriptionMetrics,
+    AppendMetrics, Backlog, Connections, HeldLeaseGuard, Lag, LeaseMetrics, MetricsSlot, SubscriptionMetrics,
 };
 pub use read_models::{
     AppPage, AppRow, Changes, ClaimPage, ClaimQuery, ClaimRow, Cursor, DueRow, OwnershipRow, READ_MODELS,
     READ_MODELS_FOLD, ReadModels,
 };
 pub use record::{Metadata, Position, RecordedEvent, Version};
+pub use request_run::{BeginRequest, RequestRun};
 pub use subscription::{
     Batch, Progress, Subscriber, SubscriberError, SubscriptionConfig, SubscriptionError, run_subscription,
 };

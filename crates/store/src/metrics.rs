@@ -8,7 +8,7 @@ mod connections;
 mod lease;
 mod subscription;
 
-pub use append::{AppendMetrics, AppendTimer, MetricsSlot};
+pub use append::{AppendMetrics, MetricsSlot};
 pub use backlog::{Backlog, Lag};
 pub use connections::Connections;
 pub use lease::{HeldLeaseGuard, LeaseMetrics};

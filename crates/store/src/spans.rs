@@ -1,4 +1,4 @@
-//! Spans around calls to a store, for backends: a trace shows all backends alike.
+//! Spans around calls to a store: a trace shows all backends alike.
 //!
 //! They belong to the trace of a request or a batch. They have the level `DEBUG`, so they are made for traces only.
 use tracing::{Instrument, Span, debug_span, field::Empty};
@@ -6,7 +6,7 @@ use tracing::{Instrument, Span, debug_span, field::Empty};
 use crate::{AppendError, LeaseError, Unavailable};
 
 /// An error whose kind is recorded in a span.
-pub trait ErrorKind {
+pub(crate) trait ErrorKind {
     /// The value of `error.type`, one of few.
     fn kind(&self) -> &'static str;
 }
@@ -38,10 +38,7 @@ impl ErrorKind for LeaseError {
 macro_rules! spans {
     ($($(#[doc = $doc:literal])+ $name:ident = $span:literal, $operation:literal;)*) => {$(
         $(#[doc = $doc])+
-        ///
-        /// # Errors
-        /// Those of `call`.
-        pub async fn $name<T, E: ErrorKind>(
+        pub(crate) async fn $name<T, E: ErrorKind>(
             system: &'static str,
             call: impl Future<Output = Result<T, E>>,
         ) -> Result<T, E> {

@@ -3,15 +3,14 @@ use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
 use deed_claims::{Challenge, ClaimId, Command, IfHeldByAnother, Policy, Scope};
+use deed_http::{Decision, JsonResponse};
 use serde::Deserialize;
 use utoipa::ToSchema;
 
 use super::app_domain::{AppDomain, app_holder, app_id};
 use super::error::{AppsError, ErrorResponse};
 use super::view::DomainResponse;
-use crate::call::{Call, Decision, record_claim_id};
-use crate::open_claim_quota;
-use crate::response::JsonResponse;
+use crate::call::{Call, record_claim_id};
 
 /// A hostname for an app.
 #[derive(Debug, Deserialize, ToSchema)]
@@ -56,7 +55,7 @@ pub async fn add_domain(call: Arc<Call>) -> Result<JsonResponse, AppsError> {
     let claim = NewClaim {
         claim_id: state.new_claim_id()?,
         challenge: state.templates.challenge(Scope::Host, &name, state.new_token()?),
-        quota_reached: open_claim_quota::reached(&call).await?,
+        quota_reached: state.quota_reached(&call.caller.workspace).await?,
     };
     call.respond(AppDomain::streams(&app_id, &name), |loaded, at| {
         let mut app_domain = AppDomain::load(loaded, &call, &name)?;

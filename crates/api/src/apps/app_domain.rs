@@ -6,11 +6,12 @@ use deed_claims::{
     AppId, Claim, Command, Event, Holder, Ownership, OwnershipEvent, Policy, Rejection, Scope, StreamId,
     WorkspaceId,
 };
+use deed_http::Writes;
 use deed_store::Loaded;
 
 use super::error::AppsError;
 use super::view::{DomainDetail, DomainResponse};
-use crate::call::{Call, Writes};
+use crate::call::Call;
 
 /// The app id in a path. An invalid id is the id of no app.
 pub fn app_id(call: &Call) -> Result<AppId, AppsError> {

@@ -4,15 +4,14 @@ use std::sync::Arc;
 use deed_claims::app::{App, AppCreated, AppEvent, AppRejection, Slug, SlugOwner};
 use deed_claims::name::Excerpt;
 use deed_claims::{AppId, Event, StreamId};
+use deed_http::{Decision, JsonResponse, RequestError};
 use deed_store::Loaded;
 use serde::Deserialize;
 use utoipa::ToSchema;
 
 use super::error::{AppsError, ErrorResponse};
 use super::view::AppResponse;
-use crate::call::{Call, Decision};
-use crate::request_error::RequestError;
-use crate::response::JsonResponse;
+use crate::call::Call;
 
 /// Characters of a name at most.
 const MAX_NAME: usize = 100;
@@ -51,7 +50,7 @@ pub async fn create_app(call: Arc<Call>) -> Result<JsonResponse, AppsError> {
     let body: CreateAppRequest = call.json()?;
     let name = name(&body.name)?;
     let given = body.slug.as_deref().map(slug).transpose()?;
-    let app_id = AppId::from_bytes(call.state.random()?);
+    let app_id = AppId::from_bytes(call.http().random()?);
     if let Some(slug) = given {
         return create_with_slug(&call, &app_id, &name, &slug).await;
     }

@@ -4,14 +4,13 @@ use std::sync::Arc;
 use deed_claims::app::{App, AppRejection, SlugFreed, SlugOwner};
 use deed_claims::name::{DomainName, Excerpt};
 use deed_claims::{AppId, Event, Ownership, Scope, StreamId};
+use deed_http::{Decision, JsonResponse, RequestError, Writes};
 use deed_store::Loaded;
 
 use super::app_domain::{app_holder, app_id, visible_app, withdraw_or_release};
 use super::error::{AppsError, ErrorResponse};
 use super::view::DeletedResponse;
-use crate::call::{Call, Decision, Writes};
-use crate::request_error::RequestError;
-use crate::response::JsonResponse;
+use crate::call::Call;
 
 /// Hostnames freed in one append.
 const NAMES_PER_APPEND: usize = 16;
@@ -240,8 +239,8 @@ mod tests {
         let app = harness.load_app(&tenant.app_stream()).await.state.unwrap().app_id;
         let state = Arc::get_mut(&mut harness.state).unwrap();
         // More conflicts than one decision retries, so the whole step is repeated twice.
-        let writer = ConcurrentWriter { store: state.store.clone(), app, left: AtomicUsize::new(20) };
-        state.store = Arc::new(writer);
+        let writer = ConcurrentWriter { store: state.http.store.clone(), app, left: AtomicUsize::new(20) };
+        state.http.store = Arc::new(writer);
         let deleted = harness.delete(&tenant.app, &tenant.key).await;
         assert_eq!(deleted.status, 200, "{}", deleted.text);
         let left = harness.load_app(&tenant.app_stream()).await.state.unwrap();

@@ -1,6 +1,7 @@
 //! The history of a hostname of an app, from the log.
 use std::sync::Arc;
 
+use deed_http::JsonResponse;
 use serde::Serialize;
 use utoipa::ToSchema;
 
@@ -9,8 +10,7 @@ use super::get_domain::{load, position};
 use crate::bodies::Claimant;
 use crate::bodies::timeline::snake::TimelineEntry;
 use crate::bodies::timeline::{Timeline, TimelinePage};
-use crate::call::Call;
-use crate::response::JsonResponse;
+use crate::call::{Call, read_claim};
 
 /// A page of a domain's timeline.
 #[derive(Debug, Serialize, ToSchema)]
@@ -47,7 +47,7 @@ pub async fn domain_history(call: Arc<Call>) -> Result<JsonResponse, AppsError> 
     let (app_domain, loaded) = load(&call).await?;
     let claim = app_domain.existing_claim()?;
     let (_, host) = &loaded;
-    let events = call.read_claim(host, claim.id, after, limit).await?;
+    let events = read_claim(&call, host, claim.id, after, limit).await?;
     let timeline = Timeline::of(claim.id, Claimant::App);
     let TimelinePage { entries, next: next_cursor } = timeline.page(&events, after, limit);
     let position = position(&call, claim, &loaded).await?;

@@ -2,15 +2,14 @@
 use std::sync::Arc;
 
 use deed_claims::Claim;
+use deed_http::{JsonResponse, RequestError};
 use deed_store::Position;
 use futures::try_join;
 
 use super::app_domain::{AppAndHost, AppDomain, app_id, path_name};
 use super::error::{AppsError, ErrorResponse};
 use super::view::DomainDetail;
-use crate::call::Call;
-use crate::request_error::RequestError;
-use crate::response::JsonResponse;
+use crate::call::{Call, claim_position};
 
 /// Get a custom domain
 ///
@@ -52,7 +51,7 @@ pub async fn position(
     (app, host): &AppAndHost,
 ) -> Result<Option<Position>, RequestError> {
     let of_app = app.events.last().map(|event| event.position);
-    Ok(call.claim_position(host, claim.id).await?.max(of_app))
+    Ok(claim_position(call, host, claim.id).await?.max(of_app))
 }
 
 #[cfg(test)]

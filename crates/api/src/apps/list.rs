@@ -1,6 +1,7 @@
 //! The apps of a workspace, from the read model.
 use std::sync::Arc;
 
+use deed_http::{JsonResponse, RequestError};
 use deed_store::READ_MODELS;
 use serde::Serialize;
 use utoipa::ToSchema;
@@ -9,8 +10,6 @@ use super::error::AppsError;
 use super::page::{OffsetPage, at_least};
 use super::view::AppResponse;
 use crate::call::Call;
-use crate::request_error::RequestError;
-use crate::response::JsonResponse;
 
 /// A part of a workspace's apps, the oldest first.
 #[derive(Debug, Serialize, ToSchema)]
@@ -96,7 +95,7 @@ mod tests {
         let made = harness.post("/v1/apps", &key, json!({ "name": "One" })).await;
         let path = format!("/v1/apps?at_least={}", made.header("deed-position").unwrap());
         // A stopping service does not wait, so this test does not either.
-        harness.state.stop.cancel();
+        harness.state.http.stop.cancel();
         let behind = harness.get(&path, &key).await;
         assert_eq!((behind.status.as_u16(), behind.header("retry-after")), (503, Some("1")));
         harness.project().await;

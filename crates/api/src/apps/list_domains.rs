@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use deed_claims::app::App;
 use deed_claims::{Ownership, Scope, StreamId};
+use deed_http::{JsonResponse, RequestError};
 use deed_store::READ_MODELS;
 use futures::{StreamExt, TryStreamExt, stream};
 use serde::Serialize;
@@ -14,8 +15,6 @@ use super::error::{AppsError, ErrorResponse};
 use super::page::at_least;
 use super::view::DomainResponse;
 use crate::call::Call;
-use crate::request_error::RequestError;
-use crate::response::JsonResponse;
 
 /// Streams read concurrently when the read model lags.
 const READS: usize = 16;
@@ -58,14 +57,14 @@ pub async fn list_domains(call: Arc<Call>) -> Result<JsonResponse, AppsError> {
     let app = visible_app(&loaded, &call.caller.workspace)?;
     call.state.caught_up(position).await?;
     let position = call.state.checkpoints.checkpoint(READ_MODELS).await.map_err(RequestError::from)?;
-    let ownerships = ownerships(&call, &app).await?;
-    let holder = app_holder(&app);
+    let ownerships = ownerships(&call, app).await?;
+    let holder = app_holder(app);
     let domains: Vec<DomainResponse> = app
         .domains
         .keys()
         .zip(&ownerships)
         .map(|(name, ownership)| {
-            DomainResponse::of(&app, name, ownership.claim_of(&holder), &call.state.cname_base)
+            DomainResponse::of(app, name, ownership.claim_of(&holder), &call.state.cname_base)
         })
         .collect();
     Ok(JsonResponse::ok(&DomainList { total: domains.len(), domains })?.at(Some(position)))
@@ -135,7 +134,7 @@ mod tests {
         assert_eq!(tenant.listed(&harness, "new.acme.com").await["status"], "pending");
         let path = format!("{}?at_least={}", tenant.domains(), verified.header("deed-position").unwrap());
         // A stopping service does not wait, so this test does not either.
-        harness.state.stop.cancel();
+        harness.state.http.stop.cancel();
         assert_eq!(harness.get(&path, &tenant.key).await.status, 503);
         harness.project().await;
         let list = harness.get(&path, &tenant.key).await;

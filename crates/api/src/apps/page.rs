@@ -1,10 +1,8 @@
 //! Paging in the app contract: `limit`, `offset`, `at_least`.
 use std::str::FromStr;
 
+use deed_http::{Query, RequestError};
 use deed_store::Position;
-
-use crate::query::Query;
-use crate::request_error::RequestError;
 
 /// Rows on a page unless the caller says otherwise.
 const DEFAULT_LIMIT: u32 = 50;

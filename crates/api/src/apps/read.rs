@@ -2,12 +2,12 @@
 use std::sync::Arc;
 
 use deed_claims::StreamId;
+use deed_http::JsonResponse;
 
 use super::app_domain::{app_id, visible_app};
 use super::error::{AppsError, ErrorResponse};
 use super::view::AppResponse;
 use crate::call::Call;
-use crate::response::JsonResponse;
 
 /// Get an app
 #[utoipa::path(
@@ -25,7 +25,7 @@ pub async fn get_app(call: Arc<Call>) -> Result<JsonResponse, AppsError> {
     let stream = StreamId::app(&app_id(&call)?);
     let loaded = call.load(&stream).await?;
     let app = visible_app(&loaded, &call.caller.workspace)?;
-    Ok(JsonResponse::ok(&AppResponse::of(&app))?)
+    Ok(JsonResponse::ok(&AppResponse::of(app))?)
 }
 
 #[cfg(test)]

@@ -1,11 +1,12 @@
 //! Removes a hostname from an app: cancels its claim or releases the hostname.
 use std::sync::Arc;
 
+use deed_http::{Decision, JsonResponse};
+
 use super::app_domain::{AppDomain, app_id, path_name};
 use super::error::{AppsError, ErrorResponse};
 use super::view::DeletedResponse;
-use crate::call::{Call, Decision};
-use crate::response::JsonResponse;
+use crate::call::Call;
 
 /// Remove a custom domain
 ///

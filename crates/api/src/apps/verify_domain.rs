@@ -3,12 +3,12 @@ use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
 use deed_claims::{Command, Policy, Rejection};
+use deed_http::{Decision, JsonResponse};
 
 use super::app_domain::{AppDomain, app_id, path_name};
 use super::error::{AppsError, ErrorResponse};
 use super::view::DomainResponse;
-use crate::call::{Call, Decision, record_claim_id};
-use crate::response::JsonResponse;
+use crate::call::{Call, record_claim_id};
 
 /// Verify a custom domain
 ///

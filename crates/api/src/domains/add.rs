@@ -2,6 +2,7 @@
 use std::sync::Arc;
 
 use deed_claims::{IfHeldByAnother, MAX_REGION, is_region};
+use deed_http::JsonResponse;
 use serde::Deserialize;
 use utoipa::ToSchema;
 
@@ -9,7 +10,6 @@ use super::error::{ApiError, DomainsError};
 use super::initiate::{ClaimRequest, claim};
 use super::view::{DomainBody, Success};
 use crate::call::Call;
-use crate::response::JsonResponse;
 
 /// The domain to add.
 #[derive(Debug, Deserialize, ToSchema)]

@@ -2,6 +2,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use deed_http::{JsonResponse, RequestError};
 use deed_store::Position;
 use futures::{StreamExt, stream};
 use serde::{Deserialize, Serialize};
@@ -12,9 +13,7 @@ use super::claim_ref::ClaimRef;
 use super::error::DomainsError;
 use super::verify::{verify, wait_limit};
 use super::view::{ChallengeBody, Success};
-use crate::call::Call;
-use crate::request_error::RequestError;
-use crate::response::JsonResponse;
+use crate::call::{Call, claim_position};
 
 /// Names in one request at most.
 const MAX_ITEMS: usize = 50;
@@ -100,7 +99,7 @@ async fn item(
         let (claim_id, status, data) =
             verified.show(&claim_ref, |status, view| Ok((view.claim.id, status, view.challenge())))?;
         let loaded = call.load(&claim_ref.stream).await?;
-        Ok((status, data, call.claim_position(&loaded, claim_id).await?))
+        Ok((status, data, claim_position(call, &loaded, claim_id).await?))
     };
     let span = tracing::error_span!("claim.verify", claim = tracing::field::Empty);
     match verified.instrument(span).await {

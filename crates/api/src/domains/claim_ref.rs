@@ -3,10 +3,11 @@ use std::sync::Arc;
 
 use deed_claims::name::{DomainName, Excerpt, NameError};
 use deed_claims::{Claim, Event, Holder, Ownership, OwnershipEvent, Scope, StreamId};
+use deed_http::Writes;
 
 use super::error::DomainsError;
 use super::view::ClaimView;
-use crate::call::{Call, Writes};
+use crate::call::Call;
 use crate::names::apex_of;
 
 /// Refers to the caller's claim on a name: the name, its registrable domain, and the caller.

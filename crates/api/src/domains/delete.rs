@@ -3,6 +3,7 @@ use std::sync::Arc;
 
 use deed_claims::name::DomainName;
 use deed_claims::{Command, Ownership, Status};
+use deed_http::{Decision, JsonResponse};
 use deed_store::Loaded;
 use serde::Serialize;
 use utoipa::ToSchema;
@@ -11,8 +12,7 @@ use super::claim_ref::{ClaimRef, apply};
 use super::error::{ApiError, DomainsError};
 use super::read::is_deleted;
 use super::view::{ChallengeBody, Success};
-use crate::call::{Call, Decision, record_claim_id};
-use crate::response::JsonResponse;
+use crate::call::{Call, record_claim_id};
 
 /// A domain that is gone.
 #[derive(Debug, Serialize, ToSchema)]

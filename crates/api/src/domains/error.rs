@@ -3,13 +3,10 @@ use actix_web::http::StatusCode;
 use actix_web::http::header::{HeaderName, HeaderValue};
 use deed_claims::name::{DomainName, Excerpt, NameError};
 use deed_claims::{Rejection, Status};
+use deed_http::{ContractError, JsonResponse, RequestError, RequestId};
 use serde::Serialize;
 use serde_json::{Value, json};
 use utoipa::ToSchema;
-
-use crate::request_error::{ContractError, RequestError};
-use crate::request_id::RequestId;
-use crate::response::JsonResponse;
 
 /// The errors of the operations of the workspace contract.
 #[derive(Debug, thiserror::Error)]

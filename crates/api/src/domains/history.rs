@@ -1,14 +1,15 @@
 //! A claim's timeline from the log: `GET /v1/domains/claims/{domain}/history`.
 use std::sync::Arc;
 
+use deed_http::JsonResponse;
+
 use super::claim_ref::ClaimRef;
 use super::error::{ApiError, DomainsError};
 use super::view::Page;
 use crate::bodies::Claimant;
 use crate::bodies::timeline::camel::TimelineEntry;
 use crate::bodies::timeline::{Timeline, TimelinePage};
-use crate::call::Call;
-use crate::response::JsonResponse;
+use crate::call::{Call, claim_position, read_claim};
 
 /// Get Domain Claim History
 ///
@@ -34,10 +35,10 @@ pub async fn claim_history(call: Arc<Call>) -> Result<JsonResponse, DomainsError
     let (limit, after) = (call.query.limit()?, call.query.sequence_cursor()?);
     let loaded = call.load(&claim_ref.stream).await?;
     let claim = claim_ref.claim(&loaded.state)?;
-    let events = call.read_claim(&loaded, claim.id, after, limit).await?;
+    let events = read_claim(&call, &loaded, claim.id, after, limit).await?;
     let timeline = Timeline::of(claim.id, Claimant::Workspace);
     let TimelinePage::<TimelineEntry> { entries, next } = timeline.page(&events, after, limit);
-    Ok(JsonResponse::ok(&Page::of(entries, next))?.at(call.claim_position(&loaded, claim.id).await?))
+    Ok(JsonResponse::ok(&Page::of(entries, next))?.at(claim_position(&call, &loaded, claim.id).await?))
 }
 
 #[cfg(test)]

@@ -2,6 +2,7 @@
 use std::sync::Arc;
 
 use deed_claims::{Command, IfHeldByAnother, Ownership, Scope};
+use deed_http::{Decision, JsonResponse, RequestError};
 use deed_store::Loaded;
 use serde::Deserialize;
 use utoipa::ToSchema;
@@ -9,10 +10,7 @@ use utoipa::ToSchema;
 use super::claim_ref::{ClaimRef, apply};
 use super::error::{ApiError, DomainsError};
 use super::view::{ChallengeBody, ClaimView, Success};
-use crate::call::{Call, Decision, record_claim_id};
-use crate::open_claim_quota;
-use crate::request_error::RequestError;
-use crate::response::JsonResponse;
+use crate::call::{Call, record_claim_id};
 
 /// The name to claim.
 #[derive(Debug, Deserialize, ToSchema)]
@@ -61,7 +59,7 @@ pub async fn claim(
 ) -> Result<JsonResponse, DomainsError> {
     let (name, root) = call.state.claimable(request.domain, Scope::Apex)?.into_parts();
     let claim_ref = ClaimRef::new(call, name.clone(), root.clone());
-    let quota_reached = open_claim_quota::reached(call).await?;
+    let quota_reached = call.state.quota_reached(&call.caller.workspace).await?;
     let claim_id = call.state.new_claim_id()?;
     let challenge = call.state.templates.challenge(Scope::Apex, &root, call.state.new_token()?);
     call.respond(claim_ref.stream.clone(), |loaded: &Loaded<Ownership>, at| {

@@ -3,6 +3,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use deed_claims::{Ownership, Status, StreamId};
+use deed_http::{JsonResponse, Query, RequestError, encode_cursor};
 use deed_store::{ClaimPage, ClaimQuery};
 
 use super::error::DomainsError;
@@ -10,9 +11,6 @@ use super::read::is_deleted;
 use super::view::{ClaimBody, ClaimView, DomainBody, Page};
 use crate::bodies::schemas::StatusSchema;
 use crate::call::Call;
-use crate::query::encode_cursor;
-use crate::request_error::RequestError;
-use crate::response::JsonResponse;
 
 /// List Domains
 ///
@@ -31,10 +29,10 @@ use crate::response::JsonResponse;
     responses((status = 200, description = "A page of domains", body = Page<DomainBody>))
 )]
 pub async fn list_domains(call: Arc<Call>) -> Result<JsonResponse, DomainsError> {
-    let given = call.query.statuses()?;
+    let given = statuses(&call.query)?;
     let wanted = if given.is_empty() { Status::ALL } else { &given[..] };
-    let statuses = wanted.iter().copied().filter(|status| !is_deleted(*status)).collect();
-    page(&call, statuses, as_domain).await
+    let wanted = wanted.iter().copied().filter(|status| !is_deleted(*status)).collect();
+    page(&call, wanted, as_domain).await
 }
 
 /// List Domain Claims
@@ -54,9 +52,9 @@ pub async fn list_domains(call: Arc<Call>) -> Result<JsonResponse, DomainsError>
     responses((status = 200, description = "A page of claims", body = Page<ClaimBody>))
 )]
 pub async fn list_claims(call: Arc<Call>) -> Result<JsonResponse, DomainsError> {
-    let given = call.query.statuses()?;
-    let statuses = if given.is_empty() { Status::ALL.to_vec() } else { given };
-    page(&call, statuses, as_claim).await
+    let given = statuses(&call.query)?;
+    let wanted = if given.is_empty() { Status::ALL.to_vec() } else { given };
+    page(&call, wanted, as_claim).await
 }
 
 fn as_domain(view: ClaimView<'_>) -> DomainBody {
@@ -65,6 +63,17 @@ fn as_domain(view: ClaimView<'_>) -> DomainBody {
 
 fn as_claim(view: ClaimView<'_>) -> ClaimBody {
     view.claim()
+}
+
+/// The statuses to filter by, as `status=a,b` or `status=a&status=b`; none means all.
+fn statuses(query: &Query) -> Result<Vec<Status>, RequestError> {
+    let rule = "is one of pending, verifying, contested, verified, at_risk, expired, cancelled, refused, \
+                transferred, released, lapsed, revoked";
+    query
+        .all("status")
+        .flat_map(|list| list.split(','))
+        .map(|word| word.parse().map_err(|_| RequestError::Query { name: "status", rule }))
+        .collect()
 }
 
 /// One page of a list.
@@ -112,6 +121,7 @@ async fn contested(call: &Call, page: &ClaimPage) -> Result<HashMap<StreamId, Ow
 
 #[cfg(test)]
 mod tests {
+    use deed_claims::Status;
     use deed_store::KeyScope;
     use insta::assert_json_snapshot;
     use serde_json::{Value, json};
@@ -133,6 +143,14 @@ mod tests {
         harness.verify("/v1/domains/two.com/verify", &key).await;
         harness.project().await;
         key
+    }
+
+    #[test]
+    fn reads_statuses_from_lists_and_repetitions() {
+        let read = |text: &str| super::statuses(&deed_http::Query::parse(text));
+        let wanted = [Status::Pending, Status::Verified, Status::AtRisk];
+        assert_eq!(read("status=pending%2Cverified&status=at_risk").unwrap(), wanted);
+        assert!(read("status=gone").is_err() && read("status=").is_err());
     }
 
     #[actix_web::test]
@@ -186,7 +204,7 @@ mod tests {
         let beyond = harness.get("/v1/domains?atLeast=99", &key).await;
         assert_json_snapshot!("beyond_the_log", beyond.snapshot());
         // The wait is bounded, and a stopping service does not wait.
-        harness.state.stop.cancel();
+        harness.state.http.stop.cancel();
         harness.delete("/v1/domains/acme.com", &key).await;
         let behind = harness.get("/v1/domains?atLeast=2", &key).await;
         assert_json_snapshot!("not_caught_up", behind.snapshot());

@@ -2,12 +2,12 @@
 use std::sync::Arc;
 
 use deed_claims::Status;
+use deed_http::JsonResponse;
 
 use super::claim_ref::ClaimRef;
 use super::error::{ApiError, DomainsError};
 use super::view::{ChallengeBody, DomainBody, Success};
-use crate::call::Call;
-use crate::response::JsonResponse;
+use crate::call::{Call, claim_position};
 
 /// Get Domain
 ///
@@ -31,7 +31,8 @@ pub async fn get_domain(call: Arc<Call>) -> Result<JsonResponse, DomainsError> {
     if is_deleted(view.claim.status()) {
         return Err(claim_ref.domain_not_found());
     }
-    Ok(JsonResponse::ok(&Success::of(view.domain()))?.at(call.claim_position(&loaded, view.claim.id).await?))
+    Ok(JsonResponse::ok(&Success::of(view.domain()))?
+        .at(claim_position(&call, &loaded, view.claim.id).await?))
 }
 
 /// Get Domain Claim
@@ -53,7 +54,7 @@ pub async fn get_claim(call: Arc<Call>) -> Result<JsonResponse, DomainsError> {
     let loaded = call.load(&claim_ref.stream).await?;
     let view = claim_ref.view(&loaded.state)?;
     Ok(JsonResponse::ok(&Success::of(view.challenge()))?
-        .at(call.claim_position(&loaded, view.claim.id).await?))
+        .at(claim_position(&call, &loaded, view.claim.id).await?))
 }
 
 /// Whether a domain in this status was deleted by its own workspace.

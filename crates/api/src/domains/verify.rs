@@ -6,14 +6,13 @@ use actix_web::http::StatusCode;
 use actix_web::http::header::{HeaderValue, RETRY_AFTER};
 use chrono::{DateTime, Utc};
 use deed_claims::{ClaimId, Command, Ownership, OwnershipEvent, Rejection};
+use deed_http::{JsonResponse, RequestError, Writes};
 use deed_store::Loaded;
 
 use super::claim_ref::ClaimRef;
 use super::error::{ApiError, DomainsError};
 use super::view::{ChallengeBody, ClaimView, DomainChallengeBody, Success};
-use crate::call::{Call, Writes, record_claim_id};
-use crate::request_error::RequestError;
-use crate::response::JsonResponse;
+use crate::call::{Call, claim_position, record_claim_id};
 
 /// How long a response waits for the check by default.
 const DEFAULT_WAIT: Duration = Duration::from_secs(3);
@@ -186,10 +185,10 @@ impl VerifyOutcome {
         claim_ref: &ClaimRef,
         show: impl FnOnce(StatusCode, ClaimView<'_>) -> Result<JsonResponse, RequestError>,
     ) -> Result<JsonResponse, DomainsError> {
-        let position = call.claim_position(&self.loaded, self.claim_id).await?;
+        let position = claim_position(call, &self.loaded, self.claim_id).await?;
         let mut response = self.show(claim_ref, show)?.at(position);
         if let Some(again_at) = self.again_at {
-            let seconds = (again_at - call.state.clock.now()).num_seconds().saturating_add(1);
+            let seconds = (again_at - call.state.http.clock.now()).num_seconds().saturating_add(1);
             let value = HeaderValue::from(seconds.clamp(1, MAX_RETRY_AFTER));
             response = response.header(RETRY_AFTER, value);
         }

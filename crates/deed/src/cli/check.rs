@@ -5,7 +5,7 @@ use deed_claims::{Challenge, Scope, Token};
 use deed_probe::{Prober, Question, RoutingQuestion};
 use deed_service::config::Settings;
 
-use super::Context;
+use crate::context::Context;
 use crate::exit::{Exit, Failure};
 use report::Report;
 
@@ -72,7 +72,7 @@ impl Check {
 
     fn names(&self, settings: &Settings) -> Result<(DomainName, DomainName), Failure> {
         let prefix = settings.templates.longest_prefix();
-        ClaimableName::parse(&self.domain, self.scope(), &settings.names, prefix)
+        ClaimableName::parse(&self.domain, self.scope(), &settings.config.names, prefix)
             .map(ClaimableName::into_parts)
             .map_err(|error| Failure::Usage(error.to_string()))
     }

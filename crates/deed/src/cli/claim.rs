@@ -8,8 +8,8 @@ use reqwest::Method;
 use serde_json::{Value, json};
 use tokio::time::{Instant, sleep};
 
-use super::Context;
 use crate::client::{JsonClient, JsonResponse};
+use crate::context::Context;
 use crate::exit::{Exit, Failure};
 use crate::output::print_line;
 

@@ -1,9 +1,9 @@
 //! `deed config`: checks, prints or samples the configuration.
 use clap::Subcommand;
-use deed_service::config::{self, ConfigFaults, as_json, as_toml, load, sample};
+use deed_service::config::{ConfigFaults, SAMPLE, load};
 use serde_json::json;
 
-use super::Context;
+use crate::context::Context;
 use crate::exit::{Exit, Failure};
 use crate::output::print_line;
 
@@ -23,7 +23,7 @@ impl Config {
             Self::Check => check(context),
             Self::Print => print(context),
             Self::Sample => {
-                print_line(&sample(&config::Config::default()))?;
+                print_line(SAMPLE)?;
                 Ok(Exit::Success)
             }
         }
@@ -42,8 +42,7 @@ fn check(context: &Context) -> Result<Exit, Failure> {
 
 fn print(context: &Context) -> Result<Exit, Failure> {
     let loaded = load(context.inputs());
-    let shown = as_json(&loaded.config, &loaded.sources);
-    context.output.print(&shown, |_| as_toml(&loaded.config, &loaded.sources))?;
+    context.output.print(&loaded.to_json(), |_| loaded.to_toml())?;
     // Faults follow on standard error.
     loaded.settings.map(|_| Exit::Success).map_err(Failure::Config)
 }

@@ -7,9 +7,9 @@ use deed_service::config::Settings;
 use reqwest::Method;
 use serde_json::{Value, json};
 
-use super::Context;
 use super::healthcheck::reachable;
 use crate::client::JsonClient;
+use crate::context::Context;
 use crate::exit::{Exit, Failure};
 use crate::output::table;
 
@@ -72,7 +72,7 @@ enum DeadLetterSource {
 impl DeadLetterSource {
     async fn of(settings: &Settings) -> Result<Self, Failure> {
         if let Some(broker) = broker(settings, "command line")? {
-            let patience = settings.bus.publish_deadline;
+            let patience = settings.config.bus.limits.publish_deadline;
             return match tokio::time::timeout(patience, broker.connected()).await {
                 Ok(()) => Ok(Self::Broker(broker)),
                 Err(late) => Err(Failure::unavailable("the broker does not answer", late)),

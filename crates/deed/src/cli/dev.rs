@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::Args;
 
-use super::Context;
+use crate::context::Context;
 use crate::dev::{self, DevOptions, Layout, ListenAddress, walkthrough};
 use crate::exit::{Exit, Failure};
 use crate::output::Output;

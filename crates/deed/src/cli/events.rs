@@ -7,7 +7,7 @@ use deed_service::{Store, stop_signal};
 use deed_store::{Position, RecordedEvent, Version};
 use serde_json::{Value, json};
 
-use super::Context;
+use crate::context::Context;
 use crate::exit::{Exit, Failure};
 
 /// Events per read; large enough for the bulk path of the store.

@@ -3,8 +3,8 @@ use clap::Args;
 use reqwest::Method;
 use serde_json::json;
 
-use super::Context;
 use crate::client::JsonClient;
+use crate::context::Context;
 use crate::exit::{Exit, Failure};
 
 #[derive(Debug, Args)]

@@ -1,13 +1,12 @@
 //! `deed keys`: creates, lists and revokes API keys in the store, also while the service runs.
-use std::collections::BTreeSet;
-
 use clap::{Args, Subcommand};
 use deed_claims::{Clock, WorkspaceId};
 use deed_service::Store;
-use deed_store::{ApiKey, KeyHash, KeyId, KeyOwner, KeyScope, NewKey, OsEntropy, SystemClock, Unavailable};
+use deed_store::{ApiKey, KeyId, KeyOwner, KeyScope, SystemClock};
 use serde_json::{Value, json};
 
-use super::Context;
+use crate::api_keys::new_key;
+use crate::context::Context;
 use crate::exit::{Exit, Failure};
 use crate::output::table;
 
@@ -94,20 +93,6 @@ impl Keys {
         }
         Ok(Exit::Success)
     }
-}
-
-/// Creates a key and stores it.
-pub(crate) async fn new_key(
-    store: &Store,
-    name: String,
-    owner: KeyOwner,
-    scopes: BTreeSet<KeyScope>,
-) -> Result<NewKey, Failure> {
-    let made = NewKey::generate(name, owner, scopes, &OsEntropy, SystemClock.now())
-        .map_err(|error| Failure::with_source("there is no randomness to be had", error))?;
-    let kept: Result<(), Unavailable> = store.keys.insert(&made.key, KeyHash::of(&made.secret)).await;
-    kept?;
-    Ok(made)
 }
 
 fn view(key: &ApiKey) -> Value {

@@ -2,7 +2,7 @@
 use deed_service::{Migrated, migrate};
 use serde_json::json;
 
-use super::Context;
+use crate::context::Context;
 use crate::exit::{Exit, Failure};
 
 pub(super) async fn run(context: &Context) -> Result<Exit, Failure> {

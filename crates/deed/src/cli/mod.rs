@@ -17,12 +17,10 @@ mod tests;
 use std::path::PathBuf;
 
 use clap::{Parser, Subcommand};
-use deed_service::config::{Inputs, Settings, load};
 
+use crate::context::Context;
 use crate::exit::{CODES, Exit, Failure};
 use crate::output::Output;
-
-pub(crate) use keys::new_key;
 
 /// Deed proves who controls a domain name, and moves a name between tenants when the DNS says so.
 #[derive(Debug, Parser)]
@@ -73,25 +71,6 @@ enum Command {
     Healthcheck(healthcheck::Healthcheck),
     /// Change what the sandbox DNS of `deed dev` answers
     Sandbox(sandbox::Sandbox),
-}
-
-/// The global options, as every command gets them.
-pub(crate) struct Context {
-    config: Option<PathBuf>,
-    pub(crate) output: Output,
-}
-
-impl Context {
-    /// The named file and the environment.
-    pub(crate) fn inputs(&self) -> Inputs {
-        Inputs::of_process(self.config.clone())
-    }
-
-    /// # Errors
-    /// When the configuration has faults, with all of them.
-    pub(crate) fn settings(&self) -> Result<Settings, Failure> {
-        Ok(load(self.inputs()).settings?)
-    }
 }
 
 impl Cli {

@@ -12,7 +12,7 @@ use deed_service::{Store, owner, stop_signal};
 use deed_store::SystemClock;
 use serde_json::{Value, json};
 
-use super::Context;
+use crate::context::Context;
 use crate::exit::{Exit, Failure};
 use crate::output::table;
 

@@ -8,8 +8,8 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
-use super::Context;
 use crate::client::JsonClient;
+use crate::context::Context;
 use crate::exit::{Exit, Failure};
 use crate::output::{Output, table};
 

@@ -5,7 +5,7 @@ use clap::Args;
 use deed_service::config::load;
 use deed_service::{StopCondition, serve};
 
-use super::Context;
+use crate::context::Context;
 use crate::exit::{Exit, Failure};
 
 #[derive(Debug, Args)]

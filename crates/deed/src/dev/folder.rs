@@ -192,8 +192,7 @@ mod tests {
         let mode = fs::metadata(folder.config()).unwrap().permissions().mode();
         assert_eq!(mode & 0o777, 0o600);
         let loaded = load(Inputs { file: Some(folder.config()), variables: vec![], flags: vec![] });
-        let filter = log_filter(&loaded.config.log.filter.0).unwrap();
-        assert!(loaded.settings.is_ok());
+        let filter = log_filter(&loaded.settings.unwrap().config.log.filter).unwrap();
         tracing::subscriber::with_default(tracing_subscriber::registry().with(filter), || {
             assert!(!tracing::enabled!(target: "actix_http::h1::dispatcher", tracing::Level::ERROR));
             assert!(tracing::enabled!(target: "deed_api::pipeline", tracing::Level::WARN));

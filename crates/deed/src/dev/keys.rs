@@ -8,7 +8,7 @@ use deed_store::{KeyHash, KeyOwner, KeyScope};
 use serde::{Deserialize, Serialize};
 
 use super::folder::{Folder, write_for_owner};
-use crate::cli::new_key;
+use crate::api_keys::new_key;
 use crate::exit::Failure;
 
 /// The file with the secrets of a kept folder, mode 0600.

@@ -3,17 +3,15 @@ mod folder;
 mod keys;
 mod listen;
 mod processes;
+mod running;
 pub(crate) mod walkthrough;
 
-use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use deed_claims::{Scope, Token};
 use deed_sandbox::{Sandbox, SandboxConfig};
 use deed_service::config::{Database, Inputs, Settings, load};
 use deed_service::{Process, Service, Store, migrate, stop_signal};
-use serde::Serialize;
 use tokio_util::sync::CancellationToken;
 
 use crate::client::JsonClient;
@@ -22,6 +20,7 @@ use folder::{Addresses, Folder};
 use keys::DevKeys;
 pub(crate) use listen::ListenAddress;
 use processes::Processes;
+use running::{HostRecord, Running, Urls};
 
 /// How long the service may take to become ready.
 const READY_TIMEOUT: Duration = Duration::from_secs(30);
@@ -47,52 +46,6 @@ pub(crate) enum Layout {
     OneProcess,
     /// Each role in processes of its own.
     Processes,
-}
-
-/// Addresses, keys and paths of the running service.
-#[derive(Debug, Clone, Serialize)]
-pub(crate) struct Running {
-    pub(crate) urls: Urls,
-    pub(crate) keys: DevKeys,
-    /// The configuration file, for `--config` of other commands.
-    pub(crate) config: PathBuf,
-    /// The data folder.
-    pub(crate) data: PathBuf,
-    /// Whether the folder is removed at the end.
-    pub(crate) temporary: bool,
-    /// For the walk-through only.
-    #[serde(skip)]
-    host_record: HostRecord,
-}
-
-/// The validation record of the hostname in the walk-through, with a placeholder for the token.
-#[derive(Debug, Clone)]
-struct HostRecord {
-    name: String,
-    value: String,
-}
-
-impl HostRecord {
-    fn of(settings: &Settings) -> Result<Self, Failure> {
-        let host = walkthrough::HOST
-            .parse()
-            .map_err(|error| Failure::with_source("the walk-through has no name", error))?;
-        let token = Token::from_bytes([0; 20]);
-        let made = settings.templates.challenge(Scope::Host, &host, token.clone());
-        let value = made.record_value.replace(token.as_str(), "$TOKEN");
-        Ok(Self { name: made.record_name.to_string(), value })
-    }
-}
-
-/// The URLs of the parts.
-#[derive(Debug, Clone, Serialize)]
-pub(crate) struct Urls {
-    pub(crate) api: String,
-    pub(crate) ops: String,
-    /// The control interface of the sandbox.
-    pub(crate) control: String,
-    /// The DNS address of the sandbox, UDP and TCP.
-    pub(crate) dns: SocketAddr,
 }
 
 /// Starts everything, calls `announce` when it is ready, and runs until a signal.

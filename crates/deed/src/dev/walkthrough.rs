@@ -1,8 +1,5 @@
 //! The walk-through: shell commands that show both contracts and a transfer.
-use super::Running;
-
-/// The hostname that the walk-through adds to an app.
-pub(super) const HOST: &str = "docs.acme.com";
+use super::running::{HOST, Running};
 
 /// A command with its title.
 struct WalkthroughStep {

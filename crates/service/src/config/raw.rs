@@ -8,7 +8,7 @@ const EXCERPT: usize = 60;
 
 /// An unparsed value from a file, a variable or a flag.
 #[derive(Debug, Clone, PartialEq)]
-pub enum Raw {
+pub(crate) enum Raw {
     /// Text of a variable or flag; the key decides its type.
     Word(String),
     /// A TOML string.
@@ -26,7 +26,7 @@ pub enum Raw {
 }
 
 impl Raw {
-    pub fn from_toml(value: &DeValue<'_>) -> Self {
+    pub(crate) fn from_toml(value: &DeValue<'_>) -> Self {
         match value {
             DeValue::String(text) => Self::Text(text.to_string()),
             DeValue::Integer(number) => {
@@ -45,7 +45,7 @@ impl Raw {
     }
 
     /// The text of a string or word.
-    pub fn as_text(&self) -> Option<&str> {
+    pub(crate) fn as_text(&self) -> Option<&str> {
         match self {
             Self::Word(text) | Self::Text(text) => Some(text),
             _ => None,
@@ -53,7 +53,7 @@ impl Raw {
     }
 
     /// The value as a fault quotes it: escaped and truncated.
-    pub fn excerpt(&self) -> String {
+    pub(crate) fn excerpt(&self) -> String {
         match self {
             Self::Word(text) | Self::Text(text) => {
                 let mut shown = String::from("`");

@@ -3,11 +3,12 @@ use std::collections::BTreeSet;
 use std::fmt;
 use std::net::SocketAddr;
 use std::num::NonZeroUsize;
-use std::ops::{RangeFrom, RangeInclusive};
+use std::ops::{RangeFrom, RangeFull, RangeInclusive};
 use std::path::PathBuf;
 use std::str::FromStr;
 use std::time::Duration;
 
+use chrono::TimeDelta;
 use deed_claims::name::DomainName;
 use deed_claims::{Activation, ContestPolicy};
 use deed_diagnosis::Agreement;
@@ -18,7 +19,7 @@ use super::log::LogFormat;
 use super::raw::Raw;
 
 /// A type that a key can have.
-pub trait Setting: Sized {
+pub(crate) trait Setting: Sized {
     /// Whether the value must never be printed.
     const SECRET: bool = false;
 
@@ -33,9 +34,19 @@ pub trait Setting: Sized {
 }
 
 /// The bounds of a value.
-pub trait Bounds<T> {
+pub(crate) trait Bounds<T> {
     fn contains(&self, value: &T) -> bool;
+    /// Empty without bounds.
     fn describe(&self) -> String;
+}
+
+impl<T> Bounds<T> for RangeFull {
+    fn contains(&self, _: &T) -> bool {
+        true
+    }
+    fn describe(&self) -> String {
+        String::new()
+    }
 }
 
 fn shown<T: Setting>(value: &T) -> String {
@@ -137,13 +148,28 @@ impl Setting for Duration {
     }
 }
 
+impl Setting for TimeDelta {
+    fn expected() -> String {
+        Duration::expected()
+    }
+    fn read(raw: &Raw) -> Result<Self, Option<String>> {
+        Duration::read(raw).and_then(|duration| Self::from_std(duration).map_err(|_| None))
+    }
+    fn show(&self) -> Option<Value> {
+        // No default and no bound is negative.
+        self.to_std().unwrap_or_default().show()
+    }
+}
+
 /// A fraction from 0 to 1.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Ratio(f64);
 
 impl Ratio {
+    /// Everything.
     pub const ALL: Self = Self(1.0);
 
+    /// The number.
     pub fn get(self) -> f64 {
         self.0
     }
@@ -184,7 +210,6 @@ macro_rules! texts {
     )*};
 }
 texts! {
-    Text, "a text that is not empty";
     SocketAddr, "an address with a port such as \"127.0.0.1:8080\"";
     Network, "a network such as \"10.0.0.0/8\"";
     DomainName, "a domain name";
@@ -204,25 +229,15 @@ impl Setting for PathBuf {
 }
 
 /// A text that is not empty.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Text(pub String);
-
-impl From<&str> for Text {
-    fn from(text: &str) -> Self {
-        Self(text.to_owned())
+impl Setting for String {
+    fn expected() -> String {
+        "a text that is not empty".to_owned()
     }
-}
-
-impl FromStr for Text {
-    type Err = &'static str;
-    fn from_str(s: &str) -> Result<Self, Self::Err> {
-        if s.is_empty() { Err("it is empty") } else { Ok(Self(s.to_owned())) }
+    fn read(raw: &Raw) -> Result<Self, Option<String>> {
+        raw.as_text().map(str::trim).filter(|text| !text.is_empty()).map(Self::from).ok_or(None)
     }
-}
-
-impl fmt::Display for Text {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
+    fn show(&self) -> Option<Value> {
+        Some(Value::String(self.clone()))
     }
 }
 

@@ -1,17 +1,12 @@
 //! Validated settings in the types of the crates that use them; checks that span several keys.
 use std::path::{Path, PathBuf};
 
-use chrono::TimeDelta;
-use deed_bus::Limits;
-use deed_claims::name::NamePolicy;
-use deed_claims::{ChallengeTemplates, ContestPolicy, Policy};
-use deed_probe::{
-    AnchorError, Budgets, DelegationSource, ProbeConfig, TrustAnchor, ValidationMode, roots_from_hints,
-};
+use deed_claims::{ChallengeTemplates, ContestPolicy};
+use deed_probe::{AnchorError, DelegationSource, ProbeConfig, TrustAnchor, ValidationMode, roots_from_hints};
 
-use super::keys::Config;
 use super::log::log_filter;
-use super::setting::{Role, Text};
+use super::sections::{Config, DnsSection, RecordSection};
+use super::setting::Role;
 use super::source::Sources;
 use super::traces::{Traces, traces};
 
@@ -24,48 +19,33 @@ pub enum Database {
     Server(String),
 }
 
-/// A valid configuration.
+/// A valid configuration, with what follows from several keys or from files.
 #[derive(Debug, Clone)]
 pub struct Settings {
-    /// All keys.
+    /// The sections.
     pub config: Config,
     /// Where the store is.
     pub database: Database,
-    /// The limits of the bus.
-    pub bus: Limits,
-    /// The configuration of the prober.
+    /// The configuration of the prober, with root hints and trust anchor.
     pub probe: ProbeConfig,
-    /// The rules for names that can be claimed.
-    pub names: NamePolicy,
     /// The names and values of validation records.
     pub templates: ChallengeTemplates,
-    /// The policy for claims.
-    pub policy: Policy,
     /// The trace receiver; none when tracing is off.
     pub traces: Option<Traces>,
 }
 
 impl Settings {
     /// None when a fault leaves no usable settings; the faults are in `sources`.
-    pub(super) fn of(config: &Config, sources: &mut Sources) -> Option<Self> {
-        services(config, sources);
-        roles(config, sources);
-        cross_key_rules(config, sources);
-        filter(config, sources);
-        let traces = traces(config, sources);
+    pub(crate) fn of(config: Config, sources: &mut Sources) -> Option<Self> {
+        services(&config, sources);
+        roles(&config, sources);
+        cross_key_rules(&config, sources);
+        filter(&config, sources);
+        let traces = traces(&config.telemetry, sources);
         // All parts are built before the first `?`, so that the faults of all are reported.
-        let probe = probe(config, sources);
-        let templates = templates(config, sources);
-        Some(Self {
-            database: database(config),
-            bus: bus(config),
-            probe: probe?,
-            names: names(config),
-            templates: templates?,
-            policy: policy(config),
-            traces,
-            config: config.clone(),
-        })
+        let probe = probe(&config.dns, sources);
+        let templates = templates(&config.records, sources);
+        Some(Self { database: database(&config), probe: probe?, templates: templates?, traces, config })
     }
 }
 
@@ -132,16 +112,16 @@ fn cross_key_rules(config: &Config, sources: &mut Sources) {
         let why = "this build has no command by which an operator could decide: a contest would never end";
         sources.fault_of("policy.contest", why);
     }
-    if config.verifier.in_flight > config.bus.prefetch {
+    if config.verifier.in_flight > config.bus.limits.prefetch {
         sources.fault_of(
             "verifier.in_flight",
             "has to be at most `bus.prefetch`: what is not fetched is not worked on",
         );
     }
-    if config.dispatcher.window > config.bus.capacity {
+    if config.dispatcher.window > config.bus.limits.capacity {
         sources.fault_of("dispatcher.window", "has to be at most `bus.capacity`");
     }
-    if !deed_claims::is_region(&config.domains.default_region.0) {
+    if !deed_claims::is_region(&config.default_region) {
         sources.fault_of("domains.default_region", "expected at most 64 printable ASCII characters");
     }
     if config.server.listen == config.server.ops_listen && config.server.listen.port() != 0 {
@@ -150,33 +130,13 @@ fn cross_key_rules(config: &Config, sources: &mut Sources) {
 }
 
 fn filter(config: &Config, sources: &mut Sources) {
-    if let Err(error) = log_filter(&config.log.filter.0) {
+    if let Err(error) = log_filter(&config.log.filter) {
         sources.fault_of("log.filter", format!("expected a level or `target=level` pairs: {error}"));
     }
 }
 
-fn bus(config: &Config) -> Limits {
-    let bus = &config.bus;
-    Limits {
-        capacity: bus.capacity,
-        publish_deadline: bus.publish_deadline,
-        max_deliveries: bus.max_deliveries,
-        prefetch: bus.prefetch,
-    }
-}
-
-fn names(config: &Config) -> NamePolicy {
-    let names = &config.names;
-    NamePolicy {
-        allow_special_use: names.allow_special_use,
-        allow_private_suffix: names.allow_private_suffix,
-        allow_consumer_mail: names.allow_consumer_mail,
-        extra_consumer_mail: names.consumer_mail.clone(),
-    }
-}
-
-fn templates(config: &Config, sources: &mut Sources) -> Option<ChallengeTemplates> {
-    let made = match ChallengeTemplates::branded(&config.names.brand.0) {
+fn templates(records: &RecordSection, sources: &mut Sources) -> Option<ChallengeTemplates> {
+    let made = match ChallengeTemplates::branded(&records.brand) {
         Ok(made) => made,
         Err(error) => {
             sources.fault_of("names.brand", error.to_string());
@@ -184,49 +144,24 @@ fn templates(config: &Config, sources: &mut Sources) -> Option<ChallengeTemplate
             ChallengeTemplates::default()
         }
     };
-    let t = &config.templates;
-    let text = |part: &'_ Option<Text>| part.as_ref().map(|text| text.0.clone());
-    let parts = [text(&t.apex_label), text(&t.apex_value), text(&t.host_label), text(&t.host_value)];
+    let parts = [&records.apex_label, &records.apex_value, &records.host_label, &records.host_value];
+    let parts = parts.map(Option::as_deref);
     let keys = ["apex_label", "apex_value", "host_label", "host_value"];
     for (index, key) in keys.into_iter().enumerate() {
-        let alone = |at| parts[index].as_deref().filter(|_| at == index);
+        let alone = |at| parts[index].filter(|_| at == index);
         if let Err(error) = made.clone().with(alone(0), alone(1), alone(2), alone(3)) {
             sources.fault_of(&format!("names.templates.{key}"), error.to_string());
         }
     }
-    let [apex_label, apex_value, host_label, host_value] = &parts;
-    made.with(apex_label.as_deref(), apex_value.as_deref(), host_label.as_deref(), host_value.as_deref()).ok()
+    let [apex_label, apex_value, host_label, host_value] = parts;
+    made.with(apex_label, apex_value, host_label, host_value).ok()
 }
 
-fn policy(config: &Config) -> Policy {
-    let p = &config.policy;
-    // The conversion cannot fail: all durations are limited to a hundred years.
-    let delta = |duration| TimeDelta::from_std(duration).unwrap_or(TimeDelta::MAX);
-    Policy {
-        contest: p.contest,
-        contest_grace: delta(p.contest_grace),
-        contest_interval: delta(p.contest_interval),
-        apex_deadline: delta(p.apex_deadline),
-        host_deadline: delta(p.host_deadline),
-        watch_first: delta(p.watch_first),
-        watch_longest: delta(p.watch_longest),
-        held_interval: delta(p.held_interval),
-        drift_grace: delta(p.drift_grace),
-        unreachable_after: delta(p.unreachable_after),
-        manual_gap: delta(p.manual_gap),
-        manual_per_hour: p.manual_per_hour,
-        open_claims_per_claimant: p.open_claims_per_claimant,
-        open_claims_per_name: p.open_claims_per_name,
-        activation: config.apps.activation,
-    }
-}
-
-fn probe(config: &Config, sources: &mut Sources) -> Option<ProbeConfig> {
-    let dns = &config.dns;
-    if dns.delegation == DelegationSource::FromResolver && dns.resolvers.is_empty() {
+fn probe(dns: &DnsSection, sources: &mut Sources) -> Option<ProbeConfig> {
+    if dns.probe.delegation == DelegationSource::FromResolver && dns.probe.resolvers.is_empty() {
         sources.fault_of("dns.delegation", "\"from_resolver\" needs at least one of `dns.resolvers`");
     }
-    validation(config, sources);
+    validation(&dns.probe, sources);
     let trust_anchor = match dns.trust_anchor.as_deref().map(read_anchor).transpose() {
         Ok(anchor) => anchor,
         Err(problem) => {
@@ -247,35 +182,11 @@ fn probe(config: &Config, sources: &mut Sources) -> Option<ProbeConfig> {
             }
         }
     };
-    Some(ProbeConfig {
-        vantage: dns.vantage.0.clone(),
-        port: dns.port,
-        allow_networks: dns.allow_networks.clone(),
-        refuse_networks: dns.refuse_networks.clone(),
-        proxy_networks: config.apps.proxy_networks.clone(),
-        roots,
-        resolvers: dns.resolvers.clone(),
-        validation: dns.validation,
-        trust_anchor,
-        vantages: dns.vantages.clone(),
-        vantage_quorum: dns.vantage_quorum,
-        canary: dns.canary.as_ref().map(ToString::to_string),
-        delegation: dns.delegation,
-        budgets: budgets(config),
-        udp_timeout: dns.udp_timeout,
-        udp_tries: dns.udp_tries,
-        tcp_timeout: dns.tcp_timeout,
-        in_flight: dns.in_flight.map(std::num::NonZeroUsize::get),
-        server_rate: dns.server_rate,
-        server_burst: dns.server_burst,
-        delegation_cache_ttl: dns.delegation_cache_ttl,
-        ipv6: dns.ipv6,
-    })
+    Some(ProbeConfig { roots, trust_anchor, ..dns.probe.clone() })
 }
 
 /// Checks that the prober makes too, here reported with the key.
-fn validation(config: &Config, sources: &mut Sources) {
-    let dns = &config.dns;
+fn validation(dns: &ProbeConfig, sources: &mut Sources) {
     match dns.validation {
         ValidationMode::Resolver if dns.resolvers.is_empty() => {
             sources.fault_of("dns.validation", "\"resolver\" needs at least one of `dns.resolvers`");
@@ -299,19 +210,4 @@ fn validation(config: &Config, sources: &mut Sources) {
 fn read_anchor(path: &Path) -> Result<TrustAnchor, String> {
     let text = std::fs::read_to_string(path).map_err(|error| format!("cannot be read: {error}"))?;
     text.parse().map_err(|error: AnchorError| error.to_string())
-}
-
-fn budgets(config: &Config) -> Budgets {
-    let b = &config.budgets;
-    Budgets {
-        queries: b.queries,
-        time: b.time,
-        referrals: b.referrals,
-        aliases: b.aliases,
-        ns_read: b.ns_read,
-        ns_resolved: b.ns_resolved,
-        servers: b.servers,
-        txt_records: b.txt_records,
-        txt_bytes: b.txt_bytes,
-    }
 }

@@ -1,5 +1,5 @@
 //! The sources of a configuration, in order of precedence: file, environment, flags.
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
@@ -8,13 +8,14 @@ use toml::de::{DeTable, DeValue};
 use super::fault::{ConfigFault, Origin};
 use super::raw::Raw;
 use super::setting::{Bounds, Setting};
+use super::view::KeyView;
 
 /// The prefix of variables that set a key.
 const PREFIX: &str = "DEED__";
 
 /// The values of all sources, lowest precedence first, and the faults found so far.
 #[derive(Debug, Default)]
-pub struct Sources {
+pub(crate) struct Sources {
     given: BTreeMap<String, Vec<(Origin, Raw)>>,
     /// The origins of the values in effect.
     origins: BTreeMap<String, Origin>,
@@ -23,10 +24,11 @@ pub struct Sources {
 
 impl Sources {
     /// Adds a file, which overrides earlier sources.
-    pub fn file(&mut self, path: &Path, text: &str, sections: &[&str]) {
+    pub(crate) fn file(&mut self, path: &Path, text: &str, known: &[KeyView]) {
         let (table, errors) = DeTable::parse_recoverable(text);
         // After a syntax error the recovered table would cause misleading further faults.
         if errors.is_empty() {
+            let sections = known.iter().map(|key| key.section).collect();
             File { path, text, sections }.walk(self, "", table.get_ref());
         }
         for error in errors {
@@ -36,7 +38,7 @@ impl Sources {
     }
 
     /// Adds the variables with the prefix `DEED__`, which override earlier sources.
-    pub fn environment(&mut self, variables: impl IntoIterator<Item = (OsString, OsString)>) {
+    pub(crate) fn environment(&mut self, variables: impl IntoIterator<Item = (OsString, OsString)>) {
         for (name, value) in variables {
             let Some(name) = name.to_str().filter(|name| name.starts_with(PREFIX)) else { continue };
             let origin = Origin::Environment(name.to_owned());
@@ -53,7 +55,7 @@ impl Sources {
     }
 
     /// Adds a flag, which overrides earlier sources.
-    pub fn flag(&mut self, flag: &'static str, key: &str, value: String) {
+    pub(crate) fn flag(&mut self, flag: &'static str, key: &str, value: String) {
         self.give(key.to_owned(), Origin::Flag(flag), Raw::Word(value));
     }
 
@@ -63,13 +65,11 @@ impl Sources {
 
     /// Sets a key from its sources in order of precedence; each invalid value is a fault and leaves the key
     /// unchanged.
-    pub fn take<T: Setting>(&mut self, key: &str, slot: &mut T, bounds: Option<&dyn Bounds<T>>) {
+    pub(crate) fn take<T: Setting>(&mut self, key: &str, slot: &mut T, bounds: &dyn Bounds<T>) {
         for (origin, raw) in self.given.remove(key).unwrap_or_default() {
-            let read = T::read(&raw).and_then(|value| match bounds {
-                Some(bounds) if !bounds.contains(&value) => {
-                    Err(Some(format!("has to be {}", bounds.describe())))
-                }
-                _ => Ok(value),
+            let read = T::read(&raw).and_then(|value| {
+                let fits = bounds.contains(&value);
+                if fits { Ok(value) } else { Err(Some(format!("has to be {}", bounds.describe()))) }
             });
             match read {
                 Ok(value) => {
@@ -86,17 +86,12 @@ impl Sources {
     }
 
     /// Reports every key that was not taken. `known` are all keys.
-    pub fn refuse_unknown(&mut self, known: &[String]) {
+    pub(crate) fn refuse_unknown(&mut self, known: &[KeyView]) {
         for (key, given) in std::mem::take(&mut self.given) {
             let section = key.rsplit_once('.').map_or("", |(section, _)| section);
-            let siblings: Vec<&str> = known
-                .iter()
-                .filter_map(|known| known.strip_prefix(section)?.strip_prefix('.'))
-                .filter(|rest| !rest.contains('.'))
-                .collect();
+            let siblings: Vec<_> = known.iter().filter(|k| k.section == section).map(|k| k.key).collect();
             let hint = if siblings.is_empty() {
-                let mut sections: Vec<_> =
-                    known.iter().filter_map(|k| k.rsplit_once('.').map(|k| k.0)).collect();
+                let mut sections: Vec<_> = known.iter().map(|k| k.section).collect();
                 sections.dedup();
                 format!("the sections are {}", sections.join(", "))
             } else {
@@ -109,7 +104,7 @@ impl Sources {
     }
 
     /// Adds a fault of a key.
-    pub fn fault_of(&mut self, key: &str, problem: impl Into<String>) {
+    pub(crate) fn fault_of(&mut self, key: &str, problem: impl Into<String>) {
         let origin = self.origin(key);
         self.fault(Some(key), origin, problem.into());
     }
@@ -119,16 +114,16 @@ impl Sources {
     }
 
     /// Adds a fault of a file that cannot be read.
-    pub fn unreadable(&mut self, path: PathBuf, error: &std::io::Error) {
+    pub(crate) fn unreadable(&mut self, path: PathBuf, error: &std::io::Error) {
         self.fault(None, Origin::File(path, 1), format!("cannot be read: {error}"));
     }
 
     /// The origin of the value of a key.
-    pub fn origin(&self, key: &str) -> Origin {
+    pub(crate) fn origin(&self, key: &str) -> Origin {
         self.origins.get(key).cloned().unwrap_or(Origin::Default)
     }
 
-    pub fn faults(&self) -> &[ConfigFault] {
+    pub(crate) fn faults(&self) -> &[ConfigFault] {
         &self.faults
     }
 }
@@ -137,7 +132,7 @@ impl Sources {
 struct File<'a> {
     path: &'a Path,
     text: &'a str,
-    sections: &'a [&'a str],
+    sections: BTreeSet<&'a str>,
 }
 
 impl File<'_> {
@@ -149,7 +144,7 @@ impl File<'_> {
                 format!("{above}.{}", name.get_ref())
             };
             let origin = || Origin::File(self.path.to_owned(), line_of(self.text, name.span().start));
-            let is_section = self.sections.contains(&key.as_str());
+            let is_section = self.sections.contains(key.as_str());
             match (value.get_ref(), is_section) {
                 (DeValue::Table(inner), true) => self.walk(sources, &key, inner),
                 (_, true) => {

@@ -1,12 +1,11 @@
 //! Tests of loading, validating and printing the configuration, and of the sample file.
 use std::ffi::OsString;
-use std::time::Duration;
+use std::fmt::Write as _;
 
+use chrono::TimeDelta;
 use tracing_subscriber::layer::SubscriberExt as _;
 
 use super::*;
-
-const SAMPLE: &str = include_str!("../../sample.toml");
 
 fn from(file: &str, variables: &[(&str, &str)], flags: &[(&'static str, &'static str, &str)]) -> Loaded {
     let folder = tempfile::tempdir().unwrap();
@@ -36,32 +35,59 @@ fn faults(loaded: Loaded) -> Vec<String> {
 #[test]
 fn defaults_are_valid() {
     let loaded = from("", &[], &[]);
-    assert_eq!(loaded.config, Config::default());
+    assert_eq!(loaded.keys, defaults());
     let settings = loaded.settings.unwrap();
-    assert_eq!(settings.policy, deed_claims::Policy::default());
-    assert_eq!(settings.names, deed_claims::name::NamePolicy::default());
+    assert_eq!(settings.config.policy, deed_claims::Policy::default());
+    assert_eq!(settings.config.names, deed_claims::name::NamePolicy::default());
     assert_eq!(settings.templates, deed_claims::ChallengeTemplates::default());
-    assert_eq!(settings.bus, deed_bus::Limits::default());
+    assert_eq!(settings.config.bus.limits, deed_bus::Limits::default());
     assert_eq!(format!("{:?}", settings.probe), format!("{:?}", deed_probe::ProbeConfig::default()));
     assert_eq!(settings.database, Database::File("./deed.db".into()));
 }
 
+/// The keys with their defaults.
+fn defaults() -> Vec<KeyView> {
+    Config::read(&mut Sources::default()).1
+}
+
+/// The sample with the types, bounds and defaults of all keys renewed. Descriptions are written by hand.
+fn renewed_sample() -> String {
+    let (head, mut rest) = SAMPLE.split_once("\n\n").unwrap();
+    let (mut out, mut section) = (head.to_owned(), "");
+    for key in defaults() {
+        let header = if key.section == section { String::new() } else { format!("[{}]\n", key.section) };
+        let (paragraph, more) = rest.split_once("\n\n").unwrap_or((rest, ""));
+        (rest, section) = (more, key.section);
+        let (about, described) = paragraph.split_at(paragraph.find(&*header).unwrap() + header.len());
+        let is_text = |line: &&str| !line.starts_with("# Has to be ") && line.starts_with("# ");
+        let description: Vec<_> = described.lines().take_while(is_text).collect();
+        assert!(
+            !description.is_empty() && about.starts_with('#') != header.is_empty(),
+            "{key:?}: {paragraph}"
+        );
+        let (text, line) = (description.join("\n"), print::assignment(&key));
+        write!(out, "\n\n{about}{text}\n# Has to be {}.\n{line}", key.expected).unwrap();
+    }
+    assert_eq!(rest, "", "it has more than the keys");
+    out + "\n"
+}
+
 #[test]
 fn sample_lists_every_key_and_its_default() {
-    let wanted = print::sample(&Config::default());
+    let wanted = renewed_sample();
     if std::env::var_os("UPDATE_SAMPLE").is_some() {
         std::fs::write(concat!(env!("CARGO_MANIFEST_DIR"), "/sample.toml"), wanted).unwrap();
         return;
     }
     assert_eq!(SAMPLE, wanted, "update it: UPDATE_SAMPLE=1 cargo test -p deed-service sample");
     let loaded = from(SAMPLE, &[], &[]);
-    assert_eq!(loaded.config, Config::default());
+    assert_eq!(loaded.keys, defaults());
     assert!(loaded.settings.is_ok());
 }
 
 #[test]
 fn default_filter_mutes_foreign_input() {
-    let filter = log_filter(&from("", &[], &[]).config.log.filter.0).unwrap();
+    let filter = log_filter(&from("", &[], &[]).settings.unwrap().config.log.filter).unwrap();
     let lines = tracing_subscriber::registry().with(filter);
     tracing::subscriber::with_default(lines, || {
         assert!(!tracing::enabled!(target: "actix_http::h1::dispatcher", tracing::Level::ERROR));
@@ -85,12 +111,13 @@ fn flags_override_variables_file_and_defaults() {
         ("PATH", "/bin"),
     ];
     let loaded = from(file, &variables, &[("--listen", "server.listen", "127.0.0.1:5")]);
-    let config = &loaded.config;
+    let settings = loaded.settings.as_ref().unwrap();
+    let config = &settings.config;
     assert_eq!(config.server.listen.port(), 5);
     assert_eq!(config.server.ops_listen.port(), 4);
-    assert_eq!(config.budgets.queries, 40);
-    assert_eq!(config.policy.watch_first, Duration::from_secs(5));
-    assert_eq!(config.dns.allow_networks.len(), 2);
+    assert_eq!(config.dns.probe.budgets.queries, 40);
+    assert_eq!(config.policy.watch_first, TimeDelta::seconds(5));
+    assert_eq!(config.dns.probe.allow_networks.len(), 2);
     assert!(config.names.allow_special_use);
     assert_eq!(loaded.sources.origin("server.listen"), Origin::Flag("--listen"));
     assert_eq!(
@@ -100,7 +127,7 @@ fn flags_override_variables_file_and_defaults() {
     assert!(matches!(loaded.sources.origin("names.brand"), Origin::File(_, 5)));
     assert_eq!(loaded.sources.origin("names.allow_consumer_mail"), Origin::Default);
     let name = "acme.com".parse().unwrap();
-    let made = loaded.settings.unwrap().templates.challenge(
+    let made = settings.templates.challenge(
         deed_claims::Scope::Apex,
         &name,
         deed_claims::Token::from_bytes([0; 20]),
@@ -179,8 +206,7 @@ fn reports_invalid_or_missing_file() {
 fn rejects_service_urls_without_showing_passwords() {
     let file = "[store]\nurl = \"mysql://deed:hunter2@db/deed\"\n[bus]\nurl = \"hunter2@mq\"\n";
     let loaded = from(file, &[], &[]);
-    let shown = print::as_toml(&loaded.config, &loaded.sources)
-        + &print::as_json(&loaded.config, &loaded.sources).to_string();
+    let shown = loaded.to_toml() + &loaded.to_json().to_string();
     assert!(shown.contains("url = \"[redacted]\"") && !shown.contains("hunter2"), "{shown}");
     assert!(!format!("{loaded:?}").contains("hunter2"));
     let found = faults(loaded);
@@ -230,7 +256,7 @@ fn validation_settings_are_checked_and_applied() {
     std::fs::write(&anchor, ". IN TXT x\n").unwrap();
     assert_eq!(
         faults(from(&file, &[], &[])),
-        ["dns.trust_anchor (file:4): record 1 is no DS or DNSKEY record that can be used"]
+        ["dns.trust_anchor (file:4): record 1 is not a usable DS or DNSKEY record"]
     );
     let one_more =
         "[dns]\nvalidation = \"resolver\"\nvantages = [\"tokyo=192.0.2.53:53\"]\nvantage_quorum = 2\n";
@@ -248,11 +274,11 @@ fn printed_configuration_round_trips() {
     let file = "[server]\nlisten = \"127.0.0.1:9\"\n[names]\nconsumer_mail = [\"mail.acme.com\"]\n[names.templates]\n\
                 apex_label = \"_own\"\n[dns]\nin_flight = 7\ndelegation_cache_ttl = \"0s\"\n";
     let loaded = from(file, &[("DEED__LOG__FORMAT", "human")], &[]);
-    let printed = print::as_toml(&loaded.config, &loaded.sources);
+    let printed = loaded.to_toml();
     assert!(printed.contains("format = \"human\"  # environment DEED__LOG__FORMAT"), "{printed}");
     let again = from(&printed, &[], &[]);
     assert!(again.settings.is_ok(), "{:?}", again.settings);
-    assert_eq!(again.config, loaded.config);
+    assert_eq!(again.keys, loaded.keys);
 }
 
 #[test]

@@ -4,7 +4,7 @@ use std::time::Duration;
 use reqwest::Url;
 use reqwest::header::{HeaderName, HeaderValue};
 
-use super::keys::Config;
+use super::sections::TelemetrySection;
 use super::setting::Secret;
 use super::source::Sources;
 
@@ -30,13 +30,12 @@ impl Traces {
 }
 
 /// The receiver, if one is configured.
-pub(super) fn traces(config: &Config, sources: &mut Sources) -> Option<Traces> {
-    let telemetry = &config.telemetry;
+pub(super) fn traces(telemetry: &TelemetrySection, sources: &mut Sources) -> Option<Traces> {
     if telemetry.headers.as_ref().is_some_and(|headers| headers_of(headers.reveal()).is_none()) {
         sources.fault_of("telemetry.headers", "expected `name=value`, with commas between, as HTTP has them");
     }
     let endpoint = telemetry.endpoint.as_ref()?;
-    match receiver(&endpoint.0) {
+    match receiver(endpoint) {
         Ok(endpoint) => Some(Traces {
             endpoint,
             headers: telemetry.headers.clone(),

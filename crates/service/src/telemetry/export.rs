@@ -1,16 +1,19 @@
-//! Exports finished spans in the background. The queue is bounded: spans that do not fit, and batches that
-//! the receiver refuses, are dropped and counted.
+//! Exports finished spans by the batch processor of the OpenTelemetry SDK, and counts what becomes of them. The queue is
+//! bounded: spans that do not fit, and batches that the receiver refuses, are dropped.
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use opentelemetry_otlp::{Protocol, RetryPolicy, SpanExporter, WithExportConfig as _, WithHttpConfig as _};
 use opentelemetry_sdk::Resource;
-use opentelemetry_sdk::error::OTelSdkResult;
-use opentelemetry_sdk::trace::{Span, SpanData, SpanExporter as _, SpanProcessor};
+use opentelemetry_sdk::error::{OTelSdkError, OTelSdkResult};
+use opentelemetry_sdk::trace::{
+    BatchConfigBuilder, BatchSpanProcessor, SdkTracerProvider, Span, SpanData, SpanExporter as _,
+    SpanProcessor,
+};
 use prometheus::{IntCounter, Registry};
-use tokio::sync::mpsc;
-use tokio::task::JoinHandle;
-use tokio::time::{Instant, sleep, timeout, timeout_at};
-use tokio_util::sync::CancellationToken;
+use tokio::runtime::Handle;
+use tokio::time::Instant;
 
 use super::error::TelemetryError;
 use crate::config::Traces;
@@ -19,12 +22,12 @@ use crate::config::Traces;
 const BATCH: usize = 512;
 /// How long a batch is filled before it is sent.
 const BATCH_DELAY: Duration = Duration::from_secs(1);
-/// Attempts to send a batch.
-const MAX_ATTEMPTS: u32 = 4;
-/// The first backoff; it doubles with each failure.
+/// The first backoff before a batch is sent again; it doubles with each failure.
 const FIRST_PAUSE: Duration = Duration::from_secs(1);
 /// The longest backoff.
-const LONGEST_PAUSE: Duration = Duration::from_secs(30);
+const LONGEST_PAUSE: Duration = Duration::from_secs(8);
+/// Attempts to send a batch.
+const ATTEMPTS: u32 = 4;
 /// The interval of log lines during an outage of the receiver.
 const LOG_INTERVAL: Duration = Duration::from_mins(1);
 
@@ -57,36 +60,42 @@ impl SpanCounts {
     }
 }
 
-/// The span processor that puts finished spans into the queue.
+/// The batch processor of the SDK. The SDK does not tell what it drops, so the bound of the queue is here.
 #[derive(Debug)]
-pub(super) struct SpanQueue {
-    spans: mpsc::Sender<SpanData>,
+struct CountingProcessor {
+    inner: BatchSpanProcessor,
     counts: SpanCounts,
+    queued: Arc<AtomicUsize>,
+    capacity: usize,
 }
 
-impl SpanProcessor for SpanQueue {
+impl SpanProcessor for CountingProcessor {
     fn on_start(&self, _: &mut Span, _: &opentelemetry::Context) {}
 
     fn on_end(&self, span: SpanData) {
-        if span.span_context.is_sampled() && self.spans.try_send(span).is_err() {
+        let room = |queued: usize| (queued < self.capacity).then_some(queued + 1);
+        if self.queued.try_update(Ordering::Relaxed, Ordering::Relaxed, room).is_ok() {
+            self.inner.on_end(span);
+        } else {
             self.counts.dropped.inc();
         }
     }
 
     fn force_flush(&self) -> OTelSdkResult {
-        Ok(())
+        self.inner.force_flush()
     }
 
-    fn shutdown_with_timeout(&self, _: Duration) -> OTelSdkResult {
-        Ok(())
+    fn shutdown_with_timeout(&self, limit: Duration) -> OTelSdkResult {
+        self.inner.shutdown_with_timeout(limit)
     }
 }
 
-/// A handle of the export task.
+/// A handle of the export.
 pub(crate) struct ExportHandle {
-    counts: SpanCounts,
-    stop: CancellationToken,
-    task: JoinHandle<()>,
+    pub(super) provider: SdkTracerProvider,
+    pub(super) counts: SpanCounts,
+    /// How long the last spans may take.
+    pub(super) limit: Duration,
 }
 
 impl ExportHandle {
@@ -95,25 +104,22 @@ impl ExportHandle {
         &self.counts
     }
 
-    /// Sends the remaining spans once, until the deadline.
-    pub(crate) async fn finish(mut self, deadline: Instant) {
-        self.stop.cancel();
-        match timeout_at(deadline, &mut self.task).await {
-            Ok(Ok(())) => {}
-            Ok(Err(error)) => tracing::error!(%error, "the sending of spans died"),
-            Err(_) => {
-                self.task.abort();
-                tracing::warn!("the last spans were not sent in time");
-            }
+    /// Sends the remaining spans, for at most the timeout of a request and until the deadline.
+    pub(crate) async fn finish(self, deadline: Instant) {
+        let limit = self.limit.min(deadline.saturating_duration_since(Instant::now()));
+        let flush = move || self.provider.shutdown_with_timeout(limit);
+        if !matches!(tokio::task::spawn_blocking(flush).await, Ok(Ok(()))) {
+            tracing::warn!("the last spans were not sent in time");
         }
     }
 }
 
-/// Starts the export task of this process.
-pub(super) fn start(
+/// The processor that sends spans to the receiver. Needs a Tokio runtime.
+pub(super) fn processor(
     traces: &Traces,
     resource: &Resource,
-) -> Result<(SpanQueue, ExportHandle), TelemetryError> {
+    counts: SpanCounts,
+) -> Result<impl SpanProcessor + use<>, TelemetryError> {
     let client = reqwest::Client::builder()
         .timeout(traces.timeout)
         // Spans and headers are meant for this receiver only, so redirects are not followed.
@@ -121,137 +127,87 @@ pub(super) fn start(
         .no_proxy()
         .user_agent(concat!("deed/", env!("CARGO_PKG_VERSION")))
         .build()?;
-    let mut exporter = SpanExporter::builder()
+    let mut inner = SpanExporter::builder()
         .with_http()
         .with_http_client(client)
         .with_endpoint(traces.endpoint.as_str())
         .with_protocol(Protocol::HttpBinary)
         .with_headers(traces.headers().into_iter().collect())
-        .with_timeout(traces.timeout)
-        .with_retry_policy(RetryPolicy::disabled())
+        // The client limits each attempt; this limits all of them with their pauses.
+        .with_timeout((traces.timeout + LONGEST_PAUSE) * ATTEMPTS)
+        .with_retry_policy(
+            RetryPolicy::recommended()
+                .with_max_retries(ATTEMPTS as usize - 1)
+                .with_initial_delay(FIRST_PAUSE)
+                .with_max_delay(LONGEST_PAUSE),
+        )
         .build()?;
-    exporter.set_resource(resource);
-    let (sender, spans) = mpsc::channel(traces.queue);
-    let (counts, stop) = (SpanCounts::new()?, CancellationToken::new());
-    let export = ExportTask {
-        exporter,
-        spans,
+    inner.set_resource(resource);
+    let queued = Arc::new(AtomicUsize::new(0));
+    let exporter = CountingExporter {
+        inner: Arc::new(inner),
         counts: counts.clone(),
-        stop: stop.clone(),
-        limit: traces.timeout,
-        pause: FIRST_PAUSE,
-        outage: None,
+        queued: queued.clone(),
+        runtime: Handle::current(),
+        outage: Mutex::default(),
     };
-    let task = tokio::spawn(export.run());
-    Ok((SpanQueue { spans: sender, counts: counts.clone() }, ExportHandle { counts, stop, task }))
+    let config = BatchConfigBuilder::default()
+        .with_max_queue_size(traces.queue)
+        .with_max_export_batch_size(BATCH)
+        .with_scheduled_delay(BATCH_DELAY)
+        .build();
+    let inner = BatchSpanProcessor::builder(exporter).with_batch_config(config).build();
+    Ok(CountingProcessor { inner, counts, queued, capacity: traces.queue })
 }
 
 /// A period in which the receiver accepts no spans.
+#[derive(Debug)]
 struct Outage {
     logged_at: Instant,
     dropped: u64,
 }
 
-struct ExportTask {
-    exporter: SpanExporter,
-    spans: mpsc::Receiver<SpanData>,
+/// An exporter that counts spans and logs outages of the receiver.
+#[derive(Debug)]
+struct CountingExporter {
+    inner: Arc<SpanExporter>,
     counts: SpanCounts,
-    stop: CancellationToken,
-    limit: Duration,
-    pause: Duration,
-    outage: Option<Outage>,
+    queued: Arc<AtomicUsize>,
+    /// The SDK exports on a thread of its own, outside the runtime that the HTTP client needs.
+    runtime: Handle,
+    outage: Mutex<Option<Outage>>,
 }
 
-impl ExportTask {
-    async fn run(mut self) {
-        let mut batch = Vec::with_capacity(BATCH);
-        while !self.stop.is_cancelled() {
-            self.collect_batch(&mut batch).await;
-            self.deliver(&mut batch).await;
-        }
-        // Spans that end from here on belong to the shutdown and are dropped.
-        self.spans.close();
-        let mut takes = true;
-        while self.spans.recv_many(&mut batch, BATCH).await > 0 {
-            takes = takes && self.send(&batch).await;
-            if !takes {
-                self.drop_all(&mut batch);
-            }
-            batch.clear();
-        }
-    }
-
-    /// Waits for spans and fills the batch for a moment.
-    async fn collect_batch(&mut self, batch: &mut Vec<SpanData>) {
-        let stop = self.stop.clone();
-        let Some(Some(first)) = stop.run_until_cancelled(self.spans.recv()).await else { return };
-        batch.push(first);
-        let more = async {
-            while batch.len() < BATCH {
-                let room = BATCH - batch.len();
-                if self.spans.recv_many(batch, room).await == 0 {
-                    return;
-                }
-            }
-        };
-        // A partial batch is sent as it is.
-        let _ = stop.run_until_cancelled(timeout(BATCH_DELAY, more)).await;
-    }
-
-    /// Sends a batch with retries and drops it when all fail. During shutdown there is one attempt.
-    async fn deliver(&mut self, batch: &mut Vec<SpanData>) {
-        if batch.is_empty() {
-            return;
-        }
-        let stop = self.stop.clone();
-        for _ in 0..MAX_ATTEMPTS {
-            if self.send(batch).await {
-                batch.clear();
-                return;
-            }
-            let pause = self.pause;
-            self.pause = (pause * 2).min(LONGEST_PAUSE);
-            if stop.run_until_cancelled(sleep(pause)).await.is_none() {
-                break;
-            }
-        }
-        self.drop_all(batch);
-    }
-
-    /// Sends a batch once; returns whether it was accepted.
-    async fn send(&mut self, batch: &[SpanData]) -> bool {
-        let sent = timeout(self.limit, self.exporter.export(batch.to_vec())).await;
-        let why = match sent {
-            Ok(Ok(())) => {
-                self.counts.exported.inc_by(batch.len() as u64);
-                self.pause = FIRST_PAUSE;
-                if let Some(outage) = self.outage.take() {
-                    let dropped = self.counts.dropped.get() - outage.dropped;
+impl opentelemetry_sdk::trace::SpanExporter for CountingExporter {
+    async fn export(&self, batch: Vec<SpanData>) -> OTelSdkResult {
+        let (inner, spans) = (self.inner.clone(), batch.len());
+        self.queued.fetch_sub(spans, Ordering::Relaxed);
+        let sent = self.runtime.spawn(async move { inner.export(batch).await }).await;
+        let sent = sent.unwrap_or_else(|died| Err(OTelSdkError::InternalFailure(died.to_string())));
+        let mut outage = self.outage.lock().unwrap_or_else(PoisonError::into_inner);
+        match &sent {
+            Ok(()) => {
+                self.counts.exported.inc_by(spans as u64);
+                if let Some(Outage { dropped, .. }) = outage.take() {
                     tracing::info!(dropped, "the receiver takes spans again");
                 }
-                return true;
             }
-            Ok(Err(error)) => error.to_string(),
-            Err(_) => "no answer in time".to_owned(),
-        };
-        self.log_outage(&why);
-        false
-    }
-
-    /// Logs that the receiver accepts no spans, at most once per interval.
-    fn log_outage(&mut self, why: &str) {
-        let now = Instant::now();
-        let dropped = self.counts.dropped.get();
-        let outage = self.outage.get_or_insert(Outage { logged_at: now, dropped });
-        if outage.logged_at == now || now - outage.logged_at >= LOG_INTERVAL {
-            outage.logged_at = now;
-            let dropped = dropped - outage.dropped;
-            tracing::warn!(why, dropped, "the receiver takes no spans; nothing else is touched by it");
+            Err(error) => {
+                self.counts.dropped.inc_by(spans as u64);
+                log_outage(&mut outage, spans as u64, error);
+            }
         }
+        sent
     }
+}
 
-    fn drop_all(&self, batch: &mut Vec<SpanData>) {
-        self.counts.dropped.inc_by(batch.len() as u64);
-        batch.clear();
+/// Logs that the receiver accepts no spans, at most once per interval.
+fn log_outage(outage: &mut Option<Outage>, spans: u64, why: &OTelSdkError) {
+    let now = Instant::now();
+    let dropped = spans + outage.as_ref().map_or(0, |outage| outage.dropped);
+    let last = outage.as_ref().map(|outage| outage.logged_at).filter(|at| now - *at < LOG_INTERVAL);
+    if last.is_none() {
+        tracing::warn!(%why, dropped, "the receiver takes no spans; nothing else is touched by it");
     }
+    *outage = Some(Outage { logged_at: last.unwrap_or(now), dropped });
 }

@@ -10,7 +10,7 @@ use tracing::{Event, Subscriber};
 use tracing_subscriber::Layer;
 use tracing_subscriber::field::{RecordFields, VisitOutput};
 use tracing_subscriber::fmt::format::{Compact, DefaultVisitor, Format, Json, JsonFields, Writer};
-use tracing_subscriber::fmt::{FmtContext, FormatEvent, FormatFields, FormattedFields, format};
+use tracing_subscriber::fmt::{FmtContext, FormatEvent, FormatFields, FormattedFields, MakeWriter, format};
 use tracing_subscriber::registry::LookupSpan;
 
 use crate::config::LogFormat;
@@ -23,7 +23,15 @@ pub(super) fn layer<S>(wanted: LogFormat) -> Box<dyn Layer<S> + Send + Sync>
 where
     S: Subscriber + for<'a> LookupSpan<'a>,
 {
-    let lines = tracing_subscriber::fmt::layer().with_writer(io::stderr);
+    layer_with(wanted, io::stderr)
+}
+
+fn layer_with<S, W>(wanted: LogFormat, writer: W) -> Box<dyn Layer<S> + Send + Sync>
+where
+    S: Subscriber + for<'a> LookupSpan<'a>,
+    W: for<'a> MakeWriter<'a> + Send + Sync + 'static,
+{
+    let lines = tracing_subscriber::fmt::layer().with_writer(writer);
     match wanted {
         LogFormat::Json => {
             let inner = format().json().flatten_event(true).with_current_span(false).with_span_list(false);
@@ -51,6 +59,9 @@ where
     own.is_sampled().then(|| (own.trace_id().to_string(), own.span_id().to_string()))
 }
 
+/// The fields of a JSON line besides those of the event.
+const LINE_FIELDS: [&str; 3] = ["timestamp", "level", "target"];
+
 /// JSON lines. The fields of all enclosing spans are added; those of the event and of inner spans take
 /// precedence.
 struct JsonLines(Format<Json>);
@@ -67,20 +78,14 @@ where
     ) -> fmt::Result {
         let mut line = String::new();
         self.0.format_event(context, Writer::new(&mut line), event)?;
-        let more = span_fields(context);
-        let end = line.trim_end().strip_suffix('}');
-        match (end, more.is_empty()) {
-            (Some(head), false) => {
-                // Fields of the event take precedence.
-                let own: Map<String, Value> = serde_json::from_str(&line).map_err(|_| fmt::Error)?;
-                writer.write_str(head)?;
-                for (name, value) in more.iter().filter(|(name, _)| !own.contains_key(*name)) {
-                    write!(writer, ",{}:{value}", Value::String(name.clone()))?;
-                }
-                writer.write_str("}\n")
+        writer.write_str(line.trim_end().strip_suffix('}').ok_or(fmt::Error)?)?;
+        let own = event.metadata().fields();
+        for (name, value) in span_fields(context) {
+            if !LINE_FIELDS.contains(&&*name) && own.field(&name).is_none() {
+                write!(writer, ",{}:{value}", Value::String(name))?;
             }
-            _ => writer.write_str(&line),
         }
+        writer.write_str("}\n")
     }
 }
 
@@ -160,5 +165,52 @@ impl Visit for WithoutTracerFields<'_> {
         if !field.name().starts_with(FOR_THE_TRACER) {
             self.0.record_debug(field, value);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::{Arc, Mutex};
+
+    use tracing::{info, info_span};
+    use tracing_subscriber::layer::SubscriberExt as _;
+
+    use super::*;
+
+    #[derive(Clone, Default)]
+    struct Lines(Arc<Mutex<Vec<u8>>>);
+
+    impl io::Write for Lines {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            self.0.lock().unwrap().extend_from_slice(bytes);
+            Ok(bytes.len())
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn json_line_has_the_fields_of_its_spans() {
+        let written = Lines::default();
+        let writer = written.clone();
+        let layer = layer_with(LogFormat::Json, move || writer.clone());
+        tracing::subscriber::with_default(tracing_subscriber::registry().with(layer), || {
+            info!(count = 1, "alone");
+            let _outer =
+                info_span!("outer", claim = "c-1", level = 7, attempt = 1, otel.kind = "server").entered();
+            let _inner = info_span!("inner", attempt = 2, request_id = "r\"1").entered();
+            info!(attempt = 3_u64, why = %"a\nb", "nested");
+        });
+        let text = String::from_utf8(written.0.lock().unwrap().clone()).unwrap();
+        let shown: Vec<&str> = text.lines().map(|line| line.split_once(r#"Z","#).unwrap().1).collect();
+        assert_eq!(
+            shown,
+            [
+                r#""level":"INFO","message":"alone","count":1,"target":"deed_service::telemetry::lines::tests"}"#,
+                r#""level":"INFO","message":"nested","attempt":3,"why":"a\nb","target":"deed_service::telemetry::lines::tests","claim":"c-1","request_id":"r\"1","span":"inner"}"#,
+            ]
+        );
     }
 }

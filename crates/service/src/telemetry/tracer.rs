@@ -10,7 +10,7 @@ use tracing_subscriber::filter::{LevelFilter, filter_fn};
 use tracing_subscriber::registry::LookupSpan;
 
 use super::error::TelemetryError;
-use super::export::{self, ExportHandle};
+use super::export::{self, ExportHandle, SpanCounts};
 use crate::config::Traces;
 
 /// Creates the tracing layer and starts the export of spans.
@@ -22,11 +22,12 @@ where
     S: Subscriber + for<'a> LookupSpan<'a> + Send + Sync,
 {
     let resource = resource(instance);
-    let (queue, exporting) = export::start(traces, &resource)?;
+    let counts = SpanCounts::new()?;
+    let processor = export::processor(traces, &resource, counts.clone())?;
     let provider = SdkTracerProvider::builder()
         .with_resource(resource)
         .with_sampler(Sampler::parent_based(NoClientRoots(Sampler::TraceIdRatioBased(traces.sample_ratio))))
-        .with_span_processor(queue)
+        .with_span_processor(processor)
         .build();
     let layer = tracing_opentelemetry::layer()
         .with_tracer(provider.tracer("deed"))
@@ -36,7 +37,7 @@ where
         .with_tracked_inactivity(false)
         .with_context_activation(false)
         .with_filter(filter_fn(is_ours).with_max_level_hint(LevelFilter::DEBUG));
-    Ok((layer, exporting))
+    Ok((layer, ExportHandle { provider, counts, limit: traces.timeout }))
 }
 
 /// Accepts only spans of Deed. Events may contain data that must not be in a trace, and spans of the HTTP

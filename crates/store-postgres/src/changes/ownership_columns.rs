@@ -3,9 +3,9 @@ use std::collections::BTreeSet;
 
 use chrono::{DateTime, Utc};
 use deed_claims::{AppId, StreamId};
+use deed_store::rows::scope;
 use deed_store::{Changes, ClaimRow, DueRow};
 
-use super::scope;
 use crate::columns::to_i64;
 
 /// Rows of some of the streams of a batch.

@@ -1,6 +1,6 @@
 //! Batches of idempotent requests, in one process and in several.
-use chrono::DateTime;
-use deed_store::{Idempotency, KeyId};
+use chrono::{DateTime, Utc};
+use deed_store::{Idempotency, KeyId, StoredResponse};
 use deed_testkit::Postgres;
 use tokio::task::JoinSet;
 
@@ -44,42 +44,6 @@ fn receipt(name: &str, body: &str) -> Receipt {
 async fn begun(store: &PostgresStore, batch: Vec<RequestOp>) -> Vec<Begin> {
     let replies = RequestWriter(store.inner.clone()).execute_batch(batch).await.unwrap();
     replies.into_iter().map(|reply| reply.begun().unwrap()).collect()
-}
-
-#[tokio::test]
-async fn begins_of_a_batch_apply_in_order() {
-    let (_server, [store]) = stores().await;
-    begun(&store, vec![begin("known", 1, 0)]).await;
-    store.complete(&receipt("known", "done")).await.unwrap();
-    let batch = vec![
-        begin("new", 1, 0),
-        begin("known", 1, 1),
-        begin("new", 1, 1),
-        begin("known", 2, 1),
-        begin("new", 2, 1),
-        // The run that this batch began is dead by then.
-        begin("new", 1, 60),
-        begin("new", 1, 61),
-        // The response is a day old.
-        begin("known", 2, 90_000),
-        begin("known", 1, 90_000),
-    ];
-    let answered = Begin::Answered(receipt("known", "done").response);
-    let expected = [
-        Begin::Started,
-        answered,
-        Begin::Running,
-        Begin::Mismatch,
-        Begin::Mismatch,
-        Begin::Started,
-        Begin::Running,
-        Begin::Started,
-        Begin::Mismatch,
-    ];
-    assert_eq!(begun(&store, batch).await, expected);
-    // The last run of each request was written.
-    let after = vec![begin("new", 1, 119), begin("new", 1, 120), begin("known", 2, 90_001)];
-    assert_eq!(begun(&store, after).await, [Begin::Running, Begin::Started, Begin::Running]);
 }
 
 #[tokio::test]

@@ -175,3 +175,35 @@ pub async fn purges_old_requests_up_to_limit<S: StoreUnderTest>() {
     assert_eq!(begin(&*store, &young, 101).await, answered("young"));
     assert_eq!(begin(&*store, &request(1, "old-0"), 101).await, Begin::Started);
 }
+
+/// Requests that are begun together are begun in their order.
+pub async fn concurrent_begins_apply_in_order<S: StoreUnderTest>() {
+    let under_test = S::start().await;
+    let store = under_test.idempotency();
+    let (new, known) = (request(1, "new"), request(1, "known"));
+    assert_eq!(begin(&*store, &known, 0).await, Begin::Started);
+    store.complete(&receipt(&known, "done")).await.unwrap();
+    let together = [
+        (&new, 1, 0, Begin::Started),
+        (&known, 1, 1, answered("done")),
+        (&new, 1, 1, Begin::Running),
+        (&known, 2, 1, Begin::Mismatch),
+        (&new, 2, 1, Begin::Mismatch),
+        // The run that was just begun is dead by then.
+        (&new, 1, 60, Begin::Started),
+        (&new, 1, 61, Begin::Running),
+        // The response is a day old.
+        (&known, 2, 90_000, Begin::Started),
+        (&known, 1, 90_000, Begin::Mismatch),
+    ];
+    let begins =
+        together.iter().map(|(request, print, second, _)| begin_as(&*store, request, [*print; 32], *second));
+    let begun = futures::future::join_all(begins).await;
+    assert_eq!(begun, together.map(|(.., expected)| expected));
+    // The last run of each request was stored.
+    for (request, print, second, expected) in
+        [(&new, 1, 119, Begin::Running), (&new, 1, 120, Begin::Started), (&known, 2, 90_001, Begin::Running)]
+    {
+        assert_eq!(begin_as(&*store, request, [print; 32], second).await, expected);
+    }
+}

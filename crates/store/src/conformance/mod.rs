@@ -63,10 +63,11 @@ pub trait StoreUnderTest: Sized + Send + Sync + 'static {
 #[macro_export]
 macro_rules! conformance_suite {
     ($store:ty) => {
-        // On one thread, so that appends which are submitted together form one batch.
+        // On one thread, so that calls which are submitted together form one batch.
         $crate::conformance_suite!($store; #[tokio::test];
             appends_of_a_batch_conflict_independently,
             writes_no_receipt_on_conflict,
+            concurrent_begins_apply_in_order,
         );
         $crate::conformance_suite!($store; #[tokio::test(flavor = "multi_thread", worker_threads = 2)];
             reads_back_appended_events,

@@ -1,5 +1,8 @@
 //! Metrics of appends: results, duration, batch sizes, events.
-use std::{collections::BTreeMap, sync::OnceLock};
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, OnceLock},
+};
 
 use deed_claims::Event;
 use prometheus::{Histogram, HistogramOpts, IntCounter, Opts, Registry};
@@ -60,9 +63,9 @@ impl AppendMetrics {
     }
 }
 
-/// Holds the append metrics of a backend; empty until the store is measured.
-#[derive(Debug, Default)]
-pub struct MetricsSlot(OnceLock<AppendMetrics>);
+/// Holds the append metrics of a store; empty until the store is measured. Clones share them.
+#[derive(Debug, Clone, Default)]
+pub struct MetricsSlot(Arc<OnceLock<AppendMetrics>>);
 
 impl MetricsSlot {
     /// Counts appends from now on. The first metrics stay when it is called again.
@@ -71,7 +74,7 @@ impl MetricsSlot {
     }
 
     /// Starts the timer of an append.
-    pub fn start_append(&self, append: &Append) -> AppendTimer<'_> {
+    pub(crate) fn start_append(&self, append: &Append) -> AppendTimer<'_> {
         let metrics = self.0.get().map(|metrics| {
             let events = append.writes.iter().flat_map(|write| &write.events);
             (metrics, events.filter_map(|event| metrics.events.get(event.kind())).collect())
@@ -93,17 +96,14 @@ impl MetricsSlot {
 
 /// The timer of an append in flight; the append is not counted when it is dropped.
 #[derive(Debug)]
-pub struct AppendTimer<'m> {
+pub(crate) struct AppendTimer<'m> {
     metrics: Option<(&'m AppendMetrics, Vec<&'m IntCounter>)>,
     started: Instant,
 }
 
 impl AppendTimer<'_> {
     /// Counts the result of the append, and returns it.
-    ///
-    /// # Errors
-    /// The error of the append.
-    pub fn finish(self, result: Result<Appended, AppendError>) -> Result<Appended, AppendError> {
+    pub(crate) fn finish(self, result: Result<Appended, AppendError>) -> Result<Appended, AppendError> {
         let Some((metrics, events)) = self.metrics else { return result };
         metrics.seconds.observe(self.started.elapsed().as_secs_f64());
         match &result {

@@ -1,6 +1,7 @@
 //! How a subscription waits: for the log to grow, and after a failure.
 use std::time::Duration;
 
+use backon::{BackoffBuilder, ExponentialBackoff, ExponentialBuilder};
 use tokio::{
     sync::watch,
     time::{sleep, timeout},
@@ -8,7 +9,7 @@ use tokio::{
 
 use crate::Position;
 
-/// The first pause after a failure; each further one is twice as long.
+/// The longest first pause after a failure; each further one is twice as long.
 const FIRST_PAUSE: Duration = Duration::from_millis(50);
 
 /// How a wait for the log to grow ended.
@@ -54,24 +55,30 @@ impl HeadHints {
     }
 }
 
-/// Pauses that double.
+/// Pauses that double, with jitter, from the first one after a success.
 pub(super) struct Backoff {
-    next: Duration,
-    longest: Duration,
+    builder: ExponentialBuilder,
+    pauses: ExponentialBackoff,
 }
 
 impl Backoff {
+    /// Jitter makes a pause up to twice as long as it was built for.
     pub(super) fn new(longest: Duration) -> Self {
-        Self { next: FIRST_PAUSE.min(longest), longest }
+        let builder = ExponentialBuilder::new()
+            .with_jitter()
+            .with_min_delay(FIRST_PAUSE.min(longest) / 2)
+            .with_max_delay(longest / 2)
+            .without_max_times();
+        Self { builder, pauses: builder.build() }
     }
 
     pub(super) fn reset(&mut self) {
-        self.next = FIRST_PAUSE.min(self.longest);
+        self.pauses = self.builder.build();
     }
 
     pub(super) async fn pause(&mut self) {
-        let pause = self.next;
-        self.next = (pause * 2).min(self.longest);
-        sleep(pause).await;
+        if let Some(pause) = self.pauses.next() {
+            sleep(pause).await;
+        }
     }
 }

@@ -1,28 +1,35 @@
 //! The conformance suite against the store in memory.
 use std::sync::Arc;
 
+use deed_store::memory::MemoryStore;
 use deed_store::{
     AppendMetrics, Checkpoints, Connections, DueWork, EventStore, Idempotency, Keys, ReadModels,
     conformance::StoreUnderTest,
 };
 
-use crate::fake::Memory;
+struct UnderTest(MemoryStore);
 
-impl StoreUnderTest for Memory {
+impl UnderTest {
+    fn store(&self) -> Arc<MemoryStore> {
+        Arc::new(self.0.clone())
+    }
+}
+
+impl StoreUnderTest for UnderTest {
     async fn start() -> Self {
-        Self::new()
+        Self(MemoryStore::new())
     }
 
     async fn replica(&self) -> Option<Self> {
-        Some(self.another_process())
+        Some(Self(self.0.replica()))
     }
 
     fn events(&self) -> Arc<dyn EventStore> {
-        Arc::new(self.clone())
+        Arc::new(self.0.instrumented())
     }
 
     fn measure(&self, metrics: AppendMetrics) {
-        self.tables().metrics.set(metrics);
+        self.0.measure(metrics);
     }
 
     /// A store in memory has no connections.
@@ -31,24 +38,24 @@ impl StoreUnderTest for Memory {
     }
 
     fn checkpoints(&self) -> Arc<dyn Checkpoints> {
-        self.tables()
+        self.store()
     }
 
     fn read_models(&self) -> Arc<dyn ReadModels> {
-        self.tables()
+        Arc::new(self.0.instrumented())
     }
 
     fn due_work(&self) -> Arc<dyn DueWork> {
-        self.tables()
+        self.store()
     }
 
     fn keys(&self) -> Arc<dyn Keys> {
-        self.tables()
+        self.store()
     }
 
     fn idempotency(&self) -> Arc<dyn Idempotency> {
-        self.tables()
+        self.store()
     }
 }
 
-deed_store::conformance_suite!(Memory);
+deed_store::conformance_suite!(UnderTest);

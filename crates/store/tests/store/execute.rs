@@ -13,7 +13,7 @@ use deed_store::{
 };
 use tokio::{task::JoinSet, time::Instant};
 
-use crate::fake::{Call, Fault, Memory, RuntimeClock};
+use crate::faulty::{Call, Fault, FaultyStore, RuntimeClock};
 
 type Name = Loaded<Ownership>;
 
@@ -28,21 +28,21 @@ fn accept(writes: Vec<(StreamId, Vec<Event>)>) -> Result<Plan<()>, Infallible> {
 
 /// Executes at the beginning of the clock, with the suite's metadata.
 async fn run<L: Load, R, E>(
-    store: &Memory,
+    store: &FaultyStore,
     streams: L::Streams,
     decide: impl FnMut(&L, DateTime<Utc>) -> Result<Plan<R>, E> + Send,
 ) -> Result<Executed<L, R>, ExecuteError<E>> {
     execute(store, &RuntimeClock::new(), streams, &metadata(), decide).await
 }
 
-async fn versions(store: &Memory) -> Vec<(String, u64)> {
+async fn versions(store: &FaultyStore) -> Vec<(String, u64)> {
     let log = store.read_log(Position(0), 1_000).await.unwrap();
     log.iter().map(|event| (event.stream.to_string(), event.version.0)).collect()
 }
 
 #[tokio::test(start_paused = true)]
 async fn loads_and_folds_streams() {
-    let store = Memory::new();
+    let store = FaultyStore::new();
     let (name, app) = (apex("acme.com"), StreamId::app(&app_id(1)));
     let slug: deed_claims::app::Slug = "docs".parse().unwrap();
     let taken = SlugTaken { app_id: app_id(1), slug: slug.clone(), at: at(0) };
@@ -68,7 +68,7 @@ async fn loads_and_folds_streams() {
 
 #[tokio::test(start_paused = true)]
 async fn decides_on_loaded_streams_and_appends() {
-    let store = Memory::new();
+    let store = FaultyStore::new();
     store.append_now(append(&apex("b.com"), 0, vec![event()]));
     let streams = [apex("b.com"), apex("a.com")];
     let names = (streams[0].clone(), vec![streams[1].clone()]);
@@ -95,11 +95,10 @@ async fn decides_on_loaded_streams_and_appends() {
 
 #[tokio::test(start_paused = true)]
 async fn plan_without_events_appends_nothing() {
-    let store = Memory::new();
+    let store = FaultyStore::new();
     let request = request(1, "k");
     let begin = async |second| {
-        let tables = store.tables();
-        tables.begin(&request, [0; 32], at(second), at(second + 60), at(-60)).await.unwrap()
+        store.memory.begin(&request, [0; 32], at(second), at(second + 60), at(-60)).await.unwrap()
     };
     assert_eq!(begin(0).await, Begin::Started);
     let receipt =
@@ -122,7 +121,7 @@ async fn plan_without_events_appends_nothing() {
 
 #[tokio::test(start_paused = true)]
 async fn decides_again_after_conflict() {
-    let store = Memory::new();
+    let store = FaultyStore::new();
     let stream = &apex("acme.com");
     let mut decisions = vec![];
     let executed = run(&store, stream.clone(), |name: &Name, _| {
@@ -139,7 +138,7 @@ async fn decides_again_after_conflict() {
 
 #[tokio::test(start_paused = true)]
 async fn contended_after_eight_attempts() {
-    let store = Memory::new();
+    let store = FaultyStore::new();
     let (stream, started) = (&apex("acme.com"), Instant::now());
     let mut attempts = 0;
     let executed = run(&store, stream.clone(), |name: &Name, _| {
@@ -156,7 +155,7 @@ async fn contended_after_eight_attempts() {
 
 #[tokio::test(start_paused = true)]
 async fn unloaded_stream_is_expected_to_be_new() {
-    let store = Memory::new();
+    let store = FaultyStore::new();
     let create = async || {
         run(&store, vec![], |_: &Vec<Name>, _| accept(vec![(apex("acme.com"), vec![event()])])).await
     };
@@ -167,7 +166,7 @@ async fn unloaded_stream_is_expected_to_be_new() {
 
 #[tokio::test(start_paused = true)]
 async fn rejection_appends_nothing() {
-    let store = Memory::new();
+    let store = FaultyStore::new();
     let refused = run(&store, apex("acme.com"), |_: &Name, _| Err::<Plan<()>, _>("no"));
     assert!(matches!(refused.await, Err(ExecuteError::Rejected("no"))));
     assert_eq!(versions(&store).await, []);
@@ -175,7 +174,7 @@ async fn rejection_appends_nothing() {
 
 #[tokio::test(start_paused = true)]
 async fn does_not_retry_append_with_unknown_result() {
-    let store = Memory::new();
+    let store = FaultyStore::new();
     store.inject(Call::Append, [Fault::LoseAnswer]);
     let mut attempts = 0;
     let executed = run(&store, apex("acme.com"), |_: &Name, _| {
@@ -189,7 +188,7 @@ async fn does_not_retry_append_with_unknown_result() {
 /// One succeeds in each round, so no rival has more conflicts than there are others.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn rivals_on_one_stream_all_succeed() {
-    let store = Memory::new();
+    let store = FaultyStore::new();
     let clock = Arc::new(RuntimeClock::new());
     let mut rivals = JoinSet::new();
     for rival in 0..7 {

@@ -7,7 +7,7 @@ use prometheus::Registry;
 use tokio::time::{Instant, sleep, timeout};
 use tokio_util::sync::CancellationToken;
 
-use crate::fake::{Call, Fault, Memory, RuntimeClock};
+use crate::faulty::{Call, Fault, FaultyStore, RuntimeClock};
 
 const TTL: Duration = Duration::from_secs(30);
 const NAME: &str = "dispatcher";
@@ -16,13 +16,15 @@ fn metrics() -> LeaseMetrics {
     LeaseMetrics::register(&Registry::new(), NAME).unwrap()
 }
 
-async fn keeper(store: &Memory, clock: &Arc<RuntimeClock>, owner: &str) -> LeaseKeeper {
+async fn keeper(store: &FaultyStore, clock: &Arc<RuntimeClock>, owner: &str) -> LeaseKeeper {
     let stop = CancellationToken::new();
-    LeaseKeeper::acquire(store.tables(), clock.clone(), NAME, owner, TTL, &metrics(), &stop).await.unwrap()
+    LeaseKeeper::acquire(store.checkpoints(), clock.clone(), NAME, owner, TTL, &metrics(), &stop)
+        .await
+        .unwrap()
 }
 
-fn start() -> (Memory, Arc<RuntimeClock>) {
-    (Memory::new(), Arc::new(RuntimeClock::new()))
+fn start() -> (FaultyStore, Arc<RuntimeClock>) {
+    (FaultyStore::new(), Arc::new(RuntimeClock::new()))
 }
 
 #[tokio::test(start_paused = true)]
@@ -32,8 +34,8 @@ async fn keeps_lease_until_released() {
     sleep(TTL * 20).await;
     assert!(!mine.is_lost());
     let now = at(i64::try_from(TTL.as_secs() * 20).unwrap());
-    assert_eq!(store.tables().acquire(NAME, "other", now, TTL).await.unwrap(), None);
-    store.tables().renew(mine.lease(), now, TTL).await.unwrap();
+    assert_eq!(store.checkpoints().acquire(NAME, "other", now, TTL).await.unwrap(), None);
+    store.checkpoints().renew(mine.lease(), now, TTL).await.unwrap();
 }
 
 #[tokio::test(start_paused = true)]
@@ -75,7 +77,7 @@ async fn lost_lease_is_not_released() {
     timeout(TTL / 2, mine.lost()).await.unwrap();
     assert!(mine.is_lost());
     mine.release().await;
-    assert_eq!(store.tables().acquire(NAME, "mine", at(20), TTL).await.unwrap(), None);
+    assert_eq!(store.checkpoints().acquire(NAME, "mine", at(20), TTL).await.unwrap(), None);
 }
 
 #[tokio::test(start_paused = true)]
@@ -85,7 +87,7 @@ async fn keeps_lease_through_short_outage() {
     store.inject(Call::Renew, [Fault::Refuse, Fault::Hang, Fault::Refuse]);
     sleep(TTL * 3).await;
     assert!(!mine.is_lost());
-    assert_eq!(store.tables().acquire(NAME, "other", at(90), TTL).await.unwrap(), None);
+    assert_eq!(store.checkpoints().acquire(NAME, "other", at(90), TTL).await.unwrap(), None);
 }
 
 #[tokio::test(start_paused = true)]
@@ -118,7 +120,7 @@ async fn stop_ends_the_wait_for_a_lease() {
     let waiting = tokio::spawn({
         let (store, clock, stop) = (store.clone(), clock.clone(), stop.clone());
         async move {
-            LeaseKeeper::acquire(store.tables(), clock, NAME, "standby", TTL, &metrics(), &stop)
+            LeaseKeeper::acquire(store.checkpoints(), clock, NAME, "standby", TTL, &metrics(), &stop)
                 .await
                 .is_none()
         }

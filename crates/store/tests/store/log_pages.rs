@@ -3,17 +3,17 @@ use deed_store::conformance::samples::{apex, append, requested};
 use deed_store::{Position, RecordedEvent, Unavailable, log_pages};
 use futures::StreamExt;
 
-use crate::fake::{Call, Fault, Memory};
+use crate::faulty::{Call, Fault, FaultyStore};
 
-fn with_events(count: u32) -> Memory {
-    let store = Memory::new();
+fn with_events(count: u32) -> FaultyStore {
+    let store = FaultyStore::new();
     for n in 0..count {
         store.append_now(append(&apex("acme.com"), u64::from(n), vec![requested(1, 1, 0)]));
     }
     store
 }
 
-async fn read(store: &Memory, after: u64, end: u64, page: usize) -> Vec<Result<Vec<u64>, String>> {
+async fn read(store: &FaultyStore, after: u64, end: u64, page: usize) -> Vec<Result<Vec<u64>, String>> {
     let positions = |events: Vec<RecordedEvent>| events.iter().map(|event| event.position.0).collect();
     let cause = |error: Unavailable| error.source.to_string();
     log_pages(store, Position(after), Position(end), page)

@@ -1,10 +1,10 @@
-//! Tests of the crate against a store in memory that fails on demand.
+//! Tests of the crate against the store in memory, which fails on demand.
 #![expect(clippy::unwrap_used, reason = "a failed test panics")]
 
 mod batcher;
 mod conformance;
 mod execute;
-mod fake;
+mod faulty;
 mod lease_keeper;
 mod log_pages;
 mod metrics;

@@ -7,7 +7,7 @@ use prometheus::{Registry, TextEncoder};
 use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 
-use crate::fake::{Call, Fault, Memory, RuntimeClock};
+use crate::faulty::{Call, Fault, FaultyStore, RuntimeClock};
 
 const TTL: Duration = Duration::from_secs(30);
 const NAME: &str = "relay";
@@ -18,20 +18,20 @@ fn text(registry: &Registry) -> String {
 
 /// A store whose events are of second 0, and the watched lag of a subscription that processes none.
 struct WatchedLag {
-    store: Memory,
+    store: FaultyStore,
     metrics: SubscriptionMetrics,
 }
 
 impl WatchedLag {
     async fn start(events: u64) -> Self {
-        let (store, registry) = (Memory::new(), Registry::new());
+        let (store, registry) = (FaultyStore::new(), Registry::new());
         for version in 0..events {
             let event = append(&apex("acme.com"), version, vec![requested(1, 1, 0)]);
             store.append_now(Append { at: at(0), ..event });
         }
         let metrics = SubscriptionMetrics::register(&registry, NAME).unwrap();
         let watched = Self { store, metrics };
-        let (tables, metrics) = (watched.store.tables(), watched.metrics.clone());
+        let (tables, metrics) = (watched.store.checkpoints(), watched.metrics.clone());
         let clock = RuntimeClock::new();
         tokio::spawn(async move { metrics.watch(&*tables, &clock, NAME).await });
         // The first poll is immediate.
@@ -89,7 +89,7 @@ async fn unavailable_store_makes_lag_unknown() {
 
 #[tokio::test(start_paused = true)]
 async fn lease_metrics_count_each_change() {
-    let (store, clock, registry) = (Memory::new(), Arc::new(RuntimeClock::new()), Registry::new());
+    let (store, clock, registry) = (FaultyStore::new(), Arc::new(RuntimeClock::new()), Registry::new());
     let metrics = LeaseMetrics::register(&registry, NAME).unwrap();
     let values = || {
         let text = text(&registry);
@@ -106,7 +106,8 @@ async fn lease_metrics_count_each_change() {
     let stop = CancellationToken::new();
     let take = async || {
         let keeper =
-            LeaseKeeper::acquire(store.tables(), clock.clone(), NAME, "mine", TTL, &metrics, &stop).await;
+            LeaseKeeper::acquire(store.checkpoints(), clock.clone(), NAME, "mine", TTL, &metrics, &stop)
+                .await;
         keeper.unwrap()
     };
     let mine = take().await;

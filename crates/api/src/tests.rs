@@ -1,0 +1,5 @@
+//! Tests of what all operations share.
+mod openapi;
+mod pipeline;
+mod replay_table;
+mod server;
