@@ -1,44 +1,9 @@
 //! Due work.
-use std::collections::{BTreeMap, BTreeSet};
-
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
-use deed_claims::{ClaimId, DueKind, StreamId};
 
-use super::MemoryStore;
-use super::read_models::json;
-use crate::rows::TableDigest;
-use crate::{DueItem, DueRow, DueWork, Overdue, Unavailable};
-
-#[derive(Debug, Default)]
-pub(super) struct DueTable(BTreeMap<(StreamId, ClaimId, DueKind, u32), DueState>);
-
-#[derive(Debug, Clone, Copy)]
-struct DueState {
-    due_at: DateTime<Utc>,
-    visible_at: DateTime<Utc>,
-}
-
-impl DueTable {
-    /// Replaces the rows of some streams; a row with an unchanged due time keeps its visibility.
-    pub(super) fn apply(&mut self, rows: Vec<(StreamId, DueRow)>, streams: &BTreeSet<StreamId>) {
-        let mut before = std::mem::take(&mut self.0);
-        for (stream, DueRow { claim_id, kind, attempt, due_at }) in rows {
-            let key = (stream, claim_id, kind, attempt);
-            let unchanged = before.remove(&key).filter(|state| state.due_at == due_at);
-            self.0.insert(key, unchanged.unwrap_or(DueState { due_at, visible_at: due_at }));
-        }
-        self.0.extend(before.into_iter().filter(|((stream, ..), _)| !streams.contains(stream)));
-    }
-
-    pub(super) fn digest(&self, digest: &mut TableDigest) -> Result<(), Unavailable> {
-        for ((stream, claim_id, kind, attempt), state) in &self.0 {
-            let due_at = state.due_at.timestamp_micros();
-            digest.row(&json((stream, claim_id, kind.as_str(), attempt, due_at))?);
-        }
-        Ok(())
-    }
-}
+use super::store::MemoryStore;
+use crate::{DueItem, DueWork, Overdue, Unavailable};
 
 #[async_trait]
 impl DueWork for MemoryStore {

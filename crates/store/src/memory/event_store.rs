@@ -1,11 +1,9 @@
 //! The log.
-use std::collections::BTreeMap;
-
 use async_trait::async_trait;
 use deed_claims::StreamId;
 use tokio::sync::watch;
 
-use super::{AppendResult, MemoryStore, Shared};
+use super::store::{AppendResult, MemoryStore, Shared};
 use crate::rows::{Decoder, EventRecord, to_i64};
 use crate::{
     Append, AppendError, AppendPlan, Appended, BatchBackend, EncodedAppend, EventStore, PlannedEvent,
@@ -13,40 +11,6 @@ use crate::{
 };
 
 const OPERATION: &str = "append to the log";
-
-#[derive(Debug, Default)]
-pub(super) struct LogTable {
-    events: Vec<RecordedEvent>,
-    /// The indexes of the events of each stream.
-    streams: BTreeMap<String, Vec<usize>>,
-}
-
-impl LogTable {
-    pub(super) fn last_position(&self) -> Position {
-        Position(self.events.len() as u64)
-    }
-
-    /// The events after a position.
-    pub(super) fn after(&self, position: Position) -> &[RecordedEvent] {
-        usize::try_from(position.0).ok().and_then(|skipped| self.events.get(skipped..)).unwrap_or_default()
-    }
-
-    fn version(&self, stream: &str) -> Version {
-        Version(self.streams.get(stream).map_or(0, |events| events.len() as u64))
-    }
-
-    fn read_stream(&self, stream: &StreamId, after: Version, limit: usize) -> Vec<RecordedEvent> {
-        let indexes = self.streams.get(stream.as_str()).into_iter().flatten();
-        let skipped = usize::try_from(after.0).unwrap_or(usize::MAX);
-        let events = indexes.skip(skipped).take(limit).filter_map(|index| self.events.get(*index));
-        events.cloned().collect()
-    }
-
-    fn push(&mut self, event: RecordedEvent) {
-        self.streams.entry(event.stream.to_string()).or_default().push(self.events.len());
-        self.events.push(event);
-    }
-}
 
 /// The event as it is read again.
 fn recorded(event: &PlannedEvent<'_>, position: u64) -> Result<RecordedEvent, Unavailable> {

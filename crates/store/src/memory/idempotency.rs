@@ -1,27 +1,9 @@
 //! Responses to requests with an idempotency key.
-use std::collections::HashMap;
-
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
 
-use super::MemoryStore;
+use super::store::MemoryStore;
 use crate::{Begin, BeginRequest, Idempotency, Receipt, RequestKey, RequestRun, Unavailable};
-
-#[derive(Debug, Default)]
-pub(super) struct RequestTable(HashMap<RequestKey, RequestRun>);
-
-impl RequestTable {
-    /// A request that was begun and has no response.
-    fn unanswered(&mut self, request: &RequestKey) -> Option<&mut RequestRun> {
-        self.0.get_mut(request).filter(|run| run.response.is_none())
-    }
-
-    pub(super) fn complete(&mut self, receipt: &Receipt) {
-        if let Some(run) = self.unanswered(&receipt.request) {
-            run.response = Some(receipt.response.clone());
-        }
-    }
-}
 
 #[async_trait]
 impl Idempotency for MemoryStore {

@@ -1,11 +1,11 @@
 //! The read models.
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
 use async_trait::async_trait;
-use deed_claims::{ClaimId, StreamId, WorkspaceId};
+use deed_claims::{StreamId, WorkspaceId};
 use serde::Serialize;
 
-use super::MemoryStore;
+use super::store::MemoryStore;
 use crate::rows::{TableDigest, scope};
 use crate::{
     AppPage, AppRow, Changes, ClaimPage, ClaimQuery, ClaimRow, Cursor, Lease, LeaseError, OwnershipRow,
@@ -14,22 +14,6 @@ use crate::{
 
 const DIGEST: &str = "digest the read models";
 
-#[derive(Debug, Default)]
-pub(super) struct ReadModelTables {
-    ownerships: BTreeMap<StreamId, OwnershipRow>,
-    claims: BTreeMap<ClaimId, ClaimRow>,
-    apps: BTreeMap<StreamId, AppRow>,
-}
-
-impl ReadModelTables {
-    fn apply(&mut self, changes: Changes, streams: &BTreeSet<StreamId>) {
-        self.claims.retain(|_, row| !streams.contains(&row.stream));
-        self.claims.extend(changes.claims.into_iter().map(|row| (row.claim.id, row)));
-        self.ownerships.extend(changes.ownerships.into_iter().map(|row| (row.stream.clone(), row)));
-        self.apps.extend(changes.apps.into_iter().map(|row| (row.stream.clone(), row)));
-    }
-}
-
 /// The streams of which all claims and due work are given.
 fn replaced(changes: &Changes) -> BTreeSet<StreamId> {
     let streams = changes.ownerships.iter().map(|row| &row.stream);
@@ -37,7 +21,7 @@ fn replaced(changes: &Changes) -> BTreeSet<StreamId> {
     streams.chain(changes.due.iter().map(|(stream, _)| stream)).cloned().collect()
 }
 
-pub(super) fn json(row: impl Serialize) -> Result<String, Unavailable> {
+fn json(row: impl Serialize) -> Result<String, Unavailable> {
     serde_json::to_string(&row).map_err(|e| Unavailable::new(DIGEST, e))
 }
 
@@ -144,7 +128,10 @@ impl ReadModels for MemoryStore {
             ))?);
         }
         digest.table("due_work");
-        tables.due_work.digest(&mut digest)?;
+        for ((stream, claim_id, kind, attempt), state) in &tables.due_work.0 {
+            let due_at = state.due_at.timestamp_micros();
+            digest.row(&json((stream, claim_id, kind.as_str(), attempt, due_at))?);
+        }
         digest.table("apps");
         for AppRow { stream, version, app } in tables.read_models.apps.values() {
             let (created_at, deleted) = (app.created_at.timestamp_micros(), u8::from(app.deleted));
