@@ -1,8 +1,8 @@
 //! Upcasts stored payloads of older schemas to the newest one, one step per schema.
 use serde_json::{Value, json};
 
-/// A step brings a payload to the next schema.
-type Step = fn(Value) -> Value;
+/// Brings a payload to the next schema.
+type Upcast = fn(Value) -> Value;
 
 /// A payload of an older schema in the newest schema of its kind. A payload that does not fit its schema stays
 /// unchanged, and deserializing it fails later.
@@ -11,7 +11,7 @@ pub fn upcast(kind: &str, schema: u16, payload: Value) -> Value {
 }
 
 /// The step from a schema to the next; none from the newest.
-fn step(kind: &str, schema: u16) -> Option<Step> {
+fn step(kind: &str, schema: u16) -> Option<Upcast> {
     match (kind, schema) {
         ("CheckRecorded", 1) => Some(check_recorded_2),
         _ => None,
