@@ -94,6 +94,7 @@ impl SpanProcessor for CountingProcessor {
 pub(crate) struct ExportHandle {
     pub(super) provider: SdkTracerProvider,
     pub(super) counts: SpanCounts,
+    pub(super) outage: SharedOutage,
     /// How long the last spans may take.
     pub(super) limit: Duration,
 }
@@ -109,7 +110,7 @@ impl ExportHandle {
         let limit = self.limit.min(deadline.saturating_duration_since(Instant::now()));
         let flush = move || self.provider.shutdown_with_timeout(limit);
         if !matches!(tokio::task::spawn_blocking(flush).await, Ok(Ok(()))) {
-            tracing::warn!("the last spans were not sent in time");
+            log_outage(&self.outage, 0, &OTelSdkError::Timeout(limit));
         }
     }
 }
@@ -119,6 +120,7 @@ pub(super) fn processor(
     traces: &Traces,
     resource: &Resource,
     counts: SpanCounts,
+    outage: SharedOutage,
 ) -> Result<impl SpanProcessor + use<>, TelemetryError> {
     let client = reqwest::Client::builder()
         .timeout(traces.timeout)
@@ -149,7 +151,7 @@ pub(super) fn processor(
         counts: counts.clone(),
         queued: queued.clone(),
         runtime: Handle::current(),
-        outage: Mutex::default(),
+        outage,
     };
     let config = BatchConfigBuilder::default()
         .with_max_queue_size(traces.queue)
@@ -160,9 +162,12 @@ pub(super) fn processor(
     Ok(CountingProcessor { inner, counts, queued, capacity: traces.queue })
 }
 
+/// The present outage of the receiver; none while it accepts spans.
+pub(super) type SharedOutage = Arc<Mutex<Option<Outage>>>;
+
 /// A period in which the receiver accepts no spans.
 #[derive(Debug)]
-struct Outage {
+pub(super) struct Outage {
     logged_at: Instant,
     dropped: u64,
 }
@@ -175,7 +180,7 @@ struct CountingExporter {
     queued: Arc<AtomicUsize>,
     /// The SDK exports on a thread of its own, outside the runtime that the HTTP client needs.
     runtime: Handle,
-    outage: Mutex<Option<Outage>>,
+    outage: SharedOutage,
 }
 
 impl opentelemetry_sdk::trace::SpanExporter for CountingExporter {
@@ -184,17 +189,17 @@ impl opentelemetry_sdk::trace::SpanExporter for CountingExporter {
         self.queued.fetch_sub(spans, Ordering::Relaxed);
         let sent = self.runtime.spawn(async move { inner.export(batch).await }).await;
         let sent = sent.unwrap_or_else(|died| Err(OTelSdkError::InternalFailure(died.to_string())));
-        let mut outage = self.outage.lock().unwrap_or_else(PoisonError::into_inner);
         match &sent {
             Ok(()) => {
                 self.counts.exported.inc_by(spans as u64);
-                if let Some(Outage { dropped, .. }) = outage.take() {
+                let outage = self.outage.lock().unwrap_or_else(PoisonError::into_inner).take();
+                if let Some(Outage { dropped, .. }) = outage {
                     tracing::info!(dropped, "the receiver takes spans again");
                 }
             }
             Err(error) => {
                 self.counts.dropped.inc_by(spans as u64);
-                log_outage(&mut outage, spans as u64, error);
+                log_outage(&self.outage, spans as u64, error);
             }
         }
         sent
@@ -202,7 +207,8 @@ impl opentelemetry_sdk::trace::SpanExporter for CountingExporter {
 }
 
 /// Logs that the receiver accepts no spans, at most once per interval.
-fn log_outage(outage: &mut Option<Outage>, spans: u64, why: &OTelSdkError) {
+fn log_outage(outage: &SharedOutage, spans: u64, why: &OTelSdkError) {
+    let mut outage = outage.lock().unwrap_or_else(PoisonError::into_inner);
     let now = Instant::now();
     let dropped = spans + outage.as_ref().map_or(0, |outage| outage.dropped);
     let last = outage.as_ref().map(|outage| outage.logged_at).filter(|at| now - *at < LOG_INTERVAL);

@@ -23,7 +23,8 @@ where
 {
     let resource = resource(instance);
     let counts = SpanCounts::new()?;
-    let processor = export::processor(traces, &resource, counts.clone())?;
+    let outage = export::SharedOutage::default();
+    let processor = export::processor(traces, &resource, counts.clone(), outage.clone())?;
     let provider = SdkTracerProvider::builder()
         .with_resource(resource)
         .with_sampler(Sampler::parent_based(NoClientRoots(Sampler::TraceIdRatioBased(traces.sample_ratio))))
@@ -37,7 +38,7 @@ where
         .with_tracked_inactivity(false)
         .with_context_activation(false)
         .with_filter(filter_fn(is_ours).with_max_level_hint(LevelFilter::DEBUG));
-    Ok((layer, ExportHandle { provider, counts, limit: traces.timeout }))
+    Ok((layer, ExportHandle { provider, counts, outage, limit: traces.timeout }))
 }
 
 /// Accepts only spans of Deed. Events may contain data that must not be in a trace, and spans of the HTTP
