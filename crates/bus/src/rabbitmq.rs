@@ -9,7 +9,6 @@
 
 mod ack_writer;
 mod address;
-mod backoff;
 mod broker_error;
 mod connection;
 mod consumer;
@@ -32,6 +31,7 @@ use std::{
 };
 
 use async_trait::async_trait;
+use backon::ExponentialBuilder;
 use lapin::options::QueueDeclareOptions;
 use tokio::time::timeout;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
@@ -46,6 +46,14 @@ use self::{
 };
 use crate::metrics::{Health, PublishMetrics, PublishMetricsSlot};
 use crate::{Bus, BusError, Consumer, DeadLetters, Depth, Limits, Publisher, Topology};
+
+/// The pauses between attempts to connect or to subscribe: from 50 to 100 ms at first, from 2.5 to 5 s at last. The
+/// jitter keeps processes from reconnecting all at once.
+const RETRY: ExponentialBuilder = ExponentialBuilder::new()
+    .with_min_delay(Duration::from_millis(50))
+    .with_max_delay(Duration::from_millis(2_500))
+    .without_max_times()
+    .with_jitter();
 
 /// How long closing waits for the broker.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(5);

@@ -1,20 +1,20 @@
 //! Upcasts stored payloads of older schemas to the newest one, one step per schema.
 use serde_json::{Value, json};
 
-use crate::event::Event;
+/// Brings a payload to the next schema.
+type Upcast = fn(Value) -> Value;
 
 /// A payload of an older schema in the newest schema of its kind. A payload that does not fit its schema stays
 /// unchanged, and deserializing it fails later.
 pub fn upcast(kind: &str, schema: u16, payload: Value) -> Value {
-    let newest = Event::newest_schema(kind).unwrap_or(schema);
-    (schema..newest).fold(payload, |payload, schema| step(kind, schema, payload))
+    (schema..).map_while(|schema| step(kind, schema)).fold(payload, |payload, step| step(payload))
 }
 
-/// One step, from a schema to the next.
-fn step(kind: &str, schema: u16, payload: Value) -> Value {
+/// The step from a schema to the next; none from the newest.
+fn step(kind: &str, schema: u16) -> Option<Upcast> {
     match (kind, schema) {
-        ("CheckRecorded", 1) => check_recorded_2(payload),
-        _ => payload,
+        ("CheckRecorded", 1) => Some(check_recorded_2),
+        _ => None,
     }
 }
 
@@ -34,6 +34,15 @@ fn check_recorded_2(mut payload: Value) -> Value {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::Event;
+
+    #[test]
+    fn steps_lead_to_the_newest_schema() {
+        for (kind, _) in Event::KINDS {
+            let newest = (1..).find(|schema| step(kind, *schema).is_none());
+            assert_eq!(newest, Event::newest_schema(kind), "{kind}");
+        }
+    }
 
     #[test]
     fn keeps_the_sentences_of_old_checks() {

@@ -14,8 +14,6 @@ use std::path::{Path, PathBuf};
 const KNOWN: &[(&str, usize)] = &[
     ("bench", 7),
     ("bus", 10),
-    ("claims", 4),
-    ("diagnosis", 9),
     ("drill", 8),
     ("projector", 7),
     ("store-postgres", 14),

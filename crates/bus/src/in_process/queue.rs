@@ -58,7 +58,7 @@ impl QueueState {
 /// Semaphores count free slots and ready messages: they are fair, and a dropped waiter leaves nothing behind.
 pub(super) struct Queue {
     pub name: String,
-    dead_letter_queue: String,
+    dead_letters_name: String,
     capacity: usize,
     max_deliveries: u32,
     free_slots: Arc<Semaphore>,
@@ -72,7 +72,7 @@ impl Queue {
         let capacity = limits.capacity.clamp(1, Semaphore::MAX_PERMITS);
         Self {
             name: name.to_owned(),
-            dead_letter_queue: spec.dead_letter_queue.clone(),
+            dead_letters_name: spec.dead_letter_queue.clone(),
             capacity,
             max_deliveries: limits.max_deliveries.max(1),
             free_slots: Arc::new(Semaphore::new(capacity)),
@@ -155,7 +155,7 @@ impl Queue {
         state.dead.push_back(QueuedDeadLetter { number, message, deliveries, reason, slot });
         drop(state);
         // Counted as a publish, as on RabbitMQ, where a dead letter is published to its queue.
-        let _ = PublishRecorder::start(&self.metrics, once(&*self.dead_letter_queue))
+        let _ = PublishRecorder::start(&self.metrics, once(&*self.dead_letters_name))
             .record(Ok(vec![PublishOutcome::Confirmed]));
         if keeps_its_slot {
             tracing::warn!(queue = self.name, "too many dead letters: the latest takes up room for work");

@@ -8,6 +8,7 @@ use std::{
     time::Duration,
 };
 
+use backon::BackoffBuilder;
 use futures::StreamExt;
 use lapin::{Channel, Event};
 use tokio::{
@@ -17,9 +18,8 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    BusTasks, CLOSE_TIMEOUT,
+    BusTasks, CLOSE_TIMEOUT, RETRY,
     address::Address,
-    backoff::Backoff,
     broker_error::{BrokerError, within_deadline},
     declare::declare,
     transport::{SocketHandle, connect},
@@ -173,7 +173,7 @@ struct ConnectionSupervisor {
 
 impl ConnectionSupervisor {
     async fn run(mut self) {
-        let mut backoff = Backoff::default();
+        let mut pauses = RETRY.build();
         let stop = self.stop.clone();
         while let Some(established) = stop.run_until_cancelled(self.establish()).await {
             match established {
@@ -185,12 +185,12 @@ impl ConnectionSupervisor {
                     }
                     tracing::warn!(broker = %self.address, purpose = self.purpose, "the connection to the broker is lost");
                     if since.elapsed() >= STABLE_AFTER {
-                        backoff.reset();
+                        pauses = RETRY.build();
                     }
                 }
                 Err(error) => self.log_error(&error),
             }
-            if stop.run_until_cancelled(sleep(backoff.next())).await.is_none() {
+            if stop.run_until_cancelled(sleep(pauses.next().unwrap_or_default())).await.is_none() {
                 break;
             }
         }

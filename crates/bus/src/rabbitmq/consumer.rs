@@ -1,8 +1,12 @@
 //! Consumes a queue: subscribes when the first message is asked for, and again when the subscription is lost.
 
-use std::sync::{Arc, atomic::AtomicUsize};
+use std::{
+    sync::{Arc, atomic::AtomicUsize},
+    time::Duration,
+};
 
 use async_trait::async_trait;
+use backon::{BackoffBuilder, ExponentialBackoff};
 use futures::{FutureExt, StreamExt, future::BoxFuture};
 use lapin::{
     Channel,
@@ -13,9 +17,8 @@ use tokio::time::sleep;
 use tokio_util::sync::{CancellationToken, DropGuard};
 
 use super::{
-    BusTasks, RabbitMqInner,
+    BusTasks, RETRY, RabbitMqInner,
     ack_writer::AckWriter,
-    backoff::Backoff,
     broker_error::{BrokerError, within_deadline},
     connection::{Connection, ConnectionHandle},
     declare::declare,
@@ -31,7 +34,9 @@ pub(super) struct QueueConsumer {
     bus: Arc<RabbitMqInner>,
     queue: Arc<str>,
     state: SubscriptionState,
-    backoff: Backoff,
+    pauses: ExponentialBackoff,
+    /// The pause before the next attempt to subscribe; none before the first.
+    pause: Option<Duration>,
 }
 
 /// Kept in the consumer, so that subscribing goes on when a caller drops its future and calls again.
@@ -52,7 +57,8 @@ struct Subscription {
 
 impl QueueConsumer {
     pub fn new(bus: Arc<RabbitMqInner>, queue: &str) -> Self {
-        Self { bus, queue: queue.into(), state: SubscriptionState::Unsubscribed, backoff: Backoff::default() }
+        let state = SubscriptionState::Unsubscribed;
+        Self { bus, queue: queue.into(), state, pauses: RETRY.build(), pause: None }
     }
 
     fn subscribe(&mut self) -> Result<BoxFuture<'static, Result<Subscription, BusError>>, BusError> {
@@ -67,8 +73,7 @@ impl QueueConsumer {
             stop: bus.stop.clone(),
             tasks: bus.tasks.clone(),
         };
-        // The first attempt need not wait.
-        let pause = (!self.backoff.is_first()).then(|| self.backoff.next());
+        let pause = self.pause;
         Ok(async move {
             if let Some(pause) = pause {
                 sleep(pause).await;
@@ -88,10 +93,10 @@ impl QueueConsumer {
                 SubscriptionState::Subscribing(subscribing) => match subscribing.await {
                     Ok(subscription) => {
                         self.state = SubscriptionState::Subscribed(subscription);
-                        self.backoff.reset();
+                        (self.pauses, self.pause) = (RETRY.build(), None);
                     }
                     Err(error) => {
-                        self.backoff.next();
+                        self.pause = self.pauses.next();
                         let source = std::error::Error::source(&error).map(ToString::to_string);
                         tracing::warn!(queue = &*self.queue, error = ?source, "cannot consume; trying again");
                         self.state = SubscriptionState::Unsubscribed;

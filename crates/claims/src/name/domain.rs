@@ -4,10 +4,7 @@ use std::{fmt, str::FromStr, sync::Arc};
 use idna::uts46::{AsciiDenyList, Hyphens, Uts46};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-use super::{
-    NameError, parse,
-    suffix::{self, SuffixLookup},
-};
+use super::{NameError, parse};
 
 /// A valid domain name of two labels or more: lower-case A-labels, no trailing dot, at most 253 octets.
 ///
@@ -53,15 +50,6 @@ impl DomainName {
     /// A proof at `other` covers fewer names: those whose [`registrable_domain`](Self::registrable_domain) is `other`.
     pub fn is_within(&self, other: &Self) -> bool {
         self.0.strip_suffix(&*other.0).is_some_and(|below| below.is_empty() || below.ends_with('.'))
-    }
-
-    /// The registrable domain by the full Public Suffix List, the PRIVATE section included; `None` for a public
-    /// suffix. Under a top-level domain that is not listed it is the last two labels.
-    pub fn registrable_domain(&self) -> Option<Self> {
-        match suffix::lookup(self) {
-            SuffixLookup::PublicSuffix(_) => None,
-            SuffixLookup::Registrable { apex, .. } | SuffixLookup::Unlisted { apex } => Some(apex),
-        }
     }
 
     /// The last `octets` of the name, which have to be at least two whole labels.

@@ -47,6 +47,17 @@ pub(super) enum SuffixLookup {
     },
 }
 
+impl DomainName {
+    /// The registrable domain by the full Public Suffix List, the PRIVATE section included; `None` for a public
+    /// suffix. Under a top-level domain that is not listed it is the last two labels.
+    pub fn registrable_domain(&self) -> Option<Self> {
+        match lookup(self) {
+            SuffixLookup::PublicSuffix(_) => None,
+            SuffixLookup::Registrable { apex, .. } | SuffixLookup::Unlisted { apex } => Some(apex),
+        }
+    }
+}
+
 /// Looks a name up. The list has internationalised rules in A-label form as well.
 pub(super) fn lookup(name: &DomainName) -> SuffixLookup {
     let section = |suffix: psl::Suffix<'_>| match suffix.typ()? {

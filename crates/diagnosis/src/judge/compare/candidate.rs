@@ -3,7 +3,7 @@ use crate::characters::{ALL, characters, fold, is_quote, is_space};
 
 /// A value to compare with the expected one.
 #[derive(Debug)]
-pub(in crate::judge) struct Candidate<'v> {
+pub(crate) struct Candidate<'v> {
     pub value: &'v [u8],
     /// Its characters.
     pub chars: Vec<char>,

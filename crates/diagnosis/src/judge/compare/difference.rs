@@ -2,7 +2,7 @@
 
 /// The first place at which a value is not the expected one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(in crate::judge) struct Difference {
+pub(crate) struct Difference {
     /// In characters, counted from 1.
     pub place: usize,
     /// The character found; none where the value has ended.
@@ -22,7 +22,7 @@ impl Difference {
 
 /// The kind of a single edit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(in crate::judge) enum Edit {
+pub(crate) enum Edit {
     /// One character is replaced.
     Changed,
     /// One character is missing.

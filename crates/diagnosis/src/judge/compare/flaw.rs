@@ -7,7 +7,7 @@ use crate::diagnosis::Code;
 
 /// The difference between a value and the expected one, as a kind of mistake.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(in crate::judge) enum Flaw {
+pub(crate) enum Flaw {
     /// Two records together are the value: this is the second part.
     Split { rest: Vec<u8> },
     /// The value contains quotation marks or backslashes: the first one.

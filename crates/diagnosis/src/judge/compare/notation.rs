@@ -2,7 +2,7 @@
 
 /// A notation with escape codes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(in crate::judge) enum Notation {
+pub(crate) enum Notation {
     /// Percent-encoding (RFC 3986 §2.1).
     Url,
     /// Character references of HTML.
