@@ -1,5 +1,5 @@
 //! The calls of this surface, and what they read of claims.
-use deed_claims::{ClaimId, Ownership};
+use deed_claims::{ClaimId, Ownership, Rejection};
 use deed_http::RequestError;
 use deed_store::{Loaded, Position, RecordedEvent};
 use tracing::Span;
@@ -38,4 +38,9 @@ pub async fn claim_position(
     claim_id: ClaimId,
 ) -> Result<Option<Position>, RequestError> {
     Ok(loaded.claim_position(&*call.http().store, claim_id).await?)
+}
+
+/// The internal error for a rejection that the command of an operation never gets.
+pub fn unexpected(rejection: Rejection) -> RequestError {
+    RequestError::internal("asking the rules", rejection)
 }

@@ -1,15 +1,18 @@
 //! Adds a domain that no other workspace has: `POST /v1/domains`.
 use std::sync::Arc;
 
-use deed_claims::{IfHeldByAnother, MAX_REGION, is_region};
-use deed_http::JsonResponse;
+use deed_claims::name::{DomainName, NameError};
+use deed_claims::{IfHeldByAnother, MAX_REGION, Rejection, is_region};
+use deed_http::{ContractError, JsonResponse, RequestError, RequestId};
 use serde::Deserialize;
+use serde_json::json;
 use utoipa::ToSchema;
 
-use super::error::{ApiError, DomainsError};
-use super::initiate::{ClaimRequest, claim};
-use super::view::{DomainBody, Success};
-use crate::call::Call;
+use super::claim_ref::ClaimRef;
+use super::error::{ApiError, ErrorAnswer};
+use super::new_claim::{ClaimRequest, TooManyClaims, TooManyClaimsOnName, claim};
+use super::view::{ClaimView, DomainBody, Success};
+use crate::call::{Call, unexpected};
 
 /// The domain to add.
 #[derive(Debug, Deserialize, ToSchema)]
@@ -22,6 +25,59 @@ pub struct DomainAddRequest {
     #[serde(default)]
     #[schema(max_length = 64, pattern = "^[ -~]*$")]
     region: Option<String>,
+}
+
+/// Why a domain is not added.
+#[derive(Debug, thiserror::Error)]
+pub enum AddDomainError {
+    #[error(transparent)]
+    Request(#[from] RequestError),
+    #[error(transparent)]
+    Name(#[from] NameError),
+    #[error("the field `region` has at most {MAX_REGION} printable ASCII characters")]
+    Region,
+    /// Another workspace has the name; the response never says which.
+    #[error("{domain} is in use by another workspace: claim it with POST /v1/domains/claims")]
+    Claimable { domain: DomainName, root: DomainName },
+    #[error(transparent)]
+    TooManyClaims(#[from] TooManyClaims),
+    #[error(transparent)]
+    TooManyClaimsOnName(#[from] TooManyClaimsOnName),
+}
+
+impl ContractError for AddDomainError {
+    fn response(&self, request: &RequestId) -> JsonResponse {
+        let answer = match self {
+            Self::Request(error) => ErrorAnswer::of_request(error, request),
+            Self::Name(error) => error.into(),
+            Self::Region => ErrorAnswer::invalid_field("region"),
+            Self::Claimable { domain, root } => ErrorAnswer::conflict(
+                "DOMAIN_CLAIMABLE",
+                json!({
+                    "domain": domain,
+                    "rootDomain": root,
+                    "claim": { "method": "POST", "path": "/v1/domains/claims" },
+                }),
+            ),
+            Self::TooManyClaims(error) => error.into(),
+            Self::TooManyClaimsOnName(error) => error.into(),
+        };
+        answer.response(self)
+    }
+}
+
+impl AddDomainError {
+    fn rejected(rejection: Rejection, claim_ref: &ClaimRef) -> Self {
+        match rejection {
+            Rejection::HeldByAnother => {
+                Self::Claimable { domain: claim_ref.name.clone(), root: claim_ref.root.clone() }
+            }
+            Rejection::TooManyClaims { limit } => {
+                TooManyClaimsOnName { domain: claim_ref.root.clone(), limit }.into()
+            }
+            other => unexpected(other).into(),
+        }
+    }
 }
 
 /// Add Domain
@@ -40,18 +96,18 @@ pub struct DomainAddRequest {
         (status = 409, description = "Another workspace has the name (`DOMAIN_CLAIMABLE`), too many claims are open, or the Idempotency-Key was used before", body = ApiError),
     )
 )]
-pub async fn add_domain(call: Arc<Call>) -> Result<JsonResponse, DomainsError> {
+pub async fn add_domain(call: Arc<Call>) -> Result<JsonResponse, AddDomainError> {
     let body: DomainAddRequest = call.json()?;
     if body.region.as_deref().is_some_and(|region| !is_region(region)) {
-        let rule = format!("the field `region` has at most {MAX_REGION} printable ASCII characters");
-        return Err(DomainsError::Field { field: "region", rule });
+        return Err(AddDomainError::Region);
     }
     let request = ClaimRequest {
         domain: &body.domain,
         region: body.region.map(Arc::from),
         if_held_by_another: IfHeldByAnother::Refuse,
     };
-    claim(&call, &request, |view| JsonResponse::ok(&Success::of(view.domain()))).await
+    let show = |view: ClaimView<'_>| JsonResponse::ok(&Success::of(view.domain()));
+    claim(&call, &request, show, AddDomainError::rejected).await
 }
 
 #[cfg(test)]

@@ -2,7 +2,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use deed_http::{JsonResponse, RequestError};
+use deed_http::{ContractError, JsonResponse, RequestError, RequestId};
 use deed_store::Position;
 use futures::{StreamExt, stream};
 use serde::{Deserialize, Serialize};
@@ -10,8 +10,9 @@ use tracing::Instrument;
 use utoipa::ToSchema;
 
 use super::claim_ref::ClaimRef;
-use super::error::DomainsError;
-use super::verify::{verify, wait_limit};
+use super::error::ErrorAnswer;
+use super::verification::{verify, wait_limit};
+use super::verify_claim::VerifyClaimError;
 use super::view::{ChallengeBody, Success};
 use crate::call::{Call, claim_position};
 
@@ -54,6 +55,25 @@ pub struct BulkVerifyItem {
     code: Option<String>,
 }
 
+/// Why no check of any claim is requested.
+#[derive(Debug, thiserror::Error)]
+pub enum VerifyClaimsError {
+    #[error(transparent)]
+    Request(#[from] RequestError),
+    #[error("the field `domains` has 1 to {MAX_ITEMS} names")]
+    Items,
+}
+
+impl ContractError for VerifyClaimsError {
+    fn response(&self, request: &RequestId) -> JsonResponse {
+        let answer = match self {
+            Self::Request(error) => ErrorAnswer::of_request(error, request),
+            Self::Items => ErrorAnswer::invalid_field("domains"),
+        };
+        answer.response(self)
+    }
+}
+
 /// Verify Domain Claims
 ///
 /// Asks for a check of up to 50 claims, with a result for each. Unlike a single verification it does not wait for
@@ -67,11 +87,10 @@ pub struct BulkVerifyItem {
     request_body = BulkVerifyRequest,
     responses((status = 200, description = "A result for each name", body = Success<BulkVerifyBody>))
 )]
-pub async fn verify_claims(call: Arc<Call>) -> Result<JsonResponse, DomainsError> {
+pub async fn verify_claims(call: Arc<Call>) -> Result<JsonResponse, VerifyClaimsError> {
     let body: BulkVerifyRequest = call.json()?;
     if !(1..=MAX_ITEMS).contains(&body.domains.len()) {
-        let rule = format!("the field `domains` has 1 to {MAX_ITEMS} names");
-        return Err(DomainsError::Field { field: "domains", rule });
+        return Err(VerifyClaimsError::Items);
     }
     let wait = wait_limit(&call, Duration::ZERO);
     let results = stream::iter(body.domains)
@@ -95,7 +114,7 @@ async fn item(
 ) -> Result<(BulkVerifyItem, Option<Position>), RequestError> {
     let verified = async {
         let claim_ref = ClaimRef::parse(call, &domain)?;
-        let verified = verify(call, &claim_ref, wait).await?;
+        let verified = verify(call, &claim_ref, wait, ClaimRef::claim::<VerifyClaimError>).await?;
         let (claim_id, status, data) =
             verified.show(&claim_ref, |status, view| Ok((view.claim.id, status, view.challenge())))?;
         let loaded = call.load(&claim_ref.stream).await?;
@@ -108,10 +127,10 @@ async fn item(
             let item = BulkVerifyItem { domain, success, status, data: Some(data), error: None, code: None };
             Ok((item, position))
         }
-        Err(DomainsError::Request(error)) => Err(error),
+        Err(VerifyClaimError::Request(error)) => Err(error),
         Err(e) => {
-            let (status, code, error) = e.item(&call.request);
-            let (success, status) = (false, status.as_u16());
+            let ErrorAnswer { status, code, .. } = e.answer(&call.request);
+            let (success, status, error) = (false, status.as_u16(), e.to_string());
             let item =
                 BulkVerifyItem { domain, success, status, data: None, error: Some(error), code: Some(code) };
             Ok((item, None))

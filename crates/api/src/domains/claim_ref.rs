@@ -2,10 +2,10 @@
 use std::sync::Arc;
 
 use deed_claims::name::{DomainName, Excerpt, NameError};
-use deed_claims::{Claim, Event, Holder, Ownership, OwnershipEvent, Scope, StreamId};
+use deed_claims::{Claim, Event, Holder, Ownership, OwnershipEvent, Scope, Status, StreamId};
 use deed_http::Writes;
 
-use super::error::DomainsError;
+use super::error::{NoSuchClaim, NoSuchDomain};
 use super::view::ClaimView;
 use crate::call::Call;
 use crate::names::apex_of;
@@ -28,12 +28,12 @@ pub struct ClaimRef {
 
 impl ClaimRef {
     /// The claim that a path names.
-    pub fn from_path(call: &Call) -> Result<Self, DomainsError> {
+    pub fn from_path(call: &Call) -> Result<Self, NameError> {
         Self::parse(call, call.param("domain"))
     }
 
     /// The claim on a name. Existing claims stay reachable when the policy for new claims changes.
-    pub fn parse(call: &Call, text: &str) -> Result<Self, DomainsError> {
+    pub fn parse(call: &Call, text: &str) -> Result<Self, NameError> {
         let name = call.state.name(text)?;
         let root = apex_of(&name);
         Ok(Self::new(call, name, root))
@@ -52,33 +52,38 @@ impl ClaimRef {
         }
     }
 
-    /// The workspace's newest claim on the name.
-    pub fn claim<'a>(&self, ownership: &'a Ownership) -> Result<&'a Claim, DomainsError> {
-        ownership.claim_of(&self.holder).ok_or_else(|| self.claim_not_found())
+    /// The workspace's newest claim on the name, which has to be there.
+    pub fn claim<'a, E>(&self, ownership: &'a Ownership) -> Result<&'a Claim, E>
+    where
+        E: From<NameError> + From<NoSuchClaim>,
+    {
+        ownership.claim_of(&self.holder).ok_or_else(|| self.not_found(NoSuchClaim))
     }
 
-    /// A view of the workspace's newest claim.
-    pub fn view<'a>(&'a self, ownership: &'a Ownership) -> Result<ClaimView<'a>, DomainsError> {
-        let claim = self.claim(ownership)?;
-        let default_region = &self.default_region;
-        Ok(ClaimView { root: &self.root, claim, ownership: Some(ownership), default_region, again_at: None })
-    }
-
-    /// The error for a workspace without a claim on the name.
-    pub fn claim_not_found(&self) -> DomainsError {
-        self.not_found(DomainsError::NoSuchClaim)
+    /// The same in the words of an operation on domains.
+    pub fn domain<'a, E>(&self, ownership: &'a Ownership) -> Result<&'a Claim, E>
+    where
+        E: From<NameError> + From<NoSuchDomain>,
+    {
+        ownership.claim_of(&self.holder).ok_or_else(|| self.domain_not_found())
     }
 
     /// The error for a workspace without the domain.
-    pub fn domain_not_found(&self) -> DomainsError {
-        self.not_found(DomainsError::NoSuchDomain)
+    pub fn domain_not_found<E: From<NameError> + From<NoSuchDomain>>(&self) -> E {
+        self.not_found(NoSuchDomain)
     }
 
-    fn not_found(&self, error: fn(Excerpt) -> DomainsError) -> DomainsError {
+    fn not_found<N, E: From<NameError> + From<N>>(&self, error: fn(Excerpt) -> N) -> E {
         match &self.too_long {
-            Some(why) => DomainsError::Name(why.clone()),
-            None => error(Excerpt::of(self.name.as_str())),
+            Some(why) => why.clone().into(),
+            None => error(Excerpt::of(self.name.as_str())).into(),
         }
+    }
+
+    /// A view of one of the workspace's claims.
+    pub fn view<'a>(&'a self, ownership: &'a Ownership, claim: &'a Claim) -> ClaimView<'a> {
+        let default_region = &self.default_region;
+        ClaimView { root: &self.root, claim, ownership: Some(ownership), default_region, again_at: None }
     }
 
     /// The events of one decision as writes to the stream.
@@ -90,4 +95,9 @@ impl ClaimRef {
 /// Applies events to a state.
 pub fn apply(ownership: Ownership, events: &[OwnershipEvent]) -> Ownership {
     events.iter().fold(ownership, Ownership::evolve)
+}
+
+/// Whether a domain in this status was deleted by its own workspace.
+pub fn is_deleted(status: Status) -> bool {
+    matches!(status, Status::Released | Status::Cancelled)
 }

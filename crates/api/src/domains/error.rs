@@ -1,44 +1,16 @@
-//! Errors of the workspace contract and their format: `{success, error, code, data?}`.
+//! Error answers of the workspace contract and their format: `{success, error, code, data?}`.
+//!
+//! Each operation lists its errors in its own file; here is what several of them share.
+use std::fmt::Display;
+
 use actix_web::http::StatusCode;
 use actix_web::http::header::{HeaderName, HeaderValue};
 use deed_claims::name::{DomainName, Excerpt, NameError};
-use deed_claims::{Rejection, Status};
-use deed_http::{ContractError, JsonResponse, RequestError, RequestId};
+use deed_claims::{Claim, Status};
+use deed_http::{JsonResponse, RequestError, RequestId};
 use serde::Serialize;
 use serde_json::{Value, json};
 use utoipa::ToSchema;
-
-/// The errors of the operations of the workspace contract.
-#[derive(Debug, thiserror::Error)]
-pub enum DomainsError {
-    #[error(transparent)]
-    Request(#[from] RequestError),
-    #[error("{0}")]
-    Name(#[from] NameError),
-    /// Another workspace has the name; the response never says which.
-    #[error("{domain} is in use by another workspace: claim it with POST /v1/domains/claims")]
-    Claimable { domain: DomainName, root: DomainName },
-    #[error("this workspace has no domain {0}")]
-    NoSuchDomain(Excerpt),
-    #[error("this workspace has no claim on {0}")]
-    NoSuchClaim(Excerpt),
-    #[error("the claim on {domain} has ended ({status}): make a new one with POST /v1/domains/claims")]
-    ClaimEnded { domain: DomainName, status: Status },
-    #[error("{0} is verified and not merely claimed: give it up with DELETE /v1/domains/{0}")]
-    AlreadyHeld(DomainName),
-    #[error("{0} is not verified for this workspace")]
-    NotHeld(DomainName),
-    #[error("nobody contests {0}")]
-    NoContest(DomainName),
-    #[error(
-        "this workspace has reached its limit of open claims on {domain} ({limit}): verify or cancel one first"
-    )]
-    TooManyClaimsOnName { domain: DomainName, limit: usize },
-    #[error("this workspace has reached its limit of open claims ({limit}): verify or cancel some first")]
-    TooManyClaims { limit: u64 },
-    #[error("{rule}")]
-    Field { field: &'static str, rule: String },
-}
 
 /// What every error answer looks like.
 #[derive(Debug, Serialize, ToSchema)]
@@ -56,82 +28,93 @@ pub struct ApiError {
     data: Option<Value>,
 }
 
-/// Status, code and data of a response.
-type Parts = (StatusCode, String, Option<Value>);
+/// What an error answers, but for its message.
+pub struct ErrorAnswer {
+    /// The HTTP status.
+    pub status: StatusCode,
+    /// The code for programs.
+    pub code: String,
+    data: Option<Value>,
+    headers: Vec<(HeaderName, HeaderValue)>,
+}
 
-impl DomainsError {
-    /// The error for a rejected command on a claim that the caller may see. `TooSoon` is handled by its operation;
-    /// `StaleAttempt` and `NotDue` belong to other roles. Both are internal errors here.
-    pub fn of_rejection(
-        rejection: Rejection,
-        domain: &DomainName,
-        root: &DomainName,
-        status: Option<Status>,
-    ) -> Self {
-        match rejection {
-            Rejection::NoSuchClaim => Self::NoSuchClaim(Excerpt::of(domain.as_str())),
-            Rejection::HeldByAnother => Self::Claimable { domain: domain.clone(), root: root.clone() },
-            Rejection::TooManyClaims { limit } => Self::TooManyClaimsOnName { domain: root.clone(), limit },
-            Rejection::Ended => match status {
-                Some(status) => Self::ClaimEnded { domain: domain.clone(), status },
-                None => Self::NoSuchClaim(Excerpt::of(domain.as_str())),
-            },
-            Rejection::AlreadyHeld => Self::AlreadyHeld(domain.clone()),
-            Rejection::NotHeld => Self::NotHeld(domain.clone()),
-            Rejection::NoContest => Self::NoContest(domain.clone()),
-            Rejection::StaleAttempt | Rejection::TooSoon { .. } | Rejection::NotDue => {
-                Self::Request(RequestError::internal("asking the rules", rejection))
-            }
-        }
+impl ErrorAnswer {
+    fn new(status: StatusCode, code: impl Into<String>, data: Option<Value>) -> Self {
+        Self { status, code: code.into(), data, headers: vec![] }
     }
 
-    /// Maps each error to its status, code and data.
-    fn parts(&self, request: &RequestId) -> Parts {
-        let conflict = |code: &str, data| (StatusCode::CONFLICT, code.to_owned(), data);
-        match self {
-            Self::Request(error) => {
-                (error.status(), error.code().to_owned(), request_error_data(error, request))
-            }
-            Self::Name(e) => {
-                (StatusCode::BAD_REQUEST, e.code().to_ascii_uppercase(), Some(json!({ "field": "domain" })))
-            }
-            Self::Claimable { domain, root } => conflict(
-                "DOMAIN_CLAIMABLE",
-                Some(json!({
-                    "domain": domain,
-                    "rootDomain": root,
-                    "claim": { "method": "POST", "path": "/v1/domains/claims" },
-                })),
-            ),
-            Self::NoSuchDomain(_) => (StatusCode::NOT_FOUND, "DOMAIN_NOT_FOUND".to_owned(), None),
-            Self::NoSuchClaim(_) => (StatusCode::NOT_FOUND, "CLAIM_NOT_FOUND".to_owned(), None),
-            Self::ClaimEnded { domain, status } => {
-                conflict("CLAIM_ENDED", Some(json!({ "domain": domain, "status": status })))
-            }
-            Self::AlreadyHeld(domain) => conflict("ALREADY_VERIFIED", Some(json!({ "domain": domain }))),
-            Self::NotHeld(domain) => conflict("NOT_VERIFIED", Some(json!({ "domain": domain }))),
-            Self::NoContest(domain) => conflict("NO_CONTEST", Some(json!({ "domain": domain }))),
-            Self::TooManyClaimsOnName { domain, limit } => {
-                conflict("TOO_MANY_CLAIMS_ON_NAME", Some(json!({ "domain": domain, "limit": limit })))
-            }
-            Self::TooManyClaims { limit } => conflict("TOO_MANY_CLAIMS", Some(json!({ "limit": limit }))),
-            Self::Field { field, .. } => {
-                (StatusCode::BAD_REQUEST, "INVALID_BODY".to_owned(), Some(json!({ "field": field })))
-            }
-        }
+    /// The state of the name does not allow the operation.
+    pub fn conflict(code: &str, data: Value) -> Self {
+        Self::new(StatusCode::CONFLICT, code, Some(data))
     }
 
-    fn headers(&self) -> Vec<(HeaderName, HeaderValue)> {
-        match self {
-            Self::Request(error) => error.headers(),
-            _ => vec![],
-        }
+    /// A field of the body breaks a rule.
+    pub fn invalid_field(field: &str) -> Self {
+        Self::new(StatusCode::BAD_REQUEST, "INVALID_BODY", Some(json!({ "field": field })))
     }
 
-    /// Status, code and message of the error, for one item of a bulk response.
-    pub fn item(&self, request: &RequestId) -> (StatusCode, String, String) {
-        let (status, code, _) = self.parts(request);
-        (status, code, self.to_string())
+    /// An error that any request can get.
+    pub fn of_request(error: &RequestError, request: &RequestId) -> Self {
+        let data = request_error_data(error, request);
+        Self { headers: error.headers(), ..Self::new(error.status(), error.code(), data) }
+    }
+
+    /// The response with the message of the error.
+    pub fn response(self, error: &impl Display) -> JsonResponse {
+        let Self { status, code, data, headers } = self;
+        let body = ApiError { success: false, error: error.to_string(), code, data };
+        // A body of strings and JSON values always serializes.
+        let body = serde_json::to_string(&body).unwrap_or_default();
+        JsonResponse { status, headers, body }
+    }
+}
+
+impl From<&NameError> for ErrorAnswer {
+    fn from(error: &NameError) -> Self {
+        let data = json!({ "field": "domain" });
+        Self::new(StatusCode::BAD_REQUEST, error.code().to_ascii_uppercase(), Some(data))
+    }
+}
+
+/// The workspace has no claim on the name.
+#[derive(Debug, thiserror::Error)]
+#[error("this workspace has no claim on {0}")]
+pub struct NoSuchClaim(pub Excerpt);
+
+impl From<&NoSuchClaim> for ErrorAnswer {
+    fn from(_: &NoSuchClaim) -> Self {
+        Self::new(StatusCode::NOT_FOUND, "CLAIM_NOT_FOUND", None)
+    }
+}
+
+/// The workspace has no such domain.
+#[derive(Debug, thiserror::Error)]
+#[error("this workspace has no domain {0}")]
+pub struct NoSuchDomain(pub Excerpt);
+
+impl From<&NoSuchDomain> for ErrorAnswer {
+    fn from(_: &NoSuchDomain) -> Self {
+        Self::new(StatusCode::NOT_FOUND, "DOMAIN_NOT_FOUND", None)
+    }
+}
+
+/// The claim has ended.
+#[derive(Debug, thiserror::Error)]
+#[error("the claim on {domain} has ended ({status}): make a new one with POST /v1/domains/claims")]
+pub struct ClaimEnded {
+    domain: DomainName,
+    status: Status,
+}
+
+impl From<&Claim> for ClaimEnded {
+    fn from(claim: &Claim) -> Self {
+        Self { domain: claim.requested.clone(), status: claim.status() }
+    }
+}
+
+impl From<&ClaimEnded> for ErrorAnswer {
+    fn from(ClaimEnded { domain, status }: &ClaimEnded) -> Self {
+        Self::conflict("CLAIM_ENDED", json!({ "domain": domain, "status": status }))
     }
 }
 
@@ -152,15 +135,5 @@ fn request_error_data(error: &RequestError, request: &RequestId) -> Option<Value
         }
         RequestError::RateLimited { retry_after } => Some(json!({ "retryAfter": retry_after })),
         _ => None,
-    }
-}
-
-impl ContractError for DomainsError {
-    fn response(&self, request: &RequestId) -> JsonResponse {
-        let (status, code, data) = self.parts(request);
-        let body = ApiError { success: false, error: self.to_string(), code, data };
-        // A body of strings and JSON values always serializes.
-        let body = serde_json::to_string(&body).unwrap_or_default();
-        JsonResponse { status, headers: self.headers(), body }
     }
 }

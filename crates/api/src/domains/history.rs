@@ -1,15 +1,38 @@
 //! A claim's timeline from the log: `GET /v1/domains/claims/{domain}/history`.
 use std::sync::Arc;
 
-use deed_http::JsonResponse;
+use deed_claims::name::NameError;
+use deed_http::{ContractError, JsonResponse, RequestError, RequestId};
 
 use super::claim_ref::ClaimRef;
-use super::error::{ApiError, DomainsError};
+use super::error::{ApiError, ErrorAnswer, NoSuchClaim};
 use super::view::Page;
 use crate::bodies::Claimant;
 use crate::bodies::timeline::camel::TimelineEntry;
 use crate::bodies::timeline::{Timeline, TimelinePage};
 use crate::call::{Call, claim_position, read_claim};
+
+/// Why the history of a claim is not shown.
+#[derive(Debug, thiserror::Error)]
+pub enum ClaimHistoryError {
+    #[error(transparent)]
+    Request(#[from] RequestError),
+    #[error(transparent)]
+    Name(#[from] NameError),
+    #[error(transparent)]
+    NoSuchClaim(#[from] NoSuchClaim),
+}
+
+impl ContractError for ClaimHistoryError {
+    fn response(&self, request: &RequestId) -> JsonResponse {
+        let answer = match self {
+            Self::Request(error) => ErrorAnswer::of_request(error, request),
+            Self::Name(error) => error.into(),
+            Self::NoSuchClaim(error) => error.into(),
+        };
+        answer.response(self)
+    }
+}
 
 /// Get Domain Claim History
 ///
@@ -30,11 +53,11 @@ use crate::call::{Call, claim_position, read_claim};
         (status = 404, description = "This workspace has no claim on the name", body = ApiError),
     )
 )]
-pub async fn claim_history(call: Arc<Call>) -> Result<JsonResponse, DomainsError> {
+pub async fn claim_history(call: Arc<Call>) -> Result<JsonResponse, ClaimHistoryError> {
     let claim_ref = ClaimRef::from_path(&call)?;
     let (limit, after) = (call.query.limit()?, call.query.sequence_cursor()?);
     let loaded = call.load(&claim_ref.stream).await?;
-    let claim = claim_ref.claim(&loaded.state)?;
+    let claim = claim_ref.claim::<ClaimHistoryError>(&loaded.state)?;
     let events = read_claim(&call, &loaded, claim.id, after, limit).await?;
     let timeline = Timeline::of(claim.id, Claimant::Workspace);
     let TimelinePage::<TimelineEntry> { entries, next } = timeline.page(&events, after, limit);

@@ -1,16 +1,17 @@
 //! Claiming a name: `POST /v1/domains/claims`.
 use std::sync::Arc;
 
-use deed_claims::{Command, IfHeldByAnother, Ownership, Scope};
-use deed_http::{Decision, JsonResponse, RequestError};
-use deed_store::Loaded;
+use deed_claims::name::NameError;
+use deed_claims::{IfHeldByAnother, Rejection};
+use deed_http::{ContractError, JsonResponse, RequestError, RequestId};
 use serde::Deserialize;
 use utoipa::ToSchema;
 
-use super::claim_ref::{ClaimRef, apply};
-use super::error::{ApiError, DomainsError};
+use super::claim_ref::ClaimRef;
+use super::error::{ApiError, ErrorAnswer};
+use super::new_claim::{ClaimRequest, TooManyClaims, TooManyClaimsOnName, claim};
 use super::view::{ChallengeBody, ClaimView, Success};
-use crate::call::{Call, record_claim_id};
+use crate::call::{Call, unexpected};
 
 /// The name to claim.
 #[derive(Debug, Deserialize, ToSchema)]
@@ -19,6 +20,42 @@ pub struct DomainClaimInitiateRequest {
     /// The name, such as `acme.com` or `send.acme.com`. The registrable domain is found by itself.
     #[schema(example = "send.acme.com")]
     pub domain: String,
+}
+
+/// Why no claim is handed out.
+#[derive(Debug, thiserror::Error)]
+pub enum InitiateClaimError {
+    #[error(transparent)]
+    Request(#[from] RequestError),
+    #[error(transparent)]
+    Name(#[from] NameError),
+    #[error(transparent)]
+    TooManyClaims(#[from] TooManyClaims),
+    #[error(transparent)]
+    TooManyClaimsOnName(#[from] TooManyClaimsOnName),
+}
+
+impl ContractError for InitiateClaimError {
+    fn response(&self, request: &RequestId) -> JsonResponse {
+        let answer = match self {
+            Self::Request(error) => ErrorAnswer::of_request(error, request),
+            Self::Name(error) => error.into(),
+            Self::TooManyClaims(error) => error.into(),
+            Self::TooManyClaimsOnName(error) => error.into(),
+        };
+        answer.response(self)
+    }
+}
+
+impl InitiateClaimError {
+    fn rejected(rejection: Rejection, claim_ref: &ClaimRef) -> Self {
+        match rejection {
+            Rejection::TooManyClaims { limit } => {
+                TooManyClaimsOnName { domain: claim_ref.root.clone(), limit }.into()
+            }
+            other => unexpected(other).into(),
+        }
+    }
 }
 
 /// Initiate Domain Claim
@@ -37,57 +74,12 @@ pub struct DomainClaimInitiateRequest {
         (status = 409, description = "Too many claims are open, or the Idempotency-Key was used before", body = ApiError),
     )
 )]
-pub async fn initiate_claim(call: Arc<Call>) -> Result<JsonResponse, DomainsError> {
+pub async fn initiate_claim(call: Arc<Call>) -> Result<JsonResponse, InitiateClaimError> {
     let body: DomainClaimInitiateRequest = call.json()?;
     let request =
         ClaimRequest { domain: &body.domain, region: None, if_held_by_another: IfHeldByAnother::Challenge };
-    claim(&call, &request, |view| JsonResponse::ok(&Success::of(view.challenge()))).await
-}
-
-/// The name to claim, and how.
-pub struct ClaimRequest<'a> {
-    pub domain: &'a str,
-    pub region: Option<Arc<str>>,
-    pub if_held_by_another: IfHeldByAnother,
-}
-
-/// Creates a claim or finds the open one, and shows it.
-pub async fn claim(
-    call: &Call,
-    request: &ClaimRequest<'_>,
-    show: impl Fn(ClaimView<'_>) -> Result<JsonResponse, RequestError> + Send + Sync,
-) -> Result<JsonResponse, DomainsError> {
-    let (name, root) = call.state.claimable(request.domain, Scope::Apex)?.into_parts();
-    let claim_ref = ClaimRef::new(call, name.clone(), root.clone());
-    let quota_reached = call.state.quota_reached(&call.caller.workspace).await?;
-    let claim_id = call.state.new_claim_id()?;
-    let challenge = call.state.templates.challenge(Scope::Apex, &root, call.state.new_token()?);
-    call.respond(claim_ref.stream.clone(), |loaded: &Loaded<Ownership>, at| {
-        let ownership = &loaded.state;
-        let own = ownership.claim_of(&claim_ref.holder);
-        let is_new = own.is_none_or(|own| !own.is_open() || own.is_overdue(at));
-        if let Some(limit) = quota_reached.filter(|_| is_new) {
-            return Err(DomainsError::TooManyClaims { limit });
-        }
-        let command = Command::Initiate {
-            claim_id,
-            holder: claim_ref.holder.clone(),
-            name: root.clone(),
-            requested: name.clone(),
-            region: request.region.clone(),
-            challenge: challenge.clone(),
-            if_held_by_another: request.if_held_by_another,
-        };
-        let events = ownership
-            .decide(command, &call.state.policy, at)
-            .map_err(|rejection| DomainsError::of_rejection(rejection, &name, &root, None))?;
-        let ownership = apply(ownership.clone(), &events);
-        let view = claim_ref.view(&ownership)?;
-        record_claim_id(view.claim.id);
-        let response = show(view)?;
-        Ok(Decision { writes: claim_ref.writes(events), response })
-    })
-    .await
+    let show = |view: ClaimView<'_>| JsonResponse::ok(&Success::of(view.challenge()));
+    claim(&call, &request, show, InitiateClaimError::rejected).await
 }
 
 #[cfg(test)]

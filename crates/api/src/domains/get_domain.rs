@@ -1,13 +1,35 @@
-//! Reads one domain or claim from its stream: `GET /v1/domains/{domain}`, `GET /v1/domains/claims/{domain}`.
+//! Reads one domain from its stream: `GET /v1/domains/{domain}`.
 use std::sync::Arc;
 
-use deed_claims::Status;
-use deed_http::JsonResponse;
+use deed_claims::name::NameError;
+use deed_http::{ContractError, JsonResponse, RequestError, RequestId};
 
-use super::claim_ref::ClaimRef;
-use super::error::{ApiError, DomainsError};
-use super::view::{ChallengeBody, DomainBody, Success};
+use super::claim_ref::{ClaimRef, is_deleted};
+use super::error::{ApiError, ErrorAnswer, NoSuchDomain};
+use super::view::{DomainBody, Success};
 use crate::call::{Call, claim_position};
+
+/// Why a domain is not shown.
+#[derive(Debug, thiserror::Error)]
+pub enum GetDomainError {
+    #[error(transparent)]
+    Request(#[from] RequestError),
+    #[error(transparent)]
+    Name(#[from] NameError),
+    #[error(transparent)]
+    NoSuchDomain(#[from] NoSuchDomain),
+}
+
+impl ContractError for GetDomainError {
+    fn response(&self, request: &RequestId) -> JsonResponse {
+        let answer = match self {
+            Self::Request(error) => ErrorAnswer::of_request(error, request),
+            Self::Name(error) => error.into(),
+            Self::NoSuchDomain(error) => error.into(),
+        };
+        answer.response(self)
+    }
+}
 
 /// Get Domain
 ///
@@ -24,42 +46,15 @@ use crate::call::{Call, claim_position};
         (status = 404, description = "This workspace has no such domain", body = ApiError),
     )
 )]
-pub async fn get_domain(call: Arc<Call>) -> Result<JsonResponse, DomainsError> {
+pub async fn get_domain(call: Arc<Call>) -> Result<JsonResponse, GetDomainError> {
     let claim_ref = ClaimRef::from_path(&call)?;
     let loaded = call.load(&claim_ref.stream).await?;
-    let view = claim_ref.view(&loaded.state).map_err(|_| claim_ref.domain_not_found())?;
-    if is_deleted(view.claim.status()) {
+    let claim = claim_ref.domain::<GetDomainError>(&loaded.state)?;
+    if is_deleted(claim.status()) {
         return Err(claim_ref.domain_not_found());
     }
-    Ok(JsonResponse::ok(&Success::of(view.domain()))?
-        .at(claim_position(&call, &loaded, view.claim.id).await?))
-}
-
-/// Get Domain Claim
-///
-/// The newest claim of this workspace on the name, also when it has ended.
-#[utoipa::path(
-    get,
-    path = "/v1/domains/claims/{domain}",
-    operation_id = "GetDomainClaim",
-    tag = "Domains",
-    params(("domain" = String, Path, example = "acme.com", description = "The domain or any name under it, also percent-encoded Unicode")),
-    responses(
-        (status = 200, description = "The claim", body = Success<ChallengeBody>),
-        (status = 404, description = "This workspace has no claim on the name", body = ApiError),
-    )
-)]
-pub async fn get_claim(call: Arc<Call>) -> Result<JsonResponse, DomainsError> {
-    let claim_ref = ClaimRef::from_path(&call)?;
-    let loaded = call.load(&claim_ref.stream).await?;
-    let view = claim_ref.view(&loaded.state)?;
-    Ok(JsonResponse::ok(&Success::of(view.challenge()))?
-        .at(claim_position(&call, &loaded, view.claim.id).await?))
-}
-
-/// Whether a domain in this status was deleted by its own workspace.
-pub fn is_deleted(status: Status) -> bool {
-    matches!(status, Status::Released | Status::Cancelled)
+    let domain = claim_ref.view(&loaded.state, claim).domain();
+    Ok(JsonResponse::ok(&Success::of(domain))?.at(claim_position(&call, &loaded, claim.id).await?))
 }
 
 #[cfg(test)]

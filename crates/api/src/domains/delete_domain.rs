@@ -1,18 +1,42 @@
-//! Deletes a domain (`DELETE /v1/domains/{domain}`) and cancels a claim (`DELETE /v1/domains/claims/{domain}`).
+//! Deletes a domain: `DELETE /v1/domains/{domain}`.
 use std::sync::Arc;
 
-use deed_claims::name::DomainName;
-use deed_claims::{Command, Ownership, Status};
-use deed_http::{Decision, JsonResponse};
+use deed_claims::name::{DomainName, NameError};
+use deed_claims::{Command, Ownership, Rejection};
+use deed_http::{ContractError, Decision, JsonResponse, RequestError, RequestId};
 use deed_store::Loaded;
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use super::claim_ref::{ClaimRef, apply};
-use super::error::{ApiError, DomainsError};
-use super::read::is_deleted;
-use super::view::{ChallengeBody, Success};
-use crate::call::{Call, record_claim_id};
+use super::claim_ref::{ClaimRef, is_deleted};
+use super::error::{ApiError, ClaimEnded, ErrorAnswer, NoSuchDomain};
+use super::view::Success;
+use crate::call::{Call, record_claim_id, unexpected};
+
+/// Why a domain is not deleted.
+#[derive(Debug, thiserror::Error)]
+pub enum DeleteDomainError {
+    #[error(transparent)]
+    Request(#[from] RequestError),
+    #[error(transparent)]
+    Name(#[from] NameError),
+    #[error(transparent)]
+    NoSuchDomain(#[from] NoSuchDomain),
+    #[error(transparent)]
+    Ended(#[from] ClaimEnded),
+}
+
+impl ContractError for DeleteDomainError {
+    fn response(&self, request: &RequestId) -> JsonResponse {
+        let answer = match self {
+            Self::Request(error) => ErrorAnswer::of_request(error, request),
+            Self::Name(error) => error.into(),
+            Self::NoSuchDomain(error) => error.into(),
+            Self::Ended(error) => error.into(),
+        };
+        answer.response(self)
+    }
+}
 
 /// A domain that is gone.
 #[derive(Debug, Serialize, ToSchema)]
@@ -39,11 +63,11 @@ pub struct DomainDeleted {
         (status = 409, description = "The claim on the name has ended in another way (`CLAIM_ENDED`), or the Idempotency-Key was used before", body = ApiError),
     )
 )]
-pub async fn delete_domain(call: Arc<Call>) -> Result<JsonResponse, DomainsError> {
+pub async fn delete_domain(call: Arc<Call>) -> Result<JsonResponse, DeleteDomainError> {
     let claim_ref = ClaimRef::from_path(&call)?;
     call.respond(claim_ref.stream.clone(), |loaded: &Loaded<Ownership>, at| {
         let ownership = &loaded.state;
-        let claim = claim_ref.claim(ownership).map_err(|_| claim_ref.domain_not_found())?;
+        let claim = claim_ref.domain::<DeleteDomainError>(ownership)?;
         let (claim_id, status) = (claim.id, claim.status());
         record_claim_id(claim_id);
         if is_deleted(status) {
@@ -52,46 +76,12 @@ pub async fn delete_domain(call: Arc<Call>) -> Result<JsonResponse, DomainsError
         let domain = claim.requested.clone();
         let command =
             if claim.is_held() { Command::Release { claim_id } } else { Command::Cancel { claim_id } };
-        let events = ownership.decide(command, &call.state.policy, at).map_err(|rejection| {
-            DomainsError::of_rejection(rejection, &domain, &claim_ref.root, Some(status))
+        let decided = ownership.decide(command, &call.state.policy, at);
+        let events = decided.map_err(|rejection| match rejection {
+            Rejection::Ended => DeleteDomainError::Ended(claim.into()),
+            other => unexpected(other).into(),
         })?;
         let response = JsonResponse::ok(&Success::of(DomainDeleted { domain, deleted: true }))?;
-        Ok(Decision { writes: claim_ref.writes(events), response })
-    })
-    .await
-}
-
-/// Cancel Domain Claim
-///
-/// Withdraws a claim that is not verified. A verified name is given up with `DELETE /v1/domains/{domain}`.
-#[utoipa::path(
-    delete,
-    path = "/v1/domains/claims/{domain}",
-    operation_id = "CancelDomainClaim",
-    tag = "Domains",
-    params(("domain" = String, Path, example = "acme.com", description = "The domain or any name under it, also percent-encoded Unicode")),
-    responses(
-        (status = 200, description = "The claim, cancelled", body = Success<ChallengeBody>),
-        (status = 404, description = "This workspace has no claim on the name", body = ApiError),
-        (status = 409, description = "The name is verified (`ALREADY_VERIFIED`), the claim has ended in another way (`CLAIM_ENDED`), or the Idempotency-Key was used before", body = ApiError),
-    )
-)]
-pub async fn cancel_claim(call: Arc<Call>) -> Result<JsonResponse, DomainsError> {
-    let claim_ref = ClaimRef::from_path(&call)?;
-    call.respond(claim_ref.stream.clone(), |loaded: &Loaded<Ownership>, at| {
-        let ownership = &loaded.state;
-        let claim = claim_ref.claim(ownership)?;
-        let (claim_id, status, domain) = (claim.id, claim.status(), claim.requested.clone());
-        record_claim_id(claim_id);
-        let events = if status == Status::Cancelled {
-            vec![]
-        } else {
-            ownership.decide(Command::Cancel { claim_id }, &call.state.policy, at).map_err(|rejection| {
-                DomainsError::of_rejection(rejection, &domain, &claim_ref.root, Some(status))
-            })?
-        };
-        let ownership = apply(ownership.clone(), &events);
-        let response = JsonResponse::ok(&Success::of(claim_ref.view(&ownership)?.challenge()))?;
         Ok(Decision { writes: claim_ref.writes(events), response })
     })
     .await
@@ -126,19 +116,6 @@ mod tests {
         // A deleted domain can be added again.
         let anew = harness.post("/v1/domains", &key, json!({ "domain": "acme.com" })).await;
         assert_eq!(anew.body["data"]["status"], "pending");
-    }
-
-    #[actix_web::test]
-    async fn cancels_claim_once() {
-        let harness = Harness::start().await;
-        let key = harness.workspace_key("ws_a", &KeyScope::ALL).await;
-        harness.post("/v1/domains/claims", &key, json!({ "domain": "acme.com" })).await;
-        let cancelled = harness.delete("/v1/domains/claims/acme.com", &key).await;
-        assert_json_snapshot!("cancelled", cancelled.snapshot());
-        let again = harness.delete("/v1/domains/claims/www.acme.com", &key).await;
-        assert_eq!(again.text, cancelled.text);
-        assert_eq!(harness.load(ACME).await.events.len(), 2);
-        assert_eq!(harness.delete("/v1/domains/acme.com", &key).await.status.as_u16(), 404);
     }
 
     #[actix_web::test]
