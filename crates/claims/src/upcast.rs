@@ -39,7 +39,7 @@ mod tests {
     #[test]
     fn steps_lead_to_the_newest_schema() {
         for (kind, _) in Event::KINDS {
-            let newest = (1..).find(|schema| step(kind, *schema).is_none());
+            let newest = (1..100).find(|schema| step(kind, *schema).is_none());
             assert_eq!(newest, Event::newest_schema(kind), "{kind}");
         }
     }
