@@ -96,7 +96,7 @@ def status(url):
 
 def queues():
     """The names of the queues."""
-    text = (ROOT / "crates/bus/src/topology.rs").read_text()
+    text = (ROOT / "crates/messages/src/queues.rs").read_text()
     return set(re.findall(r'pub const VERIFICATION\w*: &str = "([^"]+)"', text))
 
 
