@@ -72,6 +72,10 @@ mod tests {
             created_at: now,
             revoked_at: None,
         });
+        // A cache that is not full yet evicts nothing, whatever is read.
+        for n in 20_001..=40_000 {
+            cache.keys.insert(hash(n), (key.clone(), now));
+        }
         for n in 0..=20_000 {
             cache.keys.insert(hash(n), (key.clone(), now));
             assert!(cache.cached(hash(0), now).is_some(), "after {n} others");

@@ -108,9 +108,12 @@ impl ExportHandle {
     /// Sends the remaining spans, for at most the timeout of a request and until the deadline.
     pub(crate) async fn finish(self, deadline: Instant) {
         let limit = self.limit.min(deadline.saturating_duration_since(Instant::now()));
-        let flush = move || self.provider.shutdown_with_timeout(limit);
-        if !matches!(tokio::task::spawn_blocking(flush).await, Ok(Ok(()))) {
-            log_outage(&self.outage, 0, &OTelSdkError::Timeout(limit));
+        let Self { provider, outage, .. } = self;
+        let flushed = tokio::task::spawn_blocking(move || provider.shutdown_with_timeout(limit)).await;
+        if let Err(error) =
+            flushed.unwrap_or_else(|died| Err(OTelSdkError::InternalFailure(died.to_string())))
+        {
+            log_outage(&outage, 0, &error);
         }
     }
 }

@@ -62,8 +62,8 @@ async fn loads_and_folds_streams() {
     assert_eq!(load::<SlugOwner>(&store, &StreamId::slug(&slug)).await.unwrap().state.0, Some(app_id(1)));
 
     assert_eq!(load::<Ownership>(&store, &apex("a.com")).await.unwrap(), Loaded::empty(apex("a.com")));
-    let nobody = StreamId::app(&app_id(2));
-    assert_eq!(load::<App>(&store, &nobody).await.unwrap(), Loaded::empty(nobody));
+    let absent = StreamId::app(&app_id(2));
+    assert_eq!(load::<App>(&store, &absent).await.unwrap(), Loaded::empty(absent));
 }
 
 #[tokio::test(start_paused = true)]
